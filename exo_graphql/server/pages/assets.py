@@ -1,0 +1,57 @@
+"""The files behind the pages: scripts, styles, the third-party files, the examples."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cache
+from os import PathLike, stat_result
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from exo_graphql.server.pages.examples import Example, examples
+from exo_graphql.server.pages.vendor import VENDOR
+
+STATIC = Path(__file__).with_name("static")
+
+
+class _Assets(StaticFiles):
+    """Revalidated by ETag each time, but for the third-party files: their address holds the version."""
+
+    def file_response(
+        self,
+        full_path: str | PathLike[str],
+        stat_result: stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        forever = Path(full_path).is_relative_to(VENDOR)
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if forever else "no-cache"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+
+def page_routes() -> list[BaseRoute]:
+    """The routes that the pages load from: GET (and HEAD) below `/graphiql/assets`, open to everyone.
+
+    They hold nothing of the cluster, so a page can load before it has a token.
+    """
+    return [
+        Route("/graphiql/assets/examples.json", _examples_json, methods=["GET"]),
+        Mount("/graphiql/assets", _Assets(directory=STATIC), name="assets"),
+    ]
+
+
+async def _examples_json(_request: Request) -> Response:
+    return JSONResponse([asdict(example) for example in _packaged()], headers={"Cache-Control": "no-cache"})
+
+
+@cache
+def _packaged() -> tuple[Example, ...]:
+    """Read once: the documents are part of the installation."""
+    return tuple(examples())

@@ -1,0 +1,131 @@
+// GraphiQL on this server: its fetcher (HTTP, and graphql-transport-ws for subscriptions), the token, examples.
+// React, ReactDOM, GraphiQL, GraphiQLPluginExplorer and graphqlWs are globals of the scripts loaded before.
+
+import { askToken, authorization } from "./token.js";
+
+const { createElement: h, useEffect, useRef } = React;
+const { useEditorContext } = GraphiQL.React;
+
+// The page is served at the endpoint itself, wherever a proxy has put it.
+const url = new URL(location.pathname, location.href);
+const socketUrl = new URL(url);
+socketUrl.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+
+/** Headers with the tab's token; an Authorization written in the headers editor wins. */
+function withToken(headers) {
+  const own = Object.keys(headers).some((name) => name.toLowerCase() === "authorization");
+  const token = authorization();
+  return own || token === null ? headers : { ...headers, Authorization: token };
+}
+
+async function authorizedFetch(input, init) {
+  const response = await fetch(input, { ...init, headers: withToken(init.headers) });
+  if (response.status === 401 && (await askToken())) return authorizedFetch(input, init);
+  return response;
+}
+
+/** A websocket for one subscription, with the headers editor's content in connection_init. */
+function socketClient(headers) {
+  return {
+    subscribe(payload, sink) {
+      let disposed = false;
+      let dispose = () => {};
+      const start = () => {
+        const client = graphqlWs.createClient({
+          url: socketUrl.href,
+          connectionParams: () => withToken(headers),
+          // Refusals are answers; only a lost connection is worth another try.
+          shouldRetry: (event) => event instanceof CloseEvent && (event.code < 4000 || event.code > 4999),
+        });
+        dispose = client.subscribe(payload, {
+          next: (message) => sink.next(message),
+          complete: () => sink.complete(),
+          error: async (error) => {
+            const refused = error instanceof CloseEvent && (error.code === 4401 || error.code === 4403);
+            if (refused && (await askToken()) && !disposed) start();
+            else sink.error(error);
+          },
+        });
+      };
+      start();
+      return () => {
+        disposed = true;
+        dispose();
+      };
+    },
+  };
+}
+
+function fetcher(params, options) {
+  const send = GraphiQL.createFetcher({
+    url: url.href,
+    fetch: authorizedFetch,
+    enableIncrementalDelivery: false,
+    wsClient: socketClient(options?.headers ?? {}),
+  });
+  return send(params, options);
+}
+
+function ExamplesIcon() {
+  return h(
+    "svg",
+    { viewBox: "0 0 24 24", fill: "none", stroke: "currentColor", strokeWidth: 1.5, height: "1em", "aria-hidden": true },
+    h("path", { d: "M4 5h16M4 10h10M4 15h16M4 20h10", strokeLinecap: "round" }),
+  );
+}
+
+/** The sidebar that lists every example; a click opens it in a tab of its own. */
+function Examples({ examples }) {
+  const { addTab, tabs, queryEditor, variableEditor } = useEditorContext({ nonNull: true });
+  const chosen = useRef(null);
+  // The new tab brings its own empty editors' content: fill them once it is there.
+  useEffect(() => {
+    if (chosen.current === null) return;
+    queryEditor?.setValue(chosen.current.query);
+    variableEditor?.setValue(chosen.current.variables);
+    chosen.current = null;
+  }, [tabs.length]);
+  const open = (example) => {
+    chosen.current = example;
+    addTab();
+  };
+  const item = (example) =>
+    h(
+      "li",
+      { key: example.name },
+      h(
+        "button",
+        { type: "button", onClick: () => open(example) },
+        `${example.kind} ${example.name}`,
+        h("small", null, example.description),
+      ),
+    );
+  return h("section", { "aria-label": "Examples" }, h("h2", null, "Examples"), h("ul", { className: "examples" }, examples.map(item)));
+}
+
+/** The tabs of a first visit: one example of each kind. */
+function firstTabs(examples) {
+  const kinds = ["query", "subscription", "mutation"];
+  return kinds
+    .map((kind) => examples.find((example) => example.kind === kind))
+    .filter((example) => example !== undefined)
+    .map(({ query, variables }) => ({ query, variables }));
+}
+
+const response = await fetch(new URL("graphiql/assets/examples.json", url));
+const examples = response.ok ? await response.json() : [];
+const defaultTabs = firstTabs(examples);
+ReactDOM.createRoot(document.getElementById("graphiql")).render(
+  h(GraphiQL, {
+    fetcher,
+    plugins: [
+      GraphiQLPluginExplorer.explorerPlugin(),
+      { title: "Examples", icon: ExamplesIcon, content: () => h(Examples, { examples }) },
+    ],
+    ...(defaultTabs.length > 0 && { defaultTabs }),
+    defaultEditorToolsVisibility: "variables",
+    inputValueDeprecation: true,
+    schemaDescription: true,
+    shouldPersistHeaders: false, // a token typed there must not outlive the tab
+  }),
+);
