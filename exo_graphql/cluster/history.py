@@ -1,0 +1,241 @@
+"""What outlives one state of exo: when a phase changed, the failure that exo has forgotten, whether it gave up.
+
+exo forgets: a failed runner is retried within seconds, a failed download is pending again within a minute, an
+instance that failed five times deletes itself, and a lost master takes every instance with it. `remember` carries
+what a caller still needs from snapshot to snapshot; it is pure, the time is passed in.
+"""
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from exo_graphql.cluster.readiness import RANK, Failure, Phase, Reading, has_begun, one_line
+from exo_graphql.cluster.rules import Rules
+from exo_graphql.cluster.state import DownloadKind, Instance, RunnerStatus, State, TaskKind
+
+# Models whose past is kept; beyond it the ones that changed longest ago are forgotten.
+KEPT_MODELS = 1000
+
+LOST_WITH_MASTER = (
+    "The cluster lost its master and exo's state started again: every instance was lost, and exo places none again."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPast:
+    """What is remembered of a model. `changed_at` is None until a change has been seen."""
+
+    phase: Phase
+    changed_at: datetime | None = None
+    failure: Failure | None = None
+    gave_up: bool = False
+    """Its last instance is gone without having become ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstancePast:
+    """What is remembered of an instance while it is listed."""
+
+    model_id: str
+    phase: Phase
+    was_ready: bool
+    node_id: str | None
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    """Failures so far, by runner."""
+    failed: frozenset[str] = frozenset()
+    """Runners that are failed now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A needed download that failed: how far it was, and when its last byte came."""
+
+    message: str
+    downloaded_bytes: int
+    last_byte_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Everything remembered, as of one snapshot."""
+
+    models: Mapping[str, ModelPast] = field(default_factory=dict)
+    instances: Mapping[str, InstancePast] = field(default_factory=dict)
+    troubles: Mapping[tuple[str, str], Trouble] = field(default_factory=dict)
+    """By node and model."""
+    nodes_seen_at: datetime | None = None
+    """When a state with nodes last arrived."""
+    index: int | None = None
+    emptied: bool = False
+    """A state without nodes has been seen since the last one with nodes."""
+
+    def is_blind(self, now: datetime, rules: Rules) -> bool:
+        """Whether no state with nodes has arrived for `rules.unseen_after`."""
+        return self.nodes_seen_at is not None and now - self.nodes_seen_at >= timedelta(seconds=rules.unseen_after)
+
+    def has_given_up(self, instance: Instance, now: datetime, rules: Rules) -> bool:
+        """Whether a download that the instance needs failed and no byte has come for `rules.give_up_after`."""
+        patience = timedelta(seconds=rules.give_up_after)
+        return any(
+            trouble is not None and now - trouble.last_byte_at >= patience
+            for shard in instance.shards
+            if shard.node_id is not None
+            for trouble in [self.troubles.get((shard.node_id, instance.model_id))]
+        )
+
+
+def remember(
+    past: History,
+    state: State,
+    readings: Mapping[str, Reading],
+    unloading: Mapping[str, str],
+    now: datetime,
+    *,
+    first: bool,
+) -> History:
+    """What is known after `state`, whose instances read as `readings`.
+
+    `unloading` maps the instances that this server has asked exo to delete to their models. In the first state of
+    all, nothing is known to have changed.
+    """
+    failures: dict[str, Failure] = {}
+    instances = {
+        instance.id: _instance_past(past, instance, state, readings[instance.id], failures, now)
+        for instance in state.instances.values()
+    }
+    troubles = _troubles(past, state, failures, now)
+    gone = [(id_, was) for id_, was in past.instances.items() if id_ not in instances]
+    started_again = past.emptied or (past.index is not None and state.index is not None and state.index < past.index)
+    for id_, was in gone:
+        if id_ in unloading:
+            continue
+        if started_again:
+            failures[was.model_id] = Failure(now, LOST_WITH_MASTER)
+        elif was.phase is Phase.UNREACHABLE:
+            failures[was.model_id] = Failure(
+                now, "A node that held a shard was lost, and exo removed the instance.", was.node_id
+            )
+    stillborn = {was.model_id for _, was in gone if not was.was_ready}
+    return History(
+        models=_model_pasts(past, instances, unloading, failures, stillborn, now, first=first),
+        instances=instances,
+        troubles=troubles,
+        nodes_seen_at=past.nodes_seen_at,
+        index=state.index,
+        # Told once a state with nodes has shown what is left.
+        emptied=past.emptied and (past.nodes_seen_at != now or not state.nodes),
+    )
+
+
+def model_phase(model_id: str, instances: Mapping[str, InstancePast], unloading: Mapping[str, str]) -> Phase:
+    """The best phase of the model's instances. One that exo no longer lists but whose memory is not back counts too."""
+    phases = [was.phase for was in instances.values() if was.model_id == model_id]
+    if any(model == model_id and id_ not in instances for id_, model in unloading.items()):
+        phases.append(Phase.UNLOADING)
+    return min(phases, key=RANK.__getitem__, default=Phase.NOT_LOADED)
+
+
+def _instance_past(
+    past: History,
+    instance: Instance,
+    state: State,
+    reading: Reading,
+    failures: dict[str, Failure],
+    now: datetime,
+) -> InstancePast:
+    was = past.instances.get(instance.id)
+    failed_before = was.failed if was is not None else frozenset()
+    attempts = dict(was.attempts) if was is not None else {}
+    failed = set()
+    for shard in instance.shards:
+        runner = state.runners.get(shard.runner_id)
+        if runner is None or runner.status is not RunnerStatus.FAILED:
+            continue
+        failed.add(shard.runner_id)
+        before = attempts.get(shard.runner_id, 0)
+        seen = before + (shard.runner_id not in failed_before)
+        # exo leaves one Shutdown task behind for each attempt that failed: it tells of those that fell between
+        # two reads, or before this server started.
+        attempt = max(seen, _shutdowns(state, instance.id, shard.runner_id))
+        attempts[shard.runner_id] = attempt
+        if attempt != before:
+            message = one_line(runner.error or "The runner failed without a message.")
+            failures[instance.model_id] = Failure(now, message, shard.node_id, attempt)
+    return InstancePast(
+        model_id=instance.model_id,
+        phase=reading.phase,
+        was_ready=reading.ready or (was is not None and was.was_ready),
+        node_id=reading.node_id,
+        attempts=attempts,
+        failed=frozenset(failed),
+    )
+
+
+def _shutdowns(state: State, instance_id: str, runner_id: str) -> int:
+    return sum(
+        task.kind is TaskKind.SHUTDOWN and task.instance_id == instance_id and task.runner_id == runner_id
+        for task in state.tasks.values()
+    )
+
+
+def needed_downloads(state: State) -> Set[tuple[str, str]]:
+    """Node and model of each shard whose runner has not begun to load: only these wait for weights."""
+    return {
+        (shard.node_id, instance.model_id)
+        for instance in state.instances.values()
+        for shard in instance.shards
+        if shard.node_id is not None and not has_begun(state.runners.get(shard.runner_id))
+    }
+
+
+def _troubles(
+    past: History, state: State, failures: dict[str, Failure], now: datetime
+) -> Mapping[tuple[str, str], Trouble]:
+    troubles: dict[tuple[str, str], Trouble] = {}
+    for node_id, model_id in needed_downloads(state):
+        download = state.download(node_id, model_id)
+        before = past.troubles.get((node_id, model_id))
+        if download is None or download.kind is DownloadKind.COMPLETED:
+            continue
+        arrived = download.downloaded_bytes or 0
+        if download.kind is DownloadKind.FAILED:
+            message = one_line(download.error or "The download failed without a message.")
+            if before is None or before.message != message:
+                failures[model_id] = Failure(now, message, node_id)
+            if before is None:
+                before = Trouble(message, arrived, now)
+            before = replace(before, message=message)
+        if before is not None:
+            grew = arrived > before.downloaded_bytes
+            troubles[node_id, model_id] = (
+                replace(before, downloaded_bytes=arrived, last_byte_at=now) if grew else before
+            )
+    return troubles
+
+
+def _model_pasts(
+    past: History,
+    instances: Mapping[str, InstancePast],
+    unloading: Mapping[str, str],
+    failures: Mapping[str, Failure],
+    stillborn: Set[str],
+    now: datetime,
+    *,
+    first: bool,
+) -> Mapping[str, ModelPast]:
+    present = {was.model_id for was in instances.values()}
+    models: dict[str, ModelPast] = {}
+    for model_id in {*past.models, *present, *unloading.values(), *failures, *stillborn}:
+        was = past.models.get(model_id, ModelPast(Phase.NOT_LOADED))
+        phase = model_phase(model_id, instances, unloading)
+        models[model_id] = ModelPast(
+            phase=phase,
+            changed_at=now if phase is not was.phase and not first else was.changed_at,
+            failure=failures.get(model_id, was.failure),
+            gave_up=model_id not in present and (model_id in stillborn or was.gave_up),
+        )
+    if len(models) > KEPT_MODELS:
+        ever = datetime.min.replace(tzinfo=now.tzinfo)
+        newest = sorted(models, key=lambda m: (m in present, models[m].changed_at or ever), reverse=True)
+        models = {model_id: models[model_id] for model_id in newest[:KEPT_MODELS]}
+    return models

@@ -1,0 +1,72 @@
+"""Finding a model or a node by the name that a person or an agent would write."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from exo_graphql.cluster.state import ModelCard, Node
+
+# More candidates than this help nobody.
+MAX_CANDIDATES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguous:
+    """Several match. `candidates` are full ids, all that could be meant."""
+
+    name: str
+    candidates: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """None matches. `candidates` are the closest that exist, best first (for a node: all)."""
+
+    name: str
+    candidates: tuple[str, ...]
+
+
+def find_model(models: Mapping[str, ModelCard], name: str) -> ModelCard | Ambiguous | Unknown:
+    """A model by full id or short name (the part after the last slash), case-insensitively; an exact id wins."""
+    exact = models.get(name)
+    if exact is not None:
+        return exact
+    wanted = name.strip().lower()
+    by_id = [card for card in models.values() if card.id.lower() == wanted]
+    by_name = [card for card in models.values() if card.name.lower() == wanted]
+    for matches in (by_id, by_name):
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            return Ambiguous(name, tuple(card.id for card in matches))
+    return Unknown(name, _close_models(models, wanted))
+
+
+def find_node(nodes: Iterable[Node], name: str) -> Node | Ambiguous | Unknown:
+    """A member by node id or friendly name, case-insensitively; an id wins."""
+    members = tuple(nodes)
+    wanted = name.strip().lower()
+    by_id = [node for node in members if node.id.lower() == wanted]
+    matches = by_id or [node for node in members if (node.friendly_name or "").lower() == wanted and wanted]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        return Ambiguous(name, tuple(node.id for node in matches))
+    return Unknown(name, tuple(label(node) for node in members))
+
+
+def label(node: Node) -> str:
+    """What a person would call the node: its friendly name, or its id while it has told none."""
+    return node.friendly_name or node.id
+
+
+def _close_models(models: Mapping[str, ModelCard], wanted: str) -> tuple[str, ...]:
+    if not wanted or len(wanted) > 256:
+        return ()
+    inside = [card.id for card in models.values() if len(wanted) > 2 and wanted in card.id.lower()]
+    short = {card.name.lower(): card.id for card in models.values()}
+    alike = [
+        short[match]
+        for match in difflib.get_close_matches(wanted.rsplit("/", 1)[-1], short, n=MAX_CANDIDATES, cutoff=0.5)
+    ]
+    return tuple(dict.fromkeys([*inside, *alike]))[:MAX_CANDIDATES]

@@ -1,0 +1,18 @@
+"""The thresholds of the readiness rules, in seconds. Settings fill them in; the rules say what they mean."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Thresholds, each a setting."""
+
+    unseen_after: float = 10.0
+    """A node not seen for as long is STALE and what runs on it UNREACHABLE (exo itself waits 33-50 s)."""
+    give_up_after: float = 30.0
+    """A needed download that failed is final when no byte has arrived for as long."""
+    empty_grace: float = 60.0
+    """While exo's state holds no nodes (an election), the last picture stays, marked stale, for as long."""
+
+
+DEFAULT_RULES = Rules()

@@ -1,0 +1,450 @@
+"""The snapshot: one state of exo with what it means. Every answer is read off one, and a snapshot never changes.
+
+`advance` makes the next one from the last: it is the only place where a state becomes a picture of the cluster.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum, unique
+from functools import cached_property
+
+from exo_graphql.cluster.history import History, ModelPast, needed_downloads, remember
+from exo_graphql.cluster.readiness import (
+    BROKEN,
+    RANK,
+    NodeStatus,
+    Phase,
+    Reading,
+    node_status,
+    read_instance,
+)
+from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
+from exo_graphql.cluster.state import (
+    INFERENCE,
+    Download,
+    DownloadKind,
+    Instance,
+    ModelCard,
+    Node,
+    State,
+    Task,
+    TaskStatus,
+)
+from exo_graphql.cluster.status import ModelStatus
+from exo_graphql.cluster.units import gib, percent
+
+
+@unique
+class DownloadStatus(Enum):
+    """What a download means; exo's one `DownloadPending` is three of these."""
+
+    NOT_STARTED = "NOT_STARTED"
+    PENDING = "PENDING"
+    DOWNLOADING = "DOWNLOADING"
+    PAUSED = "PAUSED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
+
+
+_MEANS = {
+    DownloadKind.ONGOING: DownloadStatus.DOWNLOADING,
+    DownloadKind.COMPLETED: DownloadStatus.COMPLETED,
+    DownloadKind.FAILED: DownloadStatus.FAILED,
+    DownloadKind.UNKNOWN: DownloadStatus.UNKNOWN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the picture came from, and whether exo still answers."""
+
+    exo_url: str
+    api_node_id: str | None = None
+    connected: bool = True
+
+
+class Snapshot:
+    """One immutable picture of the cluster. Lists are in a stable order: nodes as exo lists them, models by id."""
+
+    def __init__(
+        self,
+        state: State,
+        history: History,
+        readings: Mapping[str, Reading],
+        catalogue: Mapping[str, ModelCard],
+        source: Source,
+        rules: Rules,
+        observed_at: datetime,
+        now: datetime,
+        *,
+        held: bool,
+        unloading: Mapping[str, str],
+    ) -> None:
+        self.state = state
+        self.history = history
+        self.readings = readings
+        self.catalogue = catalogue
+        self.source = source
+        self.rules = rules
+        self.unloading = unloading
+        self.observed_at = observed_at
+        """When the state was received (UTC)."""
+        self.stale = held or not source.connected
+        """Whether this is an older picture than exo's present one, or exo cannot be asked."""
+        self.held = held
+        """Whether the picture is kept although exo's state now holds no nodes."""
+        self.node_statuses = {node.id: node_status(node.seconds_since_seen, rules) for node in state.nodes.values()}
+        self.given_up = {
+            instance.id for instance in state.instances.values() if history.has_given_up(instance, now, rules)
+        }
+        self.version = 0
+        """Counts the pictures that differ in more than clocks."""
+
+    def same_as(self, other: "Snapshot") -> bool:
+        """Whether nothing but clocks differs."""
+        return (
+            self.source == other.source
+            and self.stale == other.stale
+            and self.readings == other.readings
+            and self.node_statuses == other.node_statuses
+            and self.given_up == other.given_up
+            and self.history.models == other.history.models
+            and self.state == other.state
+            and (self.catalogue is other.catalogue or self.catalogue == other.catalogue)
+        )
+
+    # Nodes
+
+    @property
+    def connected(self) -> bool:
+        """Whether exo answers."""
+        return self.source.connected
+
+    @property
+    def api_node_id(self) -> str | None:
+        """The exo node that answered."""
+        return self.source.api_node_id
+
+    @property
+    def exo_url(self) -> str:
+        """Where it answered."""
+        return self.source.exo_url
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """The members, as exo lists them."""
+        return tuple(self.state.nodes.values())
+
+    @property
+    def node_count(self) -> int:
+        """Members."""
+        return len(self.state.nodes)
+
+    @cached_property
+    def online_node_count(self) -> int:
+        """Members heard of within the last `Rules.unseen_after`."""
+        return sum(status is NodeStatus.ONLINE for status in self.node_statuses.values())
+
+    @cached_property
+    def nodes_without_memory(self) -> int:
+        """Members that have not reported their memory: the totals leave them out."""
+        return sum(node.ram_total_bytes is None or node.ram_available_bytes is None for node in self.nodes)
+
+    @cached_property
+    def ram_total_bytes(self) -> int | None:
+        """Sum over the members that report; None when none does."""
+        return _sum(node.ram_total_bytes for node in self._reporting)
+
+    @cached_property
+    def ram_available_bytes(self) -> int | None:
+        """Sum over the members that report; None when none does."""
+        return _sum(node.ram_available_bytes for node in self._reporting)
+
+    @cached_property
+    def ram_used_bytes(self) -> int | None:
+        """Sum over the members that report; None when none does."""
+        return _sum(node.ram_used_bytes for node in self._reporting)
+
+    @property
+    def ram_total_gb(self) -> float | None:
+        """GiB."""
+        return gib(self.ram_total_bytes)
+
+    @property
+    def ram_available_gb(self) -> float | None:
+        """GiB."""
+        return gib(self.ram_available_bytes)
+
+    @property
+    def ram_used_gb(self) -> float | None:
+        """GiB."""
+        return gib(self.ram_used_bytes)
+
+    @property
+    def ram_used_percent(self) -> float | None:
+        """0-100."""
+        return percent(self.ram_used_bytes, self.ram_total_bytes)
+
+    @cached_property
+    def _reporting(self) -> tuple[Node, ...]:
+        # A node that tells only half of its memory would bend the sums against each other.
+        return tuple(node for node in self.nodes if node.ram_used_bytes is not None)
+
+    # Models and instances
+
+    @cached_property
+    def models(self) -> Mapping[str, ModelCard]:
+        """Every model that the cluster knows, by id: the catalogue, and what is loaded."""
+        known = {**self.catalogue, **self.state.cards}
+        for instance in self.state.instances.values():
+            known.setdefault(instance.model_id, ModelCard(instance.model_id))
+        return {id_: known[id_] for id_ in sorted(known, key=lambda id_: (id_.lower(), id_))}
+
+    @cached_property
+    def instances_by_model(self) -> Mapping[str, tuple[Instance, ...]]:
+        """Instances of each loaded model, in exo's order."""
+        found: defaultdict[str, list[Instance]] = defaultdict(list)
+        for instance in self.state.instances.values():
+            found[instance.model_id].append(instance)
+        return {model_id: tuple(instances) for model_id, instances in found.items()}
+
+    @cached_property
+    def loaded_models(self) -> tuple[ModelCard, ...]:
+        """Models that have an instance, whatever its phase."""
+        return tuple(card for id_, card in self.models.items() if id_ in self.instances_by_model)
+
+    @cached_property
+    def _models_by_node(self) -> Mapping[str, tuple[ModelCard, ...]]:
+        found: defaultdict[str, dict[str, ModelCard]] = defaultdict(dict)
+        for card in self.loaded_models:
+            for instance in self.instances_by_model[card.id]:
+                for shard in instance.shards:
+                    if shard.node_id is not None:
+                        found[shard.node_id][card.id] = card
+        return {node_id: tuple(cards.values()) for node_id, cards in found.items()}
+
+    def models_on(self, node_id: str) -> tuple[ModelCard, ...]:
+        """Models with a shard on the node."""
+        return self._models_by_node.get(node_id, ())
+
+    def instances_of(self, model_id: str) -> tuple[Instance, ...]:
+        """Instances of the model, in exo's order."""
+        return self.instances_by_model.get(model_id, ())
+
+    def nodes_of(self, instances: Sequence[Instance]) -> tuple[Node, ...]:
+        """The members that hold a shard of these, without repeats."""
+        ids = dict.fromkeys(shard.node_id for instance in instances for shard in instance.shards)
+        return tuple(self.state.nodes[id_] for id_ in ids if id_ is not None and id_ in self.state.nodes)
+
+    def reading(self, instance_id: str) -> Reading:
+        """What the rules say of a listed instance."""
+        return self.readings[instance_id]
+
+    def status(self, model_id: str) -> ModelStatus:
+        """Readiness of a model by its full id; `found` is False for one that nothing knows."""
+        cached = self._statuses.get(model_id)
+        if cached is None:
+            cached = self._statuses[model_id] = self._status(model_id)
+        return cached
+
+    @cached_property
+    def _statuses(self) -> dict[str, ModelStatus]:
+        return {}
+
+    def _status(self, model_id: str) -> ModelStatus:
+        if model_id not in self.models and model_id not in self.history.models:
+            return ModelStatus(
+                model_id,
+                found=False,
+                stale=self.stale,
+                message="Nothing in the cluster knows this name.",
+                observed_at=self.observed_at,
+            )
+        instances = self.instances_of(model_id)
+        past = self.history.models.get(model_id, ModelPast(Phase.NOT_LOADED))
+        best = min((self.readings[i.id] for i in instances), key=lambda reading: RANK[reading.phase], default=None)
+        if best is None or RANK[past.phase] < RANK[best.phase]:
+            best = self._without_instance(past)
+        final = past.gave_up or (bool(instances) and all(i.id in self.given_up for i in instances))
+        return ModelStatus(
+            model_id,
+            found=True,
+            phase=best.phase,
+            final=final and not best.ready,
+            stale=self.stale,
+            progress_percent=best.progress_percent,
+            message=best.message,
+            eta_seconds=best.eta_seconds,
+            node_ids=tuple(node.id for node in self.nodes_of(instances)),
+            instance_ids=tuple(instance.id for instance in instances),
+            failure=past.failure,
+            changed_at=past.changed_at,
+            observed_at=self.observed_at,
+        )
+
+    @staticmethod
+    def _without_instance(past: ModelPast) -> Reading:
+        if past.phase is Phase.UNLOADING:
+            return Reading(past.phase, "The instance is gone; its memory is not yet free.")
+        if past.gave_up:
+            return Reading(Phase.NOT_LOADED, "Not loaded: the last instance was removed before it was ready.")
+        return Reading(Phase.NOT_LOADED, "Not loaded.")
+
+    # Downloads
+
+    @cached_property
+    def needed_downloads(self) -> frozenset[tuple[str, str]]:
+        """Node and model of each shard that waits for weights."""
+        return frozenset(needed_downloads(self.state))
+
+    def download_status(self, download: Download) -> DownloadStatus:
+        """What a download means; see `DownloadStatus`."""
+        meaning = _MEANS.get(download.kind)
+        if meaning is not None:
+            return meaning
+        if (download.node_id, download.model_id) in self.needed_downloads:
+            return DownloadStatus.PENDING
+        return DownloadStatus.PAUSED if download.downloaded_bytes else DownloadStatus.NOT_STARTED
+
+    @cached_property
+    def all_downloads(self) -> tuple[Download, ...]:
+        """One for each model and member that exo lists, the merely possible ones included."""
+        return tuple(
+            download
+            for node_id, entries in self.state.downloads.items()
+            if node_id in self.state.nodes
+            for download in entries.values()
+        )
+
+    @cached_property
+    def started_downloads(self) -> tuple[Download, ...]:
+        """All but the NOT_STARTED."""
+        return tuple(
+            download
+            for download in self.all_downloads
+            if self.download_status(download) is not DownloadStatus.NOT_STARTED
+        )
+
+    @cached_property
+    def active_download_count(self) -> int:
+        """Downloads under way, on members."""
+        return sum(download.kind is DownloadKind.ONGOING for download in self.all_downloads)
+
+    # Tasks
+
+    @cached_property
+    def tasks(self) -> tuple[Task, ...]:
+        """Tasks of instances that exist. exo never removes some of the others: they count nowhere."""
+        return tuple(task for task in self.state.tasks.values() if task.instance_id in self.state.instances)
+
+    @staticmethod
+    def is_active(task: Task) -> bool:
+        """Whether it is inference, pending or running."""
+        return task.kind in INFERENCE and task.status in (TaskStatus.PENDING, TaskStatus.RUNNING)
+
+    @cached_property
+    def active_task_count(self) -> int:
+        """Inference tasks pending or running."""
+        return sum(self.is_active(task) for task in self.tasks)
+
+    @property
+    def loaded_model_count(self) -> int:
+        """Models that have an instance, not instances."""
+        return len(self.instances_by_model)
+
+    # Health
+
+    @property
+    def healthy(self) -> bool:
+        """No reason speaks against it."""
+        return not self.unhealthy_reasons
+
+    @cached_property
+    def unhealthy_reasons(self) -> tuple[str, ...]:
+        """Why the cluster is not healthy, a sentence each."""
+        reasons = []
+        if not self.connected:
+            reasons.append("No exo node answers.")
+        elif self.stale:
+            reasons.append("The state of exo holds no nodes at present; this is the last picture before.")
+        if not self.state.nodes:
+            reasons.append("The cluster has no nodes.")
+        reasons.extend(
+            f"Node {node.friendly_name or node.id} has not been seen for {self.rules.unseen_after:g} s or more."
+            for node in self.nodes
+            if self.node_statuses[node.id] is NodeStatus.STALE
+        )
+        for card in self.loaded_models:
+            status = self.status(card.id)
+            if status.phase in BROKEN:
+                reasons.append(f"Model {card.id} is {status.phase.value}: {status.message}")
+        return tuple(reasons)
+
+
+def advance(
+    previous: Snapshot | None,
+    state: State | None,
+    now: datetime,
+    source: Source,
+    *,
+    catalogue: Mapping[str, ModelCard] | None = None,
+    unloading: Mapping[str, str] | None = None,
+    rules: Rules = DEFAULT_RULES,
+) -> Snapshot | None:
+    """The next snapshot. None only while there has never been a state.
+
+    `state` is None where no news came: the last picture is looked at again, since time alone changes what it means.
+    `unloading` maps the instances that this server has asked exo to delete, and whose memory is not yet back, to
+    their models.
+    """
+    if previous is None:
+        if state is None:
+            return None
+        shown, observed_at, held, history = state, now, False, History()
+    else:
+        history = previous.history
+        empty = state is not None and not state.nodes
+        held = (empty or (state is None and previous.held)) and _within_grace(previous, now, rules)
+        fresh = state is not None and not held
+        shown = state if state is not None and fresh else previous.state
+        observed_at = now if fresh else previous.observed_at
+        history = replace(history, emptied=history.emptied or empty)
+    if state is not None and state.nodes:
+        history = replace(history, nodes_seen_at=now)
+    if catalogue is None:
+        catalogue = previous.catalogue if previous is not None else {}
+    unloading = unloading if unloading is not None else {}
+    blind = history.is_blind(now, rules)
+    readings = {
+        instance.id: read_instance(instance, shown, rules, unloading=unloading.keys(), blind=blind)
+        for instance in shown.instances.values()
+    }
+    snapshot = Snapshot(
+        shown,
+        remember(history, shown, readings, unloading, now, first=previous is None),
+        readings,
+        catalogue,
+        source,
+        rules,
+        observed_at,
+        now,
+        held=held,
+        unloading=unloading,
+    )
+    if previous is not None:
+        snapshot.version = previous.version + (not snapshot.same_as(previous))
+    return snapshot
+
+
+def _within_grace(previous: Snapshot, now: datetime, rules: Rules) -> bool:
+    seen = previous.history.nodes_seen_at
+    patience = timedelta(seconds=rules.empty_grace)
+    return bool(previous.state.nodes) and seen is not None and now - seen < patience
+
+
+def _sum(sizes: Iterable[int | None]) -> int | None:
+    known = [size for size in sizes if size is not None]
+    return sum(known) if known else None

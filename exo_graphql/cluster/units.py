@@ -1,0 +1,21 @@
+"""Units: bytes inside, GiB and percent at the face."""
+
+GIB = 1 << 30
+MIB = 1 << 20
+
+
+def gib(size: int | None) -> float | None:
+    """Bytes as GiB (2^30 bytes), rounded to one decimal; None stays None."""
+    return None if size is None else round(size / GIB, 1)
+
+
+def percent(part: float | None, whole: float | None) -> float | None:
+    """`part` of `whole` as 0-100, rounded to one decimal; None where either is unknown or `whole` is 0."""
+    if part is None or not whole:
+        return None
+    return round(min(100.0, max(0.0, 100.0 * part / whole)), 1)
+
+
+def share_percent(share: float | None) -> float | None:
+    """A share from 0 to 1 as 0-100, rounded to one decimal; None stays None."""
+    return None if share is None else round(100.0 * share, 1)

@@ -1,0 +1,97 @@
+"""The door to exo, as the house knows it: read a state, perform a wish.
+
+Today `exo/` implements it over HTTP, for a live exo and for the demo alike. Whatever exo answers is told here in the
+house's own terms; a wish that exo accepts has not happened yet (exo answers "Command received." to impossible ones
+too), so success is only ever *seen* in a later snapshot.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import Instance, InstanceType, Sharding
+
+
+class UpstreamError(Exception):
+    """exo did not do what it was asked. The message is fit for a caller; details are in the log."""
+
+
+class Unreachable(UpstreamError):
+    """No exo node answered in time, or what answered was not exo. Whether a wish arrived is unknown."""
+
+
+class Refused(UpstreamError):
+    """exo answered and said no; the message is exo's own reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A placement that exo would make, or its reason not to.
+
+    `instance.document` is exo's own document with fresh instance and runner ids: handing it to `create` makes exactly
+    this placement. `instance` is None where it does not fit; then `reason` says why.
+    """
+
+    sharding: Sharding
+    instance_type: InstanceType
+    instance: Instance | None
+    reason: str | None = None
+
+
+class Upstream(Protocol):
+    """One exo cluster. Every call is bounded in time and raises `Unreachable` or `Refused`, nothing else."""
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The newest picture; None before the first state."""
+        ...
+
+    async def fresh(self, max_age: float = 0.0) -> Snapshot:
+        """A picture no older than `max_age` seconds, read now if need be; raises `Unreachable` if none can be had."""
+        ...
+
+    async def changed(self, since: Snapshot | None) -> Snapshot:
+        """Waits until there is a newer picture than `since` and returns it. Wakes at each reading, changed or not."""
+        ...
+
+    def watching(self) -> AbstractContextManager[None]:
+        """While inside, the state is read at the quicker pace of an operation under way."""
+        ...
+
+    def mark_unloading(self, unloading: Mapping[str, str]) -> None:
+        """Tells the pictures which instances (id → model id) this server asked exo to delete and is not done with."""
+        ...
+
+    async def offer(self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int) -> Offer:
+        """What exo's own placement would do now (`GET /instance/placement`). It looks at free memory alone."""
+        ...
+
+    async def offers(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[Offer, ...]:
+        """Every placement exo can think of (`GET /instance/previews`); `node_ids` means "contains these"."""
+        ...
+
+    async def create(self, instance: Instance) -> None:
+        """Asks for exactly this instance (`POST /instance`)."""
+        ...
+
+    async def delete(self, instance_id: str) -> bool:
+        """Asks exo to delete an instance; False if exo knows none of that id (any more)."""
+        ...
+
+    async def start_download(self, node_id: str, model_id: str) -> None:
+        """Asks a node to fetch the weights of a model. exo accepts even for a node that does not exist."""
+        ...
+
+    async def cancel_download(self, node_id: str, model_id: str) -> None:
+        """Asks a node to stop fetching; what has arrived stays."""
+        ...
+
+    async def delete_download(self, node_id: str, model_id: str) -> None:
+        """Asks a node to remove the weights. An instance that runs on them goes on running."""
+        ...
+
+    async def cancel_task(self, command_id: str) -> bool:
+        """Cancels an inference by its command id; False if the exo nodes asked do not hold it."""
+        ...

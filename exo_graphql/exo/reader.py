@@ -1,0 +1,482 @@
+"""From a `GET /state` document to a `State`, tolerantly.
+
+exo changes from release to release and a node is half-known in its first seconds. Whatever is missing, null, of
+another type or tagged with a name unknown here becomes None, UNKNOWN or absent; nothing but a document that is no
+state at all raises. Plain functions over plain dicts: a strict model would refuse a whole document for one field, and
+98 % of a document is download entries, so an entry has to cost microseconds.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from exo_graphql.cluster.state import (
+    Connection,
+    Download,
+    DownloadKind,
+    Instance,
+    InstanceType,
+    ModelCard,
+    Node,
+    Runner,
+    RunnerStatus,
+    Shard,
+    Sharding,
+    State,
+    Task,
+    TaskKind,
+    TaskStatus,
+)
+
+Json = Mapping[str, Any]
+
+RUNNER_TAGS = {
+    "RunnerIdle": RunnerStatus.IDLE,
+    "RunnerConnecting": RunnerStatus.CONNECTING,
+    "RunnerConnected": RunnerStatus.CONNECTED,
+    "RunnerLoading": RunnerStatus.LOADING,
+    "RunnerLoaded": RunnerStatus.LOADED,
+    "RunnerWarmingUp": RunnerStatus.WARMING_UP,
+    "RunnerReady": RunnerStatus.READY,
+    "RunnerRunning": RunnerStatus.RUNNING,
+    "RunnerShuttingDown": RunnerStatus.SHUTTING_DOWN,
+    "RunnerShutdown": RunnerStatus.SHUTTING_DOWN,
+    "RunnerFailed": RunnerStatus.FAILED,
+}
+SHARD_TAGS = {
+    "PipelineShardMetadata": Sharding.PIPELINE,
+    "TensorShardMetadata": Sharding.TENSOR,
+    "CfgShardMetadata": Sharding.CFG,
+}
+INSTANCE_TAGS = {
+    "MlxRingInstance": InstanceType.MLX_RING,
+    "MlxJacclInstance": InstanceType.MLX_JACCL,
+}
+DOWNLOAD_TAGS = {
+    "DownloadPending": DownloadKind.PENDING,
+    "DownloadOngoing": DownloadKind.ONGOING,
+    "DownloadCompleted": DownloadKind.COMPLETED,
+    "DownloadFailed": DownloadKind.FAILED,
+}
+TASK_TAGS = {
+    "TextGeneration": TaskKind.TEXT_GENERATION,
+    "ChatCompletion": TaskKind.TEXT_GENERATION,  # until v1.0.68
+    "ImageGeneration": TaskKind.IMAGE_GENERATION,
+    "ImageEdits": TaskKind.IMAGE_EDIT,
+    "CreateRunner": TaskKind.CREATE_RUNNER,
+    "DownloadModel": TaskKind.DOWNLOAD_MODEL,
+    "ConnectToGroup": TaskKind.CONNECT_TO_GROUP,
+    "LoadModel": TaskKind.LOAD_MODEL,
+    "StartWarmup": TaskKind.START_WARMUP,
+    "CancelTask": TaskKind.CANCEL_TASK,
+    "Shutdown": TaskKind.SHUTDOWN,
+}
+TASK_STATUSES = {
+    "Pending": TaskStatus.PENDING,
+    "Running": TaskStatus.RUNNING,
+    "Complete": TaskStatus.COMPLETE,
+    "TimedOut": TaskStatus.TIMED_OUT,
+    "Failed": TaskStatus.FAILED,
+    "Cancelled": TaskStatus.CANCELLED,
+}
+# Any one of these makes a JSON object exo's state; without all of them it is something else's answer.
+_STATE_KEYS = frozenset({"topology", "instances", "runners", "downloads", "lastSeen", "nodeIdentities"})
+
+
+class NotAState(ValueError):
+    """The body is no state of exo: HTML, truncated JSON, a list, or the state of a release too old to read."""
+
+
+def parse_state(body: bytes) -> State:
+    """Reads the body of `GET /state`. Raises `NotAState` for a body that is none."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise NotAState(f"not JSON: {error}") from error
+    return read_state(document)
+
+
+def read_state(document: object) -> State:
+    """Reads a decoded document. Raises `NotAState` for one that is none."""
+    if not isinstance(document, dict):
+        raise NotAState(f"a JSON {type(document).__name__} instead of an object")
+    if "nodeProfiles" in document and "nodeIdentities" not in document:
+        raise NotAState("the state of an exo older than v1.0.65; update exo to read it")
+    if not _STATE_KEYS & document.keys():
+        raise NotAState("a JSON object with none of the keys of exo's state")
+    cards: dict[str, ModelCard] = {}
+    return State(
+        instances={i.id: i for i in _instances(_map(document, "instances"), cards)},
+        runners={id_: _runner(raw) for id_, raw in _map(document, "runners").items()},
+        downloads=_downloads(_map(document, "downloads"), cards),
+        tasks=_tasks(_map(document, "tasks")),
+        nodes=_nodes(document),
+        cards=_custom_cards(_map(document, "customModelCards"), cards),
+        index=_integer(document, "lastEventAppliedIdx"),
+    )
+
+
+# Nodes
+
+
+def _nodes(document: Json) -> dict[str, Node]:
+    topology = _map(document, "topology")
+    members = dict.fromkeys(_strings(topology, "nodes") or ())
+    last_seen = {id_: _moment(_map(document, "lastSeen"), id_) for id_ in members}
+    newest = max((seen for seen in last_seen.values() if seen is not None), default=None)
+    edges = _map(topology, "connections")
+    maps = {
+        name: _map(document, name)
+        for name in (
+            "nodeIdentities",
+            "nodeMemory",
+            "nodeDisk",
+            "nodeSystem",
+            "nodeNetwork",
+            "nodeThunderbolt",
+            "nodeRdmaCtl",
+        )
+    }
+    backends = _map(document, "nodeBackends")
+    return {
+        id_: _node(
+            id_,
+            {name: _map_or_none(by_node, id_) for name, by_node in maps.items()},
+            _strings(backends, id_),
+            tuple(_connections(id_, _map(edges, id_))),
+            last_seen[id_],
+            newest,
+        )
+        for id_ in members
+    }
+
+
+def _node(
+    id_: str,
+    told: Mapping[str, Json | None],
+    backends: tuple[str, ...] | None,
+    connections: tuple[Connection, ...],
+    last_seen: datetime | None,
+    newest: datetime | None,
+) -> Node:
+    identity = told["nodeIdentities"] or {}
+    memory = told["nodeMemory"] or {}
+    disk = told["nodeDisk"] or {}
+    system = told["nodeSystem"] or {}
+    ram_total = _size(memory, "ramTotal")
+    ram_available = _size(memory, "ramAvailable")
+    interfaces = _interfaces(told["nodeNetwork"])
+    types = None if interfaces is None else tuple(dict.fromkeys(kind for _, kind in interfaces if kind))
+    return Node(
+        id=id_,
+        friendly_name=_told(identity, "friendlyName"),
+        hardware=_told(identity, "modelId"),
+        chip=_told(identity, "chipId"),
+        os_version=_told(identity, "osVersion"),
+        # A machine without memory does not run exo: 0 is exo's default for "not measured".
+        ram_total_bytes=ram_total or None,
+        ram_available_bytes=ram_available if ram_total or ram_available else None,
+        disk_total_bytes=_size(disk, "total") or None,
+        disk_available_bytes=_size(disk, "available") if _size(disk, "total") else None,
+        gpu_share=_number(system, "gpuUsage"),
+        cpu_p_share=_number(system, "pcpuUsage"),
+        cpu_e_share=_number(system, "ecpuUsage"),
+        # The same for a die at exactly 0 °C and a machine that draws exactly 0 W.
+        temperature_c=_number(system, "temp") or None,
+        power_watts=_number(system, "sysPower") or None,
+        ip_addresses=None if interfaces is None else tuple(dict.fromkeys(ip for ip, _ in interfaces if ip)),
+        connection_types=types,
+        has_thunderbolt=_has_thunderbolt(told["nodeThunderbolt"], types),
+        rdma_enabled=_boolean(told["nodeRdmaCtl"] or {}, "enabled"),
+        backends=backends,
+        connections=connections,
+        last_seen=last_seen,
+        seconds_since_seen=None
+        if last_seen is None or newest is None
+        else round((newest - last_seen).total_seconds(), 3),
+    )
+
+
+def _interfaces(network: Json | None) -> list[tuple[str | None, str | None]] | None:
+    interfaces = _list_or_none(network, "interfaces")
+    if interfaces is None:
+        return None
+    return [(_string(raw, "ipAddress"), _string(raw, "interfaceType")) for raw in interfaces if isinstance(raw, dict)]
+
+
+def _has_thunderbolt(thunderbolt: Json | None, types: tuple[str, ...] | None) -> bool | None:
+    ports = _list_or_none(thunderbolt, "interfaces")
+    if ports or "thunderbolt" in (types or ()):
+        return True
+    return None if ports is None and types is None else False
+
+
+def _connections(source: str, by_sink: Json) -> Iterator[Connection]:
+    for sink in by_sink:
+        for edge in _list_or_none(by_sink, sink) or ():
+            if not isinstance(edge, dict):
+                continue
+            address = _map_or_none(edge, "sinkMultiaddr")
+            yield Connection(
+                source_id=source,
+                sink_id=sink,
+                ip_address=_string(address or {}, "ip_address"),
+                rdma_interface=_string(edge, "sourceRdmaIface"),
+            )
+
+
+# Models, instances, runners
+
+
+def read_card(raw: object) -> ModelCard | None:
+    """A model card; None for what has no model id."""
+    if not isinstance(raw, dict):
+        return None
+    id_ = _string(raw, "modelId")
+    if not id_:
+        return None
+    return ModelCard(
+        id=id_,
+        family=_string(raw, "family") or None,
+        quantization=_string(raw, "quantization") or None,
+        base_model=_string(raw, "baseModel") or None,
+        storage_bytes=_size(raw, "storageSize") or None,
+        layer_count=_integer(raw, "nLayers") or None,
+        context_length=_integer(raw, "contextLength") or None,
+        capabilities=_strings(raw, "capabilities") or (),
+        supports_tensor=_boolean(raw, "supportsTensor"),
+        is_custom=_boolean(raw, "isCustom"),
+        document=raw,
+    )
+
+
+def read_instance(raw: object, cards: dict[str, ModelCard] | None = None) -> Instance | None:
+    """A tagged instance document, as `/state` and `/instance/placement` hold it; None for what is none.
+
+    A card that is met on the way is added to `cards`.
+    """
+    tag, body = _tagged(raw)
+    id_ = _string(body, "instanceId")
+    assignments = _map(body, "shardAssignments")
+    if id_ is None:
+        return None
+    model_id = _string(assignments, "modelId")
+    shards = _map(assignments, "runnerToShard")
+    node_of = {runner: node for node, runner in _map(assignments, "nodeToRunner").items() if isinstance(runner, str)}
+    runners = [*shards, *(runner for runner in node_of if runner not in shards)]
+    read = tuple(_shard(id_, node_of.get(runner), runner, shards.get(runner)) for runner in runners)
+    for shard in shards.values():
+        card = _add_card(_tagged(shard)[1], cards if cards is not None else {})
+        model_id = model_id or card
+    if not model_id:
+        return None
+    return Instance(
+        id=id_,
+        model_id=model_id,
+        sharding=next((shard.sharding for shard in read if shard.sharding is not None), None),
+        instance_type=INSTANCE_TAGS.get(tag),
+        shards=read,
+        document=raw if isinstance(raw, dict) else None,
+    )
+
+
+def _instances(raw: Json, cards: dict[str, ModelCard]) -> Iterator[Instance]:
+    for document in raw.values():
+        instance = read_instance(document, cards)
+        if instance is not None:
+            yield instance
+
+
+def _shard(instance_id: str, node_id: str | None, runner_id: str, raw: object) -> Shard:
+    tag, body = _tagged(raw)
+    return Shard(
+        instance_id=instance_id,
+        node_id=node_id,
+        runner_id=runner_id,
+        start_layer=_integer(body, "startLayer"),
+        end_layer=_integer(body, "endLayer"),
+        model_layers=_integer(body, "nLayers"),
+        rank=_integer(body, "deviceRank"),
+        world_size=_integer(body, "worldSize"),
+        sharding=SHARD_TAGS.get(tag),
+    )
+
+
+def _runner(raw: object) -> Runner:
+    tag, body = _tagged(raw)
+    return Runner(
+        status=RUNNER_TAGS.get(tag, RunnerStatus.UNKNOWN),
+        layers_loaded=_integer(body, "layersLoaded"),
+        total_layers=_integer(body, "totalLayers") or None,
+        error=_string(body, "errorMessage"),
+    )
+
+
+def _custom_cards(raw: Json, cards: dict[str, ModelCard]) -> dict[str, ModelCard]:
+    for document in raw.values():
+        card = read_card(document)
+        if card is not None:
+            cards.setdefault(card.id, card)
+    return cards
+
+
+def _add_card(shard: Json, cards: dict[str, ModelCard]) -> str | None:
+    """The model id of a shard; its card is read at its first sight alone, since each node repeats every card."""
+    raw = shard.get("modelCard")
+    if not isinstance(raw, dict):
+        return None
+    id_ = raw.get("modelId")
+    if not isinstance(id_, str) or not id_:
+        return None
+    if id_ not in cards:
+        card = read_card(raw)
+        if card is not None:
+            cards[id_] = card
+    return id_
+
+
+# Downloads and tasks
+
+
+def _downloads(raw: Json, cards: dict[str, ModelCard]) -> dict[str, dict[str, Download]]:
+    found: dict[str, dict[str, Download]] = {}
+    for node_id in raw:
+        entries: dict[str, Download] = {}
+        for entry in _list_or_none(raw, node_id) or ():
+            tag, body = _tagged(entry)
+            model_id = _add_card(_tagged(body.get("shardMetadata"))[1], cards)
+            if model_id is not None:
+                entries[model_id] = _download(node_id, model_id, tag, body, cards)
+        found[node_id] = entries
+    return found
+
+
+def _download(node_id: str, model_id: str, tag: str, body: Json, cards: Mapping[str, ModelCard]) -> Download:
+    kind = DOWNLOAD_TAGS.get(tag, DownloadKind.UNKNOWN)
+    if kind is DownloadKind.PENDING:
+        return Download(
+            node_id,
+            model_id,
+            kind,
+            _first_size(body, "downloaded", "downloadedBytes"),
+            _first_size(body, "total", "totalBytes") or None,
+        )
+    progress = _map(body, "downloadProgress") if kind is DownloadKind.ONGOING else body
+    total = _first_size(progress, "total", "totalBytes")
+    if not total and kind in (DownloadKind.ONGOING, DownloadKind.COMPLETED) and model_id in cards:
+        total = cards[model_id].storage_bytes
+    return Download(
+        node_id=node_id,
+        model_id=model_id,
+        kind=kind,
+        downloaded_bytes=total
+        if kind is DownloadKind.COMPLETED
+        else _first_size(progress, "downloaded", "downloadedBytes"),
+        total_bytes=total or None,
+        speed=_number(progress, "speed"),
+        # exo writes 0 until it has an estimate.
+        eta_ms=_number(progress, "etaMs") or None,
+        completed_files=_integer(progress, "completedFiles"),
+        total_files=_integer(progress, "totalFiles"),
+        error=_string(body, "errorMessage"),
+    )
+
+
+def _tasks(raw: Json) -> dict[str, Task]:
+    tasks = {}
+    for id_, document in raw.items():
+        tag, body = _tagged(document)
+        status = _string(body, "taskStatus")
+        bound = _map(body, "boundInstance")
+        tasks[id_] = Task(
+            id=id_,
+            kind=TASK_TAGS.get(tag, TaskKind.UNKNOWN),
+            status=TASK_STATUSES.get(status, TaskStatus.UNKNOWN) if status else TaskStatus.UNKNOWN,
+            instance_id=_string(body, "instanceId"),
+            command_id=_string(body, "commandId"),
+            runner_id=_string(body, "runnerId") or _string(bound, "boundRunnerId"),
+            error_type=_string(body, "errorType"),
+            error_message=_string(body, "errorMessage"),
+        )
+    return tasks
+
+
+# JSON, without trust
+
+
+def _tagged(raw: object) -> tuple[str, Json]:
+    """exo's unions are one-key objects; an untagged or empty one reads as the tag ''."""
+    if isinstance(raw, dict) and len(raw) == 1:
+        ((tag, body),) = raw.items()
+        return tag, body if isinstance(body, dict) else {}
+    return "", {}
+
+
+def _map(raw: Json, key: str) -> Json:
+    value = raw.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _map_or_none(raw: Json, key: str) -> Json | None:
+    value = raw.get(key)
+    return value if isinstance(value, dict) else None
+
+
+def _list_or_none(raw: Json | None, key: str) -> list[Any] | None:
+    value = None if raw is None else raw.get(key)
+    return value if isinstance(value, list) else None
+
+
+def _strings(raw: Json, key: str) -> tuple[str, ...] | None:
+    value = raw.get(key)
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else None
+
+
+def _string(raw: Json, key: str) -> str | None:
+    value = raw.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _told(raw: Json, key: str) -> str | None:
+    """A string that was really told: exo fills in "Unknown" until a node has."""
+    value = raw.get(key)
+    return value if isinstance(value, str) and value and value != "Unknown" else None
+
+
+def _number(raw: Json, key: str) -> float | None:
+    value = raw.get(key)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _integer(raw: Json, key: str) -> int | None:
+    value = raw.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _boolean(raw: Json, key: str) -> bool | None:
+    value = raw.get(key)
+    return value if isinstance(value, bool) else None
+
+
+def _size(raw: Json, key: str) -> int | None:
+    """A size in bytes: `{"inBytes": n}`."""
+    value = raw.get(key)
+    size = value.get("inBytes") if isinstance(value, dict) else None
+    return size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None
+
+
+def _first_size(raw: Json, *keys: str) -> int | None:
+    return next((size for size in (_size(raw, key) for key in keys) if size is not None), None)
+
+
+def _moment(raw: Json, key: str) -> datetime | None:
+    value = _string(raw, key)
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
