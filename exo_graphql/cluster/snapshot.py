@@ -340,6 +340,20 @@ class Snapshot:
         """Tasks of instances that exist. exo never removes some of the others: they count nowhere."""
         return tuple(task for task in self.state.tasks.values() if task.instance_id in self.state.instances)
 
+    def tasks_of(self, model_id: str) -> tuple[Task, ...]:
+        """Tasks of the model's instances."""
+        ids = {instance.id for instance in self.instances_of(model_id)}
+        return tuple(task for task in self.tasks if task.instance_id in ids)
+
+    def tasks_on(self, node_id: str) -> tuple[Task, ...]:
+        """Tasks of the instances that have a shard on the node."""
+        ids = {
+            instance.id
+            for instance in self.state.instances.values()
+            if any(shard.node_id == node_id for shard in instance.shards)
+        }
+        return tuple(task for task in self.tasks if task.instance_id in ids)
+
     @staticmethod
     def is_active(task: Task) -> bool:
         """Whether it is inference, pending or running."""

@@ -1,0 +1,72 @@
+"""Top-level errors that name themselves: `extensions.code`, and where one helps a suggestion and the choices."""
+
+from collections.abc import Sequence
+
+from graphql import GraphQLError
+
+from exo_graphql.cluster.names import Ambiguous, Unknown
+
+
+class NamedError(GraphQLError):
+    """A `GraphQLError` with a code that scripts can rely on; anything else is reported as an internal fault."""
+
+    def __init__(self, code: str, message: str, suggestion: str | None = None, **extensions: object) -> None:
+        """`extensions` are added beside `code` and `suggestion`."""
+        told = {"code": code, **({"suggestion": suggestion} if suggestion else {}), **extensions}
+        super().__init__(message, extensions=told)
+
+
+class ClusterUnavailableError(NamedError):
+    """No exo node has answered since this server started."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "CLUSTER_UNAVAILABLE",
+            "No exo node has answered yet.",
+            "Check that exo runs and that --exo-url points at it, then ask again.",
+        )
+
+
+def model_error(problem: Ambiguous | Unknown) -> NamedError:
+    """What to tell of a model name that is not one model."""
+    name = shorten(problem.name)
+    if isinstance(problem, Ambiguous):
+        return NamedError(
+            "MODEL_AMBIGUOUS",
+            f"{name!r} could be any of {len(problem.candidates)} models.",
+            "Use the full id of one of them.",
+            candidates=list(problem.candidates),
+        )
+    return NamedError(
+        "MODEL_NOT_FOUND",
+        f"The cluster knows no model {name!r}.",
+        _did_you_mean(problem.candidates) or "List the models with { models { id } }.",
+        candidates=list(problem.candidates),
+    )
+
+
+def node_error(problem: Ambiguous | Unknown) -> NamedError:
+    """What to tell of a node name that is not one member."""
+    name = shorten(problem.name)
+    if isinstance(problem, Ambiguous):
+        return NamedError(
+            "NODE_AMBIGUOUS",
+            f"{name!r} is the name of {len(problem.candidates)} nodes.",
+            "Use the id of one of them.",
+            candidates=list(problem.candidates),
+        )
+    return NamedError(
+        "NODE_NOT_FOUND",
+        f"The cluster has no node {name!r}.",
+        f"Use one of: {', '.join(problem.candidates)}." if problem.candidates else "The cluster has no nodes at present.",
+        available=list(problem.candidates),
+    )
+
+
+def shorten(name: str, limit: int = 120) -> str:
+    """A caller's own text, bounded before it is repeated to them."""
+    return name if len(name) <= limit else name[: limit - 1] + "…"
+
+
+def _did_you_mean(candidates: Sequence[str]) -> str | None:
+    return f"Did you mean {' or '.join(candidates[:3])}?" if candidates else None

@@ -1,0 +1,22 @@
+"""Names in arguments: found, or told how to go on."""
+
+from exo_graphql.cluster.names import Ambiguous, Unknown, find_model, find_node
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import ModelCard, Node
+from exo_graphql.schema.errors import model_error, node_error
+
+
+def model_named(snapshot: Snapshot, name: str) -> ModelCard:
+    """The model of that full id or short name; raises MODEL_NOT_FOUND or MODEL_AMBIGUOUS."""
+    found = find_model(snapshot.models, name)
+    if isinstance(found, Ambiguous | Unknown):
+        raise model_error(found)
+    return found
+
+
+def node_named(snapshot: Snapshot, name: str) -> Node:
+    """The member of that id or friendly name; raises NODE_NOT_FOUND or NODE_AMBIGUOUS."""
+    found = find_node(snapshot.nodes, name)
+    if isinstance(found, Ambiguous | Unknown):
+        raise node_error(found)
+    return found

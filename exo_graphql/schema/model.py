@@ -1,0 +1,83 @@
+"""The type `Model`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+from strawberry import Parent
+
+from exo_graphql.cluster import state, status
+from exo_graphql.cluster.snapshot import DownloadStatus
+from exo_graphql.schema.context import Info
+from exo_graphql.schema.downloads import select_downloads
+from exo_graphql.schema.instance import Instance
+from exo_graphql.schema.model_status import ModelStatus
+from exo_graphql.schema.scalars import Bytes
+
+if TYPE_CHECKING:
+    from exo_graphql.schema.download import Download
+    from exo_graphql.schema.node import Node
+    from exo_graphql.schema.task import Task
+
+field = strawberry.field
+
+
+def _loaded(root: Parent[state.ModelCard], info: Info) -> bool:
+    return bool(info.context.snapshot.instances_of(root.id))
+
+
+def _ready(root: Parent[state.ModelCard], info: Info) -> bool:
+    return info.context.snapshot.status(root.id).ready
+
+
+def _status(root: Parent[state.ModelCard], info: Info) -> status.ModelStatus:
+    return info.context.snapshot.status(root.id)
+
+
+def _instances(root: Parent[state.ModelCard], info: Info) -> tuple[state.Instance, ...]:
+    return info.context.snapshot.instances_of(root.id)
+
+
+def _nodes(root: Parent[state.ModelCard], info: Info) -> tuple[state.Node, ...]:
+    snapshot = info.context.snapshot
+    return snapshot.nodes_of(snapshot.instances_of(root.id))
+
+
+def _downloads(
+    root: Parent[state.ModelCard], info: Info, status: list[DownloadStatus] | None = None
+) -> tuple[state.Download, ...]:
+    return select_downloads(info.context.snapshot, status, model_id=root.id)
+
+
+def _tasks(root: Parent[state.ModelCard], info: Info) -> tuple[state.Task, ...]:
+    return info.context.snapshot.tasks_of(root.id)
+
+
+@strawberry.type(description="A model that the cluster knows: from exo's catalogue, or because it is loaded.")
+class Model:
+    """`cluster.state.ModelCard`, with its neighbours."""
+
+    id: strawberry.ID = field(description="The full id, such as mlx-community/Qwen3-30B-A3B-4bit.")
+    name: str = field(description="The id after its last slash; accepted wherever a model is asked for.")
+    family: str | None = field(description="The family, such as qwen; null if the catalogue does not say.")
+    quantization: str | None = field(description="The quantization, such as 4bit; null if the catalogue does not say.")
+    base_model: str | None = field(description="The model that was quantized; null if the catalogue does not say.")
+    storage_size_gb: float | None = field(description="Size of the weights in GiB (2^30 bytes), one decimal.")
+    storage_bytes: Bytes | None = field(description="Size of the weights in bytes, exactly.")
+    layer_count: int | None = field(description="Number of layers; null if the catalogue does not say.")
+    context_length: int | None = field(description="Longest context in tokens; null if the catalogue does not say.")
+    capabilities: list[str] = field(description="What it can do, such as text, thinking, vision.")
+    supports_tensor: bool | None = field(description="Whether it can be placed with TENSOR sharding.")
+    is_custom: bool | None = field(description="Whether a user added it to the catalogue.")
+    loaded: bool = field(resolver=_loaded, description="Whether it has an instance, whatever its phase.")
+    ready: bool = field(resolver=_ready, description="Whether any instance can serve at once.")
+    status: ModelStatus = field(resolver=_status, description="How far it is.")
+    instances: list[Instance] = field(resolver=_instances, description="Its instances.")
+    nodes: list[Annotated["Node", strawberry.lazy("exo_graphql.schema.node")]] = field(
+        resolver=_nodes, description="Nodes with a shard of it."
+    )
+    downloads: list[Annotated["Download", strawberry.lazy("exo_graphql.schema.download")]] = field(
+        resolver=_downloads, description="Its downloads; without `status` all but the NOT_STARTED."
+    )
+    tasks: list[Annotated["Task", strawberry.lazy("exo_graphql.schema.task")]] = field(
+        resolver=_tasks, description="Tasks of its instances."
+    )

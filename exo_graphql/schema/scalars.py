@@ -1,0 +1,29 @@
+"""The scalars that GraphQL lacks."""
+
+from datetime import UTC, datetime
+from typing import NewType
+
+import strawberry
+from strawberry.types.scalar import ScalarDefinition
+
+Bytes = NewType("Bytes", int)
+
+
+def _moment(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+SCALARS: dict[object, ScalarDefinition] = {
+    Bytes: strawberry.scalar(
+        name="Bytes",
+        description="An exact size in bytes, as a JSON number (GraphQL's Int stops at 2^31).",
+        serialize=int,
+        parse_value=int,
+    ),
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description="A moment in UTC, ISO 8601, such as 2026-01-31T23:00:00.123456Z.",
+        serialize=_moment,
+        parse_value=datetime.fromisoformat,
+    ),
+}
