@@ -1,0 +1,97 @@
+"""The simulated cluster as a whole: the rooms put together, and a scene set up in them."""
+
+import logging
+import random
+
+from exo_graphql.demo.cards import Document
+from exo_graphql.demo.clock import Clock
+from exo_graphql.demo.downloads import Downloads
+from exo_graphql.demo.election import Election
+from exo_graphql.demo.faults import Fault, Faults
+from exo_graphql.demo.inference import Inference
+from exo_graphql.demo.instances import Instances
+from exo_graphql.demo.placement import ImpossibleError, Request, place
+from exo_graphql.demo.scene import Scene
+from exo_graphql.demo.telemetry import report, telemetry
+from exo_graphql.demo.world import Node, World
+
+logger = logging.getLogger(__name__)
+
+
+class Simulation:
+    """Everything but HTTP."""
+
+    def __init__(self, scene: Scene, speed: float, seed: int | None) -> None:
+        self.clock = Clock(speed)
+        self.faults = Faults(self.clock)
+        self.world = World(scene, self.clock, random.Random(seed))
+        self.downloads = Downloads(self.world, self.faults)
+        self.instances = Instances(self.world, self.downloads, self.faults)
+        self.inference = Inference(self.world, self.instances)
+        self.election = Election(self.world, self.instances, self.downloads)
+        self._set_up(scene)
+
+    def place(self, wanted: Request) -> None:
+        """What the master does with a place command: if it is impossible, nothing but a line in its log."""
+        try:
+            document = place(wanted, self.world.state, self.world.rng, self.world.new_id)
+        except ImpossibleError as error:
+            logger.warning("not placed: %s: %s", wanted.card.model_id, error)
+        else:
+            self.create(document)
+
+    def create(self, document: Document) -> None:
+        """List the instance; one on a node that the cluster does not know is listed and never lives."""
+        body = next(iter(document.values()))
+        if set(body["shardAssignments"]["nodeToRunner"]) <= set(self.world.nodes):
+            self.instances.create(document)
+        else:
+            logger.warning("created on unknown nodes, and so deleted: %s", body["instanceId"])
+
+    def order(self, fault: Fault) -> None:
+        """Let a fault happen at its time (at once, if that is past)."""
+        since = max(fault.at, self.clock.now)
+        match fault.kind:
+            case "node-dies":
+                self.clock.call_later(since - self.clock.now, lambda: self._kill(fault, str(fault.target)))
+            case "master-dies":
+                self.clock.call_later(since - self.clock.now, lambda: self._kill(fault, self.world.master.id))
+            case _:
+                self.faults.add(fault, since)
+
+    def _kill(self, fault: Fault, name: str) -> None:
+        node = self.world.node_named(name)
+        self.election.kill(node)
+        if fault.duration is not None:
+            self.clock.call_later(fault.duration, lambda: self._revive(node))
+
+    def _revive(self, node: Node) -> None:
+        self.election.revive(node)
+
+    def _set_up(self, scene: Scene) -> None:
+        world = self.world
+        self.election.found()
+        for node in world.nodes.values():
+            report(world, node)
+        for model_id, names in scene.old_instances.items():
+            document = self._document(model_id, names)
+            self.instances.create_ready(document)
+            self.instances.delete(next(iter(document.values()))["instanceId"], by_command=False)
+        self.clock.advance(3.0)
+        for model_id, names in scene.ready.items():
+            self.instances.create_ready(self._document(model_id, names))
+        for model_id, (name, _) in scene.downloads.items():
+            self.downloads.start(world.node_named(name), world.cards[model_id])
+        for source in scene.traffic:
+            self.clock.spawn(self.inference.traffic(source))
+        self.clock.spawn(telemetry(world))
+        self.clock.spawn(self.downloads.rescan())
+        for node in world.nodes.values():
+            report(world, node)
+
+    def _document(self, model_id: str, names: tuple[str, ...]) -> Document:
+        """A placement of the model on exactly these machines."""
+        card = self.world.cards[model_id]
+        nodes = frozenset(self.world.node_named(name).id for name in names)
+        wanted = Request(card, min_nodes=len(nodes), nodes=nodes)
+        return place(wanted, self.world.state, self.world.rng, self.world.new_id)
