@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import cache
 from os import PathLike, stat_result
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from exo_graphql.server.pages.examples import Example, examples
+from exo_graphql.server.pages.examples import OPERATIONS, examples
 from exo_graphql.server.pages.vendor import VENDOR
 
 STATIC = Path(__file__).with_name("static")
@@ -36,22 +35,18 @@ class _Assets(StaticFiles):
         return response
 
 
-def page_routes() -> list[BaseRoute]:
+def page_routes(operations: Path = OPERATIONS) -> list[BaseRoute]:
     """The routes that the pages load from: GET (and HEAD) below `/graphiql/assets`, open to everyone.
 
-    They hold nothing of the cluster, so a page can load before it has a token.
+    They hold nothing of the cluster, so a page can load before it has a token. `operations` is the folder of
+    GraphiQL's example documents, read once, here.
     """
+    body = JSONResponse([asdict(example) for example in examples(operations)]).body
+
+    async def examples_json(_request: Request) -> Response:
+        return Response(body, media_type="application/json", headers={"Cache-Control": "no-cache"})
+
     return [
-        Route("/graphiql/assets/examples.json", _examples_json, methods=["GET"]),
+        Route("/graphiql/assets/examples.json", examples_json, methods=["GET"]),
         Mount("/graphiql/assets", _Assets(directory=STATIC), name="assets"),
     ]
-
-
-async def _examples_json(_request: Request) -> Response:
-    return JSONResponse([asdict(example) for example in _packaged()], headers={"Cache-Control": "no-cache"})
-
-
-@cache
-def _packaged() -> tuple[Example, ...]:
-    """Read once: the documents are part of the installation."""
-    return tuple(examples())

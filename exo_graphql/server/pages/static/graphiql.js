@@ -56,6 +56,23 @@ function socketClient(headers) {
   };
 }
 
+/**
+ * The document as it is now. GraphiQL's own picture of it lags behind a change of tab by a moment, in which it
+ * would name the operation of the tab before and take a subscription for a query.
+ */
+function parsed(params, options) {
+  let document;
+  try {
+    document = GraphiQL.GraphQL.parse(params.query);
+  } catch {
+    return [params, options]; // the server says best what is wrong with it
+  }
+  const operations = document.definitions.filter(({ kind }) => kind === "OperationDefinition");
+  const known = operations.some(({ name }) => name?.value === params.operationName);
+  const operationName = !known && operations.length === 1 ? operations[0].name?.value : params.operationName;
+  return [{ ...params, operationName }, { ...options, documentAST: document }];
+}
+
 function fetcher(params, options) {
   const send = GraphiQL.createFetcher({
     url: url.href,
@@ -63,7 +80,7 @@ function fetcher(params, options) {
     enableIncrementalDelivery: false,
     wsClient: socketClient(options?.headers ?? {}),
   });
-  return send(params, options);
+  return send(...parsed(params, options));
 }
 
 function ExamplesIcon() {

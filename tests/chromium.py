@@ -1,0 +1,109 @@
+"""A real Chromium for the tests marked `chromium`, as a pytest plugin.
+
+Where there is no Chromium these tests are left out by name; with EXO_GRAPHQL_REQUIRE_CHROMIUM=1 (as in CI) that,
+or one of them skipped, fails the run instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import ConsoleMessage, Error, Page, Request, WebSocket, async_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+LEFT_OUT = pytest.StashKey[list[str]]()
+# Nothing of the browser's own may leave the machine, nor ask for a display, a GPU or a first-run answer.
+FLAGS = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def executable() -> str | None:
+    """The Chromium to use: EXO_GRAPHQL_CHROMIUM, else the first of the usual names on the PATH."""
+    named = os.environ.get("EXO_GRAPHQL_CHROMIUM")
+    return named or next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+def _required() -> bool:
+    return os.environ.get("EXO_GRAPHQL_REQUIRE_CHROMIUM") == "1"
+
+
+@dataclass  # no slots: playwright keeps its wrappers of these methods on the instance
+class Visit:
+    """One page in a fresh browser: `problems` are console errors and uncaught exceptions, `foreign` the
+    addresses that it asked of any host but this one."""
+
+    page: Page
+    problems: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+
+    def hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.problems.append(f"{message.text} ({message.location.get('url', '')})")
+
+    def catch(self, error: Error) -> None:
+        self.problems.append(str(error))
+
+    def see(self, request: Request | WebSocket) -> None:
+        address = urlsplit(request.url)
+        if address.scheme not in {"data", "blob"} and address.hostname not in {"127.0.0.1", "localhost"}:
+            self.foreign.append(request.url)
+
+
+@pytest.fixture
+async def visit(tmp_path: Path) -> AsyncIterator[Visit]:
+    """An empty page in a browser of its own, without a profile; the test steers `visit.page`."""
+    async with async_playwright() as playwright:
+        context = await playwright.chromium.launch_persistent_context(
+            tmp_path / "chromium",
+            executable_path=executable(),
+            headless=True,
+            chromium_sandbox=os.geteuid() != 0,  # the sandbox does not start for root
+            args=list(FLAGS),
+            viewport={"width": 1280, "height": 800},
+        )
+        try:
+            seen = Visit(context.pages[0])
+            context.on("request", seen.see)
+            seen.page.on("websocket", seen.see)
+            seen.page.on("console", seen.hear)
+            seen.page.on("pageerror", seen.catch)
+            yield seen
+        finally:
+            await context.close()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    marked = [item for item in items if item.get_closest_marker("chromium")]
+    if not marked or executable():
+        return
+    if _required():
+        raise pytest.UsageError("there is no Chromium, and EXO_GRAPHQL_REQUIRE_CHROMIUM wants one")
+    config.hook.pytest_deselected(items=marked)
+    items[:] = [item for item in items if item not in marked]
+    config.stash[LEFT_OUT] = [item.nodeid for item in marked]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for nodeid in config.stash.get(LEFT_OUT, []):
+        terminalreporter.write_line(f"LEFT OUT (no Chromium): {nodeid}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and _required() and item.get_closest_marker("chromium"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, and EXO_GRAPHQL_REQUIRE_CHROMIUM wants it run"
+    return report

