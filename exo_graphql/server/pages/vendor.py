@@ -75,8 +75,10 @@ def fetch(wanted: tuple[Package, ...], vendor: Path = VENDOR, *, timeout_s: floa
     """
     vendor.mkdir(parents=True, exist_ok=True)
     kept = {package.folder for package in wanted}
-    for stale in [entry for entry in vendor.iterdir() if entry.name not in kept]:
-        shutil.rmtree(stale)
+    for entry in list(vendor.iterdir()):
+        # What starts with a dot is not ours to drop: it may be another build, unpacking at this moment.
+        if entry.is_dir() and not entry.name.startswith(".") and entry.name not in kept:
+            shutil.rmtree(entry)
     lacking = tuple(missing(wanted, vendor))
     if not lacking:
         return
