@@ -52,9 +52,7 @@ def _example(file: Path) -> Example | None:
         document = parse(text, no_location=True)
     except GraphQLError:
         return None
-    operation = next(
-        (node for node in document.definitions if isinstance(node, OperationDefinitionNode)), None
-    )
+    operation = next((node for node in document.definitions if isinstance(node, OperationDefinitionNode)), None)
     if operation is None:
         return None
     return Example(

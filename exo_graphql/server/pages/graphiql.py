@@ -29,9 +29,7 @@ def graphiql_page(vendor: Path = VENDOR) -> Response:
     wanted = packages()
     lacking = missing(wanted, vendor)
     if lacking:
-        lines = (
-            f"{package.name}@{package.version}: {', '.join(files)}" for package, files in lacking.items()
-        )
+        lines = (f"{package.name}@{package.version}: {', '.join(files)}" for package, files in lacking.items())
         items = "\n        ".join(f"<li>{html.escape(line)}</li>" for line in lines)
         body = _page("missing.html").substitute(missing=items)
     else:

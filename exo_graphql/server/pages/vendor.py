@@ -47,9 +47,7 @@ class Package:
 
     def missing(self, vendor: Path) -> list[str]:
         """The files of this package that `vendor` lacks."""
-        return [
-            file for file in self.files if not (vendor / self.folder / PurePosixPath(file).name).is_file()
-        ]
+        return [file for file in self.files if not (vendor / self.folder / PurePosixPath(file).name).is_file()]
 
 
 def packages(pins: Path = PINS) -> tuple[Package, ...]:
@@ -88,9 +86,7 @@ def fetch(wanted: tuple[Package, ...], vendor: Path = VENDOR, *, timeout_s: floa
         tarballs = {_integrity(tarball): tarball for tarball in Path(folder).glob("*.tgz")}
         for package in lacking:
             if package.integrity not in tarballs:
-                raise FetchError(
-                    f"{package.name}@{package.version} from npm is not the pinned one (sha512 differs)"
-                )
+                raise FetchError(f"{package.name}@{package.version} from npm is not the pinned one (sha512 differs)")
             _unpack(package, tarballs[package.integrity], vendor)
 
 
