@@ -54,8 +54,13 @@ class Control:
 
     @property
     def now(self) -> float:
-        """Simulated seconds."""
-        return self._simulation.clock.now
+        """Simulated seconds since the start."""
+        return self._simulation.clock.now - self._simulation.began
+
+    @property
+    def cards(self) -> tuple[str, ...]:
+        """The ids of all model cards known."""
+        return tuple(self._simulation.world.cards)
 
     def inject(self, fault: Fault) -> None:
         """Order a fault; one whose time is past begins at once."""

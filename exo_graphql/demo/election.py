@@ -8,6 +8,10 @@ from exo_graphql.demo.telemetry import report
 from exo_graphql.demo.world import Node, World
 
 ELECTION_SECONDS = 3.0
+PLAN_INTERVAL = 10.0
+"""Seconds between two looks of the master for what is broken (exo `master/main.py`, `_plan`)."""
+SILENCE_SECONDS = 30.0
+"""A node not heard of for longer is taken out of the topology at the next look."""
 
 
 class Election:
@@ -55,7 +59,7 @@ class Election:
         else:
             self._instances.freeze(node)
             self._begin()
-            self._world.clock.spawn(self._time_out(node))
+            self._world.clock.spawn(self._lose_edges(node))
 
     def revive(self, dead: Node) -> Node:
         """exo starts again on a dead node's machine: a new node with a new id."""
@@ -67,6 +71,25 @@ class Election:
         self._begin()
         self._world.clock.spawn(self._join(node, self._world.rng.uniform(5.0, 6.0)))
         return node
+
+    def plan(self) -> Process:
+        """The master's loop, forever: delete instances on lost nodes, then lose silent nodes."""
+        world = self._world
+        yield world.rng.uniform(0.0, PLAN_INTERVAL)
+        while True:
+            if not self._masterless:
+                present = set(world.state.nodes)
+                for instance_id, document in list(world.state.instances.items()):
+                    assignments = next(iter(document.values()))["shardAssignments"]
+                    if not set(assignments["nodeToRunner"]) <= present:
+                        self._instances.delete(instance_id, by_command=False)
+                for node_id, seen in list(world.state.last_seen.items()):
+                    silent = (world.wall - seen).total_seconds() > SILENCE_SECONDS
+                    # After a gap in time (a suspended laptop) the living are late too; they are not lost.
+                    if silent and not world.nodes[node_id].alive:
+                        world.state.forget(node_id)
+                        world.event()
+            yield max(PLAN_INTERVAL, world.clock.lag - PLAN_INTERVAL)
 
     def _begin(self) -> None:
         self._held_until = max(self._held_until, self._world.clock.now + ELECTION_SECONDS)
@@ -94,23 +117,16 @@ class Election:
         if self._world.state is state and {source.id, sink.id} <= set(state.nodes) and source.alive and sink.alive:
             self._world.connect(source, sink)
 
-    def _time_out(self, node: Node) -> Process:
+    def _lose_edges(self, node: Node) -> Process:
+        """One by one the others find that they cannot reach it; its own edges stay as long as it does."""
         world, state = self._world, self._world.state
-        losses = sorted(world.rng.uniform(6.0, 11.0) for _ in world.nodes)
         waited = 0.0
-        for at, source in zip(losses, list(world.nodes.values()), strict=True):
+        for source in list(state.connections):
+            at = waited + world.rng.uniform(0.0, 11.0 - max(waited, 6.0)) if waited else world.rng.uniform(6.0, 9.0)
             yield at - waited
             waited = at
-            if state.connections.get(source.id, {}).pop(node.id, None):
+            if state.connections.get(source, {}).pop(node.id, None):
                 world.event()
-        yield world.rng.uniform(33.0, 39.0) - waited
-        state.forget(node.id)
-        world.event()
-        yield 10.0
-        if world.state is state:
-            for instance in list(self._instances.all.values()):
-                if any(runner.node is node for runner in instance.runners):
-                    self._instances.delete(instance.id, by_command=False)
 
     def _new_session(self) -> Process:
         world = self._world

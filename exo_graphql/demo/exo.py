@@ -45,6 +45,7 @@ class SimulatedExo:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        self._gate.served = True
         if self._task is not None:
             yield
             return

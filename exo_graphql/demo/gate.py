@@ -31,6 +31,7 @@ class Gate:
         self.command_latency = 0.0
         self.drop_connections = False
         self.closed = False
+        self.served = False
         self.requests: Counter[tuple[str, str]] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,8 +44,12 @@ class Gate:
         simulation.clock.run_due()
         self.requests[scope["method"], self._template(scope)] += 1
         if self.drop_connections or not simulation.world.api.alive:
-            # In process, this is what a client's transport raises when nobody listens.
-            raise httpx.ConnectError("connection refused (simulated)")
+            if not self.served:
+                # In process, this is what a client's transport raises when nobody listens.
+                raise httpx.ConnectError("connection refused (simulated)")
+            # A server cannot be told to refuse a connection that it has accepted.
+            await PlainTextResponse("nobody listens here (simulated)", 503)(scope, receive, send)
+            return
         delay = self.latency + (0.0 if scope["method"] in _READS else self.command_latency)
         if delay > 0:
             await asyncio.sleep(delay)

@@ -56,6 +56,15 @@ class Inference:
         """End a chat before its time."""
         chat = self._chats.get(command_id)
         if chat is not None:
+            if chat.instance is not None and chat.task_id is not None:
+                for runner in chat.instance.runners:
+                    self._world.add_task(
+                        "CancelTask",
+                        chat.instance.id,
+                        "Complete",
+                        cancelledTaskId=chat.task_id,
+                        runnerId=runner.id,
+                    )
             self._finish(chat, "cancelled")
 
     def traffic(self, source: Traffic) -> Process:

@@ -72,12 +72,19 @@ class Instances:
         """Called with an instance when it is deleted, or lost with its session."""
 
     def create(self, document: Document) -> None:
-        """List the instance and let its nodes begin; the same id again replaces the document, no more."""
-        instance = self._read(document)
-        self._world.state.instances[instance.id] = document
+        """List the instance and let its nodes begin.
+
+        The same id again replaces the document, no more. On a node that nobody knows an instance never lives; the
+        master soon deletes it.
+        """
+        body = next(iter(document.values()))
+        self._world.state.instances[body["instanceId"]] = document
         self._world.event()
-        if instance.id in self.all:
+        if body["instanceId"] in self.all or not set(body["shardAssignments"]["nodeToRunner"]) <= set(
+            self._world.nodes
+        ):
             return
+        instance = self._read(document)
         self.all[instance.id] = instance
         instance.process = self._world.clock.spawn(self._live(instance))
 
@@ -99,16 +106,16 @@ class Instances:
 
         `by_command`: as exo's DeleteInstance does, also cancel every download that no instance needs.
         """
+        world = self._world
+        if world.state.instances.pop(instance_id, None) is not None:
+            world.event()
         instance = self.all.pop(instance_id, None)
         if instance is None:
             return
-        world = self._world
-        world.state.instances.pop(instance_id, None)
         for task_id, task in list(world.state.tasks.items()):
             fields = next(iter(task.values()))
             if fields["instanceId"] == instance_id and fields["taskStatus"] in ("Pending", "Running"):
                 world.set_task(task_id, "Cancelled")
-        world.event()
         instance.deleted = True
         if by_command:
             claimed = {(runner.node.id, one.card.model_id) for one in self.all.values() for runner in one.runners}
@@ -193,6 +200,8 @@ class Instances:
     def _attempt(self, instance: Instance) -> Generator[float, None, str | None]:
         """One attempt to become ready: None when it is (or when the instance was deleted), else what failed."""
         yield from self._start(instance)
+        if instance.phase == "stuck":
+            return None
         yield from self._await_weights(instance)
         message = yield from self._load(instance)
         if message is not None:
@@ -206,20 +215,23 @@ class Instances:
 
     def _start(self, instance: Instance) -> Process:
         world = self._world
-        created = [self._task("CreateRunner", instance, runner) for runner in instance.runners]
+        living = [runner for runner in instance.runners if runner.node.alive]
+        created = [self._task("CreateRunner", instance, runner) for runner in living]
         yield PLAN_INTERVAL
         for task in created:
             world.set_task(task, "Complete")
-        for runner in instance.runners:
+        for runner in living:
             self._want_weights(instance, runner)
-        starts = sorted(
-            ((world.rng.uniform(1.1, 1.8), runner) for runner in instance.runners), key=lambda pair: pair[0]
-        )
+        starts = sorted(((world.rng.uniform(1.1, 1.8), runner) for runner in living), key=lambda pair: pair[0])
         waited = 0.0
         for at, runner in starts:
             yield at - waited
             waited = at
             world.set_runner(runner.id, "RunnerIdle")
+        if len(living) < len(instance.runners):
+            # Placed on a node that died and has not been missed yet: the others wait for it until it is.
+            instance.phase = "stuck"
+            return
         if len(instance.runners) == 1:
             yield 0.05
             return
@@ -332,7 +344,9 @@ class Instances:
             world.set_task(task, "Running")
         # Seen in the recordings: the only runner of an instance says that it is shutting down and is heard no more;
         # members of a group are not heard again at all, and stay listed as they last were.
-        if len(instance.runners) == 1 and instance.runners[0].id in world.state.runners:
+        # Created again by then, it keeps its old status until its new process speaks.
+        again = instance.id in world.state.instances
+        if len(instance.runners) == 1 and instance.runners[0].id in world.state.runners and not again:
             world.set_runner(instance.runners[0].id, "RunnerShuttingDown")
         yield 0.3
         for runner in instance.runners:

@@ -153,7 +153,8 @@ def _cycles(nodes: Sequence[str], connections: Mapping[str, Mapping[str, Sequenc
 
     found: list[Cycle] = []
     for size in range(2, len(nodes) + 1):
-        for first, *others in itertools.combinations(nodes, size):
+        # Later nodes first: so exo's graph library numbers the ranks.
+        for first, *others in itertools.combinations(reversed(nodes), size):
             for rest in itertools.permutations(others):
                 cycle = (first, *rest)
                 if all(linked(a, b) for a, b in zip(cycle, (*rest, first), strict=True)):

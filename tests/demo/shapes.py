@@ -1,0 +1,40 @@
+"""The shape of a state document: which keys each object has and of which types its values are, whatever the data."""
+
+from typing import Any
+
+# Objects whose keys are data (ids, file names), not fields.
+_MAPS = frozenset(
+    "instances runners downloads tasks lastSeen nodeIdentities nodeMemory nodeDisk nodeSystem nodeNetwork "
+    "nodeThunderbolt nodeThunderboltBridge nodeRdmaCtl nodeBackends runnerToShard nodeToRunner hostsByNode files "
+    "connections jacclCoordinators customModelCards prefillServerPorts instanceLinks image_hashes".split()
+)
+
+Shapes = dict[str, set[str]]
+
+
+def shapes(document: Any) -> Shapes:
+    """By path: the sorted keys of an object that stands there, or the type of a value."""
+    found: Shapes = {}
+    _walk(document, "", found, is_map=False)
+    return found
+
+
+def _walk(value: Any, path: str, found: Shapes, *, is_map: bool) -> None:
+    # Cards and instances are the same wherever they stand.
+    for name in ("modelCard", "instance"):
+        if path.endswith(f"/{name}"):
+            path = name
+    if path == "/instances/*":
+        path = "instance"
+    if isinstance(value, dict) and is_map:
+        for one in value.values():
+            _walk(one, f"{path}/*", found, is_map=path.endswith("/connections"))
+    elif isinstance(value, dict):
+        found.setdefault(path, set()).add(" ".join(sorted(value)))
+        for key, one in value.items():
+            _walk(one, f"{path}/{key}", found, is_map=key in _MAPS)
+    elif isinstance(value, list):
+        for one in value:
+            _walk(one, f"{path}/[]", found, is_map=False)
+    else:
+        found.setdefault(path, set()).add(type(value).__name__)
