@@ -1,0 +1,108 @@
+"""What exo's answers beside the state mean: its catalogue, its offers; and the shard that a download is asked with."""
+
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from exo_graphql.cluster.state import InstanceType, ModelCard, Sharding
+from exo_graphql.cluster.units import MIB
+from exo_graphql.cluster.upstream import Offer
+from exo_graphql.exo.reader import read_instance
+
+# exo's own words where it takes or tells them outside of a document.
+SHARDING_WORDS = {Sharding.PIPELINE: "Pipeline", Sharding.TENSOR: "Tensor", Sharding.CFG: "Cfg"}
+INSTANCE_WORDS = {InstanceType.MLX_RING: "MlxRing", InstanceType.MLX_JACCL: "MlxJaccl"}
+_SHARDINGS = {word: sharding for sharding, word in SHARDING_WORDS.items()}
+_INSTANCES = {word: instance_type for instance_type, word in INSTANCE_WORDS.items()}
+
+
+class NotACatalogue(ValueError):
+    """The body is no answer to `GET /models`."""
+
+
+def parse_catalogue(body: bytes) -> Mapping[str, ModelCard]:
+    """The cards of `GET /models`, by id. It tells neither layers nor exo's own document, and sizes in MiB."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise NotACatalogue(f"not JSON: {error}") from error
+    models = document.get("data") if isinstance(document, dict) else None
+    if not isinstance(models, list):
+        raise NotACatalogue("no list of models")
+    cards = (_card(model) for model in models)
+    return {card.id: card for card in cards if card is not None}
+
+
+def read_offer(preview: object) -> Offer | None:
+    """One entry of `GET /instance/previews`; None for one of a sharding or an engine that is unknown here."""
+    if not isinstance(preview, dict):
+        return None
+    sharding = _SHARDINGS.get(str(preview.get("sharding")))
+    instance_type = _INSTANCES.get(str(preview.get("instance_meta")))
+    if sharding is None or instance_type is None:
+        return None
+    instance = read_instance(preview.get("instance"))
+    reason = _text(preview, "error")
+    if instance is None and reason is None:
+        reason = "exo gave no reason."
+    return Offer(sharding, instance_type, instance, reason)
+
+
+def whole_model(card: ModelCard) -> Mapping[str, object] | None:
+    """The shard that holds all of a model, as `POST /download/start` takes it. None without exo's own card."""
+    layers = card.layer_count
+    if card.document is None or layers is None:
+        return None
+    return {
+        "PipelineShardMetadata": {
+            "modelCard": card.document,
+            "deviceRank": 0,
+            "worldSize": 1,
+            "immediateException": False,
+            "shouldTimeout": None,
+            "startLayer": 0,
+            "endLayer": layers,
+            "nLayers": layers,
+        }
+    }
+
+
+def _card(model: object) -> ModelCard | None:
+    if not isinstance(model, dict):
+        return None
+    id_ = _text(model, "id")
+    if id_ is None:
+        return None
+    # exo fills in 0 and "" for what it does not know.
+    size = _whole(model, "storage_size_megabytes")
+    capabilities = model.get("capabilities")
+    return ModelCard(
+        id=id_,
+        family=_text(model, "family"),
+        quantization=_text(model, "quantization"),
+        base_model=_text(model, "base_model"),
+        storage_bytes=None if size is None else size * MIB,
+        context_length=_whole(model, "context_length"),
+        capabilities=_texts(capabilities) if isinstance(capabilities, list) else (),
+        supports_tensor=_truth(model, "supports_tensor"),
+        is_custom=_truth(model, "is_custom"),
+    )
+
+
+def _whole(raw: Mapping[str, object], key: str) -> int | None:
+    value = raw.get(key)
+    return int(value) or None if isinstance(value, int | float) and 0 < value < 1 << 63 else None
+
+
+def _text(raw: Mapping[str, object], key: str) -> str | None:
+    value = raw.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _texts(items: Sequence[object]) -> tuple[str, ...]:
+    return tuple(item for item in items if isinstance(item, str))
+
+
+def _truth(raw: Mapping[str, object], key: str) -> bool | None:
+    value = raw.get(key)
+    return value if isinstance(value, bool) else None

@@ -1,0 +1,269 @@
+"""One exo node over HTTP. Knows exo's routes and its three shapes of error; keeps nothing but connections.
+
+Every call is bounded in time and raises `Unreachable` or `Refused` alone. Their messages are fit for a caller; URLs
+and the exceptions behind them go to the log.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import orjson
+
+from exo_graphql.cluster.upstream import Refused, Unreachable, UpstreamError
+
+logger = logging.getLogger(__name__)
+
+# 35 nodes make a state of 5 MB; what is larger than this is no answer of exo's.
+MAX_BODY = 64 << 20
+# Commands that hang in an election must not use up the connections that reading needs.
+MAX_COMMANDS = 32
+_REASON_LENGTH = 500
+_NOT_EXO = "What answers is not exo, or a release of it that cannot be understood."
+
+
+class NotSent(Unreachable):
+    """No connection came about, so exo never saw the request: asking another node repeats nothing."""
+
+
+class Erring(Unreachable):
+    """Something answered, but with an error of its own or with nothing that exo would say."""
+
+
+class NotFound(Refused):
+    """exo knows nothing of the id that was named."""
+
+
+@dataclass(slots=True)
+class FeedStats:
+    """What reading costs and how it goes, for metrics and tests."""
+
+    reads: int = 0
+    """States read."""
+    failures: int = 0
+    """Reads of the state that failed: no answer in time, an error, or a body that is no state."""
+    cost: float | None = None
+    """Usual duration of a read as seen from here, in seconds; None before the first."""
+    requests_total: int = 0
+    """Requests of any kind sent to exo."""
+
+
+class ExoClient:
+    """The calls of one exo node. `transport` reaches an exo in this process; None means the network."""
+
+    def __init__(
+        self,
+        base_url: str,
+        transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        command_timeout: float = 15.0,
+        stats: FeedStats | None = None,
+    ) -> None:
+        url = httpx.URL(base_url.rstrip("/"))
+        self.url = str(url.copy_with(userinfo=b"")).rstrip("/")
+        """Where the node is, without credentials."""
+        self._command_timeout = command_timeout
+        self._commands = asyncio.Semaphore(MAX_COMMANDS)
+        self._stats = stats if stats is not None else FeedStats()
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            transport=transport,
+            # `_send` bounds each call as a whole. httpx bounds each chunk alone, and ASGITransport nothing at all.
+            timeout=httpx.Timeout(None),
+            # exo closes a connection that was idle for 5 s: never send a command into one that is about to close.
+            limits=httpx.Limits(max_connections=2 * MAX_COMMANDS, max_keepalive_connections=4, keepalive_expiry=4.0),
+            # exo is in the local network: a proxy set up for the way out does not lead there.
+            trust_env=False,
+        )
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    # Reading
+
+    async def state(self, within: float) -> bytes:
+        """The body of `GET /state`, at most `within` seconds later."""
+        return await self._send("GET", "/state", within=within)
+
+    async def node_id(self, within: float) -> str | None:
+        """The node's own id; None where something answers that does not tell one. `Unreachable` if nothing does."""
+        try:
+            answer = _json(await self._send("GET", "/node_id", within=within))
+        except (Refused, Erring):
+            return None
+        return answer if isinstance(answer, str) and answer else None
+
+    async def models(self, within: float) -> bytes:
+        """The body of `GET /models`, exo's catalogue."""
+        return await self._send("GET", "/models", within=within)
+
+    # Placement
+
+    async def placement(self, model_id: str, sharding: str, instance_meta: str, min_nodes: int) -> object:
+        """The instance document that exo would create; `Refused` says why there is none."""
+        params = {
+            "model_id": model_id,
+            "sharding": sharding,
+            "instance_meta": instance_meta,
+            "min_nodes": str(min_nodes),
+        }
+        return await self._command("GET", "/instance/placement", params=params)
+
+    async def previews(self, model_id: str, node_ids: Sequence[str] = ()) -> Sequence[Any]:
+        """Every placement that exo can think of; those on `node_ids` and perhaps others where these are given."""
+        answer = await self._command("GET", "/instance/previews", params={"model_id": model_id, "node_ids": node_ids})
+        previews = answer.get("previews") if isinstance(answer, dict) else None
+        if not isinstance(previews, list):
+            raise Erring(_NOT_EXO)
+        return previews
+
+    # Wishes. exo's 200 says that it received one, not that it came true.
+
+    async def create(self, document: Mapping[str, object]) -> None:
+        """`POST /instance`."""
+        await self._command("POST", "/instance", body={"instance": document})
+
+    async def delete(self, instance_id: str) -> None:
+        """`DELETE /instance/{id}`; `NotFound` for an id that exo does not know."""
+        await self._command("DELETE", f"/instance/{quote(instance_id, safe='')}")
+
+    async def start_download(self, node_id: str, shard_metadata: Mapping[str, object]) -> None:
+        """`POST /download/start`."""
+        body = {"target_node_id": node_id, "shard_metadata": shard_metadata}
+        await self._command("POST", "/download/start", body=body)
+
+    async def cancel_download(self, node_id: str, model_id: str) -> None:
+        """`POST /download/cancel` (exo >= 1.0.71)."""
+        await self._command("POST", "/download/cancel", body={"target_node_id": node_id, "model_id": model_id})
+
+    async def delete_download(self, node_id: str, model_id: str) -> None:
+        """`DELETE /download/{node}/{model}`."""
+        await self._command("DELETE", f"/download/{quote(node_id, safe='')}/{quote(model_id)}")
+
+    async def cancel_task(self, command_id: str) -> None:
+        """`POST /v1/cancel/{id}`; `NotFound` where this node's API holds no stream of it."""
+        await self._command("POST", f"/v1/cancel/{quote(command_id, safe='')}")
+
+    # One request
+
+    async def _command(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | Sequence[str]] | None = None,
+        body: object = None,
+    ) -> object:
+        """The JSON that a command answers; every one answers an object."""
+        content = None if body is None else orjson.dumps(body)
+        answer = _json(
+            await self._send(method, path, within=self._command_timeout, params=params, content=content, limited=True)
+        )
+        if not isinstance(answer, dict):
+            raise Erring(_NOT_EXO)
+        return answer
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        within: float,
+        params: Mapping[str, str | Sequence[str]] | None = None,
+        content: bytes | None = None,
+        limited: bool = False,
+    ) -> bytes:
+        """The body of a 2xx answer, whole, at most `within` seconds later."""
+        # A read that fails is told once an episode, by the one who reads; each command that fails is told here.
+        level = logging.INFO if limited else logging.DEBUG
+        try:
+            async with asyncio.timeout(within):
+                if not limited:
+                    return await self._receive(method, path, params, content)
+                async with self._commands:
+                    return await self._receive(method, path, params, content)
+        except UpstreamError as error:
+            logger.log(level, "%s %s%s: %s", method, self.url, path, error)
+            raise
+        except TimeoutError as error:
+            logger.log(level, "%s %s%s: no answer within %.1f s", method, self.url, path, within)
+            raise Unreachable(f"exo did not answer within {within:.1f} s.") from error
+        except httpx.ConnectError as error:
+            logger.log(level, "%s %s%s: %r", method, self.url, path, error)
+            raise NotSent("exo cannot be reached.") from error
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            logger.log(level, "%s %s%s: %r", method, self.url, path, error)
+            raise Unreachable("The connection to exo broke.") from error
+
+    async def _receive(
+        self, method: str, path: str, params: Mapping[str, str | Sequence[str]] | None, content: bytes | None
+    ) -> bytes:
+        headers = {} if content is None else {"content-type": "application/json"}
+        self._stats.requests_total += 1
+        async with self._http.stream(method, path, params=params, content=content, headers=headers) as response:
+            chunks = []
+            size = 0
+            async for chunk in response.aiter_bytes():
+                size += len(chunk)
+                if size > MAX_BODY:
+                    raise Erring("What answers is not exo: its answer does not end.")
+                chunks.append(chunk)
+        body = b"".join(chunks)
+        status = response.status_code
+        if 200 <= status < 300:
+            return body
+        if 400 <= status < 500:
+            raise _refusal(status, body)
+        logger.debug("%s %s%s: status %d: %r", method, self.url, path, status, body[:200])
+        if status >= 500:
+            raise Erring(f"exo failed inside (status {status}).")
+        raise Erring(f"What answers is not exo (status {status}).")
+
+
+def _json(body: bytes) -> object:
+    """The decoded body; None for what is no JSON."""
+    try:
+        decoded: object = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return decoded
+
+
+def _refusal(status: int, body: bytes) -> Refused:
+    """exo's reason, from whichever of its three shapes of error: `error.message`, `detail`, plain text."""
+    answer = _json(body)
+    error = answer.get("error") if isinstance(answer, dict) else None
+    message = error.get("message") if isinstance(error, dict) else None
+    if isinstance(message, str) and message:
+        reason = _clipped(message)
+        return NotFound(reason) if status == 404 else Refused(reason)
+    detail = answer.get("detail") if isinstance(answer, dict) else None
+    if status == 404 and detail == "Not Found":
+        return Refused("This release of exo has no such call.")
+    if isinstance(detail, str) and detail:
+        return Refused(_clipped(detail))
+    if isinstance(detail, list) and detail:
+        return Refused(_clipped("; ".join(_complaint(item) for item in detail)))
+    text = body[: 4 * _REASON_LENGTH].decode(errors="replace").strip()
+    if answer is None and text and not text.startswith("<"):
+        return Refused(_clipped(text))
+    return Refused(f"exo refused without a reason (status {status}).")
+
+
+def _complaint(item: object) -> str:
+    """One entry of a 422's list, as `where: what`."""
+    if not isinstance(item, dict):
+        return str(item)
+    place = item.get("loc")
+    where = ".".join(str(part) for part in place) if isinstance(place, list) else ""
+    return f"{where}: {item.get('msg')}" if where else str(item.get("msg"))
+
+
+def _clipped(reason: str) -> str:
+    line = " ".join("".join(c if c.isprintable() else " " for c in reason).split())
+    return line if len(line) <= _REASON_LENGTH else line[: _REASON_LENGTH - 1] + "…"

@@ -1,0 +1,375 @@
+"""The feed: one reader of exo's state for all who ask, whoever and however many they are.
+
+It owns the latest snapshot, the one loop that replaces it, and the news that there is another.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from exo_graphql.cluster.readiness import IN_TRANSITION, Phase
+from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
+from exo_graphql.cluster.snapshot import Snapshot, Source, advance
+from exo_graphql.cluster.state import ModelCard, State
+from exo_graphql.cluster.upstream import Unreachable, UpstreamError
+from exo_graphql.exo.answers import NotACatalogue, parse_catalogue
+from exo_graphql.exo.client import ExoClient, FeedStats
+from exo_graphql.exo.doors import Door, Doors
+from exo_graphql.exo.pace import FeedRules, Mode, lost_after, pause, read_timeout, usual_cost
+from exo_graphql.exo.reader import NotAState, parse_state
+from exo_graphql.exo.wishes import Wishes
+
+logger = logging.getLogger(__name__)
+
+# Measured with 3, 8 and 35 nodes (0.4, 1.1 and 4.9 MB): parsing takes 6, 27 and 120 ms. A thread cuts the longest
+# stall of the event loop to a third of that (orjson holds the GIL, reading what it decoded does not); below this size
+# handing over costs as much as it saves.
+PARSE_ELSEWHERE = 1 << 20
+# How often time alone is asked whether it changes what the last picture means, while exo is silent.
+_LOOK_AGAIN = 0.5
+# A read that has been under way for as long counts as silence.
+_SLOW_READ = 1.0
+
+_NO_PICTURE = "No exo node has told the state of the cluster yet."
+
+
+def utc_now() -> datetime:
+    """The time by this machine's clock."""
+    return datetime.now(UTC)
+
+
+class Feed(Wishes):
+    """`Upstream` for one cluster behind one or several URLs. It reads while it is entered (`async with`).
+
+    `transport` reaches an exo in this process; None means the network. `now` is the wall clock that pictures are
+    stamped with; waiting is done by the event loop's own clock.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        rules: FeedRules | None = None,
+        readiness: Rules = DEFAULT_RULES,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.rules = rules if rules is not None else FeedRules()
+        self.stats = FeedStats()
+        timeout = self.rules.command_timeout
+        clients = [ExoClient(url, transport, command_timeout=timeout, stats=self.stats) for url in urls]
+        super().__init__(Doors(clients, self.rules, self._rouse))
+        self._readiness = readiness
+        self._now = now
+        self._source = Source(self._doors.current.client.url)
+        self._snapshot: Snapshot | None = None
+        self._catalogue: Mapping[str, ModelCard] = {}
+        self._unloading: Mapping[str, str] = {}
+        self._listeners: list[Callable[[Snapshot], None]] = []
+        self._news = asyncio.Event()
+        """Set, and replaced, with each picture."""
+        self._task: asyncio.Task[None] | None = None
+
+        # Who looks.
+        self._interested = 0
+        self._operations = 0
+        self._looked_at = float("-inf")
+        self._wanted = False
+        """A query waits for a read that has not begun."""
+        self._roused = asyncio.Event()
+
+        # When what happened, by the event loop's clock.
+        self._asked_at = float("-inf")
+        """Start of the read that the picture came from."""
+        self._rested_at = float("-inf")
+        """End of the last read, good or not."""
+        self._heard_at = float("-inf")
+        """End of the last good read; see `_read` for the one correction."""
+        self._silent_since: float | None = None
+        """Start of the first read that has not been answered since the last good one."""
+        self._catalogue_at = float("-inf")
+        """When the catalogue is due."""
+        self._catalogue_door: Door | None = None
+        self._catalogue_due = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="feed")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        task, self._task = self._task, None
+        try:
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
+        finally:
+            for door in self._doors.all:
+                await door.client.aclose()
+
+    async def _run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._reading())
+                tasks.create_task(self._watching_the_time())
+                tasks.create_task(self._keeping_the_catalogue())
+                for door in self._doors.all:
+                    tasks.create_task(self._doors.keep(door))
+        except Exception:
+            # A fault of ours. Whoever asks must at least learn that what he sees will not move any more.
+            logger.exception("The feed has ended; nothing reads exo's state any more.")
+            self._source = replace(self._source, connected=False)
+            self._look_again()
+
+    # What the house sees
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The newest picture; None before the first state."""
+        return self._snapshot
+
+    async def fresh(self, max_age: float = 1.0) -> Snapshot:
+        """A picture read from exo no more than `max_age` seconds ago, if one can be had within `fresh_wait`.
+
+        Else the newest there is, which tells by `connected`, `stale` and `observed_at` what it is worth. Many who wait
+        share one read. Raises `Unreachable` when there is no first picture within `first_wait`.
+        """
+        loop = asyncio.get_running_loop()
+        self._looked_at = loop.time()
+        oldest = self._looked_at - max_age
+        if self._snapshot is None or self._is_worth_waiting(oldest):
+            patience = self.rules.first_wait if self._snapshot is None else self.rules.fresh_wait
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    while self._snapshot is None or self._is_worth_waiting(oldest):
+                        self._wanted = True
+                        self._rouse()
+                        await self._news.wait()
+        if self._snapshot is None:
+            raise Unreachable(_NO_PICTURE)
+        return self._snapshot
+
+    def _is_worth_waiting(self, oldest: float) -> bool:
+        """Whether the picture is older than asked for and exo is not known to be silent."""
+        return self._asked_at < oldest and self._source.connected
+
+    async def changed(self, since: Snapshot | None) -> Snapshot:
+        """Waits for a picture other than `since`. Wakes at each reading, changed or not."""
+        while self._snapshot is None or self._snapshot is since:
+            await self._news.wait()
+        return self._snapshot
+
+    @contextmanager
+    def listen(self, listener: Callable[[Snapshot], None]) -> Iterator[None]:
+        """While inside, `listener` is called with each picture at once; it must neither block nor raise."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    @contextmanager
+    def interest(self) -> Iterator[None]:
+        """While inside, somebody looks: the state is read at the pace of rest, and quicker in a transition."""
+        self._interested += 1
+        self._rouse()
+        try:
+            yield
+        finally:
+            self._interested -= 1
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """While inside, the state is read at the quicker pace of an operation under way."""
+        self._operations += 1
+        self._rouse()
+        try:
+            yield
+        finally:
+            self._operations -= 1
+
+    def mark_unloading(self, unloading: Mapping[str, str]) -> None:
+        """Tells the pictures which instances (id → model id) this server asked exo to delete and is not done with."""
+        self._unloading = dict(unloading)
+        self._look_again()
+
+    # Reading
+
+    @property
+    def mode(self) -> Mode:
+        """Who is looking at what now."""
+        if self._operations or (self._interested and self._is_in_transition()):
+            return Mode.QUICK
+        return Mode.REST if self._interested else Mode.IDLE
+
+    def _is_in_transition(self) -> bool:
+        """Whether an instance is on its way. A failed one is: exo retries it within seconds, until it gives up."""
+        snapshot = self._snapshot
+        return snapshot is not None and any(
+            (reading.phase in IN_TRANSITION or reading.phase is Phase.FAILED) and id_ not in snapshot.given_up
+            for id_, reading in snapshot.readings.items()
+        )
+
+    def _rouse(self) -> None:
+        """Somebody looks, or a URL answers again: the reader thinks anew about its next turn."""
+        self._roused.set()
+
+    async def _reading(self) -> None:
+        while True:
+            await self._turn()
+            try:
+                await self._read()
+            except Exception:
+                # A state that our own code stumbles over must not end all reading: it is a read that failed.
+                logger.exception("A state of exo could not be understood.")
+                self.stats.failures += 1
+                await asyncio.sleep(self.rules.idle_pause)
+
+    async def _turn(self) -> None:
+        """Waits until the state is to be read again."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._roused.clear()
+            delay = self._due() - loop.time()
+            if delay <= 0:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay if delay < float("inf") else None):
+                    await self._roused.wait()
+
+    def _due(self) -> float:
+        if self._doors.shut:
+            return float("inf")
+        if self._silent_since is not None:
+            return float("-inf")
+        cost = self.stats.cost or 0.0
+        mode = Mode.QUICK if self._wanted else self.mode
+        return self._rested_at + pause(mode, cost, self.rules)
+
+    async def _read(self) -> None:
+        """Reads the state from the first URL that gives one."""
+        loop = asyncio.get_running_loop()
+        self._wanted = False
+        if self._silent_since is None:
+            self._silent_since = loop.time()
+            # Silence begins when exo does not answer, not while nobody asked it: as if there had been one pause.
+            looking = Mode.REST if self.mode is Mode.IDLE else self.mode
+            usual = pause(looking, self.stats.cost or 0.0, self.rules)
+            self._heard_at = max(self._heard_at, self._silent_since - usual)
+        tried: set[Door] = set()
+        while (door := self._doors.next(tried)) is not None:
+            tried.add(door)
+            try:
+                state, asked_at, cost = await self._read_through(door)
+            except UpstreamError as error:
+                self._doors.failed(door, error)
+            except NotAState as error:
+                self._doors.failed(door, error, logging.ERROR)
+            else:
+                self._received(door, state, asked_at, cost)
+                break
+            self.stats.failures += 1
+        self._rested_at = loop.time()
+
+    async def _read_through(self, door: Door) -> tuple[State, float, float]:
+        """The state, when it was asked for, and how many seconds that took."""
+        loop = asyncio.get_running_loop()
+        if not door.met:
+            await door.meet(self.rules.read_timeout)
+        asked_at = loop.time()
+        body = await door.client.state(read_timeout(self.stats.cost, self.rules, door.failures))
+        cost = loop.time() - asked_at
+        state = parse_state(body) if len(body) < PARSE_ELSEWHERE else await asyncio.to_thread(parse_state, body)
+        return state, asked_at, cost
+
+    def _received(self, door: Door, state: State, asked_at: float, cost: float) -> None:
+        now = asyncio.get_running_loop().time()
+        self._doors.succeeded(door)
+        if door.node_id is not None and state.nodes and door.node_id not in state.nodes:
+            door.met = False  # exo was started again behind the same URL: it has another id by now
+        self._source = Source(door.client.url, door.node_id)
+        self._asked_at = asked_at
+        self._wanted = False
+        self._publish(self._next(state))
+        self._heard_at = now
+        self._silent_since = None
+        self.stats.reads += 1
+        self.stats.cost = usual_cost(self.stats.cost, cost, self.rules)
+        if door is not self._catalogue_door or (now >= self._catalogue_at and self._is_looked_at(now)):
+            self._catalogue_door = door
+            self._catalogue_due.set()
+
+    def _next(self, state: State | None) -> Snapshot | None:
+        return advance(
+            self._snapshot,
+            state,
+            self._now(),
+            self._source,
+            catalogue=self._catalogue,
+            unloading=self._unloading,
+            rules=self._readiness,
+        )
+
+    def _look_again(self) -> None:
+        """Publishes the last picture anew if something but its age has changed."""
+        snapshot = self._next(None)
+        if snapshot is not None and self._snapshot is not None and snapshot.version != self._snapshot.version:
+            self._publish(snapshot)
+
+    def _publish(self, snapshot: Snapshot | None) -> None:
+        if snapshot is None:
+            return
+        self._snapshot = snapshot
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+        for listener in tuple(self._listeners):
+            try:
+                listener(snapshot)
+            except Exception:
+                logger.exception("A listener failed; the others are told all the same.")
+
+    # Time, and the catalogue
+
+    async def _watching_the_time(self) -> None:
+        """Notices by time alone that exo is silent, and what its silence makes of the last picture."""
+        loop = asyncio.get_running_loop()
+        while True:
+            now = loop.time()
+            lost_at = self._heard_at + lost_after(self.mode, self.stats.cost, self.rules)
+            silent = self._silent_since is not None and self._snapshot is not None
+            if silent and now >= lost_at and self._source.connected:
+                logger.warning("exo has been silent for %.1f s.", now - self._heard_at)
+                self._source = replace(self._source, connected=False)
+                self._look_again()
+            elif silent and self._silent_since is not None and now - self._silent_since >= _SLOW_READ:
+                self._look_again()
+            await asyncio.sleep(min(_LOOK_AGAIN, lost_at - now) if silent and lost_at > now else _LOOK_AGAIN)
+
+    def _is_looked_at(self, now: float) -> bool:
+        return self.mode is not Mode.IDLE or now - self._looked_at < self.rules.look_lasts
+
+    async def _keeping_the_catalogue(self) -> None:
+        """Reads the catalogue right after a state, thus in the feed's own pause."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._catalogue_due.wait()
+            self._catalogue_due.clear()
+            try:
+                body = await self._doors.current.client.models(self.rules.read_timeout)
+                catalogue = parse_catalogue(body)
+            except (UpstreamError, NotACatalogue) as error:
+                logger.info("exo's catalogue could not be read: %s", error)
+                self._catalogue_at = loop.time() + self.rules.catalogue_retry
+                continue
+            self._catalogue_at = loop.time() + self.rules.catalogue_every
+            if catalogue != self._catalogue:
+                self._catalogue = catalogue
+                self._look_again()

@@ -1,0 +1,90 @@
+"""How often exo's state is read: the pause follows what a read costs exo, and who is looking.
+
+`GET /state` is time on the one event loop that also serves inference (about 13 ms a node), so the feed takes a share
+of it, never a fixed rate. Pure: the feed passes in what it measured. Times are seconds.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, unique
+
+
+@dataclass(frozen=True, slots=True)
+class FeedRules:
+    """Numbers of the feed, each a setting. Seconds, and shares of exo's time from 0 to 1."""
+
+    rest_share: float = 0.05
+    """Share of exo's time that reading may take while somebody looks at a cluster at rest."""
+    rest_pause: float = 1.0
+    """Shortest pause between two reads of a cluster at rest."""
+    quick_share: float = 0.15
+    """The share while a watched model is in transition or an operation runs. A query's refresh keeps to it too."""
+    quick_pause: float = 0.1
+    """Shortest pause between two reads ever."""
+    idle_pause: float = 5.0
+    """Shortest pause while nobody looks: a failure that exo forgets is still remembered. Keep it under
+    `Rules.unseen_after`, or a picture that is merely old looks like a cluster out of reach."""
+    look_lasts: float = 3.0
+    """A query counts as somebody looking for as long."""
+    read_timeout: float = 1.5
+    """A read of the state times out after this, or after `read_patience` times its usual cost if that is longer."""
+    read_patience: float = 5.0
+    """See `read_timeout`."""
+    cost_weight: float = 0.25
+    """Weight of the newest read in the usual cost, an exponentially weighted mean."""
+    lost_after: float = 2.5
+    """`connected` is false once no read has succeeded for this, or for two pauses if that is longer."""
+    retry_every: float = 1.0
+    """Every URL that is not being read is tried again as often; a try ends after `read_timeout`."""
+    fresh_wait: float = 1.0
+    """The longest a query waits for a newer picture before it is answered from the one there is."""
+    first_wait: float = 5.0
+    """The longest a query waits for the first picture of all."""
+    command_timeout: float = 15.0
+    """A command times out after this: while exo elects a master (3-6 s), commands hang."""
+    catalogue_every: float = 60.0
+    """Age at which the catalogue (`GET /models`) is read again while somebody looks."""
+    catalogue_retry: float = 5.0
+    """After a catalogue could not be read, it is asked for again after as long."""
+
+
+@unique
+class Mode(Enum):
+    """Who is looking at what."""
+
+    IDLE = "IDLE"
+    """Nobody looks."""
+    REST = "REST"
+    """Somebody looks at a cluster at rest."""
+    QUICK = "QUICK"
+    """Somebody looks at a model in transition, or an operation runs."""
+
+
+def pause(mode: Mode, cost: float, rules: FeedRules) -> float:
+    """Seconds from the end of one read to the start of the next, for reads that usually cost `cost` seconds.
+
+    A share s of exo's time leaves a pause of cost * (1 - s) / s. A dear read makes even an idle feed slower.
+    """
+    if mode is Mode.QUICK:
+        return max(rules.quick_pause, cost * (1 - rules.quick_share) / rules.quick_share)
+    shortest = rules.rest_pause if mode is Mode.REST else rules.idle_pause
+    return max(shortest, cost * (1 - rules.rest_share) / rules.rest_share)
+
+
+def usual_cost(before: float | None, cost: float, rules: FeedRules) -> float:
+    """The usual cost after one more read that took `cost`. The first read is the usual one."""
+    return cost if before is None else before + rules.cost_weight * (cost - before)
+
+
+def read_timeout(cost: float | None, rules: FeedRules, failures: int = 0) -> float:
+    """How long a read may take, where one usually costs `cost` (None: not yet known).
+
+    It grows, up to fourfold, with the reads that failed in a row: what usually takes long could not be learned else. A
+    node that hangs altogether does not come so far, since a URL that failed is read only once it answers a trifle.
+    """
+    return max(rules.read_timeout, rules.read_patience * (cost or 0.0)) * (1 << min(failures, 2))
+
+
+def lost_after(mode: Mode, cost: float | None, rules: FeedRules) -> float:
+    """The silence after which exo counts as lost. An idle feed's long pause is no silence: nobody asked."""
+    looking = Mode.REST if mode is Mode.IDLE else mode
+    return max(rules.lost_after, 2 * pause(looking, cost or 0.0, rules))
