@@ -310,7 +310,7 @@ class Instances:
         world = self._world
         instance.phase = "warming"
         tasks = [self._task("StartWarmup", instance, runner, "Running") for runner in instance.runners]
-        yield 0.05
+        yield PLAN_INTERVAL
         # Rank 0 begins when all others have (exo `worker/plan.py`, `_ready_to_warmup`).
         for runner in sorted(instance.runners, key=lambda runner: -runner.rank):
             if runner.rank == 0 and len(instance.runners) > 1:

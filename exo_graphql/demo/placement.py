@@ -16,6 +16,8 @@ _ENGINE_BACKENDS = {"MlxRing": ("MlxMetal", "MlxCuda", "MlxCpu"), "MlxJaccl": ("
 _RING_ORDER = {"thunderbolt": 0, "maybe_ethernet": 1, "ethernet": 2, "wifi": 3, "unknown": 4}
 _COORDINATOR_ORDER = {"ethernet": 0, "wifi": 1, "unknown": 2, "maybe_ethernet": 3, "thunderbolt": 4}
 
+_ANY = "0.0.0.0"  # noqa: S104 - nothing binds it: exo writes it for "here"
+
 Cycle = tuple[str, ...]
 
 
@@ -57,7 +59,7 @@ def place(request: Request, state: StateDocument, rng: random.Random, new_id: Ca
         hosts = _ring_hosts(cycle, state, port)
         return {"MlxRingInstance": {**common, "hostsByNode": hosts, "ephemeralPort": port}}
     coordinators = {
-        node: f"{'0.0.0.0' if node == cycle[0] else _address(node, cycle[0], state, _COORDINATOR_ORDER)}:{port}"  # noqa: S104 - what exo writes
+        node: f"{_ANY if node == cycle[0] else _address(node, cycle[0], state, _COORDINATOR_ORDER)}:{port}"
         for node in cycle
     }
     return {
@@ -234,7 +236,7 @@ def _ring_hosts(cycle: Cycle, state: StateDocument, port: int) -> Document:
         row: list[Document] = []
         for index, other in enumerate(cycle):
             if index == rank:
-                row.append({"ip": "0.0.0.0", "port": port})  # noqa: S104 - what exo writes
+                row.append({"ip": _ANY, "port": port})
             elif index in {(rank - 1) % size, (rank + 1) % size}:
                 row.append({"ip": _address(node, other, state, _RING_ORDER), "port": port})
             else:

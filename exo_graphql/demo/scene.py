@@ -245,12 +245,12 @@ TINY_CARDS = (
     _tiny("tiny-a", 40_000_000, 8, "Tiny A"),
     _tiny("tiny-b", 60_000_000, 12, "Tiny B"),
     _tiny("tiny-c", 20_000_000, 4, "Tiny C"),
-    _tiny("absent", 600_000_000, 8, "Absent"),
+    _tiny("absent", 1_500_000_000, 8, "Absent"),
     _tiny("half", 9 * GIB, 8, "Half"),
     _tiny("other-half", 10 * GIB, 8, "Other half"),
     _tiny("huge", 2_000 * GIB, 80, "Huge"),
 )
-"""`tiny-*`: weights everywhere, loaded in a few simulated seconds. `absent`: weights nowhere, 2 s to download.
+"""`tiny-*`: weights everywhere, loaded in a few simulated seconds. `absent`: weights nowhere, 5 s to download.
 `half`, `other-half`: weights everywhere, room on the whole cluster for one of them. `huge`: fits nowhere."""
 
 

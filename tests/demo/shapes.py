@@ -4,9 +4,32 @@ from typing import Any
 
 # Objects whose keys are data (ids, file names), not fields.
 _MAPS = frozenset(
-    "instances runners downloads tasks lastSeen nodeIdentities nodeMemory nodeDisk nodeSystem nodeNetwork "
-    "nodeThunderbolt nodeThunderboltBridge nodeRdmaCtl nodeBackends runnerToShard nodeToRunner hostsByNode files "
-    "connections jacclCoordinators customModelCards prefillServerPorts instanceLinks image_hashes".split()
+    [
+        "instances",
+        "runners",
+        "downloads",
+        "tasks",
+        "lastSeen",
+        "nodeIdentities",
+        "nodeMemory",
+        "nodeDisk",
+        "nodeSystem",
+        "nodeNetwork",
+        "nodeThunderbolt",
+        "nodeThunderboltBridge",
+        "nodeRdmaCtl",
+        "nodeBackends",
+        "runnerToShard",
+        "nodeToRunner",
+        "hostsByNode",
+        "files",
+        "connections",
+        "jacclCoordinators",
+        "customModelCards",
+        "prefillServerPorts",
+        "instanceLinks",
+        "image_hashes",
+    ]
 )
 
 Shapes = dict[str, set[str]]

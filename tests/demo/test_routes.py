@@ -85,12 +85,33 @@ def _likeness(value: Any) -> Any:
     return value
 
 
-_CALLS = (
-    "node_id placement_one_node placement_two_nodes placement_tensor placement_too_large placement_too_many_nodes "
-    "placement_jaccl placement_bad_enum previews previews_too_large place_impossible get_unknown_instance "
-    "create_missing_field place_missing_field state_bad_path state_topology unknown_route download_start_missing "
-    "download_start download_cancel download_delete cancel_unknown chat_no_instance instance_links feature_flags"
-).split()
+_CALLS = [
+    "node_id",
+    "placement_one_node",
+    "placement_two_nodes",
+    "placement_tensor",
+    "placement_too_large",
+    "placement_too_many_nodes",
+    "placement_jaccl",
+    "placement_bad_enum",
+    "previews",
+    "previews_too_large",
+    "place_impossible",
+    "get_unknown_instance",
+    "create_missing_field",
+    "place_missing_field",
+    "state_bad_path",
+    "state_topology",
+    "unknown_route",
+    "download_start_missing",
+    "download_start",
+    "download_cancel",
+    "download_delete",
+    "cancel_unknown",
+    "chat_no_instance",
+    "instance_links",
+    "feature_flags",
+]
 
 
 @pytest.mark.parametrize("name", _CALLS)
