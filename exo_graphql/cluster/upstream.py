@@ -5,7 +5,7 @@ house's own terms; a wish that exo accepts has not happened yet (exo answers "Co
 too), so success is only ever *seen* in a later snapshot.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -54,6 +54,14 @@ class Upstream(Protocol):
 
     async def changed(self, since: Snapshot | None) -> Snapshot:
         """Waits until there is a newer picture than `since` and returns it. Wakes at each reading, changed or not."""
+        ...
+
+    def listen(self, listener: Callable[[Snapshot], None]) -> AbstractContextManager[None]:
+        """While inside, `listener` is called with each picture at once; it must neither block nor raise."""
+        ...
+
+    def interest(self) -> AbstractContextManager[None]:
+        """While inside, somebody looks: the state is read at the pace of rest, and quicker in a transition."""
         ...
 
     def watching(self) -> AbstractContextManager[None]:

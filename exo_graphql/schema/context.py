@@ -1,7 +1,7 @@
 """What a resolver is given: one snapshot for the whole operation, the operations, and the time of the answer."""
 
+import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 import strawberry
@@ -11,13 +11,21 @@ from exo_graphql.operations import Operation, Operations
 from exo_graphql.schema.errors import ClusterUnavailableError
 
 
-@dataclass(frozen=True, slots=True)
 class Context:
-    """One operation's view. Whatever it asks, it asks of one picture, so neighbours always agree."""
+    """One operation's view. Whatever it asks, it asks of one picture, so neighbours always agree.
 
-    picture: Snapshot | None
-    operations: Operations
-    now: datetime
+    It also notes what the answer depends on: one that told the time must not be told again later.
+    """
+
+    __slots__ = ("_clock", "_now", "completed", "operations", "picture")
+
+    def __init__(self, picture: Snapshot | None, operations: Operations, clock: Callable[[], datetime]) -> None:
+        self.picture = picture
+        self.operations = operations
+        self.completed = False
+        """Whether a subscription ends with this result."""
+        self._clock = clock
+        self._now: datetime | None = None
 
     @property
     def snapshot(self) -> Snapshot:
@@ -26,10 +34,33 @@ class Context:
             raise ClusterUnavailableError
         return self.picture
 
+    @property
+    def now(self) -> datetime:
+        """The time of the answer, the same wherever it is asked."""
+        if self._now is None:
+            self._now = self._clock()
+        return self._now
+
+    @property
+    def told_time(self) -> bool:
+        """Whether the result holds the time of the answer."""
+        return self._now is not None
+
+    @property
+    def version(self) -> str:
+        """Changes exactly when anything but clock fields does."""
+        return f"{_BOOT}.{self.snapshot.version}.{self.operations.version}"
+
+    def complete(self) -> None:
+        """The subscription ends with this result."""
+        self.completed = True
+
     def find_operation(self, operation_id: str) -> Operation | None:
         """An operation by id."""
         return self.operations.get(operation_id)
 
 
+# Versions count from 0 at each start; two starts must never agree by chance.
+_BOOT = secrets.token_hex(4)
+
 Info = strawberry.Info[Context, None]
-ContextFactory = Callable[[], Context]

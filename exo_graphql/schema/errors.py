@@ -58,7 +58,9 @@ def node_error(problem: Ambiguous | Unknown) -> NamedError:
     return NamedError(
         "NODE_NOT_FOUND",
         f"The cluster has no node {name!r}.",
-        f"Use one of: {', '.join(problem.candidates)}." if problem.candidates else "The cluster has no nodes at present.",
+        f"Use one of: {', '.join(problem.candidates)}."
+        if problem.candidates
+        else "The cluster has no nodes at present.",
         available=list(problem.candidates),
     )
 

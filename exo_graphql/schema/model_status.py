@@ -8,6 +8,7 @@ from strawberry import Parent
 
 from exo_graphql.cluster import readiness, state, status
 from exo_graphql.cluster.readiness import Phase
+from exo_graphql.schema.clock import ClockText, clock_moment
 from exo_graphql.schema.context import Info
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ def _failed_node(root: Parent[readiness.Failure], info: Info) -> state.Node | No
     return None if root.node_id is None else info.context.snapshot.state.nodes.get(root.node_id)
 
 
-@strawberry.type(description="The last thing that went wrong with a model. It stays readable after exo has forgotten it.")
+@strawberry.type(
+    description="The last thing that went wrong with a model. It stays readable after exo has forgotten it."
+)
 class Failure:
     """`cluster.readiness.Failure`, with its node."""
 
@@ -38,6 +41,10 @@ class Failure:
 
 def _model(root: Parent[status.ModelStatus], info: Info) -> state.ModelCard | None:
     return info.context.snapshot.models.get(root.model_id)
+
+
+def _observed_at(root: Parent[status.ModelStatus]) -> ClockText | None:
+    return clock_moment(root.observed_at)
 
 
 def _nodes(root: Parent[status.ModelStatus], info: Info) -> tuple[state.Node, ...]:
@@ -89,6 +96,7 @@ class ModelStatus:
         description="When this server saw the phase change; null while it has not changed since this server started."
     )
     observed_at: datetime | None = field(
+        resolver=_observed_at,
         description="When the state that this is read off arrived (UTC); null for an unknown name before any. A clock "
-        "field: it never causes a message by itself."
+        "field: it never causes a message by itself.",
     )

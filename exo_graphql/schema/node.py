@@ -9,6 +9,7 @@ from strawberry import Parent
 from exo_graphql.cluster import state
 from exo_graphql.cluster.readiness import NodeStatus
 from exo_graphql.cluster.snapshot import DownloadStatus
+from exo_graphql.schema.clock import ClockNumber, ClockText, clock_moment, clock_number
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.downloads import select_downloads
 from exo_graphql.schema.scalars import Bytes
@@ -38,6 +39,14 @@ class Connection:
 
 def _status(root: Parent[state.Node], info: Info) -> NodeStatus:
     return info.context.snapshot.node_statuses[root.id]
+
+
+def _last_seen(root: Parent[state.Node]) -> ClockText | None:
+    return clock_moment(root.last_seen)
+
+
+def _seconds_since_seen(root: Parent[state.Node]) -> ClockNumber | None:
+    return clock_number(root.seconds_since_seen)
 
 
 def _models(root: Parent[state.Node], info: Info) -> tuple[state.ModelCard, ...]:
@@ -94,12 +103,14 @@ class Node:
     )
     status: NodeStatus = field(resolver=_status, description="Whether the node is still heard of.")
     last_seen: datetime | None = field(
+        resolver=_last_seen,
         description="When exo last heard of it, by exo's clock; null until it has. A clock field: it never causes a "
-        "message by itself."
+        "message by itself.",
     )
     seconds_since_seen: float | None = field(
+        resolver=_seconds_since_seen,
         description="Seconds between this and the most recently seen node of the same state, by exo's clock. A clock "
-        "field: it never causes a message by itself."
+        "field: it never causes a message by itself.",
     )
     models: list[Annotated["Model", strawberry.lazy("exo_graphql.schema.model")]] = field(
         resolver=_models, description="Models with a shard on this node."

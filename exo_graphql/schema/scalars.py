@@ -1,16 +1,18 @@
 """The scalars that GraphQL lacks."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NewType
 
 import strawberry
 from strawberry.types.scalar import ScalarDefinition
 
+from exo_graphql.schema.clock import ClockText, moment
+
 Bytes = NewType("Bytes", int)
 
 
-def _moment(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def _moment(value: datetime | ClockText) -> str:
+    return value if isinstance(value, ClockText) else moment(value)
 
 
 SCALARS: dict[object, ScalarDefinition] = {

@@ -45,7 +45,8 @@ class Task:
     kind: state.TaskKind = field(description="What it does.")
     status: state.TaskStatus = field(description="Where it stands, as exo says.")
     active: bool = field(
-        resolver=_active, description="True for a pending or running inference task. Cluster.activeTaskCount counts these."
+        resolver=_active,
+        description="True for a pending or running inference task. Cluster.activeTaskCount counts these.",
     )
     model: Annotated["Model", strawberry.lazy("exo_graphql.schema.model")] | None = field(
         resolver=_model, description="The model of its instance."

@@ -1,0 +1,117 @@
+"""The composition root: wires the rooms together from the settings."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import httpx
+from fastapi import FastAPI
+
+from exo_graphql.cluster.rules import Rules
+from exo_graphql.demo import SimulatedExo, parse_fault
+from exo_graphql.exo.feed import Feed
+from exo_graphql.exo.pace import FeedRules
+from exo_graphql.operations import OperationRules, Operations
+from exo_graphql.schema.build import build_schema
+from exo_graphql.server.app import Application
+from exo_graphql.server.documents import Documents
+from exo_graphql.server.http import HttpEndpoint
+from exo_graphql.server.results import Results
+from exo_graphql.server.service import Service
+from exo_graphql.server.websocket import WebSocketEndpoint
+from exo_graphql.settings import DEFAULT_EXO_URL, Settings
+
+DEMO_URL = "http://demo.exo.local"
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class House:
+    """The rooms of one running server, for whoever has to reach them: tests, and the ends for operators."""
+
+    application: Application
+    service: Service
+    feed: Feed
+    operations: Operations
+    websocket: WebSocketEndpoint
+    demo: SimulatedExo | None
+
+    def shut_down(self) -> None:
+        """Completes every subscription, before the server closes its sockets."""
+        self.service.live.end()
+        self.websocket.shut_down()
+
+
+def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
+    """The whole server. `demo` stands in for the one that `settings.demo` would make."""
+    if demo is None and settings.demo:
+        demo = SimulatedExo(speed=settings.demo_speed, faults=[parse_fault(text) for text in settings.fault])
+    feed = _feed(settings, demo)
+    journal = None if demo is not None else settings.state_dir / "operations.sqlite3"
+    operations = Operations(feed, journal, _operation_rules(settings))
+    schema = build_schema()
+    documents = Documents(schema, capacity=1000 if settings.cache else 0)
+    service = Service(schema, documents, feed, operations, max_age=settings.max_age, now=utc_now)
+    websocket = WebSocketEndpoint(service, init_timeout=settings.init_timeout)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as rooms:
+            if demo is not None:
+                await rooms.enter_async_context(demo)
+            await rooms.enter_async_context(feed)
+            await rooms.enter_async_context(operations)
+            await rooms.enter_async_context(service)
+            yield
+
+    async def ready() -> bool:
+        await service.refresh()
+        return feed.snapshot is not None and not feed.snapshot.stale
+
+    application = Application(
+        HttpEndpoint(
+            service,
+            Results(capacity=2000 if settings.cache else 0),
+            max_body_bytes=settings.max_body_bytes,
+        ),
+        websocket,
+        lifespan=lifespan,
+        ready=ready,
+        root_path=settings.root_path,
+    )
+    return House(application, service, feed, operations, websocket, demo)
+
+
+def _feed(settings: Settings, demo: SimulatedExo | None) -> Feed:
+    rules = FeedRules(
+        rest_pause=settings.rest_pause,
+        rest_share=settings.rest_share,
+        quick_pause=settings.quick_pause,
+        quick_share=settings.quick_share,
+        idle_pause=settings.idle_pause,
+        read_timeout=settings.read_timeout,
+        lost_after=settings.lost_after,
+        command_timeout=settings.command_timeout,
+    )
+    readiness = Rules(
+        unseen_after=settings.unseen_after,
+        give_up_after=settings.give_up_after,
+        empty_grace=settings.empty_grace,
+    )
+    urls = (DEMO_URL,) if demo is not None else settings.exo_url or (DEFAULT_EXO_URL,)
+    transport = None if demo is None else httpx.ASGITransport(app=demo.app)
+    return Feed(urls, transport=transport, rules=rules, readiness=readiness, now=utc_now)
+
+
+def _operation_rules(settings: Settings) -> OperationRules:
+    return OperationRules(
+        stall_seconds=settings.stall_seconds,
+        memory_seconds=settings.memory_seconds,
+        give_up_seconds=settings.give_up_after,
+        max_running=settings.max_operations,
+    )

@@ -1,0 +1,28 @@
+"""The schema, put together."""
+
+import strawberry
+from graphql import GraphQLSchema, lexicographic_sort_schema, print_schema
+from strawberry.schema.config import StrawberryConfig
+
+from exo_graphql.schema import problem
+from exo_graphql.schema.mutation import Mutation
+from exo_graphql.schema.query import Query
+from exo_graphql.schema.scalars import SCALARS
+from exo_graphql.schema.subscription import Subscription
+
+
+def build_schema() -> GraphQLSchema:
+    """The executable schema."""
+    schema = strawberry.Schema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        types=problem.ERROR_TYPES,
+        config=StrawberryConfig(scalar_map=SCALARS),
+    )
+    return schema._schema  # noqa: SLF001  # Strawberry's public face hides the GraphQLSchema that it made
+
+
+def print_sorted(schema: GraphQLSchema) -> str:
+    """The schema's text, sorted, so that a difference is a difference."""
+    return print_schema(lexicographic_sort_schema(schema)) + "\n"

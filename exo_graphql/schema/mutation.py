@@ -1,0 +1,271 @@
+"""The type `Mutation`, and its payloads."""
+
+from typing import Annotated
+
+import strawberry
+from strawberry import Parent
+
+from exo_graphql.cluster import state
+from exo_graphql.operations import (
+    DownloadsResult,
+    InstanceTypePreference,
+    NodeDownload,
+    Problem,
+    ShardingPreference,
+)
+from exo_graphql.operations import Operation as OperationValue
+from exo_graphql.schema.context import Info
+from exo_graphql.schema.enums import described
+from exo_graphql.schema.node import Node
+from exo_graphql.schema.operation import Operation
+from exo_graphql.schema.problem import OperationError
+from exo_graphql.schema.task import Task
+
+field = strawberry.field
+argument = strawberry.argument
+
+described(
+    ShardingPreference,
+    "How a model is to be divided.",
+    AUTO="TENSOR where the model supports it and it can be placed so, else PIPELINE.",
+    PIPELINE="Each node holds some of the layers.",
+    TENSOR="Each node holds a slice of every layer.",
+)
+described(
+    InstanceTypePreference,
+    "Which engine is to join the runners.",
+    AUTO="What exo says fits.",
+    MLX_RING="Over sockets.",
+    MLX_JACCL="Over RDMA (Thunderbolt).",
+)
+
+Model = Annotated[str, argument(description="A model: full id or short name, case-insensitively.")]
+MinNodes = Annotated[int, argument(description="The least number of nodes to spread over, from 1.")]
+Shards = Annotated[ShardingPreference, argument(description="How to divide the model.")]
+Engine = Annotated[InstanceTypePreference, argument(description="Which engine is to join the runners.")]
+Nodes = Annotated[list[strawberry.ID] | None, argument(description="Exactly these nodes, by id or friendly name.")]
+Drain = Annotated[
+    int,
+    argument(description="Seconds to wait, at most, for running inference tasks before unloading; 0 does not wait."),
+]
+Timeout = Annotated[
+    int | None, argument(description="Seconds after which the operation fails, and is undone. Without it: no limit.")
+]
+Key = Annotated[
+    str | None,
+    argument(
+        description="Any text of your own. The same key with the same arguments gives the same operation for 24 hours, "
+        "so a wish may safely be sent again."
+    ),
+]
+
+Result = OperationValue | Problem
+
+
+def _operation(root: Parent[Result]) -> OperationValue | None:
+    return root if isinstance(root, OperationValue) else None
+
+
+def _error(root: Parent[Result]) -> Problem | None:
+    return root if isinstance(root, Problem) else None
+
+
+@strawberry.type(description="Exactly one of operation and error is non-null.")
+class LoadModelPayload:
+    """`Operation | Problem`."""
+
+    operation: Operation | None = field(resolver=_operation, description="The operation; null if it was refused.")
+    error: OperationError | None = field(resolver=_error, description="Why it was refused; null if it was not.")
+
+
+@strawberry.type(description="Exactly one of operation and error is non-null.")
+class UnloadModelPayload(LoadModelPayload):
+    """`Operation | Problem`."""
+
+
+@strawberry.type(description="Exactly one of operation and error is non-null.")
+class SwapModelsPayload(LoadModelPayload):
+    """`Operation | Problem`."""
+
+
+@strawberry.type(description="Exactly one of operation and error is non-null.")
+class CancelOperationPayload(LoadModelPayload):
+    """`Operation | Problem`."""
+
+
+def _node(root: Parent[NodeDownload], info: Info) -> state.Node | None:
+    picture = info.context.picture
+    return None if picture is None else picture.state.nodes.get(root.node_id)
+
+
+@strawberry.type(description="What one node was asked.")
+class NodeDownloadResult:
+    """`operations.NodeDownload`."""
+
+    node: Node | None = field(resolver=_node, description="The node; null if it has left since.")
+    accepted: bool = field(description="Whether it was asked. Whether it does it is seen in its downloads.")
+    error: str | None = field(description="Why it was not asked, else null.")
+
+
+def _problem(root: Parent[DownloadsResult]) -> Problem | None:
+    return root.problem
+
+
+@strawberry.type(description="What each node was asked, or why none was.")
+class DownloadPayload:
+    """`operations.DownloadsResult`."""
+
+    results: list[NodeDownloadResult] = field(description="One for each node; empty with an error.")
+    error: OperationError | None = field(resolver=_problem, description="Why no node was asked, else null.")
+
+
+TaskResult = state.Task | Problem
+
+
+def _task(root: Parent[TaskResult]) -> state.Task | None:
+    return root if isinstance(root, state.Task) else None
+
+
+def _task_error(root: Parent[TaskResult]) -> Problem | None:
+    return root if isinstance(root, Problem) else None
+
+
+@strawberry.type(description="Exactly one of task and error is non-null.")
+class CancelTaskPayload:
+    """`Task | Problem`."""
+
+    task: Task | None = field(resolver=_task, description="The task whose cancelling was asked for; null if refused.")
+    error: OperationError | None = field(resolver=_task_error, description="Why it was refused; null if it was not.")
+
+
+async def _load_model(
+    info: Info,
+    model: Model,
+    min_nodes: MinNodes = 1,
+    sharding: Shards = ShardingPreference.AUTO,
+    instance_type: Engine = InstanceTypePreference.AUTO,
+    nodes: Nodes = None,
+    additional: Annotated[
+        bool, argument(description="Place another copy, though the model has a sound instance.")
+    ] = False,
+    timeout_seconds: Timeout = None,
+    idempotency_key: Key = None,
+) -> Result:
+    return await info.context.operations.load(
+        model,
+        min_nodes=min_nodes,
+        sharding=sharding,
+        instance_type=instance_type,
+        nodes=nodes,
+        additional=additional,
+        timeout_seconds=timeout_seconds,
+        idempotency_key=idempotency_key,
+    )
+
+
+async def _unload_model(
+    info: Info,
+    model: Model,
+    instance: Annotated[
+        strawberry.ID | None, argument(description="This instance alone; without it, all of the model's.")
+    ] = None,
+    drain_seconds: Drain = 30,
+    idempotency_key: Key = None,
+) -> Result:
+    return await info.context.operations.unload(
+        model, instance=instance, drain_seconds=drain_seconds, idempotency_key=idempotency_key
+    )
+
+
+async def _swap_models(
+    info: Info,
+    unload: Annotated[list[str], argument(description="Models to unload; a single name is a list of one.")],
+    load: Annotated[list[str], argument(description="Models to load; a single name is a list of one.")],
+    min_nodes: MinNodes = 1,
+    sharding: Shards = ShardingPreference.AUTO,
+    instance_type: Engine = InstanceTypePreference.AUTO,
+    nodes: Nodes = None,
+    drain_seconds: Drain = 30,
+    timeout_seconds: Timeout = None,
+    idempotency_key: Key = None,
+) -> Result:
+    return await info.context.operations.swap(
+        unload,
+        load,
+        min_nodes=min_nodes,
+        sharding=sharding,
+        instance_type=instance_type,
+        nodes=nodes,
+        drain_seconds=drain_seconds,
+        timeout_seconds=timeout_seconds,
+        idempotency_key=idempotency_key,
+    )
+
+
+async def _start_download(info: Info, model: Model, nodes: Nodes = None) -> DownloadsResult:
+    return await info.context.operations.start_download(model, nodes)
+
+
+async def _cancel_download(info: Info, model: Model, nodes: Nodes = None) -> DownloadsResult:
+    return await info.context.operations.cancel_download(model, nodes)
+
+
+async def _delete_download(info: Info, model: Model, nodes: Nodes = None) -> DownloadsResult:
+    return await info.context.operations.delete_download(model, nodes)
+
+
+async def _cancel_task(
+    info: Info,
+    id: Annotated[strawberry.ID, argument(description="The task's id.")],  # noqa: A002
+) -> TaskResult:
+    return await info.context.operations.cancel_task(id)
+
+
+async def _cancel_operation(
+    info: Info,
+    id: Annotated[strawberry.ID, argument(description="The operation's id.")],  # noqa: A002
+) -> Result:
+    return await info.context.operations.cancel(id)
+
+
+@strawberry.type(
+    description="Wishes. A wish states an end and is answered at once with an operation to follow, or with why it is "
+    "refused; a refusal is data, not a top-level error. No wish leaves the cluster without the models it had, unless "
+    "that was the wish."
+)
+class Mutation:
+    """The root of all wishes."""
+
+    load_model: LoadModelPayload = field(
+        resolver=_load_model,
+        description="Load a model. If it has a sound instance, the operation follows that one and places nothing, unless "
+        "`additional` asks for another copy.",
+    )
+    unload_model: UnloadModelPayload = field(
+        resolver=_unload_model,
+        description="Unload a model: all its instances, or the one named. It succeeds once they are gone and their memory "
+        "is free again.",
+    )
+    swap_models: SwapModelsPayload = field(
+        resolver=_swap_models,
+        description="Unload some models and load others. What is to be loaded is known to fit, and its weights are "
+        "there, before anything is unloaded; if a later step fails, what was unloaded is restored. What fits side by "
+        "side is loaded first. What is already so counts as done.",
+    )
+    start_download: DownloadPayload = field(
+        resolver=_start_download, description="Fetch a model's weights on these nodes; without `nodes` on all."
+    )
+    cancel_download: DownloadPayload = field(
+        resolver=_cancel_download,
+        description="Stop fetching a model's weights on these nodes; without `nodes` wherever it is under way. What has "
+        "arrived stays.",
+    )
+    delete_download: DownloadPayload = field(
+        resolver=_delete_download,
+        description="Delete a model's weights on these nodes; without `nodes` wherever they are. An instance that runs "
+        "on them goes on running.",
+    )
+    cancel_task: CancelTaskPayload = field(resolver=_cancel_task, description="Cancel an inference under way.")
+    cancel_operation: CancelOperationPayload = field(
+        resolver=_cancel_operation, description="Stop an active operation, and undo what it did."
+    )

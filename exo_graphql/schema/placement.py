@@ -1,0 +1,57 @@
+"""The type `Placement`: a what-if."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+from strawberry import Parent
+
+from exo_graphql.cluster import state
+from exo_graphql.cluster.units import gib
+from exo_graphql.operations import PlacementShare
+from exo_graphql.schema.context import Info
+
+if TYPE_CHECKING:
+    from exo_graphql.schema.node import Node
+
+field = strawberry.field
+
+
+def _node(root: Parent[PlacementShare], info: Info) -> state.Node | None:
+    return info.context.snapshot.state.nodes.get(root.node_id)
+
+
+def _added(root: Parent[PlacementShare]) -> float | None:
+    return gib(root.added_bytes)
+
+
+def _available(root: Parent[PlacementShare]) -> float | None:
+    return gib(root.available_bytes)
+
+
+@strawberry.type(description="What a placement would put on one node.")
+class PlacementNode:
+    """`operations.PlacementShare`, with its node."""
+
+    node: Annotated["Node", strawberry.lazy("exo_graphql.schema.node")] | None = field(
+        resolver=_node, description="The node; null if it left while this was being answered."
+    )
+    added_gb: float | None = field(
+        resolver=_added,
+        description="Memory that its shard would take, in GiB (2^30 bytes), one decimal. It follows the shards: layers "
+        "÷ the model's layers × its size (TENSOR: size ÷ nodes).",
+    )
+    available_gb: float | None = field(
+        resolver=_available,
+        description="Memory that would be free there before, in GiB, one decimal; null until reported.",
+    )
+
+
+@strawberry.type(description="Where exo would put a model, or why it would not.")
+class Placement:
+    """`operations.PlacementView`."""
+
+    sharding: state.Sharding = field(description="How the model would be divided.")
+    instance_type: state.InstanceType = field(description="The engine that would join its runners.")
+    fits: bool = field(description="Whether it could be placed now (with `unload`: once those are gone).")
+    reason: str | None = field(description="Why it does not fit; null when it does.")
+    nodes: list[PlacementNode] = field(description="What each node would take; empty when it does not fit.")

@@ -1,0 +1,167 @@
+"""The type `Query`."""
+
+import strawberry
+
+from exo_graphql.cluster import state
+from exo_graphql.cluster.names import Ambiguous, Unknown, find_model
+from exo_graphql.cluster.snapshot import DownloadStatus, Snapshot
+from exo_graphql.cluster.status import ModelStatus as Status
+from exo_graphql.operations import PlacementView, Problem
+from exo_graphql.schema.cluster import Cluster
+from exo_graphql.schema.context import Info
+from exo_graphql.schema.download import Download
+from exo_graphql.schema.downloads import select_downloads
+from exo_graphql.schema.errors import shorten
+from exo_graphql.schema.filters import model_named, node_named
+from exo_graphql.schema.model import Model
+from exo_graphql.schema.model_status import ModelStatus
+from exo_graphql.schema.node import Node
+from exo_graphql.schema.operation import Operation
+from exo_graphql.schema.placement import Placement
+from exo_graphql.schema.problem import problem_error
+from exo_graphql.schema.task import Task
+
+field = strawberry.field
+
+
+def cluster(info: Info) -> Snapshot:
+    """The picture itself."""
+    return info.context.snapshot
+
+
+def nodes(info: Info) -> tuple[state.Node, ...]:
+    """The members."""
+    return info.context.snapshot.nodes
+
+
+def _node(info: Info, id: strawberry.ID) -> state.Node:  # noqa: A002
+    return node_named(info.context.snapshot, id)
+
+
+def _models(info: Info, loaded: bool | None = None, search: str | None = None) -> tuple[state.ModelCard, ...]:
+    snapshot = info.context.snapshot
+    wanted = search.strip().lower() if search is not None else ""
+    return tuple(
+        card
+        for card in snapshot.models.values()
+        if (loaded is None or bool(snapshot.instances_of(card.id)) is loaded) and wanted in _searchable(card)
+    )
+
+
+def _searchable(card: state.ModelCard) -> str:
+    return "\n".join(text for text in (card.id, card.family, card.base_model, card.quantization) if text).lower()
+
+
+def _model(info: Info, id: strawberry.ID) -> state.ModelCard:  # noqa: A002
+    return model_named(info.context.snapshot, id)
+
+
+def model_status(info: Info, model: str) -> Status:
+    """Readiness by name; an unknown name is a status that says so, an ambiguous one an error."""
+    snapshot = info.context.snapshot
+    found = find_model(snapshot.models, model)
+    if isinstance(found, Unknown):
+        return snapshot.status(shorten(model))
+    if isinstance(found, Ambiguous):
+        return snapshot.status(model_named(snapshot, model).id)
+    return snapshot.status(found.id)
+
+
+def downloads(
+    info: Info,
+    status: list[DownloadStatus] | None = None,
+    model: str | None = None,
+    node: strawberry.ID | None = None,
+) -> tuple[state.Download, ...]:
+    """Downloads by status, model and node."""
+    snapshot = info.context.snapshot
+    return select_downloads(
+        snapshot,
+        status,
+        model_id=None if model is None else model_named(snapshot, model).id,
+        node_id=None if node is None else node_named(snapshot, node).id,
+    )
+
+
+def tasks(
+    info: Info,
+    status: list[state.TaskStatus] | None = None,
+    kind: list[state.TaskKind] | None = None,
+    model: str | None = None,
+) -> tuple[state.Task, ...]:
+    """Tasks by status, kind and model."""
+    snapshot = info.context.snapshot
+    listed = snapshot.tasks if model is None else snapshot.tasks_of(model_named(snapshot, model).id)
+    return tuple(
+        task for task in listed if (status is None or task.status in status) and (kind is None or task.kind in kind)
+    )
+
+
+async def _placements(
+    info: Info,
+    model: str,
+    min_nodes: int | None = None,
+    nodes: list[strawberry.ID] | None = None,
+    unload: list[str] | None = None,
+) -> tuple[PlacementView, ...]:
+    info.context.snapshot  # noqa: B018  # refuses before there is a picture
+    answer = await info.context.operations.placements(model, min_nodes=min_nodes, nodes=nodes, unload=unload)
+    if isinstance(answer, Problem):
+        raise problem_error(answer)
+    return answer
+
+
+def _operation(info: Info, id: strawberry.ID) -> object:  # noqa: A002
+    return info.context.find_operation(id)
+
+
+def _operations(info: Info, active: bool | None = None) -> object:
+    return info.context.operations.all(active)
+
+
+@strawberry.type(description="What can be asked. One immutable picture of the cluster answers the whole operation.")
+class Query:
+    """The root of all questions."""
+
+    cluster: Cluster = field(resolver=cluster, description="The whole cluster in one call.")
+    nodes: list[Node] = field(resolver=nodes, description="The members of the cluster.")
+    node: Node | None = field(
+        resolver=_node,
+        description="One member, by node id or friendly name. An unknown one is null, with an error NODE_NOT_FOUND whose "
+        "extensions.available lists those that exist.",
+    )
+    models: list[Model] = field(
+        resolver=_models,
+        description="Every model the cluster knows, by id: the catalogue, and what is loaded. `loaded` keeps those with "
+        "(true) or without (false) an instance; `search` those whose id, family, base model or quantization contains it.",
+    )
+    model: Model | None = field(
+        resolver=_model,
+        description="One model, by full id or short name (after the last slash), case-insensitively. Several matches are "
+        "null with MODEL_AMBIGUOUS and the candidates; none is null with MODEL_NOT_FOUND and close matches.",
+    )
+    model_status: ModelStatus = field(
+        resolver=model_status,
+        description="Readiness of one model now. A name that nothing knows is `found: false`, not an error.",
+    )
+    downloads: list[Download] | None = field(
+        resolver=downloads,
+        description="Downloads; without `status` all but the NOT_STARTED. An unknown model or node is null with an error.",
+    )
+    tasks: list[Task] | None = field(
+        resolver=tasks, description="Tasks of the instances that exist. An unknown model is null with an error."
+    )
+    placements: list[Placement] | None = field(
+        resolver=_placements,
+        description="What-if: where exo would put the model, for each sharding and instance type, with memory per node, "
+        "or why it would not fit. `minNodes` is the least number of nodes; `nodes` means exactly these (ids or friendly "
+        "names); `unload` names models that are taken to be gone.",
+    )
+    operation: Operation | None = field(
+        resolver=_operation, description="A load, unload or swap asked of this server; null for an unknown id."
+    )
+    operations: list[Operation] = field(
+        resolver=_operations,
+        description="Loads, unloads and swaps asked of this server, newest first: the last 1,000 that ended, and all "
+        "that are active. `active` keeps those that are (true) or are not (false).",
+    )

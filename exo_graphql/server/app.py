@@ -1,0 +1,81 @@
+"""The ASGI application: who answers which path."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+
+from fastapi import FastAPI
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from exo_graphql import __version__
+from exo_graphql.server.http import HttpEndpoint
+from exo_graphql.server.pages import page_routes
+from exo_graphql.server.websocket import WebSocketEndpoint
+from exo_graphql.server.wire import Receive, Scope, Send
+
+ENDPOINT = "/graphql"
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class Application:
+    """Gives `/graphql` to its own endpoints, straight from the socket, and everything else to FastAPI."""
+
+    def __init__(
+        self,
+        http: HttpEndpoint,
+        websocket: WebSocketEndpoint,
+        *,
+        lifespan: Lifespan,
+        ready: Callable[[], Awaitable[bool]],
+        root_path: str = "",
+    ) -> None:
+        self._http = http
+        self._websocket = websocket
+        self._root_path = root_path.rstrip("/")
+        self._pages = _pages(lifespan, ready, self._root_path)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one connection."""
+        kind = scope["type"]
+        if kind != "lifespan" and self._is_endpoint(scope["path"]):
+            if kind == "http":
+                await self._http(scope, receive, send)
+            else:
+                await self._websocket(scope, receive, send)
+        elif kind == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+        else:
+            await self._pages(scope, receive, send)
+
+    def _is_endpoint(self, path: str) -> bool:
+        return path == ENDPOINT or (bool(self._root_path) and path == self._root_path + ENDPOINT)
+
+
+def _pages(lifespan: Lifespan, ready: Callable[[], Awaitable[bool]], root_path: str) -> FastAPI:
+    app = FastAPI(
+        title="exo-graphql",
+        version=__version__,
+        lifespan=lifespan,
+        root_path=root_path,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.router.routes.extend(page_routes())
+
+    @app.get("/")
+    async def home() -> Response:
+        return RedirectResponse("graphql")
+
+    @app.get("/healthz")
+    async def healthz() -> Response:
+        """The process runs."""
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        """There is a fresh picture of the cluster."""
+        if await ready():
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "not ready"}, status_code=503)
+
+    return app

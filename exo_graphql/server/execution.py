@@ -1,0 +1,93 @@
+"""One execution of one operation against one picture, encoded once."""
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import Any
+
+import orjson
+from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, execute
+
+from exo_graphql.schema.clock import ClockNumber, ClockText
+from exo_graphql.schema.context import Context
+from exo_graphql.server.errors import public_errors
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An encoded result. `data` is None where the whole result is (a request error, or an error at the root)."""
+
+    payload: bytes
+    failed: bool
+    refused: bool
+    """A request error (a variable that does not fit): nothing was executed, `data` is absent."""
+    signature: bytes
+    """Equal for results that differ in clock fields alone."""
+    told_time: bool
+    completed: bool
+
+
+class Executor:
+    """Executes operations of one schema. Resolvers are quick and synchronous, but for what asks exo."""
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self._schema = schema
+
+    def execute(
+        self,
+        document: DocumentNode,
+        context: Context,
+        variables: Mapping[str, Any] | None,
+        operation_name: str | None,
+    ) -> Answer | Awaitable[Answer]:
+        """The answer, or an awaitable of it if a resolver has to wait (mutations, placements)."""
+        result = execute(
+            self._schema,
+            document,
+            context_value=context,
+            variable_values=dict(variables) if variables else None,
+            operation_name=operation_name,
+        )
+        if isawaitable(result):
+            return self._later(result, context)
+        return encode(result, context)
+
+    @staticmethod
+    async def _later(result: Awaitable[ExecutionResult], context: Context) -> Answer:
+        return encode(await result, context)
+
+
+def encode(result: ExecutionResult, context: Context) -> Answer:
+    """Encodes a result once, for however many will be sent it."""
+    body: dict[str, Any] = {}
+    # A field's error has a path; one without was raised before any field was executed.
+    refused = result.data is None and bool(result.errors) and all(e.path is None for e in result.errors or ())
+    if result.errors:
+        body["errors"] = public_errors(result.errors)
+    if not refused:
+        body["data"] = result.data
+    return Answer(
+        payload=orjson.dumps(body, default=_plain),
+        failed=result.data is None,
+        refused=refused,
+        signature=orjson.dumps(body, default=_ignore_clocks, option=orjson.OPT_PASSTHROUGH_SUBCLASS),
+        told_time=context.told_time,
+        completed=context.completed,
+    )
+
+
+def refusal(errors: list[GraphQLError] | tuple[GraphQLError, ...]) -> bytes:
+    """The body of a request error: `data` is absent, as the specification wants it."""
+    return orjson.dumps({"errors": public_errors(errors)})
+
+
+def _plain(value: object) -> object:
+    # orjson knows subclasses of str, not of float.
+    if isinstance(value, ClockNumber):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} in a result")
+
+
+def _ignore_clocks(value: object) -> None:
+    if not isinstance(value, ClockNumber | ClockText):
+        raise TypeError(f"{type(value).__name__} in a result")

@@ -1,0 +1,33 @@
+"""Results that may be given again: for the same picture, rights and request, byte for byte."""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+
+
+class Results:
+    """A store of encoded results of one picture, bounded in number and bytes. A new picture empties it."""
+
+    def __init__(self, *, capacity: int = 2000, max_bytes: int = 16 << 20) -> None:
+        self._capacity = capacity
+        self._max_bytes = max_bytes
+        self._picture: object = None
+        self._kept: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, picture: object, key: Hashable) -> bytes | None:
+        """The stored result of that picture, if any. `picture` is whatever a result depends on besides its key."""
+        if picture != self._picture:
+            self._kept.clear()
+            self._bytes = 0
+            self._picture = picture
+        return self._kept.get(key)
+
+    def put(self, picture: object, key: Hashable, size: int, result: bytes) -> None:
+        """Stores a result; `size` counts its key's bytes too. A result of a picture that is past is not kept."""
+        if picture != self._picture or not self._capacity or size > self._max_bytes // 4:
+            return
+        self._kept[key] = result
+        self._bytes += size
+        while len(self._kept) > self._capacity or self._bytes > self._max_bytes:
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= len(oldest)

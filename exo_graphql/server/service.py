@@ -1,0 +1,163 @@
+"""GraphQL for every transport: a request in, an encoded answer or a stream of them out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, unique
+from typing import Self
+
+from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, OperationDefinitionNode
+
+from exo_graphql.cluster.upstream import Unreachable, Upstream
+from exo_graphql.operations import Operations
+from exo_graphql.schema.context import Context
+from exo_graphql.schema.errors import NamedError
+from exo_graphql.server.access import Rights
+from exo_graphql.server.documents import Documents, is_mutation, is_subscription, operation_error
+from exo_graphql.server.execution import Answer, Executor, refusal
+from exo_graphql.server.live import Live, Subscriber
+from exo_graphql.server.requests import GraphQLRequest
+
+
+@unique
+class Outcome(Enum):
+    """What became of a request, for the transports to put in their own words."""
+
+    EXECUTED = "EXECUTED"
+    REFUSED = "REFUSED"
+    """A request error: nothing was executed, there is no data."""
+    FORBIDDEN = "FORBIDDEN"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An encoded answer. `lasting` ones may be given again while the picture is the same."""
+
+    outcome: Outcome
+    payload: bytes
+    lasting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request whose document is valid and whose operation is known."""
+
+    request: GraphQLRequest
+    document: DocumentNode
+    operation: OperationDefinitionNode
+
+    @property
+    def is_subscription(self) -> bool:
+        """Whether it is answered by a stream."""
+        return is_subscription(self.operation)
+
+    @property
+    def is_mutation(self) -> bool:
+        """Whether it changes the cluster."""
+        return is_mutation(self.operation)
+
+
+class Service:
+    """Answers requests from the newest picture."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        documents: Documents,
+        upstream: Upstream,
+        operations: Operations,
+        *,
+        max_age: float,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._documents = documents
+        self._upstream = upstream
+        self._operations = operations
+        self._max_age = max_age
+        self._now = now
+        self._executor = Executor(schema)
+        self.live = Live(self._executor, self._context, upstream.interest)
+        self._rooms = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Keeps the live queries up to date from here on."""
+        self._rooms.enter_context(self._upstream.listen(lambda _: self.live.touch()))
+        self._rooms.callback(self._operations.listen(self.live.touch))
+        running = asyncio.create_task(self.live.run(), name="live queries")
+        self._rooms.push_async_callback(_ended, running)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._rooms.aclose()
+
+    @property
+    def picture(self) -> tuple[object, int]:
+        """What every result depends on: the snapshot (by identity) and the operations' version."""
+        return self._upstream.snapshot, self._operations.version
+
+    async def refresh(self) -> None:
+        """Sees to a picture that is fresh enough to answer from, as far as exo can be reached."""
+        try:
+            await self._upstream.fresh(self._max_age)
+        except Unreachable:
+            # The last picture answers, and says that it is old; without any, resolvers refuse.
+            return
+
+    def prepare(self, request: GraphQLRequest) -> Prepared | Reply:
+        """Reads the document; a `Reply` tells what is wrong with it."""
+        document = self._documents.read(request.query)
+        if document.errors or document.node is None:
+            return Reply(Outcome.REFUSED, refusal(document.errors))
+        operation = document.operation(request.operation_name)
+        if operation is None:
+            return Reply(Outcome.REFUSED, refusal((operation_error(document, request.operation_name),)))
+        return Prepared(request, document.node, operation)
+
+    async def answer(self, prepared: Prepared, rights: Rights) -> Reply:
+        """Executes a query or mutation."""
+        if prepared.is_mutation and rights is not Rights.OPERATE:
+            return Reply(Outcome.FORBIDDEN, refusal((_forbidden(),)))
+        if not _asks_only_of_schema(prepared.operation):
+            await self.refresh()
+        context = self._context()
+        answer = self._executor.execute(
+            prepared.document, context, prepared.request.variables, prepared.request.operation_name
+        )
+        waited = not isinstance(answer, Answer)
+        result = answer if isinstance(answer, Answer) else await answer
+        outcome = Outcome.REFUSED if result.refused else Outcome.EXECUTED
+        lasting = not (waited or result.told_time or prepared.is_mutation)
+        return Reply(outcome, result.payload, lasting)
+
+    @asynccontextmanager
+    async def subscribe(self, prepared: Prepared, rights: Rights) -> AsyncIterator[Subscriber]:
+        """Joins the live query of a subscription."""
+        key = (prepared.request.key, rights)
+        request = prepared.request
+        async with self.live.subscribe(key, prepared.document, request.operation_name, request.variables) as subscriber:
+            yield subscriber
+
+    def _context(self) -> Context:
+        return Context(self._upstream.snapshot, self._operations, self._now)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _forbidden() -> GraphQLError:
+    return NamedError(
+        "FORBIDDEN",
+        "This token may read, not operate.",
+        "Use a token with the scope 'operate'.",
+    )
+
+
+def _asks_only_of_schema(operation: OperationDefinitionNode) -> bool:
+    return all(
+        isinstance(selection, FieldNode) and selection.name.value.startswith("__")
+        for selection in operation.selection_set.selections
+    )

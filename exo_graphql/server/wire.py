@@ -1,0 +1,108 @@
+"""HTTP on the wire: reading a body within its limit, sending a response, saying what a client accepts.
+
+Plain ASGI, since an endpoint that gives stored bytes again spends most of its time in whatever stands before it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Any
+
+from exo_graphql.server.requests import BadRequest
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+JSON = "application/json"
+GRAPHQL_JSON = "application/graphql-response+json"
+EVENT_STREAM = "text/event-stream"
+HTML = "text/html"
+
+
+class Disconnected(Exception):
+    """The client went away while it was being read."""
+
+
+def headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """Headers by lower-case name; of repeated ones the last."""
+    return dict(scope["headers"])
+
+
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """The whole body. Raises `BadRequest` (413) once it is longer than `limit` bytes."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+    chunks = [body]
+    size = len(body)
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > limit:
+            raise _too_large(limit)
+    return b"".join(chunks)
+
+
+def _too_large(limit: int) -> BadRequest:
+    return BadRequest(f"The body is larger than {limit} bytes (the limit max_body_bytes).", 413)
+
+
+async def respond(
+    send: Send, status: int, body: bytes, content_type: bytes, headers: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
+    """Sends a whole response."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", content_type),
+                (b"content-length", str(len(body)).encode()),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+def accepted(accept: str | None, offers: Sequence[str]) -> str | None:
+    """The first of `offers` that the client likes best; None if it accepts none of them.
+
+    An absent header accepts everything (RFC 9110, section 12.5.1).
+    """
+    if not accept:
+        return offers[0]
+    ranges = [_media_range(text) for text in accept.split(",") if text.strip()]
+    best: tuple[float, str] | None = None
+    for offer in offers:
+        quality = _quality(offer, ranges)
+        if quality > 0 and (best is None or quality > best[0]):
+            best = quality, offer
+    return best[1] if best else None
+
+
+def _media_range(text: str) -> tuple[str, float]:
+    kind, *parameters = (part.strip().lower() for part in text.split(";"))
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return kind, float(value)
+            except ValueError:
+                return kind, 0.0
+    return kind, 1.0
+
+
+def _quality(offer: str, ranges: Sequence[tuple[str, float]]) -> float:
+    """The quality that the most specific matching range gives."""
+    group = offer.split("/", 1)[0] + "/*"
+    given: Mapping[str, float] = dict(ranges)
+    return next((given[kind] for kind in (offer, group, "*/*") if kind in given), 0.0)
