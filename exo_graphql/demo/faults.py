@@ -50,43 +50,50 @@ def parse_fault(text: str) -> Fault:
     raise ValueError(f"{kind!r} is none of {', '.join(_KINDS)}")
 
 
+@dataclass(slots=True)
+class _Order:
+    fault: Fault
+    since: float
+    struck: int = 0
+
+    def is_on(self, kind: Kind, now: float) -> bool:
+        fault = self.fault
+        return (
+            fault.kind == kind
+            and now >= self.since
+            and (fault.duration is None or now < self.since + fault.duration)
+            and (fault.count is None or self.struck < fault.count)
+        )
+
+
 class Faults:
     """The faults ordered so far, and how often each has struck."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._ordered: list[tuple[Fault, float]] = []
-        self._struck: dict[int, int] = {}
+        self._orders: list[_Order] = []
 
     def add(self, fault: Fault, since: float) -> None:
         """Order a fault, to begin at the simulated time `since`."""
-        self._ordered.append((fault, since))
+        self._orders.append(_Order(fault, since))
 
     def clear(self, kind: str | None = None) -> None:
         """Call off all faults, or those of one kind."""
-        self._ordered = [(fault, at) for fault, at in self._ordered if kind not in (None, fault.kind)]
+        self._orders = [order for order in self._orders if kind not in (None, order.fault.kind)]
 
     def strikes(self, kind: Kind, names: tuple[str, ...] = ()) -> bool:
         """Whether a fault of this kind strikes now a thing known by `names`; counts the strike."""
-        for fault, since in self._ordered:
-            if self._active(fault, since, kind) and _matches(fault.target, names):
-                self._struck[id(fault)] = self._struck.get(id(fault), 0) + 1
+        for order in self._orders:
+            if order.is_on(kind, self._clock.now) and matches(order.fault.target, names):
+                order.struck += 1
                 return True
         return False
 
     def is_active(self, kind: Kind) -> bool:
         """Whether a fault of this kind is on, without counting a strike."""
-        return any(self._active(fault, since, kind) for fault, since in self._ordered)
-
-    def _active(self, fault: Fault, since: float, kind: Kind) -> bool:
-        now = self._clock.now
-        return (
-            fault.kind == kind
-            and now >= since
-            and (fault.duration is None or now < since + fault.duration)
-            and (fault.count is None or self._struck.get(id(fault), 0) < fault.count)
-        )
+        return any(order.is_on(kind, self._clock.now) for order in self._orders)
 
 
-def _matches(target: str | None, names: tuple[str, ...]) -> bool:
+def matches(target: str | None, names: tuple[str, ...]) -> bool:
+    """Whether a fault's target means the thing known by `names`; none means everything."""
     return target is None or target.casefold() in (name.casefold() for name in names)

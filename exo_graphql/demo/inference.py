@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from exo_graphql.demo.cards import Document
 from exo_graphql.demo.clock import Process, Running
-from exo_graphql.demo.instances import PLAN_INTERVAL, Instance, Instances
+from exo_graphql.demo.instance import Instance
+from exo_graphql.demo.instances import PLAN_INTERVAL, Instances
 from exo_graphql.demo.scene import Traffic
 from exo_graphql.demo.world import World
 

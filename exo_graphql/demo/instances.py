@@ -5,18 +5,17 @@ exo's (`worker/main.py`, `utils/keyed_backoff.py`): five attempts, min(10, 0.5 *
 """
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
 
-from exo_graphql.demo.cards import Card, Document
-from exo_graphql.demo.clock import Process, Running
+from exo_graphql.demo.cards import Document
+from exo_graphql.demo.clock import Process
 from exo_graphql.demo.downloads import Downloads, fault_names
 from exo_graphql.demo.faults import Faults
+from exo_graphql.demo.instance import Instance, Runner, read_instance
 from exo_graphql.demo.world import Node, World
 
 ATTEMPTS = 5
 PLAN_INTERVAL = 0.1
 """Seconds between two looks of a worker at what it should do."""
-_SHORTEST_LAYER = 0.05
 _KILLED = "Terminated (signal=9 (Killed))"
 _TRACEBACK = """Terminated (exitcode=1
 Runner error: ValueError: Received parameters not in model: lm_head.biases, lm_head.scales.
@@ -27,37 +26,6 @@ Traceback (most recent call last):
     model.load_weights(weights)
 ValueError: Received parameters not in model: lm_head.biases, lm_head.scales.
 )"""
-
-
-@dataclass(slots=True, eq=False)
-class Runner:
-    """One node's process for an instance. Sizes in bytes."""
-
-    id: str
-    node: Node
-    rank: int
-    layers: int
-    resident: int
-
-    @property
-    def layer_seconds(self) -> float:
-        """How long one of its layers takes to load."""
-        return max(_SHORTEST_LAYER, self.resident / self.layers / self.node.machine.load_rate)
-
-
-@dataclass(slots=True, eq=False)
-class Instance:
-    """An instance that exo lists, or listed."""
-
-    id: str
-    document: Document
-    card: Card
-    runners: list[Runner]
-    phase: str = "starting"
-    """starting, loading, warming, ready or stuck (one of its nodes died)."""
-    deleted: bool = False
-    process: Running | None = None
-    serving: set[object] = field(default_factory=set)
 
 
 class Instances:
@@ -84,13 +52,13 @@ class Instances:
             self._world.nodes
         ):
             return
-        instance = self._read(document)
+        instance = read_instance(document, self._world)
         self.all[instance.id] = instance
         instance.process = self._world.clock.spawn(self._live(instance))
 
     def create_ready(self, document: Document) -> None:
         """List an instance that has been ready for a while; for the beginning of a scene."""
-        instance = self._read(document)
+        instance = read_instance(document, self._world)
         self.all[instance.id] = instance
         self._world.state.instances[instance.id] = document
         for kind in ("CreateRunner", "LoadModel", "StartWarmup"):
@@ -150,26 +118,6 @@ class Instances:
                 if instance.process is not None:
                     instance.process.cancel()
                 instance.phase = "stuck"
-
-    def _read(self, document: Document) -> Instance:
-        body = next(iter(document.values()))
-        assignments = body["shardAssignments"]
-        card = self._world.cards[assignments["modelId"]]
-        runners = []
-        for node_id, runner_id in assignments["nodeToRunner"].items():
-            tag, shard = next(iter(assignments["runnerToShard"][runner_id].items()))
-            layers = max(1, shard["endLayer"] - shard["startLayer"])
-            share = 1 / shard["worldSize"] if tag == "TensorShardMetadata" else layers / card.layers
-            runners.append(
-                Runner(
-                    runner_id,
-                    self._world.nodes[node_id],
-                    shard["deviceRank"],
-                    layers,
-                    round(card.resident_bytes * share),
-                )
-            )
-        return Instance(body["instanceId"], document, card, runners)
 
     def _task(self, kind: str, instance: Instance, runner: Runner, status: str = "Pending") -> str:
         fields: Document = {}

@@ -2,12 +2,13 @@
 
 import logging
 import random
+from datetime import timedelta
 
 from exo_graphql.demo.cards import Document
 from exo_graphql.demo.clock import Clock
-from exo_graphql.demo.downloads import Downloads
+from exo_graphql.demo.downloads import Downloads, fault_names
 from exo_graphql.demo.election import Election
-from exo_graphql.demo.faults import Fault, Faults
+from exo_graphql.demo.faults import Fault, Faults, matches
 from exo_graphql.demo.inference import Inference
 from exo_graphql.demo.instances import Instances
 from exo_graphql.demo.placement import ImpossibleError, Request, place
@@ -46,7 +47,8 @@ class Simulation:
         self.instances.create(document)
 
     def order(self, fault: Fault) -> None:
-        """Let a fault happen at its time (at once, if that is past)."""
+        """Let a fault happen at its time (at once, if that is past); ValueError when its target does not exist."""
+        self._check(fault)
         since = max(self.began + fault.at, self.clock.now)
         match fault.kind:
             case "node-dies":
@@ -55,6 +57,18 @@ class Simulation:
                 self.clock.call_later(since - self.clock.now, lambda: self._kill(fault, self.world.master.id))
             case _:
                 self.faults.add(fault, since)
+
+    def _check(self, fault: Fault) -> None:
+        if fault.target is None:
+            return
+        if fault.kind == "node-dies":
+            try:
+                self.world.node_named(fault.target)
+            except KeyError:
+                names = ", ".join(machine.name for machine in self.world.scene.machines)
+                raise ValueError(f"no node is named {fault.target!r}; there are {names}") from None
+        elif not any(matches(fault.target, fault_names(card)) for card in self.world.cards.values()):
+            raise ValueError(f"no model card is named {fault.target!r}")
 
     def _kill(self, fault: Fault, name: str) -> None:
         node = self.world.node_named(name)
@@ -85,6 +99,10 @@ class Simulation:
         self.clock.spawn(self.downloads.rescan())
         self.clock.spawn(self.election.plan())
         self.clock.advance(2.0)
+        # All this was before: the clock on the wall shows the present.
+        world.born -= timedelta(seconds=self.clock.now)
+        for node in world.nodes.values():
+            report(world, node)
 
     def _document(self, model_id: str, names: tuple[str, ...]) -> Document:
         """A placement of the model on exactly these machines."""

@@ -34,7 +34,7 @@ def report(world: World, node: Node) -> None:
         "total": {"inBytes": machine.disk},
         "available": {"inBytes": max(0, machine.disk - used)},
     }
-    world.event()
+    world.event()  # a Mac's figures come in one event (exo's `MacmonMetrics`)
     if not machine.mac:
         return
     jitter = 0.0 if world.scene.steady else world.rng.random()
@@ -53,4 +53,3 @@ def report(world: World, node: Node) -> None:
         "pcpuUsage": round(cores, 6),
         "ecpuUsage": round(min(1.0, cores * 1.7), 6),
     }
-    world.event()
