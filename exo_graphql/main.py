@@ -24,7 +24,7 @@ def _flags(function: Callable[..., None]) -> Callable[..., None]:
     """Gives a command one flag for each setting, with its description, default and variable."""
 
     def command(**given: Any) -> None:
-        told = {name: value for name, value in given.items() if value not in (None, [], ())}
+        told = {name: value for name, value in given.items() if value is not None and value != []}
         try:
             settings = Settings(**told)
         except ValidationError as error:
@@ -49,8 +49,9 @@ def _parameter(name: str) -> inspect.Parameter:
     repeated = kind == tuple[str, ...]
     flag = "--" + name.replace("_", "-")
     declarations = (f"{flag}/--no-{flag[2:]}",) if field.default is True else (flag,)
-    default = field.default if field.default_factory is None and not repeated and field.default not in ("",) else None
-    text = f"{field.description} [{variable}]" + (f" [default: {default}]" if default is not None else "")
+    text = f"{field.description} [{variable}]"
+    if field.default_factory is None and not repeated and field.default != "":
+        text += f" [default: {field.default}]"
     option = typer.Option(*declarations, help=text, show_default=False)
     annotation: Any = list[str] if repeated else kind
     return inspect.Parameter(
@@ -69,7 +70,7 @@ def serve(settings: Settings) -> None:
     Every flag can be given as a variable instead; a flag wins.
     """
     # Imported here, since the commands of a user should not wait for the server's libraries.
-    from exo_graphql.run import run  # noqa: PLC0415
+    from exo_graphql.run import run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     raise typer.Exit(asyncio.run(run(settings)))
@@ -78,7 +79,7 @@ def serve(settings: Settings) -> None:
 @app.command()
 def schema() -> None:
     """Print the GraphQL schema."""
-    from exo_graphql.schema.build import build_schema, print_sorted  # noqa: PLC0415
+    from exo_graphql.schema.build import build_schema, print_sorted
 
     typer.echo(print_sorted(build_schema()), nl=False)
 
@@ -93,7 +94,7 @@ def simulate(
     ] = None,
 ) -> None:
     """Serve a simulated exo by itself, for trying exo's tools without a cluster."""
-    from exo_graphql.run import run_simulation  # noqa: PLC0415
+    from exo_graphql.run import run_simulation
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     raise typer.Exit(asyncio.run(run_simulation(host, port, speed, fault or [])))

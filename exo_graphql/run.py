@@ -22,13 +22,16 @@ GRACE_SECONDS = 3
 class Server(uvicorn.Server):
     """uvicorn, which says goodbye before it closes its sockets."""
 
-    def __init__(self, config: uvicorn.Config, goodbye: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, greeting: str, goodbye: Callable[[], None]) -> None:
         super().__init__(config)
+        self._greeting = greeting
         self._goodbye = goodbye
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts to listen, and says where."""
         await super().startup(sockets)
+        if self.started:
+            logger.info(self._greeting.format(port=self.servers[0].sockets[0].getsockname()[1]))
         # What start-up made lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -60,24 +63,18 @@ async def run(settings: Settings) -> int:
     """Serves until a signal ends it; returns the exit code."""
     house = build(settings)
     config = server_config(house.application, settings.host, settings.port, settings.root_path)
-    return await _serve(Server(config, house.shut_down), f"GraphQL at http://{settings.host}:{{port}}/graphql")
+    greeting = f"GraphQL at http://{settings.host}:{{port}}/graphql"
+    return await _serve(Server(config, greeting, house.shut_down))
 
 
 async def run_simulation(host: str, port: int, speed: float, faults: list[str]) -> int:
     """Serves a simulated exo until a signal ends it."""
     exo = SimulatedExo(speed=speed, faults=[parse_fault(text) for text in faults])
-    return await _serve(
-        Server(server_config(exo.app, host, port), lambda: None), f"exo, simulated, at http://{host}:{{port}}"
-    )
+    greeting = f"exo, simulated, at http://{host}:{{port}}"
+    return await _serve(Server(server_config(exo.app, host, port), greeting, lambda: None))
 
 
-async def _serve(server: Server, greeting: str) -> int:
-    serving = asyncio.create_task(server.serve())
-    while not server.started and not serving.done():
-        await asyncio.sleep(0.01)
-    if server.started:
-        port = server.servers[0].sockets[0].getsockname()[1]
-        logger.info(greeting.format(port=port))
+async def _serve(server: Server) -> int:
     with contextlib.suppress(SystemExit):
-        await serving
+        await server.serve()
     return 0 if server.started else 1

@@ -440,9 +440,9 @@ def _string(raw: Json, key: str) -> str | None:
 
 
 def _told(raw: Json, key: str) -> str | None:
-    """A string that was really told: exo fills in "Unknown" until a node has."""
+    """A string that was really told: exo fills in "Unknown", "Unknown Chip" and the like until a node has."""
     value = raw.get(key)
-    return value if isinstance(value, str) and value and value != "Unknown" else None
+    return value if isinstance(value, str) and value and not value.startswith("Unknown") else None
 
 
 def _number(raw: Json, key: str) -> float | None:

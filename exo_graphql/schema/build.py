@@ -2,6 +2,7 @@
 
 import strawberry
 from graphql import GraphQLSchema, lexicographic_sort_schema, print_schema
+from graphql import build_schema as parse_schema
 from strawberry.schema.config import StrawberryConfig
 
 from exo_graphql.schema import problem
@@ -25,4 +26,6 @@ def build_schema() -> GraphQLSchema:
 
 def print_sorted(schema: GraphQLSchema) -> str:
     """The schema's text, sorted, so that a difference is a difference."""
-    return print_schema(lexicographic_sort_schema(schema)) + "\n"
+    # Sorting makes new types, which would lose how Strawberry's enums write their defaults: text has none to lose.
+    plain = parse_schema(print_schema(schema))
+    return print_schema(lexicographic_sort_schema(plain)) + "\n"

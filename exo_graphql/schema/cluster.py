@@ -1,7 +1,6 @@
 """The type `Cluster`."""
 
 from datetime import datetime
-from typing import Annotated
 
 import strawberry
 from strawberry import Parent
@@ -11,12 +10,11 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.schema.clock import ClockNumber, ClockText, clock_moment
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.download import Download
+from exo_graphql.schema.fields import field
 from exo_graphql.schema.model import Model
 from exo_graphql.schema.node import Node
 from exo_graphql.schema.operation import Operation
 from exo_graphql.schema.task import Task
-
-field = strawberry.field
 
 
 def _models(root: Parent[Snapshot]) -> tuple[state.ModelCard, ...]:
@@ -74,8 +72,8 @@ class Cluster:
     )
     state_version: str = field(
         resolver=_state_version,
-        description="Opaque; changes exactly when anything but clock fields does. A clock field itself: it never causes "
-        "a message.",
+        description="Opaque; changes exactly when anything but clock fields does. A clock field itself: it never "
+        "causes a message.",
     )
     observed_at: datetime = field(
         resolver=_observed_at,
@@ -88,7 +86,8 @@ class Cluster:
     )
     connected: bool = field(description="Whether exo answers.")
     stale: bool = field(
-        description="True while this is an older picture: exo does not answer, or its state holds no nodes (an election)."
+        description="True while this is an older picture: exo does not answer, or its state holds no nodes (an "
+        "election)."
     )
     api_node_id: strawberry.ID | None = field(
         description="The exo node that answered; null if it did not say. exo does not publish which node is its master."

@@ -9,13 +9,12 @@ from exo_graphql.cluster import state
 from exo_graphql.cluster.readiness import one_line
 from exo_graphql.cluster.snapshot import DownloadStatus
 from exo_graphql.schema.context import Info
+from exo_graphql.schema.fields import field
 from exo_graphql.schema.scalars import Bytes
 
 if TYPE_CHECKING:
     from exo_graphql.schema.model import Model
     from exo_graphql.schema.node import Node
-
-field = strawberry.field
 
 
 def _node(root: Parent[state.Download], info: Info) -> state.Node:

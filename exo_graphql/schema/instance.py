@@ -8,12 +8,11 @@ from strawberry import Parent
 from exo_graphql.cluster import state
 from exo_graphql.cluster.readiness import Phase, one_line
 from exo_graphql.schema.context import Info
+from exo_graphql.schema.fields import field
 
 if TYPE_CHECKING:
     from exo_graphql.schema.model import Model
     from exo_graphql.schema.node import Node
-
-field = strawberry.field
 
 
 def _node(root: Parent[state.Shard], info: Info) -> state.Node | None:

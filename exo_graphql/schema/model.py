@@ -9,6 +9,7 @@ from exo_graphql.cluster import state, status
 from exo_graphql.cluster.snapshot import DownloadStatus
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.downloads import select_downloads
+from exo_graphql.schema.fields import field
 from exo_graphql.schema.instance import Instance
 from exo_graphql.schema.model_status import ModelStatus
 from exo_graphql.schema.scalars import Bytes
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from exo_graphql.schema.download import Download
     from exo_graphql.schema.node import Node
     from exo_graphql.schema.task import Task
-
-field = strawberry.field
 
 
 def _loaded(root: Parent[state.ModelCard], info: Info) -> bool:

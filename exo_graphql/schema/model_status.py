@@ -10,13 +10,12 @@ from exo_graphql.cluster import readiness, state, status
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.schema.clock import ClockText, clock_moment
 from exo_graphql.schema.context import Info
+from exo_graphql.schema.fields import field
 
 if TYPE_CHECKING:
     from exo_graphql.schema.instance import Instance
     from exo_graphql.schema.model import Model
     from exo_graphql.schema.node import Node
-
-field = strawberry.field
 
 
 def _failed_node(root: Parent[readiness.Failure], info: Info) -> state.Node | None:
@@ -35,7 +34,8 @@ class Failure:
         resolver=_failed_node, description="Where; null if it is nobody's own failure or the node has left."
     )
     attempt: int | None = field(
-        description="The number of exo's attempt that failed, from 1 (exo makes up to 5); null where exo does not retry."
+        description="The number of exo's attempt that failed, from 1 (exo makes up to 5); null where exo does not "
+        "retry."
     )
 
 
@@ -74,7 +74,8 @@ class ModelStatus:
         "ready, or a needed download failed and no byte has arrived for 30 seconds. Waiting longer is of no use."
     )
     stale: bool = field(
-        description="True while this is an older picture: exo does not answer, or its state holds no nodes (an election)."
+        description="True while this is an older picture: exo does not answer, or its state holds no nodes (an "
+        "election)."
     )
     progress_percent: float | None = field(
         description="0 to 100: bytes while DOWNLOADING, layers while LOADING, 100 when ready, else null."

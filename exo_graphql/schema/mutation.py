@@ -16,12 +16,12 @@ from exo_graphql.operations import (
 from exo_graphql.operations import Operation as OperationValue
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.enums import described
+from exo_graphql.schema.fields import field
 from exo_graphql.schema.node import Node
 from exo_graphql.schema.operation import Operation
 from exo_graphql.schema.problem import OperationError
 from exo_graphql.schema.task import Task
 
-field = strawberry.field
 argument = strawberry.argument
 
 described(
@@ -58,6 +58,8 @@ Key = Annotated[
         "so a wish may safely be sent again."
     ),
 ]
+
+Additional = Annotated[bool, argument(description="Place another copy, though the model has a sound instance.")]
 
 Result = OperationValue | Problem
 
@@ -145,9 +147,7 @@ async def _load_model(
     sharding: Shards = ShardingPreference.AUTO,
     instance_type: Engine = InstanceTypePreference.AUTO,
     nodes: Nodes = None,
-    additional: Annotated[
-        bool, argument(description="Place another copy, though the model has a sound instance.")
-    ] = False,
+    additional: Additional = False,  # noqa: FBT002  # a GraphQL argument, always named
     timeout_seconds: Timeout = None,
     idempotency_key: Key = None,
 ) -> Result:
@@ -238,13 +238,13 @@ class Mutation:
 
     load_model: LoadModelPayload = field(
         resolver=_load_model,
-        description="Load a model. If it has a sound instance, the operation follows that one and places nothing, unless "
-        "`additional` asks for another copy.",
+        description="Load a model. If it has a sound instance, the operation follows that one and places nothing, "
+        "unless `additional` asks for another copy.",
     )
     unload_model: UnloadModelPayload = field(
         resolver=_unload_model,
-        description="Unload a model: all its instances, or the one named. It succeeds once they are gone and their memory "
-        "is free again.",
+        description="Unload a model: all its instances, or the one named. It succeeds once they are gone and their "
+        "memory is free again.",
     )
     swap_models: SwapModelsPayload = field(
         resolver=_swap_models,
@@ -257,8 +257,8 @@ class Mutation:
     )
     cancel_download: DownloadPayload = field(
         resolver=_cancel_download,
-        description="Stop fetching a model's weights on these nodes; without `nodes` wherever it is under way. What has "
-        "arrived stays.",
+        description="Stop fetching a model's weights on these nodes; without `nodes` wherever it is under way. What "
+        "has arrived stays.",
     )
     delete_download: DownloadPayload = field(
         resolver=_delete_download,

@@ -12,14 +12,13 @@ from exo_graphql.cluster.snapshot import DownloadStatus
 from exo_graphql.schema.clock import ClockNumber, ClockText, clock_moment, clock_number
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.downloads import select_downloads
+from exo_graphql.schema.fields import field
 from exo_graphql.schema.scalars import Bytes
 
 if TYPE_CHECKING:
     from exo_graphql.schema.download import Download
     from exo_graphql.schema.model import Model
     from exo_graphql.schema.task import Task
-
-field = strawberry.field
 
 
 def _neighbour(root: Parent[state.Connection], info: Info) -> state.Node | None:

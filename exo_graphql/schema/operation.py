@@ -10,12 +10,12 @@ from exo_graphql import operations as ops
 from exo_graphql.cluster import state
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.enums import described
+from exo_graphql.schema.fields import field
 
 if TYPE_CHECKING:
     from exo_graphql.schema.model import Model
     from exo_graphql.schema.problem import OperationError
 
-field = strawberry.field
 
 described(
     ops.OperationKind,
@@ -75,7 +75,8 @@ def _error(root: Parent[ops.Operation]) -> ops.Problem | None:
 
 
 @strawberry.type(
-    description="A load, unload or swap asked of this server. It succeeds only when its end has been seen in exo's state."
+    description="A load, unload or swap asked of this server. It succeeds only when its end has been seen in exo's "
+    "state."
 )
 class Operation:
     """`operations.Operation`."""

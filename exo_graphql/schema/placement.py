@@ -9,11 +9,10 @@ from exo_graphql.cluster import state
 from exo_graphql.cluster.units import gib
 from exo_graphql.operations import PlacementShare
 from exo_graphql.schema.context import Info
+from exo_graphql.schema.fields import field
 
 if TYPE_CHECKING:
     from exo_graphql.schema.node import Node
-
-field = strawberry.field
 
 
 def _node(root: Parent[PlacementShare], info: Info) -> state.Node | None:
@@ -38,7 +37,7 @@ class PlacementNode:
     added_gb: float | None = field(
         resolver=_added,
         description="Memory that its shard would take, in GiB (2^30 bytes), one decimal. It follows the shards: layers "
-        "÷ the model's layers × its size (TENSOR: size ÷ nodes).",
+        "divided by the model's layers, times its size (TENSOR: size divided by nodes).",
     )
     available_gb: float | None = field(
         resolver=_available,

@@ -15,6 +15,7 @@ from exo_graphql.operations import Problem, problems
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.enums import described
 from exo_graphql.schema.errors import NamedError
+from exo_graphql.schema.fields import field
 
 if TYPE_CHECKING:
     from exo_graphql.schema.model import Model
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=type)
 
-field = strawberry.field
 
 _CODES = {
     "MODEL_NOT_FOUND": "Nothing in the cluster has this name.",
@@ -58,8 +58,8 @@ def _code(root: Parent[Problem]) -> Enum:
 
 
 @strawberry.interface(
-    description="Why a wish was refused, or an operation did not succeed. The types that implement it add what helps to "
-    "go on."
+    description="Why a wish was refused, or an operation did not succeed. The types that implement it add what helps "
+    "to go on."
 )
 class OperationError:
     """`operations.Problem`."""

@@ -12,6 +12,7 @@ from exo_graphql.schema.context import Info
 from exo_graphql.schema.download import Download
 from exo_graphql.schema.downloads import select_downloads
 from exo_graphql.schema.errors import shorten
+from exo_graphql.schema.fields import field
 from exo_graphql.schema.filters import model_named, node_named
 from exo_graphql.schema.model import Model
 from exo_graphql.schema.model_status import ModelStatus
@@ -20,8 +21,6 @@ from exo_graphql.schema.operation import Operation
 from exo_graphql.schema.placement import Placement
 from exo_graphql.schema.problem import problem_error
 from exo_graphql.schema.task import Task
-
-field = strawberry.field
 
 
 def cluster(info: Info) -> Snapshot:
@@ -38,7 +37,11 @@ def _node(info: Info, id: strawberry.ID) -> state.Node:  # noqa: A002
     return node_named(info.context.snapshot, id)
 
 
-def _models(info: Info, loaded: bool | None = None, search: str | None = None) -> tuple[state.ModelCard, ...]:
+def _models(
+    info: Info,
+    loaded: bool | None = None,  # noqa: FBT001  # a GraphQL argument, always named
+    search: str | None = None,
+) -> tuple[state.ModelCard, ...]:
     snapshot = info.context.snapshot
     wanted = search.strip().lower() if search is not None else ""
     return tuple(
@@ -115,7 +118,7 @@ def _operation(info: Info, id: strawberry.ID) -> object:  # noqa: A002
     return info.context.find_operation(id)
 
 
-def _operations(info: Info, active: bool | None = None) -> object:
+def _operations(info: Info, active: bool | None = None) -> object:  # noqa: FBT001  # as above
     return info.context.operations.all(active)
 
 
@@ -127,18 +130,19 @@ class Query:
     nodes: list[Node] = field(resolver=nodes, description="The members of the cluster.")
     node: Node | None = field(
         resolver=_node,
-        description="One member, by node id or friendly name. An unknown one is null, with an error NODE_NOT_FOUND whose "
-        "extensions.available lists those that exist.",
+        description="One member, by node id or friendly name. An unknown one is null, with an error NODE_NOT_FOUND "
+        "whose extensions.available lists those that exist.",
     )
     models: list[Model] = field(
         resolver=_models,
-        description="Every model the cluster knows, by id: the catalogue, and what is loaded. `loaded` keeps those with "
-        "(true) or without (false) an instance; `search` those whose id, family, base model or quantization contains it.",
+        description="Every model the cluster knows, by id: the catalogue, and what is loaded. `loaded` keeps those "
+        "with (true) or without (false) an instance; `search` those whose id, family, base model or quantization "
+        "contains it.",
     )
     model: Model | None = field(
         resolver=_model,
-        description="One model, by full id or short name (after the last slash), case-insensitively. Several matches are "
-        "null with MODEL_AMBIGUOUS and the candidates; none is null with MODEL_NOT_FOUND and close matches.",
+        description="One model, by full id or short name (after the last slash), case-insensitively. Several matches "
+        "are null with MODEL_AMBIGUOUS and the candidates; none is null with MODEL_NOT_FOUND and close matches.",
     )
     model_status: ModelStatus = field(
         resolver=model_status,
@@ -146,16 +150,17 @@ class Query:
     )
     downloads: list[Download] | None = field(
         resolver=downloads,
-        description="Downloads; without `status` all but the NOT_STARTED. An unknown model or node is null with an error.",
+        description="Downloads; without `status` all but the NOT_STARTED. An unknown model or node is null with an "
+        "error.",
     )
     tasks: list[Task] | None = field(
         resolver=tasks, description="Tasks of the instances that exist. An unknown model is null with an error."
     )
     placements: list[Placement] | None = field(
         resolver=_placements,
-        description="What-if: where exo would put the model, for each sharding and instance type, with memory per node, "
-        "or why it would not fit. `minNodes` is the least number of nodes; `nodes` means exactly these (ids or friendly "
-        "names); `unload` names models that are taken to be gone.",
+        description="What-if: where exo would put the model, for each sharding and instance type, with memory per "
+        "node, or why it would not fit. `minNodes` is the least number of nodes; `nodes` means exactly these (ids or "
+        "friendly names); `unload` names models that are taken to be gone.",
     )
     operation: Operation | None = field(
         resolver=_operation, description="A load, unload or swap asked of this server; null for an unknown id."

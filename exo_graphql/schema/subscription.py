@@ -16,12 +16,11 @@ from exo_graphql.schema.context import Info
 from exo_graphql.schema.download import Download
 from exo_graphql.schema.enums import ModelStatusUntil
 from exo_graphql.schema.errors import NamedError, shorten
+from exo_graphql.schema.fields import field
 from exo_graphql.schema.model_status import ModelStatus
 from exo_graphql.schema.node import Node
 from exo_graphql.schema.operation import Operation
 from exo_graphql.schema.task import Task
-
-field = strawberry.field
 
 
 def _model_status(info: Info, model: str, until: ModelStatusUntil = ModelStatusUntil.NEVER) -> Status:
@@ -58,8 +57,8 @@ def _tasks(info: Info, model: str | None = None) -> tuple[state.Task, ...]:
 
 @strawberry.type(
     description="What is pushed: the present result at once, then again whenever the selected fields change, and only "
-    "then. Clock fields (ageSeconds, observedAt, lastSeen, secondsSinceSeen, stateVersion) ride along and never cause a "
-    "message."
+    "then. Clock fields (ageSeconds, observedAt, lastSeen, secondsSinceSeen, stateVersion) ride along and never cause "
+    "a message."
 )
 class Subscription:
     """The root of all live queries."""
@@ -67,7 +66,8 @@ class Subscription:
     model_status: ModelStatus = field(
         resolver=_model_status,
         description="Readiness of one model: the present status at once, then each change. With `until: READY` it "
-        "completes after the first status that is ready or final, so a script needs no loop; SETTLED also on NOT_LOADED.",
+        "completes after the first status that is ready or final, so a script needs no loop; SETTLED also on "
+        "NOT_LOADED.",
     )
     cluster: Cluster = field(resolver=query.cluster, description="The whole cluster, live.")
     nodes: list[Node] = field(resolver=query.nodes, description="The members, live.")

@@ -8,12 +8,11 @@ from strawberry import Parent
 from exo_graphql.cluster import state
 from exo_graphql.cluster.readiness import one_line
 from exo_graphql.schema.context import Info
+from exo_graphql.schema.fields import field
 
 if TYPE_CHECKING:
     from exo_graphql.schema.instance import Instance
     from exo_graphql.schema.model import Model
-
-field = strawberry.field
 
 
 def _active(root: Parent[state.Task], info: Info) -> bool:

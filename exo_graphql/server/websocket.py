@@ -151,10 +151,8 @@ class Connection:
                     await self._pong(message)
                 case "pong":
                     pass
-                case "subscribe":
-                    raise Closing(Close.UNAUTHORIZED)
-                case _:
-                    raise Closing(Close.BAD_REQUEST)
+                case kind:
+                    raise Closing(Close.UNAUTHORIZED if kind == "subscribe" else Close.BAD_REQUEST)
 
     async def _handle(self, message: Mapping[str, Any]) -> None:
         match message["type"]:
