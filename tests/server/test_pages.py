@@ -54,6 +54,13 @@ async def test_every_file_of_the_page_is_served_below_any_root_path(client: http
         assert response.status_code == 200, address
 
 
+@pytest.mark.parametrize("path", ["/graphiql/assets/token.js", "/below/graphiql/assets/token.js"])
+async def test_a_proxy_may_cut_the_root_path_off_or_leave_it(operations: Path, path: str) -> None:
+    transport = httpx.ASGITransport(app=Starlette(routes=page_routes(operations)), root_path="/below")
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        assert (await client.get(path)).status_code == 200
+
+
 async def test_the_page_allows_no_source_but_its_own_server(client: httpx.AsyncClient) -> None:
     page = await client.get("graphql")
     policy = page.headers["content-security-policy"]

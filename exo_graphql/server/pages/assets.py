@@ -8,7 +8,7 @@ from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -46,7 +46,13 @@ def page_routes(operations: Path = OPERATIONS) -> list[BaseRoute]:
     async def examples_json(_request: Request) -> Response:
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-cache"})
 
+    # Not mounted: a mount looks at the root path, and finds nothing behind a proxy that has cut it off.
+    assets = _Assets(directory=STATIC)
+
+    async def asset(request: Request) -> Response:
+        return await assets.get_response(request.path_params["path"], request.scope)
+
     return [
         Route("/graphiql/assets/examples.json", examples_json, methods=["GET"]),
-        Mount("/graphiql/assets", _Assets(directory=STATIC), name="assets"),
+        Route("/graphiql/assets/{path:path}", asset, methods=["GET"]),
     ]
