@@ -54,6 +54,11 @@ class Doors:
         """Whether none is known to answer."""
         return not any(door.answers for door in self.all)
 
+    @property
+    def have_a_standby(self) -> bool:
+        """Whether one beside the current one is known to answer."""
+        return any(door.answers for door in self.all if door is not self.current)
+
     def next(self, tried: Set[Door]) -> Door | None:
         """The one to read, or to ask, next; None when there is none left worth trying."""
         left = [door for door in self.all if door.answers and door not in tried]

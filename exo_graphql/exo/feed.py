@@ -36,6 +36,8 @@ PARSE_ELSEWHERE = 1 << 20
 _LOOK_AGAIN = 0.5
 # A read that has been under way for as long counts as silence.
 _SLOW_READ = 1.0
+# A pause and a read that hangs add up to the very silence that makes exo lost: another URL that answers gets its turn.
+_LAST_CHANCE = 0.25
 
 _NO_PICTURE = "No exo node has told the state of the cluster yet."
 
@@ -344,6 +346,8 @@ class Feed(Wishes):
         while True:
             now = loop.time()
             lost_at = self._heard_at + lost_after(self.mode, self.stats.cost, self.rules)
+            if self._doors.have_a_standby:
+                lost_at += _LAST_CHANCE
             silent = self._silent_since is not None and self._snapshot is not None
             if silent and now >= lost_at and self._source.connected:
                 logger.warning("exo has been silent for %.1f s.", now - self._heard_at)

@@ -1,0 +1,101 @@
+"""Several URLs of one simulated cluster, in process, with a record of every request and what it cost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import httpx
+
+from exo_graphql.cluster.rules import DEFAULT_RULES
+from exo_graphql.demo import SimulatedExo, tiny_scene
+from exo_graphql.exo.feed import Feed
+from exo_graphql.exo.pace import FeedRules
+
+START = datetime(2026, 6, 22, 12, tzinfo=UTC)
+
+
+def loop_now() -> datetime:
+    """The wall clock of the tests: it moves with the loop's own."""
+    return START + timedelta(seconds=asyncio.get_running_loop().time())
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as it passed the wire. `ended` is None where no answer came."""
+
+    host: str
+    method: str
+    path: str
+    started: float
+    ended: float | None = None
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """Carries requests to the exo of each host, and remembers them."""
+
+    def __init__(self, apps: Mapping[str, SimulatedExo]) -> None:
+        self._ways = {host: httpx.ASGITransport(exo.app) for host, exo in apps.items()}
+        self.requests: list[Request] = []
+        self.most_at_once = 0
+        self._reading = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        loop = asyncio.get_running_loop()
+        passed = Request(request.url.host, request.method, request.url.path, loop.time())
+        index = len(self.requests)
+        self.requests.append(passed)
+        is_read = passed.path == "/state"
+        self._reading += is_read
+        self.most_at_once = max(self.most_at_once, self._reading)
+        try:
+            response = await self._ways[passed.host].handle_async_request(request)
+        finally:
+            self._reading -= is_read
+        self.requests[index] = replace(passed, ended=loop.time())
+        return response
+
+    def reads(self, host: str | None = None, since: float = 0.0) -> list[Request]:
+        """Reads of the state, of one host or of all."""
+        return [r for r in self.requests if r.path == "/state" and host in (None, r.host) and r.started >= since]
+
+    def tries(self, host: str, since: float = 0.0) -> list[Request]:
+        """Requests of any kind to one host."""
+        return [r for r in self.requests if r.host == host and r.started >= since]
+
+    def share(self, since: float, until: float) -> float:
+        """The share of exo's time that reading took between two moments."""
+        spent = sum(r.ended - r.started for r in self.reads(since=since) if r.ended is not None and r.ended <= until)
+        return spent / (until - since)
+
+
+class Cluster:
+    """Simulated exos behind hosts `a`, `b`, …, the wire to them, and a feed that reads them."""
+
+    def __init__(self, hosts: str, rules: FeedRules | None = None, *, cost: float = 0.039) -> None:
+        self.exos = {host: SimulatedExo(tiny_scene(), seed=ord(host)) for host in hosts}
+        self.cost = cost
+        for exo in self.exos.values():
+            exo.control.latency = cost
+        self.wire = Wire(self.exos)
+        self.feed = Feed(
+            [f"http://{host}" for host in hosts],
+            transport=self.wire,
+            rules=rules,
+            readiness=DEFAULT_RULES,
+            now=loop_now,
+        )
+
+    @property
+    def time(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+@asynccontextmanager
+async def running(hosts: str = "a", rules: FeedRules | None = None, *, cost: float = 0.039) -> AsyncIterator[Cluster]:
+    """A cluster whose feed has its first picture."""
+    cluster = Cluster(hosts, rules, cost=cost)
+    async with cluster.feed:
+        await cluster.feed.fresh()
+        yield cluster

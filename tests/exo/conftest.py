@@ -1,0 +1,11 @@
+"""The clock of the tests that are about time."""
+
+import pytest
+
+from tests.exo.virtual_time import VirtualTimeLoop
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, object]]:
+    """Virtual time for the whole room; a module that needs sockets takes the real one again."""
+    return "asyncio", {"loop_factory": VirtualTimeLoop}

@@ -1,0 +1,310 @@
+"""One exo node over HTTP: what its answers mean, by the answers of a real exo, and what no answer means."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from exo_graphql.cluster.upstream import Refused, Unreachable
+from exo_graphql.exo import client as client_module
+from exo_graphql.exo.client import Erring, ExoClient, NotFound, NotSent
+
+pytestmark = pytest.mark.anyio
+
+ANSWERS: dict[str, Any] = json.loads((Path(__file__).parent.parent / "data" / "answers.json").read_text())
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Real time: these tests use sockets."""
+    return "asyncio"
+
+
+def answering(status: int, body: bytes | str, seen: list[httpx.Request] | None = None) -> ExoClient:
+    """A client of a node that gives this one answer."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if seen is not None:
+            seen.append(request)
+        return httpx.Response(status, content=body)
+
+    return ExoClient("http://exo", httpx.MockTransport(answer))
+
+
+def recorded(name: str, seen: list[httpx.Request] | None = None) -> ExoClient:
+    answer = ANSWERS[name]["answer"]
+    return answering(ANSWERS[name]["status"], answer if isinstance(answer, str) else json.dumps(answer), seen)
+
+
+def sent(request: httpx.Request) -> tuple[str, Any]:
+    """Method, target and body of a request, in the form that the recordings have."""
+    return f"{request.method} {request.url.raw_path.decode()}", json.loads(request.content) if request.content else None
+
+
+# What exo says no with.
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("placement_too_large", "No cycles found with sufficient memory"),
+        ("placement_jaccl", "No cycle where every node supports a backend in ['MlxMetal'] for rig/tiny-llama-a"),
+        ("placement_bad_enum", "query.sharding: Input should be 'Tensor' or 'Pipeline'"),
+        ("create_missing_field", "body.instance: Field required"),
+        ("download_start_missing", "body.targetNodeId: Field required; body.shardMetadata: Field required"),
+        ("unknown_route", "This release of exo has no such call."),
+    ],
+)
+async def test_a_refusal_carries_exos_own_reason(name: str, reason: str) -> None:
+    with pytest.raises(Refused) as caught:
+        await recorded(name).placement("m", "Pipeline", "MlxRing", 1)
+    assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize("name", ["delete_third", "cancel_unknown"])
+async def test_an_unknown_id_is_told_from_an_unknown_call(name: str) -> None:
+    with pytest.raises(NotFound):
+        await recorded(name).delete("x")
+    with pytest.raises(Refused) as caught:
+        await recorded("unknown_route").delete("x")
+    assert not isinstance(caught.value, NotFound)
+
+
+async def test_a_plain_text_refusal_is_its_text_in_one_short_line() -> None:
+    with pytest.raises(Refused) as caught:
+        await answering(400, "first\n\x1b[31m second " + "x" * 1000).create({})
+    assert str(caught.value).startswith("first [31m second xxx")
+    assert len(str(caught.value)) == 500
+
+
+@pytest.mark.parametrize("body", ["<html>Bad request</html>", "", "[]", '{"error": null}', '{"error": {"message": 3}}'])
+async def test_a_refusal_without_a_reason_says_so(body: str) -> None:
+    with pytest.raises(Refused, match=r"exo refused without a reason \(status 400\)"):
+        await answering(400, body).create({})
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(500, "Internal Server Error"), (503, ""), (302, ""), (200, "<html>"), (200, '{"cut": '), (200, "[]"), (204, "")],
+)
+async def test_what_is_no_answer_of_exos_is_unreachable(status: int, body: str) -> None:
+    with pytest.raises(Unreachable) as caught:
+        await answering(status, body).create({})
+    assert "http" not in str(caught.value)
+
+
+async def test_previews_without_a_list_are_no_answer_of_exos() -> None:
+    with pytest.raises(Erring):
+        await answering(200, '{"previews": {}}').previews("m")
+
+
+@pytest.mark.parametrize(("status", "body"), [(404, "x"), (500, "x"), (200, "<html>"), (200, "{}"), (200, '""')])
+async def test_a_node_that_does_not_tell_its_id_has_none(status: int, body: str) -> None:
+    assert await answering(status, body).node_id(1.0) is None
+
+
+async def test_a_node_tells_its_id() -> None:
+    assert await answering(200, json.dumps(ANSWERS["node_id"]["answer"])).node_id(1.0) == ANSWERS["node_id"]["answer"]
+
+
+# What exo is asked, held against the recorded requests.
+
+
+@pytest.mark.parametrize(
+    ("name", "ask"),
+    [
+        ("delete_instance", lambda exo, _: exo.delete("bd9dbf49-cf14-4ef0-b1b0-e5d29ca423e2")),
+        ("create_instance", lambda exo, body: exo.create(body["instance"])),
+        ("download_start", lambda exo, body: exo.start_download(body["target_node_id"], body["shard_metadata"])),
+        ("download_cancel", lambda exo, body: exo.cancel_download(body["target_node_id"], body["model_id"])),
+        ("download_delete", lambda exo, _: exo.delete_download("e2ae9f259489b07395e9b23193412e4f", "rig/dl-slow")),
+        ("cancel_unknown", lambda exo, _: exo.cancel_task("nope")),
+    ],
+)
+async def test_a_command_is_sent_as_exo_takes_it(name: str, ask: Callable[[ExoClient, Any], Awaitable[None]]) -> None:
+    seen: list[httpx.Request] = []
+    body = ANSWERS[name]["body"]
+    try:
+        await ask(recorded(name, seen), body)
+    except NotFound:
+        assert name == "cancel_unknown"
+    assert [sent(request) for request in seen] == [(ANSWERS[name]["request"], body)]
+
+
+async def test_a_placement_is_asked_for_and_its_document_returned() -> None:
+    seen: list[httpx.Request] = []
+    document = await recorded("placement_tensor", seen).placement("rig/tiny-qwen-b", "Tensor", "MlxRing", 2)
+    assert document == ANSWERS["placement_tensor"]["answer"]
+    assert dict(seen[0].url.params) == {
+        "model_id": "rig/tiny-qwen-b",
+        "sharding": "Tensor",
+        "instance_meta": "MlxRing",
+        "min_nodes": "2",
+    }
+
+
+async def test_previews_on_several_nodes_repeat_the_parameter() -> None:
+    seen: list[httpx.Request] = []
+    previews = await recorded("previews", seen).previews("rig/tiny-qwen-b", ["n1", "n2"])
+    assert previews == ANSWERS["previews"]["answer"]["previews"]
+    assert seen[0].url.params.multi_items() == [("model_id", "rig/tiny-qwen-b"), ("node_ids", "n1"), ("node_ids", "n2")]
+
+
+async def test_an_id_cannot_lead_to_another_route() -> None:
+    seen: list[httpx.Request] = []
+    await recorded("delete_instance", seen).delete("../state?x#y/z")
+    assert seen[0].url.raw_path == b"/instance/..%2Fstate%3Fx%23y%2Fz"
+
+
+def test_the_url_is_told_without_credentials() -> None:
+    assert ExoClient("http://user:secret@exo:52415/").url == "http://exo:52415"
+
+
+# The network.
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def listening(talk: Talk) -> AsyncIterator[str]:
+    """The URL of something that listens on loopback and talks like this to whoever connects."""
+    talks: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        talks.add(task)
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            await talk(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in talks:
+            task.cancel()
+        await asyncio.gather(*talks, return_exceptions=True)
+        await server.wait_closed()
+
+
+async def test_nobody_listens() -> None:
+    async with listening(lambda *_: asyncio.sleep(0)) as url:
+        pass
+    exo = ExoClient(url)
+    with pytest.raises(NotSent, match=r"^exo cannot be reached\.$"):
+        await exo.state(1.0)
+    await exo.aclose()
+
+
+async def hang(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+    await asyncio.Event().wait()
+
+
+async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
+async def break_off(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b'HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{"topology": ')
+    await writer.drain()
+
+
+async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"this is no HTTP at all\r\n\r\n")
+    await writer.drain()
+
+
+async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    # Each byte comes in time; the whole never does.
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+    while True:
+        writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def flood(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")
+    while True:
+        writer.write(b" " * 65536)
+        await writer.drain()
+
+
+@pytest.mark.parametrize("talk", [reset, break_off, babble])
+async def test_a_connection_that_breaks_is_unreachable(talk: Talk) -> None:
+    async with listening(talk) as url:
+        exo = ExoClient(url)
+        with pytest.raises(Unreachable) as caught:
+            await exo.state(5.0)
+        assert not isinstance(caught.value, NotSent), "it may have arrived"
+        assert "127.0.0.1" not in str(caught.value)
+        await exo.aclose()
+
+
+@pytest.mark.parametrize("talk", [hang, trickle])
+async def test_every_call_is_bounded_as_a_whole(talk: Talk) -> None:
+    loop = asyncio.get_running_loop()
+    async with listening(talk) as url:
+        exo = ExoClient(url, command_timeout=0.2)
+        for call in (exo.state(0.2), exo.models(0.2), exo.node_id(0.2), exo.delete("x"), exo.previews("m")):
+            before = loop.time()
+            with pytest.raises(Unreachable, match=r"^exo did not answer within 0\.2 s\.$"):
+                await call
+            assert loop.time() - before < 1.0
+        await exo.aclose()
+
+
+async def test_a_body_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "MAX_BODY", 1 << 20)
+    async with listening(flood) as url:
+        exo = ExoClient(url)
+        with pytest.raises(Erring, match="does not end"):
+            await exo.state(5.0)
+        await exo.aclose()
+
+
+async def test_commands_that_hang_leave_the_way_free_for_reading() -> None:
+    arrived = 0
+    full = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal arrived
+        arrived += 1
+        if arrived == client_module.MAX_COMMANDS:
+            full.set()
+        if arrived <= client_module.MAX_COMMANDS:
+            await hang(reader, writer)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+        await writer.drain()
+
+    async with listening(answer) as url:
+        exo = ExoClient(url, command_timeout=1.0)
+        commands = [asyncio.create_task(exo.delete(str(i))) for i in range(100)]
+        await full.wait()
+        assert await exo.state(0.5) == b"{}"
+        assert arrived == client_module.MAX_COMMANDS + 1
+        outcomes = await asyncio.gather(*commands, return_exceptions=True)
+        assert all(isinstance(outcome, Unreachable) for outcome in outcomes)
+        await exo.aclose()
+
+
+async def test_a_cancelled_call_frees_its_connection() -> None:
+    async with listening(hang) as url:
+        exo = ExoClient(url)
+        call = asyncio.create_task(exo.state(60.0))
+        await asyncio.sleep(0.05)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await exo.aclose()

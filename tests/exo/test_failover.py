@@ -1,0 +1,263 @@
+"""Upstreams fail: which URL is read next, when that is noticed, and what is told meanwhile."""
+
+import asyncio
+import logging
+from itertools import pairwise
+
+import pytest
+
+from exo_graphql.cluster.readiness import Phase
+from exo_graphql.demo import parse_fault
+from exo_graphql.exo.pace import FeedRules
+from tests.exo.cluster import Cluster, running
+
+pytestmark = pytest.mark.anyio
+
+# `refuse` is a node that is down; the others are faults of the simulated exo.
+FAULTS = ["refuse", "hang", "error", "garbage"]
+
+
+def breaks(cluster: Cluster, host: str, fault: str) -> None:
+    control = cluster.exos[host].control
+    if fault == "refuse":
+        control.drop_connections = True
+    else:
+        control.inject(parse_fault(fault))
+
+
+def mends(cluster: Cluster, host: str) -> None:
+    control = cluster.exos[host].control
+    control.drop_connections = False
+    control.clear()
+
+
+def url(cluster: Cluster) -> str:
+    assert cluster.feed.snapshot is not None
+    return cluster.feed.snapshot.exo_url
+
+
+def connected(cluster: Cluster) -> bool:
+    assert cluster.feed.snapshot is not None
+    return cluster.feed.snapshot.connected
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_failing_url_gives_way_to_the_next(fault: str) -> None:
+    async with running("ab") as cluster:
+        with cluster.feed.interest():
+            assert url(cluster) == "http://a"
+            breaks(cluster, "a", fault)
+            broke = cluster.time
+            versions = [True]
+            while url(cluster) != "http://b":
+                await cluster.feed.changed(cluster.feed.snapshot)
+                versions.append(connected(cluster))
+        # A pause, and the read that times out where it does not fail at once.
+        assert cluster.time - broke < 1.1 + (1.5 if fault == "hang" else 0.0)
+        assert all(versions), "the cluster was never lost"
+        snapshot = cluster.feed.snapshot
+        assert snapshot is not None
+        assert snapshot.api_node_id == await cluster.feed._doors.current.client.node_id(1.0)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_cluster_without_a_working_url_is_lost_in_time_and_found_again(fault: str) -> None:
+    async with running("a") as cluster:
+        with cluster.feed.interest():
+            last = await cluster.feed.changed(cluster.feed.snapshot)
+            heard = cluster.time
+            breaks(cluster, "a", fault)
+            while connected(cluster):
+                await cluster.feed.changed(cluster.feed.snapshot)
+            assert cluster.time - heard == pytest.approx(2.5, abs=0.05)
+            lost = cluster.feed.snapshot
+            assert lost is not None
+            assert (lost.stale, lost.state, lost.observed_at) == (True, last.state, last.observed_at)
+            assert await cluster.feed.fresh() is lost, "answered at once from what there is"
+            await asyncio.sleep(30)
+            mends(cluster, "a")
+            mended = cluster.time
+            while not connected(cluster):
+                await cluster.feed.changed(cluster.feed.snapshot)
+            assert cluster.time - mended <= 2.0
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_short_failure_is_never_told(fault: str) -> None:
+    async with running("a") as cluster:
+        with cluster.feed.interest():
+            await cluster.feed.changed(cluster.feed.snapshot)
+            breaks(cluster, "a", fault)
+            await asyncio.sleep(1.2)
+            mends(cluster, "a")
+            for _ in range(5):
+                await cluster.feed.changed(cluster.feed.snapshot)
+                assert connected(cluster)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_every_url_is_tried_again_at_least_every_two_seconds(fault: str) -> None:
+    async with running("abc") as cluster:
+        with cluster.feed.interest():
+            breaks(cluster, "a", fault)
+            await asyncio.sleep(3.0)
+            begun = cluster.time
+            await asyncio.sleep(20.0)
+            for host in "abc":
+                starts = [begun, *(r.started for r in cluster.wire.tries(host, begun)), cluster.time]
+                assert max(b - a for a, b in pairwise(starts)) <= 2.0, host
+        reads = cluster.wire.reads(since=begun)
+        assert {read.host for read in reads} == {"b"}, "trying the others harms no read"
+        assert max(b.started - a.started for a, b in pairwise(reads)) < 1.05
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_all_urls_fail_and_the_first_to_come_back_is_read(fault: str) -> None:
+    async with running("abc") as cluster:
+        with cluster.feed.interest():
+            for host in "abc":
+                breaks(cluster, host, fault)
+            await asyncio.sleep(10.0)
+            assert not connected(cluster)
+            mends(cluster, "c")
+            mended = cluster.time
+            while not connected(cluster):
+                await cluster.feed.changed(cluster.feed.snapshot)
+            assert url(cluster) == "http://c"
+            assert cluster.time - mended <= 2.0
+
+
+async def test_a_standby_that_is_known_to_hang_is_not_waited_for() -> None:
+    async with running("abc") as cluster:
+        with cluster.feed.interest():
+            breaks(cluster, "b", "hang")
+            await asyncio.sleep(3.0)
+            breaks(cluster, "a", "refuse")
+            broke = cluster.time
+            while url(cluster) != "http://c":
+                await cluster.feed.changed(cluster.feed.snapshot)
+            assert cluster.time - broke < 1.1
+            assert cluster.wire.reads("b") == []
+
+
+async def test_it_stays_where_it_is_when_the_preferred_url_is_back() -> None:
+    async with running("ab") as cluster:
+        with cluster.feed.interest():
+            breaks(cluster, "a", "refuse")
+            await asyncio.sleep(3.0)
+            mends(cluster, "a")
+            await asyncio.sleep(10.0)
+            assert url(cluster) == "http://b"
+            breaks(cluster, "b", "refuse")
+            await asyncio.sleep(1.1)
+            assert url(cluster) == "http://a"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_there_are_never_two_reads_at_once(fault: str) -> None:
+    async with running("ab") as cluster:
+        with cluster.feed.interest(), cluster.feed.watching():
+            for host in "ab":
+                breaks(cluster, host, fault)
+                await asyncio.sleep(3.0)
+            mends(cluster, "b")
+            for _ in range(50):
+                await asyncio.gather(*(cluster.feed.fresh(0.0) for _ in range(20)))
+    assert cluster.wire.most_at_once == 1
+
+
+async def test_what_is_no_state_is_one_logged_error_an_episode(caplog: pytest.LogCaptureFixture) -> None:
+    async with running("a") as cluster:
+        with cluster.feed.interest(), caplog.at_level(logging.WARNING, "exo_graphql.exo"):
+            for _ in range(2):
+                breaks(cluster, "a", "garbage")
+                await asyncio.sleep(20.0)
+                mends(cluster, "a")
+                await asyncio.sleep(5.0)
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [record.message[:40] for record in errors] == ["No state of exo from http://a: not JSON:"] * 2
+    assert cluster.feed.stats.failures > 20
+
+
+async def test_a_url_that_answers_404_to_everything_is_no_exo() -> None:
+    cluster = Cluster("ab")
+    # What listens on `a` is another service: it has no such routes.
+    app = cluster.exos["a"]._gate._app
+    app.router.routes.clear()
+    async with cluster.feed:
+        assert (await cluster.feed.fresh()).exo_url == "http://b"
+
+
+async def test_when_nobody_looks_silence_begins_with_the_first_read_that_fails() -> None:
+    async with running("a", FeedRules(idle_pause=8.0)) as cluster:
+        await asyncio.sleep(1.0)
+        breaks(cluster, "a", "hang")
+        await asyncio.sleep(6.9)
+        assert connected(cluster), "not asked yet"
+        await asyncio.sleep(0.5)
+        assert connected(cluster), "asked for less than a second"
+        await asyncio.sleep(1.5)
+        assert not connected(cluster)
+
+
+async def test_a_poller_is_told_in_time_that_exo_is_lost() -> None:
+    async with running("a") as cluster:
+        await asyncio.sleep(3.0)
+        breaks(cluster, "a", "refuse")
+        broke = cluster.time
+        for asked in range(20):
+            await asyncio.sleep(broke + 0.25 * asked - cluster.time)
+            if not (await cluster.feed.fresh()).connected:
+                break
+        assert cluster.time - broke < 3.0
+
+
+async def test_time_alone_makes_a_lost_cluster_unreachable() -> None:
+    async with running("a") as cluster:
+        exo = cluster.exos["a"].control
+        model = exo.cards[0]
+        assert exo.place(model) is not None
+        exo.advance(30)
+        assert (await cluster.feed.fresh(0.0)).status(model).ready
+        with cluster.feed.interest():
+            await cluster.feed.changed(cluster.feed.snapshot)
+            heard = cluster.time
+            breaks(cluster, "a", "hang")
+            snapshot = cluster.feed.snapshot
+            while snapshot is None or snapshot.status(model).phase is not Phase.UNREACHABLE:
+                snapshot = await cluster.feed.changed(snapshot)
+            assert cluster.time - heard == pytest.approx(10.0, abs=0.51)
+            mends(cluster, "a")
+            while not snapshot.status(model).ready:
+                snapshot = await cluster.feed.changed(snapshot)
+
+
+async def test_a_slow_cluster_is_reached_all_the_same() -> None:
+    # 120 nodes: the very first read takes longer than a read may that nothing is known of.
+    cluster = Cluster("a", cost=2.0)
+    cluster.exos["a"].control.latency = 0.0
+    async with cluster.feed:
+        cluster.feed._doors.current.met = True
+        cluster.exos["a"].control.latency = 2.0
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.6):
+                await cluster.feed.changed(None)
+        cluster.exos["a"].control.latency = 1.4
+        assert (await cluster.feed.changed(None)).connected
+
+
+async def test_an_exo_started_again_is_told_by_its_new_id() -> None:
+    async with running("a") as cluster:
+        with cluster.feed.interest():
+            exo = cluster.exos["a"].control
+            first = await cluster.feed.changed(cluster.feed.snapshot)
+            api = next(node for node in first.nodes if node.id == first.api_node_id)
+            assert api.friendly_name is not None
+            exo.kill_node(api.friendly_name)
+            await asyncio.sleep(1.0)
+            revived = exo.revive_node(api.friendly_name)
+            exo.advance(60)
+            await asyncio.sleep(5.0)
+            snapshot = cluster.feed.snapshot
+            assert snapshot is not None
+            assert snapshot.api_node_id == revived != first.api_node_id
