@@ -1,0 +1,118 @@
+"""What a wish means in the cluster as it is: names become ids, and what cannot be is refused before anything starts."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.upstream import Unreachable, Upstream
+from exo_graphql.operations.operation import Operation, OperationKind
+from exo_graphql.operations.problems import (
+    ClusterUnavailable,
+    InstanceNotFound,
+    InvalidArgument,
+    ModelNotLoaded,
+    OperationConflict,
+    Problem,
+)
+from exo_graphql.operations.wishes import Wish, resolve_model, resolve_nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """A wish in full ids. `same_ids` were on both sides of a swap: they stay."""
+
+    load_ids: tuple[str, ...]
+    unload_ids: tuple[str, ...]
+    node_ids: tuple[str, ...] | None
+    same_ids: tuple[str, ...] = ()
+
+    @property
+    def model_ids(self) -> frozenset[str]:
+        """Every model that is touched."""
+        return frozenset((*self.load_ids, *self.unload_ids))
+
+
+async def present(upstream: Upstream) -> Snapshot | ClusterUnavailable:
+    """A picture that may be acted on; not one from before exo fell silent, nor of an election."""
+    advice = "See that exo runs and can be reached, then ask again."
+    try:
+        snapshot = await upstream.fresh(1.0)
+    except Unreachable as error:
+        return ClusterUnavailable(message=f"No exo node answers: {error}", suggestion=advice)
+    if not snapshot.connected:
+        return ClusterUnavailable(
+            message="No exo node answers at present.", suggestion=advice, last_seen_at=snapshot.observed_at
+        )
+    if snapshot.stale or not snapshot.nodes:
+        return ClusterUnavailable(
+            message="exo's state holds no nodes at present: the cluster is starting, or choosing a master.",
+            suggestion="Ask again in half a minute.",
+            last_seen_at=snapshot.observed_at,
+        )
+    return snapshot
+
+
+def understand(snapshot: Snapshot, wish: Wish) -> Meaning | Problem:
+    """Names as ids, and whether the cluster as it is leaves the wish a meaning."""
+    load, unload = _ids(snapshot, wish.load), _ids(snapshot, wish.unload)
+    if isinstance(load, Problem):
+        return load
+    if isinstance(unload, Problem):
+        return unload
+    node_ids = None if wish.nodes is None else resolve_nodes(snapshot, wish.nodes)
+    if isinstance(node_ids, Problem):
+        return node_ids
+    most = snapshot.node_count if node_ids is None else len(node_ids)
+    if load and wish.min_nodes > most:
+        return InvalidArgument(
+            message=f"At least {wish.min_nodes} nodes were asked for; there are {most}.",
+            suggestion=f"Ask for {most} at most.",
+            argument="minNodes",
+        )
+    if wish.kind is OperationKind.UNLOAD:
+        problem = _not_loaded(snapshot, unload[0], wish.instance)
+        if problem is not None:
+            return problem
+    same = tuple(id_ for id_ in load if id_ in unload)
+    return Meaning(load, tuple(id_ for id_ in unload if id_ not in same), node_ids, same)
+
+
+def conflict(meaning: Meaning, active: Iterable[Operation]) -> OperationConflict | None:
+    """The first operation that is at work on one of the same models."""
+    for operation in active:
+        shared = sorted(operation.model_ids & (meaning.model_ids | set(meaning.same_ids)))
+        if shared:
+            return OperationConflict(
+                message=f"Operation {operation.id} ({operation.kind.value}) is at work on {', '.join(shared)}.",
+                suggestion="Follow that operation, or cancel it and ask again.",
+                operation_id=operation.id,
+            )
+    return None
+
+
+def _ids(snapshot: Snapshot, names: Iterable[str]) -> tuple[str, ...] | Problem:
+    ids: dict[str, None] = {}
+    for name in names:
+        card = resolve_model(snapshot, name)
+        if isinstance(card, Problem):
+            return card
+        ids[card.id] = None
+    return tuple(ids)
+
+
+def _not_loaded(snapshot: Snapshot, model_id: str, instance: str | None) -> Problem | None:
+    instances = snapshot.instances_of(model_id)
+    if not instances:
+        loaded = tuple(card.id for card in snapshot.loaded_models)
+        return ModelNotLoaded(
+            message=f"{model_id} is not loaded.",
+            suggestion="Nothing has to be done." if not loaded else "Use one of the loaded models.",
+            loaded_ids=loaded,
+        )
+    if instance is not None and instance not in {each.id for each in instances}:
+        return InstanceNotFound(
+            message=f"{model_id} has no instance {instance!r}.",
+            suggestion="Use one of its instances, or leave the argument out to unload all.",
+            instance_ids=tuple(each.id for each in instances),
+        )
+    return None

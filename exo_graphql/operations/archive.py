@@ -1,0 +1,94 @@
+"""What is remembered of operations: the finished ones, and which idempotency key led to which."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from exo_graphql.operations.journal import MAX_KEYS, Journal, JournalError, Key, Record
+from exo_graphql.operations.operation import Operation
+from exo_graphql.operations.rules import OperationRules
+
+
+class Archive:
+    """The journal with its memory. A finished operation is kept while it is among the last, or its key is alive."""
+
+    def __init__(self, path: Path | None, rules: OperationRules, now: Callable[[], datetime]) -> None:
+        self._journal = Journal(path)
+        self._rules = rules
+        self._now = now
+        self._finished: dict[str, tuple[int, Operation]] = {}
+        self._keys: dict[str, Key] = {}
+        self._sequence = 0
+
+    async def open(self) -> list[Record]:
+        """Reads the journal; returns what was under way, oldest first."""
+        records, keys = await self._journal.open()
+        self._keys = {key.key: key for key in keys}
+        self._sequence = max((record.sequence for record in records), default=0)
+        under_way = [record for record in records if record.operation.active]
+        for record in records:
+            if not record.operation.active:
+                self._finished[record.operation.id] = (record.sequence, record.operation)
+        await self._prune()
+        return under_way
+
+    async def close(self) -> None:
+        """Closes the journal."""
+        await self._journal.close()
+
+    def next_sequence(self) -> int:
+        """Orders operations by when they were asked for, whatever clocks do."""
+        self._sequence += 1
+        return self._sequence
+
+    async def save(self, record: Record, key: Key | None = None) -> None:
+        """Writes an operation under way. Raises `JournalError`."""
+        await self._journal.save(record, key)
+
+    async def finish(self, record: Record) -> None:
+        """Keeps an operation that has ended (and has been saved so)."""
+        self._finished[record.operation.id] = (record.sequence, record.operation)
+        await self._prune()
+
+    def operation(self, operation_id: str) -> Operation | None:
+        """A finished operation."""
+        found = self._finished.get(operation_id)
+        return found[1] if found is not None else None
+
+    def finished(self) -> list[tuple[int, Operation]]:
+        """The last ones that ended, with their order."""
+        return sorted(self._finished.values(), key=lambda pair: pair[0])[-self._rules.kept_finished :]
+
+    def key(self, key: str | None) -> Key | None:
+        """The key, while it is alive. One from the future (the clock was set back) is alive."""
+        found = self._keys.get(key) if key is not None else None
+        return found if found is not None and self._is_alive(found) else None
+
+    def remember(self, key: Key) -> None:
+        """Before it is written: two requests with one key may come in one moment."""
+        self._keys[key.key] = key
+
+    def forget_key(self, key: Key | None) -> None:
+        """The operation of the key was not begun after all."""
+        if key is not None:
+            self._keys.pop(key.key, None)
+
+    def _is_alive(self, key: Key) -> bool:
+        return self._now().timestamp() - key.created_at < self._rules.key_seconds
+
+    async def _prune(self) -> None:
+        by_age = sorted(self._keys.values(), key=lambda key: key.created_at)
+        dead = [key for key in by_age if not self._is_alive(key)] or by_age[:-MAX_KEYS]
+        for key in dead:
+            del self._keys[key.key]
+        kept = {operation.id for _, operation in self.finished()}
+        kept |= {key.operation_id for key in self._keys.values()}
+        old = [id_ for id_ in self._finished if id_ not in kept]
+        for id_ in old:
+            del self._finished[id_]
+        if dead or old:
+            try:
+                await self._journal.forget(old, [key.key for key in dead])
+            except JournalError:
+                # Told in the log by the journal; tried again with the next that ends.
+                return

@@ -1,0 +1,150 @@
+"""Weights on nodes: fetch them, stop fetching, remove them; each node answers for itself."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from exo_graphql.cluster.names import label
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import Download, DownloadKind
+from exo_graphql.cluster.upstream import Upstream, UpstreamError
+from exo_graphql.operations.admission import present
+from exo_graphql.operations.operation import Operation
+from exo_graphql.operations.problems import InvalidArgument, OperationConflict, Problem
+from exo_graphql.operations.wishes import invalid_name, resolve_model, resolve_nodes
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDownloadResult:
+    """Whether exo took the wish for this node; `error` says why not, naming the node."""
+
+    node_id: str
+    accepted: bool
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadsResult:
+    """One result a node; none where there is a `problem` with the wish as a whole."""
+
+    results: tuple[NodeDownloadResult, ...] = ()
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    snapshot: Snapshot
+    model_id: str
+    node_ids: tuple[str, ...]
+    named: bool
+
+
+async def start(upstream: Upstream, model: str, nodes: Sequence[str] | None) -> DownloadsResult:
+    """Fetches the weights; on a node that has them, done."""
+    asked = await _asked(upstream, model, nodes)
+    if isinstance(asked, Problem):
+        return DownloadsResult(problem=asked)
+
+    def refusal(download: Download | None, name: str) -> str | None:
+        if download is None or download.kind is not DownloadKind.FAILED:
+            return None
+        # exo's coordinator skips a start while its entry says failed; it says pending again within a minute.
+        return f"The last download on {name} failed, and exo starts it anew only after up to a minute: ask again then."
+
+    return await _each(asked, asked.node_ids, refusal, lambda id_: upstream.start_download(id_, asked.model_id))
+
+
+async def cancel(
+    upstream: Upstream, model: str, nodes: Sequence[str] | None, active: Sequence[Operation]
+) -> DownloadsResult:
+    """Stops fetching; what has arrived stays."""
+    asked = await _asked(upstream, model, nodes)
+    problem = asked if isinstance(asked, Problem) else _in_use(asked.model_id, active)
+    if isinstance(asked, Problem) or problem is not None:
+        return DownloadsResult(problem=problem)
+
+    def refusal(download: Download | None, name: str) -> str | None:
+        under_way = download is not None and download.kind is DownloadKind.ONGOING
+        return None if under_way else f"{name} is not downloading {asked.model_id}: nothing to cancel."
+
+    busy = _where(asked, lambda download: download.kind is DownloadKind.ONGOING)
+    return await _each(asked, busy, refusal, lambda id_: upstream.cancel_download(id_, asked.model_id))
+
+
+async def delete(
+    upstream: Upstream, model: str, nodes: Sequence[str] | None, active: Sequence[Operation]
+) -> DownloadsResult:
+    """Removes the weights. An instance that runs on them goes on running."""
+    asked = await _asked(upstream, model, nodes)
+    problem = asked if isinstance(asked, Problem) else _in_use(asked.model_id, active)
+    if isinstance(asked, Problem) or problem is not None:
+        return DownloadsResult(problem=problem)
+
+    def has_some(download: Download | None) -> bool:
+        return download is not None and (download.kind is not DownloadKind.PENDING or bool(download.downloaded_bytes))
+
+    def refusal(download: Download | None, name: str) -> str | None:
+        return None if has_some(download) else f"{name} holds nothing of {asked.model_id}: nothing to delete."
+
+    holding = _where(asked, has_some)
+    return await _each(asked, holding, refusal, lambda id_: upstream.delete_download(id_, asked.model_id))
+
+
+async def _asked(upstream: Upstream, model: str, nodes: Sequence[str] | None) -> _Asked | Problem:
+    for argument, name in (("model", model), *(("nodes", name) for name in nodes or ())):
+        problem = invalid_name(argument, name)
+        if problem is not None:
+            return problem
+    if nodes is not None and not nodes:
+        return InvalidArgument(
+            message="An empty list of nodes.", suggestion="Name nodes, or leave it out.", argument="nodes"
+        )
+    snapshot = await present(upstream)
+    if isinstance(snapshot, Problem):
+        return snapshot
+    card = resolve_model(snapshot, model)
+    if isinstance(card, Problem):
+        return card
+    node_ids = tuple(node.id for node in snapshot.nodes) if nodes is None else resolve_nodes(snapshot, nodes)
+    if isinstance(node_ids, Problem):
+        return node_ids
+    return _Asked(snapshot, card.id, node_ids, nodes is not None)
+
+
+def _in_use(model_id: str, active: Sequence[Operation]) -> OperationConflict | None:
+    for operation in active:
+        if model_id in operation.load_ids:
+            return OperationConflict(
+                message=f"Operation {operation.id} ({operation.kind.value}) needs the weights of {model_id}.",
+                suggestion="Wait for that operation, or cancel it.",
+                operation_id=operation.id,
+            )
+    return None
+
+
+def _where(asked: _Asked, applies: Callable[[Download], bool]) -> tuple[str, ...]:
+    """The nodes asked for; where none was named, those that it applies to (all, to be told so, if it is none)."""
+    if asked.named:
+        return asked.node_ids
+    found = [(id_, asked.snapshot.state.download(id_, asked.model_id)) for id_ in asked.node_ids]
+    return tuple(id_ for id_, download in found if download is not None and applies(download)) or asked.node_ids
+
+
+async def _each(
+    asked: _Asked,
+    node_ids: Sequence[str],
+    refusal: Callable[[Download | None, str], str | None],
+    send: Callable[[str], Awaitable[None]],
+) -> DownloadsResult:
+    async def one(node_id: str) -> NodeDownloadResult:
+        name = label(asked.snapshot.state.nodes[node_id])
+        reason = refusal(asked.snapshot.state.download(node_id, asked.model_id), name)
+        if reason is not None:
+            return NodeDownloadResult(node_id, accepted=False, error=reason)
+        try:
+            await send(node_id)
+        except UpstreamError as error:
+            return NodeDownloadResult(node_id, accepted=False, error=f"{name}: {error}")
+        return NodeDownloadResult(node_id, accepted=True)
+
+    return DownloadsResult(tuple(await asyncio.gather(*(one(node_id) for node_id in node_ids))))

@@ -1,0 +1,115 @@
+"""What an operation must remember to go on after a crash: written to the journal before each step that acts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+from uuid import uuid4
+
+from exo_graphql.cluster.state import Instance
+
+_Json = TypeVar("_Json")
+
+
+@dataclass(slots=True)
+class Target:
+    """A model to be loaded.
+
+    `follows` is a sound instance that was there before and is not ours to remove. `instance` is the one that is ours:
+    chosen, and so known by id, before exo is asked for it. `takes` is bytes by node, planned or chosen.
+    """
+
+    model_id: str
+    takes: dict[str, int] = field(default_factory=dict)
+    follows: str | None = None
+    instance: Instance | None = None
+    done: bool = False
+
+
+@dataclass(slots=True)
+class Departure:
+    """An instance to be unloaded. `asked` is set before exo is told to delete it."""
+
+    instance: Instance
+    takes: dict[str, int]
+    sound: bool
+    """It served or was on its way: worth restoring."""
+    asked: bool = False
+    restored: Instance | None = None
+    retried: bool = False
+    """What was restored failed, and another placement of it was tried."""
+
+
+@dataclass(slots=True)
+class Baseline:
+    """A node's memory before instances on it were deleted, and the bytes that are to come back."""
+
+    available: int | None
+    expected: int
+
+
+@dataclass(slots=True)
+class Undoing:
+    """Why what was done is being undone, and how the operation is to end."""
+
+    reason: str
+    cancelled: bool = False
+    removing: dict[str, Baseline] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Memo:
+    """The whole plan and how far it has come. `restrictions` are the caller's for placing."""
+
+    targets: list[Target] = field(default_factory=list)
+    departures: list[Departure] = field(default_factory=list)
+    side_by_side: bool = False
+    """New and old fit together: load first, unload after."""
+    only_instance: str | None = None
+    """Unload this one instance, whatever others the model has."""
+    unloaded_already: list[str] = field(default_factory=list)
+    """Model ids that were to be unloaded and had no instance."""
+    baseline: dict[str, Baseline] = field(default_factory=dict)
+    fetching: list[tuple[str, str]] = field(default_factory=list)
+    """Downloads that this operation started: node and model."""
+    undoing: Undoing | None = None
+    memory_note: str | None = None
+    """What of the memory was missing when the wait for it ended."""
+
+    def own_instances(self) -> list[tuple[Instance, Mapping[str, int]]]:
+        """Every instance that this operation has placed or removes, with its bytes by node."""
+        placed = [(t.instance, t.takes) for t in self.targets if t.instance is not None]
+        leaving = [(d.instance, d.takes) for d in self.departures]
+        restored = [(d.restored, d.takes) for d in self.departures if d.restored is not None]
+        return [*placed, *leaving, *restored]
+
+
+def rekeyed(instance: Instance) -> Instance:
+    """The same placement under fresh instance and runner ids.
+
+    An instance that is created again under its old ids is listed with its old `RunnerReady` for a second before the
+    new runner reports: exo never forgets a runner. Ids are opaque here, so each is replaced wherever the document
+    holds it, as key or value.
+    """
+    fresh = {id_: str(uuid4()) for id_ in (instance.id, *(shard.runner_id for shard in instance.shards))}
+    return replace(
+        instance,
+        id=fresh[instance.id],
+        shards=tuple(
+            replace(shard, instance_id=fresh[instance.id], runner_id=fresh[shard.runner_id])
+            for shard in instance.shards
+        ),
+        document=_renamed(instance.document, fresh),
+    )
+
+
+def _renamed(document: _Json, fresh: Mapping[str, str]) -> _Json:
+    def walk(part: object) -> object:
+        if isinstance(part, str):
+            return fresh.get(part, part)
+        if isinstance(part, Mapping):
+            return {fresh.get(key, key): walk(value) for key, value in part.items()}
+        if isinstance(part, list):
+            return [walk(item) for item in part]
+        return part
+
+    return walk(document)  # type: ignore[return-value]  # the walk keeps the shape

@@ -1,0 +1,97 @@
+"""An operation: a wish to change the cluster, its steps, and how it ended."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum, unique
+
+from exo_graphql.operations.problems import Problem
+
+
+@unique
+class OperationKind(Enum):
+    """What was wished."""
+
+    LOAD = "LOAD"
+    UNLOAD = "UNLOAD"
+    SWAP = "SWAP"
+
+
+@unique
+class OperationState(Enum):
+    """Where an operation stands. Only PENDING and RUNNING change any more."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    ROLLED_BACK = "ROLLED_BACK"
+    CANCELLED = "CANCELLED"
+
+
+@unique
+class StepState(Enum):
+    """Where a step stands."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+
+
+ACTIVE = frozenset({OperationState.PENDING, OperationState.RUNNING})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step. Times are UTC, None until then; `message` says what it waits for, found, or failed at."""
+
+    name: str
+    state: StepState = StepState.PENDING
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation as it is now. `load_ids` and `unload_ids` are full model ids.
+
+    `progress_percent` (0-100) tells of the step under way where that can be measured, else None. `problem` says why
+    it did not succeed, in a form that a program can act on; `waiting_for` names the operations whose memory a PENDING
+    one waits for.
+    """
+
+    id: str
+    kind: OperationKind
+    state: OperationState
+    message: str
+    steps: tuple[Step, ...]
+    started_at: datetime
+    load_ids: tuple[str, ...] = ()
+    unload_ids: tuple[str, ...] = ()
+    progress_percent: float | None = None
+    finished_at: datetime | None = None
+    problem: Problem | None = None
+    idempotency_key: str | None = None
+    waiting_for: tuple[str, ...] = ()
+
+    @property
+    def active(self) -> bool:
+        """Not finished yet."""
+        return self.state in ACTIVE
+
+    @property
+    def model_ids(self) -> frozenset[str]:
+        """Every model that it touches."""
+        return frozenset((*self.load_ids, *self.unload_ids))
+
+    def step(self, name: str) -> Step | None:
+        """The step of that name."""
+        return next((step for step in self.steps if step.name == name), None)
+
+    def with_step(self, changed: Step) -> "Operation":
+        """With the step of the same name replaced, or added at the end."""
+        if self.step(changed.name) is None:
+            return replace(self, steps=(*self.steps, changed))
+        return replace(self, steps=tuple(changed if step.name == changed.name else step for step in self.steps))

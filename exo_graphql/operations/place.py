@@ -1,0 +1,123 @@
+"""Placing an instance and following it: success is seen in exo's state, never taken from an answer."""
+
+from exo_graphql.cluster.names import label
+from exo_graphql.cluster.readiness import Phase
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import DownloadKind, Instance, RunnerStatus
+from exo_graphql.cluster.upstream import Refused
+from exo_graphql.operations.problems import DownloadFailed, LoadFailed, PlacementRefused
+from exo_graphql.operations.run import Halt, Run
+
+_AHEAD = (
+    Phase.UNREACHABLE,
+    Phase.FAILED,
+    Phase.WAITING,
+    Phase.DOWNLOADING,
+    Phase.CONNECTING,
+    Phase.LOADING,
+    Phase.WARMING_UP,
+)
+
+
+def was_created(snapshot: Snapshot, instance: Instance) -> bool:
+    """Whether exo ever listed it: exo never forgets a runner, nor the tasks that made it."""
+    runners = {shard.runner_id for shard in instance.shards}
+    return (
+        instance.id in snapshot.state.instances
+        or not runners.isdisjoint(snapshot.state.runners)
+        or any(task.instance_id == instance.id for task in snapshot.state.tasks.values())
+    )
+
+
+async def create(run: Run, instance: Instance, step: str) -> None:
+    """Asks for exactly this instance until it is listed. Its ids make a second request for it harmless.
+
+    Raises `Halt` when exo refuses, never lists it, or has listed and lost it already.
+    """
+    snapshot = await run.look()
+    until = run.clock() + run.rules.appear_seconds
+    send_at = run.clock()
+    while instance.id not in snapshot.state.instances:
+        if was_created(snapshot, instance):
+            raise Halt(gone(snapshot, instance))
+        if run.clock() >= until:
+            raise Halt(
+                PlacementRefused(
+                    message=f"exo accepted the placement of {instance.model_id} and never made the instance.",
+                    suggestion="Ask again; see exo's log if it happens again.",
+                    reason="The instance did not appear.",
+                )
+            )
+        if run.clock() >= send_at and not snapshot.stale:
+            try:
+                await run.ask(lambda: run.upstream.create(instance))
+            except Refused as error:
+                raise Halt(
+                    PlacementRefused(
+                        message=f"exo refused to place {instance.model_id}: {error}",
+                        suggestion="Ask for its placements to see what would fit now.",
+                        reason=str(error),
+                    )
+                ) from error
+            # A command sent into an election is lost without a word.
+            send_at = run.clock() + run.rules.resend_seconds
+            run.report(step, f"Asked exo for {instance.model_id}; waiting for the instance to appear.")
+        snapshot = await run.next(snapshot)
+    run.progressed()
+
+
+async def follow(run: Run, instance: Instance, step: str) -> None:
+    """Waits until every runner is ready. Raises `Halt` when exo gives up or somebody removes the instance."""
+    snapshot = await run.look()
+    while True:
+        if not snapshot.stale:
+            if instance.id not in snapshot.state.instances:
+                raise Halt(gone(snapshot, instance))
+            reading = snapshot.reading(instance.id)
+            if reading.ready:
+                return
+            if instance.id in snapshot.given_up:
+                raise Halt(
+                    DownloadFailed(
+                        message=f"The weights of {instance.model_id} could not be fetched: {reading.message}",
+                        suggestion="See that the nodes reach the model's source and have room on disk.",
+                        model_id=instance.model_id,
+                    )
+                )
+            run.progressed(_metric(snapshot, instance, reading.phase))
+            run.report(step, f"{instance.model_id}: {reading.message}", reading.progress_percent)
+        snapshot = await run.next(snapshot)
+
+
+def gone(snapshot: Snapshot, instance: Instance) -> LoadFailed:
+    """Why an instance that was listed is not any more, as far as can be told."""
+    failure = snapshot.status(instance.model_id).failure
+    runners = [snapshot.state.runners.get(shard.runner_id) for shard in instance.shards]
+    broke = any(runner is not None and runner.status is RunnerStatus.FAILED for runner in runners)
+    if failure is not None and (broke or failure.attempt is None):
+        node = snapshot.state.nodes.get(failure.node_id) if failure.node_id is not None else None
+        where = f" on {label(node)}" if node is not None else ""
+        tries = f" after {failure.attempt} attempts" if failure.attempt is not None else ""
+        return LoadFailed(
+            message=f"exo gave up on {instance.model_id}{tries}{where}: {failure.message}",
+            suggestion="See the failure's message; another placement or quantization may do.",
+            model_id=instance.model_id,
+        )
+    return LoadFailed(
+        message=f"The instance of {instance.model_id} was removed before it was ready, by somebody else or by exo.",
+        suggestion="Find out who else changes the cluster, then ask again.",
+        model_id=instance.model_id,
+    )
+
+
+def _metric(snapshot: Snapshot, instance: Instance, phase: Phase) -> tuple[object, ...]:
+    """Moves exactly when the instance does. Bytes, since a percent of a large model may take longer than patience."""
+    nodes = [shard.node_id for shard in instance.shards if shard.node_id is not None]
+    downloads = [snapshot.state.download(node_id, instance.model_id) for node_id in nodes]
+    runners = [snapshot.state.runners.get(shard.runner_id) for shard in instance.shards]
+    return (
+        instance.id,
+        _AHEAD.index(phase) if phase in _AHEAD else -1,
+        tuple(d.downloaded_bytes for d in downloads if d is not None and d.kind is not DownloadKind.PENDING),
+        tuple((r.status, r.layers_loaded) for r in runners if r is not None),
+    )

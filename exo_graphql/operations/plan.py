@@ -1,0 +1,178 @@
+"""Planned before anything is touched: whether the wish fits, now, after the unload, or once others are done."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from exo_graphql.cluster.capacity import Demand, Groups, Misfit, freed, instance_bytes
+from exo_graphql.cluster.readiness import BROKEN
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import Instance
+from exo_graphql.cluster.upstream import Upstream
+from exo_graphql.operations.claims import Claim, both, free_later, free_now
+from exo_graphql.operations.memo import Departure, Memo, Target
+from exo_graphql.operations.operation import OperationKind, Step
+from exo_graphql.operations.planner import choose, demand, forecast, refusal, refused
+from exo_graphql.operations.problems import PlacementRefused, Problem
+from exo_graphql.operations.wishes import Wish
+
+# A plan is made anew when others were promised memory while exo was asked.
+ATTEMPTS = 3
+
+Claims = Callable[[], Sequence[Claim]]
+"""The claims of the operations that come first, as they are when it is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """It fits once these operations have released memory."""
+
+    operation_ids: tuple[str, ...]
+
+
+def is_sound(snapshot: Snapshot, instance: Instance) -> bool:
+    """Whether it serves or is on its way there."""
+    return snapshot.reading(instance.id).phase not in BROKEN and instance.id not in snapshot.given_up
+
+
+def draft(snapshot: Snapshot, wish: Wish, load_ids: Sequence[str], unload_ids: Sequence[str]) -> Memo:
+    """What is to be loaded and unloaded, before it is known where it fits."""
+    memo = Memo(only_instance=wish.instance)
+    for model_id in load_ids:
+        sound = [i for i in snapshot.instances_of(model_id) if is_sound(snapshot, i)]
+        # One that is ready is better to follow than one on its way.
+        sound.sort(key=lambda instance: not snapshot.reading(instance.id).ready)
+        follows = sound[0].id if sound and not wish.additional else None
+        memo.targets.append(Target(model_id, follows=follows))
+    for model_id in unload_ids:
+        departures = departing(snapshot, model_id, wish.instance)
+        memo.departures.extend(departures)
+        if not departures:
+            memo.unloaded_already.append(model_id)
+    return memo
+
+
+def departing(snapshot: Snapshot, model_id: str, only: str | None) -> list[Departure]:
+    """The instances of a model that are to be unloaded."""
+    return [
+        Departure(instance, instance_bytes(instance, snapshot.models), is_sound(snapshot, instance))
+        for instance in snapshot.instances_of(model_id)
+        if only is None or instance.id == only
+    ]
+
+
+def steps(kind: OperationKind, memo: Memo) -> tuple[Step, ...]:
+    """The steps that the operation will take if all goes well."""
+    load = [name for target in memo.targets for name in step_names(memo, target)]
+    unload = ["drain", "unload", "memory"]
+    if kind is OperationKind.LOAD:
+        names = ["plan", *load]
+    elif kind is OperationKind.UNLOAD:
+        names = unload
+    elif memo.side_by_side:
+        names = ["plan", *load, *unload]
+    else:
+        names = ["plan", "download", *unload, *load]
+    return tuple(Step(name) for name in names)
+
+
+def step_names(memo: Memo, target: Target) -> tuple[str, str]:
+    """The two steps of a target; with several models they carry its name."""
+    of = f" {target.model_id}" if len(memo.targets) > 1 else ""
+    return f"place{of}", f"load{of}"
+
+
+async def plan(
+    upstream: Upstream, snapshot: Snapshot, wish: Wish, memo: Memo, node_ids: Sequence[str] | None, claims: Claims
+) -> Problem | Waiting | None:
+    """Fills in where each target goes; or says what it has to wait for, or why it cannot be.
+
+    Returns without another wait after the claims were last looked at, so that the caller can register its own before
+    anybody else is promised the same. Raises what `Upstream` raises.
+    """
+    wanted = [t for t in memo.targets if t.follows is None]
+    demands = [demand(snapshot.models[target.model_id], wish, node_ids) for target in wanted]
+    if not demands:
+        memo.side_by_side = True
+        return None
+    if not memo.departures and len(wanted) == 1:
+        return await _plan_load(upstream, snapshot, memo, wanted[0], demands[0], claims)
+    for each in demands:
+        reason = refusal(await upstream.offers(each.card.id, tuple(node_ids or ())), each)
+        if reason is not None:
+            return PlacementRefused(
+                message=f"exo would not place {each.card.id}: {reason}",
+                suggestion="Ask for the placements of the model to see what exo says of each way to place it.",
+                reason=reason,
+            )
+    return _plan_swap(upstream.snapshot or snapshot, memo, wanted, demands, claims())
+
+
+async def _plan_load(
+    upstream: Upstream, snapshot: Snapshot, memo: Memo, target: Target, wanted: Demand, claims: Claims
+) -> Problem | Waiting | None:
+    memo.side_by_side = True
+    found: Misfit | None = None
+    for _ in range(ATTEMPTS):
+        free = _unpromised(snapshot, claims())
+        chosen = await choose(upstream, snapshot, wanted, free)
+        snapshot = upstream.snapshot or snapshot
+        if isinstance(chosen, Misfit):
+            found = chosen
+            break
+        free = _unpromised(snapshot, claims())
+        if all(size <= free.get(node_id, -1) for node_id, size in chosen.takes.items()):
+            target.instance, target.takes = chosen.instance, chosen.takes
+            return None
+    others = claims()
+    groups = Groups(snapshot)
+    found = found or _misfit(groups.fit(wanted, _unpromised(snapshot, others)))
+    return _wait_or_refuse(snapshot, memo, [target], [wanted], others, groups, found)
+
+
+def _plan_swap(
+    snapshot: Snapshot, memo: Memo, targets: list[Target], demands: list[Demand], others: Sequence[Claim]
+) -> Problem | Waiting | None:
+    groups = Groups(snapshot)
+    free = _unpromised(snapshot, others)
+    fits = forecast(groups, demands, free)
+    memo.side_by_side = not isinstance(fits, Misfit)
+    if isinstance(fits, Misfit):
+        fits = forecast(groups, demands, freed(free, [d.takes for d in memo.departures]))
+    if isinstance(fits, Misfit):
+        return _wait_or_refuse(snapshot, memo, targets, demands, others, groups, fits)
+    for target, fit in zip(targets, fits, strict=True):
+        target.takes = dict(fit.added_bytes)
+    return None
+
+
+def _wait_or_refuse(
+    snapshot: Snapshot,
+    memo: Memo,
+    targets: list[Target],
+    demands: list[Demand],
+    others: Sequence[Claim],
+    groups: Groups,
+    misfit: Misfit,
+) -> Problem | Waiting:
+    leaving = [departure.takes for departure in memo.departures]
+    releasing = tuple(claim.operation_id for claim in others if claim.still_frees(snapshot) or not claim.waiting)
+    if misfit.about_memory and releasing:
+        later = forecast(groups, demands, freed(free_later(snapshot, others), leaving))
+        if not isinstance(later, Misfit):
+            # Not placed yet, but the first to be served of what becomes free.
+            for target, fit in zip(targets, later, strict=True):
+                target.takes = dict(fit.added_bytes)
+            return Waiting(releasing)
+    busy = {target.model_id for target in memo.targets} | {d.instance.model_id for d in memo.departures}
+    busy |= {d.instance.model_id for claim in others for d in claim.memo.departures}
+    busy |= {target.model_id for claim in others for target in claim.memo.targets}
+    free = freed(_unpromised(snapshot, others), leaving)
+    return refused(snapshot, demands, free, misfit, frozenset(busy))
+
+
+def _unpromised(snapshot: Snapshot, others: Sequence[Claim]) -> dict[str, int]:
+    return both(free_now(snapshot, others), free_later(snapshot, others))
+
+
+def _misfit(fit: object) -> Misfit:
+    return fit if isinstance(fit, Misfit) else Misfit("Others were promised the memory while exo was asked.")

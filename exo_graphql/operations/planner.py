@@ -1,0 +1,160 @@
+"""Where a model is to be placed: what exo offers, held against what is really free and nobody else's."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from exo_graphql.cluster.capacity import Demand, Fit, Groups, Misfit, freed, instance_bytes, less, smallest_unload
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import Instance, ModelCard
+from exo_graphql.cluster.units import gib
+from exo_graphql.cluster.upstream import Offer, Upstream
+from exo_graphql.operations.problems import InsufficientMemory, PlacementRefused, Problem
+from exo_graphql.operations.wishes import Kind, ShardingPreference, Wish
+
+# Groups of nodes that exo is asked about one by one when its own first choice is promised to others.
+MAX_ASKED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A placement that exo offers and that fits. `takes` is bytes by node."""
+
+    instance: Instance
+    takes: dict[str, int]
+
+
+def demand(card: ModelCard, wish: Wish, node_ids: Sequence[str] | None) -> Demand:
+    """What the wish asks of a placement of this model."""
+    return Demand(card, wish.kinds, wish.min_nodes, None if node_ids is None else frozenset(node_ids))
+
+
+async def choose(
+    upstream: Upstream, snapshot: Snapshot, wanted: Demand, free: Mapping[str, int], prefer: Sequence[str] = ()
+) -> Chosen | Misfit:
+    """The placement to ask for, out of exo's offers; or why there is none.
+
+    `prefer` are nodes that were chosen before (their weights may have been fetched for it). Raises what `Upstream`
+    raises.
+    """
+    offers = await _ask(upstream, wanted)
+    best = _best(offers, snapshot, wanted, free, prefer)
+    if best is not None:
+        return best
+    # What exo would take first may be promised to others, or be unequal to its equal tensor shards: look further.
+    fit = Groups(snapshot).fit(wanted, free)
+    asked: set[frozenset[str]] = set()
+    for _ in range(MAX_ASKED):
+        if isinstance(fit, Misfit) or frozenset(fit.added_bytes) in asked:
+            break
+        asked.add(frozenset(fit.added_bytes))
+        more = await upstream.offers(wanted.card.id, tuple(fit.added_bytes))
+        best = _best(more, snapshot, wanted, free, tuple(fit.added_bytes))
+        if best is not None:
+            return best
+        offers = (*offers, *more)
+    reason = refusal(offers, wanted)
+    if reason is not None:
+        return Misfit(reason)
+    return fit if isinstance(fit, Misfit) else Misfit("exo offers no placement on the nodes where it would fit.")
+
+
+async def _ask(upstream: Upstream, wanted: Demand) -> tuple[Offer, ...]:
+    if wanted.node_ids is None and len(wanted.kinds) == 1:
+        ((sharding, instance_type),) = wanted.kinds
+        offer = await upstream.offer(wanted.card.id, sharding, instance_type, wanted.min_nodes)
+        if offer.instance is not None:
+            return (offer,)
+    return await upstream.offers(wanted.card.id, tuple(wanted.node_ids or ()))
+
+
+def _best(
+    offers: Sequence[Offer], snapshot: Snapshot, wanted: Demand, free: Mapping[str, int], prefer: Sequence[str]
+) -> Chosen | None:
+    """Preferred nodes first, then as few nodes as will do, then the preferred kind."""
+    rank = {kind: number for number, kind in enumerate(wanted.kinds)}
+    models = {**snapshot.models, wanted.card.id: wanted.card}
+    found: list[tuple[tuple[bool, int, int], Chosen]] = []
+    for offer in offers:
+        if offer.instance is None or (offer.sharding, offer.instance_type) not in rank:
+            continue
+        takes = instance_bytes(offer.instance, models)
+        if len(takes) < wanted.min_nodes or (wanted.node_ids is not None and takes.keys() != wanted.node_ids):
+            continue
+        if any(size > free.get(node_id, -1) for node_id, size in takes.items()):
+            continue
+        order = (takes.keys() != set(prefer), len(takes), rank[offer.sharding, offer.instance_type])
+        found.append((order, Chosen(offer.instance, takes)))
+    return min(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def refusal(offers: Sequence[Offer], wanted: Demand) -> str | None:
+    """exo's reason where memory is none: every acceptable kind is refused for something else."""
+    reasons: dict[Kind, str] = {}
+    for offer in offers:
+        kind = (offer.sharding, offer.instance_type)
+        if kind in wanted.kinds:
+            if offer.instance is not None or offer.reason is None or "memory" in offer.reason.lower():
+                return None
+            reasons.setdefault(kind, offer.reason)
+    if not reasons:
+        return None
+    return next(reasons[kind] for kind in reversed(wanted.kinds) if kind in reasons)
+
+
+def forecast(groups: Groups, demands: Sequence[Demand], free: Mapping[str, int]) -> tuple[Fit, ...] | Misfit:
+    """Where all of them would go together, the largest first; or why one finds no room. In the order of `demands`."""
+    left = dict(free)
+    fits: dict[int, Fit] = {}
+    by_size = sorted(range(len(demands)), key=lambda i: demands[i].card.storage_bytes or 0, reverse=True)
+    for i in by_size:
+        fit = groups.fit(demands[i], left)
+        if isinstance(fit, Misfit):
+            return fit
+        fits[i] = fit
+        left = less(left, fit.added_bytes)
+    return tuple(fits[i] for i in range(len(demands)))
+
+
+def refused(
+    snapshot: Snapshot, demands: Sequence[Demand], free: Mapping[str, int], misfit: Misfit, spare: frozenset[str]
+) -> Problem:
+    """The problem to answer. Models in `spare` are at work or to be unloaded anyway: not proposed for unloading."""
+    names = " and ".join(wanted.card.id for wanted in demands)
+    if misfit.shortfall_bytes is None or misfit.available_bytes is None:
+        tensor_alone = all(kind[0].name == ShardingPreference.TENSOR.name for kind in demands[0].kinds)
+        return PlacementRefused(
+            message=f"{names} cannot be placed: {misfit.reason}",
+            suggestion="Ask for sharding AUTO and instance type AUTO, fewer nodes, or other nodes."
+            if tensor_alone or demands[0].min_nodes > 1 or demands[0].node_ids is not None
+            else "Ask for the placements of the model to see what exo says of each way to place it.",
+            reason=misfit.reason,
+        )
+    held: dict[str, dict[str, int]] = {}
+    for model_id, instances in snapshot.instances_by_model.items():
+        if model_id in spare:
+            continue
+        held[model_id] = {}
+        for instance in instances:
+            for node_id, size in instance_bytes(instance, snapshot.models).items():
+                held[model_id][node_id] = held[model_id].get(node_id, 0) + size
+    groups = Groups(snapshot)
+    unload = smallest_unload(lambda after: not isinstance(forecast(groups, demands, after), Misfit), free, held)
+    needed = sum(wanted.card.storage_bytes or 0 for wanted in demands)
+    reach = freed(free, held.values())
+    everything = forecast(groups, demands, reach)
+    if unload:
+        advice = f"Unload {', '.join(unload)} first, or swap."
+    elif isinstance(everything, Misfit):
+        advice = "No unloading would make it fit: choose a smaller model or quantization, or allow other nodes."
+    else:
+        advice = None
+    return InsufficientMemory(
+        message=f"{names} needs {gib(needed)} GiB; {gib(misfit.available_bytes)} GiB are free on the nodes that come "
+        f"nearest, {gib(misfit.shortfall_bytes)} GiB too little.",
+        suggestion=advice,
+        needed_bytes=needed,
+        available_bytes=misfit.available_bytes,
+        shortfall_bytes=misfit.shortfall_bytes,
+        loaded_ids=tuple(card.id for card in snapshot.loaded_models),
+        unload_to_fit_ids=unload,
+    )

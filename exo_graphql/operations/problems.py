@@ -1,0 +1,187 @@
+"""Why a wish cannot be fulfilled, each kind with what a caller needs to go on.
+
+Problem
+├── ModelNotFound · ModelAmbiguous · ModelNotLoaded · NodeNotFound · InstanceNotFound
+├── InvalidArgument · IdempotencyKeyReused
+├── InsufficientMemory · PlacementRefused
+├── OperationConflict · OperationNotFound · OperationFinished · TooManyOperations
+├── TaskNotFound · TaskNotCancellable
+├── LoadFailed · DownloadFailed · UnloadFailed · TimedOut · Cancelled      (of operations that were begun)
+└── ClusterUnavailable · JournalUnavailable
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """`message` says what is wrong, `suggestion` what to do about it; both are sentences."""
+
+    message: str
+    suggestion: str | None = None
+
+    @property
+    def code(self) -> str:
+        """The type's name in capitals: `MODEL_NOT_FOUND`."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).upper()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelNotFound(Problem):
+    """Nothing in the cluster has this name. `candidates` are the closest full ids, best first."""
+
+    candidates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAmbiguous(Problem):
+    """Several models have this short name."""
+
+    candidates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelNotLoaded(Problem):
+    """The model has no instance. `loaded_ids` are the models that have."""
+
+    loaded_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeNotFound(Problem):
+    """No member has this id or name. `available` names those that exist."""
+
+    available: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceNotFound(Problem):
+    """The model has no such instance. `instance_ids` are those it has."""
+
+    instance_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvalidArgument(Problem):
+    """An argument that cannot be meant; `argument` is its name in the schema."""
+
+    argument: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyKeyReused(Problem):
+    """The key belongs to an operation with other arguments."""
+
+    operation_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsufficientMemory(Problem):
+    """It does not fit.
+
+    Bytes; `available_bytes` and `shortfall_bytes` are of the group of nodes that comes nearest, less what is promised
+    to others. `unload_to_fit_ids` is the smallest set whose unloading (for a swap: in addition) would make it fit,
+    empty if nothing would.
+    """
+
+    needed_bytes: int
+    available_bytes: int
+    shortfall_bytes: int
+    loaded_ids: tuple[str, ...] = ()
+    unload_to_fit_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacementRefused(Problem):
+    """exo would not place it, and memory is not the reason. `reason` is exo's own where exo told one."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationConflict(Problem):
+    """Another operation is at work on the same model."""
+
+    operation_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationNotFound(Problem):
+    """No operation has this id, or it ended too long ago to be remembered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationFinished(Problem):
+    """The operation has ended; nothing is left to cancel."""
+
+    operation_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooManyOperations(Problem):
+    """As many operations as are allowed are not finished."""
+
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskNotFound(Problem):
+    """exo lists no such task."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskNotCancellable(Problem):
+    """The task is no inference under way, or no exo node that was asked holds its stream."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadFailed(Problem):
+    """exo could not make the model ready, or somebody removed it before it was."""
+
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadFailed(Problem):
+    """A node could not fetch the weights."""
+
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnloadFailed(Problem):
+    """exo did not remove an instance."""
+
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedOut(Problem):
+    """It took longer than `timeoutSeconds`, or nothing progressed for too long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled(Problem):
+    """`cancelOperation` stopped it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterUnavailable(Problem):
+    """No exo node answers as it should. `last_seen_at` (UTC) is when the last state arrived; None if none ever did."""
+
+    last_seen_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalUnavailable(Problem):
+    """The journal cannot be written, so nothing may be begun."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InternalFault(Problem):
+    """A fault of this server; its log tells more."""
+
+
+BY_NAME: dict[str, type[Problem]] = {kind.__name__: kind for kind in Problem.__subclasses__()}

@@ -1,0 +1,130 @@
+"""Removing instances: drain, delete, and wait until their memory is really back."""
+
+from collections.abc import Sequence
+
+from exo_graphql.cluster.capacity import instance_bytes, untaken_bytes
+from exo_graphql.cluster.names import label
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import Instance
+from exo_graphql.cluster.units import gib
+from exo_graphql.cluster.upstream import Refused
+from exo_graphql.operations.memo import Baseline
+from exo_graphql.operations.problems import UnloadFailed
+from exo_graphql.operations.run import Halt, Run
+
+
+async def drain(run: Run, instances: Sequence[Instance], step: str, seconds: float) -> str:
+    """Waits until no inference runs on these, `seconds` at most; returns what was found, as a sentence."""
+    ids = {instance.id for instance in instances}
+    snapshot = await run.look()
+    until = run.clock() + seconds
+    while True:
+        busy = sum(snapshot.is_active(task) and task.instance_id in ids for task in snapshot.tasks)
+        if not busy and not snapshot.stale:
+            return "Nothing is being served any more."
+        if run.clock() >= until:
+            return f"{busy} still being served after {seconds:g} s: not waited for any longer."
+        run.progressed()
+        run.report(step, f"Waiting for {busy} being served, {max(0.0, until - run.clock()):.0f} s at most.")
+        snapshot = await run.next(snapshot)
+
+
+def measure(snapshot: Snapshot, instances: Sequence[Instance]) -> dict[str, Baseline]:
+    """What the nodes have free now, and the bytes that are to come back when these are gone."""
+    expected: dict[str, int] = {}
+    for instance in instances:
+        untaken = untaken_bytes(instance, snapshot.models, snapshot.state.runners)
+        for node_id, size in instance_bytes(instance, snapshot.models).items():
+            # What was never taken cannot come back.
+            expected[node_id] = expected.get(node_id, 0) + size - untaken.get(node_id, 0)
+    nodes = snapshot.state.nodes
+    return {
+        node_id: Baseline(nodes[node_id].ram_available_bytes, size)
+        for node_id, size in expected.items()
+        if node_id in nodes
+    }
+
+
+async def delete(run: Run, instances: Sequence[Instance]) -> None:
+    """Asks exo to delete these until none is listed. Raises `Halt` when exo goes on listing one."""
+    snapshot = await run.look()
+    until = run.clock() + run.rules.appear_seconds
+    send_at = run.clock()
+    while listed := [i for i in instances if i.id in snapshot.state.instances]:
+        if run.clock() >= until:
+            raise Halt(
+                UnloadFailed(
+                    message=f"exo accepted to remove {listed[0].model_id} and goes on listing it.",
+                    suggestion="Ask again; see exo's log if it happens again.",
+                    model_id=listed[0].model_id,
+                )
+            )
+        if run.clock() >= send_at and not snapshot.stale:
+            for instance in listed:
+                await _delete(run, instance)
+            send_at = run.clock() + run.rules.resend_seconds
+        snapshot = await run.next(snapshot)
+    run.progressed()
+
+
+async def _delete(run: Run, instance: Instance) -> None:
+    try:
+        # False: exo knows it no more. Whether it is gone, the state will show.
+        await run.ask(lambda: run.upstream.delete(instance.id))
+    except Refused as error:
+        raise Halt(
+            UnloadFailed(
+                message=f"exo refused to remove {instance.model_id}: {error}",
+                suggestion="See exo's log.",
+                model_id=instance.model_id,
+            )
+        ) from error
+
+
+async def memory_back(run: Run, baseline: dict[str, Baseline], step: str) -> str | None:
+    """Waits until every node reports the memory free again; returns what is missing when the time is over.
+
+    Back means that a node's free memory has risen by `memory_share` of what was expected, or, where that is below
+    `small_share` of its RAM, that two newer readings have come. A node that has left has nothing to give back.
+    """
+    snapshot = await run.look()
+    until = run.clock() + run.rules.memory_seconds
+    readings = {node_id: {_stamp(snapshot, node_id)} for node_id in baseline}
+    while True:
+        for node_id, stamps in readings.items():
+            stamps.add(_stamp(snapshot, node_id))
+        missing = {
+            node_id: lacking
+            for node_id, before in baseline.items()
+            for lacking in [_lacking(run, snapshot, node_id, before, len(readings[node_id]) - 1)]
+            if lacking is not None
+        }
+        run.missing = missing
+        if not missing:
+            return None
+        told = ", ".join(f"{gib(size)} GiB on {label(snapshot.state.nodes[id_])}" for id_, size in missing.items())
+        if run.clock() >= until:
+            # Counted as free no longer: whatever is placed next goes by what is really free.
+            run.missing = {}
+            return f"Not back after {run.rules.memory_seconds:g} s: {told}."
+        run.progressed()
+        run.report(step, f"Waiting for memory to be free again: {told}.")
+        snapshot = await run.next(snapshot)
+
+
+def _lacking(run: Run, snapshot: Snapshot, node_id: str, before: Baseline, newer: int) -> int | None:
+    """Bytes that are not back on the node; None when it counts as back."""
+    node = snapshot.state.nodes.get(node_id)
+    if node is None:
+        return None
+    small = node.ram_total_bytes is None or before.expected < node.ram_total_bytes * run.rules.small_share
+    if small or before.available is None or node.ram_available_bytes is None:
+        return None if newer >= 2 else before.expected
+    risen = node.ram_available_bytes - before.available
+    return None if risen >= before.expected * run.rules.memory_share else before.expected - max(0, risen)
+
+
+def _stamp(snapshot: Snapshot, node_id: str) -> object:
+    """Changes with each report of the node (exo stamps it; memory is the report that comes every second)."""
+    node = snapshot.state.nodes.get(node_id)
+    return None if node is None else (node.last_seen, node.ram_available_bytes)

@@ -1,0 +1,47 @@
+"""The bounds of operations, each a setting or a limit that no caller should ever meet."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRules:
+    """Seconds unless the name says otherwise."""
+
+    stall_seconds: float = 600.0
+    """An operation fails when nothing has progressed for as long."""
+    memory_seconds: float = 20.0
+    """How long an unload waits for its memory to be back."""
+    memory_share: float = 0.8
+    """Share of a shard's bytes by which the node's free memory must have risen."""
+    small_share: float = 0.01
+    """A shard below this share of the node's RAM drowns in noise: two newer readings count instead."""
+    appear_seconds: float = 30.0
+    """How long exo may take to list an instance, or to drop one. Commands sent into an election are lost."""
+    resend_seconds: float = 6.0
+    """A command whose effect is not seen is sent again after as long."""
+    unreachable_seconds: float = 60.0
+    """How long a step goes on asking an exo that does not answer."""
+    settle_seconds: float = 3.0
+    """How long a command that may or may not have arrived is given to show."""
+    replan_seconds: float = 5.0
+    """How often a waiting operation looks anew whether it fits."""
+    place_seconds: float = 10.0
+    """How long placing waits for free memory that the nodes have not yet reported."""
+    return_seconds: float = 60.0
+    """How long a restore waits for the nodes that held the model before it takes others."""
+    give_up_seconds: float = 30.0
+    """A download that failed is final when no byte has arrived for as long."""
+    tick_seconds: float = 1.0
+    """The longest an operation sleeps without looking at its deadlines."""
+    first_snapshot_seconds: float = 5.0
+    """How long a wish waits for a first picture of the cluster."""
+    max_running: int = 20
+    """Operations that are not finished, the waiting ones included."""
+    max_models: int = 32
+    """Models in one list of a swap."""
+    kept_finished: int = 1000
+    key_seconds: float = 86400.0
+    """How long an idempotency key is remembered."""
+
+
+DEFAULT_OPERATION_RULES = OperationRules()

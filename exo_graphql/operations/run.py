@@ -1,0 +1,264 @@
+"""One operation under way: its steps, its deadlines, and its waits for the next picture of the cluster."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeVar
+
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
+from exo_graphql.operations.claims import Claim
+from exo_graphql.operations.journal import JournalError, Record
+from exo_graphql.operations.memo import Memo
+from exo_graphql.operations.operation import Operation, OperationState, Step, StepState
+from exo_graphql.operations.problems import Cancelled, ClusterUnavailable, JournalUnavailable, Problem, TimedOut
+from exo_graphql.operations.rules import OperationRules
+from exo_graphql.operations.wishes import Wish
+
+_T = TypeVar("_T")
+
+
+class Halt(Exception):
+    """The operation cannot go on; `problem` says why."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+class Run:
+    """What the steps of an operation share. `saved` writes to the journal, `changed` tells listeners."""
+
+    def __init__(
+        self,
+        record: Record,
+        upstream: Upstream,
+        rules: OperationRules,
+        *,
+        clock: Callable[[], float],
+        now: Callable[[], datetime],
+        save: Callable[[Record], Awaitable[None]],
+        changed: Callable[["Run"], None],
+    ) -> None:
+        self.record = record
+        self.upstream = upstream
+        self.rules = rules
+        self.clock = clock
+        self.now = now
+        self._save = save
+        self._changed = changed
+        self._stop = asyncio.Event()
+        self._progress_at = clock()
+        self._metric: tuple[object, ...] = ()
+        self._deadline = self._deadline_from_start()
+        self.missing: Mapping[str, int] = {}
+        """Bytes by node that were freed and that the nodes do not report yet."""
+        self.deleting: dict[str, str] = {}
+        """Instances that exo was asked to delete and that are not done with, and their models."""
+
+    @property
+    def operation(self) -> Operation:
+        """As it is now."""
+        return self.record.operation
+
+    @property
+    def memo(self) -> Memo:
+        """What a restart would go by."""
+        return self.record.memo
+
+    @property
+    def wish(self) -> Wish:
+        """As the caller said it."""
+        return self.record.wish
+
+    @property
+    def claim(self) -> Claim:
+        """What it means to the memory of others."""
+        operation = self.operation
+        waiting = operation.state is OperationState.PENDING
+        return Claim(operation.id, self.record.sequence, self.memo, waiting, self.missing)
+
+    # Telling
+
+    def tell(self, **changes: object) -> None:
+        """Changes the operation (not its steps) and tells listeners; nothing is written."""
+        changed = replace(self.operation, **changes)  # type: ignore[arg-type]  # replace checks the names
+        if changed != self.operation:
+            self.record = replace(self.record, operation=changed)
+            self._changed(self)
+
+    def report(self, name: str, message: str, progress_percent: float | None = None) -> None:
+        """What a step waits for, as the step's message and the operation's."""
+        step = self.operation.step(name) or Step(name)
+        changed = self.operation.with_step(replace(step, message=message))
+        changed = replace(changed, message=message, progress_percent=progress_percent)
+        if changed != self.operation:
+            self.record = replace(self.record, operation=changed)
+            self._changed(self)
+
+    async def save(self) -> None:
+        """Writes what is known. Raises `Halt` where that fails: what is not written must not be begun.
+
+        While something is being undone, undoing it counts for more than the record of it.
+        """
+        try:
+            await self._save(self.record)
+        except JournalError as error:
+            if self.memo.undoing is None:
+                raise Halt(
+                    JournalUnavailable(
+                        message=str(error), suggestion="Free disk space, or set another state directory."
+                    )
+                ) from error
+
+    # Steps
+
+    def is_done(self, name: str) -> bool:
+        """Whether the step has been taken, before a crash perhaps."""
+        step = self.operation.step(name)
+        return step is not None and step.state in (StepState.SUCCEEDED, StepState.SKIPPED)
+
+    async def begin(self, name: str, message: str) -> None:
+        """Starts a step; returns once the intent is in the journal."""
+        step = self.operation.step(name) or Step(name)
+        started = step.started_at or self.now()
+        self._set(replace(step, state=StepState.RUNNING, started_at=started, message=message), message)
+        self.progressed()
+        await self.save()
+
+    async def finish(self, name: str, message: str, state: StepState = StepState.SUCCEEDED) -> None:
+        """Ends a step."""
+        step = self.operation.step(name) or Step(name)
+        now = self.now()
+        started = step.started_at or now
+        self._set(
+            replace(step, state=state, started_at=started, finished_at=max(now, started), message=message), message
+        )
+        self.progressed()
+        await self.save()
+
+    def fail_open_steps(self, message: str) -> None:
+        """The step under way has failed, those not begun are left out."""
+        now = self.now()
+        for step in self.operation.steps:
+            if step.state is StepState.RUNNING:
+                finished = max(now, step.started_at or now)
+                self._set(replace(step, state=StepState.FAILED, finished_at=finished, message=message), message)
+            elif step.state is StepState.PENDING:
+                self._set(replace(step, state=StepState.SKIPPED), message)
+
+    def _set(self, step: Step, message: str) -> None:
+        changed = replace(self.operation.with_step(step), message=message, progress_percent=None)
+        self.record = replace(self.record, operation=changed)
+        self._changed(self)
+
+    # Deadlines
+
+    def progressed(self, metric: tuple[object, ...] | None = None) -> None:
+        """Something has moved (or `metric` has, where given): the time without progress starts again."""
+        if metric is None or metric != self._metric:
+            self._metric = metric or ()
+            self._progress_at = self.clock()
+
+    def cancel(self) -> None:
+        """Asks the run to stop and undo, at its next wait."""
+        self._stop.set()
+
+    def check(self) -> None:
+        """Raises `Halt` where the operation must not go on. While undoing, a lack of progress alone ends it."""
+        if self.memo.undoing is None:
+            if self._stop.is_set():
+                raise Halt(Cancelled(message="The operation was cancelled."))
+            if self._deadline is not None and self.clock() >= self._deadline:
+                raise Halt(
+                    TimedOut(
+                        message=f"Not done within {self.wish.timeout_seconds} s.",
+                        suggestion="Ask again with a longer timeoutSeconds.",
+                    )
+                )
+        if self.clock() - self._progress_at >= self.rules.stall_seconds:
+            raise Halt(
+                TimedOut(
+                    message=f"Nothing progressed for {self.rules.stall_seconds:g} s.",
+                    suggestion="See the nodes and downloads for what is stuck, then ask again.",
+                )
+            )
+
+    def _deadline_from_start(self) -> float | None:
+        """On this process' own clock; after a restart what is left of the time, were the wall clock right or not."""
+        timeout = self.wish.timeout_seconds
+        if timeout is None:
+            return None
+        spent = (self.now() - self.operation.started_at).total_seconds()
+        return self.clock() + timeout - min(max(0.0, spent), timeout)
+
+    # Pictures
+
+    async def look(self) -> Snapshot:
+        """A picture read after this call, waiting for exo as long as the operation may go on."""
+        while True:
+            self.check()
+            try:
+                snapshot = await self.upstream.fresh(0.0)
+            except Unreachable:
+                await self._pause(self.rules.tick_seconds)
+                continue
+            if not snapshot.stale:
+                return snapshot
+            await self.next(snapshot)
+
+    async def next(self, since: Snapshot) -> Snapshot:
+        """The next picture, or the same one when it is time to look at the deadlines."""
+        self.check()
+        newer = asyncio.ensure_future(self.upstream.changed(since))
+        stop = asyncio.ensure_future(self._stop.wait())
+        # A stop that was asked for has been seen once undoing is under way: it must not wake every wait.
+        waits = {newer} if self.memo.undoing is not None else {newer, stop}
+        try:
+            await asyncio.wait(waits, timeout=self.rules.tick_seconds, return_when=asyncio.FIRST_COMPLETED)
+            snapshot = since
+            if newer.done():
+                with suppress(Unreachable):
+                    snapshot = newer.result()
+        finally:
+            for task in (newer, stop):
+                task.cancel()
+        self.check()
+        return snapshot
+
+    async def _pause(self, seconds: float) -> None:
+        if self.memo.undoing is not None:
+            await asyncio.sleep(seconds)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+
+    async def ask(self, wish: Callable[[], Awaitable[_T]]) -> _T:
+        """Performs a wish that may be sent twice, through elections and short absences of exo.
+
+        Raises `Halt` when exo stays away; `Refused` is the caller's to judge.
+        """
+        until = self.clock() + self.rules.unreachable_seconds
+        while True:
+            self.check()
+            try:
+                return await wish()
+            except Unreachable as error:
+                # Nothing else can restore what was taken away: while undoing, only the lack of progress ends it.
+                if self.memo.undoing is None and self.clock() >= until:
+                    raise Halt(self._unavailable(str(error))) from error
+                await self._pause(self.rules.tick_seconds)
+
+    def _unavailable(self, reason: str) -> ClusterUnavailable:
+        snapshot = self.upstream.snapshot
+        return ClusterUnavailable(
+            message=f"exo does not answer: {reason}",
+            suggestion="See that exo runs and can be reached, then ask again.",
+            last_seen_at=snapshot.observed_at if snapshot is not None else None,
+        )
+
+
+__all__ = ["Halt", "Refused", "Run"]

@@ -1,0 +1,412 @@
+"""Operations: every wish to change the cluster enters here, and is remembered here until it has ended."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import Task
+from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
+from exo_graphql.operations import downloads, placements, tasks
+from exo_graphql.operations.admission import Meaning, conflict, present, understand
+from exo_graphql.operations.archive import Archive
+from exo_graphql.operations.claims import Claim
+from exo_graphql.operations.journal import JournalError, Key, Record
+from exo_graphql.operations.memo import Memo
+from exo_graphql.operations.operation import Operation, OperationKind, OperationState, Step, StepState
+from exo_graphql.operations.plan import Waiting, draft, plan, steps
+from exo_graphql.operations.problems import (
+    ClusterUnavailable,
+    IdempotencyKeyReused,
+    JournalUnavailable,
+    OperationFinished,
+    OperationNotFound,
+    PlacementRefused,
+    Problem,
+    TooManyOperations,
+)
+from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES, OperationRules
+from exo_graphql.operations.run import Run
+from exo_graphql.operations.wishes import InstanceTypePreference, ShardingPreference, Wish, invalid
+from exo_graphql.operations.worker import execute, waiting_message
+
+log = logging.getLogger(__name__)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Admission:
+    """A wish between its check and its start. Others that touch the same wait for `ended`."""
+
+    key: str | None
+    model_ids: frozenset[str]
+    ended: asyncio.Event
+
+
+class Operations:
+    """Loads, unloads and swaps of one cluster. Use as `async with`: what a crash left is gone on with on entering.
+
+    Leaving stops the work without failing it: it goes on at the next start. `clock` measures time-outs (monotonic
+    seconds), `now` stamps (UTC); nothing is decided by the second.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        journal_path: Path | None,
+        rules: OperationRules = DEFAULT_OPERATION_RULES,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self.rules = rules
+        self.version = 0
+        """Moves at every change of any operation."""
+        self._upstream = upstream
+        self._clock = clock
+        self._now = now
+        self._archive = Archive(journal_path, rules, now)
+        self._runs: dict[str, Run] = {}
+        self._work: set[asyncio.Task[None]] = set()
+        self._admissions: list[_Admission] = []
+        self._listeners: list[Callable[[], None]] = []
+        self._unloading: dict[str, str] = {}
+
+    async def __aenter__(self) -> Self:
+        for record in await self._archive.open():
+            log.info("Going on with operation %s (%s).", record.operation.id, record.operation.kind.value)
+            run = self._run(record)
+            self._start(run)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        work = tuple(self._work)
+        for task in work:
+            task.cancel()
+        if work:
+            await asyncio.wait(work)
+        await self._archive.close()
+
+    # Reading
+
+    def get(self, operation_id: str) -> Operation | None:
+        """The operation of this id as it is now; None if it is not remembered."""
+        run = self._runs.get(operation_id)
+        return run.operation if run is not None else self._archive.operation(operation_id)
+
+    def all(self, active: bool | None = None) -> tuple[Operation, ...]:  # noqa: FBT001  # as the schema asks
+        """Operations, newest first: all that are not finished, the finished ones, or both."""
+        under_way = [(run.record.sequence, run.operation) for run in self._runs.values()]
+        finished = [] if active is True else self._archive.finished()
+        chosen = [*(under_way if active is not False else ()), *finished]
+        return tuple(operation for _, operation in sorted(chosen, key=lambda pair: pair[0], reverse=True))
+
+    def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls back at every change, synchronously; returns how to stop it."""
+        self._listeners.append(callback)
+
+        def stop() -> None:
+            with suppress(ValueError):
+                self._listeners.remove(callback)
+
+        return stop
+
+    # Wishes
+
+    async def load(
+        self,
+        model: str,
+        min_nodes: int = 1,
+        sharding: ShardingPreference = ShardingPreference.AUTO,
+        instance_type: InstanceTypePreference = InstanceTypePreference.AUTO,
+        nodes: Sequence[str] | None = None,
+        *,
+        additional: bool = False,
+        timeout_seconds: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Operation | Problem:
+        """Loads a model, or follows the sound instance that it has. `nodes` means exactly these."""
+        wish = Wish(
+            OperationKind.LOAD,
+            load=(model,),
+            min_nodes=min_nodes,
+            sharding=sharding,
+            instance_type=instance_type,
+            nodes=None if nodes is None else tuple(nodes),
+            additional=additional,
+            timeout_seconds=timeout_seconds,
+        )
+        return await self._admit(wish, idempotency_key)
+
+    async def unload(
+        self, model: str, instance: str | None = None, drain_seconds: int = 30, idempotency_key: str | None = None
+    ) -> Operation | Problem:
+        """Unloads all instances of a model, or the one named."""
+        wish = Wish(OperationKind.UNLOAD, unload=(model,), instance=instance, drain_seconds=drain_seconds)
+        return await self._admit(wish, idempotency_key)
+
+    async def swap(
+        self,
+        unload: Sequence[str],
+        load: Sequence[str],
+        min_nodes: int = 1,
+        sharding: ShardingPreference = ShardingPreference.AUTO,
+        instance_type: InstanceTypePreference = InstanceTypePreference.AUTO,
+        nodes: Sequence[str] | None = None,
+        drain_seconds: int = 30,
+        timeout_seconds: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Operation | Problem:
+        """Unloads some models and loads others; if a later step fails, what was unloaded is restored."""
+        wish = Wish(
+            OperationKind.SWAP,
+            load=tuple(load),
+            unload=tuple(unload),
+            min_nodes=min_nodes,
+            sharding=sharding,
+            instance_type=instance_type,
+            nodes=None if nodes is None else tuple(nodes),
+            drain_seconds=drain_seconds,
+            timeout_seconds=timeout_seconds,
+        )
+        return await self._admit(wish, idempotency_key)
+
+    async def cancel(self, operation_id: str) -> Operation | Problem:
+        """Stops an operation and undoes it. What is being undone already goes on being undone."""
+        run = self._runs.get(operation_id)
+        if run is not None:
+            run.cancel()
+            return run.operation
+        if self.get(operation_id) is None:
+            return OperationNotFound(
+                message=f"No operation {operation_id!r} is remembered.", suggestion="List the operations."
+            )
+        return OperationFinished(
+            message="The operation has ended.",
+            suggestion="To reverse it, ask for the opposite.",
+            operation_id=operation_id,
+        )
+
+    async def placements(
+        self,
+        model: str,
+        min_nodes: int | None = None,
+        nodes: Sequence[str] | None = None,
+        unload: Sequence[str] | None = None,
+    ) -> tuple[placements.PlacementView, ...] | Problem:
+        """Where the model would go, for each sharding and instance type, or why it would not fit."""
+        return await placements.views(self._upstream, self._claims(None), model, min_nodes, nodes, unload)
+
+    async def start_download(self, model: str, nodes: Sequence[str] | None = None) -> downloads.DownloadsResult:
+        """Fetches the weights onto these nodes, or onto every node."""
+        return await downloads.start(self._upstream, model, nodes)
+
+    async def cancel_download(self, model: str, nodes: Sequence[str] | None = None) -> downloads.DownloadsResult:
+        """Stops the download on these nodes, or wherever it is under way; what has arrived stays."""
+        return await downloads.cancel(self._upstream, model, nodes, self._active())
+
+    async def delete_download(self, model: str, nodes: Sequence[str] | None = None) -> downloads.DownloadsResult:
+        """Removes the weights from these nodes, or from every node that has some."""
+        return await downloads.delete(self._upstream, model, nodes, self._active())
+
+    async def cancel_task(self, task_id: str) -> Task | Problem:
+        """Cancels an inference under way."""
+        return await tasks.cancel(self._upstream, task_id)
+
+    # Admission
+
+    async def _admit(self, wish: Wish, key: str | None) -> Operation | Problem:
+        problem: Problem | None = invalid(wish, key, self.rules)
+        if problem is not None:
+            return problem
+        while True:
+            known = self._by_key(wish, key)
+            if known is not None:
+                return known
+            if len(self._runs) + len(self._admissions) >= self.rules.max_running:
+                return TooManyOperations(
+                    message=f"{self.rules.max_running} operations are not finished.",
+                    suggestion="Wait for one to end, or cancel one.",
+                    limit=self.rules.max_running,
+                )
+            snapshot = await present(self._upstream)
+            if isinstance(snapshot, Problem):
+                return snapshot
+            meaning = understand(snapshot, wish)
+            if isinstance(meaning, Problem):
+                # The first of two requests with one key may have changed what a name means (unloaded it) by now.
+                return self._by_key(wish, key) or meaning
+            rival = self._rival(meaning, key)
+            if rival is None:
+                # Between here and the registration nothing waits.
+                if (known := self._by_key(wish, key)) is not None:
+                    return known
+                return conflict(meaning, self._active()) or await self._plan_and_start(wish, key, snapshot, meaning)
+            # It asks exo, which is bounded in time; then this wish is looked at anew.
+            await rival.ended.wait()
+
+    def _rival(self, meaning: Meaning, key: str | None) -> _Admission | None:
+        for admission in self._admissions:
+            if (key is not None and admission.key == key) or admission.model_ids & meaning.model_ids:
+                return admission
+        return None
+
+    def _by_key(self, wish: Wish, key: str | None) -> Operation | IdempotencyKeyReused | None:
+        known = self._archive.key(key)
+        operation = self.get(known.operation_id) if known is not None else None
+        if known is None or operation is None:
+            return None
+        if known.fingerprint != wish.fingerprint:
+            return IdempotencyKeyReused(
+                message="This idempotency key was used for an operation with other arguments.",
+                suggestion="Use a fresh key for another wish.",
+                operation_id=operation.id,
+            )
+        return operation
+
+    async def _plan_and_start(
+        self, wish: Wish, key: str | None, snapshot: Snapshot, meaning: Meaning
+    ) -> Operation | Problem:
+        admission = _Admission(key, meaning.model_ids, asyncio.Event())
+        self._admissions.append(admission)
+        try:
+            memo = draft(snapshot, wish, meaning.load_ids, meaning.unload_ids)
+            outcome = await plan(self._upstream, snapshot, wish, memo, meaning.node_ids, lambda: self._claims(None))
+            if isinstance(outcome, Problem):
+                return outcome
+            run = self._run(self._record(wish, key, meaning, memo, outcome))
+            used = None if key is None else Key(key, wish.fingerprint, run.operation.id, self._now().timestamp())
+            admitted = asyncio.get_running_loop().create_future()
+            self._start(run, used, admitted)
+            # The caller may go away; the operation is begun all the same.
+            return await asyncio.shield(admitted)
+        except Unreachable as error:
+            return ClusterUnavailable(
+                message=f"exo does not answer: {error}",
+                suggestion="See that exo runs and can be reached, then ask again.",
+                last_seen_at=snapshot.observed_at,
+            )
+        except Refused as error:
+            return PlacementRefused(message=f"exo refused: {error}", reason=str(error))
+        finally:
+            self._admissions.remove(admission)
+            admission.ended.set()
+
+    def _record(self, wish: Wish, key: str | None, meaning: Meaning, memo: Memo, waiting: Waiting | None) -> Record:
+        now = self._now()
+        message = waiting_message(waiting) if waiting is not None else _planned(memo, meaning)
+        planned = Step("plan", StepState.SUCCEEDED if waiting is None else StepState.RUNNING, now, None, message)
+        if waiting is None:
+            planned = Step("plan", StepState.SUCCEEDED, now, now, message)
+        return Record(
+            self._archive.next_sequence(),
+            Operation(
+                id=str(uuid4()),
+                kind=wish.kind,
+                state=OperationState.RUNNING if waiting is None else OperationState.PENDING,
+                message=message,
+                steps=tuple(planned if step.name == "plan" else step for step in steps(wish.kind, memo)),
+                started_at=now,
+                load_ids=meaning.load_ids,
+                unload_ids=meaning.unload_ids,
+                idempotency_key=key,
+                waiting_for=() if waiting is None else waiting.operation_ids,
+            ),
+            wish,
+            memo,
+        )
+
+    # Work
+
+    def _run(self, record: Record) -> Run:
+        run = Run(
+            record,
+            self._upstream,
+            self.rules,
+            clock=self._clock,
+            now=self._now,
+            save=self._archive.save,
+            changed=self._changed,
+        )
+        self._runs[record.operation.id] = run
+        return run
+
+    def _start(
+        self, run: Run, key: Key | None = None, admitted: "asyncio.Future[Operation | Problem] | None" = None
+    ) -> None:
+        if key is not None:
+            self._archive.remember(key)
+        task = asyncio.create_task(self._bring_to_an_end(run, key, admitted), name=f"operation {run.operation.id}")
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+        self._changed(run)
+
+    async def _bring_to_an_end(
+        self, run: Run, key: Key | None, admitted: "asyncio.Future[Operation | Problem] | None"
+    ) -> None:
+        if admitted is not None:
+            try:
+                await self._archive.save(run.record, key)
+            except JournalError as error:
+                del self._runs[run.operation.id]
+                self._archive.forget_key(key)
+                self._changed(None)
+                advice = "Free disk space, or set another state directory."
+                admitted.set_result(JournalUnavailable(message=str(error), suggestion=advice))
+                return
+            except asyncio.CancelledError:
+                admitted.cancel()
+                raise
+            admitted.set_result(run.operation)
+        await execute(run, lambda: self._claims(run))
+        del self._runs[run.operation.id]
+        self._changed(None)
+        await self._archive.finish(run.record)
+
+    def _claims(self, run: Run | None) -> tuple[Claim, ...]:
+        """What others have been promised, as far as it counts for `run` (for a new wish: all)."""
+        return tuple(
+            other.claim
+            for other in self._runs.values()
+            if other is not run
+            and (
+                run is None
+                or other.operation.state is not OperationState.PENDING
+                or other.record.sequence < run.record.sequence
+            )
+        )
+
+    def _active(self) -> list[Operation]:
+        return [run.operation for run in self._runs.values()]
+
+    def _changed(self, _: Run | None) -> None:
+        self.version += 1
+        unloading = {id_: model for run in self._runs.values() for id_, model in run.deleting.items()}
+        if unloading != self._unloading:
+            self._unloading = unloading
+            self._upstream.mark_unloading(unloading)
+        for listener in tuple(self._listeners):
+            listener()
+
+
+def _planned(memo: Memo, meaning: Meaning) -> str:
+    told = [f"{id_} is on both sides: it stays." for id_ in meaning.same_ids]
+    told += [f"{target.model_id} is loaded already." for target in memo.targets if target.follows is not None]
+    told += [f"{id_} is not loaded: nothing to unload." for id_ in memo.unloaded_already]
+    if memo.departures and memo.targets:
+        together = "New and old fit together: loading first." if memo.side_by_side else "It fits after the unload."
+        told.append(together)
+    return " ".join(told) or "It fits."

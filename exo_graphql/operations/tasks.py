@@ -1,0 +1,44 @@
+"""Cancelling an inference."""
+
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import Task
+from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
+from exo_graphql.operations.admission import present
+from exo_graphql.operations.problems import ClusterUnavailable, Problem, TaskNotCancellable, TaskNotFound
+
+
+async def cancel(upstream: Upstream, task_id: str) -> Task | Problem:
+    """The task, once exo has accepted to cancel it. exo drops a cancelled task from its state a little later."""
+    snapshot = await present(upstream)
+    if isinstance(snapshot, Problem):
+        return snapshot
+    task = snapshot.state.tasks.get(task_id)
+    if task is None:
+        return TaskNotFound(
+            message=f"exo lists no task {task_id[:64]!r}; finished ones disappear.", suggestion="List the active tasks."
+        )
+    if not _cancellable(snapshot, task) or task.command_id is None:
+        return TaskNotCancellable(
+            message="Only an inference that is pending or running can be cancelled.",
+            suggestion="List the active tasks.",
+        )
+    try:
+        cancelled = await upstream.cancel_task(task.command_id)
+    except Unreachable as error:
+        return ClusterUnavailable(
+            message=f"exo does not answer: {error}",
+            suggestion="See that exo runs and can be reached, then ask again.",
+            last_seen_at=snapshot.observed_at,
+        )
+    except Refused as error:
+        return TaskNotCancellable(message=f"exo refused: {error}")
+    if not cancelled:
+        return TaskNotCancellable(
+            message="No exo node that was asked holds the task's stream.",
+            suggestion="Cancel it at the exo node that its client talks to, or end it at that client.",
+        )
+    return task
+
+
+def _cancellable(snapshot: Snapshot, task: Task) -> bool:
+    return snapshot.is_active(task) and task.instance_id in snapshot.state.instances

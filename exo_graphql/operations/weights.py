@@ -1,0 +1,100 @@
+"""Weights first: what the chosen nodes lack is fetched while the old model still serves."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+
+from exo_graphql.cluster.names import label
+from exo_graphql.cluster.readiness import one_line
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import Download, DownloadKind
+from exo_graphql.cluster.units import gib, percent
+from exo_graphql.cluster.upstream import Refused, UpstreamError
+from exo_graphql.operations.problems import DownloadFailed
+from exo_graphql.operations.run import Halt, Run
+
+Pair = tuple[str, str]
+"""Node id and model id."""
+
+
+def lacking(snapshot: Snapshot, pairs: Iterable[Pair]) -> list[Pair]:
+    """Those that the node is known to lack; a node that has told nothing is not known to lack anything."""
+    found = [(pair, snapshot.state.download(*pair)) for pair in pairs]
+    return [pair for pair, download in found if download is not None and download.kind is not DownloadKind.COMPLETED]
+
+
+async def fetch(run: Run, pairs: Iterable[Pair], step: str) -> str:
+    """Downloads what is lacking; returns what was done, as a sentence. Raises `Halt` when a download is given up."""
+    wanted = list(pairs)
+    snapshot = await run.look()
+    if not lacking(snapshot, wanted):
+        return "The weights are on every chosen node."
+    sent: dict[Pair, float] = {}
+    moved: dict[Pair, tuple[int, float]] = {}
+    errors: dict[Pair, str] = {}
+    while missing := lacking(snapshot, wanted):
+        for pair in missing:
+            download = snapshot.state.download(*pair)
+            if download is None or snapshot.stale:
+                continue
+            arrived = download.downloaded_bytes or 0
+            if pair not in moved or arrived > moved[pair][0]:
+                moved[pair] = (arrived, run.clock())
+            if download.kind is DownloadKind.FAILED:
+                errors[pair] = one_line(download.error or "exo told no reason.")
+            if pair in errors and run.clock() - moved[pair][1] >= run.rules.give_up_seconds:
+                raise Halt(_failed(snapshot, pair, errors[pair]))
+            idle = run.clock() - sent.get(pair, -run.rules.resend_seconds) >= run.rules.resend_seconds
+            # exo ignores a start while the entry says failed; within a minute it says pending again.
+            if download.kind is DownloadKind.PENDING and idle:
+                await _start(run, snapshot, pair)
+                sent[pair] = run.clock()
+        downloads = [d for pair in wanted for d in [snapshot.state.download(*pair)] if d is not None]
+        run.progressed(tuple(d.downloaded_bytes for d in downloads if d.kind is not DownloadKind.PENDING))
+        run.report(step, _told(downloads, len(missing)), _percent(downloads))
+        snapshot = await run.next(snapshot)
+    return "The weights are on every chosen node now."
+
+
+async def stop(run: Run) -> None:
+    """Stops the downloads that this operation started; what has arrived stays."""
+    snapshot = run.upstream.snapshot
+    for pair in run.memo.fetching:
+        download = snapshot.state.download(*pair) if snapshot is not None else None
+        if download is None or download.kind is DownloadKind.COMPLETED:
+            continue
+        # A download that goes on harms nothing: this is not worth waiting for an exo that is away.
+        with suppress(UpstreamError):
+            await run.upstream.cancel_download(*pair)
+
+
+async def _start(run: Run, snapshot: Snapshot, pair: Pair) -> None:
+    if pair not in run.memo.fetching:
+        run.memo.fetching.append(pair)
+        await run.save()
+    try:
+        await run.ask(lambda: run.upstream.start_download(*pair))
+    except Refused as error:
+        raise Halt(_failed(snapshot, pair, str(error))) from error
+
+
+def _failed(snapshot: Snapshot, pair: Pair, reason: str) -> DownloadFailed:
+    node = snapshot.state.nodes.get(pair[0])
+    return DownloadFailed(
+        message=f"{label(node) if node is not None else pair[0]} could not fetch {pair[1]}: {reason}",
+        suggestion="See that the node reaches the model's source and has room on disk, then ask again.",
+        model_id=pair[1],
+    )
+
+
+def _told(downloads: list[Download], missing: int) -> str:
+    done = sum(d.downloaded_bytes or 0 for d in downloads)
+    total = sum(d.total_bytes or 0 for d in downloads)
+    known = all(d.total_bytes is not None for d in downloads)
+    amount = f"{gib(done)} of {gib(total)} GiB" if known else f"{gib(done)} GiB so far"
+    return f"Fetching weights: {amount}, {missing} download{'s' * (missing > 1)} to go; what is loaded goes on serving."
+
+
+def _percent(downloads: list[Download]) -> float | None:
+    if any(d.total_bytes is None for d in downloads):
+        return None
+    return percent(sum(d.downloaded_bytes or 0 for d in downloads), sum(d.total_bytes or 0 for d in downloads))
