@@ -9,9 +9,11 @@ from exo_graphql.cluster import state
 from exo_graphql.operations import (
     DownloadsResult,
     InstanceTypePreference,
-    NodeDownload,
     Problem,
     ShardingPreference,
+)
+from exo_graphql.operations import (
+    NodeDownloadResult as NodeDownload,
 )
 from exo_graphql.operations import Operation as OperationValue
 from exo_graphql.schema.context import Info

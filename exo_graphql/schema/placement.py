@@ -7,7 +7,7 @@ from strawberry import Parent
 
 from exo_graphql.cluster import state
 from exo_graphql.cluster.units import gib
-from exo_graphql.operations import PlacementShare
+from exo_graphql.operations import NodeShare
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.fields import field
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from exo_graphql.schema.node import Node
 
 
-def _node(root: Parent[PlacementShare], info: Info) -> state.Node | None:
+def _node(root: Parent[NodeShare], info: Info) -> state.Node | None:
     return info.context.snapshot.state.nodes.get(root.node_id)
 
 
-def _added(root: Parent[PlacementShare]) -> float | None:
+def _added(root: Parent[NodeShare]) -> float | None:
     return gib(root.added_bytes)
 
 
-def _available(root: Parent[PlacementShare]) -> float | None:
+def _available(root: Parent[NodeShare]) -> float | None:
     return gib(root.available_bytes)
 
 
 @strawberry.type(description="What a placement would put on one node.")
 class PlacementNode:
-    """`operations.PlacementShare`, with its node."""
+    """`operations.NodeShare`, with its node."""
 
     node: Annotated["Node", strawberry.lazy("exo_graphql.schema.node")] | None = field(
         resolver=_node, description="The node; null if it left while this was being answered."

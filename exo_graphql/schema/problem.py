@@ -64,7 +64,7 @@ def _code(root: Parent[Problem]) -> Enum:
 class OperationError:
     """`operations.Problem`."""
 
-    code: ErrorCode = field(resolver=_code, description="The type's name in capitals.")  # type: ignore[valid-type]
+    code: ErrorCode = field(resolver=_code, description="The type's name in capitals.")
     message: str = field(description="What is wrong, in a sentence.")
     suggestion: str | None = field(description="How to go on; null where there is nothing to suggest.")
 

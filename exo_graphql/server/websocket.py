@@ -110,10 +110,7 @@ class Connection:
         leaving = asyncio.ensure_future(self._leaving.wait())
         try:
             await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                reading.result()
-            else:
-                raise Closing(Close.GOING_AWAY)
+            _raise_for_end(reading)
         except Closing as closing:
             await self._end_operations(complete=closing.code == Close.GOING_AWAY.value[0])
             with contextlib.suppress(OSError, RuntimeError):  # the client may be gone before we are
@@ -266,6 +263,13 @@ class Connection:
     async def _text(self, text: str) -> None:
         # Bytes would make a binary frame, which clients of this protocol reject.
         await self._send({"type": "websocket.send", "text": text})
+
+
+def _raise_for_end(reading: asyncio.Future[None]) -> None:
+    """Raises what ended the reading; if nothing did, it is this server that leaves."""
+    if not reading.done():
+        raise Closing(Close.GOING_AWAY)
+    reading.result()
 
 
 def _frame(id_: str, kind: str) -> tuple[str, str]:
