@@ -139,6 +139,8 @@ class Election:
         living = [node for node in world.nodes.values() if node.alive]
         if not living:
             return
+        # Not the node whose API is simulated, if it can be helped: the next master, too, may be ordered to die.
+        living.sort(key=lambda node: node is world.api)
         world.master = living[0]
         self._masterless = False
         for turn, node in enumerate(living):

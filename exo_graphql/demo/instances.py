@@ -7,7 +7,7 @@ exo's (`worker/main.py`, `utils/keyed_backoff.py`): five attempts, min(10, 0.5 *
 from collections.abc import Callable, Generator
 
 from exo_graphql.demo.cards import Document
-from exo_graphql.demo.clock import Process
+from exo_graphql.demo.clock import Process, Running
 from exo_graphql.demo.downloads import Downloads, fault_names
 from exo_graphql.demo.faults import Faults
 from exo_graphql.demo.instance import Instance, Runner, read_instance
@@ -36,6 +36,7 @@ class Instances:
         self._downloads = downloads
         self._faults = faults
         self.all: dict[str, Instance] = {}
+        self._endings: list[Running] = []
         self.on_end: list[Callable[[Instance], None]] = []
         """Called with an instance when it is deleted, or lost with its session."""
 
@@ -92,7 +93,9 @@ class Instances:
         if instance.phase != "loading":
             if instance.process is not None:
                 instance.process.cancel()
-            world.clock.spawn(self._shut_down(instance))
+            self._end(self._shut_down(instance))
+        elif instance.process is not None:
+            self._endings.append(instance.process)
         for callback in self.on_end:
             callback(instance)
 
@@ -107,6 +110,9 @@ class Instances:
                 self._release(runner)
             for callback in self.on_end:
                 callback(instance)
+        for ending in self._endings:
+            ending.cancel()
+        self._endings.clear()
         for node in self._world.nodes.values():
             node.held.clear()
             node.loading.clear()
@@ -118,6 +124,10 @@ class Instances:
                 if instance.process is not None:
                     instance.process.cancel()
                 instance.phase = "stuck"
+
+    def _end(self, process: Process) -> None:
+        self._endings = [one for one in self._endings if not one.done]
+        self._endings.append(self._world.clock.spawn(process))
 
     def _task(self, kind: str, instance: Instance, runner: Runner, status: str = "Pending") -> str:
         fields: Document = {}
@@ -140,7 +150,7 @@ class Instances:
             began = self._world.clock.now
             instance.phase = "starting"
             message = yield from self._attempt(instance)
-            if message is None:
+            if message is None or instance.deleted:
                 return
             yield max(PLAN_INTERVAL, began + min(10.0, 0.5 * 2**attempt) - self._world.clock.now)
         self.delete(instance.id)
@@ -153,10 +163,10 @@ class Instances:
         yield from self._await_weights(instance)
         message = yield from self._load(instance)
         if message is not None:
-            self._world.clock.spawn(self._after_failure(instance))
+            self._end(self._after_failure(instance))
             return message
         if instance.deleted:
-            self._world.clock.spawn(self._shut_down(instance))
+            self._end(self._shut_down(instance))
             return None
         yield from self._warm_up(instance)
         return None

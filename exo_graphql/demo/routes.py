@@ -18,12 +18,13 @@ from exo_graphql.demo.inference import text_params
 from exo_graphql.demo.placement import ImpossibleError, place
 from exo_graphql.demo.placement import Request as Wanted
 from exo_graphql.demo.simulation import Simulation
-from exo_graphql.demo.state import NoSuchPathError
+from exo_graphql.demo.state import NoSuchPathError, StateDocument
 
 COMMAND_SECONDS = 0.08
 """From a command's answer to its effect in the state (exo/API.md: 404 some 0.1 s after the first DELETE)."""
 UNKNOWN_MODEL_SECONDS = 17.0
 """How long exo asks Hugging Face about a model that it has no card for."""
+_POLL_SECONDS = 0.05
 _ANSWER = "This is a simulated exo: it has no weights, but it took its time."
 
 
@@ -201,9 +202,10 @@ class _Routes:
                 ended.set_result(problem)
 
         started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        state = self._world.state
         await self._send(lambda: started.set_result(self._simulation.inference.submit(params, seconds, done)))
         media_type = "text/event-stream" if payload.stream else "application/json"
-        return StreamingResponse(self._answer(payload, started, ended), media_type=media_type)
+        return StreamingResponse(self._answer(payload, state, started, ended), media_type=media_type)
 
     async def cancel(self, command_id: str) -> Document:
         if command_id not in self._own_chats:
@@ -212,9 +214,19 @@ class _Routes:
         return {"message": "Command cancelled.", "command_id": command_id}
 
     async def _answer(
-        self, payload: bodies.ChatCompletion, started: asyncio.Future[str], ended: asyncio.Future[str | None]
+        self,
+        payload: bodies.ChatCompletion,
+        state: StateDocument,
+        started: asyncio.Future[str],
+        ended: asyncio.Future[str | None],
     ) -> AsyncIterator[bytes]:
-        command_id = await started
+        while not started.done():
+            await asyncio.wait([started], timeout=_POLL_SECONDS)
+            if not started.done() and self._world.state is not state:
+                # The command went to a master that died. exo lets its client wait for ever.
+                yield orjson.dumps({"error": {"message": "the command was lost in an election"}})
+                return
+        command_id = started.result()
         self._own_chats.add(command_id)
         try:
             problem = await ended

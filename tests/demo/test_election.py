@@ -124,6 +124,36 @@ async def test_a_command_sent_while_a_worker_dies_comes_to_pass_late() -> None:
         assert len((await exo.state())["instances"]) == 1
 
 
+async def test_a_chat_lost_in_an_election_ends() -> None:
+    exo = Exo(tiny_scene(nodes=3), speed=50)
+    async with exo.sim, exo.http:
+        await exo.ready("test/tiny-a")
+        exo.control.kill_master()
+        body = {"model": "test/tiny-a", "messages": [{"role": "user", "content": "hello"}]}
+        async with asyncio.timeout(5):
+            answer = await exo.http.post("/v1/chat/completions", json=body)
+        assert "lost" in answer.json()["error"]["message"]
+
+
+async def test_one_master_after_the_other_can_die(three: Exo) -> None:
+    for _ in range(2):
+        three.control.kill_master()
+        three.control.advance(30)
+    assert (await three.state())["topology"]["nodes"] == [three.control.node_id("node-1")]
+
+
+async def test_nothing_of_the_old_session_is_reported_in_the_new_one(three: Exo) -> None:
+    await three.place("test/half", min_nodes=3)
+    await three.until(lambda state: any("RunnerLoading" in one for one in state["runners"].values()))
+    three.control.kill_master()
+    (instance,) = (await three.state())["instances"]
+    three.control.delete_instance(instance)
+    await three.until(lambda state: state["lastEventAppliedIdx"] == -1)
+    three.control.advance(20)
+    state = await three.state()
+    assert (state["runners"], state["tasks"]) == ({}, {})
+
+
 async def test_a_gap_in_time_loses_no_living_node(three: Exo) -> None:
     three.sim._simulation.clock._skipped += 3600  # a laptop slept
     assert len((await three.state())["topology"]["nodes"]) == 3

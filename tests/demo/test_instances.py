@@ -181,6 +181,17 @@ async def test_a_load_that_fails_once_succeeds_with_the_same_ids(tiny: Exo) -> N
     assert course[-1] == ["RunnerReady", "RunnerReady"]
 
 
+async def test_deleted_while_it_loads_and_fails_it_is_not_tried_again(tiny: Exo) -> None:
+    instance = await tiny.place("test/half")
+    await tiny.until(lambda state: any("RunnerLoading" in one for one in state["runners"].values()))
+    tiny.control.inject(Fault("load-fails", "half"))
+    tiny.control.delete_instance(instance)
+    tiny.control.advance(20)
+    tasks = await _tasks(tiny)
+    assert tasks.count(("CreateRunner", "Complete")) == 2  # one for each node
+    assert await _held(tiny) == 0
+
+
 async def test_missing_weights_keep_one_node_idle_until_they_are_there(tiny: Exo) -> None:
     instance = await tiny.place("test/absent")
     course = await tiny.course(instance, 12)
