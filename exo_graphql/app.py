@@ -14,15 +14,22 @@ from exo_graphql.exo.feed import Feed
 from exo_graphql.exo.pace import FeedRules
 from exo_graphql.operations import OperationRules, Operations
 from exo_graphql.schema.build import build_schema
+from exo_graphql.server.access import Access, BadToken, Token, is_loopback, parse_tokens
 from exo_graphql.server.app import Application
 from exo_graphql.server.documents import Documents
+from exo_graphql.server.guard import Guard
 from exo_graphql.server.http import HttpEndpoint
 from exo_graphql.server.results import Results
 from exo_graphql.server.service import Service
 from exo_graphql.server.websocket import WebSocketEndpoint
+from exo_graphql.server.wire import ASGIApp
 from exo_graphql.settings import DEFAULT_EXO_URL, Settings
 
 DEMO_URL = "http://demo.exo.local"
+
+
+class SettingsError(ValueError):
+    """The settings contradict each other, or name what cannot be read. The message says what to do."""
 
 
 def utc_now() -> datetime:
@@ -34,7 +41,7 @@ def utc_now() -> datetime:
 class House:
     """The rooms of one running server, for whoever has to reach them: tests, and the ends for operators."""
 
-    application: Application
+    application: ASGIApp
     service: Service
     feed: Feed
     operations: Operations
@@ -54,10 +61,11 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
     feed = _feed(settings, demo)
     journal = None if demo is not None else settings.state_dir / "operations.sqlite3"
     operations = Operations(feed, journal, _operation_rules(settings))
-    schema = build_schema()
+    access = Access(_tokens(settings))
+    schema = build_schema(read_only=settings.read_only)
     documents = Documents(schema, capacity=1000 if settings.cache else 0)
     service = Service(schema, documents, feed, operations, max_age=settings.max_age, now=utc_now)
-    websocket = WebSocketEndpoint(service, init_timeout=settings.init_timeout)
+    websocket = WebSocketEndpoint(service, access, init_timeout=settings.init_timeout)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -77,6 +85,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
         HttpEndpoint(
             service,
             Results(capacity=2000 if settings.cache else 0),
+            access,
             max_body_bytes=settings.max_body_bytes,
         ),
         websocket,
@@ -84,7 +93,25 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
         ready=ready,
         root_path=settings.root_path,
     )
-    return House(application, service, feed, operations, websocket, demo)
+    guard = Guard(application, settings.allowed_host, settings.allowed_origin)
+    return House(guard, service, feed, operations, websocket, demo)
+
+
+def _tokens(settings: Settings) -> tuple[Token, ...]:
+    """The configured tokens. Raises `SettingsError` for what must not be served."""
+    text = settings.tokens.get_secret_value()
+    try:
+        if settings.tokens_file is not None:
+            text += "\n" + settings.tokens_file.read_text(encoding="utf-8")
+        tokens = parse_tokens(text)
+    except (BadToken, OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"tokens: {error}") from error
+    if not tokens and not settings.no_auth and not is_loopback(settings.host):
+        raise SettingsError(
+            f"host: {settings.host} is reachable from other machines, and no token is configured. Configure tokens "
+            "(EXO_GRAPHQL_TOKENS or --tokens-file), or give --no-auth to let everybody operate the cluster."
+        )
+    return tokens
 
 
 def _feed(settings: Settings, demo: SimulatedExo | None) -> Feed:

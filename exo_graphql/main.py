@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from exo_graphql.settings import Settings
 
@@ -53,7 +53,7 @@ def _parameter(name: str) -> inspect.Parameter:
     if field.default_factory is None and not repeated and field.default != "":
         text += f" [default: {field.default}]"
     option = typer.Option(*declarations, help=text, show_default=False)
-    annotation: Any = list[str] if repeated else kind
+    annotation: Any = list[str] if repeated else {SecretStr: str}.get(kind, kind)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,

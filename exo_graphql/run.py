@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import uvicorn
 
-from exo_graphql.app import build
+from exo_graphql.app import SettingsError, build
 from exo_graphql.demo import SimulatedExo, parse_fault
 from exo_graphql.settings import Settings
 
@@ -61,7 +61,11 @@ def server_config(app: object, host: str, port: int, root_path: str = "") -> uvi
 
 async def run(settings: Settings) -> int:
     """Serves until a signal ends it; returns the exit code."""
-    house = build(settings)
+    try:
+        house = build(settings)
+    except SettingsError as error:
+        logger.error("%s", error)  # noqa: TRY400  # what to do, not where we were
+        return 2
     config = server_config(house.application, settings.host, settings.port, settings.root_path)
     greeting = f"GraphQL at http://{settings.host}:{{port}}/graphql"
     return await _serve(Server(config, greeting, house.shut_down))

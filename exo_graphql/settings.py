@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import platformdirs
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_EXO_URL = "http://127.0.0.1:52415"
@@ -34,6 +34,26 @@ class Settings(BaseSettings):
         (),
         description="A fault for the demo, KIND[:TARGET][@SECONDS]; may be repeated. Kinds: load-fails:MODEL, "
         "download-fails:MODEL, node-dies:NODE, master-dies, hang, error, garbage.",
+    )
+
+    tokens: SecretStr = Field(
+        SecretStr(""),
+        description="Tokens that callers must show: operate:SECRET and read:SECRET, separated by commas or lines. "
+        "Better given by the variable or by tokens_file than by the flag, which other users of the machine can see.",
+    )
+    tokens_file: Path | None = Field(None, description="A file of tokens, one a line, besides those of `tokens`.")
+    no_auth: bool = Field(
+        default=False,
+        description="Listen on other addresses than loopback without any token: whoever reaches it operates.",
+    )
+    read_only: bool = Field(default=False, description="Leave out of the schema what changes the cluster.")
+    allowed_host: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="A name under which this server may be addressed, besides IP addresses, localhost and the "
+        "machine's own name; may be repeated.",
+    )
+    allowed_origin: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="An origin such as https://tools.example whose pages may use this server; may be repeated."
     )
 
     max_age: float = Field(1.0, ge=0, description="Seconds: a query reads the state anew if the picture is older.")
@@ -76,7 +96,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_000_000, ge=1000, description="Largest body of a request, in bytes.")
     init_timeout: float = Field(3.0, gt=0, description="Seconds: a websocket must be initialised within.")
 
-    @field_validator("exo_url", "fault", mode="before")
+    @field_validator("exo_url", "fault", "allowed_host", "allowed_origin", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -12,11 +12,11 @@ from exo_graphql.schema.scalars import SCALARS
 from exo_graphql.schema.subscription import Subscription
 
 
-def build_schema() -> GraphQLSchema:
-    """The executable schema."""
+def build_schema(*, read_only: bool = False) -> GraphQLSchema:
+    """The executable schema; with `read_only` without anything that changes the cluster."""
     schema = strawberry.Schema(
         query=Query,
-        mutation=Mutation,
+        mutation=None if read_only else Mutation,
         subscription=Subscription,
         types=problem.ERROR_TYPES,
         config=StrawberryConfig(scalar_map=SCALARS),

@@ -1,6 +1,19 @@
-"""Who may do what."""
+"""Who may do what: bearer tokens with a scope, or, without any, loopback alone.
 
+exo itself asks nobody who they are. A token is `SCOPE:SECRET`; whoever has none is refused as soon as one is
+configured. Secrets are compared in constant time and never logged.
+"""
+
+import hmac
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum, unique
+from hashlib import sha256
+
+from exo_graphql.schema.errors import NamedError
+
+_SHORTEST_SECRET = 8
 
 
 @unique
@@ -9,3 +22,98 @@ class Rights(Enum):
 
     READ = "READ"
     OPERATE = "OPERATE"
+
+
+class BadToken(ValueError):
+    """A configured token is malformed. The message does not repeat it."""
+
+
+class Unauthorized(NamedError):
+    """The caller has no token, or one that is not known."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "UNAUTHENTICATED",
+            "This server asks for a token.",
+            "Send the header 'Authorization: Bearer TOKEN' (over a websocket also in the payload of connection_init).",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A configured token: the digest of its secret, and what its bearer may do."""
+
+    digest: bytes
+    rights: Rights
+
+
+def parse_tokens(text: str) -> tuple[Token, ...]:
+    """Reads `operate:SECRET` and `read:SECRET`, separated by commas or lines. Raises `BadToken`."""
+    tokens = []
+    for number, entry in enumerate(_entries(text), 1):
+        scope, colon, secret = entry.partition(":")
+        rights = {"read": Rights.READ, "operate": Rights.OPERATE}.get(scope.strip().lower())
+        if not colon or rights is None:
+            raise BadToken(f"token {number} must be 'read:SECRET' or 'operate:SECRET'")
+        if len(secret.strip()) < _SHORTEST_SECRET:
+            raise BadToken(f"token {number} must have a secret of at least {_SHORTEST_SECRET} characters")
+        tokens.append(Token(_digest(secret.strip()), rights))
+    return tuple(tokens)
+
+
+def _entries(text: str) -> Iterable[str]:
+    for line in text.splitlines():
+        if not line.lstrip().startswith("#"):
+            yield from (part.strip() for part in line.split(",") if part.strip())
+
+
+def _digest(secret: str) -> bytes:
+    # Digests have one length, so that comparing them tells nothing of the secret's.
+    return sha256(secret.encode()).digest()
+
+
+class Access:
+    """Decides what a caller may do."""
+
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self._tokens = tuple(tokens)
+
+    @property
+    def asks(self) -> bool:
+        """Whether callers must show a token."""
+        return bool(self._tokens)
+
+    def rights(self, authorization: str | None) -> Rights:
+        """What the bearer of this `Authorization` may do. Raises `Unauthorized`."""
+        if not self._tokens:
+            return Rights.OPERATE
+        scheme, _, secret = (authorization or "").strip().partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthorized
+        digest = _digest(secret.strip())
+        found: Rights | None = None
+        for token in self._tokens:  # all of them, always: how long it takes tells nothing
+            if hmac.compare_digest(token.digest, digest) and found is not Rights.OPERATE:
+                found = token.rights
+        if found is None:
+            raise Unauthorized
+        return found
+
+
+def authorization_in(payload: Mapping[str, object] | None) -> str | None:
+    """The `Authorization` in a `connection_init` payload, as clients write it: by that name or as a bare `token`."""
+    for name, value in (payload or {}).items():
+        if isinstance(value, str) and name.lower() == "authorization":
+            return value
+    token = (payload or {}).get("token")
+    return f"Bearer {token}" if isinstance(token, str) else None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server that listens there."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

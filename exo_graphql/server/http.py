@@ -8,7 +8,8 @@ from urllib.parse import parse_qs
 import orjson
 from starlette.responses import Response
 
-from exo_graphql.server.access import Rights
+from exo_graphql.server.access import Access, Rights, Unauthorized
+from exo_graphql.server.execution import refusal
 from exo_graphql.server.pages import graphiql_page
 from exo_graphql.server.requests import BadRequest, GraphQLRequest, parse_body, parse_request
 from exo_graphql.server.results import Results
@@ -40,9 +41,10 @@ _REFUSED = {JSON: 200, GRAPHQL_JSON: 400}
 class HttpEndpoint:
     """The endpoint `/graphql` for HTTP."""
 
-    def __init__(self, service: Service, results: Results, *, max_body_bytes: int) -> None:
+    def __init__(self, service: Service, results: Results, access: Access, *, max_body_bytes: int) -> None:
         self._service = service
         self._results = results
+        self._access = access
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,12 +55,15 @@ class HttpEndpoint:
             if scope["method"] == "POST":
                 await self._post(headers, accept, receive, send)
             elif scope["method"] in ("GET", "HEAD"):
-                await self._get(scope, accept, receive, send)
+                await self._get(scope, headers, accept, receive, send)
             else:
                 await respond(send, 405, _problem("Use GET or POST."), _CONTENT_TYPES[JSON], [(b"allow", b"GET, POST")])
         except BadRequest as error:
             kind = accepted(accept, (JSON, GRAPHQL_JSON)) or JSON
             await respond(send, error.status, _problem(error.message), _CONTENT_TYPES[kind])
+        except Unauthorized as error:
+            kind = accepted(accept, (JSON, GRAPHQL_JSON)) or JSON
+            await respond(send, 401, refusal((error,)), _CONTENT_TYPES[kind], [(b"www-authenticate", b"Bearer")])
         except Disconnected:
             return
 
@@ -68,7 +73,7 @@ class HttpEndpoint:
             raise BadRequest("The content type must be application/json.", 415)
         kind = _kind(accept)
         body = await read_body(receive, self._max_body_bytes)
-        rights = Rights.OPERATE
+        rights = self._rights(headers)
         if kind != EVENT_STREAM:
             await self._service.refresh()
             picture = self._service.picture
@@ -85,13 +90,14 @@ class HttpEndpoint:
             self._results.put(picture, (rights, body), len(body) + len(reply.payload), reply.payload)
         await self._send(reply, kind, send)
 
-    async def _get(self, scope: Scope, accept: str, receive: Receive, send: Send) -> None:
+    async def _get(self, scope: Scope, headers: dict[bytes, bytes], accept: str, receive: Receive, send: Send) -> None:
         parameters = _parameters(scope["query_string"])
         if "query" not in parameters and accepted(accept, (JSON, HTML, EVENT_STREAM)) == HTML:
             page: Response = graphiql_page()
             await page(scope, receive, send)
             return
         kind = _kind(accept)
+        rights = self._rights(headers)
         prepared = self._service.prepare(_request(parameters))
         if isinstance(prepared, Prepared) and prepared.is_mutation:
             await respond(
@@ -99,9 +105,9 @@ class HttpEndpoint:
             )
             return
         if kind == EVENT_STREAM:
-            await stream_events(self._service, prepared, Rights.READ, receive, send)
+            await stream_events(self._service, prepared, rights, receive, send)
             return
-        await self._send(await self._answer(prepared, Rights.READ), kind, send)
+        await self._send(await self._answer(prepared, rights), kind, send)
 
     async def _answer(self, prepared: Prepared | Reply, rights: Rights) -> Reply:
         if isinstance(prepared, Reply):
@@ -112,6 +118,10 @@ class HttpEndpoint:
                 406,
             )
         return await self._service.answer(prepared, rights)
+
+    def _rights(self, headers: dict[bytes, bytes]) -> Rights:
+        authorization = headers.get(b"authorization")
+        return self._access.rights(None if authorization is None else authorization.decode("latin-1"))
 
     @staticmethod
     async def _send(reply: Reply, kind: str, send: Send) -> None:

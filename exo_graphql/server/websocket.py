@@ -17,10 +17,10 @@ from typing import Any
 
 import orjson
 
-from exo_graphql.server.access import Rights
+from exo_graphql.server.access import Access, Rights, Unauthorized, authorization_in
 from exo_graphql.server.requests import BadRequest, GraphQLRequest, parse_request
 from exo_graphql.server.service import Outcome, Prepared, Reply, Service
-from exo_graphql.server.wire import Receive, Scope, Send
+from exo_graphql.server.wire import Receive, Scope, Send, headers_of
 
 SUBPROTOCOL = "graphql-transport-ws"
 
@@ -59,8 +59,9 @@ class State(Enum):
 class WebSocketEndpoint:
     """The endpoint `/graphql` for websockets."""
 
-    def __init__(self, service: Service, *, init_timeout: float) -> None:
+    def __init__(self, service: Service, access: Access, *, init_timeout: float) -> None:
         self._service = service
+        self._access = access
         self._init_timeout = init_timeout
         self._connections: set[Connection] = set()
 
@@ -79,7 +80,9 @@ class WebSocketEndpoint:
             await send({"type": "websocket.close", "code": code, "reason": reason})
             return
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
-        connection = Connection(self._service, receive, send, self._init_timeout)
+        header = headers_of(scope).get(b"authorization")
+        authorization = None if header is None else header.decode("latin-1")
+        connection = Connection(self._service, self._access, authorization, receive, send, self._init_timeout)
         self._connections.add(connection)
         try:
             await connection.serve()
@@ -95,8 +98,19 @@ class WebSocketEndpoint:
 class Connection:
     """One websocket: its state, and a task for each operation under way."""
 
-    def __init__(self, service: Service, receive: Receive, send: Send, init_timeout: float) -> None:
+    def __init__(
+        self,
+        service: Service,
+        access: Access,
+        authorization: str | None,
+        receive: Receive,
+        send: Send,
+        init_timeout: float,
+    ) -> None:
         self._service = service
+        self._access = access
+        self._authorization = authorization
+        self._rights = Rights.READ
         self._receive = receive
         self._send = send
         self._init_timeout = init_timeout
@@ -141,7 +155,7 @@ class Connection:
                 return
             match message["type"]:
                 case "connection_init":
-                    _payload(message)
+                    self._admit(_payload(message))
                     self._state = State.READY
                     await self._write({"type": "connection_ack"})
                 case "ping":
@@ -150,6 +164,12 @@ class Connection:
                     pass
                 case kind:
                     raise Closing(Close.UNAUTHORIZED if kind == "subscribe" else Close.BAD_REQUEST)
+
+    def _admit(self, payload: Mapping[str, Any] | None) -> None:
+        try:
+            self._rights = self._access.rights(authorization_in(payload) or self._authorization)
+        except Unauthorized:
+            raise Closing(Close.FORBIDDEN) from None
 
     async def _handle(self, message: Mapping[str, Any]) -> None:
         match message["type"]:
@@ -210,7 +230,7 @@ class Connection:
 
     async def _run(self, id_: str, request: GraphQLRequest) -> None:
         prepared = self._service.prepare(request)
-        rights = Rights.OPERATE
+        rights = self._rights
         if isinstance(prepared, Reply):
             await self._refuse(id_, prepared)
         elif prepared.is_subscription:
