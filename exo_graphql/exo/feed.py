@@ -6,7 +6,7 @@ It owns the latest snapshot, the one loop that replaces it, and the news that th
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -14,12 +14,12 @@ from typing import Self
 
 import httpx
 
-from exo_graphql.cluster.readiness import IN_TRANSITION, Phase
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
 from exo_graphql.cluster.snapshot import Snapshot, Source, advance
-from exo_graphql.cluster.state import ModelCard, State
+from exo_graphql.cluster.state import State
 from exo_graphql.cluster.upstream import Unreachable, UpstreamError
-from exo_graphql.exo.answers import NotACatalogue, parse_catalogue
+from exo_graphql.exo.audience import Audience
+from exo_graphql.exo.catalogue import Catalogue
 from exo_graphql.exo.client import ExoClient, FeedStats
 from exo_graphql.exo.doors import Door, Doors
 from exo_graphql.exo.pace import FeedRules, Mode, lost_after, pause, read_timeout, usual_cost
@@ -67,25 +67,18 @@ class Feed(Wishes):
         self.stats = FeedStats()
         timeout = self.rules.command_timeout
         clients = [ExoClient(url, transport, command_timeout=timeout, stats=self.stats) for url in urls]
-        super().__init__(Doors(clients, self.rules, self._rouse))
+        self._audience = Audience(self.rules.look_lasts)
+        super().__init__(Doors(clients, self.rules, self._audience.roused.set))
+        self._catalogue = Catalogue(self.rules, self._look_again)
         self._readiness = readiness
         self._now = now
         self._source = Source(self._doors.current.client.url)
         self._snapshot: Snapshot | None = None
-        self._catalogue: Mapping[str, ModelCard] = {}
         self._unloading: Mapping[str, str] = {}
         self._listeners: list[Callable[[Snapshot], None]] = []
         self._news = asyncio.Event()
         """Set, and replaced, with each picture."""
         self._task: asyncio.Task[None] | None = None
-
-        # Who looks.
-        self._interested = 0
-        self._operations = 0
-        self._looked_at = float("-inf")
-        self._wanted = False
-        """A query waits for a read that has not begun."""
-        self._roused = asyncio.Event()
 
         # When what happened, by the event loop's clock.
         self._asked_at = float("-inf")
@@ -96,10 +89,6 @@ class Feed(Wishes):
         """End of the last good read; see `_read` for the one correction."""
         self._silent_since: float | None = None
         """Start of the first read that has not been answered since the last good one."""
-        self._catalogue_at = float("-inf")
-        """When the catalogue is due."""
-        self._catalogue_door: Door | None = None
-        self._catalogue_due = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run(), name="feed")
@@ -122,7 +111,7 @@ class Feed(Wishes):
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._reading())
                 tasks.create_task(self._watching_the_time())
-                tasks.create_task(self._keeping_the_catalogue())
+                tasks.create_task(self._catalogue.keep())
                 for door in self._doors.all:
                     tasks.create_task(self._doors.keep(door))
         except Exception:
@@ -145,15 +134,14 @@ class Feed(Wishes):
         share one read. Raises `Unreachable` when there is no first picture within `first_wait`.
         """
         loop = asyncio.get_running_loop()
-        self._looked_at = loop.time()
-        oldest = self._looked_at - max_age
+        self._audience.queries(loop.time())
+        oldest = loop.time() - max_age
         if self._snapshot is None or self._is_worth_waiting(oldest):
             patience = self.rules.first_wait if self._snapshot is None else self.rules.fresh_wait
             with suppress(TimeoutError):
                 async with asyncio.timeout(patience):
                     while self._snapshot is None or self._is_worth_waiting(oldest):
-                        self._wanted = True
-                        self._rouse()
+                        self._audience.wait()
                         await self._news.wait()
         if self._snapshot is None:
             raise Unreachable(_NO_PICTURE)
@@ -178,25 +166,13 @@ class Feed(Wishes):
         finally:
             self._listeners.remove(listener)
 
-    @contextmanager
-    def interest(self) -> Iterator[None]:
+    def interest(self) -> AbstractContextManager[None]:
         """While inside, somebody looks: the state is read at the pace of rest, and quicker in a transition."""
-        self._interested += 1
-        self._rouse()
-        try:
-            yield
-        finally:
-            self._interested -= 1
+        return self._audience.interest()
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> AbstractContextManager[None]:
         """While inside, the state is read at the quicker pace of an operation under way."""
-        self._operations += 1
-        self._rouse()
-        try:
-            yield
-        finally:
-            self._operations -= 1
+        return self._audience.operation()
 
     def mark_unloading(self, unloading: Mapping[str, str]) -> None:
         """Tells the pictures which instances (id → model id) this server asked exo to delete and is not done with."""
@@ -208,21 +184,7 @@ class Feed(Wishes):
     @property
     def mode(self) -> Mode:
         """Who is looking at what now."""
-        if self._operations or (self._interested and self._is_in_transition()):
-            return Mode.QUICK
-        return Mode.REST if self._interested else Mode.IDLE
-
-    def _is_in_transition(self) -> bool:
-        """Whether an instance is on its way. A failed one is: exo retries it within seconds, until it gives up."""
-        snapshot = self._snapshot
-        return snapshot is not None and any(
-            (reading.phase in IN_TRANSITION or reading.phase is Phase.FAILED) and id_ not in snapshot.given_up
-            for id_, reading in snapshot.readings.items()
-        )
-
-    def _rouse(self) -> None:
-        """Somebody looks, or a URL answers again: the reader thinks anew about its next turn."""
-        self._roused.set()
+        return self._audience.mode(self._snapshot)
 
     async def _reading(self) -> None:
         while True:
@@ -239,13 +201,13 @@ class Feed(Wishes):
         """Waits until the state is to be read again."""
         loop = asyncio.get_running_loop()
         while True:
-            self._roused.clear()
+            self._audience.roused.clear()
             delay = self._due() - loop.time()
             if delay <= 0:
                 return
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay if delay < float("inf") else None):
-                    await self._roused.wait()
+                    await self._audience.roused.wait()
 
     def _due(self) -> float:
         if self._doors.shut:
@@ -253,13 +215,13 @@ class Feed(Wishes):
         if self._silent_since is not None:
             return float("-inf")
         cost = self.stats.cost or 0.0
-        mode = Mode.QUICK if self._wanted else self.mode
+        mode = Mode.QUICK if self._audience.waits else self.mode
         return self._rested_at + pause(mode, cost, self.rules)
 
     async def _read(self) -> None:
         """Reads the state from the first URL that gives one."""
         loop = asyncio.get_running_loop()
-        self._wanted = False
+        self._audience.waits = False
         if self._silent_since is None:
             self._silent_since = loop.time()
             # Silence begins when exo does not answer, not while nobody asked it: as if there had been one pause.
@@ -299,15 +261,13 @@ class Feed(Wishes):
             door.met = False  # exo was started again behind the same URL: it has another id by now
         self._source = Source(door.client.url, door.node_id)
         self._asked_at = asked_at
-        self._wanted = False
+        self._audience.waits = False
         self._publish(self._next(state))
         self._heard_at = now
         self._silent_since = None
+        self.stats.cost = usual_cost(self.stats.cost, cost, self.stats.reads, self.rules)
         self.stats.reads += 1
-        self.stats.cost = usual_cost(self.stats.cost, cost, self.rules)
-        if door is not self._catalogue_door or (now >= self._catalogue_at and self._is_looked_at(now)):
-            self._catalogue_door = door
-            self._catalogue_due.set()
+        self._catalogue.after_a_read(door, looked_at=self._audience.looks(now))
 
     def _next(self, state: State | None) -> Snapshot | None:
         return advance(
@@ -315,7 +275,7 @@ class Feed(Wishes):
             state,
             self._now(),
             self._source,
-            catalogue=self._catalogue,
+            catalogue=self._catalogue.cards,
             unloading=self._unloading,
             rules=self._readiness,
         )
@@ -338,7 +298,7 @@ class Feed(Wishes):
             except Exception:
                 logger.exception("A listener failed; the others are told all the same.")
 
-    # Time, and the catalogue
+    # Time
 
     async def _watching_the_time(self) -> None:
         """Notices by time alone that exo is silent, and what its silence makes of the last picture."""
@@ -356,24 +316,3 @@ class Feed(Wishes):
             elif silent and self._silent_since is not None and now - self._silent_since >= _SLOW_READ:
                 self._look_again()
             await asyncio.sleep(min(_LOOK_AGAIN, lost_at - now) if silent and lost_at > now else _LOOK_AGAIN)
-
-    def _is_looked_at(self, now: float) -> bool:
-        return self.mode is not Mode.IDLE or now - self._looked_at < self.rules.look_lasts
-
-    async def _keeping_the_catalogue(self) -> None:
-        """Reads the catalogue right after a state, thus in the feed's own pause."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._catalogue_due.wait()
-            self._catalogue_due.clear()
-            try:
-                body = await self._doors.current.client.models(self.rules.read_timeout)
-                catalogue = parse_catalogue(body)
-            except (UpstreamError, NotACatalogue) as error:
-                logger.info("exo's catalogue could not be read: %s", error)
-                self._catalogue_at = loop.time() + self.rules.catalogue_retry
-                continue
-            self._catalogue_at = loop.time() + self.rules.catalogue_every
-            if catalogue != self._catalogue:
-                self._catalogue = catalogue
-                self._look_again()

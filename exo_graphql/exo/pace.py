@@ -70,9 +70,12 @@ def pause(mode: Mode, cost: float, rules: FeedRules) -> float:
     return max(shortest, cost * (1 - rules.rest_share) / rules.rest_share)
 
 
-def usual_cost(before: float | None, cost: float, rules: FeedRules) -> float:
-    """The usual cost after one more read that took `cost`. The first read is the usual one."""
-    return cost if before is None else before + rules.cost_weight * (cost - before)
+def usual_cost(before: float | None, cost: float, reads: int, rules: FeedRules) -> float:
+    """The usual cost after one more read that took `cost`, there having been `reads` before it.
+
+    The first read, which also opens the connection to an exo that may be cold, is forgotten with the second.
+    """
+    return cost if before is None or reads < 2 else before + rules.cost_weight * (cost - before)
 
 
 def read_timeout(cost: float | None, rules: FeedRules, failures: int = 0) -> float:

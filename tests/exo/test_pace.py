@@ -40,10 +40,11 @@ def test_the_shares_and_pauses_are_settings() -> None:
     assert pause(Mode.IDLE, 0.1, rules) == pytest.approx(3.0)
 
 
-def test_the_usual_cost_starts_at_the_first_read_and_follows_the_others_slowly() -> None:
-    first = usual_cost(None, 0.04, RULES)
-    assert first == 0.04
-    assert usual_cost(first, 0.08, RULES) == pytest.approx(0.05)
+def test_the_usual_cost_forgets_the_first_read_and_follows_the_others_slowly() -> None:
+    first = usual_cost(None, 0.9, 0, RULES)
+    second = usual_cost(first, 0.04, 1, RULES)
+    assert (first, second) == (0.9, 0.04)
+    assert usual_cost(second, 0.08, 2, RULES) == pytest.approx(0.05)
 
 
 def test_costs_that_vary_keep_to_the_share_in_the_long_run() -> None:
@@ -51,8 +52,8 @@ def test_costs_that_vary_keep_to_the_share_in_the_long_run() -> None:
     costs = [0.02, 0.02, 0.5, 0.02, 1.2, 0.02, 0.3] * 50
     usual = None
     spent = passed = 0.0
-    for cost in costs:
-        usual = usual_cost(usual, cost, RULES)
+    for reads, cost in enumerate(costs):
+        usual = usual_cost(usual, cost, reads, RULES)
         spent += cost
         passed += cost + pause(Mode.QUICK, usual, RULES)
     assert spent / passed == pytest.approx(0.15, abs=0.01)

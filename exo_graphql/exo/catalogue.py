@@ -1,0 +1,51 @@
+"""The models that exo knows by name (`GET /models`), kept beside the state: a model need not be on any node."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from exo_graphql.cluster.state import ModelCard
+from exo_graphql.cluster.upstream import UpstreamError
+from exo_graphql.exo.answers import NotACatalogue, parse_catalogue
+from exo_graphql.exo.doors import Door
+from exo_graphql.exo.pace import FeedRules
+
+logger = logging.getLogger(__name__)
+
+
+class Catalogue:
+    """The cards as last told. It is read at each new connection, and from time to time while somebody looks."""
+
+    def __init__(self, rules: FeedRules, changed: Callable[[], None]) -> None:
+        self.cards: Mapping[str, ModelCard] = {}
+        """By id; the same object while nothing in it changes."""
+        self._rules = rules
+        self._changed = changed
+        self._door: Door | None = None
+        self._due_at = float("-inf")
+        self._due = asyncio.Event()
+
+    def after_a_read(self, door: Door, *, looked_at: bool) -> None:
+        """A state has come through `door`. If the catalogue is due, it is read now: in the feed's own pause."""
+        if door is not self._door or (looked_at and asyncio.get_running_loop().time() >= self._due_at):
+            self._door = door
+            self._due.set()
+
+    async def keep(self) -> None:
+        """Reads it whenever it is due. Runs until it is cancelled; a failure harms nothing."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            if self._door is None:
+                continue
+            try:
+                cards = parse_catalogue(await self._door.client.models(self._rules.read_timeout))
+            except (UpstreamError, NotACatalogue) as error:
+                logger.info("exo's catalogue could not be read: %s", error)
+                self._due_at = loop.time() + self._rules.catalogue_retry
+                continue
+            self._due_at = loop.time() + self._rules.catalogue_every
+            if cards != self.cards:
+                self.cards = cards
+                self._changed()
