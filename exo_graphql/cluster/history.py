@@ -5,13 +5,13 @@ instance that failed five times deletes itself, and a lost master takes every in
 what a caller still needs from snapshot to snapshot; it is pure, the time is passed in.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from exo_graphql.cluster.readiness import RANK, Failure, Phase, Reading, has_begun, one_line
+from exo_graphql.cluster.readiness import RANK, READY_RUNNERS, Failure, Phase, Reading, all_begun, one_line
 from exo_graphql.cluster.rules import Rules
-from exo_graphql.cluster.state import DownloadKind, Instance, RunnerStatus, State, TaskKind
+from exo_graphql.cluster.state import Download, DownloadKind, Instance, RunnerStatus, State, TaskKind
 
 # Models whose past is kept; beyond it the ones that changed longest ago are forgotten.
 KEPT_MODELS = 1000
@@ -39,7 +39,9 @@ class InstancePast:
     model_id: str
     phase: Phase
     was_ready: bool
+    """Every runner has been ready, and none has failed since: exo tries a failed one anew."""
     node_id: str | None
+    """The node that failed or is out of reach; else None."""
     attempts: Mapping[str, int] = field(default_factory=dict)
     """Failures so far, by runner."""
     failed: frozenset[str] = frozenset()
@@ -47,12 +49,35 @@ class InstancePast:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """A needed download that failed: how far it was, and when its last byte came."""
+class Fetch:
+    """A download that an instance waits for."""
 
-    message: str
-    downloaded_bytes: int
-    last_byte_at: datetime
+    most_bytes: int = 0
+    """The most that has been there."""
+    ongoing_bytes: int | None = None
+    """What was there in the last state, if it was under way; else None."""
+    error: str | None = None
+    """Why it last failed; None until it does."""
+    quiet_since: datetime | None = None
+    """When, since it first failed, a byte last came (at first: when it failed); None until it fails."""
+
+    def seen(self, download: Download, now: datetime) -> "Fetch":
+        """The same after another state.
+
+        exo tells 0 bytes for a partial download that waits, and the partial again once it goes on: growth is a byte
+        only beyond all that has been there, or from one state under way to the next (a start from nothing).
+        """
+        arrived = download.downloaded_bytes
+        ongoing = arrived if download.kind is DownloadKind.ONGOING else None
+        grew = (arrived or 0) > self.most_bytes or (
+            ongoing is not None and self.ongoing_bytes is not None and ongoing > self.ongoing_bytes
+        )
+        return replace(
+            self,
+            quiet_since=now if grew and self.quiet_since is not None else self.quiet_since,
+            most_bytes=max(self.most_bytes, arrived or 0),
+            ongoing_bytes=ongoing,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +86,12 @@ class History:
 
     models: Mapping[str, ModelPast] = field(default_factory=dict)
     instances: Mapping[str, InstancePast] = field(default_factory=dict)
-    troubles: Mapping[tuple[str, str], Trouble] = field(default_factory=dict)
+    fetches: Mapping[tuple[str, str], Fetch] = field(default_factory=dict)
     """By node and model."""
     nodes_seen_at: datetime | None = None
     """When a state with nodes last arrived."""
     index: int | None = None
+    members: frozenset[str] = frozenset()
     emptied: bool = False
     """A state without nodes has been seen since the last one with nodes."""
 
@@ -77,10 +103,10 @@ class History:
         """Whether a download that the instance needs failed and no byte has come for `rules.give_up_after`."""
         patience = timedelta(seconds=rules.give_up_after)
         return any(
-            trouble is not None and now - trouble.last_byte_at >= patience
+            fetch is not None and fetch.quiet_since is not None and now - fetch.quiet_since >= patience
             for shard in instance.shards
             if shard.node_id is not None
-            for trouble in [self.troubles.get((shard.node_id, instance.model_id))]
+            for fetch in [self.fetches.get((shard.node_id, instance.model_id))]
         )
 
 
@@ -103,15 +129,19 @@ def remember(
         instance.id: _instance_past(past, instance, state, readings[instance.id], failures, now)
         for instance in state.instances.values()
     }
-    troubles = _troubles(past, state, failures, now)
+    fetches = _fetches(past, state, failures, now)
     gone = [(id_, was) for id_, was in past.instances.items() if id_ not in instances]
-    started_again = past.emptied or (past.index is not None and state.index is not None and state.index < past.index)
+    went_back = past.index is not None and state.index is not None and state.index < past.index
+    started_again = past.emptied or (went_back and not past.members <= state.nodes.keys())
+    if went_back and not started_again:
+        # Another node of the same cluster answered, a few events behind: what it does not know yet is not gone.
+        gone = []
     for id_, was in gone:
         if id_ in unloading:
             continue
         if started_again:
             failures[was.model_id] = Failure(now, LOST_WITH_MASTER)
-        elif was.phase is Phase.UNREACHABLE:
+        elif was.phase is Phase.UNREACHABLE and was.node_id is not None:
             failures[was.model_id] = Failure(
                 now, "A node that held a shard was lost, and exo removed the instance.", was.node_id
             )
@@ -119,9 +149,10 @@ def remember(
     return History(
         models=_model_pasts(past, instances, unloading, failures, stillborn, now, first=first),
         instances=instances,
-        troubles=troubles,
+        fetches=fetches,
         nodes_seen_at=past.nodes_seen_at,
         index=state.index,
+        members=frozenset(state.nodes),
         # Told once a state with nodes has shown what is left.
         emptied=past.emptied and (past.nodes_seen_at != now or not state.nodes),
     )
@@ -146,10 +177,12 @@ def _instance_past(
     was = past.instances.get(instance.id)
     failed_before = was.failed if was is not None else frozenset()
     attempts = dict(was.attempts) if was is not None else {}
+    runners = [state.runners.get(shard.runner_id) for shard in instance.shards]
     failed = set()
-    for shard in instance.shards:
-        runner = state.runners.get(shard.runner_id)
+    for shard, runner in zip(instance.shards, runners, strict=True):
         if runner is None or runner.status is not RunnerStatus.FAILED:
+            if was is None:
+                attempts[shard.runner_id] = _shutdowns(state, instance.id, shard.runner_id)
             continue
         failed.add(shard.runner_id)
         before = attempts.get(shard.runner_id, 0)
@@ -161,10 +194,12 @@ def _instance_past(
         if attempt != before:
             message = one_line(runner.error or "The runner failed without a message.")
             failures[instance.model_id] = Failure(now, message, shard.node_id, attempt)
+    # Not the reading: a node out of reach or a deletion asked for hides that the runners were ready.
+    is_ready = bool(runners) and all(runner is not None and runner.status in READY_RUNNERS for runner in runners)
     return InstancePast(
         model_id=instance.model_id,
         phase=reading.phase,
-        was_ready=reading.ready or (was is not None and was.was_ready),
+        was_ready=is_ready or (was is not None and was.was_ready and not failed),
         node_id=reading.node_id,
         attempts=attempts,
         failed=frozenset(failed),
@@ -178,39 +213,35 @@ def _shutdowns(state: State, instance_id: str, runner_id: str) -> int:
     )
 
 
-def needed_downloads(state: State) -> Set[tuple[str, str]]:
-    """Node and model of each shard whose runner has not begun to load: only these wait for weights."""
-    return {
+def needed_downloads(state: State) -> Sequence[tuple[str, str]]:
+    """Node and model of each shard of the instances that wait for weights: a runner of theirs has not begun to load."""
+    needed = (
         (shard.node_id, instance.model_id)
         for instance in state.instances.values()
+        if not all_begun(instance, state)
         for shard in instance.shards
-        if shard.node_id is not None and not has_begun(state.runners.get(shard.runner_id))
-    }
+        if shard.node_id is not None
+    )
+    return tuple(dict.fromkeys(needed))
 
 
-def _troubles(
+def _fetches(
     past: History, state: State, failures: dict[str, Failure], now: datetime
-) -> Mapping[tuple[str, str], Trouble]:
-    troubles: dict[tuple[str, str], Trouble] = {}
-    for node_id, model_id in needed_downloads(state):
+) -> Mapping[tuple[str, str], Fetch]:
+    fetches: dict[tuple[str, str], Fetch] = {}
+    for pair in needed_downloads(state):
+        node_id, model_id = pair
         download = state.download(node_id, model_id)
-        before = past.troubles.get((node_id, model_id))
         if download is None or download.kind is DownloadKind.COMPLETED:
             continue
-        arrived = download.downloaded_bytes or 0
+        fetch = past.fetches.get(pair, Fetch()).seen(download, now)
         if download.kind is DownloadKind.FAILED:
-            message = one_line(download.error or "The download failed without a message.")
-            if before is None or before.message != message:
-                failures[model_id] = Failure(now, message, node_id)
-            if before is None:
-                before = Trouble(message, arrived, now)
-            before = replace(before, message=message)
-        if before is not None:
-            grew = arrived > before.downloaded_bytes
-            troubles[node_id, model_id] = (
-                replace(before, downloaded_bytes=arrived, last_byte_at=now) if grew else before
-            )
-    return troubles
+            error = one_line(download.error or "The download failed without a message.")
+            if error != fetch.error:
+                failures[model_id] = Failure(now, error, node_id)
+            fetch = replace(fetch, error=error, quiet_since=fetch.quiet_since or now)
+        fetches[pair] = fetch
+    return fetches
 
 
 def _model_pasts(

@@ -72,6 +72,7 @@ _ADVANCE: Mapping[RunnerStatus | None, tuple[int, Phase]] = {
     RunnerStatus.RUNNING: (4, Phase.READY),
 }
 _BEGUN = 2
+READY_RUNNERS = frozenset({RunnerStatus.READY, RunnerStatus.RUNNING})
 
 
 @unique
@@ -119,8 +120,7 @@ def node_status(seconds_since_seen: float | None, rules: Rules) -> NodeStatus:
     return NodeStatus.STALE if seconds_since_seen >= rules.unseen_after else NodeStatus.ONLINE
 
 
-def has_begun(runner: Runner | None) -> bool:
-    """Whether a runner has begun to load: from then on weights on disk change nothing for it."""
+def _has_begun(runner: Runner | None) -> bool:
     return runner is not None and _ADVANCE[runner.status][0] >= _BEGUN
 
 
@@ -144,7 +144,9 @@ def _unreachable(instance: Instance, state: State, rules: Rules, *, blind: bool)
     if blind:
         return Reading(Phase.UNREACHABLE, f"No state of the cluster has arrived for {rules.unseen_after:g} s or more.")
     for shard in instance.shards:
-        node = state.nodes.get(shard.node_id) if shard.node_id is not None else None
+        if shard.node_id is None:
+            return Reading(Phase.UNREACHABLE, "exo does not say which node holds a shard.")
+        node = state.nodes.get(shard.node_id)
         if node is None:
             return Reading(Phase.UNREACHABLE, "A node that holds a shard has left the cluster.", node_id=shard.node_id)
         if node_status(node.seconds_since_seen, rules) is NodeStatus.STALE:
@@ -164,7 +166,7 @@ def _failed(instance: Instance, state: State) -> Reading | None:
         if runner is not None and runner.status is RunnerStatus.FAILED:
             error = runner.error or "The runner failed without a message."
             return Reading(Phase.FAILED, one_line(error), node_id=shard.node_id, error=error)
-    if _all_begun(instance, state):
+    if all_begun(instance, state):
         return None
     for download in _downloads(instance, state):
         if download.kind is DownloadKind.FAILED:
@@ -182,7 +184,7 @@ def _unloading(instance: Instance, unloading: Set[str]) -> Reading | None:
 
 def _lacking_weights(instance: Instance, state: State) -> Reading | None:
     """Rule 3. A `DownloadPending` alone means nothing: exo lists one for every model card it knows."""
-    if _all_begun(instance, state):
+    if all_begun(instance, state):
         return None
     downloads = _downloads(instance, state)
     if all(d.kind in (DownloadKind.COMPLETED, DownloadKind.UNKNOWN) for d in downloads):
@@ -235,13 +237,17 @@ def _loading(instance: Instance, runners: list[Runner | None]) -> Reading:
         if runner is None or own is None:
             return Reading(Phase.LOADING, "Loading layers.")
         total += own
-        # Past loading a runner reports no layers: all of them are there.
-        loaded += (runner.layers_loaded or 0) if runner.status is RunnerStatus.LOADING else own
+        # Past loading a runner reports no layers: all of them are there. Before v1.0.69 it reported none at all.
+        arrived = runner.layers_loaded if runner.status is RunnerStatus.LOADING else own
+        if arrived is None:
+            return Reading(Phase.LOADING, "Loading layers.")
+        loaded += arrived
     return Reading(Phase.LOADING, f"Loading layers: {loaded} of {total}.", progress_percent=percent(loaded, total))
 
 
-def _all_begun(instance: Instance, state: State) -> bool:
-    return bool(instance.shards) and all(has_begun(state.runners.get(s.runner_id)) for s in instance.shards)
+def all_begun(instance: Instance, state: State) -> bool:
+    """Whether every runner has begun to load: until then exo waits for the weights on every assigned node."""
+    return bool(instance.shards) and all(_has_begun(state.runners.get(s.runner_id)) for s in instance.shards)
 
 
 def _downloads(instance: Instance, state: State) -> list[Download]:
