@@ -43,13 +43,12 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def server_config(app: object, host: str, port: int, root_path: str = "") -> uvicorn.Config:
+def server_config(app: object, host: str, port: int) -> uvicorn.Config:
     """uvicorn as it is run everywhere, tests and benchmarks included."""
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # a plain ASGI application
         host=host,
         port=port,
-        root_path=root_path,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -66,7 +65,7 @@ async def run(settings: Settings) -> int:
     except SettingsError as error:
         logger.error("%s", error)  # noqa: TRY400  # what to do, not where we were
         return 2
-    config = server_config(house.application, settings.host, settings.port, settings.root_path)
+    config = server_config(house.application, settings.host, settings.port)
     greeting = f"GraphQL at http://{settings.host}:{{port}}/graphql"
     return await _serve(Server(config, greeting, house.shut_down))
 

@@ -31,12 +31,15 @@ class Application:
         self._http = http
         self._websocket = websocket
         self._root_path = root_path.rstrip("/")
-        self._pages = _pages(lifespan, ready, self._root_path)
+        self._pages = _pages(lifespan, ready)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one connection."""
         kind = scope["type"]
-        if kind != "lifespan" and self._is_endpoint(scope["path"]):
+        if kind != "lifespan" and self._root_path and scope["path"].startswith(self._root_path + "/"):
+            # Some proxies cut off the path under which they show this server, some keep it: both are understood.
+            scope = {**scope, "path": scope["path"].removeprefix(self._root_path)}
+        if kind != "lifespan" and scope["path"] == ENDPOINT:
             if kind == "http":
                 await self._http(scope, receive, send)
             else:
@@ -46,16 +49,12 @@ class Application:
         else:
             await self._pages(scope, receive, send)
 
-    def _is_endpoint(self, path: str) -> bool:
-        return path == ENDPOINT or (bool(self._root_path) and path == self._root_path + ENDPOINT)
 
-
-def _pages(lifespan: Lifespan, ready: Callable[[], Awaitable[bool]], root_path: str) -> FastAPI:
+def _pages(lifespan: Lifespan, ready: Callable[[], Awaitable[bool]]) -> FastAPI:
     app = FastAPI(
         title="exo-graphql",
         version=__version__,
         lifespan=lifespan,
-        root_path=root_path,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
