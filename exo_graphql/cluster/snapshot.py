@@ -113,7 +113,19 @@ class Snapshot:
             and self.given_up == other.given_up
             and self.history.models == other.history.models
             and self.state == other.state
+            and self.order == other.order
             and (self.catalogue is other.catalogue or self.catalogue == other.catalogue)
+        )
+
+    @cached_property
+    def order(self) -> tuple[tuple[str, ...], ...]:
+        """What equal maps may differ in: the order that lists show."""
+        state = self.state
+        return (
+            tuple(state.nodes),
+            tuple(state.instances),
+            tuple(state.tasks),
+            *((node_id, *entries) for node_id, entries in state.downloads.items()),
         )
 
     # Nodes
@@ -202,6 +214,11 @@ class Snapshot:
         for instance in self.state.instances.values():
             known.setdefault(instance.model_id, ModelCard(instance.model_id))
         return {id_: known[id_] for id_ in sorted(known, key=lambda id_: (id_.lower(), id_))}
+
+    @cached_property
+    def remembered_models(self) -> Mapping[str, ModelCard]:
+        """Every model that was loaded since this server started, by id, whether or not the cluster still knows it."""
+        return {id_: self.models.get(id_) or ModelCard(id_) for id_ in self.history.models}
 
     @cached_property
     def instances_by_model(self) -> Mapping[str, tuple[Instance, ...]]:
@@ -421,7 +438,8 @@ def advance(
     else:
         history = previous.history
         empty = state is not None and not state.nodes
-        held = (empty or (state is None and previous.held)) and _within_grace(previous, now, rules)
+        # Time alone shows nothing newer: without news a held picture stays held.
+        held = previous.held if state is None else empty and _within_grace(previous, now, rules)
         fresh = state is not None and not held
         shown = state if state is not None and fresh else previous.state
         observed_at = now if fresh else previous.observed_at

@@ -11,7 +11,7 @@ from exo_graphql.schema.cluster import Cluster
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.download import Download
 from exo_graphql.schema.downloads import select_downloads
-from exo_graphql.schema.errors import shorten
+from exo_graphql.schema.errors import model_error, shorten
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.filters import model_named, node_named
 from exo_graphql.schema.model import Model
@@ -64,9 +64,12 @@ def model_status(info: Info, model: str) -> Status:
     snapshot = info.context.snapshot
     found = find_model(snapshot.models, model)
     if isinstance(found, Unknown):
+        # A model that left the catalogue with its instance still has its failure and its verdict.
+        found = find_model(snapshot.remembered_models, model)
+    if isinstance(found, Unknown):
         return snapshot.status(shorten(model))
     if isinstance(found, Ambiguous):
-        return snapshot.status(model_named(snapshot, model).id)
+        raise model_error(found)
     return snapshot.status(found.id)
 
 
