@@ -1,6 +1,7 @@
 """Finding a model or a node by the name that a person or an agent would write."""
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -52,7 +53,12 @@ def find_node(nodes: Iterable[Node], name: str) -> Node | Ambiguous | Unknown:
         return matches[0]
     if matches:
         return Ambiguous(name, tuple(node.id for node in matches))
-    return Unknown(name, tuple(label(node) for node in members))
+    names = Counter((node.friendly_name or "").lower() for node in members)
+    # After a restart two members may carry one name: then only the id leads to one of them.
+    return Unknown(
+        name,
+        tuple(node.id if names[(node.friendly_name or "").lower()] > 1 else label(node) for node in members),
+    )
 
 
 def label(node: Node) -> str:
