@@ -114,7 +114,7 @@ def read_state(document: object) -> State:
         tasks=_tasks(_map(document, "tasks")),
         nodes=_nodes(document),
         cards=_custom_cards(_map(document, "customModelCards"), cards),
-        index=_integer(document, "lastEventAppliedIdx"),
+        index=_whole(document, "lastEventAppliedIdx"),
     )
 
 
@@ -252,13 +252,13 @@ def read_card(raw: object) -> ModelCard | None:
     )
 
 
-def read_instance(raw: object, cards: dict[str, ModelCard] | None = None) -> Instance | None:
+def read_instance(raw: object, cards: dict[str, ModelCard] | None = None, key: str | None = None) -> Instance | None:
     """A tagged instance document, as `/state` and `/instance/placement` hold it; None for what is none.
 
-    A card that is met on the way is added to `cards`.
+    A card that is met on the way is added to `cards`. `key` is the id under which `/state` lists it.
     """
     tag, body = _tagged(raw)
-    id_ = _string(body, "instanceId")
+    id_ = key or _string(body, "instanceId")
     assignments = _map(body, "shardAssignments")
     if id_ is None:
         return None
@@ -283,8 +283,8 @@ def read_instance(raw: object, cards: dict[str, ModelCard] | None = None) -> Ins
 
 
 def _instances(raw: Json, cards: dict[str, ModelCard]) -> Iterator[Instance]:
-    for document in raw.values():
-        instance = read_instance(document, cards)
+    for id_, document in raw.items():
+        instance = read_instance(document, cards, id_)
         if instance is not None:
             yield instance
 
@@ -446,11 +446,18 @@ def _told(raw: Json, key: str) -> str | None:
 
 
 def _number(raw: Json, key: str) -> float | None:
+    """A number that can be meant: what no counter or sensor reaches would only overflow further on."""
     value = raw.get(key)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e18 else None
 
 
 def _integer(raw: Json, key: str) -> int | None:
+    """A whole number that GraphQL's Int can hold (32 bits): a larger one counts no layers, files, ranks or tokens."""
+    value = _whole(raw, key)
+    return value if value is not None and -(1 << 31) <= value < 1 << 31 else None
+
+
+def _whole(raw: Json, key: str) -> int | None:
     value = raw.get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -477,6 +484,6 @@ def _moment(raw: Json, key: str) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
