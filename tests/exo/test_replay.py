@@ -1,0 +1,109 @@
+"""What a real exo did, replayed at its own pace behind exo's own latency: what is seen of it, and how soon."""
+
+import asyncio
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from exo_graphql.cluster.readiness import Phase
+from exo_graphql.cluster.snapshot import Snapshot, Source, advance
+from exo_graphql.exo.feed import Feed
+from exo_graphql.exo.reader import read_state
+from tests.exo.cluster import START, loop_now
+
+pytestmark = pytest.mark.anyio
+
+RECORDINGS = Path(__file__).parent.parent / "data" / "recordings"
+COST = 0.039
+BEGINS = 5.0
+"""When the recording begins, by the loop's clock: the feed is at rest by then."""
+
+
+class Recording:
+    """An exo that does again what one once did."""
+
+    def __init__(self, name: str) -> None:
+        frames: list[dict[str, Any]] = json.loads(gzip.decompress((RECORDINGS / f"{name}.json.gz").read_bytes()))
+        self.documents = [frame["state"] for frame in frames]
+        self.times = [BEGINS + frame["t"] - frames[0]["t"] for frame in frames]
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/state":
+            return httpx.Response(404, json={"detail": "Not Found"})
+        # exo takes the state, and then its time to write it down: the worse of the two orders for the reader.
+        now = asyncio.get_running_loop().time()
+        current = sum(time <= now for time in self.times[1:])
+        body = orjson.dumps(self.documents[current])
+        await asyncio.sleep(COST)
+        return httpx.Response(200, content=body)
+
+    def truth(self, tell: Callable[[Snapshot], object]) -> list[tuple[float, object]]:
+        """What one told by each frame at once would tell, each time it changed."""
+        told: list[tuple[float, object]] = []
+        snapshot = None
+        for time, document in zip(self.times, self.documents, strict=True):
+            snapshot = advance(snapshot, read_state(document), START, Source("http://exo"))
+            assert snapshot is not None
+            if not told or told[-1][1] != tell(snapshot):
+                told.append((time, tell(snapshot)))
+        return told
+
+
+async def watched(recording: Recording, tell: Callable[[Snapshot], object]) -> list[tuple[float, object]]:
+    """What the feed tells, each time it changed, and when."""
+    told: list[tuple[float, object]] = []
+    loop = asyncio.get_running_loop()
+
+    def look(snapshot: Snapshot) -> None:
+        if not told or told[-1][1] != tell(snapshot):
+            told.append((loop.time(), tell(snapshot)))
+
+    feed = Feed(["http://exo"], transport=httpx.MockTransport(recording.answer), now=loop_now)
+    async with feed:
+        with feed.interest(), feed.listen(look):
+            await asyncio.sleep(recording.times[-1] + 3.0)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("name", "model"), [("10-place-load-ready", "rig/tiny-llama-a"), ("61-two-node-pipeline", "rig/tiny-llama-a")]
+)
+async def test_a_load_is_followed_closely(name: str, model: str) -> None:
+    def tell(snapshot: Snapshot) -> object:
+        status = snapshot.status(model)
+        return status.phase, status.progress_percent
+
+    recording = Recording(name)
+    truth = recording.truth(tell)
+    told = await watched(recording, tell)
+    assert told[-1][1] == truth[-1][1]
+    # Every step that is told is a true one, in its order. Those too short to be seen are passed over.
+    delays = []
+    steps = iter(truth)
+    for time, step in told:
+        happened = next(at for at, true in steps if true == step)
+        delays.append(time - happened)
+    assert len(told) >= len(truth) * 0.8
+    # The first is from before the recording; the next is noticed at the pace of rest, the others at that of transition.
+    assert delays[1] <= 1.0 + 2 * COST
+    assert median(delays[2:]) <= 0.2
+    assert max(delays[2:]) <= 0.3
+    phases = list(dict.fromkeys(step[0] for _, step in truth if isinstance(step, tuple)))
+    assert phases[-1] is Phase.READY
+    assert list(dict.fromkeys(step[0] for _, step in told if isinstance(step, tuple))) == phases
+
+
+async def test_the_loss_of_a_master_is_seen_as_a_stale_picture_and_then_as_it_is() -> None:
+    def tell(snapshot: Snapshot) -> object:
+        return snapshot.connected, snapshot.stale, snapshot.loaded_model_count
+
+    recording = Recording("72-kill9-master-n3")
+    told = await watched(recording, tell)
+    assert [what for _, what in told] == [(True, False, 1), (True, True, 1), (True, False, 0)]
