@@ -29,6 +29,7 @@ MAX_GROUPS_PER_SIZE = 500
 MAX_SETS = 300
 
 _LOADED = frozenset({RunnerStatus.LOADED, RunnerStatus.WARMING_UP, RunnerStatus.READY, RunnerStatus.RUNNING})
+_ALONE = (Sharding.PIPELINE, InstanceType.MLX_RING)
 _BACKENDS = {
     InstanceType.MLX_RING: frozenset({"MlxMetal", "MlxCuda", "MlxCpu"}),
     InstanceType.MLX_JACCL: frozenset({"MlxMetal"}),
@@ -162,11 +163,12 @@ class Groups:
         if not size:
             return Misfit(f"The size of {demand.card.id} is not known.")
         near: Misfit | None = None
+        near_alone: Misfit | None = None
         reason: str | None = None
         for count in range(max(1, demand.min_nodes), len(self._nodes) + 1):
             groups = [g for g in self._candidates(count, demand) if all(node_id in free for node_id in g)]
             groups.sort(key=lambda group: self._preference(group, demand.card, free), reverse=True)
-            kinds = demand.kinds if count > 1 else ((Sharding.PIPELINE, InstanceType.MLX_RING),)
+            kinds = demand.kinds if count > 1 else (_ALONE,)
             for sharding, instance_type in kinds:
                 for group in groups:
                     refusal = self._refusal(demand.card, group, sharding, instance_type)
@@ -176,10 +178,12 @@ class Groups:
                     added = split(demand.card, group, sharding, free)
                     if added is not None and all(added[node_id] <= free[node_id] for node_id in group):
                         return Fit(sharding, instance_type, added)
-                    near = _nearer(near, _shortage(size, group, added, free))
-        if near is not None:
-            return near
-        return Misfit(reason or self._no_group(demand))
+                    shortage = _shortage(size, group, added, free)
+                    if count == 1 and _ALONE not in demand.kinds:
+                        near_alone = _nearer(near_alone, shortage)
+                    else:
+                        near = _nearer(near, shortage)
+        return near or (Misfit(reason) if reason else near_alone or Misfit(self._no_group(demand)))
 
     def _candidates(self, count: int, demand: Demand) -> tuple[tuple[str, ...], ...]:
         if demand.node_ids is None:

@@ -36,7 +36,8 @@ async def present(upstream: Upstream) -> Snapshot | ClusterUnavailable:
     """A picture that may be acted on; not one from before exo fell silent, nor of an election."""
     advice = "See that exo runs and can be reached, then ask again."
     try:
-        snapshot = await upstream.fresh(1.0)
+        # Read now: what somebody placed half a second ago is not to be placed again.
+        snapshot = await upstream.fresh(0.0)
     except Unreachable as error:
         return ClusterUnavailable(message=f"No exo node answers: {error}", suggestion=advice)
     if not snapshot.connected:

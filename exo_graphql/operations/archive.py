@@ -29,7 +29,7 @@ class Archive:
         for record in records:
             if not record.operation.active:
                 self._finished[record.operation.id] = (record.sequence, record.operation)
-        await self._prune()
+        await self.prune()
         return under_way
 
     async def close(self) -> None:
@@ -45,10 +45,9 @@ class Archive:
         """Writes an operation under way. Raises `JournalError`."""
         await self._journal.save(record, key)
 
-    async def finish(self, record: Record) -> None:
+    def keep(self, record: Record) -> None:
         """Keeps an operation that has ended (and has been saved so)."""
         self._finished[record.operation.id] = (record.sequence, record.operation)
-        await self._prune()
 
     def operation(self, operation_id: str) -> Operation | None:
         """A finished operation."""
@@ -76,7 +75,8 @@ class Archive:
     def _is_alive(self, key: Key) -> bool:
         return self._now().timestamp() - key.created_at < self._rules.key_seconds
 
-    async def _prune(self) -> None:
+    async def prune(self) -> None:
+        """Forgets what need not be kept any longer."""
         by_age = sorted(self._keys.values(), key=lambda key: key.created_at)
         dead = [key for key in by_age if not self._is_alive(key)] or by_age[:-MAX_KEYS]
         for key in dead:

@@ -61,6 +61,10 @@ class Claim:
             leaving = [d.takes for d in self.memo.departures if d.instance.id in listed]
         return _sum([*leaving, self.missing])
 
+    def releases(self, snapshot: Snapshot) -> bool:
+        """Whether anything that is taken or reserved now will be free once it has ended."""
+        return bool(self.still_frees(snapshot) + self.reserved(snapshot) - self.still_takes(snapshot))
+
 
 def free_now(snapshot: Snapshot, others: Iterable[Claim]) -> dict[str, int]:
     """Free memory by node that nobody else has been promised."""

@@ -35,12 +35,12 @@ async def create(run: Run, instance: Instance, step: str) -> None:
     Raises `Halt` when exo refuses, never lists it, or has listed and lost it already.
     """
     snapshot = await run.look()
-    until = run.clock() + run.rules.appear_seconds
+    asked_at: float | None = None
     send_at = run.clock()
     while instance.id not in snapshot.state.instances:
         if was_created(snapshot, instance):
             raise Halt(gone(snapshot, instance))
-        if run.clock() >= until:
+        if asked_at is not None and run.clock() - asked_at >= run.rules.appear_seconds:
             raise Halt(
                 PlacementRefused(
                     message=f"exo accepted the placement of {instance.model_id} and never made the instance.",
@@ -61,6 +61,7 @@ async def create(run: Run, instance: Instance, step: str) -> None:
                 ) from error
             # A command sent into an election is lost without a word.
             send_at = run.clock() + run.rules.resend_seconds
+            asked_at = asked_at if asked_at is not None else run.clock()
             run.report(step, f"Asked exo for {instance.model_id}; waiting for the instance to appear.")
         snapshot = await run.next(snapshot)
     run.progressed()

@@ -1,7 +1,7 @@
 """Planned before anything is touched: whether the wish fits, now, after the unload, or once others are done."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exo_graphql.cluster.capacity import Demand, Groups, Misfit, freed, instance_bytes
 from exo_graphql.cluster.readiness import BROKEN
@@ -12,7 +12,7 @@ from exo_graphql.operations.claims import Claim, both, free_later, free_now
 from exo_graphql.operations.memo import Departure, Memo, Target
 from exo_graphql.operations.operation import OperationKind, Step
 from exo_graphql.operations.planner import choose, demand, forecast, refusal, refused
-from exo_graphql.operations.problems import PlacementRefused, Problem
+from exo_graphql.operations.problems import InsufficientMemory, PlacementRefused, Problem
 from exo_graphql.operations.wishes import Wish
 
 # A plan is made anew when others were promised memory while exo was asked.
@@ -155,7 +155,7 @@ def _wait_or_refuse(
     misfit: Misfit,
 ) -> Problem | Waiting:
     leaving = [departure.takes for departure in memo.departures]
-    releasing = tuple(claim.operation_id for claim in others if claim.still_frees(snapshot) or not claim.waiting)
+    releasing = tuple(claim.operation_id for claim in others if claim.releases(snapshot))
     if misfit.about_memory and releasing:
         later = forecast(groups, demands, freed(free_later(snapshot, others), leaving))
         if not isinstance(later, Misfit):
@@ -167,7 +167,14 @@ def _wait_or_refuse(
     busy |= {d.instance.model_id for claim in others for d in claim.memo.departures}
     busy |= {target.model_id for claim in others for target in claim.memo.targets}
     free = freed(_unpromised(snapshot, others), leaving)
-    return refused(snapshot, demands, free, misfit, frozenset(busy))
+    problem = refused(snapshot, demands, free, misfit, frozenset(busy))
+    holding = [claim.operation_id for claim in others if claim.reserved(snapshot) or claim.waiting]
+    if isinstance(problem, InsufficientMemory) and not problem.unload_to_fit_ids and holding:
+        advice = (
+            f"Memory is promised to operation {', '.join(holding)}: wait for it, or cancel it. {problem.suggestion}"
+        )
+        return replace(problem, suggestion=advice)
+    return problem
 
 
 def _unpromised(snapshot: Snapshot, others: Sequence[Claim]) -> dict[str, int]:

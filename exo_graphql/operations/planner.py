@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from exo_graphql.cluster.capacity import Demand, Fit, Groups, Misfit, freed, instance_bytes, less, smallest_unload
+from exo_graphql.cluster.capacity import Demand, Fit, Groups, Misfit, instance_bytes, less, smallest_unload
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, ModelCard
 from exo_graphql.cluster.units import gib
@@ -36,6 +36,10 @@ async def choose(
     `prefer` are nodes that were chosen before (their weights may have been fetched for it). Raises what `Upstream`
     raises.
     """
+    if prefer and wanted.node_ids is None:
+        best = _best(await upstream.offers(wanted.card.id, tuple(prefer)), snapshot, wanted, free, prefer)
+        if best is not None and best.takes.keys() == set(prefer):
+            return best
     offers = await _ask(upstream, wanted)
     best = _best(offers, snapshot, wanted, free, prefer)
     if best is not None:
@@ -140,14 +144,10 @@ def refused(
     groups = Groups(snapshot)
     unload = smallest_unload(lambda after: not isinstance(forecast(groups, demands, after), Misfit), free, held)
     needed = sum(wanted.card.storage_bytes or 0 for wanted in demands)
-    reach = freed(free, held.values())
-    everything = forecast(groups, demands, reach)
     if unload:
         advice = f"Unload {', '.join(unload)} first, or swap."
-    elif isinstance(everything, Misfit):
-        advice = "No unloading would make it fit: choose a smaller model or quantization, or allow other nodes."
     else:
-        advice = None
+        advice = "No unloading would make it fit: choose a smaller model or quantization, or allow other nodes."
     return InsufficientMemory(
         message=f"{names} needs {gib(needed)} GiB; {gib(misfit.available_bytes)} GiB are free on the nodes that come "
         f"nearest, {gib(misfit.shortfall_bytes)} GiB too little.",

@@ -48,10 +48,10 @@ def measure(snapshot: Snapshot, instances: Sequence[Instance]) -> dict[str, Base
 async def delete(run: Run, instances: Sequence[Instance]) -> None:
     """Asks exo to delete these until none is listed. Raises `Halt` when exo goes on listing one."""
     snapshot = await run.look()
-    until = run.clock() + run.rules.appear_seconds
+    asked_at: float | None = None
     send_at = run.clock()
     while listed := [i for i in instances if i.id in snapshot.state.instances]:
-        if run.clock() >= until:
+        if asked_at is not None and run.clock() - asked_at >= run.rules.appear_seconds:
             raise Halt(
                 UnloadFailed(
                     message=f"exo accepted to remove {listed[0].model_id} and goes on listing it.",
@@ -63,6 +63,7 @@ async def delete(run: Run, instances: Sequence[Instance]) -> None:
             for instance in listed:
                 await _delete(run, instance)
             send_at = run.clock() + run.rules.resend_seconds
+            asked_at = asked_at if asked_at is not None else run.clock()
         snapshot = await run.next(snapshot)
     run.progressed()
 

@@ -144,6 +144,7 @@ async def _unload(run: Run) -> None:
         return
     if not run.is_done("unload"):
         await _delete(run)
+    run.deleting = {d.instance.id: d.instance.model_id for d in memo.departures if d.asked}
     await run.begin("memory", "Waiting for the memory to be free again.")
     memo.memory_note = await remove.memory_back(run, memo.baseline, "memory")
     run.deleting.clear()

@@ -1,10 +1,8 @@
 """Operations: every wish to change the cluster enters here, and is remembered here until it has ended."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,28 +15,23 @@ from exo_graphql.cluster.state import Task
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
 from exo_graphql.operations import downloads, placements, tasks
 from exo_graphql.operations.admission import Meaning, conflict, present, understand
-from exo_graphql.operations.archive import Archive
-from exo_graphql.operations.claims import Claim
-from exo_graphql.operations.journal import JournalError, Key, Record
+from exo_graphql.operations.journal import Key, Record
 from exo_graphql.operations.memo import Memo
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState, Step, StepState
 from exo_graphql.operations.plan import Waiting, draft, plan, steps
 from exo_graphql.operations.problems import (
     ClusterUnavailable,
     IdempotencyKeyReused,
-    JournalUnavailable,
     OperationFinished,
     OperationNotFound,
     PlacementRefused,
     Problem,
     TooManyOperations,
 )
+from exo_graphql.operations.roster import Roster
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES, OperationRules
-from exo_graphql.operations.run import Run
 from exo_graphql.operations.wishes import InstanceTypePreference, ShardingPreference, Wish, invalid
-from exo_graphql.operations.worker import execute, waiting_message
-
-log = logging.getLogger(__name__)
+from exo_graphql.operations.worker import waiting_message
 
 
 def _utc_now() -> datetime:
@@ -57,8 +50,9 @@ class _Admission:
 class Operations:
     """Loads, unloads and swaps of one cluster. Use as `async with`: what a crash left is gone on with on entering.
 
-    Leaving stops the work without failing it: it goes on at the next start. `clock` measures time-outs (monotonic
-    seconds), `now` stamps (UTC); nothing is decided by the second.
+    Leaving stops the work without failing it: it goes on at the next start. `journal_path` None remembers nothing
+    beyond this object. `clock` measures time-outs (monotonic seconds), `now` stamps (UTC); nothing but the age of an
+    idempotency key is decided by the second.
     """
 
     def __init__(
@@ -71,58 +65,38 @@ class Operations:
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.rules = rules
-        self.version = 0
-        """Moves at every change of any operation."""
         self._upstream = upstream
-        self._clock = clock
         self._now = now
-        self._archive = Archive(journal_path, rules, now)
-        self._runs: dict[str, Run] = {}
-        self._work: set[asyncio.Task[None]] = set()
+        self._roster = Roster(upstream, journal_path, rules, clock, now)
         self._admissions: list[_Admission] = []
-        self._listeners: list[Callable[[], None]] = []
-        self._unloading: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
-        for record in await self._archive.open():
-            log.info("Going on with operation %s (%s).", record.operation.id, record.operation.kind.value)
-            run = self._run(record)
-            self._start(run)
+        await self._roster.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        work = tuple(self._work)
-        for task in work:
-            task.cancel()
-        if work:
-            await asyncio.wait(work)
-        await self._archive.close()
+        await self._roster.close()
 
     # Reading
 
+    @property
+    def version(self) -> int:
+        """Moves at every change of any operation."""
+        return self._roster.version
+
     def get(self, operation_id: str) -> Operation | None:
         """The operation of this id as it is now; None if it is not remembered."""
-        run = self._runs.get(operation_id)
-        return run.operation if run is not None else self._archive.operation(operation_id)
+        return self._roster.get(operation_id)
 
     def all(self, active: bool | None = None) -> tuple[Operation, ...]:  # noqa: FBT001  # as the schema asks
-        """Operations, newest first: all that are not finished, the finished ones, or both."""
-        under_way = [(run.record.sequence, run.operation) for run in self._runs.values()]
-        finished = [] if active is True else self._archive.finished()
-        chosen = [*(under_way if active is not False else ()), *finished]
-        return tuple(operation for _, operation in sorted(chosen, key=lambda pair: pair[0], reverse=True))
+        """Operations, newest first: those that are not finished, the finished ones, or both."""
+        return self._roster.all(active)
 
     def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Calls back at every change, synchronously; returns how to stop it."""
-        self._listeners.append(callback)
-
-        def stop() -> None:
-            with suppress(ValueError):
-                self._listeners.remove(callback)
-
-        return stop
+        return self._roster.listen(callback)
 
     # Wishes
 
@@ -186,7 +160,7 @@ class Operations:
 
     async def cancel(self, operation_id: str) -> Operation | Problem:
         """Stops an operation and undoes it. What is being undone already goes on being undone."""
-        run = self._runs.get(operation_id)
+        run = self._roster.run(operation_id)
         if run is not None:
             run.cancel()
             return run.operation
@@ -208,7 +182,7 @@ class Operations:
         unload: Sequence[str] | None = None,
     ) -> tuple[placements.PlacementView, ...] | Problem:
         """Where the model would go, for each sharding and instance type, or why it would not fit."""
-        return await placements.views(self._upstream, self._claims(None), model, min_nodes, nodes, unload)
+        return await placements.views(self._upstream, self._roster.claims(), model, min_nodes, nodes, unload)
 
     async def start_download(self, model: str, nodes: Sequence[str] | None = None) -> downloads.DownloadsResult:
         """Fetches the weights onto these nodes, or onto every node."""
@@ -216,11 +190,11 @@ class Operations:
 
     async def cancel_download(self, model: str, nodes: Sequence[str] | None = None) -> downloads.DownloadsResult:
         """Stops the download on these nodes, or wherever it is under way; what has arrived stays."""
-        return await downloads.cancel(self._upstream, model, nodes, self._active())
+        return await downloads.cancel(self._upstream, model, nodes, self._roster.active())
 
     async def delete_download(self, model: str, nodes: Sequence[str] | None = None) -> downloads.DownloadsResult:
         """Removes the weights from these nodes, or from every node that has some."""
-        return await downloads.delete(self._upstream, model, nodes, self._active())
+        return await downloads.delete(self._upstream, model, nodes, self._roster.active())
 
     async def cancel_task(self, task_id: str) -> Task | Problem:
         """Cancels an inference under way."""
@@ -236,7 +210,7 @@ class Operations:
             known = self._by_key(wish, key)
             if known is not None:
                 return known
-            if len(self._runs) + len(self._admissions) >= self.rules.max_running:
+            if len(self._roster) + len(self._admissions) >= self.rules.max_running:
                 return TooManyOperations(
                     message=f"{self.rules.max_running} operations are not finished.",
                     suggestion="Wait for one to end, or cancel one.",
@@ -254,7 +228,9 @@ class Operations:
                 # Between here and the registration nothing waits.
                 if (known := self._by_key(wish, key)) is not None:
                     return known
-                return conflict(meaning, self._active()) or await self._plan_and_start(wish, key, snapshot, meaning)
+                return conflict(meaning, self._roster.active()) or await self._plan_and_start(
+                    wish, key, snapshot, meaning
+                )
             # It asks exo, which is bounded in time; then this wish is looked at anew.
             await rival.ended.wait()
 
@@ -265,7 +241,7 @@ class Operations:
         return None
 
     def _by_key(self, wish: Wish, key: str | None) -> Operation | IdempotencyKeyReused | None:
-        known = self._archive.key(key)
+        known = self._roster.archive.key(key)
         operation = self.get(known.operation_id) if known is not None else None
         if known is None or operation is None:
             return None
@@ -284,15 +260,12 @@ class Operations:
         self._admissions.append(admission)
         try:
             memo = draft(snapshot, wish, meaning.load_ids, meaning.unload_ids)
-            outcome = await plan(self._upstream, snapshot, wish, memo, meaning.node_ids, lambda: self._claims(None))
+            outcome = await plan(self._upstream, snapshot, wish, memo, meaning.node_ids, lambda: self._roster.claims())
             if isinstance(outcome, Problem):
                 return outcome
-            run = self._run(self._record(wish, key, meaning, memo, outcome))
-            used = None if key is None else Key(key, wish.fingerprint, run.operation.id, self._now().timestamp())
-            admitted = asyncio.get_running_loop().create_future()
-            self._start(run, used, admitted)
-            # The caller may go away; the operation is begun all the same.
-            return await asyncio.shield(admitted)
+            record = self._record(wish, key, meaning, memo, outcome)
+            used = None if key is None else Key(key, wish.fingerprint, record.operation.id, self._now().timestamp())
+            return await self._roster.begin(record, used)
         except Unreachable as error:
             return ClusterUnavailable(
                 message=f"exo does not answer: {error}",
@@ -312,7 +285,7 @@ class Operations:
         if waiting is None:
             planned = Step("plan", StepState.SUCCEEDED, now, now, message)
         return Record(
-            self._archive.next_sequence(),
+            self._roster.archive.next_sequence(),
             Operation(
                 id=str(uuid4()),
                 kind=wish.kind,
@@ -328,78 +301,6 @@ class Operations:
             wish,
             memo,
         )
-
-    # Work
-
-    def _run(self, record: Record) -> Run:
-        run = Run(
-            record,
-            self._upstream,
-            self.rules,
-            clock=self._clock,
-            now=self._now,
-            save=self._archive.save,
-            changed=self._changed,
-        )
-        self._runs[record.operation.id] = run
-        return run
-
-    def _start(
-        self, run: Run, key: Key | None = None, admitted: "asyncio.Future[Operation | Problem] | None" = None
-    ) -> None:
-        if key is not None:
-            self._archive.remember(key)
-        task = asyncio.create_task(self._bring_to_an_end(run, key, admitted), name=f"operation {run.operation.id}")
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
-        self._changed(run)
-
-    async def _bring_to_an_end(
-        self, run: Run, key: Key | None, admitted: "asyncio.Future[Operation | Problem] | None"
-    ) -> None:
-        if admitted is not None:
-            try:
-                await self._archive.save(run.record, key)
-            except JournalError as error:
-                del self._runs[run.operation.id]
-                self._archive.forget_key(key)
-                self._changed(None)
-                advice = "Free disk space, or set another state directory."
-                admitted.set_result(JournalUnavailable(message=str(error), suggestion=advice))
-                return
-            except asyncio.CancelledError:
-                admitted.cancel()
-                raise
-            admitted.set_result(run.operation)
-        await execute(run, lambda: self._claims(run))
-        del self._runs[run.operation.id]
-        self._changed(None)
-        await self._archive.finish(run.record)
-
-    def _claims(self, run: Run | None) -> tuple[Claim, ...]:
-        """What others have been promised, as far as it counts for `run` (for a new wish: all)."""
-        return tuple(
-            other.claim
-            for other in self._runs.values()
-            if other is not run
-            and (
-                run is None
-                or other.operation.state is not OperationState.PENDING
-                or other.record.sequence < run.record.sequence
-            )
-        )
-
-    def _active(self) -> list[Operation]:
-        return [run.operation for run in self._runs.values()]
-
-    def _changed(self, _: Run | None) -> None:
-        self.version += 1
-        unloading = {id_: model for run in self._runs.values() for id_, model in run.deleting.items()}
-        if unloading != self._unloading:
-            self._unloading = unloading
-            self._upstream.mark_unloading(unloading)
-        for listener in tuple(self._listeners):
-            listener()
 
 
 def _planned(memo: Memo, meaning: Meaning) -> str:

@@ -97,6 +97,9 @@ async def _make(run: Run, departure: Departure, claims: Claims) -> None:
         try:
             await create(run, departure.restored, "restore")
         except Halt as halt:
+            if isinstance(halt.problem, LoadFailed):
+                # It was listed and is gone again: `_follow` sees it so, and tries another placement.
+                return
             # exo counts the memory that it was told of last; what the failed model held comes back within seconds.
             if run.clock() >= until or not isinstance(halt.__cause__, Refused):
                 raise

@@ -32,6 +32,9 @@ async def fetch(run: Run, pairs: Iterable[Pair], step: str) -> str:
     moved: dict[Pair, tuple[int, float]] = {}
     errors: dict[Pair, str] = {}
     while missing := lacking(snapshot, wanted):
+        for pair in wanted:
+            if pair[0] not in snapshot.state.nodes:
+                raise Halt(_failed(snapshot, pair, "the node has left the cluster."))
         for pair in missing:
             download = snapshot.state.download(*pair)
             if download is None or snapshot.stale:

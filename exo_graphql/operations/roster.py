@@ -1,0 +1,169 @@
+"""The roster: the operations under way, what each has been promised, and who wants to hear of them."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from exo_graphql.cluster.upstream import Upstream
+from exo_graphql.operations.archive import Archive
+from exo_graphql.operations.claims import Claim
+from exo_graphql.operations.journal import JournalError, Key, Record
+from exo_graphql.operations.operation import Operation, OperationState
+from exo_graphql.operations.problems import JournalUnavailable, Problem
+from exo_graphql.operations.rules import OperationRules
+from exo_graphql.operations.run import Run
+from exo_graphql.operations.worker import execute
+
+log = logging.getLogger(__name__)
+
+
+class Roster:
+    """Owns the task of every operation. `archive` remembers what has ended, and the keys."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        journal_path: Path | None,
+        rules: OperationRules,
+        clock: Callable[[], float],
+        now: Callable[[], datetime],
+    ) -> None:
+        self.version = 0
+        self.archive = Archive(journal_path, rules, now)
+        self._upstream = upstream
+        self._rules = rules
+        self._clock = clock
+        self._now = now
+        self._runs: dict[str, Run] = {}
+        self._work: set[asyncio.Task[None]] = set()
+        self._listeners: list[Callable[[], None]] = []
+        self._unloading: dict[str, str] = {}
+
+    async def open(self) -> None:
+        """Goes on with what the journal says was under way."""
+        for record in await self.archive.open():
+            log.info("Going on with operation %s (%s).", record.operation.id, record.operation.kind.value)
+            self._start(self._run(record))
+
+    async def close(self) -> None:
+        """Stops the work without ending any operation."""
+        work = tuple(self._work)
+        for task in work:
+            task.cancel()
+        if work:
+            await asyncio.wait(work)
+        await self.archive.close()
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def run(self, operation_id: str) -> Run | None:
+        """The run of an operation that has not ended."""
+        return self._runs.get(operation_id)
+
+    def get(self, operation_id: str) -> Operation | None:
+        """The operation of this id as it is now; None if it is not remembered."""
+        run = self._runs.get(operation_id)
+        return run.operation if run is not None else self.archive.operation(operation_id)
+
+    def all(self, active: bool | None = None) -> tuple[Operation, ...]:  # noqa: FBT001
+        """Operations, newest first: all that are not finished, the finished ones, or both."""
+        under_way = [(run.record.sequence, run.operation) for run in self._runs.values()]
+        finished = [] if active is True else self.archive.finished()
+        chosen = [*(under_way if active is not False else ()), *finished]
+        return tuple(operation for _, operation in sorted(chosen, key=lambda pair: pair[0], reverse=True))
+
+    def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls back at every change, synchronously; returns how to stop it."""
+        self._listeners.append(callback)
+
+        def stop() -> None:
+            with suppress(ValueError):
+                self._listeners.remove(callback)
+
+        return stop
+
+    def active(self) -> list[Operation]:
+        """Those that have not ended, oldest first."""
+        return [run.operation for run in self._runs.values()]
+
+    def claims(self, run: Run | None = None) -> tuple[Claim, ...]:
+        """What others have been promised, as far as it counts for `run` (for a new wish: all)."""
+        return tuple(
+            other.claim
+            for other in self._runs.values()
+            if other is not run
+            and (
+                run is None
+                or other.operation.state is not OperationState.PENDING
+                or other.record.sequence < run.record.sequence
+            )
+        )
+
+    async def begin(self, record: Record, key: Key | None) -> Operation | Problem:
+        """Starts an operation; answers once it is in the journal, or with why it cannot be written there.
+
+        It is registered before the first wait: from the call on, others see its claim and its key.
+        """
+        admitted: asyncio.Future[Operation | Problem] = asyncio.get_running_loop().create_future()
+        if key is not None:
+            self.archive.remember(key)
+        self._start(self._run(record), key, admitted)
+        # The caller may go away; the operation is begun all the same.
+        return await asyncio.shield(admitted)
+
+    def _run(self, record: Record) -> Run:
+        run = Run(
+            record,
+            self._upstream,
+            self._rules,
+            clock=self._clock,
+            now=self._now,
+            save=self.archive.save,
+            changed=self._changed,
+        )
+        self._runs[record.operation.id] = run
+        return run
+
+    def _start(
+        self, run: Run, key: Key | None = None, admitted: "asyncio.Future[Operation | Problem] | None" = None
+    ) -> None:
+        task = asyncio.create_task(self._bring_to_an_end(run, key, admitted), name=f"operation {run.operation.id}")
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+        self._changed(run)
+
+    async def _bring_to_an_end(
+        self, run: Run, key: Key | None, admitted: "asyncio.Future[Operation | Problem] | None"
+    ) -> None:
+        if admitted is not None:
+            try:
+                await self.archive.save(run.record, key)
+            except JournalError as error:
+                del self._runs[run.operation.id]
+                self.archive.forget_key(key)
+                self._changed(None)
+                advice = "Free disk space, or set another state directory."
+                admitted.set_result(JournalUnavailable(message=str(error), suggestion=advice))
+                return
+            except asyncio.CancelledError:
+                admitted.cancel()
+                raise
+            admitted.set_result(run.operation)
+        await execute(run, lambda: self.claims(run))
+        self.archive.keep(run.record)
+        del self._runs[run.operation.id]
+        self._changed(None)
+        await self.archive.prune()
+
+    def _changed(self, _: Run | None) -> None:
+        self.version += 1
+        unloading = {id_: model for run in self._runs.values() for id_, model in run.deleting.items()}
+        if unloading != self._unloading:
+            self._unloading = unloading
+            self._upstream.mark_unloading(unloading)
+        for listener in tuple(self._listeners):
+            listener()

@@ -1,0 +1,251 @@
+"""Loading: planned by exo, created exactly so, followed until every runner is ready."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from exo_graphql.demo import parse_fault, tiny_scene
+from exo_graphql.operations import (
+    DownloadFailed,
+    InstanceTypePreference,
+    InsufficientMemory,
+    LoadFailed,
+    OperationRules,
+    OperationState,
+    PlacementRefused,
+    ShardingPreference,
+    TimedOut,
+)
+from tests.operations.world import A, ABSENT, B, HALF, HUGE, OTHER_HALF, steps, world
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_load_succeeds_when_its_runners_are_ready_and_not_before() -> None:
+    async with world() as w:
+        operation = await w.ops.load("tiny-a")
+        assert operation.state is OperationState.RUNNING  # type: ignore[union-attr]
+        ended = await w.end(operation)
+        assert (await w.serving()) == [A]
+        assert ended.state is OperationState.SUCCEEDED
+        assert ended.load_ids == (A,)
+        assert steps(ended) == {"plan": "SUCCEEDED", "place": "SUCCEEDED", "load": "SUCCEEDED"}
+        assert ended.finished_at is not None
+        assert ended.finished_at > ended.started_at
+        # Dry run first, then exactly that placement; exo's own fire-and-forget placing is never used.
+        assert w.sim.control.requests["POST", "/instance"] == 1
+        assert w.sim.control.requests["POST", "/place_instance"] == 0
+
+
+async def test_progress_is_told_while_it_loads() -> None:
+    async with world() as w:
+        seen: list[float] = []
+        operation = await w.ops.load(HALF)
+        w.ops.listen(
+            lambda: seen.extend(
+                now.progress_percent
+                for now in [w.ops.get(operation.id)]  # type: ignore[union-attr]
+                if now is not None and now.active and now.progress_percent is not None
+            )
+        )
+        ended = await w.end(operation)
+        assert ended.progress_percent == 100.0
+        assert [percent for percent in seen if 0 < percent < 100] != []
+
+
+async def test_loading_what_is_loaded_places_nothing() -> None:
+    async with world() as w:
+        await w.given(A)
+        ended = await w.end(await w.ops.load(A))
+        assert ended.state is OperationState.SUCCEEDED
+        assert steps(ended)["place"] == "SKIPPED"
+        assert await w.listed() == [A]
+        assert w.sim.control.requests["POST", "/instance"] == 0
+
+
+async def test_loading_what_somebody_is_loading_follows_it_to_ready() -> None:
+    async with world() as w:
+        assert w.sim.control.place(A) is not None
+        ended = await w.end(await w.ops.load(A))
+        assert ended.state is OperationState.SUCCEEDED
+        assert await w.serving() == [A]
+        assert w.sim.control.requests["POST", "/instance"] == 0
+
+
+async def test_additional_places_another_copy() -> None:
+    async with world() as w:
+        await w.given(A)
+        assert (await w.end(await w.ops.load(A, additional=True))).state is OperationState.SUCCEEDED
+        assert await w.serving() == [A, A]
+
+
+async def test_chosen_nodes_mean_exactly_these() -> None:
+    async with world(tiny_scene(3)) as w:
+        wanted = {w.sim.control.node_id("node-1"), w.sim.control.node_id("node-3")}
+        assert (await w.end(await w.ops.load(A, nodes=["node-1", "NODE-3"]))).state is OperationState.SUCCEEDED
+        (instance,) = (await w.picture()).state.instances.values()
+        assert {shard.node_id for shard in instance.shards} == wanted
+
+
+@pytest.mark.parametrize(
+    ("preference", "expected"),
+    [
+        (ShardingPreference.AUTO, "TENSOR"),
+        (ShardingPreference.TENSOR, "TENSOR"),
+        (ShardingPreference.PIPELINE, "PIPELINE"),
+    ],
+)
+async def test_auto_prefers_tensor_where_several_nodes_hold_the_model(
+    preference: ShardingPreference, expected: str
+) -> None:
+    async with world() as w:
+        assert (await w.end(await w.ops.load(A, min_nodes=2, sharding=preference))).state is OperationState.SUCCEEDED
+        (instance,) = (await w.picture()).state.instances.values()
+        assert instance.sharding is not None
+        assert instance.sharding.value == expected
+        assert len(instance.shards) == 2
+
+
+async def test_what_fits_nowhere_is_refused_with_the_numbers() -> None:
+    async with world() as w:
+        problem = await w.ops.load(HUGE)
+        assert isinstance(problem, InsufficientMemory)
+        assert problem.needed_bytes == 2000 << 30
+        assert problem.available_bytes == 12 << 30
+        assert problem.shortfall_bytes == 1988 << 30
+        assert problem.unload_to_fit_ids == ()
+        assert await w.listed() == []
+        assert w.ops.all() == ()
+
+
+async def test_what_fits_after_an_unload_names_the_smallest_set() -> None:
+    async with world() as w:
+        await w.given(A, HALF)
+        problem = await w.ops.load(OTHER_HALF)
+        assert isinstance(problem, InsufficientMemory)
+        assert problem.unload_to_fit_ids == (HALF,)
+        assert set(problem.loaded_ids) == {A, HALF}
+
+
+async def test_what_exo_refuses_for_another_reason_is_told_in_its_words() -> None:
+    async with world() as w:
+        problem = await w.ops.load(A, min_nodes=2, instance_type=InstanceTypePreference.MLX_JACCL)
+        assert isinstance(problem, PlacementRefused)
+        assert "RDMA" in problem.reason
+
+
+async def test_missing_weights_are_downloaded_by_exo_and_followed() -> None:
+    async with world() as w:
+        operation = await w.ops.load(ABSENT)
+        downloading = await w.when(operation, lambda now: "Downloading" in now.message)
+        assert downloading.active
+        assert (await w.end(operation)).state is OperationState.SUCCEEDED
+        assert await w.serving() == [ABSENT]
+
+
+async def test_a_model_that_exo_gives_up_on_fails_the_load_and_leaves_nothing() -> None:
+    async with world() as w:
+        w.fault(f"load-fails:{A}")
+        ended = await w.end(await w.ops.load(A))
+        assert ended.state is OperationState.FAILED
+        assert isinstance(ended.problem, LoadFailed)
+        assert "after 5 attempts" in ended.problem.message
+        assert steps(ended)["load"] == "FAILED"
+        assert await w.listed() == []
+
+
+async def test_one_failed_attempt_is_not_the_end() -> None:
+    async with world() as w:
+        w.sim.control.inject(replace(parse_fault(f"load-fails:{A}"), count=1))
+        ended = await w.end(await w.ops.load(A))
+        assert ended.state is OperationState.SUCCEEDED
+        assert await w.serving() == [A]
+
+
+async def test_a_failed_download_fails_the_load_and_the_instance_is_removed() -> None:
+    async with world() as w:
+        w.fault(f"download-fails:{ABSENT}")
+        ended = await w.end(await w.ops.load(ABSENT))
+        assert ended.state is OperationState.FAILED
+        assert isinstance(ended.problem, DownloadFailed | LoadFailed)
+        assert await w.listed() == []
+
+
+async def test_a_time_out_removes_what_was_placed() -> None:
+    async with world() as w:
+        started = asyncio.get_running_loop().time()
+        ended = await w.end(await w.ops.load(ABSENT, timeout_seconds=3))
+        assert ended.state is OperationState.FAILED
+        assert isinstance(ended.problem, TimedOut)
+        assert steps(ended)["remove"] == "SUCCEEDED"
+        assert await w.listed() == []
+        assert asyncio.get_running_loop().time() - started < 30
+
+
+async def test_a_load_that_stands_still_fails() -> None:
+    async with world(rules=OperationRules(stall_seconds=1.0)) as w:
+        # A runner's process takes more than a second to start: nothing moves for as long.
+        ended = await w.end(await w.ops.load(A))
+        assert ended.state is OperationState.FAILED
+        assert isinstance(ended.problem, TimedOut)
+        assert "Nothing progressed for 1 s" in ended.problem.message
+
+
+async def test_a_cancelled_load_is_undone() -> None:
+    async with world() as w:
+        operation = await w.ops.load(HALF)
+        await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
+        await w.ops.cancel(operation.id)  # type: ignore[union-attr]
+        ended = await w.end(operation)
+        assert ended.state is OperationState.CANCELLED
+        assert await w.listed() == []
+        free = [node.ram_available_bytes for node in (await w.picture()).nodes]
+        assert all(size is not None and size > 5.9 * (1 << 30) for size in free)
+
+
+async def test_an_instance_removed_by_somebody_else_ends_the_load_with_that_truth() -> None:
+    async with world() as w:
+        operation = await w.ops.load(HALF)
+        await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
+        (instance,) = (await w.picture()).state.instances
+        w.sim.control.delete_instance(instance)
+        ended = await w.end(operation)
+        assert ended.state is OperationState.FAILED
+        assert "removed" in ended.message
+        assert await w.listed() == []
+
+
+async def test_an_instance_of_somebody_else_is_not_removed_when_following_it_is_cancelled() -> None:
+    async with world() as w:
+        assert w.sim.control.place(HALF) is not None
+        await w.until(lambda snapshot: bool(snapshot.state.instances))
+        operation = await w.ops.load(HALF)
+        await w.ops.cancel(operation.id)  # type: ignore[union-attr]
+        assert (await w.end(operation)).state is OperationState.CANCELLED
+        assert await w.listed() == [HALF]
+
+
+async def test_a_node_lost_while_loading_fails_the_load() -> None:
+    async with world(tiny_scene(3)) as w:
+        operation = await w.ops.load(HALF, nodes=["node-1", "node-2"])
+        await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
+        w.sim.control.kill_node("node-2")
+        ended = await w.end(operation)
+        assert ended.state is OperationState.FAILED
+        assert await w.listed() == []
+
+
+async def test_a_command_lost_in_an_election_is_sent_again() -> None:
+    async with world() as w:
+        await w.picture()
+        w.sim.control.kill_master()
+        operation = await w.ops.load(B)
+        if not hasattr(operation, "steps"):
+            # Refused outright: exo's state held no nodes at that moment.
+            await w.until(lambda snapshot: snapshot.node_count == 1 and not snapshot.stale)
+            operation = await w.ops.load(B)
+        ended = await w.end(operation)
+        assert ended.state is OperationState.SUCCEEDED, ended
+        assert await w.serving() == [B]
+

@@ -1,0 +1,190 @@
+"""Unloading: drained, deleted, and done when the memory is back."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from exo_graphql.cluster.readiness import Phase
+from exo_graphql.operations import (
+    InstanceNotFound,
+    ModelNotLoaded,
+    Operation,
+    OperationRules,
+    OperationState,
+)
+from tests.operations.world import A, B, HALF, World, phase_of, steps, world
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_an_unload_is_done_when_the_memory_is_back() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        before = {node.id: node.ram_available_bytes or 0 for node in (await w.picture()).nodes}
+        operation = await w.ops.unload(HALF)
+        await w.when(operation, lambda now: steps(now)["unload"] == "SUCCEEDED")
+        assert await w.listed() == []
+        ended = await w.end(operation)
+        snapshot = w.feed.snapshot
+        assert snapshot is not None
+        after = {node.id: node.ram_available_bytes or 0 for node in snapshot.nodes}
+        # Nine GiB on two nodes: each has got back at least 80 % of its half.
+        assert all(after[id_] - before[id_] >= 0.8 * 4.5 * (1 << 30) for id_ in before)
+        assert ended.state is OperationState.SUCCEEDED
+        assert steps(ended) == {"drain": "SUCCEEDED", "unload": "SUCCEEDED", "memory": "SUCCEEDED"}
+
+
+async def test_the_model_is_unloading_until_then() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        operation = await w.ops.unload(HALF)
+        await w.when(operation, lambda now: steps(now)["memory"] == "RUNNING")
+        snapshot = await w.until(lambda snapshot: not snapshot.state.instances)
+        assert phase_of(snapshot, HALF) is Phase.UNLOADING
+        await w.end(operation)
+        assert phase_of(await w.picture(), HALF) is Phase.NOT_LOADED
+
+
+async def test_memory_that_does_not_come_back_is_told_after_a_bounded_wait() -> None:
+    # Nothing ever rises by ten times what was held.
+    async with world(rules=OperationRules(memory_share=10.0, memory_seconds=7.0)) as w:
+        await w.given(HALF)
+        operation = await w.ops.unload(HALF)
+        await w.when(operation, lambda now: steps(now)["memory"] == "RUNNING")
+        began = asyncio.get_running_loop().time()
+        ended = await w.end(operation)
+        assert 7.0 <= asyncio.get_running_loop().time() - began < 9.0
+        assert ended.state is OperationState.SUCCEEDED
+        assert "Not back after 7 s" in ended.message
+
+
+async def test_a_small_shard_counts_as_back_after_two_newer_readings() -> None:
+    async with world() as w:
+        # 40 MB of 8 GiB: below one percent, so its rise alone would prove nothing.
+        await w.given(A)
+        (node_id,) = {shard.node_id for i in (await w.picture()).state.instances.values() for shard in i.shards}
+        assert node_id is not None
+        operation = await w.ops.unload(A)
+        await w.when(operation, lambda now: steps(now)["memory"] == "RUNNING")
+        first = (await w.picture()).state.nodes[node_id].last_seen
+        ended = await w.end(operation)
+        assert w.feed.snapshot is not None
+        last = w.feed.snapshot.state.nodes[node_id].last_seen
+        assert first is not None
+        assert last is not None
+        assert last > first
+        assert ended.message == f"{A} unloaded."
+
+
+async def test_all_instances_go_or_the_one_that_is_named() -> None:
+    async with world() as w:
+        await w.given(A)
+        assert w.sim.control.place(A) is not None
+        snapshot = await w.until(lambda snapshot: len(snapshot.instances_of(A)) == 2)
+        named, kept = (instance.id for instance in snapshot.instances_of(A))
+        assert (await w.end(await w.ops.unload(A, instance=named))).state is OperationState.SUCCEEDED
+        assert list((await w.picture()).state.instances) == [kept]
+        assert w.sim.control.place(A) is not None
+        await w.until(lambda snapshot: len(snapshot.instances_of(A)) == 2)
+        assert (await w.end(await w.ops.unload(A))).state is OperationState.SUCCEEDED
+        assert await w.listed() == []
+
+
+async def test_what_is_not_loaded_cannot_be_unloaded() -> None:
+    async with world() as w:
+        await w.given(B)
+        problem = await w.ops.unload(A)
+        assert isinstance(problem, ModelNotLoaded)
+        assert problem.loaded_ids == (B,)
+        unknown = await w.ops.unload(B, instance="nonsense")
+        assert isinstance(unknown, InstanceNotFound)
+        assert len(unknown.instance_ids) == 1
+        assert await w.serving() == [B]
+
+
+async def test_running_inference_is_waited_for() -> None:
+    async with world() as w:
+        await w.given(A)
+        async with _chat(w, A, tokens=400) as chat:
+            await w.until(lambda snapshot: snapshot.active_task_count == 1)
+            operation = await w.ops.unload(A, drain_seconds=300)
+            draining = await w.when(operation, lambda now: "Waiting for 1 being served" in now.message)
+            assert draining.active
+            assert await w.serving() == [A]
+            ended = await w.end(operation)
+            assert ended.state is OperationState.SUCCEEDED
+            assert (await chat).status_code == 200
+
+
+async def test_draining_ends_after_its_time() -> None:
+    async with world() as w:
+        await w.given(A)
+        async with _chat(w, A, tokens=100_000):
+            await w.until(lambda snapshot: snapshot.active_task_count == 1)
+            operation = await w.ops.unload(A, drain_seconds=2)
+            ended = await w.end(operation)
+            assert ended.state is OperationState.SUCCEEDED
+            drain = ended.step("drain")
+            assert drain is not None
+            assert drain.message == "1 still being served after 2 s: not waited for any longer."
+
+
+async def test_an_instance_that_somebody_removes_meanwhile_is_not_mourned() -> None:
+    async with world() as w:
+        await w.given(A)
+        (instance,) = (await w.picture()).state.instances
+        async with _chat(w, A, tokens=100_000):
+            await w.until(lambda snapshot: snapshot.active_task_count == 1)
+            operation = await w.ops.unload(A, drain_seconds=60)
+            await w.when(operation, lambda now: "Waiting for 1" in now.message)
+            w.sim.control.delete_instance(instance)
+            ended = await w.end(operation)
+        assert ended.state is OperationState.SUCCEEDED
+        unload = ended.step("unload")
+        assert unload is not None
+        assert unload.message == "Somebody else had removed it already."
+        assert w.sim.control.requests["DELETE", "/instance/{instance_id}"] == 0
+
+
+async def test_a_cancelled_unload_restores_what_was_removed() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        (old,) = (await w.picture()).state.instances
+        operation = await w.ops.unload(HALF)
+        await w.when(operation, lambda now: steps(now)["memory"] == "RUNNING")
+        await w.ops.cancel(operation.id)  # type: ignore[union-attr]
+        ended = await w.end(operation)
+        assert ended.state is OperationState.CANCELLED
+        assert await w.serving() == [HALF]
+        assert old not in (await w.picture()).state.instances
+
+
+async def test_cancelling_while_draining_touches_nothing() -> None:
+    async with world() as w:
+        await w.given(A)
+        async with _chat(w, A, tokens=100_000):
+            await w.until(lambda snapshot: snapshot.active_task_count == 1)
+            operation = await w.ops.unload(A, drain_seconds=60)
+            assert isinstance(operation, Operation)
+            await w.when(operation, lambda now: steps(now)["drain"] == "RUNNING")
+            await w.ops.cancel(operation.id)
+            assert (await w.end(operation)).state is OperationState.CANCELLED
+            assert w.sim.control.requests["DELETE", "/instance/{instance_id}"] == 0
+
+
+class _chat:
+    """A chat in progress; awaiting it gives exo's answer. Leaving hangs up."""
+
+    def __init__(self, w: World, model: str, tokens: int) -> None:
+        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(w.sim.app), base_url="http://exo")
+        body = {"model": model, "max_tokens": tokens, "messages": [{"role": "user", "content": "hi"}]}
+        self._task = asyncio.ensure_future(self._client.post("/v1/chat/completions", json=body, timeout=None))
+
+    async def __aenter__(self) -> "asyncio.Future[httpx.Response]":
+        return self._task
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        await self._client.aclose()

@@ -1,0 +1,37 @@
+"""Virtual time that waits for threads: it moves on only when neither the loop nor a thread of its has work left."""
+
+import asyncio
+import selectors
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
+
+from tests.exo.virtual_time import VirtualTimeLoop
+
+
+class ThreadedTimeLoop(VirtualTimeLoop):
+    """The journal writes in a thread: while it does, no time passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._in_threads = 0
+        impatient = self._impatient
+        wait, move_on = impatient._selector.select, impatient.select
+
+        def select(timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            if self._in_threads and timeout != 0:
+                return wait(0.05)
+            return move_on(timeout)
+
+        impatient.select = select  # type: ignore[method-assign]
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[..., Any], *args: Any
+    ) -> "asyncio.Future[Any]":
+        self._in_threads += 1
+        future = super().run_in_executor(executor, func, *args)
+        future.add_done_callback(self._thread_is_done)
+        return future
+
+    def _thread_is_done(self, _: "asyncio.Future[Any]") -> None:
+        self._in_threads -= 1

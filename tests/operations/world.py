@@ -1,0 +1,140 @@
+"""A simulated exo, the feed that reads it, and operations upon it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
+
+import httpx
+
+from exo_graphql.cluster.readiness import Phase
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.upstream import Upstream
+from exo_graphql.demo import clock as demo_clock
+from exo_graphql.demo import Scene, SimulatedExo, parse_fault, tiny_scene
+from exo_graphql.exo.feed import Feed
+from exo_graphql.operations import Operation, OperationRules, Operations, Problem
+from tests.exo.cluster import loop_now
+
+A, B, C = "test/tiny-a", "test/tiny-b", "test/tiny-c"
+HALF, OTHER_HALF, ABSENT, HUGE = "test/half", "test/other-half", "test/absent", "test/huge"
+
+
+@dataclass
+class World:
+    """`ops` are entered; `sim.control` is the hand of fate and of other people."""
+
+    sim: SimulatedExo
+    feed: Feed
+    ops: Operations
+
+    def fault(self, spelling: str) -> None:
+        """Orders a fault of the simulated exo."""
+        self.sim.control.inject(parse_fault(spelling))
+
+    async def picture(self) -> Snapshot:
+        """A fresh one."""
+        return await self.feed.fresh(0.0)
+
+    async def until(self, holds: Callable[[Snapshot], bool], seconds: float = 300.0) -> Snapshot:
+        """The first picture of which it holds."""
+        async with asyncio.timeout(seconds):
+            snapshot = await self.picture()
+            while not holds(snapshot):
+                snapshot = await self.feed.changed(snapshot)
+            return snapshot
+
+    async def serving(self) -> list[str]:
+        """The model of each instance that is ready."""
+        snapshot = await self.picture()
+        return sorted(
+            instance.model_id
+            for instance in snapshot.state.instances.values()
+            if snapshot.reading(instance.id).ready
+        )
+
+    async def listed(self) -> list[str]:
+        """The model of each instance, whatever its phase."""
+        return sorted(instance.model_id for instance in (await self.picture()).state.instances.values())
+
+    async def given(self, *models: str) -> None:
+        """Somebody else has loaded these."""
+        for model in models:
+            assert self.sim.control.place(model) is not None
+            await self.until(lambda snapshot, model=model: snapshot.status(model).ready)  # type: ignore[misc]
+
+    async def end(self, operation: Operation | Problem, ops: Operations | None = None) -> Operation:
+        """The operation once it has ended."""
+        return await self.when(operation, lambda now: not now.active, ops)
+
+    async def when(
+        self,
+        operation: Operation | Problem,
+        holds: Callable[[Operation], bool],
+        ops: Operations | None = None,
+        seconds: float = 3600.0,
+    ) -> Operation:
+        """The operation as soon as it holds."""
+        assert isinstance(operation, Operation), operation
+        ops = ops or self.ops
+        changed = asyncio.Event()
+        stop = ops.listen(changed.set)
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    changed.clear()
+                    now = ops.get(operation.id)
+                    assert now is not None
+                    if holds(now):
+                        return now
+                    await changed.wait()
+        finally:
+            stop()
+
+    async def loaded(self, model: str) -> Operation:
+        """Loads a model to the end."""
+        operation = await self.end(await self.ops.load(model))
+        assert operation.state.value == "SUCCEEDED", operation
+        return operation
+
+
+def phase_of(snapshot: Snapshot, model: str) -> Phase:
+    """Where the model stands."""
+    return snapshot.status(model).phase
+
+
+def operations(
+    upstream: Upstream, journal: Path | None = None, rules: OperationRules | None = None
+) -> Operations:
+    """Operations whose clocks are the loop's."""
+    return Operations(
+        upstream,
+        journal,
+        rules or OperationRules(),
+        clock=lambda: asyncio.get_running_loop().time(),
+        now=loop_now,
+    )
+
+
+@asynccontextmanager
+async def world(
+    scene: Scene | None = None, journal: Path | None = None, rules: OperationRules | None = None
+) -> AsyncIterator[World]:
+    """Everything started, the first picture read."""
+    # The simulation lives by the loop's time too, so that all clocks are one.
+    loop_time = SimpleNamespace(monotonic=asyncio.get_running_loop().time)
+    with patch.object(demo_clock, "time", loop_time):
+        sim = SimulatedExo(scene or tiny_scene(), seed=1)
+        sim.control.latency = 0.01
+        feed = Feed(["http://exo"], transport=httpx.ASGITransport(sim.app), now=loop_now)
+        async with sim, feed, operations(feed, journal, rules) as ops:
+            await feed.fresh(0.0)
+            yield World(sim, feed, ops)
+
+
+def steps(operation: Operation) -> dict[str, str]:
+    """Names and states of the steps."""
+    return {step.name: step.state.value for step in operation.steps}
