@@ -1,0 +1,342 @@
+"""Swaps: whatever fails on the way, the old model serves again."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from exo_graphql.cluster.readiness import Phase
+from exo_graphql.demo import Scene, parse_fault, tiny_scene
+from exo_graphql.operations import (
+    DownloadFailed,
+    InsufficientMemory,
+    InvalidArgument,
+    LoadFailed,
+    Operation,
+    OperationRules,
+    OperationState,
+    TimedOut,
+)
+from tests.operations.world import A, ABSENT, B, C, HALF, HUGE, OTHER_HALF, phase_of, steps, world
+
+pytestmark = pytest.mark.anyio
+
+DELETE = ("DELETE", "/instance/{instance_id}")
+
+
+async def test_a_swap_waits_for_the_memory_before_it_places() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        ended = await w.end(await w.ops.swap([HALF], [OTHER_HALF]))
+        assert ended.state is OperationState.SUCCEEDED, ended
+        assert await w.listed() == [OTHER_HALF]
+        assert await w.serving() == [OTHER_HALF]
+        assert list(steps(ended)) == ["plan", "download", "drain", "unload", "memory", "place", "load"]
+        memory, place = ended.step("memory"), ended.step("place")
+        assert memory is not None
+        assert place is not None
+        assert memory.finished_at is not None
+        assert place.started_at is not None
+        assert place.started_at >= memory.finished_at
+        assert (ended.load_ids, ended.unload_ids) == ((OTHER_HALF,), (HALF,))
+
+
+async def test_what_fits_side_by_side_is_loaded_first_so_that_a_model_always_serves() -> None:
+    async with world() as w:
+        await w.given(A)
+        operation = await w.ops.swap([A], [B])
+        served: list[list[str]] = []
+        while (now := w.ops.get(operation.id)) is not None and now.active:  # type: ignore[union-attr]
+            served.append(await w.serving())
+            await asyncio.sleep(0.05)
+        assert now is not None
+        assert now.state is OperationState.SUCCEEDED
+        assert all(served)
+        assert [A, B] in served
+        assert await w.serving() == [B]
+        assert list(steps(now)) == ["plan", "place", "load", "drain", "unload", "memory"]
+
+
+async def test_what_cannot_fit_even_after_the_unload_touches_nothing() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        problem = await w.ops.swap([HALF], [HUGE])
+        assert isinstance(problem, InsufficientMemory)
+        assert problem.needed_bytes == 2000 << 30
+        assert w.sim.control.requests[DELETE] == 0
+        assert await w.serving() == [HALF]
+
+
+async def test_the_further_models_that_would_have_to_go_are_named() -> None:
+    async with world() as w:
+        await w.given(A, HALF)
+        problem = await w.ops.swap([A], [OTHER_HALF])
+        assert isinstance(problem, InsufficientMemory)
+        assert problem.unload_to_fit_ids == (HALF,)
+
+
+async def test_a_new_model_that_fails_to_load_is_rolled_back() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        (old,) = (await w.picture()).state.instances.values()
+        w.fault(f"load-fails:{OTHER_HALF}")
+        ended = await w.end(await w.ops.swap([HALF], [OTHER_HALF]))
+        assert ended.state is OperationState.ROLLED_BACK
+        assert isinstance(ended.problem, LoadFailed)
+        assert "after 5 attempts" in ended.message
+        assert await w.listed() == [HALF]
+        assert await w.serving() == [HALF]
+        (restored,) = (await w.picture()).state.instances.values()
+        # On the same nodes, in the same parts, under fresh ids.
+        assert [(s.node_id, s.start_layer, s.end_layer) for s in restored.shards] == [
+            (s.node_id, s.start_layer, s.end_layer) for s in old.shards
+        ]
+        assert restored.id != old.id
+        assert {s.runner_id for s in restored.shards}.isdisjoint(s.runner_id for s in old.shards)
+
+
+async def test_a_failure_beside_the_old_model_leaves_it_untouched() -> None:
+    async with world() as w:
+        await w.given(A)
+        (old,) = (await w.picture()).state.instances
+        w.fault(f"load-fails:{B}")
+        ended = await w.end(await w.ops.swap([A], [B]))
+        assert ended.state is OperationState.ROLLED_BACK
+        assert list((await w.picture()).state.instances) == [old]
+        assert await w.serving() == [A]
+        assert w.sim.control.requests[DELETE] == 0
+
+
+async def test_weights_come_first_while_the_old_model_serves() -> None:
+    async with world(_absent_in_the_way()) as w:
+        await w.given(HALF)
+        operation = await w.ops.swap([HALF], [ABSENT])
+        await w.when(operation, lambda now: "Fetching weights" in now.message)
+        await w.until(lambda snapshot: snapshot.active_download_count > 0)
+        assert await w.serving() == [HALF]
+        percents: list[float] = []
+        w.ops.listen(
+            lambda: percents.extend(
+                now.progress_percent
+                for now in [w.ops.get(operation.id)]  # type: ignore[union-attr]
+                if now is not None and now.progress_percent is not None and steps(now)["download"] == "RUNNING"
+            )
+        )
+        ended = await w.end(operation)
+        assert ended.state is OperationState.SUCCEEDED, ended
+        assert any(0 < percent < 100 for percent in percents)
+        assert await w.serving() == [ABSENT]
+        download, drain = ended.step("download"), ended.step("drain")
+        assert download is not None
+        assert drain is not None
+        assert download.finished_at is not None
+        assert drain.started_at is not None
+        assert download.finished_at <= drain.started_at
+
+
+async def test_a_failed_download_ends_the_swap_before_anything_is_touched() -> None:
+    async with world(_absent_in_the_way()) as w:
+        await w.given(HALF)
+        w.fault(f"download-fails:{ABSENT}")
+        ended = await w.end(await w.ops.swap([HALF], [ABSENT]))
+        assert ended.state is OperationState.FAILED
+        assert isinstance(ended.problem, DownloadFailed)
+        assert "The cluster is as it was before." in ended.message
+        assert w.sim.control.requests[DELETE] == 0
+        assert await w.serving() == [HALF]
+
+
+async def test_cancelling_the_download_stops_it() -> None:
+    async with world(_absent_in_the_way()) as w:
+        await w.given(HALF)
+        operation = await w.ops.swap([HALF], [ABSENT])
+        await w.until(lambda snapshot: snapshot.active_download_count > 0)
+        await w.ops.cancel(operation.id)  # type: ignore[union-attr]
+        assert (await w.end(operation)).state is OperationState.CANCELLED
+        await w.until(lambda snapshot: snapshot.active_download_count == 0, seconds=2)
+        assert await w.serving() == [HALF]
+
+
+@pytest.mark.parametrize("step", ["download", "drain", "unload", "memory", "place", "load"])
+async def test_a_swap_cancelled_at_any_step_serves_the_old_model_again(step: str) -> None:
+    async with world() as w:
+        await w.given(HALF)
+        operation = await w.ops.swap([HALF], [OTHER_HALF])
+        await w.when(operation, lambda now: steps(now)[step] == "RUNNING")
+        assert isinstance(await w.ops.cancel(operation.id), Operation)  # type: ignore[union-attr]
+        ended = await w.end(operation)
+        assert ended.state is OperationState.CANCELLED
+        assert await w.listed() == [HALF]
+        assert await w.serving() == [HALF]
+
+
+async def test_a_time_out_rolls_back() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        ended = await w.end(await w.ops.swap([HALF], [OTHER_HALF], timeout_seconds=3))
+        assert ended.state is OperationState.ROLLED_BACK
+        assert isinstance(ended.problem, TimedOut)
+        assert await w.serving() == [HALF]
+
+
+async def test_several_day_models_against_one_night_model_and_back() -> None:
+    async with world() as w:
+        await w.given(A, B, C)
+        night = await w.end(await w.ops.swap([A, B, C], [OTHER_HALF]))
+        assert night.state is OperationState.SUCCEEDED
+        assert await w.serving() == [OTHER_HALF]
+        day = await w.end(await w.ops.swap([OTHER_HALF], [A, B, C]))
+        assert day.state is OperationState.SUCCEEDED
+        assert await w.serving() == [A, B, C]
+        assert f"load {A}" in steps(day)
+
+
+async def test_one_of_several_that_fails_restores_all_of_the_old_ones() -> None:
+    async with world() as w:
+        await w.given(OTHER_HALF)
+        w.fault(f"load-fails:{C}")
+        ended = await w.end(await w.ops.swap([OTHER_HALF], [HALF, C]))
+        assert ended.state is OperationState.ROLLED_BACK
+        assert await w.listed() == [OTHER_HALF]
+        assert await w.serving() == [OTHER_HALF]
+
+
+async def test_a_model_swapped_for_itself_is_done_at_once() -> None:
+    async with world() as w:
+        await w.given(A)
+        (old,) = (await w.picture()).state.instances
+        ended = await w.end(await w.ops.swap([A], [A]))
+        assert ended.state is OperationState.SUCCEEDED
+        plan = ended.step("plan")
+        assert plan is not None
+        assert plan.message is not None
+        assert f"{A} is on both sides: it stays." in plan.message
+        assert list((await w.picture()).state.instances) == [old]
+        assert w.sim.control.requests[DELETE] == w.sim.control.requests["POST", "/instance"] == 0
+
+
+async def test_what_is_unloaded_already_and_what_is_loaded_already_count_as_done() -> None:
+    async with world() as w:
+        await w.given(B)
+        ended = await w.end(await w.ops.swap([A], [B]))
+        assert ended.state is OperationState.SUCCEEDED
+        assert w.sim.control.requests[DELETE] == w.sim.control.requests["POST", "/instance"] == 0
+        assert steps(ended)["place"] == "SKIPPED"
+        assert steps(ended)["unload"] == "SKIPPED"
+        assert ended.step("unload").message == f"Nothing to unload: {A} is not loaded."  # type: ignore[union-attr]
+
+
+async def test_nothing_on_either_side_is_no_wish() -> None:
+    async with world() as w:
+        assert isinstance(await w.ops.swap([], []), InvalidArgument)
+
+
+async def test_a_node_lost_while_the_new_model_loads_restores_the_old_elsewhere() -> None:
+    async with world(tiny_scene(3), rules=OperationRules(return_seconds=5.0)) as w:
+        await w.end(await w.ops.load(HALF, nodes=["node-1", "node-2"]))
+        operation = await w.ops.swap([HALF], [OTHER_HALF], nodes=["node-1", "node-2"])
+        await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
+        w.sim.control.kill_node("node-2")
+        ended = await w.end(operation)
+        assert ended.state is OperationState.ROLLED_BACK, ended
+        assert await w.serving() == [HALF]
+        lost = w.sim.control.node_id("node-2")
+        (restored,) = (await w.picture()).state.instances.values()
+        assert lost not in {shard.node_id for shard in restored.shards}
+
+
+async def test_a_master_lost_in_the_middle_of_a_swap_restores_the_old_model() -> None:
+    async with world(_slow(3)) as w:
+        await w.end(await w.ops.load(HALF, nodes=["node-1", "node-2"]))
+        operation = await w.ops.swap([HALF], [OTHER_HALF], nodes=["node-1", "node-2"])
+        await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
+        # Every instance is lost with it; commands hang, and those sent meanwhile are lost.
+        w.sim.control.kill_master()
+        ended = await w.end(operation)
+        assert ended.state is OperationState.ROLLED_BACK, ended
+        assert await w.listed() == [HALF]
+        assert await w.serving() == [HALF]
+
+
+@pytest.mark.parametrize("step", ["drain", "unload", "memory", "place"])
+async def test_whatever_a_lost_master_takes_a_model_serves_in_the_end(step: str) -> None:
+    async with world(_slow(3)) as w:
+        await w.end(await w.ops.load(HALF, nodes=["node-1", "node-2"]))
+        operation = await w.ops.swap([HALF], [OTHER_HALF], nodes=["node-1", "node-2"])
+        await w.when(operation, lambda now: steps(now)[step] == "RUNNING")
+        w.sim.control.kill_master()
+        ended = await w.end(operation)
+        serves = {OperationState.SUCCEEDED: [OTHER_HALF], OperationState.ROLLED_BACK: [HALF]}
+        assert await w.serving() == await w.listed() == serves[ended.state], ended
+
+
+async def test_a_restore_that_fails_once_is_tried_once_more() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        w.fault(f"load-fails:{OTHER_HALF}")
+        w.sim.control.inject(replace(parse_fault(f"load-fails:{HALF}"), count=5))
+        ended = await w.end(await w.ops.swap([HALF], [OTHER_HALF]))
+        assert ended.state is OperationState.ROLLED_BACK, ended
+        assert await w.serving() == [HALF]
+
+
+async def test_a_restore_that_is_impossible_is_told() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        w.fault(f"load-fails:{OTHER_HALF}")
+        w.fault(f"load-fails:{HALF}")
+        ended = await w.end(await w.ops.swap([HALF], [OTHER_HALF]))
+        assert ended.state is OperationState.FAILED
+        assert "It could not be undone" in ended.message
+        assert ended.problem is not None
+        assert "load what is missing" in (ended.problem.suggestion or "")
+
+
+async def test_the_old_model_unloaded_by_somebody_else_is_not_restored() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        (old,) = (await w.picture()).state.instances
+        w.fault(f"load-fails:{OTHER_HALF}")
+        operation = await w.ops.swap([HALF], [OTHER_HALF])
+        await w.when(operation, lambda now: steps(now)["drain"] == "RUNNING")
+        w.sim.control.delete_instance(old)
+        ended = await w.end(operation)
+        assert ended.state in (OperationState.ROLLED_BACK, OperationState.FAILED)
+        assert w.sim.control.requests[DELETE] == 0
+        assert await w.listed() == []
+
+
+async def test_a_copy_placed_meanwhile_by_somebody_else_is_unloaded_too() -> None:
+    async with world() as w:
+        await w.given(A)
+        operation = await w.ops.swap([A], [B])
+        await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
+        assert w.sim.control.place(A) is not None
+        ended = await w.end(operation)
+        assert ended.state is OperationState.SUCCEEDED
+        assert await w.listed() == [B]
+
+
+async def test_a_model_under_restore_shows_as_loading() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        w.fault(f"load-fails:{OTHER_HALF}")
+        operation = await w.ops.swap([HALF], [OTHER_HALF])
+        await w.when(operation, lambda now: steps(now).get("restore") == "RUNNING")
+        await w.until(lambda snapshot: phase_of(snapshot, HALF) is Phase.LOADING, seconds=60)
+        assert (await w.end(operation)).state is OperationState.ROLLED_BACK
+
+
+def _slow(nodes: int) -> Scene:
+    """Nodes that take a quarter of a minute to load half of `half`."""
+    scene = tiny_scene(nodes)
+    return replace(scene, machines=tuple(replace(machine, load_rate=0.3e9) for machine in scene.machines))
+
+
+def _absent_in_the_way() -> Scene:
+    """`absent` is too large to stand beside `half`: 4 GiB."""
+    scene = tiny_scene()
+    cards = tuple(
+        replace(card, storage_bytes=4 << 30) if card.model_id == ABSENT else card for card in scene.cards
+    )
+    return replace(scene, cards=cards)
