@@ -69,12 +69,11 @@ class Roster:
         run = self._runs.get(operation_id)
         return run.operation if run is not None else self.archive.operation(operation_id)
 
-    def all(self, active: bool | None = None) -> tuple[Operation, ...]:  # noqa: FBT001
-        """Operations, newest first: all that are not finished, the finished ones, or both."""
-        under_way = [(run.record.sequence, run.operation) for run in self._runs.values()]
-        finished = [] if active is True else self.archive.finished()
-        chosen = [*(under_way if active is not False else ()), *finished]
-        return tuple(operation for _, operation in sorted(chosen, key=lambda pair: pair[0], reverse=True))
+    def all(self, active: bool | None = None) -> tuple[Operation, ...]:  # noqa: FBT001  # as the schema asks
+        """Newest first: those that have not ended, those that have, or both."""
+        # One that has just ended may stand in both.
+        known = dict(self.archive.finished()) | {run.record.sequence: run.operation for run in self._runs.values()}
+        return tuple(known[order] for order in sorted(known, reverse=True) if active in (None, known[order].active))
 
     def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Calls back at every change, synchronously; returns how to stop it."""
@@ -88,7 +87,7 @@ class Roster:
 
     def active(self) -> list[Operation]:
         """Those that have not ended, oldest first."""
-        return [run.operation for run in self._runs.values()]
+        return [run.operation for run in self._runs.values() if run.operation.active]
 
     def claims(self, run: Run | None = None) -> tuple[Claim, ...]:
         """What others have been promised, as far as it counts for `run` (for a new wish: all)."""
@@ -96,6 +95,7 @@ class Roster:
             other.claim
             for other in self._runs.values()
             if other is not run
+            and other.operation.active
             and (
                 run is None
                 or other.operation.state is not OperationState.PENDING

@@ -21,6 +21,8 @@ class OperationRules:
     """A command whose effect is not seen is sent again after as long."""
     unreachable_seconds: float = 60.0
     """How long a step goes on asking an exo that does not answer."""
+    away_seconds: float = 86_400.0
+    """How long an operation that has something to undo waits for an exo that does not answer: only then can it."""
     settle_seconds: float = 3.0
     """How long a command that may or may not have arrived is given to show."""
     replan_seconds: float = 5.0

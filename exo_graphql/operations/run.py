@@ -53,6 +53,7 @@ class Run:
         self._progress_at = clock()
         self._metric: tuple[object, ...] = ()
         self._deadline = self._deadline_from_start()
+        self._away_since: float | None = None
         self.missing: Mapping[str, int] = {}
         """Bytes by node that were freed and that the nodes do not report yet."""
         self.deleting: dict[str, str] = {}
@@ -168,7 +169,9 @@ class Run:
 
     def check(self) -> None:
         """Raises `Halt` where the operation must not go on. While undoing, a lack of progress alone ends it."""
-        if self.memo.undoing is None:
+        if self.memo.undoing is not None:
+            self._wait_for_exo()
+        else:
             if self._stop.is_set():
                 raise Halt(Cancelled(message="The operation was cancelled."))
             if self._deadline is not None and self.clock() >= self._deadline:
@@ -185,6 +188,20 @@ class Run:
                     suggestion="See the nodes and downloads for what is stuck, then ask again.",
                 )
             )
+
+    def _wait_for_exo(self) -> None:
+        """While exo is away nothing can be undone, so its absence does not count as a lack of progress."""
+        snapshot = self.upstream.snapshot
+        now = self.clock()
+        if snapshot is not None and not snapshot.stale:
+            self._away_since = None
+            return
+        if self._away_since is None:
+            self._away_since = now
+        if now - self._away_since < self.rules.away_seconds:
+            self._progress_at = now
+            reason = self.memo.undoing.reason if self.memo.undoing is not None else ""
+            self.tell(message=f"{reason} Waiting for exo to answer, to undo what was done.")
 
     def _deadline_from_start(self) -> float | None:
         """On this process' own clock; after a restart what is left of the time, were the wall clock right or not."""

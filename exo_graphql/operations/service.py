@@ -161,7 +161,7 @@ class Operations:
     async def cancel(self, operation_id: str) -> Operation | Problem:
         """Stops an operation and undoes it. What is being undone already goes on being undone."""
         run = self._roster.run(operation_id)
-        if run is not None:
+        if run is not None and run.operation.active:
             run.cancel()
             return run.operation
         if self.get(operation_id) is None:

@@ -1,0 +1,136 @@
+"""Bad input: a typed problem that says what to do, and the cluster as before."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from exo_graphql.operations import (
+    ClusterUnavailable,
+    InvalidArgument,
+    ModelAmbiguous,
+    ModelNotFound,
+    NodeNotFound,
+    Operation,
+    OperationState,
+    Problem,
+)
+from tests.operations.world import A, HALF, OTHER_HALF, World, steps, world
+
+pytestmark = pytest.mark.anyio
+
+Ask = Callable[[World], Awaitable[Operation | Problem]]
+
+WISHES: dict[str, tuple[Ask, type[Problem]]] = {
+    "unknown model": (lambda w: w.ops.load("nonesuch"), ModelNotFound),
+    "unknown model to unload": (lambda w: w.ops.unload("nonesuch"), ModelNotFound),
+    "unknown model in a swap": (lambda w: w.ops.swap([A], ["nonesuch"]), ModelNotFound),
+    "empty model": (lambda w: w.ops.load(""), InvalidArgument),
+    "blank model": (lambda w: w.ops.load("  \n"), InvalidArgument),
+    "absurd model": (lambda w: w.ops.load("x" * 100_000), InvalidArgument),
+    "absurd model to unload": (lambda w: w.ops.unload("x" * 100_000), InvalidArgument),
+    "absurd list": (lambda w: w.ops.swap(["tiny-a"] * 10_000, ["tiny-b"]), InvalidArgument),
+    "no nodes": (lambda w: w.ops.load("tiny-b", min_nodes=0), InvalidArgument),
+    "minus one node": (lambda w: w.ops.load("tiny-b", min_nodes=-1), InvalidArgument),
+    "a billion nodes": (lambda w: w.ops.load("tiny-b", min_nodes=10**9), InvalidArgument),
+    "unknown node": (lambda w: w.ops.load("tiny-b", nodes=["node-1", "node-9"]), NodeNotFound),
+    "empty node": (lambda w: w.ops.load("tiny-b", nodes=[""]), InvalidArgument),
+    "empty list of nodes": (lambda w: w.ops.load("tiny-b", nodes=[]), InvalidArgument),
+    "more nodes than chosen": (lambda w: w.ops.load("tiny-b", nodes=["node-1"], min_nodes=2), InvalidArgument),
+    "no time": (lambda w: w.ops.load("tiny-b", timeout_seconds=0), InvalidArgument),
+    "negative drain": (lambda w: w.ops.unload(A, drain_seconds=-1), InvalidArgument),
+    "endless drain": (lambda w: w.ops.unload(A, drain_seconds=10**9), InvalidArgument),
+    "empty key": (lambda w: w.ops.unload(A, idempotency_key=""), InvalidArgument),
+    "absurd key": (lambda w: w.ops.unload(A, idempotency_key="k" * 10_000), InvalidArgument),
+}
+
+
+@pytest.mark.parametrize("name", WISHES)
+async def test_what_cannot_be_meant_is_refused_and_harms_nothing(name: str) -> None:
+    ask, kind = WISHES[name]
+    async with world() as w:
+        await w.given(A)
+        problem = await ask(w)
+        assert type(problem) is kind
+        assert problem.message
+        assert problem.suggestion
+        assert w.ops.all() == ()
+        assert await w.serving() == [A]
+        assert all(method == "GET" for method, _ in w.sim.control.requests)
+
+
+async def test_an_unknown_model_comes_with_close_matches() -> None:
+    async with world() as w:
+        problem = await w.ops.load("tiny-aa")
+        assert isinstance(problem, ModelNotFound)
+        assert problem.candidates[0] == A
+        assert problem.code == "MODEL_NOT_FOUND"
+
+
+async def test_an_unknown_node_comes_with_those_that_exist() -> None:
+    async with world() as w:
+        problem = await w.ops.load("tiny-a", nodes=["node-7"])
+        assert isinstance(problem, NodeNotFound)
+        assert problem.available == ("node-1", "node-2")
+
+
+async def test_an_ambiguous_name_comes_with_its_candidates() -> None:
+    async with world(_twins()) as w:
+        problem = await w.ops.load("tiny-a")
+        assert isinstance(problem, ModelAmbiguous)
+        assert set(problem.candidates) == {A, "other/tiny-a"}
+
+
+@pytest.mark.parametrize("fault", ["error", "garbage", "hang"])
+async def test_a_wish_to_an_exo_that_fails_is_refused(fault: str) -> None:
+    async with world() as w:
+        w.fault(fault)
+        problem = await w.ops.load(A)
+        assert isinstance(problem, ClusterUnavailable)
+        assert problem.suggestion
+        w.sim.control.clear()
+        await w.until(lambda snapshot: not snapshot.stale)
+        assert (await w.end(await w.ops.load(A))).state is OperationState.SUCCEEDED
+
+
+@pytest.mark.parametrize("fault", ["error", "garbage", "hang"])
+@pytest.mark.parametrize("step", ["download", "drain", "unload", "memory", "place", "load"])
+async def test_an_exo_that_fails_for_a_while_at_any_step_delays_a_swap_and_no_more(fault: str, step: str) -> None:
+    async with world() as w:
+        await w.given(HALF)
+        operation = await w.ops.swap([HALF], [OTHER_HALF])
+        await w.when(operation, lambda now: steps(now)[step] == "RUNNING")
+        w.fault(f"{fault}@0+20")
+        ended = await w.end(operation)
+        assert ended.state is OperationState.SUCCEEDED, ended
+        assert await w.listed() == [OTHER_HALF]
+        assert await w.serving() == [OTHER_HALF]
+
+
+@pytest.mark.parametrize("fault", ["error", "garbage", "hang"])
+@pytest.mark.parametrize("step", ["drain", "unload", "memory", "place", "load"])
+async def test_an_exo_that_fails_for_long_ends_in_one_model_or_the_other(fault: str, step: str) -> None:
+    async with world() as w:
+        await w.given(HALF)
+        operation = await w.ops.swap([HALF], [OTHER_HALF])
+        await w.when(operation, lambda now: steps(now)[step] == "RUNNING")
+        w.fault(f"{fault}@0+700")
+        ended = await w.end(operation)
+        await w.until(lambda snapshot: not snapshot.stale, seconds=900)
+        serves = {
+            OperationState.SUCCEEDED: [OTHER_HALF],
+            OperationState.ROLLED_BACK: [HALF],
+            # It failed before it had changed anything.
+            OperationState.FAILED: [HALF],
+        }
+        await w.until(lambda snapshot: all(snapshot.reading(id_).ready for id_ in snapshot.state.instances))
+        assert await w.serving() == await w.listed() == serves[ended.state], ended
+
+
+def _twins():  # type: ignore[no-untyped-def]
+    from dataclasses import replace
+
+    from exo_graphql.demo import tiny_scene
+
+    scene = tiny_scene()
+    twin = replace(scene.cards[0], model_id="other/tiny-a")
+    return replace(scene, cards=(*scene.cards, twin))

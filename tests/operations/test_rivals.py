@@ -1,0 +1,198 @@
+"""Several operations at once: no memory is promised twice, no model is pulled two ways."""
+
+import asyncio
+
+import pytest
+
+from exo_graphql.demo import tiny_scene
+from exo_graphql.operations import (
+    InsufficientMemory,
+    Operation,
+    OperationConflict,
+    OperationFinished,
+    OperationNotFound,
+    OperationRules,
+    OperationState,
+    TooManyOperations,
+)
+from tests.operations.world import A, B, C, HALF, OTHER_HALF, steps, world
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_second_operation_on_a_model_is_refused_and_names_the_first() -> None:
+    async with world() as w:
+        first = await w.ops.load(A)
+        assert isinstance(first, Operation)
+        for problem in (
+            await w.ops.load(A),
+            await w.ops.swap([B], [A]),
+            await w.ops.swap([A], [B]),
+            await w.ops.swap([A], [A]),
+        ):
+            assert isinstance(problem, OperationConflict)
+            assert problem.operation_id == first.id
+        assert (await w.end(first)).state is OperationState.SUCCEEDED
+        assert await w.listed() == [A]
+
+
+async def test_two_swaps_of_one_model_at_the_same_moment_are_one() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        answers = await asyncio.gather(
+            w.ops.swap([HALF], [OTHER_HALF]), w.ops.swap([HALF], [OTHER_HALF]), w.ops.swap([HALF], [A])
+        )
+        begun = [answer for answer in answers if isinstance(answer, Operation)]
+        assert len(begun) == 1
+        refused = [answer for answer in answers if isinstance(answer, OperationConflict)]
+        assert [problem.operation_id for problem in refused] == [begun[0].id] * 2
+        assert (await w.end(begun[0])).state is OperationState.SUCCEEDED
+        assert await w.serving() == [OTHER_HALF]
+
+
+async def test_two_loads_at_the_same_moment_are_not_promised_the_same_memory() -> None:
+    async with world() as w:
+        answers = await asyncio.gather(w.ops.load(HALF), w.ops.load(OTHER_HALF))
+        begun = [answer for answer in answers if isinstance(answer, Operation)]
+        (refused,) = (answer for answer in answers if isinstance(answer, InsufficientMemory))
+        assert len(begun) == 1
+        assert begun[0].id in (refused.suggestion or "")
+        assert (await w.end(begun[0])).state is OperationState.SUCCEEDED
+        assert len(await w.serving()) == 1
+
+
+async def test_memory_that_a_listed_instance_has_not_taken_yet_is_not_free() -> None:
+    async with world() as w:
+        # Somebody else's, not an operation of ours: exo itself would place the other beside it.
+        assert w.sim.control.place(HALF) is not None
+        problem = await w.ops.load(OTHER_HALF)
+        assert isinstance(problem, InsufficientMemory)
+        assert problem.unload_to_fit_ids == (HALF,)
+
+
+async def test_a_load_that_fits_after_a_running_unload_waits_and_says_for_what() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        unload = await w.ops.unload(HALF)
+        load = await w.ops.load(OTHER_HALF)
+        assert isinstance(unload, Operation)
+        assert isinstance(load, Operation)
+        assert load.state is OperationState.PENDING
+        assert load.waiting_for == (unload.id,)
+        assert unload.id in load.message
+        ended = await w.end(load)
+        assert ended.state is OperationState.SUCCEEDED, ended
+        assert await w.serving() == [OTHER_HALF]
+        first = w.ops.get(unload.id)
+        assert first is not None
+        place = ended.step("place")
+        assert place is not None
+        assert place.started_at is not None
+        assert first.finished_at is not None
+        assert place.started_at >= first.finished_at
+
+
+async def test_what_became_free_is_given_to_the_one_that_waits_first() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        await w.ops.unload(HALF)
+        waiting = await w.ops.load(OTHER_HALF)
+        assert isinstance(waiting, Operation)
+        assert waiting.state is OperationState.PENDING
+        # 2.5 GiB are free now, and would be taken from what the first waits for.
+        late = await w.ops.load("tiny-c")
+        assert isinstance(late, Operation)
+        assert (await w.end(waiting)).state is OperationState.SUCCEEDED
+        assert (await w.end(late)).state is OperationState.SUCCEEDED
+        assert await w.serving() == [OTHER_HALF, C]
+
+
+async def test_a_waiting_load_that_is_cancelled_is_gone() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        await w.ops.unload(HALF)
+        load = await w.ops.load(OTHER_HALF)
+        assert isinstance(load, Operation)
+        await w.ops.cancel(load.id)
+        assert (await w.end(load)).state is OperationState.CANCELLED
+        assert await w.listed() in ([], [HALF])
+
+
+async def test_a_load_whose_hope_is_dashed_fails_with_the_reason() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        unload = await w.ops.unload(HALF)
+        load = await w.ops.load(OTHER_HALF)
+        assert isinstance(unload, Operation)
+        await w.ops.cancel(unload.id)
+        assert (await w.end(unload)).state is OperationState.CANCELLED
+        ended = await w.end(load)
+        assert ended.state is OperationState.FAILED
+        assert isinstance(ended.problem, InsufficientMemory)
+        assert ended.problem.unload_to_fit_ids == (HALF,)
+        assert await w.serving() == [HALF]
+
+
+async def test_operations_on_different_models_run_side_by_side() -> None:
+    async with world() as w:
+        begun = [await w.ops.load(model) for model in (A, B, C)]
+        assert len(w.ops.all(active=True)) == 3
+        for operation in begun:
+            assert (await w.end(operation)).state is OperationState.SUCCEEDED
+        assert await w.serving() == [A, B, C]
+
+
+async def test_a_swap_keeps_the_room_to_restore_what_it_unloads() -> None:
+    async with world(tiny_scene(2)) as w:
+        await w.given(OTHER_HALF)
+        w.fault(f"load-fails:{A}")
+        # 40 MB in, 10 GiB out: until the new one is ready, the 10 GiB may be needed again. Too large to stand beside.
+        await w.given(B)
+        swap = await w.ops.swap([OTHER_HALF], [HALF])
+        await w.when(swap, lambda now: steps(now)["memory"] == "SUCCEEDED")
+        assert isinstance(swap, Operation)
+        reserved = await w.ops.load(HALF)
+        assert isinstance(reserved, OperationConflict)
+        await w.end(swap)
+
+
+async def test_there_is_a_limit_to_operations_under_way() -> None:
+    async with world(rules=OperationRules(max_running=2)) as w:
+        await w.ops.load(A)
+        await w.ops.load(B)
+        problem = await w.ops.load(C)
+        assert isinstance(problem, TooManyOperations)
+        assert problem.limit == 2
+
+
+async def test_cancelling_what_has_ended_or_never_was() -> None:
+    async with world() as w:
+        operation = await w.loaded(A)
+        finished = await w.ops.cancel(operation.id)
+        assert isinstance(finished, OperationFinished)
+        assert isinstance(await w.ops.cancel("nonsense"), OperationNotFound)
+        assert await w.serving() == [A]
+
+
+async def test_operations_are_listed_newest_first() -> None:
+    async with world() as w:
+        first = await w.loaded(A)
+        second = await w.ops.load(B)
+        assert isinstance(second, Operation)
+        assert [operation.id for operation in w.ops.all()] == [second.id, first.id]
+        assert [operation.id for operation in w.ops.all(active=True)] == [second.id]
+        assert [operation.id for operation in w.ops.all(active=False)] == [first.id]
+        assert w.ops.get("nonsense") is None
+
+
+async def test_every_change_is_told_and_counted() -> None:
+    async with world() as w:
+        versions: list[int] = []
+        stop = w.ops.listen(lambda: versions.append(w.ops.version))
+        await w.loaded(A)
+        assert versions == sorted(set(versions))
+        assert len(versions) > 5
+        stop()
+        told = len(versions)
+        await w.loaded(B)
+        assert len(versions) == told
