@@ -1,0 +1,374 @@
+"""The reader: what exo's document says, and what it leaves out."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from exo_graphql.cluster.state import (
+    Connection,
+    DownloadKind,
+    InstanceType,
+    Node,
+    Runner,
+    RunnerStatus,
+    Sharding,
+    Task,
+    TaskKind,
+    TaskStatus,
+)
+from exo_graphql.exo.reader import (
+    RUNNER_TAGS,
+    TASK_TAGS,
+    NotAState,
+    parse_state,
+    read_card,
+    read_instance,
+    read_state,
+)
+from tests.cluster.documents import (
+    GIB,
+    MODEL,
+    card,
+    completed,
+    document,
+    instance,
+    ongoing,
+    pending,
+    runner,
+    size,
+    task,
+)
+from tests.cluster.recordings import NAMES, steps
+
+Json = dict[str, Any]
+
+# What a Mac tells of itself; from exo's types (`shared/types/profiling.py`, `thunderbolt.py`).
+MAC: Json = {
+    "nodeIdentities": {
+        "modelId": "Mac Studio",
+        "chipId": "Apple M3 Ultra",
+        "friendlyName": "studio-1",
+        "osVersion": "26.1",
+        "osBuildVersion": "25B1",
+    },
+    "nodeMemory": {"ramTotal": size(512 * GIB), "ramAvailable": size(340 * GIB)},
+    "nodeDisk": {"total": size(4000 * GIB), "available": size(1000 * GIB)},
+    "nodeSystem": {"gpuUsage": 0.42, "temp": 51.5, "sysPower": 88.25, "pcpuUsage": 0.125, "ecpuUsage": 0.0},
+    "nodeNetwork": {
+        "interfaces": [
+            {"name": "en0", "ipAddress": "192.168.1.7", "interfaceType": "ethernet"},
+            {"name": "en0", "ipAddress": "fe80::1", "interfaceType": "ethernet"},
+            {"name": "en5", "ipAddress": "10.0.0.1", "interfaceType": "thunderbolt"},
+        ]
+    },
+    "nodeThunderbolt": {"interfaces": [{"rdmaInterface": "rdma_en5", "domainUuid": "d", "linkSpeed": "80"}]},
+    "nodeRdmaCtl": {"enabled": False},
+}
+
+
+def mac(**changes: Any) -> Json:
+    state = document(["n1"])
+    for name, told in {**MAC, **changes}.items():
+        state[name] = {"n1": told}
+    state["nodeBackends"] = {"n1": ["MlxMetal", "MlxCpu"]}
+    return state
+
+
+def only_node(state: Json) -> Node:
+    (node,) = read_state(state).nodes.values()
+    return node
+
+
+# Nodes
+
+
+def test_a_mac_that_has_told_everything() -> None:
+    state = mac()
+    state["topology"] = {
+        "nodes": ["n1"],
+        "connections": {
+            "n1": {
+                "n2": [
+                    {"sinkMultiaddr": {"address": "/ip4/192.168.1.8/tcp/5", "ip_address": "192.168.1.8", "port": 5}},
+                    {"sourceRdmaIface": "rdma_en5", "sinkRdmaIface": "rdma_en4"},
+                ]
+            }
+        },
+    }
+    node = only_node(state)
+    assert node == Node(
+        id="n1",
+        friendly_name="studio-1",
+        hardware="Mac Studio",
+        chip="Apple M3 Ultra",
+        os_version="26.1",
+        ram_total_bytes=512 * GIB,
+        ram_available_bytes=340 * GIB,
+        disk_total_bytes=4000 * GIB,
+        disk_available_bytes=1000 * GIB,
+        gpu_share=0.42,
+        cpu_p_share=0.125,
+        cpu_e_share=0.0,
+        temperature_c=51.5,
+        power_watts=88.25,
+        ip_addresses=("192.168.1.7", "fe80::1", "10.0.0.1"),
+        connection_types=("ethernet", "thunderbolt"),
+        has_thunderbolt=True,
+        rdma_enabled=False,
+        backends=("MlxMetal", "MlxCpu"),
+        connections=(
+            Connection("n1", "n2", ip_address="192.168.1.8"),
+            Connection("n1", "n2", rdma_interface="rdma_en5"),
+        ),
+    )
+    assert (node.gpu_usage_percent, node.cpu_p_usage_percent, node.cpu_e_usage_percent) == (42.0, 12.5, 0.0)
+
+
+def test_a_node_in_its_first_seconds_is_a_member_that_has_told_nothing() -> None:
+    state = read_state({"topology": {"nodes": ["n1"], "connections": {}}})
+    assert state.nodes == {"n1": Node("n1")}
+
+
+def test_membership_is_the_topology_alone() -> None:
+    state = document(["n1"])
+    state["nodeIdentities"]["dead"] = state["nodeIdentities"]["n1"]
+    state["nodeMemory"]["dead"] = state["nodeMemory"]["n1"]
+    assert list(read_state(state).nodes) == ["n1"]
+
+
+@pytest.mark.parametrize(
+    ("part", "told", "field"),
+    [
+        ("nodeIdentities", {"friendlyName": "Unknown"}, "friendly_name"),
+        ("nodeIdentities", {"chipId": "Unknown Chip"}, "chip"),
+        ("nodeIdentities", {"modelId": "Unknown Model"}, "hardware"),
+        ("nodeIdentities", {"osVersion": ""}, "os_version"),
+        ("nodeMemory", {"ramTotal": size(0), "ramAvailable": size(0)}, "ram_total_bytes"),
+        ("nodeMemory", {"ramTotal": size(0), "ramAvailable": size(0)}, "ram_available_bytes"),
+        ("nodeMemory", {"ramTotal": size(-1)}, "ram_total_bytes"),
+        ("nodeMemory", {"ramTotal": {"inBytes": "64"}}, "ram_total_bytes"),
+        ("nodeDisk", {"total": size(0), "available": size(0)}, "disk_available_bytes"),
+        ("nodeSystem", {"temp": 0.0}, "temperature_c"),
+        ("nodeSystem", {"sysPower": 0.0}, "power_watts"),
+        ("nodeSystem", {"gpuUsage": None}, "gpu_share"),
+        ("nodeSystem", {"gpuUsage": True}, "gpu_share"),
+        ("nodeSystem", {"gpuUsage": 1e300}, "gpu_share"),
+        ("nodeNetwork", None, "ip_addresses"),
+        ("nodeNetwork", {"interfaces": "many"}, "connection_types"),
+        ("nodeRdmaCtl", {"enabled": "yes"}, "rdma_enabled"),
+    ],
+)
+def test_what_a_node_has_not_really_told_is_none(part: str, told: Json | None, field: str) -> None:
+    assert getattr(only_node(mac(**{part: told})), field) is None
+
+
+@pytest.mark.parametrize(
+    ("thunderbolt", "network", "has"),
+    [
+        (None, None, None),
+        ({"interfaces": []}, None, False),
+        (None, {"interfaces": [{"interfaceType": "wifi"}]}, False),
+        (None, {"interfaces": [{"interfaceType": "thunderbolt"}]}, True),
+        ({"interfaces": [{}]}, None, True),
+    ],
+)
+def test_whether_a_node_has_thunderbolt(thunderbolt: Json | None, network: Json | None, has: bool | None) -> None:
+    assert only_node(mac(nodeThunderbolt=thunderbolt, nodeNetwork=network)).has_thunderbolt is has
+
+
+def test_a_free_memory_of_0_is_a_measurement() -> None:
+    node = only_node(mac(nodeMemory={"ramTotal": size(GIB), "ramAvailable": size(0)}))
+    assert (node.ram_available_gb, node.ram_used_percent) == (0.0, 100.0)
+
+
+def test_last_seen_is_exos_clock() -> None:
+    state = document(["n1", "n2", "n3"], unseen={"n2": 7.25})
+    del state["lastSeen"]["n3"]
+    nodes = read_state(state).nodes
+    assert [node.seconds_since_seen for node in nodes.values()] == [0.0, 7.25, None]
+    assert nodes["n1"].last_seen == datetime(2026, 6, 22, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("moment", ["soon", "", 12, None, "0001-01-01T00:00:00+14:00"])
+def test_a_moment_that_is_none_is_none(moment: object) -> None:
+    state = document(["n1"])
+    state["lastSeen"]["n1"] = moment
+    assert (only_node(state).last_seen, only_node(state).seconds_since_seen) == (None, None)
+
+
+# Instances, runners, tasks
+
+
+@pytest.mark.parametrize(
+    ("shard", "tag", "sharding", "instance_type", "layers"),
+    [
+        ("PipelineShardMetadata", "MlxRingInstance", Sharding.PIPELINE, InstanceType.MLX_RING, [(0, 4), (4, 8)]),
+        ("TensorShardMetadata", "MlxJacclInstance", Sharding.TENSOR, InstanceType.MLX_JACCL, [(0, 8), (0, 8)]),
+        ("CfgShardMetadata", "MlxRingInstance", Sharding.CFG, InstanceType.MLX_RING, [(0, 8), (0, 8)]),
+        ("SliceShardMetadata", "NewInstance", None, None, [(0, 8), (0, 8)]),
+    ],
+)
+def test_an_instance_over_two_nodes(
+    shard: str,
+    tag: str,
+    sharding: Sharding | None,
+    instance_type: InstanceType | None,
+    layers: list[tuple[int, int]],
+) -> None:
+    raw = instance("i1", {"n1": "r1", "n2": "r2"}, tag=tag, shard=shard)
+    read = read_instance(raw)
+    assert read is not None
+    assert (read.id, read.model_id, read.sharding, read.instance_type) == ("i1", MODEL, sharding, instance_type)
+    assert [(s.node_id, s.runner_id, s.rank, s.world_size) for s in read.shards] == [
+        ("n1", "r1", 0, 2),
+        ("n2", "r2", 1, 2),
+    ]
+    assert [(s.start_layer, s.end_layer) for s in read.shards] == layers
+    assert read.document is raw
+
+
+def test_an_instance_is_known_by_the_key_it_is_listed_under() -> None:
+    state = document(["n1"], [instance("i1", {"n1": "r1"})])
+    del state["instances"]["i1"]["MlxRingInstance"]["instanceId"]
+    assert list(read_state(state).instances) == ["i1"]
+
+
+def test_an_instance_takes_its_model_from_a_shard_where_it_does_not_say() -> None:
+    raw = instance("i1", {"n1": "r1"})
+    del raw["MlxRingInstance"]["shardAssignments"]["modelId"]
+    read = read_instance(raw)
+    assert read is not None
+    assert read.model_id == MODEL
+
+
+def test_a_runner_that_no_shard_describes_holds_one_all_the_same() -> None:
+    raw = instance("i1", {"n1": "r1", "n2": "r2"})
+    del raw["MlxRingInstance"]["shardAssignments"]["runnerToShard"]["r2"]
+    read = read_instance(raw)
+    assert read is not None
+    assert [(s.node_id, s.runner_id, s.layer_count) for s in read.shards] == [("n1", "r1", 4), ("n2", "r2", None)]
+
+
+@pytest.mark.parametrize("raw", [None, 3, [], {}, {"MlxRingInstance": {}}, {"a": {}, "b": {}}])
+def test_what_is_no_instance(raw: object) -> None:
+    assert read_instance(raw) is None
+
+
+@pytest.mark.parametrize(("tag", "status"), [*RUNNER_TAGS.items(), ("RunnerNew", RunnerStatus.UNKNOWN)])
+def test_every_status_of_a_runner(tag: str, status: RunnerStatus) -> None:
+    assert read_state(document(runners={"r1": {tag: {}}})).runners == {"r1": Runner(status)}
+
+
+@pytest.mark.parametrize("raw", [None, [], "RunnerReady", {}, {"RunnerReady": {}, "RunnerIdle": {}}])
+def test_an_untagged_runner_is_of_unknown_status(raw: object) -> None:
+    state = document()
+    state["runners"] = {"r1": raw}
+    assert read_state(state).runners == {"r1": Runner(RunnerStatus.UNKNOWN)}
+
+
+def test_a_runner_tells_layers_and_its_error() -> None:
+    told = {"r1": runner("Loading", layersLoaded=3, totalLayers=8), "r2": runner("Failed", errorMessage="no")}
+    assert read_state(document(runners=told)).runners == {
+        "r1": Runner(RunnerStatus.LOADING, 3, 8),
+        "r2": Runner(RunnerStatus.FAILED, error="no"),
+    }
+
+
+def test_a_count_beyond_32_bits_counts_nothing() -> None:
+    told = {"r1": runner("Loading", layersLoaded=1 << 31, totalLayers=1 << 40)}
+    assert read_state(document(runners=told)).runners == {"r1": Runner(RunnerStatus.LOADING)}
+
+
+@pytest.mark.parametrize(("tag", "kind"), [*TASK_TAGS.items(), ("Meditate", TaskKind.UNKNOWN)])
+def test_every_kind_of_task(tag: str, kind: TaskKind) -> None:
+    (read,) = read_state(document(tasks={"t1": task(tag, "i1", "TimedOut", commandId="c")})).tasks.values()
+    assert read == Task("t1", kind, TaskStatus.TIMED_OUT, "i1", "c")
+
+
+def test_a_prompt_is_never_read() -> None:
+    told = task("TextGeneration", "i1", taskParams={"input": [{"content": "a secret"}]}, errorMessage="e")
+    assert "secret" not in repr(read_state(document(tasks={"t1": told})))
+
+
+@pytest.mark.parametrize("status", [None, 3, "Dreaming", ""])
+def test_a_task_of_unknown_status(status: object) -> None:
+    told = task("LoadModel", "i1")
+    told["LoadModel"]["taskStatus"] = status
+    assert read_state(document(tasks={"t1": told})).tasks["t1"].status is TaskStatus.UNKNOWN
+
+
+# Downloads and cards
+
+
+def test_a_download_under_way() -> None:
+    state = read_state(document(downloads={"n1": [ongoing(MODEL, GIB, 4 * GIB, speed=2.0**20, eta_ms=3000)]}))
+    download = state.downloads["n1"][MODEL]
+    assert (download.id, download.kind) == (f"n1:{MODEL}", DownloadKind.ONGOING)
+    assert (download.downloaded_gb, download.total_gb, download.speed_mb_s, download.eta_seconds) == (1, 4, 1, 3)
+    assert (download.completed_files, download.total_files) == (1, 5)
+
+
+def test_the_total_of_what_is_under_way_or_there_is_known_by_the_card_where_it_is_not_told() -> None:
+    entries = [ongoing("test/a", 0, 0), completed("test/b", 0), pending("test/c")]
+    downloads = read_state(document(downloads={"n1": entries})).downloads["n1"]
+    assert [downloads[id_].total_gb for id_ in ("test/a", "test/b", "test/c")] == [4.0, 4.0, None]
+    assert downloads["test/b"].downloaded_gb == 4.0
+
+
+def test_a_card_is_handed_back_as_exo_wrote_it() -> None:
+    raw = card() | {"somethingNew": 1}
+    read = read_card(raw)
+    assert read is not None
+    assert read.document == raw
+    assert (read.id, read.name, read.storage_size_gb, read.layer_count) == (MODEL, "one", 4.0, 8)
+    assert (read.context_length, read.capabilities, read.supports_tensor, read.is_custom) == (
+        4096,
+        ("text",),
+        True,
+        False,
+    )
+
+
+def test_custom_cards_are_known() -> None:
+    state = document()
+    state["customModelCards"] = {"me/mine": card("me/mine")}
+    assert list(read_state(state).cards) == ["me/mine"]
+
+
+# No state at all
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "not JSON"),
+        (b"<html><body>502 Bad Gateway</body></html>", "not JSON"),
+        (b"[1, 2]", "a JSON list"),
+        (b'"state"', "a JSON str"),
+        (b"null", "a JSON NoneType"),
+        (b"{}", "none of the keys"),
+        (b'{"detail":"Not Found"}', "none of the keys"),
+        (b'{"nodeProfiles":{},"topology":{},"instances":{}}', r"older than v1\.0\.65"),
+        (b"\xff\xfe", "not JSON"),
+        (b'{"topology":' * 100_000, "not JSON"),
+    ],
+)
+def test_a_body_that_is_no_state_says_why(body: bytes, reason: str) -> None:
+    with pytest.raises(NotAState, match=reason):
+        parse_state(body)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recorded_document_parses_and_a_truncated_one_does_not(name: str) -> None:
+    for step in steps(name):
+        body = json.dumps(step.document).encode()
+        state = parse_state(body)
+        assert list(state.nodes) == step.document["topology"]["nodes"]
+        assert list(state.instances) == list(step.document["instances"])
+        for node in state.nodes.values():
+            assert (node.friendly_name is not None) is (node.id in step.document["nodeIdentities"])
+            assert (node.ram_total_bytes is not None) is (node.id in step.document["nodeMemory"])
+    with pytest.raises(NotAState):
+        parse_state(body[: len(body) // 2])
