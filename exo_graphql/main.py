@@ -2,8 +2,6 @@
 
 import asyncio
 import inspect
-import logging
-import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -71,8 +69,9 @@ def serve(settings: Settings) -> None:
     """
     # Imported here, since the commands of a user should not wait for the server's libraries.
     from exo_graphql.run import run
+    from exo_graphql.server.logs import configure
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    configure(settings.log_format, settings.log_level)
     raise typer.Exit(asyncio.run(run(settings)))
 
 
@@ -95,8 +94,9 @@ def simulate(
 ) -> None:
     """Serve a simulated exo by itself, for trying exo's tools without a cluster."""
     from exo_graphql.run import run_simulation
+    from exo_graphql.server.logs import configure
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    configure()
     raise typer.Exit(asyncio.run(run_simulation(host, port, speed, fault or [])))
 
 

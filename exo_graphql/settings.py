@@ -1,7 +1,7 @@
 """Every setting, once: this table feeds the flags of `serve`, the variables `EXO_GRAPHQL_*`, and the README's table."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import platformdirs
 from pydantic import Field, SecretStr, field_validator
@@ -55,6 +55,11 @@ class Settings(BaseSettings):
     allowed_origin: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="An origin such as https://tools.example whose pages may use this server; may be repeated."
     )
+
+    log_format: Literal["console", "json"] = Field(
+        "console", description="Lines of the log: console for people, json for machines."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
 
     max_age: float = Field(1.0, ge=0, description="Seconds: a query reads the state anew if the picture is older.")
     rest_pause: float = Field(1.0, gt=0, description="Seconds: shortest pause between two reads at rest.")
