@@ -1,30 +1,64 @@
-"""The command `exo-graphql`: serving here, everything a user asks of a running server in `cli/`."""
+"""The command `exo-graphql`: serving here, everything a user asks of a running server in `cli/`.
+
+The server's libraries are imported inside functions: who only asks a server should not wait for them.
+"""
 
 import asyncio
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import SecretStr, ValidationError
 
-from exo_graphql.settings import Settings
+from exo_graphql.cli.commands import EPILOG
+from exo_graphql.cli.commands import app as commands
+from exo_graphql.cli.group import Commands
+from exo_graphql.cli.options import global_options
+
+if TYPE_CHECKING:
+    from exo_graphql.settings import Settings
+
+PANEL = "Serve"
+
+
+class Program(Commands):
+    """All commands. Those of a user do not wait for the libraries that hold the server's settings."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Finds the command that is meant."""
+        if args and args[0] == "serve":
+            return "serve", _serve_command(), args[1:]
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
     name="exo-graphql",
-    help="The GraphQL layer over exo clusters.",
+    cls=Program,
+    callback=global_options,
+    epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(commands)
 
 
-def _flags(function: Callable[..., None]) -> Callable[..., None]:
+def _serve_command() -> Any:
+    from exo_graphql.settings import Settings
+
+    flags = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    flags.command(name="serve")(_with_flags(_serve, Settings))
+    return typer.main.get_command(flags)
+
+
+def _with_flags(function: Callable[["Settings"], None], table: type["Settings"]) -> Callable[..., None]:
     """Gives a command one flag for each setting, with its description, default and variable."""
+    from pydantic import ValidationError
 
     def command(**given: Any) -> None:
         told = {name: value for name, value in given.items() if value is not None and value != []}
         try:
-            settings = Settings(**told)
+            settings = table(**told)
         except ValidationError as error:
             for problem in error.errors():
                 name = "--" + "-".join(str(part) for part in problem["loc"][:1]).replace("_", "-")
@@ -33,15 +67,16 @@ def _flags(function: Callable[..., None]) -> Callable[..., None]:
         function(settings)
 
     command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what Typer reads
-        [_parameter(name) for name in Settings.model_fields]
+        [_parameter(name, field) for name, field in table.model_fields.items()]
     )
     command.__doc__ = function.__doc__
     command.__name__ = function.__name__
     return command
 
 
-def _parameter(name: str) -> inspect.Parameter:
-    field = Settings.model_fields[name]
+def _parameter(name: str, field: Any) -> inspect.Parameter:
+    from pydantic import SecretStr
+
     variable = f"EXO_GRAPHQL_{name.upper()}"
     kind: Any = field.annotation
     repeated = kind == tuple[str, ...]
@@ -60,14 +95,18 @@ def _parameter(name: str) -> inspect.Parameter:
     )
 
 
-@app.command()
-@_flags
-def serve(settings: Settings) -> None:
+@app.command(rich_help_panel=PANEL)
+def serve() -> None:
+    """Serve GraphQL over an exo cluster, or over the embedded demo (--demo)."""
+    # `Program` puts the command with its flags in the place of this one, which stands for it in the list.
+    raise AssertionError("never run")
+
+
+def _serve(settings: "Settings") -> None:
     """Serve GraphQL over an exo cluster, or over the embedded demo (--demo).
 
     Every flag can be given as a variable instead; a flag wins.
     """
-    # Imported here, since the commands of a user should not wait for the server's libraries.
     from exo_graphql.run import run
     from exo_graphql.server.logs import configure
 
@@ -75,7 +114,7 @@ def serve(settings: Settings) -> None:
     raise typer.Exit(asyncio.run(run(settings)))
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def schema() -> None:
     """Print the GraphQL schema."""
     from exo_graphql.schema.build import build_schema, print_sorted
@@ -83,7 +122,7 @@ def schema() -> None:
     typer.echo(print_sorted(build_schema()), nl=False)
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def simulate(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 52415,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",

@@ -1,0 +1,193 @@
+"""GraphQL over HTTP to a running server: questions and wishes by POST, subscriptions as event streams."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx
+
+from exo_graphql.cli.documents import Document
+from exo_graphql.cli.endpoint import is_loopback
+from exo_graphql.cli.events import read_events
+from exo_graphql.cli.failures import Failure, NoServer, Unanswered, from_errors
+
+Variables = Mapping[str, Any]
+Data = dict[str, Any]
+
+JSON_TYPES = "application/graphql-response+json, application/json;q=0.9"
+EVENT_STREAM = "text/event-stream"
+CONNECT_SECONDS = 5.0
+# The server itself waits up to 15 s for exo.
+ANSWER_SECONDS = 30.0
+# The server sends a comment every 12 s: a stream silent for longer than two of them is dead.
+SILENCE_SECONDS = 30.0
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 2.0
+
+
+_REFUSALS = {
+    401: (
+        "UNAUTHENTICATED",
+        "The server asks for a token, or does not accept this one.",
+        "Give one with --token before the command, or in EXO_GRAPHQL_TOKEN.",
+    ),
+    403: (
+        "FORBIDDEN",
+        "The server does not allow this.",
+        "Use a token with the scope 'operate': --token before the command, or EXO_GRAPHQL_TOKEN.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A response of the server. `data` is None where the whole is null or absent; `has_data` tells which."""
+
+    data: Data | None
+    has_data: bool
+    errors: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The connection of a subscription broke, for this reason; it is made anew."""
+
+    reason: str
+
+
+class Client:
+    """One server, over as few connections as it takes."""
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        """`url` is the endpoint; `token` is sent as a bearer token."""
+        self._url = url
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.AsyncClient(
+            headers=headers,
+            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+            # Loading the certificates takes longer than the question; without https nothing asks for them.
+            verify=url.startswith("https:"),
+            # A proxy from the environment is not meant for this machine.
+            trust_env=not is_loopback(url),
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def ask(self, document: Document, variables: Variables) -> Reply:
+        """The answer to a query or mutation. Raises `NoServer`, or `Failure` where a token lacks or is refused."""
+        try:
+            response = await self._http.post(
+                self._url, json=_body(document, variables), headers={"accept": JSON_TYPES, "cache-control": "no-cache"}
+            )
+        except httpx.TransportError as error:
+            raise self._no_server(error) from error
+        return self._read(response)
+
+    async def follow(
+        self, document: Document, variables: Variables, *, patient: bool = False
+    ) -> AsyncGenerator[Reply | Lost]:
+        """A subscription's messages, for as long as they are read: when the connection breaks or the stream ends,
+        `Lost` says so and it is made anew, after a pause of 0.2 s that doubles up to 2 s.
+
+        Raises `NoServer` if the very first connection fails, unless `patient`.
+        """
+        pause = FIRST_PAUSE
+        while True:
+            lost = Lost("The server has ended the stream.")
+            try:
+                async with aclosing(self._stream(document, variables)) as replies:
+                    async for reply in replies:
+                        if not reply.errors:
+                            patient, pause = True, FIRST_PAUSE
+                        yield reply
+            except NoServer as error:
+                if not patient:
+                    raise
+                lost = Lost(error.message)
+            yield lost
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _stream(self, document: Document, variables: Variables) -> AsyncGenerator[Reply]:
+        request = self._http.build_request(
+            "POST",
+            self._url,
+            json=_body(document, variables),
+            headers={"accept": f"{EVENT_STREAM}, {JSON_TYPES};q=0.5"},
+            timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+        )
+        try:
+            response = await self._http.send(request, stream=True)
+            try:
+                if not response.headers.get("content-type", "").startswith(EVENT_STREAM):
+                    await response.aread()
+                    yield self._read(response)
+                    return
+                async with aclosing(_events(response)) as replies:
+                    async for reply in replies:
+                        yield reply
+            finally:
+                await response.aclose()
+        except httpx.TransportError as error:
+            raise self._no_server(error) from error
+
+    def _read(self, response: httpx.Response) -> Reply:
+        try:
+            body = json.loads(response.content)
+        except ValueError:
+            body = None
+        reply = _reply(body)
+        if response.status_code in _REFUSALS:
+            raise _refusal(response.status_code, reply)
+        if reply is None:
+            raise NoServer(
+                f"{self._url} answers, but not as GraphQL (HTTP {response.status_code}).",
+                "Check --url, or --host and --port: exo-graphql listens on 52416 by default, exo itself on 52415.",
+            )
+        return reply
+
+    def _no_server(self, error: httpx.TransportError) -> NoServer:
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            return NoServer(
+                f"No server answers at {self._url}.",
+                "Start one with `exo-graphql serve` (or `exo-graphql serve --demo`), or say where it is: --url.",
+            )
+        if isinstance(error, httpx.TimeoutException):
+            return Unanswered(f"The server at {self._url} does not answer.")
+        return Unanswered(f"The connection to {self._url} broke: {str(error) or type(error).__name__}.")
+
+
+async def _events(response: httpx.Response) -> AsyncGenerator[Reply]:
+    async for event in read_events(response.aiter_bytes()):
+        if event.name == "complete":
+            return
+        reply = _reply(json.loads(event.data)) if event.name == "next" else None
+        if reply is not None:
+            yield reply
+
+
+def _body(document: Document, variables: Variables) -> Mapping[str, object]:
+    return {"query": document.text, "variables": dict(variables)}
+
+
+def _reply(body: object) -> Reply | None:
+    if not isinstance(body, dict) or not ("data" in body or "errors" in body):
+        return None
+    return Reply(body.get("data"), "data" in body, tuple(body.get("errors") or ()))
+
+
+def _refusal(status: int, reply: Reply | None) -> Failure:
+    code, message, suggestion = _REFUSALS[status]
+    if reply is None or not reply.errors:
+        return Failure(message, suggestion, code)
+    told = from_errors(reply.errors)
+    # The server speaks to whoever writes requests; here one writes options.
+    return Failure(told.message, suggestion if told.code == code else told.suggestion, told.code)

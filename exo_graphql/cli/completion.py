@@ -1,0 +1,57 @@
+"""Completion in the shell: names of models, nodes and operations, asked of the server, quickly or not at all."""
+
+import asyncio
+from collections.abc import Iterable
+
+import typer
+
+from exo_graphql.cli.client import Client, Data
+from exo_graphql.cli.documents import document
+from exo_graphql.cli.failures import Failure
+from exo_graphql.cli.options import address
+
+# Longer than this nobody waits for a completion.
+_SECONDS = 1.0
+
+
+def models(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Short names of all models."""
+    data = _asked(ctx, "models", loaded=None)
+    return _starting(incomplete, (entry["name"] for entry in data.get("models", ())))
+
+
+def loaded_models(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Short names of the models that are loaded."""
+    data = _asked(ctx, "models", loaded=True)
+    return _starting(incomplete, (entry["name"] for entry in data.get("models", ())))
+
+
+def nodes(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of the nodes."""
+    data = _asked(ctx, "nodes")
+    return _starting(incomplete, (entry["friendlyName"] or entry["id"] for entry in data.get("nodes", ())))
+
+
+def operations(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Ids of the operations under way."""
+    data = _asked(ctx, "operations", active=True)
+    return _starting(incomplete, (entry["id"] for entry in data.get("operations", ())))
+
+
+def _starting(incomplete: str, names: Iterable[str]) -> list[str]:
+    return sorted({name for name in names if name.lower().startswith(incomplete.lower())})
+
+
+def _asked(ctx: typer.Context, name: str, **variables: object) -> Data:
+    # While completing, no command runs, so the global options have not been made a session.
+    given = ctx.find_root().params
+    try:
+        url = address(given.get("url"), given.get("host"), given.get("port"))
+        return asyncio.run(_ask(url, given.get("token"), name, variables))
+    except (Failure, ValueError, TimeoutError):
+        return {}
+
+
+async def _ask(url: str, token: str | None, name: str, variables: dict[str, object]) -> Data:
+    async with asyncio.timeout(_SECONDS), Client(url, token) as client:
+        return (await client.ask(document(name), variables)).data or {}

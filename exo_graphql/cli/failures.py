@@ -1,0 +1,85 @@
+"""What can go wrong for a user of the command line, and the exit code that tells a script of it.
+
+Failure        1    refused, failed, rolled back, not found, unhealthy
+(Typer's own)  2    wrong usage
+NoServer      69    no exo-graphql at that address (EX_UNAVAILABLE of sysexits.h)
+TimedOut     124    as timeout(1) says it
+Interrupted  130    Ctrl-C, as shells say it
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class Failure(Exception):
+    """The command did not reach its end. `message` is a sentence, `suggestion` how to go on, `code` the server's."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, suggestion: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.suggestion = suggestion
+        self.code = code
+
+
+class NoServer(Failure):
+    """Nobody answers there, or somebody who does not speak GraphQL."""
+
+    exit_code = 69
+
+
+class Unanswered(NoServer):
+    """Somebody was there, but the connection broke or no answer came: the request may have been heard."""
+
+
+class TimedOut(Failure):
+    """The time given by --timeout is over. What was asked for goes on."""
+
+    exit_code = 124
+
+
+class Interrupted(Failure):
+    """Ctrl-C. What was asked for goes on."""
+
+    exit_code = 130
+
+
+def from_errors(errors: Sequence[Mapping[str, Any]]) -> Failure:
+    """What a response's `errors` say: the first in full, the messages of the others after it."""
+    first = errors[0] if errors else {}
+    extensions = first.get("extensions") or {}
+    message = " ".join(dict.fromkeys(str(error.get("message", "An error without a message.")) for error in errors))
+    choices = extensions.get("candidates") or extensions.get("available") or ()
+    return Failure(
+        message or "The server reports an error and does not say which.",
+        _with_choices(extensions.get("suggestion"), choices),
+        extensions.get("code"),
+    )
+
+
+def from_problem(problem: Mapping[str, Any]) -> Failure:
+    """What an `OperationError` says, with what its type adds to help."""
+    suggestion = problem.get("suggestion")
+    for key in ("candidates", "available", "instanceIds"):
+        suggestion = _with_choices(suggestion, problem.get(key) or ())
+    for key, words in (("loaded", "Loaded: "), ("unloadToFit", "Unloading this would make it fit: ")):
+        suggestion = _with_choices(suggestion, [model["id"] for model in problem.get(key) or ()], words)
+    message = problem["message"]
+    if problem.get("shortfallGb") is not None:
+        needed, available, shortfall = (problem[key] for key in ("neededGb", "availableGb", "shortfallGb"))
+        message += f" It needs {needed:,.1f} GiB, {available:,.1f} are free: {shortfall:,.1f} GiB short."
+    operation = problem.get("operation")
+    if operation:
+        suggestion = _joined(suggestion, f"That operation: {operation['id']} ({operation['state']}).")
+    return Failure(message, suggestion, problem.get("code"))
+
+
+def _with_choices(suggestion: str | None, choices: Sequence[str], words: str = "Choices: ") -> str | None:
+    told = suggestion or ""
+    unsaid = [str(choice) for choice in choices if str(choice) not in told]
+    return _joined(suggestion, words + ", ".join(unsaid)) if unsaid else suggestion
+
+
+def _joined(suggestion: str | None, more: str) -> str:
+    return f"{suggestion} {more}" if suggestion else more

@@ -1,0 +1,208 @@
+"""`models`: see them, load, unload and swap them."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from exo_graphql.cli import completion, views
+from exo_graphql.cli.client import Data
+from exo_graphql.cli.session import Session, session_of
+from exo_graphql.cli.waiting import status_failure, wait_for_model, wait_for_operation
+
+app = typer.Typer(invoke_without_command=True)
+
+
+class Sharding(StrEnum):
+    """The schema's ShardingPreference."""
+
+    AUTO = "auto"
+    PIPELINE = "pipeline"
+    TENSOR = "tensor"
+
+
+class InstanceType(StrEnum):
+    """The schema's InstanceTypePreference."""
+
+    AUTO = "auto"
+    MLX_RING = "mlx_ring"
+    MLX_JACCL = "mlx_jaccl"
+
+
+Wait = Annotated[bool, typer.Option("--wait", help="Follow it to the end, over a subscription.")]
+Timeout = Annotated[
+    float, typer.Option(min=0.001, help="Seconds to wait at most, then exit with 124; what was asked for goes on.")
+]
+PollInterval = Annotated[
+    float | None, typer.Option(help="Accepted for scripts written for exo-cli; nothing is ever polled.")
+]
+MinNodes = Annotated[int, typer.Option(min=1, help="Spread over at least so many nodes.")]
+ShardingOption = Annotated[Sharding, typer.Option(case_sensitive=False, help="How to divide the model.")]
+InstanceTypeOption = Annotated[
+    InstanceType, typer.Option(case_sensitive=False, help="What joins the nodes: sockets (ring) or RDMA (jaccl).")
+]
+Nodes = Annotated[
+    list[str] | None,
+    typer.Option("--node", help="Exactly on these, by id or name; may be repeated.", autocompletion=completion.nodes),
+]
+DrainSeconds = Annotated[
+    int, typer.Option(min=0, help="Seconds to wait at most for what is being served; 0 does not wait.")
+]
+IdempotencyKey = Annotated[
+    str | None, typer.Option(help="The same key with the same arguments gives the same operation, for 24 hours.")
+]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Full id or short name, in any case.", autocompletion=completion.models)
+]
+LoadedName = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="Full id or short name, in any case.", autocompletion=completion.loaded_models),
+]
+
+
+@app.callback()
+def models(
+    ctx: typer.Context,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="The whole catalogue, not the loaded ones alone.")] = False,
+    search: Annotated[
+        str | None, typer.Option(help="Of the whole catalogue, those whose id, family or quantization contains it.")
+    ] = None,
+) -> None:
+    """The loaded models and what is being downloaded; or load, unload and swap them."""
+    if ctx.invoked_subcommand is None:
+        session = session_of(ctx)
+        loaded = None if every or search is not None else True
+        session.show(session.ask("models", loaded=loaded, search=search), views.models)
+
+
+@app.command(
+    epilog="Example: exo-graphql models status Qwen3-30B-A3B-4bit\n\n"
+    "Exit codes: 0, or 1 if nothing knows the model, if it failed, or if its nodes are out of reach. "
+    "With --wait: 0 once it is ready, 1 once waiting is of no use."
+)
+def status(
+    ctx: typer.Context, name: Name, *, wait: Wait = False, timeout: Timeout = 600.0, poll_interval: PollInterval = None
+) -> None:
+    """Whether a model can serve, and if not, how far it is."""
+    del poll_interval
+    session = session_of(ctx)
+    if wait:
+        wait_for_model(session, name, timeout)
+        return
+    data = session.ask("model_status", model=name)
+    session.show(data, views.model_status)
+    failure = status_failure(data["modelStatus"])
+    if failure is not None:
+        raise failure
+
+
+@app.command(epilog="Example: exo-graphql models load --wait Qwen3-30B-A3B-4bit && ./ask-it.sh")
+def load(
+    ctx: typer.Context,
+    name: Name,
+    *,
+    wait: Wait = False,
+    min_nodes: MinNodes = 1,
+    sharding: ShardingOption = Sharding.AUTO,
+    instance_type: InstanceTypeOption = InstanceType.AUTO,
+    node: Nodes = None,
+    additional: Annotated[
+        bool, typer.Option("--additional", help="Another copy, though one is loaded already.")
+    ] = False,
+    timeout: Timeout = 600.0,
+    poll_interval: PollInterval = None,
+    idempotency_key: IdempotencyKey = None,
+) -> None:
+    """Load a model. If it is loaded already, that is followed and nothing is placed."""
+    del poll_interval
+    session = session_of(ctx)
+    data = session.wish(
+        "load_model",
+        idempotency_key,
+        model=name,
+        minNodes=min_nodes,
+        sharding=sharding.name,
+        instanceType=instance_type.name,
+        nodes=node or None,
+        additional=additional,
+    )
+    _finish(session, data, timeout, wait=wait)
+
+
+@app.command(epilog="Example: exo-graphql models unload --wait Qwen3-30B-A3B-4bit")
+def unload(
+    ctx: typer.Context,
+    name: LoadedName,
+    *,
+    instance: Annotated[str | None, typer.Option(help="This instance alone, by its id.")] = None,
+    drain_seconds: DrainSeconds = 30,
+    wait: Wait = False,
+    timeout: Timeout = 600.0,
+    poll_interval: PollInterval = None,
+    idempotency_key: IdempotencyKey = None,
+) -> None:
+    """Unload a model: all its instances, or one."""
+    del poll_interval
+    session = session_of(ctx)
+    data = session.wish("unload_model", idempotency_key, model=name, instance=instance, drainSeconds=drain_seconds)
+    _finish(session, data, timeout, wait=wait)
+
+
+@app.command(
+    epilog="Example: exo-graphql models swap --wait DeepSeek-V3.2-8bit Kimi-K2.5\n\n"
+    "The new model's weights are fetched, and it is known to fit, before the old one is unloaded; "
+    "if it fails all the same, the old one is loaded again."
+)
+def swap(
+    ctx: typer.Context,
+    old: Annotated[
+        str,
+        typer.Argument(
+            metavar="OLD", help="What to unload; several with commas.", autocompletion=completion.loaded_models
+        ),
+    ],
+    new: Annotated[
+        str, typer.Argument(metavar="NEW", help="What to load; several with commas.", autocompletion=completion.models)
+    ],
+    *,
+    wait: Wait = False,
+    min_nodes: MinNodes = 1,
+    sharding: ShardingOption = Sharding.AUTO,
+    instance_type: InstanceTypeOption = InstanceType.AUTO,
+    node: Nodes = None,
+    drain_seconds: DrainSeconds = 30,
+    timeout: Timeout = 600.0,
+    poll_interval: PollInterval = None,
+    idempotency_key: IdempotencyKey = None,
+) -> None:
+    """Unload one model and load another, or change nothing."""
+    del poll_interval
+    session = session_of(ctx)
+    data = session.wish(
+        "swap_models",
+        idempotency_key,
+        unload=_listed(old, "OLD"),
+        load=_listed(new, "NEW"),
+        minNodes=min_nodes,
+        sharding=sharding.name,
+        instanceType=instance_type.name,
+        nodes=node or None,
+        drainSeconds=drain_seconds,
+    )
+    _finish(session, data, timeout, wait=wait)
+
+
+def _listed(names: str, argument: str) -> list[str]:
+    listed = [name.strip() for name in names.split(",") if name.strip()]
+    if not listed:
+        raise typer.BadParameter("names no model", param_hint=argument)
+    return listed
+
+
+def _finish(session: Session, data: Data, timeout: float, *, wait: bool) -> None:
+    if wait:
+        (payload,) = data.values()
+        wait_for_operation(session, payload["operation"]["id"], timeout)
+    else:
+        session.show(data, views.accepted)

@@ -1,0 +1,130 @@
+"""Showing something under way: a bar for people, lines for a log, nothing for a machine."""
+
+from typing import Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from exo_graphql.cli.frame import Frame
+from exo_graphql.cli.terminal import Terminal
+from exo_graphql.cli.words import percent
+
+_MARKS = {
+    "SUCCEEDED": ("done", "green"),
+    "FAILED": ("failed", "red"),
+    "RUNNING": ("now", "cyan"),
+    "SKIPPED": ("skipped", "dim"),
+    "PENDING": ("", "dim"),
+}
+
+
+class Progress(Protocol):
+    """Somewhere to show frames."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def show(self, frame: Frame) -> None:
+        """Shows the newest picture."""
+
+    def lost(self, reason: str) -> None:
+        """Says that the connection is being made anew."""
+
+
+def progress(terminal: Terminal) -> Progress:
+    """What fits the place where stdout goes."""
+    if terminal.as_json:
+        return Silent()
+    return Bar(terminal.out) if terminal.interactive else Lines(terminal)
+
+
+class Silent:
+    """Shows nothing: stdout is for the result alone."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def show(self, frame: Frame) -> None:
+        """Shows nothing."""
+
+    def lost(self, reason: str) -> None:
+        """Shows nothing."""
+
+
+class Lines:
+    """A line for each stage, each tenth of the way, and each message where there is no way to measure."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._told: object = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def show(self, frame: Frame) -> None:
+        """Prints a line if it says something new."""
+        telling = (frame.stage, frame.message if frame.percent is None else frame.percent // 10)
+        if telling == self._told:
+            return
+        self._told = telling
+        share = f"{percent(frame.percent)} " if frame.percent is not None else ""
+        pace = f" ({frame.pace})" if frame.pace else ""
+        self._terminal.out.print(Text(f"{frame.stage}: {share}{frame.message}{pace}"))
+
+    def lost(self, reason: str) -> None:
+        """Prints a line, once for each interruption."""
+        if self._told != reason:
+            self._told = reason
+            self._terminal.note(f"{reason} Reconnecting.")
+
+
+class Bar:
+    """A bar, and above it the steps, redrawn in place."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, refresh_per_second=8)
+        self._frame: Frame | None = None
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.__exit__(None, None, None)
+
+    def show(self, frame: Frame) -> None:
+        """Draws it."""
+        self._frame = frame
+        self._live.update(_drawn(frame))
+
+    def lost(self, reason: str) -> None:
+        """Keeps the last picture, under a word of warning."""
+        warning = Text(f"{reason} Reconnecting.", "yellow")
+        self._live.update(warning if self._frame is None else Group(_drawn(self._frame), warning))
+
+
+def _drawn(frame: Frame) -> RenderableType:
+    steps = Table.grid(padding=(0, 2))
+    for step in frame.steps:
+        mark, style = _MARKS.get(step["state"], (step["state"].lower(), ""))
+        message = step["message"] if step["state"] != "RUNNING" else None
+        steps.add_row("", Text(step["name"], style), Text(mark, style), Text(message or "", "dim"))
+    bar = Table.grid(padding=(0, 2))
+    pulse = frame.percent is None
+    bar.add_row(
+        ProgressBar(total=None if pulse else 100, completed=frame.percent or 0, pulse=pulse, width=30),
+        Text("" if pulse else percent(frame.percent), justify="right"),
+        Text(frame.stage, "bold"),
+        Text(frame.pace),
+    )
+    return Group(Text(frame.title, "bold"), steps, bar, Text(frame.message))

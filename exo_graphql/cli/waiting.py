@@ -1,0 +1,149 @@
+"""--wait: follow a subscription to the end, through broken connections, for so long and no longer."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from exo_graphql.cli.client import Data, Lost
+from exo_graphql.cli.documents import document
+from exo_graphql.cli.failures import Failure, Interrupted, TimedOut, from_errors, from_problem
+from exo_graphql.cli.frame import Frame, Pace, operation_frame, status_frame
+from exo_graphql.cli.progress import progress
+from exo_graphql.cli.session import Session
+from exo_graphql.cli.terminal import clean
+from exo_graphql.cli.words import duration
+
+Json = Mapping[str, Any]
+ACTIVE = ("PENDING", "RUNNING")
+
+
+def wait_for_operation(session: Session, operation_id: str, seconds: float) -> None:
+    """Shows an operation until it has ended; returns if it succeeded, raises `Failure` if not.
+
+    After `seconds` raises `TimedOut`, at Ctrl-C `Interrupted`; the operation goes on.
+    """
+    waiting = _Waiting(
+        session,
+        "follow_operation",
+        {"id": operation_id},
+        frame=lambda data, pace: operation_frame(data["operation"], pace),
+        ended=lambda data: data["operation"]["state"] not in ACTIVE,
+    )
+    still = f"The operation {operation_id} goes on."
+    how = (
+        f"Follow it with `exo-graphql operations {operation_id} --wait`, "
+        f"or stop it with `exo-graphql operations cancel {operation_id}`."
+    )
+    operation = waiting.run(seconds, still, how, patient=True)["operation"]
+    failure = operation_failure(operation)
+    if failure is not None:
+        raise failure
+    session.terminal.tell(operation["message"])
+
+
+def wait_for_model(session: Session, model: str, seconds: float) -> None:
+    """Shows a model until it is ready; raises `Failure` once waiting longer is of no use."""
+    waiting = _Waiting(
+        session,
+        "model_ready",
+        {"model": model},
+        frame=lambda data, pace: status_frame(data["modelStatus"], pace),
+        ended=lambda data: not data["modelStatus"]["stale"] and _settled(data["modelStatus"]),
+    )
+    status = waiting.run(seconds, f"{model} is not ready.", None, patient=False)["modelStatus"]
+    if not status["ready"]:
+        raise status_failure(status) or Failure(status["message"])
+    session.terminal.tell(f"{status['modelId']} is ready.")
+
+
+def operation_failure(operation: Json) -> Failure | None:
+    """Why an operation that has ended did not succeed; None if it did, or has not ended."""
+    if operation["state"] in (*ACTIVE, "SUCCEEDED"):
+        return None
+    if operation["error"] is None:
+        return Failure(operation["message"], code=operation["state"])
+    failure = from_problem(operation["error"])
+    if operation["state"] == "ROLLED_BACK":
+        failure.message = f"Rolled back: what was unloaded is loaded again. {failure.message}"
+    return failure
+
+
+def status_failure(status: Json) -> Failure | None:
+    """Why a model will not become ready by itself; None if it is, or may."""
+    if not status["found"]:
+        return Failure(
+            f"Nothing in the cluster is called {status['modelId']!r}.",
+            "List what there is with `exo-graphql models --all`.",
+            "MODEL_NOT_FOUND",
+        )
+    if status["phase"] not in ("FAILED", "UNREACHABLE") and not status["final"]:
+        return None
+    failure = status["failure"]
+    reason = f" {failure['message']}" if failure is not None and failure["message"] not in status["message"] else ""
+    return Failure(f"{status['modelId']}: {status['message']}{reason}", code=status["phase"])
+
+
+def _settled(status: Json) -> bool:
+    return bool(status["ready"] or status["final"] or not status["found"])
+
+
+class _Waiting:
+    """One subscription, and the newest data it has brought."""
+
+    def __init__(
+        self,
+        session: Session,
+        name: str,
+        variables: Json,
+        *,
+        frame: Callable[[Data, Pace], Frame],
+        ended: Callable[[Data], bool],
+    ) -> None:
+        self._session = session
+        self._document = document(name)
+        self._variables = variables
+        self._frame = frame
+        self._ended = ended
+        self._data: Data | None = None
+
+    def run(self, seconds: float, still: str, how: str | None, *, patient: bool) -> Data:
+        """The data with which it ended. Whatever happens, the newest data are printed where JSON is wanted."""
+        try:
+            return asyncio.run(self._timed(seconds, patient=patient))
+        except TimeoutError as error:
+            raise TimedOut(f"Not done after {duration(seconds)}. {still}", how) from error
+        except KeyboardInterrupt as error:
+            raise Interrupted(f"Interrupted. {still}", how) from error
+        finally:
+            if self._session.terminal.as_json and self._data is not None:
+                self._session.terminal.print_json(self._data)
+
+    async def _timed(self, seconds: float, *, patient: bool) -> Data:
+        async with asyncio.timeout(seconds):
+            return await self._follow(patient=patient)
+
+    async def _follow(self, *, patient: bool) -> Data:
+        pace = Pace()
+        async with self._session.client() as client:
+            messages = client.follow(self._document, self._variables, patient=patient)
+            with progress(self._session.terminal) as view:
+                async with aclosing(messages):
+                    async for message in messages:
+                        if isinstance(message, Lost):
+                            view.lost(message.reason)
+                        elif message.errors or message.data is None:
+                            _check(message.errors)
+                        else:
+                            self._data = message.data
+                            view.show(self._frame(clean(message.data), pace))
+                            if self._ended(message.data):
+                                return message.data
+        raise AssertionError("a subscription is followed until somebody stops")
+
+
+def _check(errors: tuple[Json, ...]) -> None:
+    failure = from_errors(errors)
+    # A server that has not reached exo yet will.
+    if failure.code != "CLUSTER_UNAVAILABLE":
+        raise failure

@@ -1,0 +1,185 @@
+"""`watch`: the cluster, live, for as long as somebody looks."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any, Protocol
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from exo_graphql.cli.client import Lost
+from exo_graphql.cli.documents import document
+from exo_graphql.cli.failures import from_errors
+from exo_graphql.cli.session import Session
+from exo_graphql.cli.terminal import Terminal, clean
+from exo_graphql.cli.views import download_table, loaded_table, node_table, operation_table, overview, section
+from exo_graphql.cli.words import count, percent
+
+Json = Mapping[str, Any]
+ACTIVE = ("PENDING", "RUNNING")
+# Of the operations that have ended, as many stay in view.
+_ENDED_SHOWN = 3
+
+
+def watch(session: Session) -> None:
+    """Shows the cluster until Ctrl-C: on a terminal the whole, redrawn; elsewhere a line whenever it does something
+    else; with --json a line of JSON for each message. A broken connection is shown, and made anew.
+    """
+    terminal = session.terminal
+    kind: type[Screen] = JsonLines if terminal.as_json else Board if terminal.interactive else Lines
+    asyncio.run(_watch(session, kind(terminal)))
+
+
+async def _watch(session: Session, screen: "Screen") -> None:
+    async with session.client() as client:
+        try:
+            async with aclosing(client.follow(document("watch"), {})) as messages:
+                async for message in messages:
+                    if isinstance(message, Lost):
+                        screen.lost(message.reason)
+                    elif message.data is not None and not message.errors:
+                        screen.show(message.data)
+                    else:
+                        failure = from_errors(message.errors)
+                        # A server that has not reached exo yet will.
+                        if failure.code != "CLUSTER_UNAVAILABLE":
+                            raise failure
+                        screen.lost(failure.message)
+        finally:
+            screen.stop()
+
+
+class Screen(Protocol):
+    """Somewhere to show the cluster."""
+
+    def __init__(self, terminal: Terminal) -> None: ...
+
+    def show(self, data: Json) -> None:
+        """Shows the newest picture."""
+
+    def lost(self, reason: str) -> None:
+        """Says that there is none at present, and that it is being tried again."""
+
+    def stop(self) -> None:
+        """Leaves the terminal as it was."""
+
+
+class JsonLines(Screen):
+    """Each message on a line."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+
+    def show(self, data: Json) -> None:
+        """Prints it."""
+        self._terminal.print_json(data, indent=None)
+
+    def lost(self, reason: str) -> None:
+        """Says so beside the lines."""
+        self._terminal.note(f"{reason} Reconnecting.")
+
+
+class Lines(Screen):
+    """A line whenever the cluster does something else; telemetry alone makes none."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._said = ""
+
+    def show(self, data: Json) -> None:
+        """Prints a line if it says something new."""
+        self._say(summary(clean(data["cluster"])))
+
+    def lost(self, reason: str) -> None:
+        """Prints a line, once for each interruption."""
+        self._say(f"{reason} Reconnecting.")
+
+    def _say(self, text: str) -> None:
+        if text != self._said:
+            self._said = text
+            self._terminal.out.print(Text(f"{datetime.now().astimezone():%H:%M:%S} {text}"))
+
+
+class Board(Screen):
+    """The whole terminal, redrawn at each message. It is taken over once there is something to show."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._live = Live(console=terminal.out, screen=True, auto_refresh=False)
+        self._cluster: Json | None = None
+
+    def show(self, data: Json) -> None:
+        """Draws it."""
+        if self._cluster is None:
+            self._live.start()
+        self._cluster = clean(data["cluster"])
+        self._draw("")
+
+    def lost(self, reason: str) -> None:
+        """Keeps the last picture, under a word of warning."""
+        if self._cluster is None:
+            self._terminal.note(f"{reason} Trying again.")
+        else:
+            self._draw(f"{clean(reason)} Reconnecting; this is the last that was seen.")
+
+    def stop(self) -> None:
+        """Leaves the terminal as it was."""
+        self._live.stop()
+
+    def _draw(self, warning: str) -> None:
+        if self._cluster is not None:
+            self._live.update(board(self._cluster, warning), refresh=True)
+
+
+def board(cluster: Json, warning: str = "") -> RenderableType:
+    """The cluster on one screen."""
+    parts: list[RenderableType] = [Text(warning, "bold yellow")] if warning else []
+    if cluster["stale"]:
+        parts.append(Text("An older picture: exo does not answer.", "yellow"))
+    parts += [
+        overview(cluster),
+        section("Nodes", node_table(cluster["nodes"])),
+        section("Models", loaded_table(cluster["models"])),
+    ]
+    downloads = downloads_of(cluster)
+    if downloads:
+        parts.append(section("Downloads", download_table(downloads)))
+    operations = _in_view(cluster["operations"])
+    if operations:
+        parts.append(section("Operations", operation_table(operations)))
+    return Group(*parts)
+
+
+def downloads_of(cluster: Json) -> list[Json]:
+    """What the nodes fetch, each entry with its node."""
+    return [{**entry, "node": node} for node in cluster["nodes"] for entry in node["downloads"]]
+
+
+def summary(cluster: Json) -> str:
+    """What the cluster is doing, on one line. Shares of the way in tens, so that it changes seldom."""
+    said = [
+        "healthy" if cluster["healthy"] else "unhealthy",
+        f"{cluster['onlineNodeCount']}/{count(cluster['nodeCount'], 'node')}",
+    ]
+    said += [f"{m['name']} {m['status']['phase']}{_tens(m['status'])}" for m in cluster["models"]]
+    said += [
+        f"download {e['model']['name']} {e['status']}{_tens(e)}"
+        for e in downloads_of(cluster)
+        if e["status"] in ("DOWNLOADING", "FAILED")
+    ]
+    said += [f"{o['kind'].lower()} {o['state']}" for o in cluster["operations"] if o["state"] in ACTIVE]
+    return ", ".join(said)
+
+
+def _tens(entry: Json) -> str:
+    done = entry["progressPercent"]
+    return "" if done is None or done >= 100 else f" {percent(done // 10 * 10)}"
+
+
+def _in_view(operations: Sequence[Json]) -> list[Json]:
+    active = [entry for entry in operations if entry["state"] in ACTIVE]
+    ended = [entry for entry in operations if entry["state"] not in ACTIVE]
+    return [*active, *ended[:_ENDED_SHOWN]]

@@ -1,0 +1,55 @@
+"""Figures in words. What is unknown is a dash, never 0."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+UNKNOWN = "-"
+
+
+def number(value: float | None, unit: str = "", digits: int = 0) -> str:
+    """A figure with its unit."""
+    return UNKNOWN if value is None else f"{value:,.{digits}f}{unit}"
+
+
+def percent(value: float | None) -> str:
+    """A share, given as 0 to 100."""
+    return number(value, " %")
+
+
+def part(done: float | None, whole: float | None) -> str:
+    """So much of so much, in GiB; one figure where the whole is unknown."""
+    if whole is None:
+        return number(done, " GiB", 1)
+    return f"{number(done, digits=1)} / {number(whole, ' GiB', 1)}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them: 42 s, 3 min 20 s, 1 h 5 min."""
+    if seconds is None:
+        return UNKNOWN
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def count(amount: int, noun: str) -> str:
+    """An amount of things: 1 node, 2 nodes."""
+    return f"{amount} {noun}{'' if amount == 1 else 's'}"
+
+
+def label(node: Mapping[str, Any] | None) -> str:
+    """What people call a node."""
+    return UNKNOWN if node is None else str(node.get("friendlyName") or node["id"])
+
+
+def labels(nodes: Iterable[Mapping[str, Any]]) -> str:
+    """What people call several nodes."""
+    return ", ".join(label(node) for node in nodes) or UNKNOWN
+
+
+def names(models: Iterable[Mapping[str, Any]]) -> str:
+    """Several models by their short names."""
+    return ", ".join(model["name"] for model in models) or UNKNOWN
