@@ -1,0 +1,291 @@
+"""Killed at any point and started again: finished or rolled back, and never placed twice."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import Instance, InstanceType, Sharding
+from exo_graphql.cluster.upstream import Offer
+from exo_graphql.exo.feed import Feed
+from exo_graphql.operations import Operation, Operations, OperationState
+from exo_graphql.operations.journal import Journal, Key, Record
+from tests.operations.world import A, B, HALF, OTHER_HALF, World, operations, steps, world
+
+pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
+Wish = Callable[[Operations], Awaitable[object]]
+
+
+class Guillotine:
+    """Counts the moments in which a process could die, before and after each write and each command; falls at one."""
+
+    def __init__(self, fatal: int | None) -> None:
+        self.fatal = fatal
+        self.moments = 0
+        self.dead = asyncio.Event()
+
+    def moment(self) -> None:
+        """Passes, or dies. The dead do nothing any more."""
+        if self.dead.is_set():
+            raise asyncio.CancelledError
+        self.moments += 1
+        if self.moments == self.fatal:
+            self.dead.set()
+            raise asyncio.CancelledError
+
+    async def around(self, work: Awaitable[T]) -> T:
+        """Death may come before it begins and after it was done."""
+        try:
+            self.moment()
+        except asyncio.CancelledError:
+            with suppress(AttributeError):
+                work.close()  # type: ignore[attr-defined]
+            raise
+        result = await work
+        self.moment()
+        return result
+
+
+class MortalUpstream:
+    """The feed, through which a process that may die commands exo."""
+
+    def __init__(self, feed: Feed, guillotine: Guillotine) -> None:
+        self._feed = feed
+        self._guillotine = guillotine
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        return self._feed.snapshot
+
+    async def fresh(self, max_age: float = 0.0) -> Snapshot:
+        return await self._feed.fresh(max_age)
+
+    async def changed(self, since: Snapshot | None) -> Snapshot:
+        return await self._feed.changed(since)
+
+    def watching(self) -> AbstractContextManager[None]:
+        return self._feed.watching()
+
+    def mark_unloading(self, unloading: dict[str, str]) -> None:  # type: ignore[override]
+        self._feed.mark_unloading(unloading)
+
+    async def offer(self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int) -> Offer:
+        return await self._feed.offer(model_id, sharding, instance_type, min_nodes)
+
+    async def offers(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[Offer, ...]:
+        return await self._feed.offers(model_id, node_ids)
+
+    async def create(self, instance: Instance) -> None:
+        await self._guillotine.around(self._feed.create(instance))
+
+    async def delete(self, instance_id: str) -> bool:
+        return await self._guillotine.around(self._feed.delete(instance_id))
+
+    async def start_download(self, node_id: str, model_id: str) -> None:
+        await self._guillotine.around(self._feed.start_download(node_id, model_id))
+
+    async def cancel_download(self, node_id: str, model_id: str) -> None:
+        await self._guillotine.around(self._feed.cancel_download(node_id, model_id))
+
+    async def delete_download(self, node_id: str, model_id: str) -> None:
+        await self._feed.delete_download(node_id, model_id)
+
+    async def cancel_task(self, command_id: str) -> bool:
+        return await self._feed.cancel_task(command_id)
+
+
+async def _live_and_die(
+    w: World, journal: Path, fatal: int | None, wish: Wish, monkeypatch: pytest.MonkeyPatch, *, cancel_at: str | None
+) -> int:
+    """One process: wishes, works, and dies at the moment `fatal`. Returns the moments that it lived through."""
+    guillotine = Guillotine(fatal)
+    save = Journal.save
+
+    async def mortal_save(self: Journal, record: Record, key: Key | None = None) -> None:
+        await guillotine.around(save(self, record, key))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "save", mortal_save)
+        ops = operations(MortalUpstream(w.feed, guillotine), journal)  # type: ignore[arg-type]
+        await ops.__aenter__()
+        with suppress(asyncio.CancelledError):
+            operation = await wish(ops)
+            assert isinstance(operation, Operation), operation
+            if cancel_at is not None:
+                ops.listen(lambda: _cancel(ops, operation.id, cancel_at))
+            done = asyncio.create_task(w.end(operation, ops))
+            dead = asyncio.create_task(guillotine.dead.wait())
+            await asyncio.wait({done, dead}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (done, dead):
+                task.cancel()
+        # What a kernel does to the killed: no task runs on, no file stays open.
+        await ops.__aexit__(None, None, None)
+    return guillotine.moments
+
+
+def _cancel(ops: Operations, operation_id: str, step: str) -> None:
+    operation = ops.get(operation_id)
+    run = ops._roster.run(operation_id)
+    if operation is not None and run is not None and steps(operation).get(step) == "RUNNING":
+        run.cancel()
+
+
+async def _check(
+    journal: Path,
+    wish: Wish,
+    given: Sequence[str],
+    expected: dict[OperationState, list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    fault: str | None = None,
+    cancel_at: str | None = None,
+    first: int = 1,
+) -> None:
+    """Dies at each moment in turn, until one life is long enough; the next process brings it to an end each time."""
+    fatal = first - 1
+    while True:
+        fatal += 1
+        path = journal / f"{fatal}.db"
+        async with world() as w:
+            await w.given(*given)
+            ever = _instances_ever(w)
+            if fault is not None:
+                w.fault(fault)
+            lived = await _live_and_die(w, path, fatal, wish, monkeypatch, cancel_at=cancel_at)
+            async with operations(w.feed, path) as ops:
+                known = ops.all()
+                if not known:
+                    # It died before the wish was written: nobody was told of an operation, and nothing was done.
+                    assert await w.serving() == sorted(given)
+                    continue
+                (operation,) = known
+                ended = await w.end(operation, ops)
+                assert ended.state in expected, (fatal, ended)
+                assert await w.listed() == expected[ended.state], (fatal, ended)
+                assert await w.serving() == expected[ended.state], (fatal, ended)
+                # Never placed twice: each new model has had one instance, each restored one a second.
+                assert all(len(ever[model]) == 1 for model in ended.load_ids if model in ever), (fatal, ever)
+                restored = ended.state is not OperationState.SUCCEEDED
+                assert all(len(ever[model]) <= 1 + restored for model in ended.unload_ids), (fatal, ever)
+        if lived < fatal:
+            # It lived to the end.
+            assert fatal > 8, lived
+            return
+
+
+def _instances_ever(w: World) -> dict[str, set[str]]:
+    """The ids of all instances that were ever listed from now on, by model; filled in as pictures come."""
+    ever: dict[str, set[str]] = {}
+
+    def note(snapshot: Snapshot) -> None:
+        for instance in snapshot.state.instances.values():
+            ever.setdefault(instance.model_id, set()).add(instance.id)
+
+    assert w.feed.snapshot is not None
+    note(w.feed.snapshot)
+    w.feed.listen(note)
+    return ever
+
+
+async def test_a_load_killed_at_each_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await _check(tmp_path, lambda ops: ops.load(A), [], {OperationState.SUCCEEDED: [A]}, monkeypatch)
+
+
+async def test_an_unload_killed_at_each_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await _check(tmp_path, lambda ops: ops.unload(A), [A, B], {OperationState.SUCCEEDED: [B]}, monkeypatch)
+
+
+async def test_a_swap_killed_at_each_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = {OperationState.SUCCEEDED: [OTHER_HALF]}
+    await _check(tmp_path, lambda ops: ops.swap([HALF], [OTHER_HALF]), [HALF], ends, monkeypatch)
+
+
+async def test_a_swap_side_by_side_killed_at_each_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await _check(tmp_path, lambda ops: ops.swap([A], [B]), [A], {OperationState.SUCCEEDED: [B]}, monkeypatch)
+
+
+async def test_a_swap_that_rolls_back_killed_at_each_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await _check(
+        tmp_path,
+        lambda ops: ops.swap([HALF], [OTHER_HALF]),
+        [HALF],
+        {OperationState.ROLLED_BACK: [HALF]},
+        monkeypatch,
+        fault=f"load-fails:{OTHER_HALF}",
+        # Up to the new model's placing it is the swap above.
+        first=21,
+    )
+
+
+async def test_a_cancelled_swap_killed_at_each_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Killed before it was seen to be cancelled, it is brought to its end instead.
+    ends = {OperationState.CANCELLED: [HALF], OperationState.SUCCEEDED: [OTHER_HALF]}
+    await _check(
+        tmp_path, lambda ops: ops.swap([HALF], [OTHER_HALF]), [HALF], ends, monkeypatch, cancel_at="load"
+    )
+
+
+async def test_a_server_that_stops_in_good_order_goes_on_at_the_next_start(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    async with world() as w:
+        await w.given(HALF)
+        async with operations(w.feed, path) as ops:
+            operation = await ops.swap([HALF], [OTHER_HALF])
+            await w.when(operation, lambda now: steps(now)["load"] == "RUNNING", ops)
+        async with operations(w.feed, path) as ops:
+            assert isinstance(operation, Operation)
+            resumed = ops.get(operation.id)
+            assert resumed is not None
+            assert resumed.active
+            assert (await w.end(operation, ops)).state is OperationState.SUCCEEDED
+        assert await w.serving() == [OTHER_HALF]
+
+
+async def test_what_was_removed_while_the_server_was_down_is_not_placed_again(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    async with world() as w:
+        async with operations(w.feed, path) as ops:
+            operation = await ops.load(A)
+            await w.when(operation, lambda now: steps(now)["load"] == "RUNNING", ops)
+        snapshot = await w.until(lambda snapshot: bool(snapshot.state.runners))
+        (instance,) = snapshot.state.instances
+        w.sim.control.delete_instance(instance)
+        async with operations(w.feed, path) as ops:
+            ended = await w.end(operation, ops)
+        assert ended.state is OperationState.FAILED
+        assert await w.listed() == []
+        assert w.sim.control.requests["POST", "/instance"] == 1
+
+
+async def test_an_operation_that_waits_for_memory_goes_on_waiting(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    async with world() as w:
+        await w.given(HALF)
+        async with operations(w.feed, path) as ops:
+            await ops.unload(HALF)
+            load = await ops.load(OTHER_HALF)
+            assert isinstance(load, Operation)
+            assert load.state is OperationState.PENDING
+        async with operations(w.feed, path) as ops:
+            assert (await w.end(load, ops)).state is OperationState.SUCCEEDED
+        assert await w.serving() == [OTHER_HALF]
+
+
+async def test_the_time_out_goes_on_over_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    async with world() as w:
+        async with operations(w.feed, path) as ops:
+            operation = await ops.load(HALF, timeout_seconds=60)
+            await w.when(operation, lambda now: steps(now)["load"] == "RUNNING", ops)
+            (instance,) = (await w.picture()).state.instances
+        await asyncio.sleep(61)
+        w.sim.control.delete_instance(instance)
+        async with operations(w.feed, path) as ops:
+            ended = await w.end(operation, ops)
+        assert ended.message.startswith("Not done within 60 s.")
