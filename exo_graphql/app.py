@@ -21,6 +21,7 @@ from exo_graphql.server.guard import Guard
 from exo_graphql.server.http import HttpEndpoint
 from exo_graphql.server.results import Results
 from exo_graphql.server.service import Service
+from exo_graphql.server.sse import StreamRules
 from exo_graphql.server.websocket import WebSocketEndpoint
 from exo_graphql.server.wire import ASGIApp
 from exo_graphql.settings import DEFAULT_EXO_URL, Settings
@@ -48,10 +49,10 @@ class House:
     websocket: WebSocketEndpoint
     demo: SimulatedExo | None
 
-    def shut_down(self) -> None:
+    async def shut_down(self) -> None:
         """Completes every subscription, before the server closes its sockets."""
         self.service.live.end()
-        self.websocket.shut_down()
+        await self.websocket.shut_down()
 
 
 def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
@@ -65,7 +66,9 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
     schema = build_schema(read_only=settings.read_only)
     documents = Documents(schema, capacity=1000 if settings.cache else 0)
     service = Service(schema, documents, feed, operations, max_age=settings.max_age, now=utc_now)
-    websocket = WebSocketEndpoint(service, access, init_timeout=settings.init_timeout)
+    websocket = WebSocketEndpoint(
+        service, access, init_timeout=settings.init_timeout, send_timeout=settings.send_timeout
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -87,6 +90,8 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
             Results(capacity=2000 if settings.cache else 0),
             access,
             max_body_bytes=settings.max_body_bytes,
+            body_timeout=settings.body_timeout,
+            streams=StreamRules(keep_alive=settings.keep_alive, send_timeout=settings.send_timeout),
         ),
         websocket,
         lifespan=lifespan,

@@ -1,11 +1,12 @@
 """Running the server: uvicorn, and a shutdown that completes every subscription first."""
 
-import asyncio
 import contextlib
 import gc
 import logging
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import uvicorn
 
@@ -15,14 +16,17 @@ from exo_graphql.settings import Settings
 
 logger = logging.getLogger("exo_graphql")
 
-# What is still open this long after SIGTERM is cut.
-GRACE_SECONDS = 3
+# What is still open this long after everybody was told is cut.
+GRACE_SECONDS = 2
+# A connection on which nothing that was sent has been received for as long is cut: its client has gone without a
+# word, or does not read.
+UNREAD_SECONDS = 60
 
 
 class Server(uvicorn.Server):
     """uvicorn, which says goodbye before it closes its sockets."""
 
-    def __init__(self, config: uvicorn.Config, greeting: str, goodbye: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, greeting: str, goodbye: Callable[[], Awaitable[None]]) -> None:
         super().__init__(config)
         self._greeting = greeting
         self._goodbye = goodbye
@@ -31,16 +35,26 @@ class Server(uvicorn.Server):
         """Starts to listen, and says where."""
         await super().startup(sockets)
         if self.started:
-            logger.info(self._greeting.format(port=self.servers[0].sockets[0].getsockname()[1]))
+            listeners = [listener for server in self.servers for listener in server.sockets]
+            _give_up_on_the_dead(listeners)
+            logger.info(self._greeting.format(port=listeners[0].getsockname()[1]))
         # What start-up made lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Lets subscribers finish, then stops."""
-        self._goodbye()
-        await asyncio.sleep(0.05)  # what was just completed reaches its sockets
+        """Accepts nobody any more, lets subscribers finish, then stops."""
+        for server in self.servers:
+            server.close()
+        await self._goodbye()
         await super().shutdown(sockets)
+
+
+def _give_up_on_the_dead(listeners: Iterable[socket.socket]) -> None:
+    """Lets the kernel cut what is not received. Linux alone can be told; connections inherit it from the listener."""
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        for listener in listeners:
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
 
 
 def server_config(app: object, host: str, port: int) -> uvicorn.Config:
@@ -74,10 +88,28 @@ async def run_simulation(host: str, port: int, speed: float, faults: list[str]) 
     """Serves a simulated exo until a signal ends it."""
     exo = SimulatedExo(speed=speed, faults=[parse_fault(text) for text in faults])
     greeting = f"exo, simulated, at http://{host}:{{port}}"
-    return await _serve(Server(server_config(exo.app, host, port), greeting, lambda: None))
+    return await _serve(Server(server_config(exo.app, host, port), greeting, _no_goodbye))
+
+
+async def _no_goodbye() -> None:
+    return
 
 
 async def _serve(server: Server) -> int:
-    with contextlib.suppress(SystemExit):
+    with contextlib.suppress(SystemExit), _signals_only_end_it():
         await server.serve()
     return 0 if server.started else 1
+
+
+@contextlib.contextmanager
+def _signals_only_end_it() -> Iterator[None]:
+    """uvicorn sends itself the signal that it has obeyed; that must not end the process before all is put away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -99,7 +99,12 @@ class Settings(BaseSettings):
 
     cache: bool = Field(default=True, description="Whether results and documents may be kept and given again.")
     max_body_bytes: int = Field(1_000_000, ge=1000, description="Largest body of a request, in bytes.")
+    body_timeout: float = Field(10.0, gt=0, description="Seconds: a request's body must arrive within.")
     init_timeout: float = Field(3.0, gt=0, description="Seconds: a websocket must be initialised within.")
+    keep_alive: float = Field(12.0, gt=0, description="Seconds between two comments in an event stream.")
+    send_timeout: float = Field(
+        30.0, gt=0, description="Seconds: a client that reads nothing of what it is sent for as long is let go."
+    )
 
     @field_validator("exo_url", "fault", "allowed_host", "allowed_origin", mode="before")
     @classmethod

@@ -1,6 +1,6 @@
 """One execution of one operation against one picture, encoded once."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any
@@ -10,7 +10,7 @@ from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, 
 
 from exo_graphql.schema.clock import ClockNumber, ClockText
 from exo_graphql.schema.context import Context
-from exo_graphql.server.errors import public_errors
+from exo_graphql.server.errors import Code, public_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def encode(result: ExecutionResult, context: Context) -> Answer:
     # A field's error has a path; one without was raised before any field was executed.
     refused = result.data is None and bool(result.errors) and all(e.path is None for e in result.errors or ())
     if result.errors:
-        body["errors"] = public_errors(result.errors)
+        body["errors"] = public_errors(result.errors, Code.BAD_USER_INPUT)
     if not refused:
         body["data"] = result.data
     return Answer(
@@ -76,9 +76,12 @@ def encode(result: ExecutionResult, context: Context) -> Answer:
     )
 
 
-def refusal(errors: list[GraphQLError] | tuple[GraphQLError, ...]) -> bytes:
-    """The body of a request error: `data` is absent, as the specification wants it."""
-    return orjson.dumps({"errors": public_errors(errors)})
+def refusal(errors: Iterable[GraphQLError], code: Code = Code.INTERNAL) -> bytes:
+    """The body of a request error: `data` is absent, as the specification wants it.
+
+    `code` is that of errors that do not name themselves.
+    """
+    return orjson.dumps({"errors": public_errors(errors, code)})
 
 
 def _plain(value: object) -> object:

@@ -14,7 +14,7 @@ from exo_graphql.server.pages import graphiql_page
 from exo_graphql.server.requests import BadRequest, GraphQLRequest, parse_body, parse_request
 from exo_graphql.server.results import Results
 from exo_graphql.server.service import Outcome, Prepared, Reply, Service
-from exo_graphql.server.sse import stream_events
+from exo_graphql.server.sse import StreamRules, stream_events
 from exo_graphql.server.wire import (
     EVENT_STREAM,
     GRAPHQL_JSON,
@@ -41,11 +41,22 @@ _REFUSED = {JSON: 200, GRAPHQL_JSON: 400}
 class HttpEndpoint:
     """The endpoint `/graphql` for HTTP."""
 
-    def __init__(self, service: Service, results: Results, access: Access, *, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        service: Service,
+        results: Results,
+        access: Access,
+        *,
+        max_body_bytes: int,
+        body_timeout: float,
+        streams: StreamRules,
+    ) -> None:
         self._service = service
         self._results = results
         self._access = access
         self._max_body_bytes = max_body_bytes
+        self._body_timeout = body_timeout
+        self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -54,13 +65,12 @@ class HttpEndpoint:
         try:
             if scope["method"] == "POST":
                 await self._post(headers, accept, receive, send)
-            elif scope["method"] in ("GET", "HEAD"):
-                await self._get(scope, headers, accept, receive, send)
             else:
-                await respond(send, 405, _problem("Use GET or POST."), _CONTENT_TYPES[JSON], [(b"allow", b"GET, POST")])
+                await self._get(scope, headers, accept, receive, send)
         except BadRequest as error:
             kind = accepted(accept, (JSON, GRAPHQL_JSON)) or JSON
-            await respond(send, error.status, _problem(error.message), _CONTENT_TYPES[kind])
+            allow = [(b"allow", b"POST" if scope["method"] == "GET" else b"GET, POST")] if error.status == 405 else []
+            await respond(send, error.status, _problem(error.message), _CONTENT_TYPES[kind], allow)
         except Unauthorized as error:
             kind = accepted(accept, (JSON, GRAPHQL_JSON)) or JSON
             await respond(send, 401, refusal((error,)), _CONTENT_TYPES[kind], [(b"www-authenticate", b"Bearer")])
@@ -72,9 +82,10 @@ class HttpEndpoint:
         if content_type != JSON:
             raise BadRequest("The content type must be application/json.", 415)
         kind = _kind(accept)
-        body = await read_body(receive, self._max_body_bytes)
         rights = self._rights(headers)
-        if kind != EVENT_STREAM:
+        body = await read_body(receive, self._max_body_bytes, self._body_timeout)
+        picture = None
+        if kind != EVENT_STREAM and self._service.picture is not None:
             await self._service.refresh()
             picture = self._service.picture
             stored = self._results.get(picture, (rights, body))
@@ -82,34 +93,35 @@ class HttpEndpoint:
                 await respond(send, 200, stored, _CONTENT_TYPES[kind])
                 return
         prepared = self._service.prepare(parse_body(body))
-        if kind == EVENT_STREAM:
-            await stream_events(self._service, prepared, rights, receive, send)
+        if _is_streamed(prepared, kind, accept):
+            await stream_events(self._service, prepared, rights, receive, send, self._streams)
             return
-        reply = await self._answer(prepared, rights)
-        if reply.lasting and picture == self._service.picture:
+        reply = await self._answer(prepared, rights, refreshed=picture is not None)
+        if reply.lasting and picture is not None and picture == self._service.picture:
             self._results.put(picture, (rights, body), len(body) + len(reply.payload), reply.payload)
         await self._send(reply, kind, send)
 
     async def _get(self, scope: Scope, headers: dict[bytes, bytes], accept: str, receive: Receive, send: Send) -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            raise BadRequest("Use GET or POST.", 405)
         parameters = _parameters(scope["query_string"])
         if "query" not in parameters and accepted(accept, (JSON, HTML, EVENT_STREAM)) == HTML:
             page: Response = graphiql_page()
             await page(scope, receive, send)
             return
+        if scope["method"] == "HEAD":
+            raise BadRequest("Use GET or POST.", 405)
         kind = _kind(accept)
         rights = self._rights(headers)
         prepared = self._service.prepare(_request(parameters))
         if isinstance(prepared, Prepared) and prepared.is_mutation:
-            await respond(
-                send, 405, _problem("A mutation must be sent by POST."), _CONTENT_TYPES[JSON], [(b"allow", b"POST")]
-            )
-            return
-        if kind == EVENT_STREAM:
-            await stream_events(self._service, prepared, rights, receive, send)
+            raise BadRequest("A mutation must be sent by POST.", 405)
+        if _is_streamed(prepared, kind, accept):
+            await stream_events(self._service, prepared, rights, receive, send, self._streams)
             return
         await self._send(await self._answer(prepared, rights), kind, send)
 
-    async def _answer(self, prepared: Prepared | Reply, rights: Rights) -> Reply:
+    async def _answer(self, prepared: Prepared | Reply, rights: Rights, *, refreshed: bool = False) -> Reply:
         if isinstance(prepared, Reply):
             return prepared
         if prepared.is_subscription:
@@ -117,7 +129,7 @@ class HttpEndpoint:
                 "A subscription is answered by a stream: ask with 'Accept: text/event-stream', or over a websocket.",
                 406,
             )
-        return await self._service.answer(prepared, rights)
+        return await self._service.answer(prepared, rights, refreshed=refreshed)
 
     def _rights(self, headers: dict[bytes, bytes]) -> Rights:
         authorization = headers.get(b"authorization")
@@ -125,7 +137,12 @@ class HttpEndpoint:
 
     @staticmethod
     async def _send(reply: Reply, kind: str, send: Send) -> None:
-        status = {Outcome.EXECUTED: 200, Outcome.REFUSED: _REFUSED[kind], Outcome.FORBIDDEN: 403}[reply.outcome]
+        status = {
+            Outcome.EXECUTED: 200,
+            Outcome.REFUSED: _REFUSED[kind],
+            Outcome.FORBIDDEN: 403,
+            Outcome.FAULT: 500,
+        }[reply.outcome]
         await respond(send, status, reply.payload, _CONTENT_TYPES[kind])
 
 
@@ -136,11 +153,23 @@ def _kind(accept: str) -> str:
     return kind
 
 
+def _is_streamed(prepared: Prepared | Reply, kind: str, accept: str) -> bool:
+    """Whether events are the answer: the client likes them best, or asks for what only a stream can tell.
+
+    Whoever accepts just anything is not given a stream that may never end.
+    """
+    if kind == EVENT_STREAM:
+        return True
+    asks_for_one = isinstance(prepared, Prepared) and prepared.is_subscription
+    return asks_for_one and EVENT_STREAM in accept.lower() and accepted(accept, (EVENT_STREAM,)) is not None
+
+
 def _parameters(query_string: bytes) -> dict[str, str]:
-    return {
-        name: values[-1]
-        for name, values in parse_qs(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=20).items()
-    }
+    try:
+        parsed = parse_qs(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=20)
+    except ValueError as error:
+        raise BadRequest("The URL has more than 20 parameters.") from error
+    return {name: values[-1] for name, values in parsed.items()}
 
 
 def _request(parameters: dict[str, str]) -> GraphQLRequest:

@@ -1,8 +1,9 @@
 """Live queries: a subscription executed once for all who share it, and sent when what they selected has changed.
 
-Subscriptions with the same text, variables, operation and rights are one `Share`. At each new picture it is executed
-and encoded once; subscribers are woken and take the newest message when they are able to. Who reads slowly skips what
-is out of date and holds up nobody; what waits for a subscriber is one message, and that is shared.
+Subscriptions with the same text, variables, operation and rights are one `Share`. At each picture that differs in more
+than clocks it is executed and encoded once; subscribers are woken and take the newest message when they are able to.
+Who reads slowly skips what is out of date and holds up nobody; what waits for a subscriber is one message, and that is
+shared.
 """
 
 import asyncio
@@ -11,17 +12,21 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from graphql import DocumentNode
 
 from exo_graphql.schema.context import Context
-from exo_graphql.server.execution import Answer, Executor
+from exo_graphql.server.errors import internal_error, new_error_id
+from exo_graphql.server.execution import Answer, Executor, refusal
 
 logger = logging.getLogger("exo_graphql")
 
 # What takes longer than this gives way to others in between.
 BREATH_SECONDS = 0.010
+# The age in an answer is true when it is given: to a newcomer, none is given that was computed longer ago.
+DATED_AFTER_SECONDS = 0.1
 
 
 @dataclass(eq=False, slots=True)
@@ -34,16 +39,36 @@ class Share:
     answer: Answer | None = None
     number: int = 0
     ended: bool = False
+    version: str | None = None
+    """`Context.version` and `Snapshot.observed_at` of the picture that the answer was read off, and when it was."""
+    observed_at: datetime | None = None
+    executed_at: float = 0.0
     subscribers: set["Subscriber"] = field(default_factory=set)
 
+    def is_current(self, context: Context) -> bool:
+        """Whether nothing but clocks can differ in a new execution."""
+        return self.version is not None and self.version == context.version
+
+    def is_exact(self, context: Context, now: float) -> bool:
+        """Whether not even clocks would differ."""
+        return (
+            self.is_current(context)
+            and self.observed_at == context.snapshot.observed_at
+            and (self.answer is None or not self.answer.told_time or now - self.executed_at < DATED_AFTER_SECONDS)
+        )
+
     def publish(self, answer: Answer) -> None:
-        """Makes `answer` the newest message if it differs in more than clocks, and wakes the subscribers."""
+        """Makes `answer` the newest; if it differs in more than clocks it is a new message, and subscribers wake."""
         before = self.answer
+        self.answer = answer
         if before is not None and before.signature == answer.signature and not answer.completed:
             return
-        self.answer = answer
         self.number += 1
         self.ended = self.ended or answer.completed or (self.number == 1 and answer.failed)
+        self.wake()
+
+    def wake(self) -> None:
+        """There is something to take, or to learn."""
         for subscriber in self.subscribers:
             subscriber.wake()
 
@@ -51,23 +76,19 @@ class Share:
 class Subscriber:
     """One reader of a share: iterate it for messages, newest first come."""
 
-    __slots__ = ("_seen", "_share", "_taken", "_waiting")
+    __slots__ = ("_seen", "_share", "_waiting", "refused")
 
     def __init__(self, share: Share) -> None:
         self._share = share
         self._seen = 0
-        self._taken = 0
         self._waiting: asyncio.Future[None] | None = None
+        self.refused = False
+        """Whether the first message was that there is nothing to subscribe to; then it was the last, too."""
 
     def wake(self) -> None:
         """A new message is there."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
-
-    @property
-    def is_first(self) -> bool:
-        """Whether one message has been taken so far."""
-        return self._taken == 1
 
     def __aiter__(self) -> "Subscriber":
         return self
@@ -75,12 +96,14 @@ class Subscriber:
     async def __anext__(self) -> Answer:
         share = self._share
         while self._seen == share.number or share.answer is None:
-            if share.ended:
+            if share.ended or self.refused:
                 raise StopAsyncIteration
             self._waiting = asyncio.get_running_loop().create_future()
             await self._waiting
+        if self.refused:
+            raise StopAsyncIteration
+        self.refused = not self._seen and share.answer.failed
         self._seen = share.number
-        self._taken += 1
         return share.answer
 
 
@@ -111,12 +134,11 @@ class Live:
         return sum(len(share.subscribers) for share in self._shares.values())
 
     def end(self) -> None:
-        """Ends every share: each subscriber takes what is newest, then completes."""
+        """Ends every share, now and from now on: each subscriber takes what is newest, then completes."""
         self._ending = True
         for share in self._shares.values():
             share.ended = True
-            for subscriber in share.subscribers:
-                subscriber.wake()
+            share.wake()
 
     def touch(self) -> None:
         """There is a new picture, or an operation has moved."""
@@ -134,7 +156,9 @@ class Live:
         share = self._shares.get(key)
         if share is None or share.ended:
             share = self._shares[key] = Share(document, operation_name, variables, ended=self._ending)
-            self._execute(share)
+        context = self._context()
+        if not share.is_exact(context, time.monotonic()):
+            self._execute(share, context)
         subscriber = Subscriber(share)
         share.subscribers.add(subscriber)
         try:
@@ -146,25 +170,37 @@ class Live:
                 del self._shares[key]
 
     async def run(self) -> None:
-        """Executes every share at each new picture, until cancelled."""
+        """Executes every share at each picture that differs, until cancelled."""
         while True:
             await self._touched.wait()
             self._touched.clear()
             began = time.perf_counter()
             for share in tuple(self._shares.values()):
-                if share.subscribers and not share.ended:
-                    self._execute(share)
+                context = self._context()
+                if share.subscribers and not share.ended and not share.is_current(context):
+                    self._execute(share, context)
                 if time.perf_counter() - began > BREATH_SECONDS:
                     await asyncio.sleep(0)
                     began = time.perf_counter()
 
-    def _execute(self, share: Share) -> None:
-        context = self._context()
+    def _execute(self, share: Share, context: Context) -> None:
         if context.picture is None:
             return
+        share.version = context.version
+        share.observed_at = context.picture.observed_at
+        share.executed_at = time.monotonic()
+        try:
+            answer = self._answer(share, context)
+        except Exception:
+            error_id = new_error_id()
+            logger.exception("internal error %s in a live query", error_id)
+            payload = refusal((internal_error(error_id),))
+            answer = Answer(payload, failed=True, refused=True, signature=payload, told_time=False, completed=True)
+        share.publish(answer)
+
+    def _answer(self, share: Share, context: Context) -> Answer:
         answer = self._executor.execute(share.document, context, share.variables, share.operation_name)
-        if isinstance(answer, Answer):
-            share.publish(answer)
-        else:
+        if not isinstance(answer, Answer):
             # No subscription field waits for anything; one that did would have to be awaited elsewhere.
             raise TypeError("a subscription's resolver must not wait")
+        return answer

@@ -1,6 +1,7 @@
 """GraphQL for every transport: a request in, an encoded answer or a stream of them out."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,9 +17,12 @@ from exo_graphql.schema.context import Context
 from exo_graphql.schema.errors import NamedError
 from exo_graphql.server.access import Rights
 from exo_graphql.server.documents import Documents, is_mutation, is_subscription, operation_error
+from exo_graphql.server.errors import Code, internal_error, new_error_id
 from exo_graphql.server.execution import Answer, Executor, refusal
 from exo_graphql.server.live import Live, Subscriber
 from exo_graphql.server.requests import GraphQLRequest
+
+logger = logging.getLogger("exo_graphql")
 
 
 @unique
@@ -29,6 +33,8 @@ class Outcome(Enum):
     REFUSED = "REFUSED"
     """A request error: nothing was executed, there is no data."""
     FORBIDDEN = "FORBIDDEN"
+    FAULT = "FAULT"
+    """Our own; what was asked may have been done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +99,10 @@ class Service:
         await self._rooms.aclose()
 
     @property
-    def picture(self) -> tuple[object, int]:
-        """What every result depends on: the snapshot (by identity) and the operations' version."""
-        return self._upstream.snapshot, self._operations.version
+    def picture(self) -> tuple[object, int] | None:
+        """What every result depends on: the snapshot (by identity) and the operations' version. None before both."""
+        snapshot = self._upstream.snapshot
+        return None if snapshot is None else (snapshot, self._operations.version)
 
     async def refresh(self) -> None:
         """Sees to a picture that is fresh enough to answer from, as far as exo can be reached."""
@@ -109,24 +116,31 @@ class Service:
         """Reads the document; a `Reply` tells what is wrong with it."""
         document = self._documents.read(request.query)
         if document.errors or document.node is None:
-            return Reply(Outcome.REFUSED, refusal(document.errors))
+            code = Code.PARSE_FAILED if document.node is None else Code.VALIDATION_FAILED
+            return Reply(Outcome.REFUSED, refusal(document.errors, code))
         operation = document.operation(request.operation_name)
         if operation is None:
-            return Reply(Outcome.REFUSED, refusal((operation_error(document, request.operation_name),)))
+            error = operation_error(document, request.operation_name)
+            return Reply(Outcome.REFUSED, refusal((error,), Code.OPERATION_UNKNOWN))
         return Prepared(request, document.node, operation)
 
-    async def answer(self, prepared: Prepared, rights: Rights) -> Reply:
-        """Executes a query or mutation."""
+    async def answer(self, prepared: Prepared, rights: Rights, *, refreshed: bool = False) -> Reply:
+        """Executes a query or mutation. `refreshed`: the caller has seen to a fresh picture."""
         if prepared.is_mutation and rights is not Rights.OPERATE:
             return Reply(Outcome.FORBIDDEN, refusal((_forbidden(),)))
-        if not _asks_only_of_schema(prepared.operation):
+        if not (refreshed or _asks_only_of_schema(prepared.operation)):
             await self.refresh()
         context = self._context()
-        answer = self._executor.execute(
-            prepared.document, context, prepared.request.variables, prepared.request.operation_name
-        )
-        waited = not isinstance(answer, Answer)
-        result = answer if isinstance(answer, Answer) else await answer
+        request = prepared.request
+        try:
+            answer = self._executor.execute(prepared.document, context, request.variables, request.operation_name)
+            waited = not isinstance(answer, Answer)
+            result = answer if isinstance(answer, Answer) else await answer
+        except Exception:
+            # Resolvers' faults are in the result; this one is the executor's or the encoder's.
+            error_id = new_error_id()
+            logger.exception("internal error %s", error_id)
+            return Reply(Outcome.FAULT, refusal((internal_error(error_id),)))
         outcome = Outcome.REFUSED if result.refused else Outcome.EXECUTED
         lasting = not (waited or result.told_time or prepared.is_mutation)
         return Reply(outcome, result.payload, lasting)
@@ -134,6 +148,9 @@ class Service:
     @asynccontextmanager
     async def subscribe(self, prepared: Prepared, rights: Rights) -> AsyncIterator[Subscriber]:
         """Joins the live query of a subscription."""
+        if not self.live.share_count and self._upstream.snapshot is not None:
+            # While nobody looks the picture may be seconds old: too old for a first word that may be the last.
+            await self.refresh()
         key = (prepared.request.key, rights)
         request = prepared.request
         async with self.live.subscribe(key, prepared.document, request.operation_name, request.variables) as subscriber:

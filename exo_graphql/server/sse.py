@@ -6,13 +6,13 @@ The protocol: https://github.com/graphql/graphql-over-http/blob/main/rfcs/GraphQ
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
 
 from exo_graphql.server.access import Rights
 from exo_graphql.server.service import Prepared, Reply, Service
-from exo_graphql.server.wire import Receive, Send
+from exo_graphql.server.wire import Disconnected, Receive, Send, send_within
 
-# Proxies end a connection on which nothing moves for long; a comment is no event.
-KEEP_ALIVE_SECONDS = 12.0
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
@@ -20,44 +20,37 @@ _HEADERS = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class StreamRules:
+    """Numbers of an event stream, each a setting. Seconds."""
+
+    keep_alive: float = 12.0
+    """A comment is sent as often: proxies end a connection on which nothing moves for long."""
+    send_timeout: float = 30.0
+    """A client that reads nothing for as long counts as gone."""
+
+
 async def stream_events(
-    service: Service, prepared: Prepared | Reply, rights: Rights, receive: Receive, send: Send
+    service: Service, prepared: Prepared | Reply, rights: Rights, receive: Receive, send: Send, rules: StreamRules
 ) -> None:
     """Sends an operation's results as events until it completes or the client goes."""
-    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-    gone = asyncio.ensure_future(_disconnected(receive))
-    sending = asyncio.ensure_future(_send_events(service, prepared, rights, send))
+    send = partial(send_within, rules.send_timeout, send)
     try:
-        await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
-        if sending.done():
-            sending.result()
-    finally:
-        for task in (gone, sending):
-            task.cancel()
-        await asyncio.gather(gone, sending, return_exceptions=True)
-
-
-async def _send_events(service: Service, prepared: Prepared | Reply, rights: Rights, send: Send) -> None:
-    async with aclosing(_payloads(service, prepared, rights)) as payloads:
-        waiting: asyncio.Future[bytes | None] | None = None
-        try:
-            while True:
-                waiting = waiting or asyncio.ensure_future(anext(payloads, None))
-                done, _ = await asyncio.wait({waiting}, timeout=KEEP_ALIVE_SECONDS)
-                if not done:
-                    await _write(send, b":\n\n")
-                    continue
-                payload = waiting.result()
-                waiting = None
-                if payload is None:
-                    break
-                await _write(send, b"event: next\ndata: " + payload + b"\n\n")
-        finally:
-            if waiting is not None:
-                waiting.cancel()
-                await asyncio.gather(waiting, return_exceptions=True)
-    await _write(send, b"event: complete\ndata:\n\n")
-    await send({"type": "http.response.body", "body": b""})
+        async with asyncio.TaskGroup() as tasks:
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            beside = (
+                tasks.create_task(_disconnected(receive), name="event stream: reading"),
+                tasks.create_task(_comment(send, rules.keep_alive), name="event stream: keeping alive"),
+            )
+            async with aclosing(_payloads(service, prepared, rights)) as payloads:
+                async for payload in payloads:
+                    await _write(send, b"event: next\ndata: " + payload + b"\n\n")
+            for task in beside:
+                task.cancel()
+            await _write(send, b"event: complete\ndata:\n\n")
+            await send({"type": "http.response.body", "body": b""})
+    except* Disconnected:
+        pass  # there is nobody left to tell
 
 
 async def _payloads(service: Service, prepared: Prepared | Reply, rights: Rights) -> AsyncGenerator[bytes]:
@@ -71,6 +64,12 @@ async def _payloads(service: Service, prepared: Prepared | Reply, rights: Rights
                 yield answer.payload
 
 
+async def _comment(send: Send, every: float) -> None:
+    while True:
+        await asyncio.sleep(every)
+        await _write(send, b":\n\n")
+
+
 async def _write(send: Send, chunk: bytes) -> None:
     await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
@@ -78,3 +77,4 @@ async def _write(send: Send, chunk: bytes) -> None:
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    raise Disconnected

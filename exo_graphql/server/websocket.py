@@ -5,47 +5,37 @@
         ▼                                ▼
       closed                           closed          with the code that the protocol names
 
-The protocol: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md (its predecessor, `graphql-ws` of
-subscriptions-transport-ws, is not spoken).
+Its predecessor, `graphql-ws` of subscriptions-transport-ws, is not spoken.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from enum import Enum, unique
 from typing import Any
 
 import orjson
 
 from exo_graphql.server.access import Access, Rights, Unauthorized, authorization_in
+from exo_graphql.server.messages import (
+    SUBPROTOCOL,
+    Close,
+    Closing,
+    id_of,
+    next_frame,
+    payload_of,
+    read_message,
+    subscriber_exists,
+    unknown_type,
+)
 from exo_graphql.server.requests import BadRequest, GraphQLRequest, parse_request
 from exo_graphql.server.service import Outcome, Prepared, Reply, Service
-from exo_graphql.server.wire import Receive, Scope, Send, headers_of
+from exo_graphql.server.wire import Disconnected, Message, Receive, Scope, Send, headers_of, send_within
 
-SUBPROTOCOL = "graphql-transport-ws"
-
-
-@unique
-class Close(Enum):
-    """The codes that the protocol names, with their reasons."""
-
-    GOING_AWAY = (1001, "Server is shutting down")
-    BAD_REQUEST = (4400, "Invalid message received")
-    UNAUTHORIZED = (4401, "Unauthorized")
-    FORBIDDEN = (4403, "Forbidden")
-    SUBPROTOCOL_NOT_ACCEPTABLE = (4406, "Subprotocol not acceptable")
-    INIT_TIMEOUT = (4408, "Connection initialisation timeout")
-    SUBSCRIBER_EXISTS = (4409, "Subscriber already exists")
-    TOO_MANY_INITS = (4429, "Too many initialisation requests")
-
-
-class Closing(Exception):
-    """The connection must be closed with this code."""
-
-    def __init__(self, close: Close, reason: str | None = None) -> None:
-        super().__init__(close)
-        self.code, default = close.value
-        self.reason = reason or default
+# At shutdown subscriptions complete by themselves, and what is being answered has this long to be.
+_LAST_WORDS_SECONDS = 0.5
+# After this, whoever does not read its goodbye goes without.
+_PARTING_SECONDS = 1.0
 
 
 @unique
@@ -57,13 +47,20 @@ class State(Enum):
 
 
 class WebSocketEndpoint:
-    """The endpoint `/graphql` for websockets."""
+    """The endpoint `/graphql` for websockets.
 
-    def __init__(self, service: Service, access: Access, *, init_timeout: float) -> None:
+    `init_timeout`: seconds until a connection must be initialised. `send_timeout`: seconds until a client that reads
+    nothing counts as gone.
+    """
+
+    def __init__(self, service: Service, access: Access, *, init_timeout: float, send_timeout: float) -> None:
         self._service = service
         self._access = access
         self._init_timeout = init_timeout
+        self._send_timeout = send_timeout
         self._connections: set[Connection] = set()
+        self._leaving = asyncio.Event()
+        self._alone = asyncio.Event()
 
     @property
     def connection_count(self) -> int:
@@ -72,27 +69,33 @@ class WebSocketEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one connection until either side ends it."""
-        await receive()  # websocket.connect
-        if SUBPROTOCOL not in scope.get("subprotocols", ()):
-            # A close code reaches the client only after the handshake.
-            await send({"type": "websocket.accept"})
-            code, reason = Close.SUBPROTOCOL_NOT_ACCEPTABLE.value
-            await send({"type": "websocket.close", "code": code, "reason": reason})
-            return
-        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
         header = headers_of(scope).get(b"authorization")
-        authorization = None if header is None else header.decode("latin-1")
-        connection = Connection(self._service, self._access, authorization, receive, send, self._init_timeout)
+        connection = Connection(
+            self._service,
+            self._access,
+            None if header is None else header.decode("latin-1"),
+            receive,
+            send,
+            init_timeout=self._init_timeout,
+            send_timeout=self._send_timeout,
+            leaving=self._leaving,
+        )
         self._connections.add(connection)
         try:
-            await connection.serve()
+            await connection.serve(scope.get("subprotocols", ()))
         finally:
             self._connections.discard(connection)
+            if not self._connections:
+                self._alone.set()
 
-    def shut_down(self) -> None:
-        """Completes every subscription and closes every connection."""
-        for connection in tuple(self._connections):
-            connection.shut_down()
+    async def shut_down(self) -> None:
+        """Completes every operation and closes every connection, as far as clients read what they are told."""
+        self._leaving.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PARTING_SECONDS):
+                while self._connections:
+                    self._alone.clear()
+                    await self._alone.wait()
 
 
 class Connection:
@@ -105,65 +108,77 @@ class Connection:
         authorization: str | None,
         receive: Receive,
         send: Send,
+        *,
         init_timeout: float,
+        send_timeout: float,
+        leaving: asyncio.Event,
     ) -> None:
         self._service = service
         self._access = access
         self._authorization = authorization
         self._rights = Rights.READ
         self._receive = receive
-        self._send = send
+        self._asgi_send = send
         self._init_timeout = init_timeout
+        self._send_timeout = send_timeout
+        self._leaving = leaving
         self._state = State.CONNECTING
         self._operations: dict[str, asyncio.Task[None]] = {}
-        self._leaving = asyncio.Event()
+        self._tasks = asyncio.TaskGroup()
 
-    async def serve(self) -> None:
+    async def serve(self, subprotocols: Collection[str]) -> None:
         """Reads messages until the client goes, the server shuts down, or the protocol is broken."""
-        reading = asyncio.ensure_future(self._read())
-        leaving = asyncio.ensure_future(self._leaving.wait())
         try:
-            await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            _raise_for_end(reading)
-        except Closing as closing:
-            await self._end_operations(complete=closing.code == Close.GOING_AWAY.value[0])
-            with contextlib.suppress(OSError, RuntimeError):  # the client may be gone before we are
+            await self._receive()  # websocket.connect
+            spoken = SUBPROTOCOL in subprotocols
+            # A close code reaches the client only after the handshake.
+            await self._send({"type": "websocket.accept", **({"subprotocol": SUBPROTOCOL} if spoken else {})})
+            async with self._tasks:
+                self._tasks.create_task(self._read(spoken=spoken), name="websocket: reading")
+                self._tasks.create_task(self._leave(), name="websocket: leaving")
+        except* Disconnected:
+            pass  # there is nobody left to tell
+        except* Closing as group:
+            closing = next(error for error in group.exceptions if isinstance(error, Closing))
+            with suppress(Disconnected):
                 await self._send({"type": "websocket.close", "code": closing.code, "reason": closing.reason})
-        finally:
-            reading.cancel()
-            leaving.cancel()
-            await asyncio.gather(reading, leaving, return_exceptions=True)
-            await self._end_operations(complete=False)
 
-    def shut_down(self) -> None:
-        """Ends the connection from this side."""
-        self._leaving.set()
-
-    async def _read(self) -> None:
+    async def _read(self, *, spoken: bool) -> None:
+        if not spoken:
+            raise Closing(Close.SUBPROTOCOL_NOT_ACCEPTABLE)
         try:
             async with asyncio.timeout(self._init_timeout):
-                await self._initialise()
+                while self._state is State.CONNECTING:
+                    await self._initialise(await self._next())
         except TimeoutError:
             raise Closing(Close.INIT_TIMEOUT) from None
-        while (message := await self._next()) is not None:
-            await self._handle(message)
+        while True:
+            await self._handle(await self._next())
 
-    async def _initialise(self) -> None:
-        while self._state is State.CONNECTING:
-            message = await self._next()
-            if message is None:
-                return
-            match message["type"]:
-                case "connection_init":
-                    self._admit(_payload(message))
-                    self._state = State.READY
-                    await self._write({"type": "connection_ack"})
-                case "ping":
-                    await self._pong(message)
-                case "pong":
-                    pass
-                case kind:
-                    raise Closing(Close.UNAUTHORIZED if kind == "subscribe" else Close.BAD_REQUEST)
+    async def _leave(self) -> None:
+        """Once the server shuts down, ends what is under way, each with its `complete`."""
+        await self._leaving.wait()
+        if self._operations:
+            await asyncio.wait(self._operations.values(), timeout=_LAST_WORDS_SECONDS)
+        for id_, task in tuple(self._operations.items()):
+            task.cancel()
+            await self._finish(id_)
+        raise Closing(Close.GOING_AWAY)
+
+    async def _initialise(self, message: Mapping[str, Any]) -> None:
+        match message["type"]:
+            case "connection_init":
+                self._admit(payload_of(message))
+                self._state = State.READY
+                await self._write({"type": "connection_ack"})
+            case "ping":
+                await self._pong(message)
+            case "pong":
+                pass
+            case "subscribe":
+                raise Closing(Close.UNAUTHORIZED)
+            case _:
+                raise unknown_type(message)
 
     def _admit(self, payload: Mapping[str, Any] | None) -> None:
         try:
@@ -180,102 +195,74 @@ class Connection:
             case "pong":
                 pass
             case "subscribe":
-                await self._subscribe(message)
+                self._subscribe(message)
             case "complete":
-                await self._complete(_id(message))
+                await self._complete(id_of(message))
             case _:
-                raise Closing(Close.BAD_REQUEST, f"Unknown message type {str(message['type'])[:40]!r}")
+                raise unknown_type(message)
 
-    async def _next(self) -> Mapping[str, Any] | None:
-        """The next message; None once the client has gone."""
+    async def _next(self) -> Mapping[str, Any]:
         event = await self._receive()
         if event["type"] == "websocket.disconnect":
-            return None
-        text = event.get("text")
-        if text is None:
-            raise Closing(Close.BAD_REQUEST, "Messages must be text")
-        try:
-            message = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            raise Closing(Close.BAD_REQUEST, "Messages must be JSON") from None
-        if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-            raise Closing(Close.BAD_REQUEST, "Messages must be objects with a string 'type'")
-        return message
+            raise Disconnected
+        return read_message(event.get("text"))
 
     async def _pong(self, message: Mapping[str, Any]) -> None:
-        payload = _payload(message)
+        payload = payload_of(message)
         await self._write({"type": "pong"} if payload is None else {"type": "pong", "payload": payload})
 
-    async def _subscribe(self, message: Mapping[str, Any]) -> None:
-        id_ = _id(message)
+    def _subscribe(self, message: Mapping[str, Any]) -> None:
+        id_ = id_of(message)
         if id_ in self._operations:
-            raise Closing(Close.SUBSCRIBER_EXISTS, f"Subscriber for {id_[:40]} already exists")
+            raise subscriber_exists(id_)
         try:
             request = parse_request(message.get("payload"))
         except BadRequest as error:
             raise Closing(Close.BAD_REQUEST, error.message) from None
-        task = asyncio.create_task(self._run(id_, request), name=f"operation {id_[:40]}")
-        self._operations[id_] = task
-        task.add_done_callback(lambda done: self._forget(id_, done))
-
-    def _forget(self, id_: str, done: asyncio.Task[None]) -> None:
-        if self._operations.get(id_) is done:
-            del self._operations[id_]
+        self._operations[id_] = self._tasks.create_task(self._run(id_, request), name="websocket: operation")
 
     async def _complete(self, id_: str) -> None:
         task = self._operations.pop(id_, None)
         if task is not None:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await asyncio.wait([task])
 
     async def _run(self, id_: str, request: GraphQLRequest) -> None:
         prepared = self._service.prepare(request)
-        rights = self._rights
         if isinstance(prepared, Reply):
-            await self._refuse(id_, prepared)
+            await self._refuse(id_, prepared.payload)
         elif prepared.is_subscription:
-            await self._stream(id_, prepared, rights)
+            await self._stream(id_, prepared)
         else:
-            await self._answer(id_, await self._service.answer(prepared, rights))
+            await self._answer(id_, await self._service.answer(prepared, self._rights))
 
-    async def _stream(self, id_: str, prepared: Prepared, rights: Rights) -> None:
-        head, tail = _frame(id_, "next")
-        async with self._service.subscribe(prepared, rights) as subscriber:
+    async def _stream(self, id_: str, prepared: Prepared) -> None:
+        head, tail = next_frame(id_)
+        async with self._service.subscribe(prepared, self._rights) as subscriber:
             async for answer in subscriber:
-                if answer.failed and subscriber.is_first:
+                if subscriber.refused:
                     # Nothing could be subscribed to: for the protocol the operation did not begin.
-                    await self._refuse(id_, Reply(Outcome.REFUSED, answer.payload))
+                    await self._refuse(id_, answer.payload)
                     return
                 await self._text(head + answer.payload.decode() + tail)
         await self._finish(id_)
 
     async def _answer(self, id_: str, reply: Reply) -> None:
         if reply.outcome is not Outcome.EXECUTED:
-            await self._refuse(id_, reply)
+            await self._refuse(id_, reply.payload)
             return
-        head, tail = _frame(id_, "next")
+        head, tail = next_frame(id_)
         await self._text(head + reply.payload.decode() + tail)
         await self._finish(id_)
 
-    async def _refuse(self, id_: str, reply: Reply) -> None:
-        errors = orjson.loads(reply.payload)["errors"]
+    async def _refuse(self, id_: str, payload: bytes) -> None:
         self._operations.pop(id_, None)
-        await self._write({"id": id_, "type": "error", "payload": errors})
+        await self._write({"id": id_, "type": "error", "payload": orjson.loads(payload)["errors"]})
 
     async def _finish(self, id_: str) -> None:
         # The id is free again before the client learns of it.
         self._operations.pop(id_, None)
         await self._write({"id": id_, "type": "complete"})
-
-    async def _end_operations(self, *, complete: bool) -> None:
-        ended = dict(self._operations)
-        self._operations.clear()
-        for task in ended.values():
-            task.cancel()
-        await asyncio.gather(*ended.values(), return_exceptions=True)
-        if complete:
-            for id_ in ended:
-                await self._write({"id": id_, "type": "complete"})
 
     async def _write(self, message: Mapping[str, Any]) -> None:
         await self._text(orjson.dumps(message).decode())
@@ -284,27 +271,9 @@ class Connection:
         # Bytes would make a binary frame, which clients of this protocol reject.
         await self._send({"type": "websocket.send", "text": text})
 
-
-def _raise_for_end(reading: asyncio.Future[None]) -> None:
-    """Raises what ended the reading; if nothing did, it is this server that leaves."""
-    if not reading.done():
-        raise Closing(Close.GOING_AWAY)
-    reading.result()
-
-
-def _frame(id_: str, kind: str) -> tuple[str, str]:
-    return f'{{"id":{orjson.dumps(id_).decode()},"type":"{kind}","payload":', "}"
-
-
-def _id(message: Mapping[str, Any]) -> str:
-    id_ = message.get("id")
-    if not isinstance(id_, str) or not id_:
-        raise Closing(Close.BAD_REQUEST, "The message must have a string 'id'")
-    return id_
-
-
-def _payload(message: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    payload = message.get("payload")
-    if payload is not None and not isinstance(payload, dict):
-        raise Closing(Close.BAD_REQUEST, "The payload must be an object")
-    return payload
+    async def _send(self, message: Message) -> None:
+        try:
+            await send_within(self._send_timeout, self._asgi_send, message)
+        except RuntimeError as error:
+            # What uvicorn raises where it has closed the connection by itself: a broken frame, a ping unanswered.
+            raise Disconnected from error

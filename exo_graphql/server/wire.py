@@ -3,6 +3,7 @@
 Plain ASGI, since an endpoint that gives stored bytes again spends most of its time in whatever stands before it.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ HTML = "text/html"
 
 
 class Disconnected(Exception):
-    """The client went away while it was being read."""
+    """The client went away, or has not read for so long that it counts as gone."""
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
@@ -29,27 +30,33 @@ def headers_of(scope: Scope) -> dict[bytes, bytes]:
     return dict(scope["headers"])
 
 
-async def read_body(receive: Receive, limit: int) -> bytes:
-    """The whole body. Raises `BadRequest` (413) once it is longer than `limit` bytes."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise Disconnected
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        if len(body) > limit:
-            raise _too_large(limit)
-        return body
-    chunks = [body]
-    size = len(body)
-    while message.get("more_body"):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > limit:
-            raise _too_large(limit)
-    return b"".join(chunks)
+async def read_body(receive: Receive, limit: int, timeout: float) -> bytes:  # noqa: ASYNC109  # the caller's setting
+    """The whole body. Raises `BadRequest` if it is longer than `limit` bytes (413) or takes `timeout` seconds (408)."""
+    chunks = []
+    size = 0
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Disconnected
+                chunks.append(message.get("body", b""))
+                size += len(chunks[-1])
+                if size > limit:
+                    raise _too_large(limit)
+                if not message.get("more_body"):
+                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    except TimeoutError:
+        raise BadRequest(f"The body did not arrive within {timeout:g} seconds.", 408) from None
+
+
+async def send_within(seconds: float, send: Send, message: Message) -> None:
+    """Sends. Raises `Disconnected` where the client has gone, or does not read for as long."""
+    try:
+        async with asyncio.timeout(seconds):
+            await send(message)
+    except OSError as error:  # TimeoutError is one
+        raise Disconnected from error
 
 
 def _too_large(limit: int) -> BadRequest:
