@@ -121,7 +121,7 @@ class Client:
             "POST",
             self._url,
             json=_body(document, variables),
-            headers={"accept": f"{EVENT_STREAM}, {JSON_TYPES};q=0.5"},
+            headers={"accept": EVENT_STREAM},
             timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
         )
         try:

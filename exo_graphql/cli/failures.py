@@ -65,14 +65,7 @@ def from_problem(problem: Mapping[str, Any]) -> Failure:
         suggestion = _with_choices(suggestion, problem.get(key) or ())
     for key, words in (("loaded", "Loaded: "), ("unloadToFit", "Unloading this would make it fit: ")):
         suggestion = _with_choices(suggestion, [model["id"] for model in problem.get(key) or ()], words)
-    message = problem["message"]
-    if problem.get("shortfallGb") is not None:
-        needed, available, shortfall = (problem[key] for key in ("neededGb", "availableGb", "shortfallGb"))
-        message += f" It needs {needed:,.1f} GiB, {available:,.1f} are free: {shortfall:,.1f} GiB short."
-    operation = problem.get("operation")
-    if operation:
-        suggestion = _joined(suggestion, f"That operation: {operation['id']} ({operation['state']}).")
-    return Failure(message, suggestion, problem.get("code"))
+    return Failure(problem["message"], suggestion, problem.get("code"))
 
 
 def _with_choices(suggestion: str | None, choices: Sequence[str], words: str = "Choices: ") -> str | None:

@@ -9,8 +9,10 @@ from exo_graphql.cli.words import duration, number
 
 Json = Mapping[str, Any]
 
-# Phases that say more than the step does, since something moves.
-_MOVING = ("WAITING", "DOWNLOADING", "CONNECTING", "LOADING", "WARMING_UP", "FAILED", "UNREACHABLE")
+# Phases that say more than the step does.
+_MOVING = (
+    "WAITING", "DOWNLOADING", "CONNECTING", "LOADING", "WARMING_UP", "READY", "RUNNING", "FAILED", "UNREACHABLE",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +47,25 @@ class Pace:
 
 
 def operation_frame(operation: Json, pace: Pace) -> Frame:
-    """A load, unload or swap."""
-    moving = next((model for model in operation["loads"] if not model["status"]["ready"]), None)
-    step = next((step for step in operation["steps"] if step["state"] == "RUNNING"), None)
-    stage = step["name"] if step is not None else str(operation["state"])
-    told = ""
-    if moving is not None and operation["state"] == "RUNNING":
-        if moving["status"]["phase"] in _MOVING:
-            stage = moving["status"]["phase"]
-        told = _pace(moving, moving["status"], pace)
+    """A load, unload or swap: what it says of itself, or of the model on its way, which is told sooner."""
+    step = next((step["name"] for step in operation["steps"] if step["state"] == "RUNNING"), None)
+    model = _on_its_way(operation["loads"], step) if operation["state"] == "RUNNING" else None
+    told = _pace(model, model["status"], pace) if model is not None else ""
+    status = model["status"] if model is not None and model["status"]["phase"] in _MOVING else None
     return Frame(
         title=operation_title(operation),
-        stage=stage,
-        message=operation["message"],
-        percent=operation["progressPercent"],
+        stage=status["phase"] if status is not None else step or operation["state"],
+        message=f"{model['name']}: {status['message']}" if model and status else operation["message"],
+        percent=status["progressPercent"] if status is not None else operation["progressPercent"],
         pace=told,
         steps=operation["steps"],
     )
+
+
+def _on_its_way(loads: Sequence[Json], step: str | None) -> Json | None:
+    unready = next((model for model in loads if not model["status"]["ready"]), None)
+    # The model is ready a moment before the step that waits for it has ended.
+    return unready or (loads[-1] if loads and (step or "").startswith("load") else None)
 
 
 def operation_title(operation: Json) -> str:
@@ -86,13 +90,8 @@ def status_frame(status: Json, pace: Pace) -> Frame:
 
 
 def _pace(model: Json, status: Json, pace: Pace) -> str:
-    if status["phase"] == "LOADING":
-        rate = pace.per_second((model["id"], "LOADING"), status["progressPercent"] or 0)
-        if rate is None:
-            return ""
-        layers = model["layerCount"]
-        layers_told = f"{number(rate * layers / 100, ' layers/s', 1)}, " if layers is not None else ""
-        return f"{layers_told}{duration((100 - status['progressPercent']) / rate)} to go"
+    if status["phase"] == "LOADING" and status["progressPercent"] is not None:
+        return _layers_pace(model["id"], status, pace)
     nodes = {node["id"] for node in status["nodes"]}
     # Before it is placed nobody says which nodes it is for; then all that fetch it count.
     fetching = [entry for entry in model["downloads"] if not nodes or entry["node"]["id"] in nodes]
@@ -101,4 +100,21 @@ def _pace(model: Json, status: Json, pace: Pace) -> str:
     speed = sum(entry["speedMbS"] or 0 for entry in fetching)
     left = [entry["etaSeconds"] for entry in fetching if entry["etaSeconds"] is not None]
     eta = status["etaSeconds"] if status["etaSeconds"] is not None else max(left, default=None)
-    return f"{number(speed, ' MiB/s', 1)}" + (f", {duration(eta)} to go" if eta is not None else "")
+    return number(speed, " MiB/s", 1) + _to_go(eta)
+
+
+def _layers_pace(model_id: str, status: Json, pace: Pace) -> str:
+    rate = pace.per_second(model_id, status["progressPercent"])
+    if rate is None:
+        return ""
+    loading = next((entry for entry in status["instances"] if entry["phase"] == "LOADING"), None)
+    # A layer that is divided counts on each node that has a slice of it, as in the message.
+    layers = [shard["layerCount"] for shard in loading["shards"]] if loading is not None else []
+    speed = (
+        number(rate * sum(layers) / 100, " layers/s", 1) if layers and None not in layers else number(rate, " %/s", 1)
+    )
+    return speed + _to_go((100 - status["progressPercent"]) / rate)
+
+
+def _to_go(seconds: float | None) -> str:
+    return "" if seconds is None else f", {duration(seconds)} to go"

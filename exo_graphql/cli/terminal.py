@@ -58,11 +58,6 @@ class Terminal:
         if failure.suggestion:
             self.err.print(Text.assemble(("hint: ", "bold"), clean(failure.suggestion)))
 
-    def tell(self, text: str) -> None:
-        """Says a result in a sentence, to people alone."""
-        if not self.as_json:
-            self.out.print(Text(clean(text)))
-
     def note(self, text: str) -> None:
         """Says something beside the result."""
         self.err.print(Text(clean(text), "dim"))

@@ -39,7 +39,6 @@ def wait_for_operation(session: Session, operation_id: str, seconds: float) -> N
     failure = operation_failure(operation)
     if failure is not None:
         raise failure
-    session.terminal.tell(operation["message"])
 
 
 def wait_for_model(session: Session, model: str, seconds: float) -> None:
@@ -54,7 +53,6 @@ def wait_for_model(session: Session, model: str, seconds: float) -> None:
     status = waiting.run(seconds, f"{model} is not ready.", None, patient=False)["modelStatus"]
     if not status["ready"]:
         raise status_failure(status) or Failure(status["message"])
-    session.terminal.tell(f"{status['modelId']} is ready.")
 
 
 def operation_failure(operation: Json) -> Failure | None:
