@@ -73,7 +73,14 @@ class Roster:
         """Newest first: those that have not ended, those that have, or both."""
         # One that has just ended may stand in both.
         known = dict(self.archive.finished()) | {run.record.sequence: run.operation for run in self._runs.values()}
-        return tuple(known[order] for order in sorted(known, reverse=True) if active in (None, known[order].active))
+        newest_first = [known[order] for order in sorted(known, reverse=True)]
+        finished = [operation for operation in newest_first if not operation.active][: self._rules.kept_finished]
+        kept = {operation.id for operation in finished}
+        return tuple(
+            operation
+            for operation in newest_first
+            if active in (None, operation.active) and (operation.active or operation.id in kept)
+        )
 
     def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Calls back at every change, synchronously; returns how to stop it."""

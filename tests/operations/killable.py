@@ -1,0 +1,39 @@
+"""A process to be killed: swaps against an exo over HTTP, told to standard output step by step.
+
+    python -m tests.operations.killable URL JOURNAL [UNLOAD LOAD]
+
+With models it asks for the swap; without, it goes on with what the journal holds. It ends when nothing is under way.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from exo_graphql.exo.feed import Feed
+from exo_graphql.operations import Operations
+
+
+async def main(url: str, journal: Path, models: list[str]) -> None:
+    """Prints `STEP STATE` at each change, and the verdict."""
+    async with Feed([url]) as feed, Operations(feed, journal) as ops:
+        changed = asyncio.Event()
+
+        def tell() -> None:
+            for operation in ops.all():
+                under_way = [step for step in operation.steps if step.state.value == "RUNNING"]
+                sys.stdout.write(f"{operation.state.value} {' '.join(step.name for step in under_way)}\n")
+            sys.stdout.flush()
+            changed.set()
+
+        ops.listen(tell)
+        if models:
+            unload, load = models
+            sys.stdout.write(f"{await ops.swap([unload], [load])}\n")
+        while ops.all(active=True):
+            changed.clear()
+            await changed.wait()
+        tell()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3:]))

@@ -1,0 +1,91 @@
+"""A real process, really killed, against an exo over real sockets. (test_crash.py dies at every moment there is.)"""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from exo_graphql.demo import SimulatedExo, parse_fault, tiny_scene
+from exo_graphql.exo.feed import Feed
+from tests.operations.world import HALF, OTHER_HALF
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@asynccontextmanager
+async def _exo() -> AsyncIterator[tuple[SimulatedExo, str]]:
+    sim = SimulatedExo(tiny_scene(), speed=20.0, seed=1)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(sim.app, log_level="warning", lifespan="on"))
+        serving = asyncio.create_task(server.serve([listener]))
+        try:
+            yield sim, f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving
+
+
+async def _process(*arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.operations.killable", *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+
+
+async def _killed_at(step: str, process: asyncio.subprocess.Process) -> None:
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        async for line in process.stdout:
+            if line.decode().strip() == f"RUNNING {step}":
+                process.send_signal(signal.SIGKILL)
+                break
+        assert await process.wait() == -signal.SIGKILL, f"it ended before {step}"
+
+
+@pytest.mark.parametrize("step", ["memory", "place"])
+async def test_a_swap_killed_at_a_step_is_finished_by_the_next_process(step: str, tmp_path: Path) -> None:
+    await _swap_through_kills([step], tmp_path, fault=None, verdict="SUCCEEDED", serving=OTHER_HALF)
+
+
+async def test_a_swap_killed_again_and_again_while_it_rolls_back_restores_the_old_model(tmp_path: Path) -> None:
+    await _swap_through_kills(
+        ["unload", "restore"],
+        tmp_path,
+        fault=f"load-fails:{OTHER_HALF}",
+        verdict="ROLLED_BACK",
+        serving=HALF,
+    )
+
+
+async def _swap_through_kills(kills: list[str], tmp_path: Path, fault: str | None, verdict: str, serving: str) -> None:
+    journal = str(tmp_path / "journal.db")
+    async with _exo() as (sim, url), asyncio.timeout(120), Feed([url]) as feed:
+        assert sim.control.place(HALF) is not None
+        snapshot = await feed.fresh(0.0)
+        while not snapshot.status(HALF).ready:
+            snapshot = await feed.changed(snapshot)
+        if fault is not None:
+            sim.control.inject(parse_fault(fault))
+        process = await _process(url, journal, HALF, OTHER_HALF)
+        await _killed_at(kills[0], process)
+        for step in kills[1:]:
+            await _killed_at(step, await _process(url, journal))
+        last = await _process(url, journal)
+        told, _ = await last.communicate()
+        assert told.decode().split("\n")[-2].strip() == verdict, told.decode()
+        snapshot = await feed.fresh(0.0)
+        assert [instance.model_id for instance in snapshot.state.instances.values()] == [serving]
+        assert snapshot.status(serving).ready
