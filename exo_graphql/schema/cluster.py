@@ -25,8 +25,16 @@ def _downloads(root: Parent[Snapshot]) -> tuple[state.Download, ...]:
     return root.started_downloads
 
 
-def _operations(root: Parent[Snapshot], info: Info) -> object:  # noqa: ARG001
-    return info.context.operations.all()
+def _tasks(root: Parent[Snapshot], status: list[state.TaskStatus] | None = None) -> tuple[state.Task, ...]:
+    return root.tasks if status is None else tuple(task for task in root.tasks if task.status in status)
+
+
+def _operations(root: Parent[Snapshot], info: Info, ended: int | None = None) -> object:  # noqa: ARG001
+    operations = info.context.operations
+    if ended is None:
+        return operations.all()
+    left_out = {operation.id for operation in operations.all(active=False)[max(0, ended) :]}
+    return tuple(operation for operation in operations.all() if operation.id not in left_out)
 
 
 def _state_version(root: Parent[Snapshot], info: Info) -> ClockText:  # noqa: ARG001
@@ -65,10 +73,14 @@ class Cluster:
     active_download_count: int = field(description="Downloads with status DOWNLOADING, on members.")
     nodes: list[Node] = field(description="The members.")
     models: list[Model] = field(resolver=_models, description="The loaded models: those with an instance.")
-    tasks: list[Task] = field(description="Tasks of the instances that exist.")
+    tasks: list[Task] = field(
+        resolver=_tasks, description="Tasks of the instances that exist; with `status` those that stand so."
+    )
     downloads: list[Download] = field(resolver=_downloads, description="Downloads, all but the NOT_STARTED.")
     operations: list[Operation] = field(
-        resolver=_operations, description="Loads, unloads and swaps asked of this server, newest first."
+        resolver=_operations,
+        description="Loads, unloads and swaps asked of this server, newest first. With `ended` all that are active, and "
+        "of those that have ended so many, the newest: a live query need not carry a long past.",
     )
     state_version: str = field(
         resolver=_state_version,
