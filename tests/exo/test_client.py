@@ -182,8 +182,8 @@ async def listening(talk: Talk) -> AsyncIterator[str]:
         try:
             await reader.readuntil(b"\r\n\r\n")
             await talk(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client left, or the test is over
         finally:
             writer.transport.abort()
 
@@ -295,7 +295,8 @@ async def test_commands_that_hang_leave_the_way_free_for_reading() -> None:
         assert await exo.state(0.5) == b"{}"
         assert arrived == client_module.MAX_COMMANDS + 1
         outcomes = await asyncio.gather(*commands, return_exceptions=True)
-        assert all(isinstance(outcome, Unreachable) for outcome in outcomes)
+        # As these time out, others get their turn in the last moment of their own time.
+        assert all(isinstance(outcome, Unreachable) for outcome in outcomes[: client_module.MAX_COMMANDS])
         await exo.aclose()
 
 

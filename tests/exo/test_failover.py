@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from exo_graphql.cluster.readiness import Phase
-from exo_graphql.demo import parse_fault
+from exo_graphql.demo import Fault, parse_fault
 from exo_graphql.exo.pace import FeedRules
 from tests.exo.cluster import Cluster, running
 
@@ -73,7 +73,9 @@ async def test_a_cluster_without_a_working_url_is_lost_in_time_and_found_again(f
             lost = cluster.feed.snapshot
             assert lost is not None
             assert (lost.stale, lost.state, lost.observed_at) == (True, last.state, last.observed_at)
-            assert await cluster.feed.fresh() is lost, "answered at once from what there is"
+            before = cluster.time
+            assert await cluster.feed.fresh() is lost
+            assert cluster.time == before, "answered at once from what there is"
             await asyncio.sleep(30)
             mends(cluster, "a")
             mended = cluster.time
@@ -93,6 +95,17 @@ async def test_a_short_failure_is_never_told(fault: str) -> None:
             for _ in range(5):
                 await cluster.feed.changed(cluster.feed.snapshot)
                 assert connected(cluster)
+
+
+async def test_one_read_that_breaks_is_made_again_at_once() -> None:
+    async with running("a") as cluster:
+        with cluster.feed.interest():
+            await cluster.feed.changed(cluster.feed.snapshot)
+            cluster.exos["a"].control.inject(Fault("error", count=1))
+            before = cluster.time
+            while cluster.feed.stats.failures == 0:
+                await cluster.feed.changed(cluster.feed.snapshot)
+            assert cluster.time - before < 1.0 + 4 * cluster.cost
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -261,3 +274,17 @@ async def test_an_exo_started_again_is_told_by_its_new_id() -> None:
             snapshot = cluster.feed.snapshot
             assert snapshot is not None
             assert snapshot.api_node_id == revived != first.api_node_id
+
+
+async def test_an_exo_that_was_started_again_between_two_reads_is_told_by_its_new_id() -> None:
+    async with running("a") as cluster:
+        exo = cluster.exos["a"].control
+        first = await cluster.feed.fresh()
+        api = next(node for node in first.nodes if node.id == first.api_node_id)
+        assert api.friendly_name is not None
+        exo.kill_node(api.friendly_name)
+        revived = exo.revive_node(api.friendly_name)
+        exo.advance(60)
+        await cluster.feed.fresh(0.0)
+        assert (await cluster.feed.fresh(0.0)).api_node_id == revived
+        assert cluster.feed.stats.failures == 0

@@ -104,6 +104,43 @@ async def test_a_model_in_transition_is_watched_closely_while_somebody_looks() -
             assert mode(cluster) is Mode.REST, "it has arrived"
 
 
+async def side_by_side(cluster: Cluster, seconds: float) -> None:
+    """Lets as much time pass in the simulated cluster as here."""
+    for _ in range(round(seconds / 0.1)):
+        cluster.exos["a"].control.advance(0.1)
+        await asyncio.sleep(0.1)
+
+
+async def test_a_model_that_failed_is_watched_closely_since_exo_tries_it_again() -> None:
+    async with running() as cluster:
+        exo = cluster.exos["a"].control
+        model = exo.cards[0]
+        exo.inject(parse_fault(f"load-fails:{model}"))
+        assert exo.place(model) is not None
+        with cluster.feed.interest():
+            seen: dict[Phase, set[Mode]] = {}
+            with cluster.feed.listen(lambda s: seen.setdefault(s.status(model).phase, set()).add(mode(cluster))):
+                await side_by_side(cluster, 20.0)
+            assert seen[Phase.FAILED] == {Mode.QUICK}
+
+
+async def test_a_model_that_was_given_up_is_not_watched_closely_for_ever() -> None:
+    async with running() as cluster:
+        exo = cluster.exos["a"].control
+        model = exo.cards[0]
+        for node in (await cluster.feed.fresh()).nodes:
+            await cluster.feed.delete_download(node.id, model)
+        exo.inject(parse_fault(f"download-fails:{model}"))
+        exo.advance(1.0)
+        assert exo.place(model) is not None
+        with cluster.feed.interest():
+            await side_by_side(cluster, 5.0)
+            assert mode(cluster) is Mode.QUICK
+            await side_by_side(cluster, 60.0)
+            status = (await cluster.feed.fresh()).status(model)
+            assert (status.final, mode(cluster)) == (True, Mode.REST)
+
+
 async def test_when_nobody_looks_it_reads_seldom() -> None:
     async with running() as cluster:
         begun = cluster.time
@@ -127,6 +164,17 @@ async def test_a_query_refreshes_an_old_picture_once_for_all_who_wait() -> None:
         pictures = await asyncio.gather(*(cluster.feed.fresh() for _ in range(200)))
         assert len(cluster.wire.reads()) == before + 1
         assert len({id(picture) for picture in pictures}) == 1
+
+
+async def test_a_query_that_joins_a_read_under_way_asks_for_no_other() -> None:
+    async with running() as cluster:
+        await asyncio.sleep(3.0)
+        first = asyncio.create_task(cluster.feed.fresh())
+        await asyncio.sleep(0.01)
+        begun = cluster.time
+        assert await cluster.feed.fresh() is await first
+        await asyncio.sleep(3.0)
+        assert cluster.wire.reads(since=begun) == []
 
 
 async def test_a_query_is_answered_at_once_from_a_young_picture() -> None:
@@ -243,6 +291,20 @@ async def test_the_catalogue_is_read_at_the_start_and_each_minute_while_somebody
         with cluster.feed.interest():
             await asyncio.sleep(179)
         assert asked() == 1 + 3
+
+
+async def test_a_catalogue_that_cannot_be_read_harms_nothing_and_is_asked_for_now_and_then() -> None:
+    cluster = Cluster("a")
+    app = cluster.exos["a"]._gate._app
+    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") != "/models"]
+    async with cluster.feed:
+        await cluster.feed.fresh()
+        with cluster.feed.interest():
+            await asyncio.sleep(20.0)
+        snapshot = cluster.feed.snapshot
+        assert snapshot is not None
+        assert (snapshot.connected, snapshot.catalogue) == (True, {})
+        assert 4 <= sum(request.path == "/models" for request in cluster.wire.requests) <= 5
 
 
 async def test_reads_are_counted_and_costed() -> None:
