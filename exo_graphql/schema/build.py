@@ -1,7 +1,7 @@
 """The schema, put together."""
 
 import strawberry
-from graphql import GraphQLSchema, lexicographic_sort_schema, print_schema
+from graphql import GraphQLObjectType, GraphQLSchema, Undefined, lexicographic_sort_schema, print_schema
 from graphql import build_schema as parse_schema
 from strawberry.schema.config import StrawberryConfig
 
@@ -14,14 +14,25 @@ from exo_graphql.schema.subscription import Subscription
 
 def build_schema(*, read_only: bool = False) -> GraphQLSchema:
     """The executable schema; with `read_only` without anything that changes the cluster."""
-    schema = strawberry.Schema(
+    strawberry_schema = strawberry.Schema(
         query=Query,
         mutation=None if read_only else Mutation,
         subscription=Subscription,
         types=problem.ERROR_TYPES,
         config=StrawberryConfig(scalar_map=SCALARS),
     )
-    return schema._schema  # noqa: SLF001  # Strawberry's public face hides the GraphQLSchema that it made
+    schema = strawberry_schema._schema  # noqa: SLF001  # its public face hides the GraphQLSchema that it made
+    _forget_null_defaults(schema)
+    return schema
+
+
+def _forget_null_defaults(schema: GraphQLSchema) -> None:
+    """An argument that may be left out has no default: Strawberry takes Python's None for one."""
+    for type_ in schema.type_map.values():
+        for field in type_.fields.values() if isinstance(type_, GraphQLObjectType) else ():
+            for argument in field.args.values():
+                if argument.default_value is None:
+                    argument.default_value = Undefined
 
 
 def print_sorted(schema: GraphQLSchema) -> str:

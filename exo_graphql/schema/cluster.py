@@ -1,12 +1,14 @@
 """The type `Cluster`."""
 
 from datetime import datetime
+from typing import Annotated
 
 import strawberry
-from strawberry import Parent
+from strawberry import Parent, argument
 
 from exo_graphql.cluster import state
 from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.schema.arguments import TaskFilter
 from exo_graphql.schema.clock import ClockNumber, ClockText, clock_moment
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.download import Download
@@ -25,11 +27,17 @@ def _downloads(root: Parent[Snapshot]) -> tuple[state.Download, ...]:
     return root.started_downloads
 
 
-def _tasks(root: Parent[Snapshot], status: list[state.TaskStatus] | None = None) -> tuple[state.Task, ...]:
+def _tasks(root: Parent[Snapshot], status: TaskFilter = None) -> tuple[state.Task, ...]:
     return root.tasks if status is None else tuple(task for task in root.tasks if task.status in status)
 
 
-def _operations(root: Parent[Snapshot], info: Info, ended: int | None = None) -> object:  # noqa: ARG001
+def _operations(
+    root: Parent[Snapshot],  # noqa: ARG001  # as Strawberry hands it over
+    info: Info,
+    ended: Annotated[
+        int | None, argument(description="At most so many of those that have ended, the newest; without it all.")
+    ] = None,
+) -> object:
     operations = info.context.operations
     if ended is None:
         return operations.all()
@@ -79,8 +87,8 @@ class Cluster:
     downloads: list[Download] = field(resolver=_downloads, description="Downloads, all but the NOT_STARTED.")
     operations: list[Operation] = field(
         resolver=_operations,
-        description="Loads, unloads and swaps asked of this server, newest first. With `ended` all that are active, and "
-        "of those that have ended so many, the newest: a live query need not carry a long past.",
+        description="Loads, unloads and swaps asked of this server, newest first. With `ended` all that are "
+        "active, and of those that have ended so many, the newest: a live query need not carry a long past.",
     )
     state_version: str = field(
         resolver=_state_version,

@@ -6,7 +6,7 @@ import strawberry
 from strawberry import Parent
 
 from exo_graphql.cluster import state, status
-from exo_graphql.cluster.snapshot import DownloadStatus
+from exo_graphql.schema.arguments import DownloadFilter
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.downloads import select_downloads
 from exo_graphql.schema.fields import field
@@ -41,9 +41,7 @@ def _nodes(root: Parent[state.ModelCard], info: Info) -> tuple[state.Node, ...]:
     return snapshot.nodes_of(snapshot.instances_of(root.id))
 
 
-def _downloads(
-    root: Parent[state.ModelCard], info: Info, status: list[DownloadStatus] | None = None
-) -> tuple[state.Download, ...]:
+def _downloads(root: Parent[state.ModelCard], info: Info, status: DownloadFilter = None) -> tuple[state.Download, ...]:
     return select_downloads(info.context.snapshot, status, model_id=root.id)
 
 

@@ -16,6 +16,7 @@ from exo_graphql.operations import (
     NodeDownloadResult as NodeDownload,
 )
 from exo_graphql.operations import Operation as OperationValue
+from exo_graphql.schema.arguments import ModelName, NodeNames, OperationId
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.enums import described
 from exo_graphql.schema.fields import field
@@ -41,13 +42,11 @@ described(
     MLX_JACCL="Over RDMA (Thunderbolt).",
 )
 
-Model = Annotated[str, argument(description="A model: full id or short name, case-insensitively.")]
-MinNodes = Annotated[int, argument(description="The least number of nodes to spread over, from 1.")]
-Shards = Annotated[ShardingPreference, argument(description="How to divide the model.")]
-Engine = Annotated[InstanceTypePreference, argument(description="Which engine is to join the runners.")]
-Nodes = Annotated[list[strawberry.ID] | None, argument(description="Exactly these nodes, by id or friendly name.")]
+MinNodes = Annotated[int | None, argument(description="The least number of nodes to spread over, from 1.")]
+Shards = Annotated[ShardingPreference | None, argument(description="How to divide the model.")]
+Engine = Annotated[InstanceTypePreference | None, argument(description="Which engine is to join the runners.")]
 Drain = Annotated[
-    int,
+    int | None,
     argument(description="Seconds to wait, at most, for running inference tasks before unloading; 0 does not wait."),
 ]
 Timeout = Annotated[
@@ -61,7 +60,13 @@ Key = Annotated[
     ),
 ]
 
-Additional = Annotated[bool, argument(description="Place another copy, though the model has a sound instance.")]
+Additional = Annotated[bool | None, argument(description="Place another copy, though the model has a sound instance.")]
+
+# What an argument is where a caller writes null, as where it is left out.
+_MIN_NODES = 1
+_SHARDING = ShardingPreference.AUTO
+_INSTANCE_TYPE = InstanceTypePreference.AUTO
+_DRAIN_SECONDS = 30
 
 Result = OperationValue | Problem
 
@@ -144,22 +149,22 @@ class CancelTaskPayload:
 
 async def _load_model(
     info: Info,
-    model: Model,
-    min_nodes: MinNodes = 1,
-    sharding: Shards = ShardingPreference.AUTO,
-    instance_type: Engine = InstanceTypePreference.AUTO,
-    nodes: Nodes = None,
+    model: ModelName,
+    min_nodes: MinNodes = _MIN_NODES,
+    sharding: Shards = _SHARDING,
+    instance_type: Engine = _INSTANCE_TYPE,
+    nodes: NodeNames = None,
     additional: Additional = False,  # noqa: FBT002  # a GraphQL argument, always named
     timeout_seconds: Timeout = None,
     idempotency_key: Key = None,
 ) -> Result:
     return await info.context.operations.load(
         model,
-        min_nodes=min_nodes,
-        sharding=sharding,
-        instance_type=instance_type,
+        min_nodes=_MIN_NODES if min_nodes is None else min_nodes,
+        sharding=sharding or _SHARDING,
+        instance_type=instance_type or _INSTANCE_TYPE,
         nodes=nodes,
-        additional=additional,
+        additional=bool(additional),
         timeout_seconds=timeout_seconds,
         idempotency_key=idempotency_key,
     )
@@ -167,15 +172,18 @@ async def _load_model(
 
 async def _unload_model(
     info: Info,
-    model: Model,
+    model: ModelName,
     instance: Annotated[
         strawberry.ID | None, argument(description="This instance alone; without it, all of the model's.")
     ] = None,
-    drain_seconds: Drain = 30,
+    drain_seconds: Drain = _DRAIN_SECONDS,
     idempotency_key: Key = None,
 ) -> Result:
     return await info.context.operations.unload(
-        model, instance=instance, drain_seconds=drain_seconds, idempotency_key=idempotency_key
+        model,
+        instance=instance,
+        drain_seconds=_DRAIN_SECONDS if drain_seconds is None else drain_seconds,
+        idempotency_key=idempotency_key,
     )
 
 
@@ -183,36 +191,36 @@ async def _swap_models(
     info: Info,
     unload: Annotated[list[str], argument(description="Models to unload; a single name is a list of one.")],
     load: Annotated[list[str], argument(description="Models to load; a single name is a list of one.")],
-    min_nodes: MinNodes = 1,
-    sharding: Shards = ShardingPreference.AUTO,
-    instance_type: Engine = InstanceTypePreference.AUTO,
-    nodes: Nodes = None,
-    drain_seconds: Drain = 30,
+    min_nodes: MinNodes = _MIN_NODES,
+    sharding: Shards = _SHARDING,
+    instance_type: Engine = _INSTANCE_TYPE,
+    nodes: NodeNames = None,
+    drain_seconds: Drain = _DRAIN_SECONDS,
     timeout_seconds: Timeout = None,
     idempotency_key: Key = None,
 ) -> Result:
     return await info.context.operations.swap(
         unload,
         load,
-        min_nodes=min_nodes,
-        sharding=sharding,
-        instance_type=instance_type,
+        min_nodes=_MIN_NODES if min_nodes is None else min_nodes,
+        sharding=sharding or _SHARDING,
+        instance_type=instance_type or _INSTANCE_TYPE,
         nodes=nodes,
-        drain_seconds=drain_seconds,
+        drain_seconds=_DRAIN_SECONDS if drain_seconds is None else drain_seconds,
         timeout_seconds=timeout_seconds,
         idempotency_key=idempotency_key,
     )
 
 
-async def _start_download(info: Info, model: Model, nodes: Nodes = None) -> DownloadsResult:
+async def _start_download(info: Info, model: ModelName, nodes: NodeNames = None) -> DownloadsResult:
     return await info.context.operations.start_download(model, nodes)
 
 
-async def _cancel_download(info: Info, model: Model, nodes: Nodes = None) -> DownloadsResult:
+async def _cancel_download(info: Info, model: ModelName, nodes: NodeNames = None) -> DownloadsResult:
     return await info.context.operations.cancel_download(model, nodes)
 
 
-async def _delete_download(info: Info, model: Model, nodes: Nodes = None) -> DownloadsResult:
+async def _delete_download(info: Info, model: ModelName, nodes: NodeNames = None) -> DownloadsResult:
     return await info.context.operations.delete_download(model, nodes)
 
 
@@ -225,7 +233,7 @@ async def _cancel_task(
 
 async def _cancel_operation(
     info: Info,
-    id: Annotated[strawberry.ID, argument(description="The operation's id.")],  # noqa: A002
+    id: OperationId,  # noqa: A002
 ) -> Result:
     return await info.context.operations.cancel(id)
 

@@ -8,7 +8,7 @@ from strawberry import Parent
 
 from exo_graphql.cluster import state
 from exo_graphql.cluster.readiness import NodeStatus
-from exo_graphql.cluster.snapshot import DownloadStatus
+from exo_graphql.schema.arguments import DownloadFilter
 from exo_graphql.schema.clock import ClockNumber, ClockText, clock_moment, clock_number
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.downloads import select_downloads
@@ -52,9 +52,7 @@ def _models(root: Parent[state.Node], info: Info) -> tuple[state.ModelCard, ...]
     return info.context.snapshot.models_on(root.id)
 
 
-def _downloads(
-    root: Parent[state.Node], info: Info, status: list[DownloadStatus] | None = None
-) -> tuple[state.Download, ...]:
+def _downloads(root: Parent[state.Node], info: Info, status: DownloadFilter = None) -> tuple[state.Download, ...]:
     return select_downloads(info.context.snapshot, status, node_id=root.id)
 
 

@@ -1,12 +1,24 @@
 """The type `Query`."""
 
+from typing import Annotated
+
 import strawberry
+from strawberry import argument
 
 from exo_graphql.cluster import state
 from exo_graphql.cluster.names import Ambiguous, Unknown, find_model
-from exo_graphql.cluster.snapshot import DownloadStatus, Snapshot
+from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.status import ModelStatus as Status
 from exo_graphql.operations import PlacementView, Problem
+from exo_graphql.schema.arguments import (
+    DownloadFilter,
+    ModelFilter,
+    ModelName,
+    NodeFilter,
+    NodeNames,
+    OperationId,
+    TaskFilter,
+)
 from exo_graphql.schema.cluster import Cluster
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.download import Download
@@ -33,14 +45,22 @@ def nodes(info: Info) -> tuple[state.Node, ...]:
     return info.context.snapshot.nodes
 
 
-def _node(info: Info, id: strawberry.ID) -> state.Node:  # noqa: A002
+def _node(
+    info: Info,
+    id: Annotated[strawberry.ID, argument(description="The node's id or its friendly name.")],  # noqa: A002
+) -> state.Node:
     return node_named(info.context.snapshot, id)
 
 
 def _models(
     info: Info,
-    loaded: bool | None = None,  # noqa: FBT001  # a GraphQL argument, always named
-    search: str | None = None,
+    loaded: Annotated[
+        bool | None, argument(description="Only those with (true) or without (false) an instance; without it all.")
+    ] = None,
+    search: Annotated[
+        str | None,
+        argument(description="Only those whose id, family, base model or quantization contains this text."),
+    ] = None,
 ) -> tuple[state.ModelCard, ...]:
     snapshot = info.context.snapshot
     wanted = search.strip().lower() if search is not None else ""
@@ -55,11 +75,14 @@ def _searchable(card: state.ModelCard) -> str:
     return "\n".join(text for text in (card.id, card.family, card.base_model, card.quantization) if text).lower()
 
 
-def _model(info: Info, id: strawberry.ID) -> state.ModelCard:  # noqa: A002
+def _model(
+    info: Info,
+    id: Annotated[strawberry.ID, argument(description="The model's full id or short name.")],  # noqa: A002
+) -> state.ModelCard:
     return model_named(info.context.snapshot, id)
 
 
-def model_status(info: Info, model: str) -> Status:
+def model_status(info: Info, model: ModelName) -> Status:
     """Readiness by name; an unknown name is a status that says so, an ambiguous one an error."""
     snapshot = info.context.snapshot
     found = find_model(snapshot.models, model)
@@ -75,9 +98,9 @@ def model_status(info: Info, model: str) -> Status:
 
 def downloads(
     info: Info,
-    status: list[DownloadStatus] | None = None,
-    model: str | None = None,
-    node: strawberry.ID | None = None,
+    status: DownloadFilter = None,
+    model: ModelFilter = None,
+    node: NodeFilter = None,
 ) -> tuple[state.Download, ...]:
     """Downloads by status, model and node."""
     snapshot = info.context.snapshot
@@ -91,9 +114,9 @@ def downloads(
 
 def tasks(
     info: Info,
-    status: list[state.TaskStatus] | None = None,
-    kind: list[state.TaskKind] | None = None,
-    model: str | None = None,
+    status: TaskFilter = None,
+    kind: Annotated[list[state.TaskKind] | None, argument(description="Only these kinds; without it all.")] = None,
+    model: ModelFilter = None,
 ) -> tuple[state.Task, ...]:
     """Tasks by status, kind and model."""
     snapshot = info.context.snapshot
@@ -105,10 +128,12 @@ def tasks(
 
 async def _placements(
     info: Info,
-    model: str,
-    min_nodes: int | None = None,
-    nodes: list[strawberry.ID] | None = None,
-    unload: list[str] | None = None,
+    model: ModelName,
+    min_nodes: Annotated[
+        int | None, argument(description="The least number of nodes to spread over, from 1; without it 1.")
+    ] = None,
+    nodes: NodeNames = None,
+    unload: Annotated[list[str] | None, argument(description="Models that are taken to be gone.")] = None,
 ) -> tuple[PlacementView, ...]:
     info.context.snapshot  # noqa: B018  # refuses before there is a picture
     answer = await info.context.operations.placements(model, min_nodes=min_nodes, nodes=nodes, unload=unload)
@@ -117,11 +142,16 @@ async def _placements(
     return answer
 
 
-def _operation(info: Info, id: strawberry.ID) -> object:  # noqa: A002
+def _operation(info: Info, id: OperationId) -> object:  # noqa: A002
     return info.context.find_operation(id)
 
 
-def _operations(info: Info, active: bool | None = None) -> object:  # noqa: FBT001  # as above
+def _operations(
+    info: Info,
+    active: Annotated[
+        bool | None, argument(description="Only those that are active (true) or have ended (false); without it all.")
+    ] = None,
+) -> object:
     return info.context.operations.all(active)
 
 

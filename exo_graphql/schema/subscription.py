@@ -4,13 +4,17 @@ A field here resolves exactly as its query does; the server executes the operati
 and sends what differs. So push and query cannot disagree.
 """
 
+from typing import Annotated
+
 import strawberry
+from strawberry import argument
 
 from exo_graphql.cluster import state
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.status import ModelStatus as Status
 from exo_graphql.operations import Operation as OperationValue
 from exo_graphql.schema import query
+from exo_graphql.schema.arguments import ModelFilter, ModelName, NodeFilter, OperationId
 from exo_graphql.schema.cluster import Cluster
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.download import Download
@@ -23,9 +27,15 @@ from exo_graphql.schema.operation import Operation
 from exo_graphql.schema.task import Task
 
 
-def _model_status(info: Info, model: str, until: ModelStatusUntil = ModelStatusUntil.NEVER) -> Status:
+def _model_status(
+    info: Info,
+    model: ModelName,
+    until: Annotated[
+        ModelStatusUntil | None, argument(description="When it completes by itself.")
+    ] = ModelStatusUntil.NEVER,
+) -> Status:
     status = query.model_status(info, model)
-    ends = (until is not ModelStatusUntil.NEVER and (status.ready or status.final)) or (
+    ends = (until in (ModelStatusUntil.READY, ModelStatusUntil.SETTLED) and (status.ready or status.final)) or (
         until is ModelStatusUntil.SETTLED and status.phase is Phase.NOT_LOADED
     )
     # What an older picture says may no longer be so: nobody's loop ends on it.
@@ -34,7 +44,7 @@ def _model_status(info: Info, model: str, until: ModelStatusUntil = ModelStatusU
     return status
 
 
-def _operation(info: Info, id: strawberry.ID) -> OperationValue:  # noqa: A002
+def _operation(info: Info, id: OperationId) -> OperationValue:  # noqa: A002
     operation = info.context.find_operation(id)
     if operation is None:
         raise NamedError(
@@ -47,11 +57,11 @@ def _operation(info: Info, id: strawberry.ID) -> OperationValue:  # noqa: A002
     return operation
 
 
-def _downloads(info: Info, model: str | None = None, node: strawberry.ID | None = None) -> tuple[state.Download, ...]:
+def _downloads(info: Info, model: ModelFilter = None, node: NodeFilter = None) -> tuple[state.Download, ...]:
     return query.downloads(info, None, model, node)
 
 
-def _tasks(info: Info, model: str | None = None) -> tuple[state.Task, ...]:
+def _tasks(info: Info, model: ModelFilter = None) -> tuple[state.Task, ...]:
     return query.tasks(info, None, None, model)
 
 
