@@ -136,7 +136,7 @@ async def test_a_model_that_was_given_up_is_not_watched_closely_for_ever() -> No
         with cluster.feed.interest():
             await side_by_side(cluster, 5.0)
             assert mode(cluster) is Mode.QUICK
-            await side_by_side(cluster, 60.0)
+            await side_by_side(cluster, 35.0)
             status = (await cluster.feed.fresh()).status(model)
             assert (status.final, mode(cluster)) == (True, Mode.REST)
 
