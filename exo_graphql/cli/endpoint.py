@@ -1,5 +1,6 @@
 """Where the server is: the ways to write it, made one."""
 
+from ipaddress import ip_address
 from urllib.parse import urlsplit, urlunsplit
 
 DEFAULT_HOST = "127.0.0.1"
@@ -39,4 +40,7 @@ def endpoint_at(host: str | None, port: int | None) -> str:
 def is_loopback(url: str) -> bool:
     """Whether the server is on this machine."""
     host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

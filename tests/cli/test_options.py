@@ -1,0 +1,98 @@
+"""The global options."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from exo_graphql.main import app
+from tests.cli.conftest import Command, command_at
+from tests.cli.threaded import Served
+
+
+def run(*arguments: str, **variables: str) -> Result:
+    return CliRunner().invoke(
+        app, list(arguments), env={"EXO_GRAPHQL_URL": None, "EXO_GRAPHQL_TOKEN": None, **variables}
+    )
+
+
+def test_host_and_port_find_the_server_as_url_does(day: Served) -> None:
+    port = str(day.relay.port)
+    for options in (["--url", f"127.0.0.1:{port}"], ["--host", "localhost", "--port", port], ["--port", port]):
+        assert run(*options, "health").exit_code == 0
+
+
+def test_the_variable_finds_the_server_and_an_option_wins_over_it(day: Served) -> None:
+    assert run("health", EXO_GRAPHQL_URL=day.url).exit_code == 0
+    assert run("--port", str(day.relay.port), "health", EXO_GRAPHQL_URL="http://127.0.0.1:1").exit_code == 0
+    assert run("--port", "1", "health", EXO_GRAPHQL_URL=day.url).exit_code == 69
+
+
+def test_json_may_come_before_or_after_the_command(look: Command) -> None:
+    before, after = look("--json", "health").json, look("health", "--json").json
+    assert before.keys() == after.keys() == {"cluster"}
+
+
+def test_json_after_two_dashes_is_a_name(look: Command) -> None:
+    ran = look("nodes", "--", "--json")
+    assert (ran.code, ran.out) == (1, "")
+    assert "The cluster has no node '--json'" in ran.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["status", "extra"],
+        ["--nonsense", "status"],
+        ["--url", "ftp://house", "status"],
+        ["--port", "70000", "status"],
+        ["--token", "ümlaut", "status"],
+        ["models", "load"],
+        ["models", "load", "m", "--sharding", "diagonal"],
+        ["models", "load", "m", "--min-nodes", "0"],
+        ["models", "load", "m", "--timeout", "0"],
+        ["models", "swap", "only-one"],
+        ["models", "swap", ",", "m"],
+        ["operations", "cancel"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == "" or not arguments
+
+
+def test_no_server_exits_with_69_and_says_how_to_start_one() -> None:
+    ran = command_at("http://127.0.0.1:1")("status")
+    assert (ran.code, ran.out) == (69, "")
+    assert "No server answers at http://127.0.0.1:1/graphql." in ran.err
+    assert "exo-graphql serve" in ran.err
+
+
+def test_a_server_that_does_not_speak_graphql_exits_with_69(day: Served) -> None:
+    ran = command_at(day.url.replace("/graphql", "/nonsense"))("status")
+    assert ran.code == 69
+    assert "answers, but not as GraphQL (HTTP 404)" in ran.err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["models", "load", "--help"], ["serve", "--help"]], ids=" ".join)
+def test_help_teaches(arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 0
+    for expected in {"--help": ["Examples:", "124 time-out"], "models": ["Example:", "--wait"], "serve": ["--demo"]}[
+        arguments[0]
+    ]:
+        assert expected in result.stdout
+
+
+def test_whoever_asks_a_server_does_not_wait_for_the_server_s_libraries() -> None:
+    program = "import sys, json, exo_graphql.main; print(json.dumps(sorted(m.split('.')[0] for m in sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True, timeout=30)
+    assert set(json.loads(done.stdout)).isdisjoint(
+        {"strawberry", "graphql", "fastapi", "starlette", "pydantic", "uvicorn"}
+    )

@@ -1,0 +1,168 @@
+"""The program as a process: signals, broken connections, pipes and terminals."""
+
+import os
+import pty
+import re
+import select
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.conftest import PROGRAM, Process, command_at
+from tests.cli.test_wishes import operation_in
+from tests.cli.threaded import Served
+
+Start = Callable[..., Process]
+
+
+def states(served: Served) -> list[str]:
+    """The states of the server's operations."""
+    return served.call(lambda: [operation.state.value for operation in served.server.house.operations.all()])
+
+
+def test_ctrl_c_leaves_the_operation_running_and_says_so_with_its_id(slow: Served, start: Start) -> None:
+    process = start("--url", slow.url, "models", "load", "absent", "--wait")
+    process.line_with("DOWNLOADING")
+    process.interrupt()
+    ran = process.end()
+    assert ran.code == 130
+    id_ = operation_in(ran.err)
+    assert f"error: Interrupted. The operation {id_} goes on." in ran.err
+    assert f"exo-graphql operations cancel {id_}" in ran.err
+    assert states(slow) == ["RUNNING"]
+    assert "Traceback" not in ran.err
+
+
+def test_ctrl_c_with_json_prints_how_far_it_was(slow: Served, start: Start) -> None:
+    process = start("--url", slow.url, "--json", "models", "load", "absent", "--wait")
+    slow.until(lambda: slow.server.house.service.live.subscriber_count)
+    time.sleep(0.3)  # nothing tells from outside that the first message has arrived
+    process.interrupt()
+    ran = process.end()
+    assert (ran.code, ran.json["operation"]["state"]) == (130, "RUNNING")
+
+
+def test_a_wait_survives_a_broken_connection_and_a_server_that_is_away(slow: Served, start: Start) -> None:
+    process = start("--url", slow.url, "models", "load", "absent", "--wait")
+    process.line_with("DOWNLOADING")
+    slow.call(slow.relay.cut)
+    process.line_with("DOWNLOADING")
+    slow.do(slow.relay.close())
+    slow.call(lambda: slow.server.exo.control.advance(4))
+    before = slow.relay.connections
+    slow.do(slow.relay.listen())
+    ran = process.end()
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "SUCCEEDED: 100 % test/absent ready.")
+    assert "Reconnecting." in ran.err
+    assert slow.relay.connections > before
+
+
+def test_a_wish_whose_answer_is_lost_is_sent_again_and_is_one_operation(slow: Served, start: Start) -> None:
+    slow.call(lambda: setattr(slow.server.exo.control, "latency", 0.3))
+    process = start("--url", slow.url, "models", "load", "tiny-a")
+    slow.until(lambda: slow.server.house.operations.all())
+    slow.call(slow.relay.cut)
+    assert process.end().code == 0
+    assert len(states(slow)) == 1
+
+
+def test_watch_prints_a_line_for_each_change_and_heals(tiny: Served, start: Start) -> None:
+    process = start("--url", tiny.url, "watch")
+    process.line_with("healthy, 2/2 nodes")
+    act = command_at(tiny.url)
+    act("models", "load", "tiny-a", "--wait")
+    assert process.line_with("tiny-a READY\n").endswith(" healthy, 2/2 nodes, tiny-a READY\n")
+    tiny.do(tiny.relay.close())
+    process.line_with("Reconnecting.")
+    tiny.do(tiny.relay.listen())
+    assert "tiny-a READY" in process.line_with("healthy, 2/2 nodes")
+    process.interrupt()
+    ran = process.end()
+    assert (ran.code, ran.err) == (130, "")
+
+
+def test_watch_without_a_server_exits_with_69(start: Start) -> None:
+    ran = start("--url", "http://127.0.0.1:1", "watch").end()
+    assert (ran.code, ran.out) == (69, "")
+
+
+def test_watch_with_json_prints_each_message_on_a_line(tiny: Served, start: Start) -> None:
+    process = start("--url", tiny.url, "--json", "watch")
+    assert process.line_with("").startswith('{"cluster": {"healthy": true')
+    process.interrupt()
+    assert process.end().code == 130
+
+
+def test_a_pipe_that_closes_early_is_no_traceback(day: Served) -> None:
+    done = subprocess.run(
+        ["sh", "-c", '"$@" | head -n 1', "sh", *PROGRAM, "--url", day.url, "models", "--all"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.stdout.startswith("MODEL")
+    assert "Traceback" not in done.stderr
+
+
+def on_a_terminal(*arguments: str, until: str) -> tuple[int, str]:
+    """Runs a command on a terminal, and presses Ctrl-C once `until` has been written; its exit code, what it wrote."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.environ |= {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+        os.execv(PROGRAM[0], [*PROGRAM, *arguments])  # noqa: S606 # a terminal needs no shell
+    written, pressed, deadline = b"", False, time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if select.select([terminal], [], [], 0.1)[0]:
+            try:
+                written += os.read(terminal, 65536)
+            except OSError:  # Linux tells so that the other end is closed
+                break
+        if until.encode() in written and not pressed:
+            os.write(terminal, b"\x03")
+            pressed = True
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), written.decode()
+
+
+def test_on_a_terminal_a_wait_draws_a_bar_with_the_steps(tiny: Served) -> None:
+    code, written = on_a_terminal("--url", tiny.url, "models", "load", "absent", "--wait", until="never written")
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
+    assert code == 0
+    assert "━" in plain
+    assert re.search(r"place +done", plain)
+    assert re.search(r"DOWNLOADING +[\d.,]+ MiB/s, \d+ s to go", plain)
+    assert plain.rstrip().endswith("test/absent ready.")
+    assert written.rstrip().endswith("\x1b[?25h"), "the cursor is back"
+
+
+def test_on_a_terminal_watch_takes_the_screen_and_gives_it_back(tiny: Served) -> None:
+    code, written = on_a_terminal("--url", tiny.url, "watch", until="node-2")
+    assert code == 130
+    assert written.startswith("\x1b[?1049h")
+    assert written.rstrip().endswith("\x1b[?1049l")
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("exo-graphql models l", "load"),
+        ("exo-graphql --url {url} models load ti", "tiny-a"),
+        ("exo-graphql --url {url} nodes node", "node-2"),
+        ("exo-graphql --url http://127.0.0.1:1 models load ti", ""),
+    ],
+)
+def test_the_shell_completes_commands_and_the_names_that_the_server_knows(
+    tiny: Served, line: str, offered: str
+) -> None:
+    words = line.format(url=tiny.url)
+    environment = os.environ | {
+        "_EXO_GRAPHQL_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    program = "import sys; sys.argv[0] = 'exo-graphql'; from exo_graphql.main import main; main()"
+    done = subprocess.run([PROGRAM[0], "-c", program], capture_output=True, text=True, timeout=30, env=environment)
+    assert done.stderr == ""
+    assert offered in done.stdout.split("\n")
