@@ -1,0 +1,129 @@
+"""Asking the schema about a picture, as the server does: the real executor and operations over one recorded picture."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from inspect import isawaitable
+from typing import Any
+
+import orjson
+from graphql import DocumentNode, parse, validate
+
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import Instance, InstanceType, Sharding
+from exo_graphql.cluster.upstream import Offer, Unreachable
+from exo_graphql.operations import Operations
+from exo_graphql.schema.build import build_schema
+from exo_graphql.schema.context import Context
+from exo_graphql.server.execution import Answer, Executor
+from tests.cluster.recordings import at
+
+SCHEMA = build_schema()
+EXECUTOR = Executor(SCHEMA)
+
+
+class Recorded:
+    """An `Upstream` that has one picture and offers what is placed in it already."""
+
+    def __init__(self, snapshot: Snapshot | None) -> None:
+        self.snapshot = snapshot
+
+    async def fresh(self, max_age: float = 0.0) -> Snapshot:
+        del max_age  # a recording has one age
+        if self.snapshot is None:
+            raise Unreachable("Nothing has been recorded.")
+        return self.snapshot
+
+    async def offers(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[Offer, ...]:
+        snapshot = await self.fresh()
+        return tuple(
+            Offer(instance.sharding, instance.instance_type, instance)
+            for instance in snapshot.instances_of(model_id)
+            if instance.sharding is not None
+            and instance.instance_type is not None
+            and {shard.node_id for shard in instance.shards} >= set(node_ids)
+        )
+
+    # No query asks for any of these.
+
+    async def changed(self, since: Snapshot | None) -> Snapshot:
+        raise NotImplementedError
+
+    def listen(self, listener: Callable[[Snapshot], None]) -> AbstractContextManager[None]:
+        raise NotImplementedError
+
+    def interest(self) -> AbstractContextManager[None]:
+        raise NotImplementedError
+
+    def watching(self) -> AbstractContextManager[None]:
+        raise NotImplementedError
+
+    def mark_unloading(self, unloading: Mapping[str, str]) -> None:
+        raise NotImplementedError
+
+    async def offer(self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int) -> Offer:
+        raise NotImplementedError
+
+    async def create(self, instance: Instance) -> None:
+        raise NotImplementedError
+
+    async def delete(self, instance_id: str) -> bool:
+        raise NotImplementedError
+
+    async def start_download(self, node_id: str, model_id: str) -> None:
+        raise NotImplementedError
+
+    async def cancel_download(self, node_id: str, model_id: str) -> None:
+        raise NotImplementedError
+
+    async def delete_download(self, node_id: str, model_id: str) -> None:
+        raise NotImplementedError
+
+    async def cancel_task(self, command_id: str) -> bool:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A decoded answer."""
+
+    data: Any
+    errors: list[dict[str, Any]]
+    context: Context
+
+    @property
+    def codes(self) -> list[str]:
+        """The code of each error."""
+        return [error["extensions"]["code"] for error in self.errors]
+
+
+def ask(
+    snapshot: Snapshot | None,
+    query: str | DocumentNode,
+    variables: Mapping[str, Any] | None = None,
+    *,
+    now: datetime | None = None,
+) -> Told:
+    """The answer to a valid query about a picture."""
+    document = query if isinstance(query, DocumentNode) else parse(query)
+    if not isinstance(query, DocumentNode):
+        assert validate(SCHEMA, document) == []
+    context = Context(snapshot, Operations(Recorded(snapshot), None), lambda: now or at(0))
+    answer = EXECUTOR.execute(document, context, variables, None)
+    if isawaitable(answer):
+        answer = asyncio.run(_later(answer))
+    body = orjson.loads(answer.payload)
+    return Told(body["data"], body.get("errors", []), context)
+
+
+async def _later(answer: Awaitable[Answer]) -> Answer:
+    return await answer
+
+
+def data(snapshot: Snapshot | None, query: str, variables: Mapping[str, Any] | None = None) -> Any:
+    """The data of an answer that has no errors."""
+    told = ask(snapshot, query, variables)
+    assert told.errors == []
+    return told.data

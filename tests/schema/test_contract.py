@@ -1,0 +1,267 @@
+"""The schema is the contract: every name with its type, every one described, and the printed file the same."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from graphql import (
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    Undefined,
+    is_introspection_type,
+    is_specified_scalar_type,
+    print_ast,
+)
+from graphql.utilities import ast_from_value, print_schema
+
+from exo_graphql.schema.build import build_schema, print_sorted
+from tests.schema.asking import SCHEMA
+
+ROOT = Path(__file__).parents[2]
+
+# The public interface: scripts are written against these names and types. What is null is told by its lack of "!".
+CONTRACT = {
+    "Query": """
+        cluster: Cluster!
+        nodes: [Node!]!
+        node(id: ID!): Node
+        models(loaded: Boolean, search: String): [Model!]!
+        model(id: ID!): Model
+        modelStatus(model: String!): ModelStatus!
+        downloads(status: [DownloadStatus!], model: String, node: ID): [Download!]
+        tasks(status: [TaskStatus!], kind: [TaskKind!], model: String): [Task!]
+        placements(model: String!, minNodes: Int, nodes: [ID!], unload: [String!]): [Placement!]
+        operation(id: ID!): Operation
+        operations(active: Boolean): [Operation!]!
+    """,
+    "Mutation": """
+        loadModel(model: String!, minNodes: Int = 1, sharding: ShardingPreference = AUTO, \
+instanceType: InstanceTypePreference = AUTO, nodes: [ID!], additional: Boolean = false, timeoutSeconds: Int, \
+idempotencyKey: String): LoadModelPayload!
+        unloadModel(model: String!, instance: ID, drainSeconds: Int = 30, idempotencyKey: String): UnloadModelPayload!
+        swapModels(unload: [String!]!, load: [String!]!, minNodes: Int = 1, sharding: ShardingPreference = AUTO, \
+instanceType: InstanceTypePreference = AUTO, nodes: [ID!], drainSeconds: Int = 30, timeoutSeconds: Int, \
+idempotencyKey: String): SwapModelsPayload!
+        startDownload(model: String!, nodes: [ID!]): DownloadPayload!
+        cancelDownload(model: String!, nodes: [ID!]): DownloadPayload!
+        deleteDownload(model: String!, nodes: [ID!]): DownloadPayload!
+        cancelTask(id: ID!): CancelTaskPayload!
+        cancelOperation(id: ID!): CancelOperationPayload!
+    """,
+    "Subscription": """
+        modelStatus(model: String!, until: ModelStatusUntil = NEVER): ModelStatus!
+        cluster: Cluster!
+        operation(id: ID!): Operation!
+        downloads(model: String, node: ID): [Download!]!
+        tasks(model: String): [Task!]!
+        nodes: [Node!]!
+    """,
+    "Cluster": """
+        healthy: Boolean!  unhealthyReasons: [String!]!  nodeCount: Int!  onlineNodeCount: Int!
+        nodesWithoutMemory: Int!  ramTotalGb: Float  ramAvailableGb: Float  ramUsedGb: Float  ramUsedPercent: Float
+        loadedModelCount: Int!  activeTaskCount: Int!  activeDownloadCount: Int!  nodes: [Node!]!  models: [Model!]!
+        downloads: [Download!]!  stateVersion: String!  observedAt: DateTime!
+        ageSeconds: Float!  connected: Boolean!  stale: Boolean!  apiNodeId: ID  exoUrl: String!
+    """,
+    "Node": """
+        id: ID!  friendlyName: String  chip: String  osVersion: String  ramTotalGb: Float  ramAvailableGb: Float
+        ramUsedGb: Float  ramUsedPercent: Float  diskTotalGb: Float  diskAvailableGb: Float  gpuUsagePercent: Float
+        cpuPUsagePercent: Float  cpuEUsagePercent: Float  temperatureC: Float  powerWatts: Float
+        ipAddresses: [String!]  connectionTypes: [String!]  hasThunderbolt: Boolean  rdmaEnabled: Boolean
+        backends: [String!]  status: NodeStatus!  lastSeen: DateTime  secondsSinceSeen: Float  models: [Model!]!
+        downloads(status: [DownloadStatus!]): [Download!]!  tasks: [Task!]!  connections: [Connection!]!
+    """,
+    "Model": """
+        id: ID!  name: String!  family: String  quantization: String  baseModel: String  storageSizeGb: Float
+        layerCount: Int  contextLength: Int  capabilities: [String!]!  supportsTensor: Boolean  isCustom: Boolean
+        loaded: Boolean!  ready: Boolean!  status: ModelStatus!  instances: [Instance!]!  nodes: [Node!]!
+        downloads(status: [DownloadStatus!]): [Download!]!  tasks: [Task!]!
+    """,
+    "Instance": """
+        id: ID!  model: Model!  sharding: Sharding  instanceType: InstanceType  phase: Phase!  ready: Boolean!
+        progressPercent: Float  shards: [Shard!]!
+    """,
+    "Shard": """
+        node: Node  runnerId: ID!  runnerStatus: RunnerStatus  startLayer: Int  endLayer: Int  layerCount: Int
+        layersLoaded: Int  totalLayers: Int  rank: Int  worldSize: Int  error: String
+    """,
+    "ModelStatus": """
+        modelId: String!  model: Model  found: Boolean!  phase: Phase!  ready: Boolean!  final: Boolean!
+        stale: Boolean!  progressPercent: Float  message: String!  etaSeconds: Float  nodes: [Node!]!
+        instances: [Instance!]!  failure: Failure  changedAt: DateTime  observedAt: DateTime
+    """,
+    "Failure": "at: DateTime!  message: String!  node: Node  attempt: Int",
+    "Download": """
+        id: ID!  node: Node!  model: Model!  status: DownloadStatus!  downloadedGb: Float  totalGb: Float
+        progressPercent: Float  speedMbS: Float  etaSeconds: Float  completedFiles: Int  totalFiles: Int  error: String
+    """,
+    "Task": """
+        id: ID!  kind: TaskKind!  status: TaskStatus!  active: Boolean!  model: Model  instance: Instance
+        commandId: String  errorType: String  errorMessage: String
+    """,
+    "Placement": "sharding: Sharding!  instanceType: InstanceType!  fits: Boolean!  reason: String  \
+nodes: [PlacementNode!]!",
+    "PlacementNode": "node: Node  addedGb: Float  availableGb: Float",
+    "Operation": """
+        id: ID!  kind: OperationKind!  state: OperationState!  message: String!  progressPercent: Float
+        steps: [Step!]!  startedAt: DateTime!  finishedAt: DateTime  loads: [Model!]!  unloads: [Model!]!
+        error: OperationError
+    """,
+    "Step": "name: String!  state: StepState!  startedAt: DateTime  finishedAt: DateTime  message: String",
+    "LoadModelPayload": "operation: Operation  error: OperationError",
+    "UnloadModelPayload": "operation: Operation  error: OperationError",
+    "SwapModelsPayload": "operation: Operation  error: OperationError",
+    "CancelOperationPayload": "operation: Operation  error: OperationError",
+    "CancelTaskPayload": "task: Task  error: OperationError",
+    "DownloadPayload": "results: [NodeDownloadResult!]!  error: OperationError",
+    "NodeDownloadResult": "node: Node  accepted: Boolean!  error: String",
+    "OperationError": "code: ErrorCode!  message: String!  suggestion: String",
+    "ModelNotFound": "candidates: [String!]!",
+    "ModelAmbiguous": "candidates: [String!]!",
+    "ModelNotLoaded": "loaded: [Model!]!",
+    "InsufficientMemory": """
+        neededGb: Float!  availableGb: Float!  shortfallGb: Float!  loaded: [Model!]!  unloadToFit: [Model!]!
+    """,
+    "PlacementRefused": "reason: String!",
+    "OperationConflict": "operation: Operation",
+    "IdempotencyKeyReused": "operation: Operation",
+    "ClusterUnavailable": "lastSeenAt: DateTime",
+    "InvalidArgument": "argument: String!",
+}
+ENUMS = {
+    "Phase": "NOT_LOADED WAITING DOWNLOADING CONNECTING LOADING WARMING_UP READY RUNNING UNLOADING UNREACHABLE FAILED",
+    "NodeStatus": "ONLINE STALE UNKNOWN",
+    "RunnerStatus": "IDLE CONNECTING CONNECTED LOADING LOADED WARMING_UP READY RUNNING SHUTTING_DOWN FAILED UNKNOWN",
+    "Sharding": "PIPELINE TENSOR CFG",
+    "InstanceType": "MLX_RING MLX_JACCL",
+    "DownloadStatus": "NOT_STARTED PENDING DOWNLOADING PAUSED COMPLETED FAILED UNKNOWN",
+    "TaskKind": "TEXT_GENERATION IMAGE_GENERATION IMAGE_EDIT CREATE_RUNNER DOWNLOAD_MODEL CONNECT_TO_GROUP LOAD_MODEL "
+    "START_WARMUP CANCEL_TASK SHUTDOWN UNKNOWN",
+    "TaskStatus": "PENDING RUNNING COMPLETE TIMED_OUT FAILED CANCELLED UNKNOWN",
+    "ModelStatusUntil": "NEVER READY SETTLED",
+    "ShardingPreference": "AUTO PIPELINE TENSOR",
+    "InstanceTypePreference": "AUTO MLX_RING MLX_JACCL",
+    "OperationKind": "LOAD UNLOAD SWAP",
+    "OperationState": "PENDING RUNNING SUCCEEDED FAILED ROLLED_BACK CANCELLED",
+}
+
+
+def _signature(name: str, field: GraphQLField) -> str:
+    told = []
+    for argument_name, argument in field.args.items():
+        default = ast_from_value(argument.default_value, argument.type)
+        shown = "" if argument.default_value is Undefined or default is None else f" = {print_ast(default)}"
+        told.append(f"{argument_name}: {argument.type}{shown}")
+    arguments = f"({', '.join(told)})" if told else ""
+    return f"{name}{arguments}: {field.type}"
+
+
+def _public(kind: type[GraphQLNamedType]) -> Iterator[GraphQLNamedType]:
+    for type_ in SCHEMA.type_map.values():
+        if isinstance(type_, kind) and not is_introspection_type(type_) and not is_specified_scalar_type(type_):
+            yield type_
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_every_promised_field_is_there_with_its_type(name: str) -> None:
+    type_ = SCHEMA.type_map[name]
+    assert isinstance(type_, GraphQLObjectType | GraphQLInterfaceType)
+    signatures = {_signature(*item) for item in type_.fields.items()}
+    promised = {
+        part.strip() for line in CONTRACT[name].strip().splitlines() for part in line.split("  ") if part.strip()
+    }
+    assert promised - signatures == set()
+
+
+@pytest.mark.parametrize("name", ["tasks", "operations"])
+def test_a_list_of_the_cluster_may_be_narrowed_and_need_not(name: str) -> None:
+    cluster = SCHEMA.type_map["Cluster"]
+    assert isinstance(cluster, GraphQLObjectType)
+    field = cluster.fields[name]
+    assert str(field.type) == {"tasks": "[Task!]!", "operations": "[Operation!]!"}[name]
+    assert not any(str(argument.type).endswith("!") for argument in field.args.values())
+
+
+@pytest.mark.parametrize("name", ENUMS)
+def test_every_promised_value_of_an_enum_is_there_and_no_other(name: str) -> None:
+    type_ = SCHEMA.type_map[name]
+    assert isinstance(type_, GraphQLEnumType)
+    assert set(type_.values) == set(ENUMS[name].split())
+
+
+def test_every_error_type_is_an_operation_error_and_its_code_is_its_name_in_capitals() -> None:
+    interface, codes = SCHEMA.type_map["OperationError"], SCHEMA.type_map["ErrorCode"]
+    assert isinstance(interface, GraphQLInterfaceType)
+    assert isinstance(codes, GraphQLEnumType)
+    types = {type_.name for type_ in SCHEMA.get_possible_types(interface)}
+    assert {code.replace("_", "").lower() for code in codes.values} == {name.lower() for name in types}
+
+
+def _descriptions() -> Iterator[tuple[str, str | None]]:
+    for type_ in _public(GraphQLNamedType):
+        yield type_.name, type_.description
+        if isinstance(type_, GraphQLEnumType):
+            for name, value in type_.values.items():
+                yield f"{type_.name}.{name}", value.description
+        elif isinstance(type_, GraphQLInputObjectType):
+            for name, input_field in type_.fields.items():
+                yield f"{type_.name}.{name}", input_field.description
+        elif isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
+            for name, field in type_.fields.items():
+                yield f"{type_.name}.{name}", field.description
+                for argument_name, argument in field.args.items():
+                    yield f"{type_.name}.{name}({argument_name})", argument.description
+
+
+def test_everything_carries_a_description_that_ends_with_a_period() -> None:
+    told = dict(_descriptions())
+    assert len(told) > 400
+    assert {name for name, text in told.items() if not text or not text.endswith(".") or text != text.strip()} == set()
+
+
+@pytest.mark.parametrize("name", ["Cluster", "Node", "Model", "Download", "PlacementNode", "InsufficientMemory"])
+def test_a_field_that_ends_with_gb_says_what_it_means(name: str) -> None:
+    type_ = SCHEMA.type_map[name]
+    assert isinstance(type_, GraphQLObjectType)
+    fields = {key: field.description or "" for key, field in type_.fields.items() if key.endswith("Gb")}
+    assert fields
+    assert all("GiB" in text for text in fields.values())
+    assert any("2^30" in text for text in fields.values())
+
+
+def test_clock_fields_say_that_they_never_cause_a_message() -> None:
+    clocks = {"ageSeconds", "observedAt", "lastSeen", "secondsSinceSeen", "stateVersion"}
+    told = {name: text or "" for name, text in _descriptions() if name.rsplit(".", 1)[-1] in clocks}
+    assert set(told) == {
+        "Cluster.ageSeconds",
+        "Cluster.observedAt",
+        "Cluster.stateVersion",
+        "ModelStatus.observedAt",
+        "Node.lastSeen",
+        "Node.secondsSinceSeen",
+    }
+    assert {name for name, text in told.items() if "lock field" not in text or "never" not in text} == set()
+
+
+def test_the_printed_schema_is_the_schema() -> None:
+    assert (ROOT / "schema.graphql").read_text() == print_sorted(build_schema())
+
+
+def test_the_command_prints_it() -> None:
+    command = [sys.executable, "-c", "from exo_graphql.main import main; main()", "schema"]
+    printed = subprocess.run(command, capture_output=True, check=True)
+    assert printed.stdout.decode() == (ROOT / "schema.graphql").read_text()
+    assert printed.stderr == b""
+
+
+def test_a_read_only_schema_lacks_the_wishes_alone() -> None:
+    read_only = build_schema(read_only=True)
+    assert read_only.mutation_type is None
+    assert "type Query" in print_schema(read_only)
+    assert SCHEMA.mutation_type is not None
