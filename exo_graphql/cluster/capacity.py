@@ -297,7 +297,7 @@ def smallest_unload(
     `held` is bytes by model and node. Exact while there are few models, greedy beyond; empty if nothing would do.
     """
     names = sorted(held, key=lambda name: sum(held[name].values()))
-    if not fits(freed(free, held.values())):
+    if fits(free) or not fits(freed(free, held.values())):
         return ()
     tried = 0
     for count in range(1, len(names) + 1):

@@ -1,9 +1,11 @@
 """Bad input: a typed problem that says what to do, and the cluster as before."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
+from exo_graphql.demo import Scene, tiny_scene
 from exo_graphql.operations import (
     ClusterUnavailable,
     InvalidArgument,
@@ -14,7 +16,7 @@ from exo_graphql.operations import (
     OperationState,
     Problem,
 )
-from tests.operations.world import A, HALF, OTHER_HALF, World, steps, world
+from tests.operations.world import HALF, OTHER_HALF, A, World, steps, world
 
 pytestmark = pytest.mark.anyio
 
@@ -126,11 +128,7 @@ async def test_an_exo_that_fails_for_long_ends_in_one_model_or_the_other(fault: 
         assert await w.serving() == await w.listed() == serves[ended.state], ended
 
 
-def _twins():  # type: ignore[no-untyped-def]
-    from dataclasses import replace
-
-    from exo_graphql.demo import tiny_scene
-
+def _twins() -> Scene:
     scene = tiny_scene()
     twin = replace(scene.cards[0], model_id="other/tiny-a")
     return replace(scene, cards=(*scene.cards, twin))

@@ -38,7 +38,9 @@ INSTANCE = Instance(
 )
 
 
-def _record(sequence: int = 1, problem: Problem | None = None, state: OperationState = OperationState.RUNNING) -> Record:
+def _record(
+    sequence: int = 1, problem: Problem | None = None, state: OperationState = OperationState.RUNNING
+) -> Record:
     operation = Operation(
         id=f"operation-{sequence}",
         kind=OperationKind.SWAP,
@@ -61,9 +63,7 @@ def _record(sequence: int = 1, problem: Problem | None = None, state: OperationS
         fetching=[("n", "m")],
         undoing=Undoing("Because.", cancelled=True, removing={"n": Baseline(1, 2)}),
     )
-    wish = Wish(
-        OperationKind.SWAP, load=("m",), unload=("o",), nodes=("n",), sharding=ShardingPreference.TENSOR
-    )
+    wish = Wish(OperationKind.SWAP, load=("m",), unload=("o",), nodes=("n",), sharding=ShardingPreference.TENSOR)
     return Record(sequence, operation, wish, memo)
 
 
@@ -90,6 +90,10 @@ def _record_like(read: Record) -> Record:
     record = _record()
     record.memo.departures[0].restored = read.memo.departures[0].restored
     return record
+
+
+def _found(directory: Path, pattern: str) -> list[Path]:
+    return list(directory.glob(pattern))
 
 
 PROBLEMS: list[Problem] = [
@@ -129,7 +133,7 @@ async def test_a_damaged_journal_is_set_aside_and_a_new_one_begun(
     async with world() as w, operations(w.feed, path) as ops:
         assert ops.all() == ()
         assert (await w.end(await ops.load(A), ops)).state is OperationState.SUCCEEDED
-    (aside,) = tmp_path.glob("journal.db.damaged-*")
+    (aside,) = _found(tmp_path, "journal.db.damaged-*")
     assert aside.read_bytes() == damage
     (told,) = (record for record in caplog.records if "is damaged" in record.getMessage())
     assert told.levelno == logging.ERROR
@@ -149,7 +153,7 @@ async def test_a_page_that_rotted_is_noticed(tmp_path: Path) -> None:
     journal = Journal(path)
     assert await journal.open() == ([], [])
     await journal.close()
-    assert len(list(tmp_path.glob("journal.db.damaged-*"))) == 1
+    assert len(_found(tmp_path, "journal.db.damaged-*")) == 1
 
 
 async def test_one_entry_that_cannot_be_read_does_not_take_the_others_with_it(
@@ -179,7 +183,7 @@ async def test_two_servers_do_not_share_a_journal(tmp_path: Path) -> None:
     await second.close()
     await first.save(_record())
     await first.close()
-    assert list(tmp_path.glob("*.damaged-*")) == []
+    assert _found(tmp_path, "*.damaged-*") == []
 
 
 async def test_nothing_is_begun_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:

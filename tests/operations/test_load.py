@@ -17,15 +17,15 @@ from exo_graphql.operations import (
     ShardingPreference,
     TimedOut,
 )
-from tests.operations.world import A, ABSENT, B, HALF, HUGE, OTHER_HALF, steps, world
+from tests.operations.world import ABSENT, HALF, HUGE, OTHER_HALF, A, B, begun, steps, world
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_a_load_succeeds_when_its_runners_are_ready_and_not_before() -> None:
     async with world() as w:
-        operation = await w.ops.load("tiny-a")
-        assert operation.state is OperationState.RUNNING  # type: ignore[union-attr]
+        operation = begun(await w.ops.load("tiny-a"))
+        assert operation.state is OperationState.RUNNING
         ended = await w.end(operation)
         assert (await w.serving()) == [A]
         assert ended.state is OperationState.SUCCEEDED
@@ -41,11 +41,11 @@ async def test_a_load_succeeds_when_its_runners_are_ready_and_not_before() -> No
 async def test_progress_is_told_while_it_loads() -> None:
     async with world() as w:
         seen: list[float] = []
-        operation = await w.ops.load(HALF)
+        operation = begun(await w.ops.load(HALF))
         w.ops.listen(
             lambda: seen.extend(
                 now.progress_percent
-                for now in [w.ops.get(operation.id)]  # type: ignore[union-attr]
+                for now in [w.ops.get(operation.id)]
                 if now is not None and now.active and now.progress_percent is not None
             )
         )
@@ -137,7 +137,7 @@ async def test_what_exo_refuses_for_another_reason_is_told_in_its_words() -> Non
 
 async def test_missing_weights_are_downloaded_by_exo_and_followed() -> None:
     async with world() as w:
-        operation = await w.ops.load(ABSENT)
+        operation = begun(await w.ops.load(ABSENT))
         downloading = await w.when(operation, lambda now: "Downloading" in now.message)
         assert downloading.active
         assert (await w.end(operation)).state is OperationState.SUCCEEDED
@@ -194,9 +194,9 @@ async def test_a_load_that_stands_still_fails() -> None:
 
 async def test_a_cancelled_load_is_undone() -> None:
     async with world() as w:
-        operation = await w.ops.load(HALF)
+        operation = begun(await w.ops.load(HALF))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
-        await w.ops.cancel(operation.id)  # type: ignore[union-attr]
+        await w.ops.cancel(operation.id)
         ended = await w.end(operation)
         assert ended.state is OperationState.CANCELLED
         assert await w.listed() == []
@@ -206,7 +206,7 @@ async def test_a_cancelled_load_is_undone() -> None:
 
 async def test_an_instance_removed_by_somebody_else_ends_the_load_with_that_truth() -> None:
     async with world() as w:
-        operation = await w.ops.load(HALF)
+        operation = begun(await w.ops.load(HALF))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
         (instance,) = (await w.picture()).state.instances
         w.sim.control.delete_instance(instance)
@@ -220,15 +220,15 @@ async def test_an_instance_of_somebody_else_is_not_removed_when_following_it_is_
     async with world() as w:
         assert w.sim.control.place(HALF) is not None
         await w.until(lambda snapshot: bool(snapshot.state.instances))
-        operation = await w.ops.load(HALF)
-        await w.ops.cancel(operation.id)  # type: ignore[union-attr]
+        operation = begun(await w.ops.load(HALF))
+        await w.ops.cancel(operation.id)
         assert (await w.end(operation)).state is OperationState.CANCELLED
         assert await w.listed() == [HALF]
 
 
 async def test_a_node_lost_while_loading_fails_the_load() -> None:
     async with world(tiny_scene(3)) as w:
-        operation = await w.ops.load(HALF, nodes=["node-1", "node-2"])
+        operation = begun(await w.ops.load(HALF, nodes=["node-1", "node-2"]))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
         w.sim.control.kill_node("node-2")
         ended = await w.end(operation)
@@ -240,12 +240,11 @@ async def test_a_command_lost_in_an_election_is_sent_again() -> None:
     async with world() as w:
         await w.picture()
         w.sim.control.kill_master()
-        operation = await w.ops.load(B)
+        operation = begun(await w.ops.load(B))
         if not hasattr(operation, "steps"):
             # Refused outright: exo's state held no nodes at that moment.
             await w.until(lambda snapshot: snapshot.node_count == 1 and not snapshot.stale)
-            operation = await w.ops.load(B)
+            operation = begun(await w.ops.load(B))
         ended = await w.end(operation)
         assert ended.state is OperationState.SUCCEEDED, ended
         assert await w.serving() == [B]
-

@@ -15,7 +15,7 @@ from exo_graphql.operations import (
     OperationState,
     TooManyOperations,
 )
-from tests.operations.world import A, B, C, HALF, OTHER_HALF, steps, world
+from tests.operations.world import HALF, OTHER_HALF, A, B, C, steps, world
 
 pytestmark = pytest.mark.anyio
 

@@ -12,12 +12,11 @@ from exo_graphql.operations import (
     InsufficientMemory,
     InvalidArgument,
     LoadFailed,
-    Operation,
     OperationRules,
     OperationState,
     TimedOut,
 )
-from tests.operations.world import A, ABSENT, B, C, HALF, HUGE, OTHER_HALF, phase_of, steps, world
+from tests.operations.world import ABSENT, HALF, HUGE, OTHER_HALF, A, B, C, begun, phase_of, steps, world
 
 pytestmark = pytest.mark.anyio
 
@@ -44,9 +43,9 @@ async def test_a_swap_waits_for_the_memory_before_it_places() -> None:
 async def test_what_fits_side_by_side_is_loaded_first_so_that_a_model_always_serves() -> None:
     async with world() as w:
         await w.given(A)
-        operation = await w.ops.swap([A], [B])
+        operation = begun(await w.ops.swap([A], [B]))
         served: list[list[str]] = []
-        while (now := w.ops.get(operation.id)) is not None and now.active:  # type: ignore[union-attr]
+        while (now := w.ops.get(operation.id)) is not None and now.active:
             served.append(await w.serving())
             await asyncio.sleep(0.05)
         assert now is not None
@@ -110,7 +109,7 @@ async def test_a_failure_beside_the_old_model_leaves_it_untouched() -> None:
 async def test_weights_come_first_while_the_old_model_serves() -> None:
     async with world(_absent_in_the_way()) as w:
         await w.given(HALF)
-        operation = await w.ops.swap([HALF], [ABSENT])
+        operation = begun(await w.ops.swap([HALF], [ABSENT]))
         await w.when(operation, lambda now: "Fetching weights" in now.message)
         await w.until(lambda snapshot: snapshot.active_download_count > 0)
         assert await w.serving() == [HALF]
@@ -118,7 +117,7 @@ async def test_weights_come_first_while_the_old_model_serves() -> None:
         w.ops.listen(
             lambda: percents.extend(
                 now.progress_percent
-                for now in [w.ops.get(operation.id)]  # type: ignore[union-attr]
+                for now in [w.ops.get(operation.id)]
                 if now is not None and now.progress_percent is not None and steps(now)["download"] == "RUNNING"
             )
         )
@@ -149,9 +148,9 @@ async def test_a_failed_download_ends_the_swap_before_anything_is_touched() -> N
 async def test_cancelling_the_download_stops_it() -> None:
     async with world(_absent_in_the_way()) as w:
         await w.given(HALF)
-        operation = await w.ops.swap([HALF], [ABSENT])
+        operation = begun(await w.ops.swap([HALF], [ABSENT]))
         await w.until(lambda snapshot: snapshot.active_download_count > 0)
-        await w.ops.cancel(operation.id)  # type: ignore[union-attr]
+        await w.ops.cancel(operation.id)
         assert (await w.end(operation)).state is OperationState.CANCELLED
         await w.until(lambda snapshot: snapshot.active_download_count == 0, seconds=2)
         assert await w.serving() == [HALF]
@@ -161,9 +160,9 @@ async def test_cancelling_the_download_stops_it() -> None:
 async def test_a_swap_cancelled_at_any_step_serves_the_old_model_again(step: str) -> None:
     async with world() as w:
         await w.given(HALF)
-        operation = await w.ops.swap([HALF], [OTHER_HALF])
+        operation = begun(await w.ops.swap([HALF], [OTHER_HALF]))
         await w.when(operation, lambda now: steps(now)[step] == "RUNNING")
-        assert isinstance(await w.ops.cancel(operation.id), Operation)  # type: ignore[union-attr]
+        begun(await w.ops.cancel(operation.id))
         ended = await w.end(operation)
         assert ended.state is OperationState.CANCELLED
         assert await w.listed() == [HALF]
@@ -223,7 +222,9 @@ async def test_what_is_unloaded_already_and_what_is_loaded_already_count_as_done
         assert w.sim.control.requests[DELETE] == w.sim.control.requests["POST", "/instance"] == 0
         assert steps(ended)["place"] == "SKIPPED"
         assert steps(ended)["unload"] == "SKIPPED"
-        assert ended.step("unload").message == f"Nothing to unload: {A} is not loaded."  # type: ignore[union-attr]
+        unload = ended.step("unload")
+        assert unload is not None
+        assert unload.message == f"Nothing to unload: {A} is not loaded."
 
 
 async def test_nothing_on_either_side_is_no_wish() -> None:
@@ -234,7 +235,7 @@ async def test_nothing_on_either_side_is_no_wish() -> None:
 async def test_a_node_lost_while_the_new_model_loads_restores_the_old_elsewhere() -> None:
     async with world(tiny_scene(3), rules=OperationRules(return_seconds=5.0)) as w:
         await w.end(await w.ops.load(HALF, nodes=["node-1", "node-2"]))
-        operation = await w.ops.swap([HALF], [OTHER_HALF], nodes=["node-1", "node-2"])
+        operation = begun(await w.ops.swap([HALF], [OTHER_HALF], nodes=["node-1", "node-2"]))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
         w.sim.control.kill_node("node-2")
         ended = await w.end(operation)
@@ -248,7 +249,7 @@ async def test_a_node_lost_while_the_new_model_loads_restores_the_old_elsewhere(
 async def test_a_master_lost_in_the_middle_of_a_swap_restores_the_old_model() -> None:
     async with world(_slow(3)) as w:
         await w.end(await w.ops.load(HALF, nodes=["node-1", "node-2"]))
-        operation = await w.ops.swap([HALF], [OTHER_HALF], nodes=["node-1", "node-2"])
+        operation = begun(await w.ops.swap([HALF], [OTHER_HALF], nodes=["node-1", "node-2"]))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
         # Every instance is lost with it; commands hang, and those sent meanwhile are lost.
         w.sim.control.kill_master()
@@ -262,7 +263,7 @@ async def test_a_master_lost_in_the_middle_of_a_swap_restores_the_old_model() ->
 async def test_whatever_a_lost_master_takes_a_model_serves_in_the_end(step: str) -> None:
     async with world(_slow(3)) as w:
         await w.end(await w.ops.load(HALF, nodes=["node-1", "node-2"]))
-        operation = await w.ops.swap([HALF], [OTHER_HALF], nodes=["node-1", "node-2"])
+        operation = begun(await w.ops.swap([HALF], [OTHER_HALF], nodes=["node-1", "node-2"]))
         await w.when(operation, lambda now: steps(now)[step] == "RUNNING")
         w.sim.control.kill_master()
         ended = await w.end(operation)
@@ -297,7 +298,7 @@ async def test_the_old_model_unloaded_by_somebody_else_is_not_restored() -> None
         await w.given(HALF)
         (old,) = (await w.picture()).state.instances
         w.fault(f"load-fails:{OTHER_HALF}")
-        operation = await w.ops.swap([HALF], [OTHER_HALF])
+        operation = begun(await w.ops.swap([HALF], [OTHER_HALF]))
         await w.when(operation, lambda now: steps(now)["drain"] == "RUNNING")
         w.sim.control.delete_instance(old)
         ended = await w.end(operation)
@@ -309,7 +310,7 @@ async def test_the_old_model_unloaded_by_somebody_else_is_not_restored() -> None
 async def test_a_copy_placed_meanwhile_by_somebody_else_is_unloaded_too() -> None:
     async with world() as w:
         await w.given(A)
-        operation = await w.ops.swap([A], [B])
+        operation = begun(await w.ops.swap([A], [B]))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
         assert w.sim.control.place(A) is not None
         ended = await w.end(operation)
@@ -321,7 +322,7 @@ async def test_a_model_under_restore_shows_as_loading() -> None:
     async with world() as w:
         await w.given(HALF)
         w.fault(f"load-fails:{OTHER_HALF}")
-        operation = await w.ops.swap([HALF], [OTHER_HALF])
+        operation = begun(await w.ops.swap([HALF], [OTHER_HALF]))
         await w.when(operation, lambda now: steps(now).get("restore") == "RUNNING")
         await w.until(lambda snapshot: phase_of(snapshot, HALF) is Phase.LOADING, seconds=60)
         assert (await w.end(operation)).state is OperationState.ROLLED_BACK
@@ -336,7 +337,5 @@ def _slow(nodes: int) -> Scene:
 def _absent_in_the_way() -> Scene:
     """`absent` is too large to stand beside `half`: 4 GiB."""
     scene = tiny_scene()
-    cards = tuple(
-        replace(card, storage_bytes=4 << 30) if card.model_id == ABSENT else card for card in scene.cards
-    )
+    cards = tuple(replace(card, storage_bytes=4 << 30) if card.model_id == ABSENT else card for card in scene.cards)
     return replace(scene, cards=cards)

@@ -13,7 +13,7 @@ from exo_graphql.operations import (
     OperationRules,
     OperationState,
 )
-from tests.operations.world import A, B, HALF, World, phase_of, steps, world
+from tests.operations.world import HALF, A, B, World, begun, phase_of, steps, world
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +22,7 @@ async def test_an_unload_is_done_when_the_memory_is_back() -> None:
     async with world() as w:
         await w.given(HALF)
         before = {node.id: node.ram_available_bytes or 0 for node in (await w.picture()).nodes}
-        operation = await w.ops.unload(HALF)
+        operation = begun(await w.ops.unload(HALF))
         await w.when(operation, lambda now: steps(now)["unload"] == "SUCCEEDED")
         assert await w.listed() == []
         ended = await w.end(operation)
@@ -38,7 +38,7 @@ async def test_an_unload_is_done_when_the_memory_is_back() -> None:
 async def test_the_model_is_unloading_until_then() -> None:
     async with world() as w:
         await w.given(HALF)
-        operation = await w.ops.unload(HALF)
+        operation = begun(await w.ops.unload(HALF))
         await w.when(operation, lambda now: steps(now)["memory"] == "RUNNING")
         snapshot = await w.until(lambda snapshot: not snapshot.state.instances)
         assert phase_of(snapshot, HALF) is Phase.UNLOADING
@@ -50,7 +50,7 @@ async def test_memory_that_does_not_come_back_is_told_after_a_bounded_wait() -> 
     # Nothing ever rises by ten times what was held.
     async with world(rules=OperationRules(memory_share=10.0, memory_seconds=7.0)) as w:
         await w.given(HALF)
-        operation = await w.ops.unload(HALF)
+        operation = begun(await w.ops.unload(HALF))
         await w.when(operation, lambda now: steps(now)["memory"] == "RUNNING")
         began = asyncio.get_running_loop().time()
         ended = await w.end(operation)
@@ -65,7 +65,7 @@ async def test_a_small_shard_counts_as_back_after_two_newer_readings() -> None:
         await w.given(A)
         (node_id,) = {shard.node_id for i in (await w.picture()).state.instances.values() for shard in i.shards}
         assert node_id is not None
-        operation = await w.ops.unload(A)
+        operation = begun(await w.ops.unload(A))
         await w.when(operation, lambda now: steps(now)["memory"] == "RUNNING")
         first = (await w.picture()).state.nodes[node_id].last_seen
         ended = await w.end(operation)
@@ -106,9 +106,9 @@ async def test_what_is_not_loaded_cannot_be_unloaded() -> None:
 async def test_running_inference_is_waited_for() -> None:
     async with world() as w:
         await w.given(A)
-        async with _chat(w, A, tokens=400) as chat:
+        async with Chat(w, A, tokens=400) as chat:
             await w.until(lambda snapshot: snapshot.active_task_count == 1)
-            operation = await w.ops.unload(A, drain_seconds=300)
+            operation = begun(await w.ops.unload(A, drain_seconds=300))
             draining = await w.when(operation, lambda now: "Waiting for 1 being served" in now.message)
             assert draining.active
             assert await w.serving() == [A]
@@ -120,9 +120,9 @@ async def test_running_inference_is_waited_for() -> None:
 async def test_draining_ends_after_its_time() -> None:
     async with world() as w:
         await w.given(A)
-        async with _chat(w, A, tokens=100_000):
+        async with Chat(w, A, tokens=100_000):
             await w.until(lambda snapshot: snapshot.active_task_count == 1)
-            operation = await w.ops.unload(A, drain_seconds=2)
+            operation = begun(await w.ops.unload(A, drain_seconds=2))
             ended = await w.end(operation)
             assert ended.state is OperationState.SUCCEEDED
             drain = ended.step("drain")
@@ -134,9 +134,9 @@ async def test_an_instance_that_somebody_removes_meanwhile_is_not_mourned() -> N
     async with world() as w:
         await w.given(A)
         (instance,) = (await w.picture()).state.instances
-        async with _chat(w, A, tokens=100_000):
+        async with Chat(w, A, tokens=100_000):
             await w.until(lambda snapshot: snapshot.active_task_count == 1)
-            operation = await w.ops.unload(A, drain_seconds=60)
+            operation = begun(await w.ops.unload(A, drain_seconds=60))
             await w.when(operation, lambda now: "Waiting for 1" in now.message)
             w.sim.control.delete_instance(instance)
             ended = await w.end(operation)
@@ -151,9 +151,9 @@ async def test_a_cancelled_unload_restores_what_was_removed() -> None:
     async with world() as w:
         await w.given(HALF)
         (old,) = (await w.picture()).state.instances
-        operation = await w.ops.unload(HALF)
+        operation = begun(await w.ops.unload(HALF))
         await w.when(operation, lambda now: steps(now)["memory"] == "RUNNING")
-        await w.ops.cancel(operation.id)  # type: ignore[union-attr]
+        await w.ops.cancel(operation.id)
         ended = await w.end(operation)
         assert ended.state is OperationState.CANCELLED
         assert await w.serving() == [HALF]
@@ -163,9 +163,9 @@ async def test_a_cancelled_unload_restores_what_was_removed() -> None:
 async def test_cancelling_while_draining_touches_nothing() -> None:
     async with world() as w:
         await w.given(A)
-        async with _chat(w, A, tokens=100_000):
+        async with Chat(w, A, tokens=100_000):
             await w.until(lambda snapshot: snapshot.active_task_count == 1)
-            operation = await w.ops.unload(A, drain_seconds=60)
+            operation = begun(await w.ops.unload(A, drain_seconds=60))
             assert isinstance(operation, Operation)
             await w.when(operation, lambda now: steps(now)["drain"] == "RUNNING")
             await w.ops.cancel(operation.id)
@@ -173,7 +173,7 @@ async def test_cancelling_while_draining_touches_nothing() -> None:
             assert w.sim.control.requests["DELETE", "/instance/{instance_id}"] == 0
 
 
-class _chat:
+class Chat:
     """A chat in progress; awaiting it gives exo's answer. Leaving hangs up."""
 
     def __init__(self, w: World, model: str, tokens: int) -> None:

@@ -4,9 +4,12 @@ import asyncio
 import selectors
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from tests.exo.virtual_time import VirtualTimeLoop
+
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 
 
 class ThreadedTimeLoop(VirtualTimeLoop):
@@ -26,8 +29,8 @@ class ThreadedTimeLoop(VirtualTimeLoop):
         impatient.select = select  # type: ignore[method-assign]
 
     def run_in_executor(
-        self, executor: Executor | None, func: Callable[..., Any], *args: Any
-    ) -> "asyncio.Future[Any]":
+        self, executor: Executor | None, func: Callable[[Unpack[_Ts]], _T], *args: *_Ts
+    ) -> "asyncio.Future[_T]":
         self._in_threads += 1
         future = super().run_in_executor(executor, func, *args)
         future.add_done_callback(self._thread_is_done)

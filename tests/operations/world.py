@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -13,8 +14,8 @@ import httpx
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Upstream
-from exo_graphql.demo import clock as demo_clock
 from exo_graphql.demo import Scene, SimulatedExo, parse_fault, tiny_scene
+from exo_graphql.demo import clock as demo_clock
 from exo_graphql.exo.feed import Feed
 from exo_graphql.operations import Operation, OperationRules, Operations, Problem
 from tests.exo.cluster import loop_now
@@ -41,6 +42,10 @@ class World:
 
     async def until(self, holds: Callable[[Snapshot], bool], seconds: float = 300.0) -> Snapshot:
         """The first picture of which it holds."""
+        with self.feed.watching():
+            return await self._until(holds, seconds)
+
+    async def _until(self, holds: Callable[[Snapshot], bool], seconds: float) -> Snapshot:
         async with asyncio.timeout(seconds):
             snapshot = await self.picture()
             while not holds(snapshot):
@@ -51,9 +56,7 @@ class World:
         """The model of each instance that is ready."""
         snapshot = await self.picture()
         return sorted(
-            instance.model_id
-            for instance in snapshot.state.instances.values()
-            if snapshot.reading(instance.id).ready
+            instance.model_id for instance in snapshot.state.instances.values() if snapshot.reading(instance.id).ready
         )
 
     async def listed(self) -> list[str]:
@@ -64,7 +67,7 @@ class World:
         """Somebody else has loaded these."""
         for model in models:
             assert self.sim.control.place(model) is not None
-            await self.until(lambda snapshot, model=model: snapshot.status(model).ready)  # type: ignore[misc]
+            await self.until(partial(_is_ready, model))
 
     async def end(self, operation: Operation | Problem, ops: Operations | None = None) -> Operation:
         """The operation once it has ended."""
@@ -101,14 +104,22 @@ class World:
         return operation
 
 
+def _is_ready(model: str, snapshot: Snapshot) -> bool:
+    return snapshot.status(model).ready
+
+
+def begun(answer: Operation | Problem) -> Operation:
+    """The operation that a wish became."""
+    assert isinstance(answer, Operation), answer
+    return answer
+
+
 def phase_of(snapshot: Snapshot, model: str) -> Phase:
     """Where the model stands."""
     return snapshot.status(model).phase
 
 
-def operations(
-    upstream: Upstream, journal: Path | None = None, rules: OperationRules | None = None
-) -> Operations:
+def operations(upstream: Upstream, journal: Path | None = None, rules: OperationRules | None = None) -> Operations:
     """Operations whose clocks are the loop's."""
     return Operations(
         upstream,

@@ -1,0 +1,93 @@
+"""What if: where a model would go, now, or with others gone."""
+
+import pytest
+
+from exo_graphql.cluster.state import InstanceType, Sharding
+from exo_graphql.operations import InvalidArgument, ModelNotFound, PlacementView, Problem
+from tests.operations.world import HALF, HUGE, OTHER_HALF, A, world
+
+pytestmark = pytest.mark.anyio
+
+GIB = 1 << 30
+RING = (Sharding.PIPELINE, InstanceType.MLX_RING)
+
+
+def _of(views: tuple[PlacementView, ...] | Problem, sharding: Sharding, instance_type: InstanceType) -> PlacementView:
+    assert isinstance(views, tuple), views
+    (view,) = (v for v in views if (v.sharding, v.instance_type) == (sharding, instance_type))
+    return view
+
+
+async def test_a_model_that_fits_is_shown_with_what_each_node_is_given() -> None:
+    async with world() as w:
+        view = _of(await w.ops.placements("half"), *RING)
+        assert view.fits
+        assert view.reason is None
+        assert [(share.added_bytes, share.available_bytes) for share in view.nodes] == [
+            (4.5 * GIB, 6 * GIB),
+            (4.5 * GIB, 6 * GIB),
+        ]
+
+
+async def test_each_way_to_place_it_is_shown_or_why_not() -> None:
+    async with world() as w:
+        views = await w.ops.placements(A, min_nodes=2)
+        assert isinstance(views, tuple)
+        assert [(v.sharding.value, v.instance_type.value, v.fits) for v in views] == [
+            ("PIPELINE", "MLX_RING", True),
+            ("PIPELINE", "MLX_JACCL", False),
+            ("TENSOR", "MLX_RING", True),
+            ("TENSOR", "MLX_JACCL", False),
+        ]
+        assert "RDMA" in (_of(views, Sharding.TENSOR, InstanceType.MLX_JACCL).reason or "")
+        assert [s.added_bytes for s in _of(views, Sharding.TENSOR, InstanceType.MLX_RING).nodes] == [20_000_000] * 2
+
+
+async def test_as_if_others_were_gone() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        now = _of(await w.ops.placements(OTHER_HALF), *RING)
+        assert not now.fits
+        assert now.reason
+        after = _of(await w.ops.placements(OTHER_HALF, unload=["half"]), *RING)
+        assert after.fits
+        assert [share.added_bytes for share in after.nodes] == [5 * GIB, 5 * GIB]
+        # The freed shards are counted back on the nodes that held them.
+        assert all(abs((share.available_bytes or 0) - 6 * GIB) < GIB // 2 for share in after.nodes)
+        assert await w.serving() == [HALF]
+
+
+async def test_nodes_mean_exactly_these() -> None:
+    async with world() as w:
+        view = _of(await w.ops.placements(A, nodes=["node-2"]), *RING)
+        assert view.fits
+        assert [share.node_id for share in view.nodes] == [w.sim.control.node_id("node-2")]
+        pair = _of(await w.ops.placements(A, nodes=["node-1", "node-2"]), *RING)
+        assert len(pair.nodes) == 2
+        alone = _of(await w.ops.placements(HALF, nodes=["node-2"]), *RING)
+        assert not alone.fits
+
+
+async def test_memory_promised_to_an_operation_does_not_fit() -> None:
+    async with world() as w:
+        operation = await w.ops.load(HALF)
+        view = _of(await w.ops.placements(OTHER_HALF), *RING)
+        assert not view.fits
+        assert "promised" in (view.reason or "")
+        await w.end(operation)
+
+
+async def test_what_fits_nowhere_says_so_with_and_without_unload() -> None:
+    async with world() as w:
+        await w.given(A)
+        for views in (await w.ops.placements(HUGE), await w.ops.placements(HUGE, unload=[A])):
+            assert isinstance(views, tuple)
+            assert not any(view.fits for view in views)
+            assert all(view.reason for view in views)
+
+
+async def test_names_and_numbers_that_cannot_be_meant() -> None:
+    async with world() as w:
+        assert isinstance(await w.ops.placements("nonesuch"), ModelNotFound)
+        assert isinstance(await w.ops.placements(A, unload=["nonesuch"]), ModelNotFound)
+        assert isinstance(await w.ops.placements(A, min_nodes=0), InvalidArgument)
