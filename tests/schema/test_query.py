@@ -1,0 +1,414 @@
+"""Questions and their answers: values, filters, neighbours, and errors that tell how to go on."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from exo_graphql.cluster.snapshot import Source
+from exo_graphql.cluster.state import ModelCard
+from tests.cluster.documents import (
+    GIB,
+    MODEL,
+    Json,
+    Story,
+    completed,
+    document,
+    failed_download,
+    instance,
+    ongoing,
+    pending,
+    picture,
+    runner,
+    task,
+)
+from tests.cluster.recordings import EXO, at, walk
+from tests.cluster.test_snapshot import two_studios
+from tests.schema.asking import ask, data
+
+TWO = "test/two"
+
+
+def scene() -> Json:
+    """Two nodes; one model ready on both, one loading; downloads and tasks of every sort."""
+    return document(
+        ["n1", "n2"],
+        [instance("i1", {"n1": "r1", "n2": "r2"}), instance("i2", {"n2": "r3"}, TWO)],
+        {
+            "r1": runner("Ready", prefillServerPort=None),
+            "r2": runner("Running"),
+            "r3": runner("Loading", layersLoaded=2, totalLayers=8),
+        },
+        {
+            "n1": [completed(), ongoing("test/three", GIB), pending("test/four")],
+            "n2": [completed(), completed(TWO), pending("test/three", 5), failed_download("full", "test/four")],
+        },
+        {
+            "t1": task("TextGeneration", "i1", commandId="c1", taskParams={"input": "a secret"}),
+            "t2": task("LoadModel", "i2"),
+            "t3": task("StartWarmup", "i1", "Complete"),
+            "t4": task("TextGeneration", "gone", commandId="c2"),
+        },
+    )
+
+
+# Values
+
+
+def test_the_whole_cluster_in_one_call() -> None:
+    query = """{ cluster { healthy unhealthyReasons nodeCount onlineNodeCount nodesWithoutMemory ramTotalGb
+        ramAvailableGb ramUsedGb ramUsedPercent loadedModelCount activeTaskCount activeDownloadCount connected stale
+        apiNodeId exoUrl nodes { id } models { id status { phase } } tasks { id } downloads { id } operations { id } }
+    }"""
+    assert data(picture(scene()), query)["cluster"] == {
+        "healthy": True,
+        "unhealthyReasons": [],
+        "nodeCount": 2,
+        "onlineNodeCount": 2,
+        "nodesWithoutMemory": 0,
+        "ramTotalGb": 128.0,
+        "ramAvailableGb": 96.0,
+        "ramUsedGb": 32.0,
+        "ramUsedPercent": 25.0,
+        "loadedModelCount": 2,
+        "activeTaskCount": 1,
+        "activeDownloadCount": 1,
+        "connected": True,
+        "stale": False,
+        "apiNodeId": EXO.api_node_id,
+        "exoUrl": "http://exo",
+        "nodes": [{"id": "n1"}, {"id": "n2"}],
+        "models": [{"id": MODEL, "status": {"phase": "RUNNING"}}, {"id": TWO, "status": {"phase": "LOADING"}}],
+        "tasks": [{"id": "t1"}, {"id": "t2"}, {"id": "t3"}],
+        "downloads": [
+            {"id": f"n1:{MODEL}"},
+            {"id": "n1:test/three"},
+            {"id": f"n2:{MODEL}"},
+            {"id": f"n2:{TWO}"},
+            {"id": "n2:test/three"},
+            {"id": "n2:test/four"},
+        ],
+        "operations": [],
+    }
+
+
+def test_the_fixture_of_pull_request_1727() -> None:
+    query = """{ cluster { ramTotalGb ramAvailableGb ramUsedPercent }
+        nodes { models { id ready } } modelStatus(model: "one") { ready nodes { friendlyName } } }"""
+    assert data(picture(two_studios()), query) == {
+        "cluster": {"ramTotalGb": 1024.0, "ramAvailableGb": 690.0, "ramUsedPercent": 32.6},
+        "nodes": [{"models": [{"id": MODEL, "ready": True}]}] * 2,
+        "modelStatus": {"ready": True, "nodes": [{"friendlyName": "mac-studio-1"}, {"friendlyName": "mac-studio-2"}]},
+    }
+
+
+def test_from_any_object_to_its_neighbours_and_back() -> None:
+    query = """{ node(id: "mac-n2") { id models { id instances { shards { node { id } rank startLayer endLayer
+        layerCount runnerStatus layersLoaded totalLayers worldSize error } } }
+        tasks { id model { id } instance { id } } } }"""
+    answer = data(picture(scene()), query)["node"]
+    assert answer["id"] == "n2"
+    assert [model["id"] for model in answer["models"]] == [MODEL, TWO]
+    first, second = answer["models"][0]["instances"][0]["shards"]
+    assert (first["node"]["id"], second["node"]["id"]) == ("n1", "n2")
+    assert second == {
+        "node": {"id": "n2"},
+        "rank": 1,
+        "startLayer": 4,
+        "endLayer": 8,
+        "layerCount": 4,
+        "runnerStatus": "RUNNING",
+        "layersLoaded": None,
+        "totalLayers": None,
+        "worldSize": 2,
+        "error": None,
+    }
+    (loading,) = answer["models"][1]["instances"][0]["shards"]
+    assert (loading["layersLoaded"], loading["totalLayers"]) == (2, 8)
+    assert answer["tasks"] == [
+        {"id": "t1", "model": {"id": MODEL}, "instance": {"id": "i1"}},
+        {"id": "t2", "model": {"id": TWO}, "instance": {"id": "i2"}},
+        {"id": "t3", "model": {"id": MODEL}, "instance": {"id": "i1"}},
+    ]
+
+
+def test_what_a_node_has_not_told_is_null() -> None:
+    query = """{ nodes { friendlyName chip osVersion ramTotalGb ramAvailableGb ramUsedGb ramUsedPercent diskTotalGb
+        diskAvailableGb gpuUsagePercent cpuPUsagePercent cpuEUsagePercent temperatureC powerWatts ipAddresses
+        connectionTypes hasThunderbolt rdmaEnabled backends lastSeen secondsSinceSeen ramTotalBytes } }"""
+    (node,) = data(picture({"topology": {"nodes": ["n1"], "connections": {}}}), query)["nodes"]
+    assert set(node.values()) == {None}
+
+
+def test_a_runner_that_has_not_reported_is_null_and_a_node_that_left_too() -> None:
+    state = document(["n1"], [instance("i1", {"n1": "r1", "n2": "r2"})])
+    query = '{ model(id: "one") { instances { phase message shards { node { id } runnerId runnerStatus } } } }'
+    (told,) = data(picture(state), query)["model"]["instances"]
+    assert told["phase"] == "UNREACHABLE"
+    assert told["shards"] == [
+        {"node": {"id": "n1"}, "runnerId": "r1", "runnerStatus": None},
+        {"node": None, "runnerId": "r2", "runnerStatus": None},
+    ]
+
+
+def test_a_status_names_its_failure_and_stays_readable_after_exo_forgot_it() -> None:
+    *_, (_, last) = walk("50-runner-failed")
+    query = """{ modelStatus(model: "TINY-broken") { modelId phase final ready message changedAt
+        failure { at message node { friendlyName } attempt } instances { id } } }"""
+    status = data(last, query)["modelStatus"]
+    assert status["failure"] == {
+        "at": "2026-06-22T12:00:17.556000Z",
+        "message": "Terminated (exitcode=1)",
+        "node": {"friendlyName": "mac-1"},
+        "attempt": 5,
+    }
+    assert (status["modelId"], status["phase"], status["final"], status["ready"], status["instances"]) == (
+        "rig/tiny-broken",
+        "NOT_LOADED",
+        True,
+        False,
+        [],
+    )
+    assert status["changedAt"] == "2026-06-22T12:00:26.281000Z"
+
+
+def test_a_model_that_left_the_catalogue_is_found_by_its_short_name_while_it_is_remembered() -> None:
+    story = Story()
+    story.see(0.0, document(["n1"], [instance("i1", {"n1": "r1"})], {"r1": runner("Failed", errorMessage="no")}))
+    query = '{ modelStatus(model: "ONE") { modelId found final model { id } failure { message } } }'
+    assert data(story.see(1.0, document(["n1"])), query)["modelStatus"] == {
+        "modelId": MODEL,
+        "found": True,
+        "final": True,
+        "model": None,
+        "failure": {"message": "no"},
+    }
+
+
+def test_a_name_that_nothing_knows_is_a_status_and_no_error() -> None:
+    query = '{ modelStatus(model: "nobody/knows") { modelId found phase ready final message model { id } } }'
+    assert data(picture(scene()), query)["modelStatus"] == {
+        "modelId": "nobody/knows",
+        "found": False,
+        "phase": "NOT_LOADED",
+        "ready": False,
+        "final": False,
+        "message": "Nothing in the cluster knows this name.",
+        "model": None,
+    }
+
+
+def test_a_prompt_is_nowhere_in_the_schema_or_in_an_answer() -> None:
+    answer = data(picture(scene()), "{ tasks { id kind status active commandId errorType errorMessage } }")
+    assert answer["tasks"][0] == {
+        "id": "t1",
+        "kind": "TEXT_GENERATION",
+        "status": "RUNNING",
+        "active": True,
+        "commandId": "c1",
+        "errorType": None,
+        "errorMessage": None,
+    }
+
+
+def test_the_age_is_that_of_the_answer_and_the_times_are_utc() -> None:
+    told = ask(picture(scene()), "{ cluster { ageSeconds observedAt stateVersion } }", now=at(1.25))
+    assert told.data["cluster"]["ageSeconds"] == 1.25
+    assert datetime.fromisoformat(told.data["cluster"]["observedAt"]) == at(0)
+    assert told.data["cluster"]["observedAt"].endswith("Z")
+    assert told.context.told_time
+    assert not ask(picture(scene()), "{ cluster { stateVersion } }").context.told_time
+
+
+def test_the_silence_of_a_node_is_exos_own() -> None:
+    state = document(["n1", "n2"], unseen={"n2": 12.5})
+    answer = data(picture(state), "{ nodes { status lastSeen secondsSinceSeen } cluster { unhealthyReasons } }")
+    assert [(node["status"], node["secondsSinceSeen"]) for node in answer["nodes"]] == [("ONLINE", 0), ("STALE", 12.5)]
+    assert datetime.fromisoformat(answer["nodes"][1]["lastSeen"]) == datetime(2026, 6, 22, 11, 59, 47, 500000, UTC)
+    assert answer["cluster"]["unhealthyReasons"] == ["Node mac-n2 has not been seen for 10 s or more."]
+
+
+def test_exact_sizes_are_numbers_beyond_32_bits() -> None:
+    answer = data(picture(scene()), '{ node(id: "n1") { ramTotalBytes } model(id: "one") { storageBytes } }')
+    assert answer == {"node": {"ramTotalBytes": 64 * GIB}, "model": {"storageBytes": 4 * GIB}}
+
+
+# Filters
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ids"),
+    [
+        ("", ["test/four", MODEL, "test/three", TWO]),
+        ("(loaded: true)", [MODEL, TWO]),
+        ("(loaded: false)", ["test/four", "test/three"]),
+        ("(loaded: null)", ["test/four", MODEL, "test/three", TWO]),
+        ('(search: "T")', ["test/four", MODEL, "test/three", TWO]),
+        ('(search: "THREE")', ["test/three"]),
+        ('(search: "test one", loaded: true)', [MODEL, TWO]),
+        ('(search: "nothing")', []),
+    ],
+)
+def test_models_by_load_and_by_text(arguments: str, ids: list[str]) -> None:
+    answer = data(picture(scene()), f"{{ models{arguments} {{ id }} }}")
+    assert [model["id"] for model in answer["models"]] == ids
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ids"),
+    [
+        ("(status: DOWNLOADING)", ["n1:test/three"]),
+        ("(status: [NOT_STARTED])", ["n1:test/four"]),
+        ("(status: [PAUSED, FAILED])", ["n2:test/three", "n2:test/four"]),
+        ("(status: [PENDING])", []),
+        ("(status: [])", []),
+        ('(model: "three")', ["n1:test/three", "n2:test/three"]),
+        ('(model: "four")', ["n2:test/four"]),
+        ('(node: "mac-n1")', [f"n1:{MODEL}", "n1:test/three"]),
+        ('(node: "n1", model: "test/four", status: [NOT_STARTED])', ["n1:test/four"]),
+    ],
+)
+def test_downloads_by_status_model_and_node(arguments: str, ids: list[str]) -> None:
+    answer = data(picture(scene()), f"{{ downloads{arguments} {{ id }} }}")
+    assert [download["id"] for download in answer["downloads"]] == ids
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ids"),
+    [
+        ("", ["t1", "t2", "t3"]),
+        ("(status: RUNNING)", ["t1", "t2"]),
+        ("(kind: [TEXT_GENERATION, START_WARMUP])", ["t1", "t3"]),
+        ('(model: "two")', ["t2"]),
+        ('(model: "two", status: COMPLETE)', []),
+        ("(kind: [])", []),
+    ],
+)
+def test_tasks_by_status_kind_and_model(arguments: str, ids: list[str]) -> None:
+    answer = data(picture(scene()), f"{{ tasks{arguments} {{ id }} }}")
+    assert [told["id"] for told in answer["tasks"]] == ids
+
+
+def test_an_offer_of_exo_is_a_placement_with_what_each_node_would_take() -> None:
+    query = (
+        '{ placements(model: "one") { sharding instanceType fits reason nodes { node { id } addedGb availableGb } } }'
+    )
+    first, *others = data(picture(scene()), query)["placements"]
+    assert first == {
+        "sharding": "PIPELINE",
+        "instanceType": "MLX_RING",
+        "fits": True,
+        "reason": None,
+        "nodes": [
+            {"node": {"id": "n1"}, "addedGb": 2.0, "availableGb": 48.0},
+            # 48 GiB are free, and 6 of the 8 layers of what loads there are still to come.
+            {"node": {"id": "n2"}, "addedGb": 2.0, "availableGb": 45.0},
+        ],
+    }
+    assert [(other["fits"], other["nodes"], bool(other["reason"])) for other in others] == [(False, [], True)] * 3
+
+
+# Errors
+
+
+def test_an_unknown_node_is_null_with_the_nodes_that_exist_and_its_siblings_answer() -> None:
+    told = ask(picture(scene()), '{ node(id: "spark") { id } nodes { id } }')
+    assert told.data == {"node": None, "nodes": [{"id": "n1"}, {"id": "n2"}]}
+    assert told.errors == [
+        {
+            "message": "The cluster has no node 'spark'.",
+            "locations": [{"line": 1, "column": 3}],
+            "path": ["node"],
+            "extensions": {
+                "code": "NODE_NOT_FOUND",
+                "suggestion": "Use one of: mac-n1, mac-n2.",
+                "available": ["mac-n1", "mac-n2"],
+            },
+        }
+    ]
+
+
+def test_an_unknown_model_is_null_with_close_matches() -> None:
+    told = ask(picture(scene()), '{ model(id: "test/thre") { id } }')
+    assert told.data == {"model": None}
+    (error,) = told.errors
+    assert error["extensions"]["code"] == "MODEL_NOT_FOUND"
+    assert error["extensions"]["candidates"][0] == "test/three"
+    assert error["extensions"]["suggestion"].startswith("Did you mean test/three")
+
+
+def test_an_unknown_model_like_none_says_where_the_names_are() -> None:
+    (error,) = ask(picture(scene()), '{ model(id: "zzzzzz") { id } }').errors
+    assert error["extensions"] == {
+        "code": "MODEL_NOT_FOUND",
+        "suggestion": "List the models with { models { id } }.",
+        "candidates": [],
+    }
+
+
+@pytest.mark.parametrize("field", ['model(id: "ONE")', 'modelStatus(model: "one")'])
+def test_an_ambiguous_model_is_an_error_with_the_candidates(field: str) -> None:
+    story = Story(catalogue={"other/One": ModelCard("other/One")})
+    told = ask(story.see(0.0, scene()), f"{{ {field} {{ __typename }} }}")
+    (error,) = told.errors
+    assert error["extensions"]["code"] == "MODEL_AMBIGUOUS"
+    assert error["extensions"]["candidates"] == ["other/One", MODEL]
+    assert error["extensions"]["suggestion"] == "Use the full id of one of them."
+
+
+def test_two_nodes_of_one_name_are_ambiguous_and_what_is_available_leads_to_each() -> None:
+    state = scene()
+    state["nodeIdentities"]["n2"]["friendlyName"] = "mac-n1"
+    snapshot = picture(state)
+    (error,) = ask(snapshot, '{ node(id: "mac-n1") { id } }').errors
+    assert (error["extensions"]["code"], error["extensions"]["candidates"]) == ("NODE_AMBIGUOUS", ["n1", "n2"])
+    (error,) = ask(snapshot, '{ node(id: "spark") { id } }').errors
+    assert error["extensions"]["available"] == ["n1", "n2"]
+
+
+@pytest.mark.parametrize(
+    ("field", "code"),
+    [
+        ('downloads(model: "nobody") { id }', "MODEL_NOT_FOUND"),
+        ('downloads(node: "nobody") { id }', "NODE_NOT_FOUND"),
+        ('tasks(model: "nobody") { id }', "MODEL_NOT_FOUND"),
+        ('placements(model: "nobody") { fits }', "MODEL_NOT_FOUND"),
+        ('placements(model: "one", nodes: ["nobody"]) { fits }', "NODE_NOT_FOUND"),
+        ('placements(model: "one", unload: ["nobody"]) { fits }', "MODEL_NOT_FOUND"),
+        ('placements(model: "one", minNodes: 0) { fits }', "INVALID_ARGUMENT"),
+    ],
+)
+def test_an_unknown_name_in_a_filter_is_null_and_the_same_error_while_siblings_answer(field: str, code: str) -> None:
+    told = ask(picture(scene()), f"{{ asked: {field} cluster {{ nodeCount }} }}")
+    assert told.data == {"asked": None, "cluster": {"nodeCount": 2}}
+    assert told.codes == [code]
+
+
+def test_an_operation_that_nobody_asked_for_is_null() -> None:
+    assert data(picture(scene()), '{ operation(id: "none") { id } operations { id } }') == {
+        "operation": None,
+        "operations": [],
+    }
+
+
+def test_before_the_first_picture_every_question_says_so() -> None:
+    told = ask(None, '{ node(id: "n1") { id } }')
+    assert (told.data, told.codes) == ({"node": None}, ["CLUSTER_UNAVAILABLE"])
+    assert ask(None, "{ cluster { nodeCount } }").codes == ["CLUSTER_UNAVAILABLE"]
+
+
+def test_a_long_name_is_not_repeated_whole() -> None:
+    told = ask(picture(scene()), "query ($name: ID!) { node(id: $name) { id } }", {"name": "x" * 100_000})
+    assert len(told.errors[0]["message"]) < 200
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_silent_exo_shows_in_the_answer_and_not_as_an_error(connected: bool) -> None:
+    story = Story()
+    story.see(0.0, scene())
+    snapshot = story.see(3.0, None, source=Source("http://exo", connected=connected))
+    answer: Any = data(snapshot, '{ cluster { connected stale healthy } modelStatus(model: "one") { stale phase } }')
+    assert answer == {
+        "cluster": {"connected": connected, "stale": not connected, "healthy": connected},
+        "modelStatus": {"stale": not connected, "phase": "RUNNING"},
+    }

@@ -1,0 +1,106 @@
+"""Settings: one table, read from flags, then variables, then defaults."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from exo_graphql.cluster.rules import DEFAULT_RULES
+from exo_graphql.settings import Settings
+
+
+def settings(**told: Any) -> Settings:
+    """As `serve` makes them: what is told are the flags."""
+    return Settings(**told)
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"EXO_GRAPHQL_{name.upper()}", raising=False)
+
+
+def test_the_defaults() -> None:
+    read = settings()
+    assert (read.exo_url, read.host, read.port, read.demo) == ((), "127.0.0.1", 52416, False)
+    assert read.state_dir.name == "exo-graphql"
+
+
+def test_the_defaults_of_the_rules_are_told_once() -> None:
+    read = settings()
+    assert read.unseen_after == DEFAULT_RULES.unseen_after == 10.0
+    assert read.give_up_after == DEFAULT_RULES.give_up_after == 30.0
+    assert read.empty_grace == DEFAULT_RULES.empty_grace == 60.0
+
+
+def test_a_variable_wins_over_a_default_and_a_flag_over_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXO_GRAPHQL_PORT", "4000")
+    monkeypatch.setenv("EXO_GRAPHQL_STATE_DIR", "/var/lib/journal")
+    assert (settings().port, settings().state_dir) == (4000, Path("/var/lib/journal"))
+    assert settings(port=5000).port == 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "urls"),
+    [
+        ("http://a:52415", ("http://a:52415",)),
+        ("http://a:52415, http://b:52415", ("http://a:52415", "http://b:52415")),
+        (" ,http://a,", ("http://a",)),
+        ("", ()),
+    ],
+)
+def test_urls_in_a_variable_are_separated_by_commas(
+    monkeypatch: pytest.MonkeyPatch, text: str, urls: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("EXO_GRAPHQL_EXO_URL", text)
+    assert settings().exo_url == urls
+
+
+def test_urls_in_flags_are_a_list() -> None:
+    assert settings(exo_url=("http://a", "http://b")).exo_url == ("http://a", "http://b")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", "70000"),
+        ("port", "-1"),
+        ("demo_speed", "0"),
+        ("rest_share", "1"),
+        ("unseen_after", "0"),
+        ("empty_grace", "-1"),
+        ("max_operations", "0"),
+        ("demo", "perhaps"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"EXO_GRAPHQL_{name.upper()}", value)
+    with pytest.raises(ValidationError) as refused:
+        settings()
+    assert [error["loc"] for error in refused.value.errors()] == [(name,)]
+
+
+def test_a_setting_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        Settings.model_validate({"prot": 1})
+
+
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXO_GRAPHQL_PORT", "")
+    assert settings().port == 52416
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_described_in_a_sentence(name: str) -> None:
+    description = Settings.model_fields[name].description
+    assert description
+    assert description.endswith(".")
+
+
+def test_settings_do_not_change() -> None:
+    read = settings()
+    with pytest.raises(ValidationError, match="frozen"):
+        read.port = 1
