@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from exo_graphql import __version__
 from exo_graphql.server.http import HttpEndpoint
-from exo_graphql.server.pages import page_routes
+from exo_graphql.server.pages import dashboard_routes, page_routes
 from exo_graphql.server.websocket import WebSocketEndpoint
 from exo_graphql.server.wire import Receive, Scope, Send
 
@@ -36,6 +36,10 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one connection."""
         kind = scope["type"]
+        if kind == "http" and self._root_path and scope["path"] == self._root_path:
+            # The pages' addresses are relative: without the last slash they would miss the root path.
+            await RedirectResponse(f"{self._root_path}/")(scope, receive, send)
+            return
         if kind != "lifespan" and self._root_path and scope["path"].startswith(self._root_path + "/"):
             # Some proxies cut off the path under which they show this server, some keep it: both are understood.
             scope = {**scope, "path": scope["path"].removeprefix(self._root_path)}
@@ -59,11 +63,7 @@ def _pages(lifespan: Lifespan, ready: Callable[[], Awaitable[bool]]) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.router.routes.extend(page_routes())
-
-    @app.get("/")
-    async def home() -> Response:
-        return RedirectResponse("graphql")
+    app.router.routes.extend((*page_routes(), *dashboard_routes()))
 
     @app.get("/healthz")
     async def healthz() -> Response:

@@ -35,6 +35,17 @@ class _Assets(StaticFiles):
         return response
 
 
+def file_route(path: str, directory: Path) -> Route:
+    """The files of a directory, below `path`: GET (and HEAD)."""
+    # Not mounted: a mount looks at the root path, and finds nothing behind a proxy that has cut it off.
+    assets = _Assets(directory=directory)
+
+    async def asset(request: Request) -> Response:
+        return await assets.get_response(request.path_params["path"], request.scope)
+
+    return Route(f"{path}/{{path:path}}", asset, methods=["GET"])
+
+
 def page_routes(operations: Path = OPERATIONS) -> list[BaseRoute]:
     """The routes that the pages load from: GET (and HEAD) below `/graphiql/assets`, open to everyone.
 
@@ -46,13 +57,7 @@ def page_routes(operations: Path = OPERATIONS) -> list[BaseRoute]:
     async def examples_json(_request: Request) -> Response:
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-cache"})
 
-    # Not mounted: a mount looks at the root path, and finds nothing behind a proxy that has cut it off.
-    assets = _Assets(directory=STATIC)
-
-    async def asset(request: Request) -> Response:
-        return await assets.get_response(request.path_params["path"], request.scope)
-
     return [
         Route("/graphiql/assets/examples.json", examples_json, methods=["GET"]),
-        Route("/graphiql/assets/{path:path}", asset, methods=["GET"]),
+        file_route("/graphiql/assets", STATIC),
     ]

@@ -27,3 +27,9 @@ PAGE_HEADERS: Final = {
     "Cache-Control": "no-cache",
     "Vary": "Accept",
 }
+
+# For a page that has no inline style either.
+STRICT_HEADERS: Final = {
+    **PAGE_HEADERS,
+    "Content-Security-Policy": PAGE_HEADERS["Content-Security-Policy"].replace(" 'unsafe-inline'", ""),
+}

@@ -9,6 +9,11 @@ export function authorization() {
   return token ? `Bearer ${token}` : null;
 }
 
+/** Keep the token no longer. */
+export function forgetToken() {
+  sessionStorage.removeItem(KEY);
+}
+
 /**
  * Ask the user for a token and keep it. Requests that are refused at the same time share one dialog.
  * Resolves to true when one was given, to false when the user declined.

@@ -1,0 +1,101 @@
+// Building and updating the page. Whatever comes from the server becomes a text node or an attribute, never markup.
+
+/**
+ * An element. Of `attributes`, functions are listeners for the event of that name, null and false are left out,
+ * and true stands for an attribute without a value.
+ */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name, value);
+    else attribute(element, name, value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** Sets an attribute if it differs; null and false remove it. */
+export function attribute(element, name, value) {
+  if (value === null || value === undefined || value === false) element.removeAttribute(name);
+  else {
+    const text = value === true ? "" : String(value);
+    if (element.getAttribute(name) !== text) element.setAttribute(name, text);
+  }
+}
+
+/** Sets an element's text if it differs; an empty text hides the element. */
+export function text(element, value) {
+  const wanted = value ?? "";
+  if (element.textContent !== wanted) element.textContent = wanted;
+  element.hidden = wanted === "";
+}
+
+/** Sets a figure's text. Unknown (null) is a dash to the eye and a word to a screen reader. */
+export function figure(element, value) {
+  attribute(element, "data-unknown", value === null);
+  if (value !== null) text(element, value);
+  else if (element.childElementCount === 0) {
+    element.replaceChildren(h("span", { "aria-hidden": "true" }, "–"), h("span", { class: "unseen" }, "unknown"));
+    element.hidden = false;
+  }
+}
+
+/**
+ * Keeps the children of `parent` in step with a list: one element for an item, kept for as long as its key is
+ * there, so that focus, open details and animations last. `create(item)` gives `{ element, update(item) }`.
+ */
+export function keyed(parent, keyOf, create) {
+  const rows = new Map();
+  return (items) => {
+    const keys = new Set(items.map(keyOf));
+    for (const [key, row] of rows) {
+      if (keys.has(key)) continue;
+      row.element.remove();
+      rows.delete(key);
+    }
+    let place = parent.firstElementChild;
+    for (const item of items) {
+      const key = keyOf(item);
+      if (!rows.has(key)) rows.set(key, create(item));
+      const { element, update } = rows.get(key);
+      update(item);
+      if (element === place) place = place.nextElementSibling;
+      else parent.insertBefore(element, place);
+    }
+  };
+}
+
+/** A section of the page: its list of rows, and what it says when it has none. */
+export function section(id, keyOf, create) {
+  const root = document.getElementById(id);
+  const update = keyed(root.querySelector(".rows"), keyOf, create);
+  const empty = root.querySelector(".empty");
+  return (items) => {
+    update(items);
+    empty.hidden = items.length > 0;
+  };
+}
+
+/** A bar of shares of a whole, each `[class, percent]`. `role` is progressbar or meter. */
+export function bar(role, label) {
+  const element = h("div", { class: "bar", role, "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 });
+  const parts = keyed(element, ([name]) => name, ([name]) => {
+    const part = h("span", { class: name });
+    // Through the object model: the page's policy allows no style attribute.
+    return { element: part, update: ([, percent]) => part.style.setProperty("width", `${clamp(percent)}%`) };
+  });
+  return {
+    element,
+    /** `percent` null: not known, which a progress bar shows as moving. */
+    update(percent, words, shares = [["done", percent ?? 0]]) {
+      attribute(element, "data-unknown", percent === null);
+      attribute(element, "aria-valuenow", percent === null ? null : Math.round(clamp(percent)));
+      attribute(element, "aria-valuetext", words);
+      parts(shares);
+    },
+  };
+}
+
+function clamp(percent) {
+  return Math.min(100, Math.max(0, percent));
+}

@@ -1,0 +1,114 @@
+// Loads, unloads and swaps asked of this server, with their steps: those under way, and the last that ended.
+
+import { attribute, bar, h, keyed, section, text } from "./dom.js";
+import { between, duration, names, time, words } from "./format.js";
+
+const ACTIVE = ["PENDING", "RUNNING"];
+const SIGNS = { PENDING: "○", RUNNING: "◐", SUCCEEDED: "✓", FAILED: "✕", SKIPPED: "–" };
+let awaited = null;
+
+export function isActive(operation) {
+  return ACTIVE.includes(operation.state);
+}
+
+/** What was asked for, in a few words. */
+export function wishOf({ kind, loads, unloads }) {
+  if (kind === "LOAD") return `Load ${names(loads)}`;
+  if (kind === "UNLOAD") return `Unload ${names(unloads)}`;
+  return `Swap ${names(unloads)} for ${names(loads)}`;
+}
+
+/** Brings an operation into view and gives it the focus, as soon as it is shown. */
+export function showOperation(id) {
+  awaited = id;
+  reveal();
+}
+
+export function operationSection(cancel) {
+  const update = section("operations", (operation) => operation.id, (operation) => operationRow(operation, cancel));
+  return (cluster) => {
+    update(cluster.operations);
+    reveal();
+  };
+}
+
+function reveal() {
+  const row = awaited === null ? null : document.querySelector(`[data-operation="${CSS.escape(awaited)}"]`);
+  if (row === null) return;
+  awaited = null;
+  row.focus({ preventScroll: true });
+  row.scrollIntoView({ block: "nearest" });
+}
+
+function operationRow(first, cancel) {
+  const title = h("h3");
+  const state = h("span", { class: "badge" });
+  const stop = h(
+    "button",
+    { type: "button", "data-operate": true, "aria-label": `Cancel: ${wishOf(first)}`, click: () => cancel(first.id) },
+    "Cancel",
+  );
+  const progress = bar("progressbar", `Progress: ${wishOf(first)}`);
+  const message = h("p", { class: "message" });
+  const failure = h("p", { class: "failure" });
+  const when = h("p", { class: "facts" });
+  const steps = h("ol", { class: "steps" });
+  const updateSteps = keyed(steps, (step) => step.name, stepRow);
+  const element = h(
+    "li",
+    { class: "row", "data-operation": first.id, tabindex: -1 },
+    h("div", { class: "head" }, title, state, h("div", { class: "acts" }, stop)),
+    progress.element,
+    message,
+    failure,
+    when,
+    // Steps of what happened before this page came are there for the asking.
+    h("details", { open: isActive(first) }, h("summary", {}, "Steps"), steps),
+  );
+  return {
+    element,
+    update(operation) {
+      const active = isActive(operation);
+      attribute(element, "data-state", operation.state);
+      text(title, wishOf(operation));
+      text(state, words(operation.state));
+      stop.hidden = !active;
+      progress.element.hidden = !active;
+      progress.update(operation.progressPercent, operation.message);
+      text(message, operation.message);
+      const { error } = operation;
+      text(failure, error === null ? "" : [differing(error.message, operation.message), error.suggestion].filter(Boolean).join(" "));
+      text(when, whenOf(operation));
+      updateSteps(operation.steps);
+    },
+  };
+}
+
+function differing(told, shown) {
+  return shown.includes(told) ? null : told;
+}
+
+function whenOf({ startedAt, finishedAt }) {
+  const took = duration(between(startedAt, finishedAt));
+  return took === null ? `Since ${time(startedAt)}` : `At ${time(startedAt)}, took ${took}`;
+}
+
+function stepRow() {
+  const sign = h("span", { class: "sign", "aria-hidden": "true" });
+  const name = h("strong");
+  const state = h("span", { class: "unseen" });
+  const took = h("span", { class: "took" });
+  const message = h("span", { class: "message" });
+  const element = h("li", {}, sign, name, state, took, message);
+  return {
+    element,
+    update(step) {
+      attribute(element, "data-state", step.state);
+      text(sign, SIGNS[step.state]);
+      text(name, step.name);
+      text(state, `: ${words(step.state)}.`);
+      text(took, duration(between(step.startedAt, step.finishedAt)));
+      text(message, step.message);
+    },
+  };
+}

@@ -1,0 +1,128 @@
+// The top of the page: is it healthy, is what is shown the present, the figures of the whole; and what is spoken.
+
+import { attribute, bar, figure, h, text } from "./dom.js";
+import { amount, count, label, part, time, words } from "./format.js";
+import { isActive, wishOf } from "./operations.js";
+
+const health = document.getElementById("health");
+const banner = document.getElementById("banner");
+const spoken = document.getElementById("spoken");
+
+/** What the connection's state means to a reader; null when nothing need be said. `since`: the last picture's time. */
+function connectionOf(state, { problem, retryMs }, since) {
+  const old = since === null ? "" : ` What is shown is from ${time(since)}.`;
+  switch (state) {
+    case "live":
+      return null;
+    case "connecting":
+      return { short: "Connecting", long: since === null ? "" : `Disconnected from the server. Trying again now.${old}` };
+    case "waiting":
+      return { short: "Waiting for exo", long: `The server is there, but has not heard from exo yet.${old}` };
+    case "hidden":
+      return { short: "Asleep", long: `Nobody was looking.${old}` };
+    case "refused":
+      return { short: "No token", long: `${problem.message} Nothing can be shown without one.${old}` };
+    default: {
+      const why = problem === null ? "The server ended the connection." : problem.message;
+      return { short: "Disconnected", long: `Disconnected. ${why} Trying again in ${Math.ceil(retryMs / 1000)} s.${old}` };
+    }
+  }
+}
+
+/** The pill, the banner, and the body's `data-connected`. Called with `(state, details, cluster)` at each change. */
+export function overview(retry) {
+  const again = h("button", { type: "button", click: retry });
+  const words = h("span");
+  banner.append(words, again);
+  return (state, details, cluster) => {
+    const trouble = connectionOf(state, details, cluster?.observedAt ?? null);
+    attribute(document.body, "data-connected", String(trouble === null));
+    attribute(document.body, "data-stale", cluster?.stale ?? null);
+    const told = trouble ?? pictureOf(cluster);
+    attribute(health, "data-tone", trouble ? (state === "connecting" && cluster === null ? "quiet" : "bad") : told.tone);
+    text(health, told.short);
+    text(words, told.long);
+    attribute(banner, "data-tone", trouble ? "bad" : told.tone);
+    banner.hidden = told.long === "";
+    text(again, { lost: "Try now", refused: "Give a token" }[state]);
+    document.title = cluster === null ? "exo" : `${told.short} · exo`;
+  };
+}
+
+function pictureOf({ connected, stale, healthy, unhealthyReasons, observedAt }) {
+  const reasons = unhealthyReasons.join(" ");
+  if (!connected || stale) {
+    return { short: connected ? "Stale" : "exo unreachable", long: `${reasons} What is shown is from ${time(observedAt)}.`, tone: "bad" };
+  }
+  return { short: healthy ? "Healthy" : "Unhealthy", long: reasons, tone: healthy ? "good" : "bad" };
+}
+
+const FIGURES = [
+  ["Nodes online", (cluster) => `${cluster.onlineNodeCount} of ${cluster.nodeCount}`],
+  ["Models", (cluster) => String(cluster.loadedModelCount)],
+  ["Requests", (cluster) => String(cluster.activeTaskCount)],
+  ["Downloads", (cluster) => String(cluster.activeDownloadCount)],
+  ["Operations", (cluster) => String(cluster.operations.filter(isActive).length)],
+];
+
+export function summary() {
+  const used = h("dd");
+  const free = h("dd", { class: "facts" });
+  const memory = bar("meter", "Memory of the cluster in use");
+  const values = FIGURES.map(([name, read]) => ({ read, value: h("dd"), name }));
+  document.getElementById("summary").append(
+    h("div", { class: "wide" }, h("dt", {}, "Memory in use"), used, h("dd", {}, memory.element), free),
+    ...values.map(({ name, value }) => h("div", {}, h("dt", {}, name), value)),
+  );
+  return (cluster) => {
+    figure(used, memoryOf(cluster));
+    memory.update(cluster.ramUsedPercent, used.textContent);
+    text(free, freeOf(cluster));
+    for (const { read, value } of values) figure(value, read(cluster));
+    text(document.getElementById("footer"), footerOf(cluster));
+  };
+}
+
+function memoryOf({ ramTotalGb, ramUsedGb }) {
+  return ramTotalGb === null ? null : part(ramUsedGb, ramTotalGb);
+}
+
+function freeOf({ ramAvailableGb, nodesWithoutMemory }) {
+  const without = nodesWithoutMemory === 0 ? null : `${count(nodesWithoutMemory, "node")} not counted`;
+  return [amount(ramAvailableGb, "GiB free", 1), without].filter(Boolean).join(" · ");
+}
+
+function footerOf({ exoUrl, apiNodeId, nodes }) {
+  const node = nodes.find(({ id }) => id === apiNodeId);
+  return `exo at ${exoUrl}${node === undefined ? "" : `, answered by ${label(node)}`}`;
+}
+
+/** Says aloud what changed between two pictures, as far as it is news: phases that settle, endings, lost nodes. */
+export function announce(before, now) {
+  const news = [];
+  if (before !== null) {
+    for (const model of now.models) {
+      const old = before.models.find(({ id }) => id === model.id);
+      const { phase, ready } = model.status;
+      if (old === undefined) news.push(`${model.name}: ${words(phase)}.`);
+      else if (old.status.ready !== ready || (phase !== old.status.phase && ["FAILED", "UNREACHABLE"].includes(phase))) {
+        news.push(`${model.name} is ${ready ? "ready" : words(phase)}.`);
+      }
+    }
+    for (const gone of missing(before.models, now.models)) news.push(`${gone.name} is no longer loaded.`);
+    for (const operation of now.operations) {
+      const old = before.operations.find(({ id }) => id === operation.id);
+      if (!isActive(operation) && old !== undefined && isActive(old)) news.push(`${wishOf(operation)}: ${words(operation.state)}.`);
+    }
+    for (const node of now.nodes) {
+      const old = before.nodes.find(({ id }) => id === node.id);
+      if (old !== undefined && old.status !== node.status) news.push(`${label(node)} is ${words(node.status)}.`);
+    }
+    for (const gone of missing(before.nodes, now.nodes)) news.push(`${label(gone)} has left.`);
+  }
+  if (news.length > 0) text(spoken, news.join(" "));
+}
+
+function missing(before, now) {
+  return before.filter(({ id }) => !now.some((each) => each.id === id));
+}

@@ -1,0 +1,41 @@
+// Why a wish was refused, in the server's words, and the ways on from there.
+
+import { askToken, forgetToken } from "../../graphiql/assets/token.js";
+import { h } from "./dom.js";
+import { showOperation } from "./operations.js";
+
+/** `show(error, ways)` with an OperationError or a `Problem`; `ways` are `[words, act]`, each a button. */
+export function refusal(role = "alert") {
+  const element = h("div", { class: "refusal", role, hidden: true });
+  return {
+    element,
+    clear() {
+      element.hidden = true;
+      element.replaceChildren();
+    },
+    show(error, ways = []) {
+      const buttons = [...ways, ...usual(error)].map(([words, act]) => h("button", { type: "button", click: act }, words));
+      element.replaceChildren(
+        h("p", {}, h("strong", {}, error.message)),
+        ...(error.suggestion ? [h("p", {}, error.suggestion)] : []),
+        ...(error.candidates?.length > 0 ? [h("p", {}, `There are: ${error.candidates.join(", ")}.`)] : []),
+        ...(buttons.length > 0 ? [h("p", { class: "acts" }, buttons)] : []),
+      );
+      element.hidden = false;
+      element.scrollIntoView({ block: "nearest" });
+    },
+  };
+}
+
+function usual(error) {
+  if (error.code === "FORBIDDEN") {
+    return [["Use another token…", () => { forgetToken(); askToken(); }]];
+  }
+  const other = error.operation;
+  if (!other) return [];
+  const show = (event) => {
+    event.target.closest("dialog")?.close();
+    showOperation(other.id);
+  };
+  return [["Show that operation", show]];
+}

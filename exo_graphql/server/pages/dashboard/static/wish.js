@@ -1,0 +1,180 @@
+// The dialog for a load or a swap: which model, instead of which, how; what that would mean; then the wish itself.
+
+import { catalogue } from "./catalogue.js";
+import { confirm, formDialog } from "./confirm.js";
+import { LOAD, SWAP } from "./documents.js";
+import { attribute, h, keyed, text } from "./dom.js";
+import { amount, label } from "./format.js";
+import { preview } from "./preview.js";
+import { refusal } from "./refusal.js";
+import { send } from "./send.js";
+
+export class WishDialog {
+  /** `started(id)` is called with the operation that a wish became. */
+  constructor(started) {
+    this.started = started;
+    this.dialog = document.getElementById("wish");
+    this.cluster = null;
+    this.sending = false;
+    this.unload = new Set();
+    this.nodes = new Set();
+    this.title = h("h2", { id: "wish-title" });
+    this.catalogue = catalogue(() => this.#changed());
+    this.preview = preview();
+    this.refusal = refusal();
+    this.leaving = h("ul", { role: "list" });
+    this.places = h("ul", { role: "list" });
+    this.instead = h("fieldset", { class: "ticks" }, h("legend", {}, "Unload in exchange"), this.leaving);
+    this.minNodes = h("input", { type: "number", min: 1, value: 1, name: "minNodes", change: () => this.#changed() });
+    this.additional = h("input", { type: "checkbox", name: "additional", change: () => this.#changed() });
+    this.another = h("label", { class: "tick" }, this.additional, "Another copy, besides the one that is loaded");
+    this.submit = h("button", { class: "primary" });
+    this.updateLeaving = keyed(this.leaving, ({ id }) => id, (model) =>
+      tick(this.unload, model.id, () => this.#changed(), () => `${model.name} ${amount(model.storageSizeGb, "GiB", 1) ?? ""}`),
+    );
+    this.updatePlaces = keyed(this.places, ({ id }) => id, (node) =>
+      tick(this.nodes, node.id, () => this.#changed(), (now) => `${label(now)}, ${amount(now.ramAvailableGb, "GiB free", 1) ?? "memory unknown"}`),
+    );
+    formDialog(this.dialog, this.title, this.submit, () => this.#wish(), [
+      this.catalogue.element,
+      this.instead,
+      h(
+        "details",
+        { class: "options" },
+        h("summary", {}, "Where"),
+        h("label", { class: "number" }, "On at least this many nodes", this.minNodes),
+        h("fieldset", { class: "ticks" }, h("legend", {}, "On exactly these nodes (none ticked: wherever it fits)"), this.places),
+      ),
+      this.another,
+      this.preview.element,
+      this.refusal.element,
+    ]);
+  }
+
+  /** Opens the dialog; `unload` names the models that are to make room. */
+  open({ unload = [] } = {}) {
+    this.unload.clear();
+    this.nodes.clear();
+    for (const id of unload) this.unload.add(id);
+    this.minNodes.value = 1;
+    this.additional.checked = false;
+    this.#fill();
+    this.#changed();
+    this.dialog.showModal();
+    this.catalogue.open();
+  }
+
+  /** The newest picture. While the dialog is open, what is loaded may change what would fit. */
+  update(cluster) {
+    const before = this.#loaded();
+    this.cluster = cluster;
+    if (!this.dialog.open) return;
+    this.#fill();
+    if (before !== this.#loaded()) this.#changed();
+  }
+
+  #loaded() {
+    return this.cluster?.models.flatMap(({ instances }) => instances.map(({ id }) => id)).join() ?? "";
+  }
+
+  #fill() {
+    const { models, nodes } = this.cluster ?? { models: [], nodes: [] };
+    for (const id of this.unload) if (!models.some((model) => model.id === id)) this.unload.delete(id);
+    for (const id of this.nodes) if (!nodes.some((node) => node.id === id)) this.nodes.delete(id);
+    this.updateLeaving(models);
+    this.updatePlaces(nodes);
+    this.instead.hidden = models.length === 0;
+  }
+
+  #changed() {
+    const swap = this.unload.size > 0;
+    const model = this.catalogue.chosen;
+    text(this.title, swap ? "Swap models" : "Load a model");
+    text(this.submit, swap ? "Swap…" : "Load");
+    this.submit.disabled = model === null;
+    const loaded = model !== null && this.#isLoaded(model.id);
+    this.another.hidden = swap || !loaded;
+    this.refusal.clear();
+    this.preview.ask(model === null ? null : { ...this.#where(), model: model.id, unload: [...this.unload] }, loaded && (swap || !this.additional.checked));
+  }
+
+  #isLoaded(id) {
+    return this.cluster?.models.some((model) => model.id === id) ?? false;
+  }
+
+  #where() {
+    return { minNodes: Math.max(1, this.minNodes.valueAsNumber || 1), nodes: this.nodes.size > 0 ? [...this.nodes] : null };
+  }
+
+  async #wish() {
+    const model = this.catalogue.chosen;
+    const how = { ...this.#where(), ...this.preview.kind };
+    if (this.unload.size === 0) {
+      const additional = !this.another.hidden && this.additional.checked;
+      return this.#send(LOAD, { ...how, model: model.id, additional });
+    }
+    const unload = [...this.unload];
+    const names = (id) => this.cluster.models.find((each) => each.id === id)?.name ?? id;
+    const sure = await confirm("Swap models?", "Swap", [
+      h("dl", { class: "change" }, h("dt", {}, "Unload"), unload.map((id) => h("dd", {}, names(id))), h("dt", {}, "Load"), h("dd", {}, model.name)),
+      h("p", {}, "Running requests are waited for, 30 s at most. If the load fails, what was unloaded is restored."),
+    ]);
+    return sure === null ? undefined : this.#send(SWAP, { ...how, unload, load: [model.id] });
+  }
+
+  async #send(document, variables) {
+    if (this.sending) return;
+    this.sending = true; // not disabled, which would lose the focus
+    attribute(this.submit, "aria-busy", "true");
+    this.refusal.clear();
+    try {
+      const { operation, error } = await send(document, variables);
+      if (operation !== null) {
+        this.dialog.close();
+        this.started(operation.id);
+      } else {
+        this.refusal.show(error, this.#ways(error));
+      }
+    } catch (problem) {
+      this.refusal.show(problem);
+    } finally {
+      this.sending = false;
+      attribute(this.submit, "aria-busy", null);
+    }
+  }
+
+  /** Ways on from a refusal that one click can take. */
+  #ways(error) {
+    const leaving = error.unloadToFit ?? [];
+    if (leaving.length === 0) return [];
+    const instead = () => {
+      for (const { id } of leaving) this.unload.add(id);
+      this.#fill();
+      for (const box of this.leaving.querySelectorAll("input")) box.checked = this.unload.has(box.value);
+      this.#changed();
+      return this.#wish();
+    };
+    return [[`Unload ${leaving.map(({ name }) => name).join(", ")} and load it…`, instead]];
+  }
+}
+
+/** A row with a box to tick, which keeps `value` in a set. */
+function tick(set, value, changed, words) {
+  const name = h("span");
+  const box = h("input", {
+    type: "checkbox",
+    value,
+    change: () => {
+      if (box.checked) set.add(value);
+      else set.delete(value);
+      changed();
+    },
+  });
+  return {
+    element: h("li", {}, h("label", { class: "tick" }, box, name)),
+    update(item) {
+      text(name, words(item));
+      box.checked = set.has(value);
+    },
+  };
+}
