@@ -51,10 +51,12 @@ def from_errors(errors: Sequence[Mapping[str, Any]]) -> Failure:
     extensions = first.get("extensions") or {}
     message = " ".join(dict.fromkeys(str(error.get("message", "An error without a message.")) for error in errors))
     choices = extensions.get("candidates") or extensions.get("available") or ()
+    suggestion, code = extensions.get("suggestion"), extensions.get("code")
+    if code == "GRAPHQL_VALIDATION_FAILED":
+        # The documents are valid against the whole schema of this version.
+        suggestion = "The server was started with --read-only, or is of another version than this command."
     return Failure(
-        message or "The server reports an error and does not say which.",
-        _with_choices(extensions.get("suggestion"), choices),
-        extensions.get("code"),
+        message or "The server reports an error and does not say which.", _with_choices(suggestion, choices), code
     )
 
 

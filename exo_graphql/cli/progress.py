@@ -32,7 +32,7 @@ class Progress(Protocol):
         """Shows the newest picture."""
 
     def lost(self, reason: str) -> None:
-        """Says that the connection is being made anew."""
+        """Says why there is nothing new at present, and that it is being tried again."""
 
 
 def progress(terminal: Terminal) -> Progress:
@@ -85,7 +85,7 @@ class Lines:
         """Prints a line, once for each interruption."""
         if self._told != reason:
             self._told = reason
-            self._terminal.note(f"{reason} Reconnecting.")
+            self._terminal.note(reason)
 
 
 class Bar:
@@ -109,7 +109,7 @@ class Bar:
 
     def lost(self, reason: str) -> None:
         """Keeps the last picture, under a word of warning."""
-        warning = Text(f"{reason} Reconnecting.", "yellow")
+        warning = Text(reason, "yellow")
         self._live.update(warning if self._frame is None else Group(_drawn(self._frame), warning))
 
 

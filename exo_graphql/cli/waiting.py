@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from exo_graphql.cli.client import Data, Lost
+from exo_graphql.cli.client import Data
 from exo_graphql.cli.documents import document
-from exo_graphql.cli.failures import Failure, Interrupted, TimedOut, from_errors, from_problem
+from exo_graphql.cli.failures import Failure, Interrupted, TimedOut, from_problem
+from exo_graphql.cli.following import newest
 from exo_graphql.cli.frame import Frame, Pace, operation_frame, status_frame
 from exo_graphql.cli.progress import progress
 from exo_graphql.cli.session import Session
@@ -126,22 +127,10 @@ class _Waiting:
         async with self._session.client() as client:
             messages = client.follow(self._document, self._variables, patient=patient)
             with progress(self._session.terminal) as view:
-                async with aclosing(messages):
-                    async for message in messages:
-                        if isinstance(message, Lost):
-                            view.lost(message.reason)
-                        elif message.errors or message.data is None:
-                            _check(message.errors)
-                        else:
-                            self._data = message.data
-                            view.show(self._frame(clean(message.data), pace))
-                            if self._ended(message.data):
-                                return message.data
+                async with aclosing(newest(messages, view.lost)) as pictures:
+                    async for data in pictures:
+                        self._data = data
+                        view.show(self._frame(clean(data), pace))
+                        if self._ended(data):
+                            return data
         raise AssertionError("a subscription is followed until somebody stops")
-
-
-def _check(errors: tuple[Json, ...]) -> None:
-    failure = from_errors(errors)
-    # A server that has not reached exo yet will.
-    if failure.code != "CLUSTER_UNAVAILABLE":
-        raise failure

@@ -10,9 +10,8 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from exo_graphql.cli.client import Lost
 from exo_graphql.cli.documents import document
-from exo_graphql.cli.failures import from_errors
+from exo_graphql.cli.following import newest
 from exo_graphql.cli.session import Session
 from exo_graphql.cli.terminal import Terminal, clean
 from exo_graphql.cli.views import download_table, loaded_table, node_table, operation_table, overview, section
@@ -36,18 +35,10 @@ def watch(session: Session) -> None:
 async def _watch(session: Session, screen: "Screen") -> None:
     async with session.client() as client:
         try:
-            async with aclosing(client.follow(document("watch"), {})) as messages:
-                async for message in messages:
-                    if isinstance(message, Lost):
-                        screen.lost(message.reason)
-                    elif message.data is not None and not message.errors:
-                        screen.show(message.data)
-                    else:
-                        failure = from_errors(message.errors)
-                        # A server that has not reached exo yet will.
-                        if failure.code != "CLUSTER_UNAVAILABLE":
-                            raise failure
-                        screen.lost(failure.message)
+            messages = client.follow(document("watch"), {})
+            async with aclosing(newest(messages, screen.lost)) as pictures:
+                async for data in pictures:
+                    screen.show(data)
         finally:
             screen.stop()
 
@@ -79,7 +70,7 @@ class JsonLines(Screen):
 
     def lost(self, reason: str) -> None:
         """Says so beside the lines."""
-        self._terminal.note(f"{reason} Reconnecting.")
+        self._terminal.note(reason)
 
 
 class Lines(Screen):
@@ -95,7 +86,7 @@ class Lines(Screen):
 
     def lost(self, reason: str) -> None:
         """Prints a line, once for each interruption."""
-        self._say(f"{reason} Reconnecting.")
+        self._say(reason)
 
     def _say(self, text: str) -> None:
         if text != self._said:
@@ -121,9 +112,9 @@ class Board(Screen):
     def lost(self, reason: str) -> None:
         """Keeps the last picture, under a word of warning."""
         if self._cluster is None:
-            self._terminal.note(f"{reason} Trying again.")
+            self._terminal.note(reason)
         else:
-            self._draw(f"{clean(reason)} Reconnecting; this is the last that was seen.")
+            self._draw(f"{clean(reason)} This is the last that was seen.")
 
     def stop(self) -> None:
         """Leaves the terminal as it was."""

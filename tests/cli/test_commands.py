@@ -140,6 +140,21 @@ def test_health_is_0_when_healthy_and_1_with_the_reason_when_not() -> None:
         assert ask("--json", "health").json["cluster"]["healthy"] is False
 
 
+def test_a_read_only_server_refuses_wishes_with_1_and_says_why() -> None:
+    with served(SimulatedExo(tiny_scene(), seed=1), read_only=True) as server:
+        ran = command_at(server.url)("models", "load", "tiny-a")
+    assert (ran.code, ran.out) == (1, "")
+    assert "--read-only" in ran.err
+
+
+def test_a_server_that_exo_does_not_answer_is_1() -> None:
+    exo = SimulatedExo(tiny_scene(), seed=1)
+    exo.control.drop_connections = True
+    with served(exo, demo=False) as server:
+        ran = command_at(server.url)("--json", "health")
+    assert (ran.code, ran.out, "[CLUSTER_UNAVAILABLE]" in ran.err) == (1, "null\n", True)
+
+
 @pytest.mark.parametrize(
     ("scopes", "arguments", "code", "told"),
     [

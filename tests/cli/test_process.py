@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 import pytest
 
+from exo_graphql.demo import SimulatedExo, tiny_scene
 from tests.cli.conftest import PROGRAM, Process, command_at
 from tests.cli.test_wishes import operation_in
-from tests.cli.threaded import Served
+from tests.cli.threaded import Served, served
 
 Start = Callable[..., Process]
 
@@ -33,15 +34,6 @@ def test_ctrl_c_leaves_the_operation_running_and_says_so_with_its_id(slow: Serve
     assert f"exo-graphql operations cancel {id_}" in ran.err
     assert states(slow) == ["RUNNING"]
     assert "Traceback" not in ran.err
-
-
-def test_ctrl_c_with_json_prints_how_far_it_was(slow: Served, start: Start) -> None:
-    process = start("--url", slow.url, "--json", "models", "load", "absent", "--wait")
-    slow.until(lambda: slow.server.house.service.live.subscriber_count)
-    time.sleep(0.3)  # nothing tells from outside that the first message has arrived
-    process.interrupt()
-    ran = process.end()
-    assert (ran.code, ran.json["operation"]["state"]) == (130, "RUNNING")
 
 
 def test_a_wait_survives_a_broken_connection_and_a_server_that_is_away(slow: Served, start: Start) -> None:
@@ -81,6 +73,16 @@ def test_watch_prints_a_line_for_each_change_and_heals(tiny: Served, start: Star
     process.interrupt()
     ran = process.end()
     assert (ran.code, ran.err) == (130, "")
+
+
+def test_watch_says_so_while_the_server_itself_waits_for_exo(start: Start) -> None:
+    exo = SimulatedExo(tiny_scene(), seed=1)
+    exo.control.drop_connections = True
+    with served(exo, demo=False) as server:
+        process = start("--url", server.url, "watch")
+        process.line_with("The server has no picture of the cluster yet. Waiting for it.")
+        server.call(lambda: setattr(exo.control, "drop_connections", False))
+        process.line_with("healthy, 2/2 nodes")
 
 
 def test_watch_without_a_server_exits_with_69(start: Start) -> None:
