@@ -1,9 +1,11 @@
 """Which downloads a list shows."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from exo_graphql.cluster.snapshot import DownloadStatus, Snapshot
 from exo_graphql.cluster.state import Download
+
+_STARTED = frozenset(DownloadStatus) - {DownloadStatus.NOT_STARTED}
 
 
 def select_downloads(
@@ -14,13 +16,18 @@ def select_downloads(
     node_id: str | None = None,
 ) -> tuple[Download, ...]:
     """Downloads of members by status, model and node. Without `status`, all but the NOT_STARTED."""
-    listed = snapshot.started_downloads if status is None else snapshot.all_downloads
     if status is None and model_id is None and node_id is None:
-        return listed
-    return tuple(
-        download
-        for download in listed
-        if (model_id is None or download.model_id == model_id)
-        and (node_id is None or download.node_id == node_id)
-        and (status is None or snapshot.download_status(download) in status)
-    )
+        return snapshot.started_downloads
+    wanted = _STARTED if status is None else frozenset(status)
+    return tuple(d for d in _listed(snapshot, model_id, node_id) if snapshot.download_status(d) in wanted)
+
+
+def _listed(snapshot: Snapshot, model_id: str | None, node_id: str | None) -> Iterator[Download]:
+    # By the two keys that exo lists them under: a walk over all of them for each node would be dear.
+    by_node = snapshot.state.downloads
+    for lister in by_node if node_id is None else (node_id,):
+        entries = by_node.get(lister, {}) if lister in snapshot.state.nodes else {}
+        if model_id is None:
+            yield from entries.values()
+        elif model_id in entries:
+            yield entries[model_id]
