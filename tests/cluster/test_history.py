@@ -266,6 +266,19 @@ def test_a_given_up_instance_beside_one_that_loads_is_no_verdict_on_the_model() 
     assert not snapshot.status(MODEL).final
 
 
+def test_a_model_that_serves_is_not_given_up_for_a_copy_that_is() -> None:
+    both = document(
+        ["n1"],
+        [instance("i1", {"n1": "r1"}), instance("i2", {"n1": "r2"})],
+        {"r1": READY, "r2": IDLE},
+        {"n1": [failed_download()]},
+    )
+    story = Story()
+    story.see(0.0, both)
+    status = story.see(31.0, both).status(MODEL)
+    assert (status.phase, status.final) == (Phase.READY, False)
+
+
 # Masters and nodes come and go
 
 
@@ -281,6 +294,14 @@ def test_an_instance_that_goes_with_its_node_says_so() -> None:
     status = story.see(45.0, GONE).status(MODEL)
     told = Failure(at(45), "A node that held a shard was lost, and exo removed the instance.", "n2")
     assert (status.phase, status.failure, status.final) == (Phase.NOT_LOADED, told, False)
+
+
+def test_an_instance_that_this_server_removed_was_lost_with_nothing() -> None:
+    for last in (GONE, document([], index=-1), document(["n2"], index=3)):
+        story = Story()
+        story.see(0.0, two(silence=20.0), unloading={"i1": MODEL})
+        story.see(1.0, last, unloading={"i1": MODEL})
+        assert story.see(2.0, GONE, unloading={"i1": MODEL}).status(MODEL).failure is None
 
 
 def test_an_instance_that_was_removed_while_this_server_was_blind_was_lost_with_no_node() -> None:

@@ -363,6 +363,28 @@ def test_the_version_changes_with_the_connection_the_catalogue_and_what_is_unloa
     assert versions == [0, 1, 2, 3, 4, 4]
 
 
+def test_the_version_changes_with_what_only_one_part_of_the_picture_tells() -> None:
+    idle = document(["n1", "n2"])
+    silent = document(["n1", "n2"], unseen={"n2": 12.0})
+    two = document(
+        ["n1"],
+        [instance("i1", {"n1": "r1"}), instance("i2", {"n1": "r2"})],
+        {"r1": READY, "r2": READY},
+    )
+    for first, first_unloading, second, second_unloading in (
+        # A node falls silent that holds nothing.
+        (idle, {}, silent, {}),
+        # A copy is unloaded while the other one serves.
+        (two, {}, two, {"i2": MODEL}),
+        # The memory of an instance that is gone comes back.
+        (idle, {"i1": MODEL}, idle, {}),
+    ):
+        story = Story()
+        story.see(0.0, first, unloading=first_unloading)
+        assert story.see(1.0, second, unloading=second_unloading).version == 1
+        assert story.see(2.0, second, unloading=second_unloading).version == 1
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_document_again_is_the_same_version(name: str) -> None:
     for step in steps(name):
