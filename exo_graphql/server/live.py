@@ -157,7 +157,7 @@ class Live:
         if share is None or share.ended:
             share = self._shares[key] = Share(document, operation_name, variables, ended=self._ending)
         context = self._context()
-        if not share.is_exact(context, time.monotonic()):
+        if not share.is_exact(context, asyncio.get_running_loop().time()):
             self._execute(share, context)
         subscriber = Subscriber(share)
         share.subscribers.add(subscriber)
@@ -188,7 +188,7 @@ class Live:
             return
         share.version = context.version
         share.observed_at = context.picture.observed_at
-        share.executed_at = time.monotonic()
+        share.executed_at = asyncio.get_running_loop().time()
         try:
             answer = self._answer(share, context)
         except Exception:
