@@ -103,9 +103,7 @@ class Socket:
 
 
 @asynccontextmanager
-async def running(
-    exo: SimulatedExo | None = None, *, demo: bool = True, **settings: Any
-) -> AsyncIterator[Running]:
+async def running(exo: SimulatedExo | None = None, *, demo: bool = True, **settings: Any) -> AsyncIterator[Running]:
     """A server with its first picture; over `exo`, or with `demo=False` over what the settings name."""
     if demo and exo is None:
         exo = SimulatedExo(tiny_scene(), seed=1)

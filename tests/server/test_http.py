@@ -289,9 +289,7 @@ def _silent_exo() -> tuple[socket.socket, str]:
 async def test_before_the_first_picture_a_query_waits_five_seconds_then_says_so() -> None:
     listener, url = _silent_exo()
     with listener:
-        async with running(demo=False, exo_url=url) as server, httpx.AsyncClient(
-            trust_env=False, timeout=20
-        ) as client:
+        async with running(demo=False, exo_url=url) as server, httpx.AsyncClient(trust_env=False, timeout=20) as client:
             began = time.monotonic()
             answer = await client.post(server.url, json={"query": COUNT})
             took = time.monotonic() - began
@@ -303,9 +301,7 @@ async def test_before_the_first_picture_a_query_waits_five_seconds_then_says_so(
 async def test_before_the_first_picture_what_is_wrong_or_about_the_schema_is_answered_at_once() -> None:
     listener, url = _silent_exo()
     with listener:
-        async with running(demo=False, exo_url=url) as server, httpx.AsyncClient(
-            trust_env=False, timeout=20
-        ) as client:
+        async with running(demo=False, exo_url=url) as server, httpx.AsyncClient(trust_env=False, timeout=20) as client:
             began = time.monotonic()
             wrong = await client.post(server.url, json={"query": "{ nope }"})
             schema = await client.post(server.url, json={"query": "{ __schema { queryType { name } } }"})

@@ -416,5 +416,3 @@ async def test_random_frames_end_in_a_close_and_hurt_nobody(server: Running) -> 
     async with server.socket() as socket:
         id_ = await socket.subscribe(COUNT)
         assert await socket.data(id_) == {"cluster": {"nodeCount": 2}}
-
-
