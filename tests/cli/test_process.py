@@ -52,11 +52,13 @@ def test_a_wait_survives_a_broken_connection_and_a_server_that_is_away(slow: Ser
 
 
 def test_a_wish_whose_answer_is_lost_is_sent_again_and_is_one_operation(slow: Served, start: Start) -> None:
-    slow.call(lambda: setattr(slow.server.exo.control, "latency", 0.3))
+    slow.relay.mute = True
     process = start("--url", slow.url, "models", "load", "tiny-a")
     slow.until(lambda: slow.server.house.operations.all())
     slow.call(slow.relay.cut)
+    slow.relay.mute = False
     assert process.end().code == 0
+    assert slow.relay.connections == 2
     assert len(states(slow)) == 1
 
 

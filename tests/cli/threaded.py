@@ -26,6 +26,8 @@ class Relay:
         self._server: asyncio.Server | None = None
         self.port = 0
         self.connections = 0
+        self.mute = False
+        """Whether what the server says is thrown away."""
 
     async def listen(self) -> None:
         """Listens, on the same port each time."""
@@ -50,7 +52,10 @@ class Relay:
         self._open |= ends
         try:
             await asyncio.wait(
-                [asyncio.ensure_future(_pass(reader, far_writer)), asyncio.ensure_future(_pass(far_reader, writer))],
+                [
+                    asyncio.ensure_future(_pass(reader, far_writer, lambda: False)),
+                    asyncio.ensure_future(_pass(far_reader, writer, lambda: self.mute)),
+                ],
                 return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
@@ -59,11 +64,12 @@ class Relay:
                 end.transport.abort()
 
 
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, mute: Callable[[], bool]) -> None:
     try:
         while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
+            if not mute():
+                writer.write(data)
+                await writer.drain()
     except ConnectionError:
         return
 
