@@ -1,11 +1,10 @@
 """The whole server on a socket, in the test's own event loop, over a simulated exo or any other."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -103,11 +102,11 @@ class Socket:
 
 
 @asynccontextmanager
-async def running(exo: SimulatedExo | None = None, *, demo: bool = True, **settings: Any) -> AsyncIterator[Running]:
+async def running(exo: SimulatedExo | None = None, *, demo: bool = True, **given: Any) -> AsyncIterator[Running]:
     """A server with its first picture; over `exo`, or with `demo=False` over what the settings name."""
     if demo and exo is None:
         exo = SimulatedExo(tiny_scene(), seed=1)
-    house = build(Settings(port=0, **settings), exo)
+    house = build(settings(port=0, **given), exo)
     server = Server(server_config(house.application, "127.0.0.1", 0), "at {port}", house.shut_down)
     serving = asyncio.create_task(server.serve(), name="server")
     try:
@@ -124,8 +123,18 @@ async def running(exo: SimulatedExo | None = None, *, demo: bool = True, **setti
         await serving
 
 
-async def until(holds: Any, seconds: float = 5.0) -> None:
+def settings(**given: Any) -> Settings:
+    """The defaults, but for what is given."""
+    return Settings(**given)
+
+
+async def until(holds: Callable[[], object], seconds: float = 5.0) -> None:
     """Waits for something that nothing announces: what a server does after a client has gone."""
     async with asyncio.timeout(seconds):
-        while not holds():
-            await asyncio.sleep(0.005)
+        while not await _soon(holds):
+            pass
+
+
+async def _soon(holds: Callable[[], object]) -> bool:
+    await asyncio.sleep(0.005)
+    return bool(holds())

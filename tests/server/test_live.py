@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -24,16 +25,17 @@ from exo_graphql.server.execution import Answer
 from exo_graphql.server.live import Subscriber
 from exo_graphql.server.requests import GraphQLRequest
 from exo_graphql.server.service import Prepared, Service
-from exo_graphql.settings import Settings
 from tests.exo.cluster import loop_now
 from tests.operations.threaded_time import ThreadedTimeLoop
 from tests.operations.world import A, B, World
+from tests.server.running import settings
 
 pytestmark = pytest.mark.anyio
 
 STATUS = "subscription ($model: String!, $until: ModelStatusUntil) { modelStatus(model: $model, until: $until) "
 PHASE = STATUS + "{ phase stale } }"
-CLOCKS = "subscription { cluster { observedAt ageSeconds stateVersion loadedModelCount nodes { lastSeen secondsSinceSeen } } }"
+CLOCKS = "subscription { cluster { observedAt ageSeconds stateVersion loadedModelCount "
+CLOCKS += "nodes { lastSeen secondsSinceSeen } } }"
 
 
 @pytest.fixture
@@ -56,14 +58,14 @@ class Room:
 
     @asynccontextmanager
     async def subscribe(
-        self, query: str, rights: Rights = Rights.OPERATE, **variables: object
+        self, query: str, rights: Rights = Rights.OPERATE, **variables: Any
     ) -> AsyncIterator[Subscriber]:
         prepared = await self.service.prepare(GraphQLRequest(query, None, variables))
         assert isinstance(prepared, Prepared), prepared
         async with self.service.subscribe(prepared, rights) as subscriber:
             yield subscriber
 
-    async def collect(self, query: str, **variables: object) -> list[Any]:
+    async def collect(self, query: str, **variables: Any) -> list[Any]:
         """Every message until the subscription completes."""
         async with self.subscribe(query, **variables) as subscriber:
             return [body(answer) async for answer in subscriber]
@@ -76,7 +78,7 @@ async def room() -> AsyncIterator[Room]:
     with patch.object(demo_clock, "time", loop_time), patch.object(app, "utc_now", loop_now):
         exo = SimulatedExo(tiny_scene(), seed=1)
         exo.control.latency = 0.01
-        house = app.build(Settings(), exo)
+        house = app.build(settings(), exo)
         cluster = World(exo, house.feed, house.operations)
         pictures: list[Snapshot] = []
         made = Room(cluster, house.service, [], pictures)
@@ -86,12 +88,12 @@ async def room() -> AsyncIterator[Room]:
             made.executions.append(context.version)
             return execute(document, context, *arguments)
 
-        house.service._executor.execute = counted  # type: ignore[method-assign]
+        counting = patch.object(house.service._executor, "execute", counted)
         async with asyncio.timeout(500), exo, house.feed, house.operations:
             exo.control.advance(1000)  # until the machines have cooled down and nothing moves any more
             await house.feed.fresh(0.0)
             await asyncio.sleep(1)  # the catalogue comes a moment after the first picture
-            with house.feed.listen(pictures.append):
+            with house.feed.listen(pictures.append), counting:
                 async with house.service:
                     yield made
 
@@ -113,6 +115,10 @@ async def _nothing_from(subscriber: Subscriber, seconds: float) -> bool:
     except TimeoutError:
         return True
     return False
+
+
+def _mode(here: Room) -> Mode:
+    return here.world.feed.mode
 
 
 async def test_the_first_value_comes_at_once() -> None:
@@ -139,8 +145,7 @@ async def test_five_hundred_identical_subscriptions_are_executed_and_encoded_onc
 
         async def read(into: list[bytes]) -> None:
             async with here.subscribe(STATUS + "{ phase progressPercent } }", model=A, until="READY") as subscriber:
-                async for answer in subscriber:
-                    into.append(answer.payload)
+                into.extend([answer.payload async for answer in subscriber])
 
         async with asyncio.TaskGroup() as tasks:
             for into in messages:
@@ -294,7 +299,7 @@ async def test_a_slow_reader_skips_to_the_newest_and_holds_up_nobody() -> None:
         await anext(slow)
         await anext(quick)
         here.world.sim.control.place(A)
-        seen = []
+        seen: list[str] = []
         while not seen or seen[-1] != "READY":
             seen.append(status(await anext(quick))["phase"])
         assert len(seen) == 4
@@ -307,12 +312,12 @@ async def test_who_leaves_leaves_nothing_behind() -> None:
         before = asyncio.all_tasks()
         async with here.subscribe(PHASE, model=A) as subscriber:
             await anext(subscriber)
-            assert here.world.feed.mode is Mode.REST
+            assert _mode(here) is Mode.REST
         with pytest.raises(RuntimeError, match="mine"):
             async with here.subscribe(PHASE, model=A):
                 raise RuntimeError("mine")
         assert here.service.live.share_count == here.service.live.subscriber_count == 0
-        assert here.world.feed.mode is Mode.IDLE
+        assert _mode(here) is Mode.IDLE
         assert asyncio.all_tasks() == before
 
 
@@ -377,7 +382,7 @@ async def test_an_operation_is_followed_to_its_last_state() -> None:
         done = [sum(step["state"] == "SUCCEEDED" for step in each["steps"]) for each in told]
         assert done == sorted(done)
         assert len(told) > 3
-        assert all(before != after for before, after in zip(told, told[1:], strict=False))
+        assert all(before != after for before, after in pairwise(told))
         again = await here.collect(query, id=operation.id)
         assert [message["data"]["operation"] for message in again] == [told[-1]]
 
@@ -398,7 +403,8 @@ async def test_many_dear_shares_give_way_to_others_in_between() -> None:
         for number in range(20):
             await subscriptions.enter_async_context(here.subscribe(f"subscription {{ a{number}: nodes {{ id }} }}"))
         execute = here.service._executor.execute
-        turns, turns_at = 0, []
+        turns = 0
+        turns_at: list[int] = []
         spinning: list[asyncio.Task[None]] = []
 
         async def spin() -> None:
@@ -416,11 +422,10 @@ async def test_many_dear_shares_give_way_to_others_in_between() -> None:
                 pass
             return execute(*arguments)
 
-        here.service._executor.execute = dear  # type: ignore[method-assign]
-        here.world.sim.control.place(A)
-        await here.world.feed.changed(here.world.feed.snapshot)
-        while len(turns_at) < 20:
-            await asyncio.sleep(0)
-        await asyncio.gather(*spinning)
+        with patch.object(here.service._executor, "execute", dear):
+            here.world.sim.control.place(A)
+            await here.world.feed.changed(here.world.feed.snapshot)
+            await asyncio.sleep(0)  # the first of them has begun
+            await asyncio.gather(*spinning)
         # Never more than two of 6 ms without a turn for the others.
         assert max(turns_at.count(turn) for turn in turns_at) <= 2

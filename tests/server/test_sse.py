@@ -16,8 +16,7 @@ import pytest
 
 from exo_graphql.demo import SimulatedExo, tiny_scene
 from exo_graphql.server.sse import StreamRules
-from exo_graphql.settings import Settings
-from tests.server.running import A, PHASE, Running, running, until
+from tests.server.running import PHASE, A, Running, running, settings, until
 
 pytestmark = pytest.mark.anyio
 
@@ -151,7 +150,7 @@ async def test_comments_come_at_the_pace_of_the_setting_though_nothing_happens(s
 
 
 async def test_a_comment_comes_every_twelve_seconds_unless_set_otherwise() -> None:
-    assert Settings().keep_alive == StreamRules().keep_alive == 12.0
+    assert settings().keep_alive == StreamRules().keep_alive == 12.0
 
 
 async def test_who_goes_away_leaves_nothing_behind(server: Running) -> None:

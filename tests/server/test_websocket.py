@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from tests.server.running import A, PHASE, Running, Socket, running, until
+from tests.server.running import PHASE, A, Running, Socket, running, until
 
 pytestmark = pytest.mark.anyio
 
@@ -81,7 +81,8 @@ async def test_a_page_of_another_origin_does_not_get_through(server: Running) ->
 
 
 async def test_an_initialisation_is_acknowledged(server: Running) -> None:
-    for message in ({}, {"payload": None}, {"payload": {}}, {"payload": {"anything": [1]}}):
+    messages: list[dict[str, Any]] = [{}, {"payload": None}, {"payload": {}}, {"payload": {"anything": [1]}}]
+    for message in messages:
         async with server.bare() as connection:
             socket = Socket(connection)
             await socket.send(type="connection_init", **message)
@@ -304,7 +305,7 @@ async def test_many_operations_interleave_on_one_connection(server: Running) -> 
         for _ in range(20 + 40):
             message = await socket.receive()
             got.setdefault(message["id"], []).append(message["type"])
-        assert got == dict.fromkeys(streams, ["next"]) | dict.fromkeys(queries, ["next", "complete"])
+        assert got == {id_: ["next"] for id_ in streams} | {id_: ["next", "complete"] for id_ in queries}
 
 
 # What is no message
