@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 
 import httpx
@@ -16,9 +16,11 @@ from exo_graphql.operations import OperationRules, Operations
 from exo_graphql.schema.build import build_schema
 from exo_graphql.server.access import Access, BadToken, Token, is_loopback, parse_tokens
 from exo_graphql.server.app import Application
-from exo_graphql.server.documents import Documents
+from exo_graphql.server.documents import Documents, document_rules
+from exo_graphql.server.elsewhere import Elsewhere
 from exo_graphql.server.guard import Guard
 from exo_graphql.server.http import HttpEndpoint
+from exo_graphql.server.limits import Limits
 from exo_graphql.server.results import Results
 from exo_graphql.server.service import Service
 from exo_graphql.server.sse import StreamRules
@@ -64,8 +66,25 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
     operations = Operations(feed, journal, _operation_rules(settings))
     access = Access(_tokens(settings))
     schema = build_schema(read_only=settings.read_only)
-    documents = Documents(schema, capacity=1000 if settings.cache else 0)
-    service = Service(schema, documents, feed, operations, max_age=settings.max_age, now=utc_now)
+    limits = Limits(**{limit.name: getattr(settings, limit.name) for limit in fields(Limits)})
+    elsewhere = Elsewhere(waiting=settings.max_waiting)
+    documents = Documents(
+        schema,
+        rules=document_rules(introspection=settings.introspection),
+        limits=limits,
+        elsewhere=elsewhere,
+        capacity=1000 if settings.cache else 0,
+    )
+    service = Service(
+        schema,
+        documents,
+        feed,
+        operations,
+        max_age=settings.max_age,
+        now=utc_now,
+        elsewhere=elsewhere,
+        limits=limits,
+    )
     websocket = WebSocketEndpoint(
         service, access, init_timeout=settings.init_timeout, send_timeout=settings.send_timeout
     )

@@ -98,6 +98,47 @@ class Settings(BaseSettings):
     max_operations: int = Field(20, ge=1, description="Operations that may be active at once.")
 
     cache: bool = Field(default=True, description="Whether results and documents may be kept and given again.")
+    introspection: bool = Field(default=True, description="Whether the schema may be asked for; agents need it.")
+
+    max_document_characters: int = Field(100_000, ge=1000, description="Longest document, in characters.")
+    max_tokens: int = Field(10_000, ge=100, description="Tokens of a document, comments included.")
+    max_depth: int = Field(
+        25, ge=3, description="Selection sets within one another, those of fragments included; lists in variables, too."
+    )
+    max_fields: int = Field(5_000, ge=10, description="Fields of a document, fragments expanded.")
+    max_pairs: int = Field(
+        2_000, ge=0, description="Pairs of fields, or of fragments, at one place of the response (one field 63 times)."
+    )
+    max_aliases: int = Field(500, ge=0, description="Aliases in a document.")
+    max_directives: int = Field(100, ge=0, description="Directives in a document.")
+    max_definitions: int = Field(100, ge=1, description="Operations and fragments of a document.")
+    max_list_items: int = Field(500, ge=1, description="Items of one list in arguments or variables.")
+    max_variables_bytes: int = Field(100_000, ge=100, description="Size of a request's variables, about, in bytes.")
+    max_errors: int = Field(20, ge=1, description="Errors of one document that are told.")
+    max_cost: int = Field(
+        400_000,
+        ge=100,
+        description="Estimated cost of one operation, about one for each field of each object. The whole overview of "
+        "32 nodes with all 123 downloads of each costs 90,000.",
+    )
+    max_wish_cost: int = Field(
+        5_000, ge=100, description="The same for one with mutations or placements, which cannot give way to others."
+    )
+    max_wishes: int = Field(20, ge=1, description="Mutations and placements in one request.")
+    max_live_cost: int = Field(
+        2_000_000, ge=100, description="Estimated cost of all live queries together; those that are shared count once."
+    )
+    max_waiting: int = Field(64, ge=1, description="Requests that take long (over some 10 ms) under way at once.")
+    max_connections: int = Field(12_000, ge=1, description="Connections that may be open at once, websockets included.")
+    max_subscriptions: int = Field(100, ge=1, description="Operations under way on one websocket at once.")
+    max_message_bytes: int = Field(200_000, ge=1000, description="Largest message on a websocket, in bytes.")
+    max_rate: float = Field(
+        0.0,
+        ge=0,
+        description="Requests and websocket messages a second from one address other than loopback, in a burst ten "
+        "times as many; 0 is no limit. Behind a proxy all come from one address.",
+    )
+    header_timeout: float = Field(10.0, gt=0, description="Seconds: a request's headers must arrive within.")
     max_body_bytes: int = Field(1_000_000, ge=1000, description="Largest body of a request, in bytes.")
     body_timeout: float = Field(10.0, gt=0, description="Seconds: a request's body must arrive within.")
     init_timeout: float = Field(3.0, gt=0, description="Seconds: a websocket must be initialised within.")

@@ -71,8 +71,10 @@ class Roster:
 
     def all(self, active: bool | None = None) -> tuple[Operation, ...]:  # noqa: FBT001  # as the schema asks
         """Newest first: those that have not ended, those that have, or both."""
+        # Copied first: a thread may ask while the event loop begins another.
+        runs = tuple(self._runs.values())
         # One that has just ended may stand in both.
-        known = dict(self.archive.finished()) | {run.record.sequence: run.operation for run in self._runs.values()}
+        known = dict(self.archive.finished()) | {run.record.sequence: run.operation for run in runs}
         newest_first = [known[order] for order in sorted(known, reverse=True)]
         finished = [operation for operation in newest_first if not operation.active][: self._rules.kept_finished]
         kept = {operation.id for operation in finished}

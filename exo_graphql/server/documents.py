@@ -4,6 +4,7 @@ Most clients send few texts many times. Parsing and validating cost more than an
 bounded memory; what is wrong with a text is remembered just as well.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -13,12 +14,25 @@ from graphql import (
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
+    GraphQLSyntaxError,
     OperationDefinitionNode,
     OperationType,
     parse,
+    recommended_rules,
     specified_rules,
     validate,
 )
+from graphql.validation import NoSchemaIntrospectionCustomRule
+
+from exo_graphql.server.elsewhere import Elsewhere
+from exo_graphql.server.limits import LimitExceeded, Limits
+from exo_graphql.server.measure import check_document
+
+# A longer text is read on a thread. The dearest text of this length takes 25 ms to parse and validate.
+READ_AT_ONCE = 800
+# A longer text is read again each time: its tree would take some 300 times its length.
+KEPT_CHARACTERS = 20_000
+_SPLIT = "Ask in several requests."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +59,12 @@ def operation_error(document: Document, name: str | None) -> GraphQLError:
     return GraphQLError(f"Unknown operation named '{name[:120]}'.")
 
 
+def document_rules(*, introspection: bool = True) -> tuple[type[ASTValidationRule], ...]:
+    """The specification's rules, bounded introspection, and none of it where it is switched off."""
+    rules = *specified_rules, *recommended_rules
+    return rules if introspection else (*rules, NoSchemaIntrospectionCustomRule)
+
+
 class Documents:
     """Texts by their source, the most recently used ones, up to a number and a total size."""
 
@@ -52,15 +72,19 @@ class Documents:
         self,
         schema: GraphQLSchema,
         *,
-        rules: Collection[type[ASTValidationRule]] = tuple(specified_rules),
-        max_tokens: int | None = None,
+        rules: Collection[type[ASTValidationRule]] = document_rules(),
+        limits: Limits | None = None,
+        elsewhere: Elsewhere | None = None,
         capacity: int = 1000,
-        max_characters: int = 4_000_000,
+        max_characters: int = 400_000,
     ) -> None:
+        """Without `elsewhere`, long texts are read on the event loop, too."""
         self._schema = schema
         # One collection for all: a rule built for each request would be a new rule each time.
         self._rules = tuple(rules)
-        self._max_tokens = max_tokens
+        self._limits = limits or Limits()
+        self._elsewhere = elsewhere
+        self._under_way: dict[str, asyncio.Event] = {}
         self._capacity = capacity
         self._max_characters = max_characters
         self._kept: OrderedDict[str, Document] = OrderedDict()
@@ -68,25 +92,70 @@ class Documents:
 
     def read(self, source: str) -> Document:
         """Parses and validates, or remembers having done so."""
-        known = self._kept.get(source)
-        if known is not None:
-            self._kept.move_to_end(source)
-            return known
-        document = self._read(source)
-        if self._capacity:
+        document = self._known(source)
+        if document is None:
+            document = self._read(source)
             self._keep(source, document)
         return document
 
+    async def get(self, source: str) -> Document:
+        """What `read` gives, without holding the event loop for long. Raises `Overloaded`."""
+        document = self._known(source)
+        if document is not None:
+            return document
+        if len(source) <= READ_AT_ONCE or self._elsewhere is None or len(source) > self._limits.max_document_characters:
+            return self.read(source)
+        # Many who send one text at once wait for one reading of it.
+        while (reading := self._under_way.get(source)) is not None:
+            await reading.wait()
+            document = self._known(source)
+            if document is not None:
+                return document
+        reading = self._under_way[source] = asyncio.Event()
+        try:
+            document = await self._elsewhere.run(lambda: self._read(source))
+        finally:
+            del self._under_way[source]
+            reading.set()
+        self._keep(source, document)
+        return document
+
+    def _known(self, source: str) -> Document | None:
+        known = self._kept.get(source)
+        if known is not None:
+            self._kept.move_to_end(source)
+        return known
+
     def _read(self, source: str) -> Document:
         try:
-            node = parse(source, max_tokens=self._max_tokens)
+            node = self._parse(source)
+            check_document(node, self._limits)
         except GraphQLError as error:
             return Document(None, (error,), ())
-        errors = tuple(validate(self._schema, node, self._rules))
+        errors = tuple(validate(self._schema, node, self._rules, self._limits.max_errors))
         operations = tuple(d for d in node.definitions if isinstance(d, OperationDefinitionNode))
         return Document(node, errors, operations)
 
+    def _parse(self, source: str) -> DocumentNode:
+        limits = self._limits
+        if len(source) > limits.max_document_characters:
+            raise LimitExceeded(
+                "max_document_characters",
+                limits.max_document_characters,
+                f"a document of {len(source)} characters",
+                _SPLIT,
+                actual=len(source),
+            )
+        try:
+            return parse(source, max_tokens=limits.max_tokens)
+        except GraphQLSyntaxError as error:
+            if f"more than {limits.max_tokens} tokens" not in error.message:
+                raise
+            raise LimitExceeded("max_tokens", limits.max_tokens, "more tokens", _SPLIT) from None
+
     def _keep(self, source: str, document: Document) -> None:
+        if not self._capacity or len(source) > KEPT_CHARACTERS:
+            return
         self._kept[source] = document
         self._characters += len(source)
         while len(self._kept) > self._capacity or self._characters > self._max_characters:

@@ -92,7 +92,7 @@ class HttpEndpoint:
             if stored is not None:
                 await respond(send, 200, stored, _CONTENT_TYPES[kind])
                 return
-        prepared = self._service.prepare(parse_body(body))
+        prepared = await self._service.prepare(parse_body(body))
         if _is_streamed(prepared, kind, accept):
             await stream_events(self._service, prepared, rights, receive, send, self._streams)
             return
@@ -113,7 +113,7 @@ class HttpEndpoint:
             raise BadRequest("Use GET or POST.", 405)
         kind = _kind(accept)
         rights = self._rights(headers)
-        prepared = self._service.prepare(_request(parameters))
+        prepared = await self._service.prepare(_request(parameters))
         if isinstance(prepared, Prepared) and prepared.is_mutation:
             raise BadRequest("A mutation must be sent by POST.", 405)
         if _is_streamed(prepared, kind, accept):
@@ -141,6 +141,7 @@ class HttpEndpoint:
             Outcome.EXECUTED: 200,
             Outcome.REFUSED: _REFUSED[kind],
             Outcome.FORBIDDEN: 403,
+            Outcome.OVERLOADED: 503,
             Outcome.FAULT: 500,
         }[reply.outcome]
         await respond(send, status, reply.payload, _CONTENT_TYPES[kind])

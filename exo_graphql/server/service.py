@@ -16,10 +16,14 @@ from exo_graphql.operations import Operations
 from exo_graphql.schema.context import Context
 from exo_graphql.schema.errors import NamedError
 from exo_graphql.server.access import Rights
+from exo_graphql.server.budget import Budget
 from exo_graphql.server.documents import Documents, is_mutation, is_subscription, operation_error
+from exo_graphql.server.elsewhere import Elsewhere, Overloaded
 from exo_graphql.server.errors import Code, internal_error, new_error_id
 from exo_graphql.server.execution import Answer, Executor, refusal
+from exo_graphql.server.limits import LimitExceeded, Limits
 from exo_graphql.server.live import Live, Subscriber
+from exo_graphql.server.measure import check_variables
 from exo_graphql.server.requests import GraphQLRequest
 
 logger = logging.getLogger("exo_graphql")
@@ -33,6 +37,8 @@ class Outcome(Enum):
     REFUSED = "REFUSED"
     """A request error: nothing was executed, there is no data."""
     FORBIDDEN = "FORBIDDEN"
+    OVERLOADED = "OVERLOADED"
+    """Nothing was executed, since too much is under way."""
     FAULT = "FAULT"
     """Our own; what was asked may have been done."""
 
@@ -77,18 +83,31 @@ class Service:
         *,
         max_age: float,
         now: Callable[[], datetime],
+        elsewhere: Elsewhere | None = None,
+        limits: Limits | None = None,
     ) -> None:
+        self._limits = limits or Limits()
+        self._elsewhere = elsewhere or Elsewhere()
         self._documents = documents
         self._upstream = upstream
         self._operations = operations
         self._max_age = max_age
         self._now = now
         self._executor = Executor(schema)
+        self._budget = Budget(
+            schema,
+            self._executor,
+            self._elsewhere,
+            self._limits,
+            lambda: (upstream.snapshot, operations.version),
+            operations.all,
+        )
         self.live = Live(self._executor, self._context, upstream.interest)
         self._rooms = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Keeps the live queries up to date from here on."""
+        self._rooms.callback(self._elsewhere.close)
         self._rooms.enter_context(self._upstream.listen(lambda _: self.live.touch()))
         self._rooms.callback(self._operations.listen(self.live.touch))
         running = asyncio.create_task(self.live.run(), name="live queries")
@@ -112,16 +131,20 @@ class Service:
             # The last picture answers, and says that it is old; without any, resolvers refuse.
             return
 
-    def prepare(self, request: GraphQLRequest) -> Prepared | Reply:
+    async def prepare(self, request: GraphQLRequest) -> Prepared | Reply:
         """Reads the document; a `Reply` tells what is wrong with it."""
-        document = self._documents.read(request.query)
+        try:
+            check_variables(request.variables, self._limits)
+            document = await self._documents.get(request.query)
+        except (LimitExceeded, Overloaded) as error:
+            return _refused(error)
         if document.errors or document.node is None:
             code = Code.PARSE_FAILED if document.node is None else Code.VALIDATION_FAILED
             return Reply(Outcome.REFUSED, refusal(document.errors, code))
         operation = document.operation(request.operation_name)
         if operation is None:
-            error = operation_error(document, request.operation_name)
-            return Reply(Outcome.REFUSED, refusal((error,), Code.OPERATION_UNKNOWN))
+            unknown = operation_error(document, request.operation_name)
+            return Reply(Outcome.REFUSED, refusal((unknown,), Code.OPERATION_UNKNOWN))
         return Prepared(request, document.node, operation)
 
     async def answer(self, prepared: Prepared, rights: Rights, *, refreshed: bool = False) -> Reply:
@@ -133,9 +156,12 @@ class Service:
         context = self._context()
         request = prepared.request
         try:
-            answer = self._executor.execute(prepared.document, context, request.variables, request.operation_name)
+            cost = self._budget.price(prepared.document, prepared.operation)
+            answer = await self._budget.start(request, prepared.document, context, cost)
             waited = not isinstance(answer, Answer)
             result = answer if isinstance(answer, Answer) else await answer
+        except (LimitExceeded, Overloaded) as refused:
+            return _refused(refused)
         except Exception:
             # Resolvers' faults are in the result; this one is the executor's or the encoder's.
             error_id = new_error_id()
@@ -163,6 +189,11 @@ class Service:
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def _refused(error: LimitExceeded | Overloaded) -> Reply:
+    outcome = Outcome.OVERLOADED if isinstance(error, Overloaded) else Outcome.REFUSED
+    return Reply(outcome, refusal((error,)))
 
 
 def _forbidden() -> GraphQLError:

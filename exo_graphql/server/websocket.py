@@ -228,7 +228,7 @@ class Connection:
             await asyncio.wait([task])
 
     async def _run(self, id_: str, request: GraphQLRequest) -> None:
-        prepared = self._service.prepare(request)
+        prepared = await self._service.prepare(request)
         if isinstance(prepared, Reply):
             await self._refuse(id_, prepared.payload)
         elif prepared.is_subscription:

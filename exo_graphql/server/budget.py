@@ -1,0 +1,93 @@
+"""Whether an operation may be executed, and where: what is dear goes to a thread, what is too dear is refused."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+
+from graphql import DocumentNode, GraphQLSchema, OperationDefinitionNode
+
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.operations import Operation
+from exo_graphql.schema.context import Context
+from exo_graphql.server.cost import Costs
+from exo_graphql.server.elsewhere import Elsewhere
+from exo_graphql.server.execution import Answer, Executor
+from exo_graphql.server.limits import LimitExceeded, Limits
+from exo_graphql.server.requests import GraphQLRequest
+from exo_graphql.server.sizes import Sizes
+
+# What costs no more is executed at once. Measured: an operation of this cost takes 1 to 7 ms of graphql-core's time,
+# handing it to a thread and back 0.1 ms.
+AT_ONCE = 700.0
+
+
+class Budget:
+    """Executes operations so that none of them holds the event loop for long."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        executor: Executor,
+        elsewhere: Elsewhere,
+        limits: Limits,
+        picture: Callable[[], tuple[Snapshot | None, int]],
+        operations: Callable[[], Iterable[Operation]],
+    ) -> None:
+        """`picture`: the newest, and the version of the operations."""
+        self._executor = executor
+        self._elsewhere = elsewhere
+        self._limits = limits
+        self._costs = Costs(schema)
+        self._picture = picture
+        self._operations = operations
+        self._sizes = Sizes(None, operations)
+        self._measured: tuple[Snapshot | None, int] | None = None
+
+    def price(self, document: DocumentNode, operation: OperationDefinitionNode) -> float:
+        """The estimated cost now. Raises `LimitExceeded`."""
+        limits = self._limits
+        cost = self._costs.of(document, operation, self._newest())
+        if cost.total > limits.max_cost:
+            raise LimitExceeded(
+                "max_cost",
+                limits.max_cost,
+                f"an estimated cost of {cost.total:,.15g} (about one for each field of each object in the answer)",
+                "Ask for fewer fields, for fewer objects by the fields' arguments, or in several requests.",
+                actual=cost.total,
+            )
+        if cost.wishes > limits.max_wishes:
+            raise LimitExceeded(
+                "max_wishes",
+                limits.max_wishes,
+                f"{cost.wishes} fields that ask exo itself (mutations, placements)",
+                "Ask in several requests.",
+                actual=cost.wishes,
+            )
+        if cost.wishes and cost.total > limits.max_wish_cost:
+            # These wait for exo on the event loop, and so are completed there.
+            raise LimitExceeded(
+                "max_wish_cost",
+                limits.max_wish_cost,
+                f"an estimated cost of {cost.total:,.15g} beside mutations or placements",
+                "Ask for less of what they answer, and for the rest in a query of its own.",
+                actual=cost.total,
+            )
+        return 0.0 if cost.wishes else cost.total
+
+    async def execute(self, request: GraphQLRequest, document: DocumentNode, context: Context, cost: float) -> Answer:
+        """The answer. Raises `Overloaded` where a dear one would have to wait behind too many others."""
+        answer = await self.start(request, document, context, cost)
+        return answer if isinstance(answer, Answer) else await answer
+
+    async def start(
+        self, request: GraphQLRequest, document: DocumentNode, context: Context, cost: float
+    ) -> Answer | Awaitable[Answer]:
+        """The answer, or an awaitable of it where a resolver waits."""
+        work = partial(self._executor.execute, document, context, request.variables, request.operation_name)
+        return work() if cost <= AT_ONCE else await self._elsewhere.run(work)
+
+    def _newest(self) -> Sizes:
+        picture = self._picture()
+        if self._measured is None or picture[0] is not self._measured[0] or picture[1] != self._measured[1]:
+            self._measured = picture
+            self._sizes = Sizes(picture[0], self._operations)
+        return self._sizes
