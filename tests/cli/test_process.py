@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -111,23 +112,23 @@ def test_a_pipe_that_closes_early_is_no_traceback(day: Served) -> None:
 
 
 def on_a_terminal(*arguments: str, until: str) -> tuple[int, str]:
-    """Runs a command on a terminal, and presses Ctrl-C once `until` has been written; its exit code, what it wrote."""
-    child, terminal = pty.fork()
-    if child == 0:
-        os.environ |= {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
-        os.execv(PROGRAM[0], [*PROGRAM, *arguments])  # noqa: S606 # a terminal needs no shell
-    written, pressed, deadline = b"", False, time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if select.select([terminal], [], [], 0.1)[0]:
-            try:
-                written += os.read(terminal, 65536)
-            except OSError:  # Linux tells so that the other end is closed
-                break
-        if until.encode() in written and not pressed:
-            os.write(terminal, b"\x03")
-            pressed = True
-    os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), written.decode()
+    """Runs a command on a terminal, interrupts it once `until` has been written; its exit code, and what it wrote."""
+    ours, its = pty.openpty()
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+    with subprocess.Popen([*PROGRAM, *arguments], stdin=its, stdout=its, stderr=its, env=environment) as process:
+        os.close(its)
+        written, interrupted, deadline = b"", False, time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if select.select([ours], [], [], 0.1)[0]:
+                try:
+                    written += os.read(ours, 65536)
+                except OSError:  # Linux tells so that the other end is closed
+                    break
+            if until.encode() in written and not interrupted:
+                process.send_signal(signal.SIGINT)
+                interrupted = True
+        os.close(ours)
+        return process.wait(10), written.decode()
 
 
 def test_on_a_terminal_a_wait_draws_a_bar_with_the_steps(tiny: Served) -> None:
