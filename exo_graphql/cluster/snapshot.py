@@ -319,10 +319,9 @@ class Snapshot:
 
     def download_status(self, download: Download) -> DownloadStatus:
         """What a download means; see `DownloadStatus`."""
-        meaning = _MEANS.get(download.kind)
-        if meaning is not None:
-            return meaning
-        if (download.node_id, download.model_id) in self.needed_downloads:
+        if download.kind is not DownloadKind.PENDING:
+            return _MEANS[download.kind]
+        if self.needed_downloads and (download.node_id, download.model_id) in self.needed_downloads:
             return DownloadStatus.PENDING
         return DownloadStatus.PAUSED if download.downloaded_bytes else DownloadStatus.NOT_STARTED
 

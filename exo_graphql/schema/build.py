@@ -8,12 +8,13 @@ from strawberry.schema.config import StrawberryConfig
 from exo_graphql.schema import problem
 from exo_graphql.schema.mutation import Mutation
 from exo_graphql.schema.query import Query
-from exo_graphql.schema.scalars import SCALARS
+from exo_graphql.schema.scalars import SCALARS, keep_clocks
 from exo_graphql.schema.subscription import Subscription
 
 
 def build_schema(*, read_only: bool = False) -> GraphQLSchema:
     """The executable schema; with `read_only` without anything that changes the cluster."""
+    keep_clocks()
     strawberry_schema = strawberry.Schema(
         query=Query,
         mutation=None if read_only else Mutation,

@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import NewType
 
 import strawberry
+from graphql import GraphQLFloat
 from strawberry.types.scalar import ScalarDefinition
 
-from exo_graphql.schema.clock import ClockText, moment
+from exo_graphql.schema.clock import ClockNumber, ClockText, moment
 
 Bytes = NewType("Bytes", int)
 
@@ -29,3 +30,15 @@ SCALARS: dict[object, ScalarDefinition] = {
         parse_value=datetime.fromisoformat,
     ),
 }
+
+
+_coerce_float = GraphQLFloat.coerce_output_value
+
+
+def _number(value: object) -> object:
+    return value if isinstance(value, ClockNumber) else _coerce_float(value)
+
+
+def keep_clocks() -> None:
+    """Lets a number in a clock field reach the result marked as one: GraphQL's Float makes plain numbers of all."""
+    GraphQLFloat.coerce_output_value = _number

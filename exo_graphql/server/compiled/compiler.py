@@ -1,0 +1,143 @@
+"""From selections to readers."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    GraphQLAbstractType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    is_leaf_type,
+)
+
+from exo_graphql.server.compiled.arguments import Arguments
+from exo_graphql.server.compiled.known import Known, know
+from exo_graphql.server.compiled.leaf import Leaf, Unusual, leaf_of
+from exo_graphql.server.compiled.reader import Complete, Part, TypeName, reader
+from exo_graphql.server.compiled.selection import Fragments, NotPlain, collect
+
+# A fragment that is spread many times is compiled as often; what grows beyond this is left to graphql-core.
+MAX_FIELDS = 1000
+
+
+class Fields:
+    """What is known of the fields and leaf types of one schema, looked at once."""
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self.schema = schema
+        self._known: dict[tuple[str, str], Known] = {}
+        self._leaves: dict[str, Leaf] = {}
+
+    def known(self, type_: GraphQLObjectType, name: str) -> Known:
+        """How a field is read. Raises `NotPlain`."""
+        known = self._known.get((type_.name, name))
+        if known is None:
+            known = self._known[type_.name, name] = know(type_.fields[name])
+        return known
+
+    def leaf(self, type_: Any) -> Leaf:
+        """How the values of a scalar or an enum are written."""
+        leaf = self._leaves.get(type_.name)
+        if leaf is None:
+            leaf = self._leaves[type_.name] = leaf_of(type_)
+        return leaf
+
+
+class Compilation:
+    """Compiles one operation of a valid document, with @skip and @include as `variables` (coerced) have them.
+
+    Making one raises `NotPlain` for what is left to graphql-core.
+    """
+
+    def __init__(
+        self, fields: Fields, operation: OperationDefinitionNode, fragments: Fragments, variables: Any
+    ) -> None:
+        self._fields = fields
+        self._fragments = fragments
+        self._variables = variables
+        self._count = 0
+        self.arguments: list[Arguments] = []
+        """Arguments to be computed for each run, in the places where readers look for them."""
+        root = fields.schema.get_root_type(operation.operation)
+        # A mutation acts, so it may not be tried and then executed again.
+        if root is None or operation.operation is OperationType.MUTATION:
+            raise NotPlain
+        self.root = self._object(root, [operation.selection_set], root=True)
+
+    def _object(self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode], *, root: bool = False) -> Complete:
+        fields = collect(self._fields.schema, self._fragments, self._variables, type_, sets)
+        self._count += len(fields)
+        if self._count > MAX_FIELDS:
+            raise NotPlain
+        return reader([self._part(type_, key, nodes) for key, nodes in fields.items()], root=root)
+
+    def _part(self, type_: GraphQLObjectType, key: str, nodes: list[FieldNode]) -> Part | TypeName:
+        name = nodes[0].name.value
+        if name == "__typename":
+            return TypeName(key, type_.name)
+        if name not in type_.fields:  # __schema and __type
+            raise NotPlain
+        field = type_.fields[name]
+        known = self._fields.known(type_, name)
+        place = None
+        if known.python_names:
+            arguments = Arguments(field, nodes[0], known.python_names)
+            if arguments.vary:
+                place = len(self.arguments)
+                self.arguments.append(arguments)
+            else:
+                known = known.with_arguments(arguments.values(None))
+        nullable = not isinstance(field.type, GraphQLNonNull)
+        of_type = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
+        becomes = self._fields.leaf(of_type) if is_leaf_type(of_type) else self._complete(of_type, nodes)
+        return Part(key, known, becomes, nullable, place)
+
+    def _complete(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Complete:
+        """What becomes of a value of a nullable type that is not null."""
+        if isinstance(type_, GraphQLList):
+            item = type_.of_type
+            if isinstance(item, GraphQLNonNull):
+                return _list_of(self._complete(item.of_type, nodes))
+            return _list_of(_or_null(self._complete(item, nodes)))
+        sets = [node.selection_set for node in nodes if node.selection_set is not None]
+        if isinstance(type_, GraphQLObjectType):
+            if type_.is_type_of is not None:
+                raise NotPlain
+            return self._object(type_, sets)
+        if isinstance(type_, GraphQLAbstractType):
+            return self._one_of(type_, sets)
+        coerce = self._fields.leaf(type_).coerce
+        return lambda value, _: coerce(value)
+
+    def _one_of(self, type_: GraphQLAbstractType, sets: list[SelectionSetNode]) -> Complete:
+        """An object of an interface or union: of the first type that claims it, as graphql-core asks them."""
+        types = self._fields.schema.get_possible_types(type_)
+        readers = [(possible.is_type_of, self._object(possible, sets)) for possible in types]
+
+        def complete(value: Any, info: Any) -> Any:
+            for is_type_of, read in readers:
+                if is_type_of is not None and is_type_of(value, info):
+                    return read(value, info)
+            raise Unusual
+
+        return complete
+
+
+def _list_of(item: Complete) -> Complete:
+    def complete(values: Any, info: Any) -> list[Any]:
+        if values.__class__ is not tuple and values.__class__ is not list:
+            raise Unusual
+        return [item(value, info) for value in values]
+
+    return complete
+
+
+def _or_null(item: Complete) -> Complete:
+    return lambda value, info: None if value is None else item(value, info)
