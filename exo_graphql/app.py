@@ -86,7 +86,11 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
         limits=limits,
     )
     websocket = WebSocketEndpoint(
-        service, access, init_timeout=settings.init_timeout, send_timeout=settings.send_timeout
+        service,
+        access,
+        init_timeout=settings.init_timeout,
+        send_timeout=settings.send_timeout,
+        max_subscriptions=settings.max_subscriptions,
     )
 
     @asynccontextmanager

@@ -2,7 +2,7 @@
 
 The schema is a graph with cycles: `nodes { models { nodes { models …` is short to write, and each level multiplies.
 So every list is priced by how long the longest of its kind is now: what is inside is counted as often. The unit is
-about one field of one object, 10 µs of graphql-core's time. Estimates err on the dear side.
+about one field of one object: 4 µs of graphql-core's time, 0.3 µs where it is compiled. Estimates err on the dear side.
 """
 
 from collections.abc import Callable, Mapping

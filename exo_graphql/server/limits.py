@@ -47,5 +47,3 @@ class Limits:
     """Of one with fields that ask exo: these cannot give way to others."""
     max_live_cost: int = 2_000_000
     """Of all live queries together, those that are shared counted once."""
-    max_subscriptions: int = 100
-    """Operations under way on one websocket."""

@@ -3,7 +3,7 @@
 Subscriptions with the same text, variables, operation and rights are one `Share`. At each picture that differs in more
 than clocks it is executed and encoded once; subscribers are woken and take the newest message when they are able to.
 Who reads slowly skips what is out of date and holds up nobody; what waits for a subscriber is one message, and that is
-shared.
+shared. Dear shares are executed on a thread, in turn, while the others go on.
 """
 
 import asyncio
@@ -13,11 +13,15 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from graphql import DocumentNode
 
+from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.schema.context import Context
+from exo_graphql.server.budget import AT_ONCE
+from exo_graphql.server.elsewhere import Elsewhere, Overloaded
 from exo_graphql.server.errors import internal_error, new_error_id
 from exo_graphql.server.execution import Answer, Executor, refusal
 
@@ -27,6 +31,8 @@ logger = logging.getLogger("exo_graphql")
 BREATH_SECONDS = 0.010
 # The age in an answer is true when it is given: to a newcomer, none is given that was computed longer ago.
 DATED_AFTER_SECONDS = 0.1
+# Where the threads have too much to do, a dear share waits this long for its next try.
+OVERLOADED_SECONDS = 0.1
 
 
 @dataclass(eq=False, slots=True)
@@ -36,6 +42,10 @@ class Share:
     document: DocumentNode
     operation_name: str | None
     variables: Mapping[str, Any] | None
+    price: Callable[[], float] = lambda: 0.0
+    """The estimated cost of an execution now."""
+    cost: float = 0.0
+    """What it was when the share was made."""
     answer: Answer | None = None
     number: int = 0
     ended: bool = False
@@ -44,6 +54,11 @@ class Share:
     observed_at: datetime | None = None
     executed_at: float = 0.0
     subscribers: set["Subscriber"] = field(default_factory=set)
+
+    @property
+    def is_dear(self) -> bool:
+        """Whether an execution would hold the event loop for long."""
+        return self.price() > AT_ONCE
 
     def is_current(self, context: Context) -> bool:
         """Whether nothing but clocks can differ in a new execution."""
@@ -115,13 +130,28 @@ class Live:
         executor: Executor,
         context: Callable[[], Context],
         interest: Callable[[], AbstractContextManager[None]],
+        elsewhere: Elsewhere | None = None,
     ) -> None:
+        """Without `elsewhere` dear shares are executed like others."""
         self._executor = executor
         self._context = context
         self._interest = interest
+        self._elsewhere = elsewhere
+        self._cost = 0.0
         self._ending = False
         self._shares: dict[object, Share] = {}
         self._touched = asyncio.Event()
+        self._dear: dict[Share, None] = {}
+        self._dear_added = asyncio.Event()
+
+    @property
+    def cost(self) -> float:
+        """Estimated cost of executing all shares once."""
+        return self._cost
+
+    def has(self, key: object) -> bool:
+        """Whether there is a share of `key` to join."""
+        return key in self._shares
 
     @property
     def share_count(self) -> int:
@@ -151,11 +181,13 @@ class Live:
         document: DocumentNode,
         operation_name: str | None,
         variables: Mapping[str, Any] | None,
+        price: Callable[[], float] = lambda: 0.0,
     ) -> AsyncIterator[Subscriber]:
-        """Joins the share of `key`, or makes it. Leaving it leaves nothing behind."""
+        """Joins the share of `key`, or makes it. Leaving it leaves nothing behind. `price`: its cost at any time."""
         share = self._shares.get(key)
         if share is None or share.ended:
-            share = self._shares[key] = Share(document, operation_name, variables, ended=self._ending)
+            share = Share(document, operation_name, variables, price, price(), ended=self._ending)
+            self._keep(key, share)
         context = self._context()
         if not share.is_exact(context, asyncio.get_running_loop().time()):
             self._execute(share, context)
@@ -167,38 +199,85 @@ class Live:
         finally:
             share.subscribers.discard(subscriber)
             if not share.subscribers and self._shares.get(key) is share:
-                del self._shares[key]
+                self._drop(key)
+
+    def _keep(self, key: object, share: Share) -> None:
+        if key in self._shares:
+            self._drop(key)
+        self._shares[key] = share
+        self._cost += share.cost
+
+    def _drop(self, key: object) -> None:
+        self._cost -= self._shares.pop(key).cost
 
     async def run(self) -> None:
         """Executes every share at each picture that differs, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._run_at_once(), name="live queries: at once")
+            if self._elsewhere is not None:
+                tasks.create_task(self._run_elsewhere(self._elsewhere), name="live queries: elsewhere")
+
+    async def _run_at_once(self) -> None:
         while True:
             await self._touched.wait()
             self._touched.clear()
             began = time.perf_counter()
             for share in tuple(self._shares.values()):
                 context = self._context()
-                if share.subscribers and not share.ended and not share.is_current(context):
+                if self._is_due(share, context):
                     self._execute(share, context)
                 if time.perf_counter() - began > BREATH_SECONDS:
                     await asyncio.sleep(0)
                     began = time.perf_counter()
 
+    async def _run_elsewhere(self, elsewhere: Elsewhere) -> None:
+        while True:
+            await self._dear_added.wait()
+            self._dear_added.clear()
+            while self._dear:
+                share = next(iter(self._dear))
+                del self._dear[share]
+                context = self._context()
+                if not self._is_due(share, context) or context.picture is None:
+                    continue
+                try:
+                    answer = await elsewhere.run(partial(self._answer, share, context))
+                except Overloaded:
+                    self._dear[share] = None
+                    await asyncio.sleep(OVERLOADED_SECONDS)
+                else:
+                    self._publish(share, context, context.picture, answer)
+
+    @staticmethod
+    def _is_due(share: Share, context: Context) -> bool:
+        return bool(share.subscribers) and not share.ended and not share.is_current(context)
+
     def _execute(self, share: Share, context: Context) -> None:
         if context.picture is None:
             return
+        if self._elsewhere is not None and share.is_dear:
+            self._dear[share] = None
+            self._dear_added.set()
+        else:
+            self._publish(share, context, context.picture, self._answer(share, context))
+
+    @staticmethod
+    def _publish(share: Share, context: Context, picture: Snapshot, answer: Answer) -> None:
         share.version = context.version
-        share.observed_at = context.picture.observed_at
+        share.observed_at = picture.observed_at
         share.executed_at = asyncio.get_running_loop().time()
+        share.publish(answer)
+
+    def _answer(self, share: Share, context: Context) -> Answer:
         try:
-            answer = self._answer(share, context)
+            return self._executed(share, context)
         except Exception:
             error_id = new_error_id()
             logger.exception("internal error %s in a live query", error_id)
             payload = refusal((internal_error(error_id),))
-            answer = Answer(payload, failed=True, refused=True, signature=payload, told_time=False, completed=True)
-        share.publish(answer)
+            return Answer(payload, failed=True, refused=True, signature=payload, told_time=False, completed=True)
 
-    def _answer(self, share: Share, context: Context) -> Answer:
+    def _executed(self, share: Share, context: Context) -> Answer:
         answer = self._executor.execute(share.document, context, share.variables, share.operation_name)
         if not isinstance(answer, Answer):
             # No subscription field waits for anything; one that did would have to be awaited elsewhere.

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
+from functools import partial
 from typing import Self
 
 from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, OperationDefinitionNode
@@ -70,6 +71,10 @@ class Prepared:
         """Whether it changes the cluster."""
         return is_mutation(self.operation)
 
+    def key(self, rights: Rights) -> tuple[object, Rights]:
+        """Equal for subscriptions that share their executions."""
+        return self.request.key, rights
+
 
 class Service:
     """Answers requests from the newest picture."""
@@ -102,7 +107,7 @@ class Service:
             lambda: (upstream.snapshot, operations.version),
             operations.all,
         )
-        self.live = Live(self._executor, self._context, upstream.interest)
+        self.live = Live(self._executor, self._context, upstream.interest, self._elsewhere)
         self._rooms = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -145,7 +150,25 @@ class Service:
         if operation is None:
             unknown = operation_error(document, request.operation_name)
             return Reply(Outcome.REFUSED, refusal((unknown,), Code.OPERATION_UNKNOWN))
-        return Prepared(request, document.node, operation)
+        prepared = Prepared(request, document.node, operation)
+        if prepared.is_subscription:
+            try:
+                self._check_live(prepared)
+            except LimitExceeded as error:
+                return _refused(error)
+        return prepared
+
+    def _check_live(self, prepared: Prepared) -> None:
+        cost = self._budget.price(prepared.document, prepared.operation)
+        total = self.live.cost + cost
+        if total > self._limits.max_live_cost and not any(self.live.has(prepared.key(rights)) for rights in Rights):
+            raise LimitExceeded(
+                "max_live_cost",
+                self._limits.max_live_cost,
+                f"an estimated cost of {cost:,.15g}, and all live queries one of {total:,.15g}",
+                "Subscribe to less, or to exactly what others subscribe to: that is shared.",
+                actual=total,
+            )
 
     async def answer(self, prepared: Prepared, rights: Rights, *, refreshed: bool = False) -> Reply:
         """Executes a query or mutation. `refreshed`: the caller has seen to a fresh picture."""
@@ -177,9 +200,14 @@ class Service:
         if not self.live.share_count and self._upstream.snapshot is not None:
             # While nobody looks the picture may be seconds old: too old for a first word that may be the last.
             await self.refresh()
-        key = (prepared.request.key, rights)
         request = prepared.request
-        async with self.live.subscribe(key, prepared.document, request.operation_name, request.variables) as subscriber:
+        async with self.live.subscribe(
+            prepared.key(rights),
+            prepared.document,
+            request.operation_name,
+            request.variables,
+            partial(self._budget.estimate, prepared.document, prepared.operation),
+        ) as subscriber:
             yield subscriber
 
     def _context(self) -> Context:

@@ -17,6 +17,8 @@ from typing import Any
 import orjson
 
 from exo_graphql.server.access import Access, Rights, Unauthorized, authorization_in
+from exo_graphql.server.execution import refusal
+from exo_graphql.server.limits import LimitExceeded
 from exo_graphql.server.messages import (
     SUBPROTOCOL,
     Close,
@@ -38,6 +40,15 @@ _LAST_WORDS_SECONDS = 0.5
 _PARTING_SECONDS = 1.0
 
 
+def _too_many(limit: int) -> LimitExceeded:
+    return LimitExceeded(
+        "max_subscriptions",
+        limit,
+        "another operation on a websocket that has as many under way",
+        "Complete some, or open another connection.",
+    )
+
+
 @unique
 class State(Enum):
     """Where a connection stands."""
@@ -53,11 +64,20 @@ class WebSocketEndpoint:
     nothing counts as gone.
     """
 
-    def __init__(self, service: Service, access: Access, *, init_timeout: float, send_timeout: float) -> None:
+    def __init__(
+        self,
+        service: Service,
+        access: Access,
+        *,
+        init_timeout: float,
+        send_timeout: float,
+        max_subscriptions: int = 100,
+    ) -> None:
         self._service = service
         self._access = access
         self._init_timeout = init_timeout
         self._send_timeout = send_timeout
+        self._max_subscriptions = max_subscriptions
         self._connections: set[Connection] = set()
         self._leaving = asyncio.Event()
         self._alone = asyncio.Event()
@@ -78,6 +98,7 @@ class WebSocketEndpoint:
             send,
             init_timeout=self._init_timeout,
             send_timeout=self._send_timeout,
+            max_subscriptions=self._max_subscriptions,
             leaving=self._leaving,
         )
         self._connections.add(connection)
@@ -111,6 +132,7 @@ class Connection:
         *,
         init_timeout: float,
         send_timeout: float,
+        max_subscriptions: int,
         leaving: asyncio.Event,
     ) -> None:
         self._service = service
@@ -121,6 +143,7 @@ class Connection:
         self._asgi_send = send
         self._init_timeout = init_timeout
         self._send_timeout = send_timeout
+        self._max_subscriptions = max_subscriptions
         self._leaving = leaving
         self._state = State.CONNECTING
         self._operations: dict[str, asyncio.Task[None]] = {}
@@ -154,6 +177,8 @@ class Connection:
             raise Closing(Close.INIT_TIMEOUT) from None
         while True:
             await self._handle(await self._next())
+            # Messages that are there already are handled without waiting: others must have their turn in between.
+            await asyncio.sleep(0)
 
     async def _leave(self) -> None:
         """Once the server shuts down, ends what is under way, each with its `complete`."""
@@ -195,7 +220,7 @@ class Connection:
             case "pong":
                 pass
             case "subscribe":
-                self._subscribe(message)
+                await self._subscribe(message)
             case "complete":
                 await self._complete(id_of(message))
             case _:
@@ -209,9 +234,13 @@ class Connection:
 
     async def _pong(self, message: Mapping[str, Any]) -> None:
         payload = payload_of(message)
-        await self._write({"type": "pong"} if payload is None else {"type": "pong", "payload": payload})
+        try:
+            pong = orjson.dumps({"type": "pong"} if payload is None else {"type": "pong", "payload": payload})
+        except TypeError:  # orjson reads 1,024 levels and writes 254
+            raise Closing(Close.BAD_REQUEST, "The payload is nested too deeply") from None
+        await self._text(pong.decode())
 
-    def _subscribe(self, message: Mapping[str, Any]) -> None:
+    async def _subscribe(self, message: Mapping[str, Any]) -> None:
         id_ = id_of(message)
         if id_ in self._operations:
             raise subscriber_exists(id_)
@@ -219,6 +248,9 @@ class Connection:
             request = parse_request(message.get("payload"))
         except BadRequest as error:
             raise Closing(Close.BAD_REQUEST, error.message) from None
+        if len(self._operations) >= self._max_subscriptions:
+            await self._refuse(id_, refusal((_too_many(self._max_subscriptions),)))
+            return
         self._operations[id_] = self._tasks.create_task(self._run(id_, request), name="websocket: operation")
 
     async def _complete(self, id_: str) -> None:
