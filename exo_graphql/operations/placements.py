@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from exo_graphql.cluster.capacity import Demand, Fit, Groups, Misfit, freed, instance_bytes
+from exo_graphql.cluster.capacity import freed, instance_bytes
+from exo_graphql.cluster.groups import Demand, Fit, Groups, Misfit
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import InstanceType, ModelCard, Sharding
 from exo_graphql.cluster.units import gib

@@ -1,9 +1,11 @@
 """Planned before anything is touched: whether the wish fits, now, after the unload, or once others are done."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from exo_graphql.cluster.capacity import Demand, Groups, Misfit, freed, instance_bytes
+from exo_graphql.cluster.capacity import freed, instance_bytes
+from exo_graphql.cluster.groups import Demand, Groups, Misfit
 from exo_graphql.cluster.readiness import BROKEN
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance
@@ -27,6 +29,18 @@ class Waiting:
     """It fits once these operations have released memory."""
 
     operation_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """It does not fit. `busy` models cannot be proposed for unloading; `holding` are operations with claims."""
+
+    snapshot: Snapshot
+    demands: list[Demand]
+    free: Mapping[str, int]
+    misfit: Misfit
+    busy: frozenset[str]
+    holding: list[str]
 
 
 def is_sound(snapshot: Snapshot, instance: Instance) -> bool:
@@ -81,6 +95,17 @@ def step_names(memo: Memo, target: Target) -> tuple[str, str]:
     return f"place{of}", f"load{of}"
 
 
+def summary(memo: Memo, same_ids: Sequence[str]) -> str:
+    """What the plan has found, as sentences."""
+    told = [f"{id_} is on both sides: it stays." for id_ in same_ids]
+    told += [f"{target.model_id} is loaded already." for target in memo.targets if target.follows is not None]
+    told += [f"{id_} is not loaded: nothing to unload." for id_ in memo.unloaded_already]
+    if memo.departures and memo.targets:
+        together = "New and old fit together: loading first." if memo.side_by_side else "It fits after the unload."
+        told.append(together)
+    return " ".join(told) or "It fits."
+
+
 async def plan(
     upstream: Upstream, snapshot: Snapshot, wish: Wish, memo: Memo, node_ids: Sequence[str] | None, claims: Claims
 ) -> Problem | Waiting | None:
@@ -104,7 +129,8 @@ async def plan(
                 suggestion="Ask for the placements of the model to see what exo says of each way to place it.",
                 reason=reason,
             )
-    return _plan_swap(upstream.snapshot or snapshot, memo, wanted, demands, claims())
+    outlook = _plan_swap(upstream.snapshot or snapshot, memo, wanted, demands, claims())
+    return await _refusal(outlook) if isinstance(outlook, _Refused) else outlook
 
 
 async def _plan_load(
@@ -126,12 +152,13 @@ async def _plan_load(
     others = claims()
     groups = Groups(snapshot)
     found = found or _misfit(groups.fit(wanted, _unpromised(snapshot, others)))
-    return _wait_or_refuse(snapshot, memo, [target], [wanted], others, groups, found)
+    outlook = _wait_or_refuse(snapshot, memo, [target], [wanted], others, groups, found)
+    return await _refusal(outlook) if isinstance(outlook, _Refused) else outlook
 
 
 def _plan_swap(
     snapshot: Snapshot, memo: Memo, targets: list[Target], demands: list[Demand], others: Sequence[Claim]
-) -> Problem | Waiting | None:
+) -> "_Refused | Waiting | None":
     groups = Groups(snapshot)
     free = _unpromised(snapshot, others)
     fits = forecast(groups, demands, free)
@@ -153,7 +180,7 @@ def _wait_or_refuse(
     others: Sequence[Claim],
     groups: Groups,
     misfit: Misfit,
-) -> Problem | Waiting:
+) -> "_Refused | Waiting":
     leaving = [departure.takes for departure in memo.departures]
     releasing = tuple(claim.operation_id for claim in others if claim.releases(snapshot))
     if misfit.about_memory and releasing:
@@ -167,8 +194,15 @@ def _wait_or_refuse(
     busy |= {d.instance.model_id for claim in others for d in claim.memo.departures}
     busy |= {target.model_id for claim in others for target in claim.memo.targets}
     free = freed(_unpromised(snapshot, others), leaving)
-    problem = refused(snapshot, demands, free, misfit, frozenset(busy))
     holding = [claim.operation_id for claim in others if claim.reserved(snapshot) or claim.waiting]
+    return _Refused(snapshot, demands, free, misfit, frozenset(busy), holding)
+
+
+async def _refusal(outlook: "_Refused") -> Problem:
+    """The problem to answer. What would have to be unloaded may take long to find: in a thread."""
+    o = outlook
+    problem = await asyncio.to_thread(refused, o.snapshot, o.demands, o.free, o.misfit, o.busy)
+    holding = o.holding
     if isinstance(problem, InsufficientMemory) and not problem.unload_to_fit_ids and holding:
         advice = (
             f"Memory is promised to operation {', '.join(holding)}: wait for it, or cancel it. {problem.suggestion}"

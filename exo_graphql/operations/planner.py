@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from exo_graphql.cluster.capacity import Demand, Fit, Groups, Misfit, instance_bytes, less, smallest_unload
+from exo_graphql.cluster.capacity import MAX_SETS, instance_bytes, less, smallest_unload
+from exo_graphql.cluster.groups import Demand, Fit, Groups, Misfit
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, ModelCard
 from exo_graphql.cluster.units import gib
@@ -13,6 +14,8 @@ from exo_graphql.operations.wishes import Kind, ShardingPreference, Wish
 
 # Groups of nodes that exo is asked about one by one when its own first choice is promised to others.
 MAX_ASKED = 3
+# From here on there are so many groups that fewer sets of models are tried.
+MANY_NODES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,12 @@ def refused(
             for node_id, size in instance_bytes(instance, snapshot.models).items():
                 held[model_id][node_id] = held[model_id].get(node_id, 0) + size
     groups = Groups(snapshot)
-    unload = smallest_unload(lambda after: not isinstance(forecast(groups, demands, after), Misfit), free, held)
+    unload = smallest_unload(
+        lambda after: not isinstance(forecast(groups, demands, after), Misfit),
+        free,
+        held,
+        MAX_SETS if snapshot.node_count <= MANY_NODES else MAX_SETS // 5,
+    )
     needed = sum(wanted.card.storage_bytes or 0 for wanted in demands)
     if unload:
         advice = f"Unload {', '.join(unload)} first, or swap."

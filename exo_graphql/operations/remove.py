@@ -103,7 +103,7 @@ async def memory_back(run: Run, baseline: dict[str, Baseline], step: str) -> str
         run.missing = missing
         if not missing:
             return None
-        told = ", ".join(f"{gib(size)} GiB on {label(snapshot.state.nodes[id_])}" for id_, size in missing.items())
+        told = ", ".join(_told(size, label(snapshot.state.nodes[id_])) for id_, size in missing.items())
         if run.clock() >= until:
             # Counted as free no longer: whatever is placed next goes by what is really free.
             run.missing = {}
@@ -111,6 +111,10 @@ async def memory_back(run: Run, baseline: dict[str, Baseline], step: str) -> str
         run.progressed()
         run.report(step, f"Waiting for memory to be free again: {told}.")
         snapshot = await run.next(snapshot)
+
+
+def _told(size: int, name: str) -> str:
+    return f"{gib(size)} GiB on {name}" if gib(size) else f"a newer report of {name}"
 
 
 def _lacking(run: Run, snapshot: Snapshot, node_id: str, before: Baseline, newer: int) -> int | None:

@@ -6,7 +6,8 @@ else:                                       download - drain, unload, memory - p
 
 from collections.abc import Callable, Iterable, Sequence
 
-from exo_graphql.cluster.capacity import Demand, Misfit, less
+from exo_graphql.cluster.capacity import less
+from exo_graphql.cluster.groups import Demand, Misfit
 from exo_graphql.cluster.names import label
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Refused

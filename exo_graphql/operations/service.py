@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ from exo_graphql.operations.admission import Meaning, conflict, present, underst
 from exo_graphql.operations.journal import Key, Record
 from exo_graphql.operations.memo import Memo
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState, Step, StepState
-from exo_graphql.operations.plan import Waiting, draft, plan, steps
+from exo_graphql.operations.plan import Waiting, draft, plan, steps, summary
 from exo_graphql.operations.problems import (
     ClusterUnavailable,
     IdempotencyKeyReused,
@@ -280,10 +280,10 @@ class Operations:
 
     def _record(self, wish: Wish, key: str | None, meaning: Meaning, memo: Memo, waiting: Waiting | None) -> Record:
         now = self._now()
-        message = waiting_message(waiting) if waiting is not None else _planned(memo, meaning)
-        planned = Step("plan", StepState.SUCCEEDED if waiting is None else StepState.RUNNING, now, None, message)
+        message = waiting_message(waiting) if waiting is not None else summary(memo, meaning.same_ids)
+        planned = Step("plan", StepState.RUNNING, now, None, message)
         if waiting is None:
-            planned = Step("plan", StepState.SUCCEEDED, now, now, message)
+            planned = replace(planned, state=StepState.SUCCEEDED, finished_at=now)
         return Record(
             self._roster.archive.next_sequence(),
             Operation(
@@ -301,13 +301,3 @@ class Operations:
             wish,
             memo,
         )
-
-
-def _planned(memo: Memo, meaning: Meaning) -> str:
-    told = [f"{id_} is on both sides: it stays." for id_ in meaning.same_ids]
-    told += [f"{target.model_id} is loaded already." for target in memo.targets if target.follows is not None]
-    told += [f"{id_} is not loaded: nothing to unload." for id_ in memo.unloaded_already]
-    if memo.departures and memo.targets:
-        together = "New and old fit together: loading first." if memo.side_by_side else "It fits after the unload."
-        told.append(together)
-    return " ".join(told) or "It fits."

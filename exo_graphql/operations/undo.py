@@ -1,6 +1,6 @@
 """Undoing: what was placed is removed, what was unloaded is restored. Begun again after a crash, like every step."""
 
-from exo_graphql.cluster.capacity import Misfit
+from exo_graphql.cluster.groups import Misfit
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
 from exo_graphql.cluster.upstream import Refused

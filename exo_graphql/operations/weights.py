@@ -7,7 +7,7 @@ from exo_graphql.cluster.names import label
 from exo_graphql.cluster.readiness import one_line
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Download, DownloadKind
-from exo_graphql.cluster.units import gib, percent
+from exo_graphql.cluster.units import GIB, MIB, gib, percent
 from exo_graphql.cluster.upstream import Refused, UpstreamError
 from exo_graphql.operations.problems import DownloadFailed
 from exo_graphql.operations.run import Halt, Run
@@ -93,8 +93,12 @@ def _told(downloads: list[Download], missing: int) -> str:
     done = sum(d.downloaded_bytes or 0 for d in downloads)
     total = sum(d.total_bytes or 0 for d in downloads)
     known = all(d.total_bytes is not None for d in downloads)
-    amount = f"{gib(done)} of {gib(total)} GiB" if known else f"{gib(done)} GiB so far"
+    amount = f"{_size(done)} of {_size(total)}" if known else f"{_size(done)} so far"
     return f"Fetching weights: {amount}, {missing} download{'s' * (missing > 1)} to go; what is loaded goes on serving."
+
+
+def _size(size: int) -> str:
+    return f"{gib(size)} GiB" if size >= GIB else f"{size / MIB:.1f} MiB"
 
 
 def _percent(downloads: list[Download]) -> float | None:

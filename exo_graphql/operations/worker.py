@@ -123,13 +123,18 @@ async def _undo(run: Run, claims: Claims) -> None:
     else:
         if undone and not cancelled and run.operation.kind is not OperationKind.LOAD:
             ended = OperationState.ROLLED_BACK
-        await _end(run, ended, f"{problem.message} {_left(run, undone=undone)}")
+        await _end(run, ended, f"{_sentence(problem.message)} {_left(run, undone=undone)}")
         return
     run.fail_open_steps(reason)
     log.error("Operation %s could not be undone: %s", run.operation.id, reason)
     advice = "See what is loaded, and load what is missing."
     run.tell(problem=replace(problem, suggestion=f"{problem.suggestion or ''} {advice}".strip()))
-    await _end(run, OperationState.FAILED, f"{problem.message} It could not be undone: {reason}")
+    await _end(run, OperationState.FAILED, f"{_sentence(problem.message)} It could not be undone: {reason}")
+
+
+def _sentence(text: str) -> str:
+    """exo's own words end as they like."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def _left(run: Run, *, undone: bool) -> str:

@@ -1,6 +1,7 @@
 """Memory arithmetic: by hand, as properties, and against exo's own placement as the demo has it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -10,10 +11,6 @@ from hypothesis import strategies as st
 
 from exo_graphql.cluster.capacity import (
     MAX_SETS,
-    Demand,
-    Fit,
-    Groups,
-    Misfit,
     free_bytes,
     freed,
     instance_bytes,
@@ -24,6 +21,7 @@ from exo_graphql.cluster.capacity import (
     split_layers,
     untaken_bytes,
 )
+from exo_graphql.cluster.groups import MAX_GROUPS, Demand, Fit, Groups, Misfit
 from exo_graphql.cluster.history import History
 from exo_graphql.cluster.readiness import read_instance
 from exo_graphql.cluster.rules import DEFAULT_RULES
@@ -281,6 +279,23 @@ def test_what_fits_never_takes_more_than_a_node_has(free: list[int], size: int, 
     else:
         assert fit.shortfall_bytes is not None
         assert fit.shortfall_bytes > 0
+
+
+def test_in_a_large_cluster_the_groups_that_are_looked_at_are_bounded() -> None:
+    names = [f"n{number}" for number in range(35)]
+    # A ring of nodes, one way round: no group but single nodes and the whole.
+    nodes = [_node(name, GIB, "") for name in names]
+    ring = [
+        replace(node, connections=(Connection(node.id, names[(number + 1) % 35], ip_address="10.0.0.1"),))
+        for number, node in enumerate(nodes)
+    ]
+    groups = Groups(_snapshot(*ring))
+    assert len(groups.of_size(17)) == 0
+    assert groups.of_size(35) != ()
+    mesh = _snapshot(
+        *(replace(n, connections=tuple(Connection(n.id, to) for to in names if to != n.id)) for n in nodes)
+    )
+    assert 0 < len(Groups(mesh).of_size(17)) <= MAX_GROUPS // 35
 
 
 # What to unload

@@ -1,6 +1,7 @@
 """Several operations at once: no memory is promised twice, no model is pulled two ways."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from exo_graphql.operations import (
     OperationState,
     TooManyOperations,
 )
-from tests.operations.world import HALF, OTHER_HALF, A, B, C, steps, world
+from tests.operations.world import ABSENT, HALF, OTHER_HALF, A, B, C, begun, steps, world
 
 pytestmark = pytest.mark.anyio
 
@@ -143,17 +144,26 @@ async def test_operations_on_different_models_run_side_by_side() -> None:
 
 
 async def test_a_swap_keeps_the_room_to_restore_what_it_unloads() -> None:
-    async with world(tiny_scene(2)) as w:
+    sizes = {ABSENT: 4, B: 7}
+    scene = tiny_scene()
+    cards = tuple(
+        replace(card, storage_bytes=sizes[card.model_id] << 30) if card.model_id in sizes else card
+        for card in scene.cards
+    )
+    async with world(replace(scene, cards=cards)) as w:
         await w.given(OTHER_HALF)
-        w.fault(f"load-fails:{A}")
-        # 40 MB in, 10 GiB out: until the new one is ready, the 10 GiB may be needed again. Too large to stand beside.
-        await w.given(B)
-        swap = await w.ops.swap([OTHER_HALF], [HALF])
-        await w.when(swap, lambda now: steps(now)["memory"] == "SUCCEEDED")
-        assert isinstance(swap, Operation)
-        reserved = await w.ops.load(HALF)
-        assert isinstance(reserved, OperationConflict)
-        await w.end(swap)
+        w.fault(f"load-fails:{ABSENT}")
+        swap = begun(await w.ops.swap([OTHER_HALF], [ABSENT]))
+        await w.when(swap, lambda now: steps(now)["load"] == "RUNNING")
+        # 8 of 12 GiB would be left beside the new model; but should it fail, the old one needs 10 again.
+        rival = begun(await w.ops.load(B))
+        assert rival.state is OperationState.PENDING
+        assert rival.waiting_for == (swap.id,)
+        assert (await w.end(swap)).state is OperationState.ROLLED_BACK
+        ended = await w.end(rival)
+        assert ended.state is OperationState.FAILED
+        assert isinstance(ended.problem, InsufficientMemory)
+        assert await w.serving() == [OTHER_HALF]
 
 
 async def test_there_is_a_limit_to_operations_under_way() -> None:

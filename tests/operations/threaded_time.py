@@ -36,5 +36,12 @@ class ThreadedTimeLoop(VirtualTimeLoop):
         future.add_done_callback(self._thread_is_done)
         return future
 
+    async def shutdown_default_executor(self, *arguments: Any) -> None:
+        self._in_threads += 1
+        try:
+            await super().shutdown_default_executor(*arguments)
+        finally:
+            self._in_threads -= 1
+
     def _thread_is_done(self, _: "asyncio.Future[Any]") -> None:
         self._in_threads -= 1
