@@ -128,7 +128,7 @@ class Settings(BaseSettings):
     max_live_cost: int = Field(
         2_000_000, ge=100, description="Estimated cost of all live queries together; those that are shared count once."
     )
-    max_waiting: int = Field(64, ge=1, description="Requests that take long (over some 10 ms) under way at once.")
+    max_waiting: int = Field(1_000, ge=1, description="Requests that take long (some 10 ms or more) under way at once.")
     max_connections: int = Field(12_000, ge=1, description="Connections that may be open at once, websockets included.")
     max_subscriptions: int = Field(100, ge=1, description="Operations under way on one websocket at once.")
     max_message_bytes: int = Field(200_000, ge=1000, description="Largest message on a websocket, in bytes.")

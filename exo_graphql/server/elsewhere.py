@@ -28,7 +28,7 @@ class Overloaded(NamedError):
 class Elsewhere:
     """A few threads, and a bounded queue before them. Call from one event loop alone."""
 
-    def __init__(self, threads: int = 2, waiting: int = 64) -> None:
+    def __init__(self, threads: int = 2, waiting: int = 1000) -> None:
         """At most `waiting` pieces of work are under way or queued. The loop waits in turn with each of the threads."""
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="exo-graphql")
         self._waiting = waiting

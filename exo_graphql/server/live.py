@@ -123,7 +123,7 @@ class Subscriber:
 
 
 class Live:
-    """The table of shares. `run` drives it; `touch` tells it that there is a new picture."""
+    """The table of shares. `run` and `run_elsewhere` drive it; `touch` tells it that there is a new picture."""
 
     def __init__(
         self,
@@ -211,13 +211,7 @@ class Live:
         self._cost -= self._shares.pop(key).cost
 
     async def run(self) -> None:
-        """Executes every share at each picture that differs, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._run_at_once(), name="live queries: at once")
-            if self._elsewhere is not None:
-                tasks.create_task(self._run_elsewhere(self._elsewhere), name="live queries: elsewhere")
-
-    async def _run_at_once(self) -> None:
+        """Executes every share at each picture that differs, until cancelled; dear ones are left to `run_elsewhere`."""
         while True:
             await self._touched.wait()
             self._touched.clear()
@@ -230,7 +224,8 @@ class Live:
                     await asyncio.sleep(0)
                     began = time.perf_counter()
 
-    async def _run_elsewhere(self, elsewhere: Elsewhere) -> None:
+    async def run_elsewhere(self, elsewhere: Elsewhere) -> None:
+        """Executes the dear shares, in turn, until cancelled."""
         while True:
             await self._dear_added.wait()
             self._dear_added.clear()

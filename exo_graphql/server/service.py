@@ -115,8 +115,8 @@ class Service:
         self._rooms.callback(self._elsewhere.close)
         self._rooms.enter_context(self._upstream.listen(lambda _: self.live.touch()))
         self._rooms.callback(self._operations.listen(self.live.touch))
-        running = asyncio.create_task(self.live.run(), name="live queries")
-        self._rooms.push_async_callback(_ended, running)
+        for work in (self.live.run(), self.live.run_elsewhere(self._elsewhere)):
+            self._rooms.push_async_callback(_ended, asyncio.create_task(work, name="live queries"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
