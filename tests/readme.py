@@ -1,0 +1,129 @@
+"""The README as data: its fenced blocks, and the parts of it that are made from the code.
+
+`python -m tests.readme [BENCHMARKS.json]` writes those parts anew: the table of settings always, the table of
+measurements when it is given what `python -m tests.benchmarks` has written.
+"""
+
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from exo_graphql.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+# From here on the settings are for those who look for them.
+_FIRST_OF_THE_REST = "max_age"
+
+_FENCED = re.compile(r"^(?P<indent> *)```(?P<language>\w+)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block, without its indentation. `section` is the heading that it stands under."""
+
+    language: str
+    text: str
+    section: str
+
+
+def blocks(readme: str) -> tuple[Block, ...]:
+    """All fenced blocks, in their order."""
+    fenced = list(_FENCED.finditer(readme))
+    headings = [
+        (heading.start(), heading[1])
+        for heading in _HEADING.finditer(readme)
+        # A comment in a shell's block looks like a heading.
+        if not any(block.start() < heading.start() < block.end() for block in fenced)
+    ]
+    return tuple(
+        Block(
+            block["language"],
+            textwrap.dedent(block["text"]),
+            [name for start, name in headings if start < block.start()][-1],
+        )
+        for block in fenced
+    )
+
+
+def part(readme: str, name: str) -> str:
+    """What stands between `<!-- name -->` and `<!-- /name -->`, without the empty lines around it."""
+    return _part(name).search(readme)[2].strip()  # type: ignore[index]  # a README without the marks is an error
+
+
+def with_part(readme: str, name: str, text: str) -> str:
+    """The README with another text between these marks."""
+    written, count = _part(name).subn(lambda marks: f"{marks[1]}\n{text}\n{marks[3]}", readme)
+    if count != 1:
+        raise ValueError(f"the README has {count} parts {name}")
+    return written
+
+
+def _part(name: str) -> "re.Pattern[str]":
+    return re.compile(rf"(<!-- {name} -->)(.*?)(<!-- /{name} -->)", re.DOTALL)
+
+
+def settings_tables() -> str:
+    """The table of settings, in two: what many need, and the rest folded away."""
+    rows = [(name, _row(name, field)) for name, field in Settings.model_fields.items()]
+    border = next(number for number, (name, _) in enumerate(rows) if name == _FIRST_OF_THE_REST)
+    head = ("flag of `serve`", "default", "what it says")
+    usual, rest = (_table(head, [row for _, row in some]) for some in (rows[:border], rows[border:]))
+    summary = f"<summary>{len(rows) - border} more: pace, rules and limits</summary>"
+    return f"{usual}\n\n<details>\n{summary}\n\n{rest}\n\n</details>"
+
+
+def _row(name: str, field: FieldInfo) -> tuple[str, str, str]:
+    flag = "--" + name.replace("_", "-")
+    if field.default is True:
+        flag += f"`, `--no-{flag[2:]}"
+    return f"`{flag}`", _default(field), (field.description or "").replace("|", "\\|")
+
+
+def _default(field: FieldInfo) -> str:
+    match field.default:
+        case bool(value):
+            return "on" if value else "off"
+        case float(value):
+            return f"{value:g}"
+        case int(value):
+            return str(value)
+        case str(value) if value:
+            return f"`{value}`"
+        case _:
+            return ""
+
+
+def benchmarks_table(report: Mapping[str, Any]) -> str:
+    """The table of measurements.
+
+    `report` holds `machine`, a sentence, and `rows`, each with the texts `name`, `figure`, `goal` and `measured`.
+    """
+    rows = [(row["name"], row["figure"], row["goal"], f"**{row['measured']}**") for row in report["rows"]]
+    return f"{_table(('', 'figure', 'goal', 'measured'), rows)}\n\n{report['machine']}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines).replace("|  |", "| |")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Writes the made parts of the README anew."""
+    readme = with_part(README.read_text(encoding="utf-8"), "settings", settings_tables())
+    for path in arguments:
+        report = json.loads(Path(path).read_text(encoding="utf-8"))
+        readme = with_part(readme, "benchmarks", benchmarks_table(report))
+    README.write_text(readme, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,359 @@
+"""What the README shows is run here, and what it claims about the code is held against the code."""
+
+import configparser
+import json
+import os
+import plistlib
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import typer
+from packaging.requirements import Requirement
+
+from exo_graphql import __version__
+from exo_graphql.main import app
+from exo_graphql.schema.build import build_schema
+from exo_graphql.settings import Settings
+from tests.readme import README, ROOT, Block, benchmarks_table, blocks, part, settings_tables, with_part
+
+TEXT = README.read_text(encoding="utf-8")
+BLOCKS = blocks(TEXT)
+# No shell that somebody sits at is asked for: these are what the README promises to work as they are written.
+INSTALL = "pip install . && exo-graphql serve --demo"
+CHECK = "pip install '.[test]' && pytest"
+# How fast the demo runs here: nobody watches.
+SPEED = "50"
+DAY, NIGHT = "DeepSeek-V3.2-8bit", "Kimi-K2.5"
+
+
+def block(language: str, text: str) -> Block:
+    """The one block in this language that holds this text."""
+    (found,) = (block for block in BLOCKS if block.language == language and text in block.text)
+    return found
+
+
+OWN_CLUSTER = block("sh", "serve --exo-url")
+FAULTY = block("sh", "--fault")
+# Blocks of commands that end by themselves, and what is asked of the server, are run section by section. The others
+# have a test of their own below.
+RUN = [
+    block
+    for block in BLOCKS
+    if block.language in ("sh", "graphql", "json") and not re.search(r"exo-graphql serve|pip install", block.text)
+]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What the commands find: this environment's programs, and none of the surroundings' settings."""
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("EXO_GRAPHQL_")}
+    return bare | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | more
+
+
+def free_port() -> int:
+    """A port at which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serving(command: str, folder: Path, **variables: str) -> Iterator[int]:
+    """A server that a shell starts with this command; the port at which it answers.
+
+    Flags win over variables, so a command that leaves the port to its default can be given another.
+    """
+    port = free_port()
+    told = environment(EXO_GRAPHQL_PORT=str(port), EXO_GRAPHQL_STATE_DIR=str(folder / f"state-{port}"), **variables)
+    log = folder / f"log-{port}"
+    with log.open("w") as out:
+        shell = subprocess.Popen(["sh", "-c", command], env=told, stdout=out, stderr=out, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 30
+        while not _is_ready(port):
+            assert shell.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        yield port
+    finally:
+        os.killpg(shell.pid, signal.SIGTERM)
+        shell.wait(15)
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).is_success
+    except httpx.TransportError:
+        return False
+
+
+def shell(command: str, port: int) -> "subprocess.CompletedProcess[str]":
+    """Runs a command as it is written, but for the server's port."""
+    return subprocess.run(
+        ["sh", "-c", command.replace(":52416/", f":{port}/")],
+        env=environment(EXO_GRAPHQL_URL=f"http://127.0.0.1:{port}"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of the demo that the README starts first."""
+    _, serve = INSTALL.split(" && ")
+    with serving(serve, tmp_path_factory.mktemp("demo"), EXO_GRAPHQL_DEMO_SPEED=SPEED) as port:
+        yield port
+
+
+def ask(port: int, query: str) -> Any:
+    """The data that answer a query."""
+    answer = httpx.post(f"http://127.0.0.1:{port}/graphql", json={"query": query}, timeout=10).json()
+    assert "errors" not in answer, answer
+    return answer["data"]
+
+
+def phase(port: int, model: str) -> str:
+    """The phase of a model."""
+    status: Mapping[str, str] = ask(port, f'{{ modelStatus(model: "{model}") {{ phase }} }}')["modelStatus"]
+    return status["phase"]
+
+
+# What is shown
+
+
+@pytest.mark.parametrize("section", dict.fromkeys(block.section for block in RUN))
+def test_what_a_section_shows_works_from_its_first_line_to_its_last(section: str, demo: int) -> None:
+    said = ""
+    for shown in (block for block in RUN if block.section == section):
+        if shown.language == "json":
+            assert json.loads(said) == json.loads(shown.text)
+        elif shown.language == "graphql":
+            check_answer(ask(demo, shown.text), shown.text)
+        else:
+            ran = shell(f"set -e\n{shown.text}", demo)
+            assert (ran.returncode, ran.stderr) == (0, "")
+            said = ran.stdout
+            check_output(said, shown.text)
+
+
+def check_output(said: str, command: str) -> None:
+    """Holds what a command has written: an answer without errors, or a stream that ends by itself, ready."""
+    if command.strip() == "exo-graphql schema":
+        assert said == (ROOT / "schema.graphql").read_text(encoding="utf-8")
+    elif said.startswith("event:"):
+        *messages, last = said.strip().split("\n\n")
+        assert last.splitlines()[0] == "event: complete"
+        assert '"ready":true' in messages[-1]
+    elif command.startswith("curl"):
+        answer = json.loads(said)
+        assert "errors" not in answer, answer
+        check_answer(answer["data"], command)
+    else:
+        assert said.strip()
+
+
+def check_answer(data: Mapping[str, Any], asked: str) -> None:
+    """Holds that a wish was accepted; or refused, where what is asked for spells out the type of the refusal."""
+    told = re.search(r"\.\.\. on (\w+)", asked)
+    expected = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", told[1]).upper() if told else None
+    for payload in data.values():
+        if isinstance(payload, dict) and "operation" in payload:
+            assert (payload["error"] or {}).get("code") == expected, payload
+            assert (payload["operation"] is None) == (expected is not None)
+
+
+def test_the_two_commands_are_those_of_the_readme() -> None:
+    assert INSTALL in block("sh", "serve --demo\n").text.splitlines()
+    assert block("sh", "pytest").text.splitlines() == [CHECK]
+
+
+def test_of_several_exo_nodes_the_next_takes_over_where_one_fails(tmp_path: Path) -> None:
+    exo, nobody = free_port(), free_port()
+    command = OWN_CLUSTER.text.replace("127.0.0.1:52415", f"127.0.0.1:{nobody}")
+    command = command.replace("192.168.1.12:52415", f"127.0.0.1:{exo}")
+    assert str(nobody) in command
+    assert str(exo) in command
+    simulated = subprocess.Popen(
+        ["exo-graphql", "simulate", "--port", str(exo)], env=environment(), stderr=subprocess.DEVNULL
+    )
+    try:
+        with serving(command, tmp_path) as port:
+            cluster = ask(port, "{ cluster { connected exoUrl nodeCount } }")["cluster"]
+    finally:
+        simulated.terminate()
+        simulated.wait(15)
+    assert cluster == {"connected": True, "exoUrl": f"http://127.0.0.1:{exo}", "nodeCount": 4}
+
+
+# Day and night
+
+
+def crontab() -> tuple[dict[str, str], dict[str, str]]:
+    """The crontab's variables, and its commands by when they run."""
+    variables: dict[str, str] = {}
+    commands: dict[str, str] = {}
+    for line in block("crontab", "swap").text.splitlines():
+        assigned = re.fullmatch(r"(\w+)=(.*)", line)
+        if assigned:
+            variables[assigned[1]] = assigned[2]
+        else:
+            *when, command = line.split(maxsplit=5)
+            assert "%" not in command, "cron makes it a line break"
+            commands[" ".join(when)] = command
+    return variables, commands
+
+
+def test_the_crontab_swaps_both_ways_and_mails_nothing(demo: int) -> None:
+    _, commands = crontab()
+    assert shell(f"exo-graphql models load --wait {DAY}", demo).returncode == 0
+    for when, (loaded, unloaded) in {"0 23 * * *": (NIGHT, DAY), "0 6 * * *": (DAY, NIGHT)}.items():
+        ran = shell(commands[when], demo)
+        assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+        assert (phase(demo, loaded), phase(demo, unloaded)) == ("READY", "NOT_LOADED")
+
+
+def test_a_swap_whose_new_model_cannot_be_loaded_goes_as_shown(tmp_path: Path) -> None:
+    shown = block("console", "swap")
+    steps = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", shown.text, re.MULTILINE)
+    _, commands = crontab()
+    assert commands["0 23 * * *"] in [command for command, _ in steps], "it is the crontab's failure that is shown"
+    # Between two commands `$?` is kept, and a line marks the border.
+    script = "exec 2>&1\n" + "".join(f"{command}\nwas=$?; echo '<end>'; (exit $was)\n" for command, _ in steps)
+    with serving(re.sub(r"--demo-speed \d+", f"--demo-speed {SPEED}", FAULTY.text), tmp_path) as port:
+        said = shell(script, port)
+    outputs = said.stdout.split("<end>\n")
+    assert len(outputs) == len(steps) + 1
+    for (command, expected), output in zip(steps, outputs, strict=False):
+        pattern = ".*".join(re.escape(piece) for piece in expected.split("..."))
+        assert re.fullmatch(pattern, output, re.DOTALL), f"{command}:\n{output}"
+
+
+# Files for other programs
+
+
+def programs() -> dict[str, list[str]]:
+    """What the services of the README start, as words."""
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]  # the documented way to keep capitals
+    unit.read_string(block("ini", "[Service]").text)
+    assert unit.sections() == ["Unit", "Service", "Install"]
+    agent = plistlib.loads(block("xml", "plist").text.encode())
+    assert (agent["Label"], agent["RunAtLoad"], agent["KeepAlive"]) == ("graphql.exo", True, True)
+    return {"systemd": shlex.split(unit["Service"]["ExecStart"]), "launchd": agent["ProgramArguments"]}
+
+
+@pytest.mark.parametrize("manager", ["systemd", "launchd"])
+def test_a_service_starts_the_program_that_is_installed_where_the_readme_says(manager: str) -> None:
+    program, command, *_ = programs()[manager]
+    folder = "/opt/exo-graphql"
+    assert (program, command) == (f"{folder}/bin/exo-graphql", "serve")
+    assert f"python3 -m venv {folder} && {folder}/bin/pip install ." in TEXT
+    assert crontab()[0]["PATH"].split(":")[0] == f"{folder}/bin"
+
+
+def test_the_services_settings_can_be_read() -> None:
+    unit = block("ini", "[Service]").text
+    given = dict(word.split("=", 1) for word in re.findall(r"EXO_GRAPHQL_\w+=\S+", unit))
+    names = {name.removeprefix("EXO_GRAPHQL_").lower(): value for name, value in given.items()}
+    read = Settings(**names)
+    assert (read.state_dir, read.log_format) == (Path("/var/lib/exo-graphql"), "json")
+    assert "StateDirectory=exo-graphql" in unit
+
+
+def test_each_line_of_the_proxys_configuration_is_a_directive_a_block_or_empty() -> None:
+    lines = [line.partition("#")[0].strip() for line in block("nginx", "proxy_pass").text.splitlines()]
+    assert [line for line in lines if line and not re.fullmatch(r"[a-z_]+ [^;{}]+[;{]|\}", line)] == []
+    assert sum(line.endswith("{") for line in lines) == lines.count("}")
+
+
+# What is said of the code
+
+
+def test_every_block_has_a_test() -> None:
+    apart = {block("sh", "serve --demo\n"), OWN_CLUSTER, FAULTY, block("sh", "pytest")}
+    others = {block("crontab", "swap"), block("console", "swap"), block("ini", "["), block("xml", "<")}
+    assert set(BLOCKS) - set(RUN) - apart - others - {block("nginx", "proxy_pass")} == set()
+
+
+def known_flags() -> set[str]:
+    """Every flag of every command."""
+
+    def flags(command: Any) -> Iterator[str]:
+        for parameter in command.params:
+            if parameter.param_type_name == "option":
+                yield from (*parameter.opts, *parameter.secondary_opts)
+        for inner in getattr(command, "commands", {}).values():
+            yield from flags(inner)
+
+    names = {"--" + name.replace("_", "-") for name in Settings.model_fields}
+    switched = {f"--no-{name[2:]}" for name in names}
+    return names | switched | set(flags(typer.main.get_command(app))) | {"--help"}
+
+
+def test_every_flag_and_variable_that_is_named_exists() -> None:
+    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT))
+    assert flags - known_flags() == set()
+    variables = set(re.findall(r"EXO_GRAPHQL_[A-Z_]+\b", TEXT))
+    known = {f"EXO_GRAPHQL_{name.upper()}" for name in Settings.model_fields}
+    assert variables - known == {"EXO_GRAPHQL_TOKEN"}, "the command line's own"
+
+
+def test_the_table_of_settings_is_that_of_the_code() -> None:
+    assert part(TEXT, "settings") == settings_tables(), "python -m tests.readme writes it anew"
+
+
+def codes_in_the_readme() -> set[str]:
+    """The codes in the first column of the table."""
+    rows = re.findall(r"^\| ((?:`[A-Z_]+`(?:, )?)+) \|", TEXT, re.MULTILINE)
+    return {code for row in rows for code in re.findall(r"[A-Z_]+", row)}
+
+
+def test_every_code_of_the_table_exists() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "exo_graphql").rglob("*.py"))
+    assert {code for code in codes_in_the_readme() if f'"{code}"' not in sources} == set()
+
+
+def test_the_table_tells_of_every_code_that_an_operation_can_have() -> None:
+    codes = build_schema().get_type("ErrorCode")
+    assert set(codes.values) - codes_in_the_readme() == set()  # type: ignore[union-attr]  # it is an enum
+
+
+def test_the_table_of_dependencies_is_that_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    table = TEXT.partition("## Dependencies")[2].partition("## ")[0]
+    told = [name for row in re.findall(r"^\| (\w[\w ,-]+) \|", table, re.MULTILINE) for name in row.split(", ")]
+    assert sorted(told) == sorted(Requirement(text).name for text in project["dependencies"])
+
+
+def test_what_the_readme_links_to_is_there() -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", TEXT)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_changelog_tells_of_this_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## \[(\d[^]]*)\] - \d{4}-\d\d-\d\d$", changelog, re.MULTILINE)[0] == __version__
+
+
+def test_measurements_become_a_table_between_their_marks() -> None:
+    row = {"name": "ingest", "figure": "bytes to snapshot", "goal": "≤ 3", "measured": "2.1"}
+    table = benchmarks_table({"machine": "On two cores.", "rows": [row]})
+    assert part(with_part(TEXT, "benchmarks", table), "benchmarks") == (
+        "| | figure | goal | measured |\n| --- | --- | --- | --- |\n"
+        "| ingest | bytes to snapshot | ≤ 3 | **2.1** |\n\nOn two cores."
+    )
