@@ -45,11 +45,9 @@ class Executor:
         operation_name: str | None,
     ) -> Answer | Awaitable[Answer]:
         """The answer, or an awaitable of it if a resolver has to wait (mutations, placements)."""
-        if self._plans is not None:
-            # Whatever is raised, graphql-core meets it again below and tells of it in its own words.
-            with suppress(Exception):
-                data = self._plans.run(document, operation_name, context, variables)
-                return encode(ExecutionResult(data), context)
+        answer = self.plain(document, context, variables, operation_name)
+        if answer is not None:
+            return answer
         result = execute(
             self._schema,
             document,
@@ -60,6 +58,21 @@ class Executor:
         if isawaitable(result):
             return self._later(result, context)
         return encode(result, context)
+
+    def plain(
+        self,
+        document: DocumentNode,
+        context: Context,
+        variables: Mapping[str, Any] | None,
+        operation_name: str | None,
+    ) -> Answer | None:
+        """The answer by the short way; None where there is none, or where an error is to be told."""
+        if self._plans is not None:
+            # Whatever is raised, graphql-core meets it again and tells of it in its own words.
+            with suppress(Exception):
+                data = self._plans.run(document, operation_name, context, variables)
+                return encode(ExecutionResult(data), context)
+        return None
 
     @staticmethod
     async def _later(result: Awaitable[ExecutionResult], context: Context) -> Answer:

@@ -20,7 +20,7 @@ from graphql import DocumentNode
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.schema.context import Context
-from exo_graphql.server.budget import AT_ONCE
+from exo_graphql.server.budget import AT_ONCE, PLAIN_AT_ONCE
 from exo_graphql.server.elsewhere import Elsewhere, Overloaded
 from exo_graphql.server.errors import internal_error, new_error_id
 from exo_graphql.server.execution import Answer, Executor, refusal
@@ -54,11 +54,6 @@ class Share:
     observed_at: datetime | None = None
     executed_at: float = 0.0
     subscribers: set["Subscriber"] = field(default_factory=set)
-
-    @property
-    def is_dear(self) -> bool:
-        """Whether an execution would hold the event loop for long."""
-        return self.price() > AT_ONCE
 
     def is_current(self, context: Context) -> bool:
         """Whether nothing but clocks can differ in a new execution."""
@@ -250,11 +245,20 @@ class Live:
     def _execute(self, share: Share, context: Context) -> None:
         if context.picture is None:
             return
-        if self._elsewhere is not None and share.is_dear:
+        answer = self._answer_at_once(share, context)
+        if answer is None:
             self._dear[share] = None
             self._dear_added.set()
         else:
-            self._publish(share, context, context.picture, self._answer(share, context))
+            self._publish(share, context, context.picture, answer)
+
+    def _answer_at_once(self, share: Share, context: Context) -> Answer | None:
+        cost = share.price()
+        if self._elsewhere is None or cost <= AT_ONCE:
+            return self._answer(share, context)
+        if cost > PLAIN_AT_ONCE:
+            return None
+        return self._executor.plain(share.document, context, share.variables, share.operation_name)
 
     @staticmethod
     def _publish(share: Share, context: Context, picture: Snapshot, answer: Answer) -> None:
