@@ -5,17 +5,19 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from exo_graphql.app import House, build
 from exo_graphql.demo import SimulatedExo, tiny_scene
 from exo_graphql.run import Server, server_config
 from exo_graphql.settings import Settings
 
-SUBPROTOCOL = "graphql-transport-ws"
+SUBPROTOCOL = Subprotocol("graphql-transport-ws")
 A, B = "test/tiny-a", "test/tiny-b"
 PHASE = f'subscription {{ modelStatus(model: "{A}") {{ phase }} }}'
 
@@ -106,21 +108,19 @@ async def running(exo: SimulatedExo | None = None, *, demo: bool = True, **given
     """A server with its first picture; over `exo`, or with `demo=False` over what the settings name."""
     if demo and exo is None:
         exo = SimulatedExo(tiny_scene(), seed=1)
-    house = build(settings(port=0, **given), exo)
-    server = Server(server_config(house.application, "127.0.0.1", 0), "at {port}", house.shut_down)
-    serving = asyncio.create_task(server.serve(), name="server")
-    try:
-        async with asyncio.timeout(10):
-            while not server.started:
-                assert not serving.done(), "the server did not start"
-                await asyncio.sleep(0.002)
+    with TemporaryDirectory() as folder:
+        house = build(settings(**{"port": 0, "state_dir": folder, **given}), exo)
+        server = Server(server_config(house.application, "127.0.0.1", 0), "at {port}", house.shut_down)
+        # Not `serve`, which takes the signals of the whole process for itself.
+        serving = asyncio.create_task(server._serve(), name="server")
+        try:
+            await until(lambda: server.started or serving.done(), seconds=10)
             if demo:
                 await house.feed.fresh()
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield Running(house, server, port, serving)
-    finally:
-        server.should_exit = True
-        await serving
+            yield Running(house, server, server.servers[0].sockets[0].getsockname()[1], serving)
+        finally:
+            server.should_exit = True
+            await serving
 
 
 def settings(**given: Any) -> Settings:
