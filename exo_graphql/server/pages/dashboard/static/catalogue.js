@@ -1,7 +1,7 @@
 // Choosing a model: a search in the catalogue, answered by the server, and one radio button for each hit.
 
 import { SEARCH } from "./documents.js";
-import { h, keyed, text } from "./dom.js";
+import { h, keyed, say, text } from "./dom.js";
 import { amount, count } from "./format.js";
 import { ask } from "./request.js";
 
@@ -42,12 +42,12 @@ export function catalogue(changed) {
       const { models } = await ask(SEARCH, { search: search.value }, controller.signal);
       update(models.slice(0, MOST));
       const more = models.length > MOST ? `, of which the first ${MOST} are listed` : "";
-      text(said, models.length === 0 ? "Nothing has this name." : `${count(models.length, "model")}${more}.`);
+      say(said, models.length === 0 ? "Nothing has this name." : `${count(models.length, "model")}${more}.`);
       // The choice stays as long as it can be seen.
       const chosen = hits.querySelector(":checked");
       if (chosen === null && self.chosen !== null) choose(null);
     } catch (problem) {
-      if (problem.name !== "AbortError") text(said, problem.message);
+      if (problem.name !== "AbortError") say(said, problem.message);
     }
   }
 

@@ -30,6 +30,11 @@ export function text(element, value) {
   element.hidden = wanted === "";
 }
 
+/** Sets the text of a live region, which stays in the page while it is empty: else nothing would be read out. */
+export function say(element, value) {
+  if (element.textContent !== value) element.textContent = value;
+}
+
 /** Sets a figure's text. Unknown (null) is a dash to the eye and a word to a screen reader. */
 export function figure(element, value) {
   attribute(element, "data-unknown", value === null);

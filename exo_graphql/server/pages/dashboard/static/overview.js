@@ -8,6 +8,12 @@ const health = document.getElementById("health");
 const banner = document.getElementById("banner");
 const spoken = document.getElementById("spoken");
 
+/** Has a sentence read out. */
+function tell(sentence) {
+  spoken.append(h("p", {}, sentence));
+  if (spoken.childElementCount > 5) spoken.firstElementChild.remove();
+}
+
 /** What the connection's state means to a reader; null when nothing need be said. `since`: the last picture's time. */
 function connectionOf(state, { problem, retryMs }, since) {
   const old = since === null ? "" : ` What is shown is from ${time(since)}.`;
@@ -33,12 +39,15 @@ function connectionOf(state, { problem, retryMs }, since) {
 export function overview(retry) {
   const again = h("button", { type: "button", click: retry });
   const words = h("span");
+  let before = "connecting";
   banner.append(words, again);
   return (state, details, cluster) => {
     const trouble = connectionOf(state, details, cluster?.observedAt ?? null);
     attribute(document.body, "data-connected", String(trouble === null));
     attribute(document.body, "data-stale", cluster?.stale ?? null);
     const told = trouble ?? pictureOf(cluster);
+    if (health.textContent !== told.short && before !== "connecting") tell(`${told.short}. ${told.long}`);
+    before = state;
     attribute(health, "data-tone", trouble ? (state === "connecting" && cluster === null ? "quiet" : "bad") : told.tone);
     text(health, told.short);
     text(words, told.long);
@@ -120,7 +129,7 @@ export function announce(before, now) {
     }
     for (const gone of missing(before.nodes, now.nodes)) news.push(`${label(gone)} has left.`);
   }
-  if (news.length > 0) text(spoken, news.join(" "));
+  if (news.length > 0) tell(news.join(" "));
 }
 
 function missing(before, now) {

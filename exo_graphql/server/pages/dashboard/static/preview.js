@@ -1,7 +1,7 @@
 // What if: each way in which the model could be placed, what it would do to the memory of each node, or why not.
 
 import { PLACEMENTS } from "./documents.js";
-import { attribute, bar, h, keyed, text } from "./dom.js";
+import { attribute, bar, h, keyed, say, text } from "./dom.js";
 import { amount, label, manner } from "./format.js";
 import { ask } from "./request.js";
 
@@ -43,7 +43,7 @@ export function preview() {
 
   function show(placements, words) {
     attribute(ways, "aria-busy", null);
-    text(said, words);
+    say(said, words);
     automatic.hidden = !placements.some(({ fits }) => fits);
     update(placements);
     const chosen = placements.find((placement) => keyOf(placement) === keyOf(self.kind));
