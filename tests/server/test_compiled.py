@@ -9,10 +9,19 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from random import Random
-from typing import Any
+from typing import Any, cast
 
+import orjson
 import pytest
-from graphql import OperationDefinitionNode, parse, print_schema, validate
+from graphql import (
+    GraphQLObjectType,
+    OperationDefinitionNode,
+    get_named_type,
+    is_leaf_type,
+    parse,
+    print_schema,
+    validate,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis_graphql import queries
@@ -112,17 +121,17 @@ def _operations() -> Remembered:
 OPERATIONS = _operations()
 
 
-def _odd(snapshot: Snapshot) -> Snapshot:
+def _odd(snapshot: Snapshot, turn: int) -> Snapshot:
     """The same picture with values that no exo reports, but which a GraphQL type may have an opinion on."""
     odd_values: list[dict[str, Any]] = [
         {"temperature_c": float("nan"), "power_watts": 7, "friendly_name": 5},
         {"temperature_c": True, "chip": False, "os_version": 2.5, "has_thunderbolt": 1},
         {"friendly_name": b"bytes", "power_watts": "12.5", "ip_addresses": ["a", 1, None], "rdma_enabled": "yes"},
-        {"ip_addresses": "text", "backends": {"a": 1}, "connections": None, "temperature_c": "warm"},
-        {"power_watts": float("inf"), "connection_types": ("wifi", None), "ram_total_bytes": 1 << 70},
+        {"ip_addresses": "text", "backends": {"a": 1}, "connections": (None,), "temperature_c": "warm"},
+        {"power_watts": float("inf"), "connection_types": ("wifi", None), "ram_total_bytes": 1 << 60},
     ]
     nodes = {
-        id_: dataclasses.replace(node, **odd_values[number % len(odd_values)])
+        id_: dataclasses.replace(node, **odd_values[(number + turn) % len(odd_values)])
         for number, (id_, node) in enumerate(snapshot.state.nodes.items())
     }
     downloads = {
@@ -144,7 +153,7 @@ def _odd(snapshot: Snapshot) -> Snapshot:
 def pictures() -> tuple[Snapshot | None, ...]:
     """No picture, the recorded ones, and some of them made odd."""
     recorded = [snapshot for name in NAMES for _, snapshot in walk(name)]
-    return (None, *recorded, *(_odd(snapshot) for snapshot in recorded[::9]))
+    return (None, *recorded, *(_odd(snapshot, turn) for turn, snapshot in enumerate(recorded[::9])))
 
 
 @cache
@@ -245,6 +254,21 @@ def test_the_generated_documents_ask_all_there_is() -> None:
     assert len([each for each in made if each.values]) > 20
 
 
+LEAVES = [
+    f"{{ {root} {{ {name} }} }}"
+    for root, type_name in (("nodes", "Node"), ("downloads", "Download"), ("cluster", "Cluster"))
+    for name, of_field in cast("GraphQLObjectType", SCHEMA.type_map[type_name]).fields.items()
+    if is_leaf_type(get_named_type(of_field.type))
+]
+
+
+@pytest.mark.parametrize("query", [*LEAVES, "{ nodes { connections { __typename } } }"])
+def test_values_that_a_type_has_an_opinion_on(query: str) -> None:
+    for picture in pictures():
+        if picture is not None and picture.source.api_node_id is None:
+            assert_alike(query, picture)
+
+
 PLAIN = """query Plain($status: [DownloadStatus!], $more: Boolean = true) {
   cluster { ageSeconds ...Totals nodes { name: friendlyName secondsSinceSeen lastSeen connections { node { id } } } }
   again: cluster { nodes { id } }
@@ -261,6 +285,27 @@ fragment Totals on Cluster { ramTotalGb healthy unhealthyReasons ... @skip(if: $
 def _recorded() -> Snapshot:
     *_, (_, snapshot) = walk("61-two-node-pipeline")
     return snapshot
+
+
+def test_an_object_is_of_the_first_type_that_claims_it_and_of_its_interface() -> None:
+    query = """{ operations {
+        error {
+            ...Told ... on OperationError { message }
+            ... on ModelNotFound { candidates } ... on LoadFailed { model { id } }
+        }
+    } } fragment Told on OperationError { __typename code }"""
+    assert takes_short_way(query, _recorded())
+    told = orjson.loads(assert_alike(query, _recorded()).payload)["data"]["operations"]
+    assert [each["error"] and each["error"]["__typename"] for each in told] == [
+        None,
+        *(type(problem).__name__ for problem in _problems()),
+    ]
+    assert {
+        "__typename": "LoadFailed",
+        "code": "LOAD_FAILED",
+        "message": "It went wrong.",
+        "model": {"id": "rig/tiny-llama-a"},
+    } in [each["error"] for each in told]
 
 
 @pytest.mark.parametrize("more", [True, False])

@@ -102,10 +102,9 @@ class Compilation:
     def _complete(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Complete:
         """What becomes of a value of a nullable type that is not null."""
         if isinstance(type_, GraphQLList):
-            item = type_.of_type
-            if isinstance(item, GraphQLNonNull):
-                return _list_of(self._complete(item.of_type, nodes))
-            return _list_of(_or_null(self._complete(item, nodes)))
+            if not isinstance(type_.of_type, GraphQLNonNull):  # no list of the schema has holes
+                raise NotPlain
+            return _list_of(self._complete(type_.of_type.of_type, nodes))
         sets = [node.selection_set for node in nodes if node.selection_set is not None]
         if isinstance(type_, GraphQLObjectType):
             if type_.is_type_of is not None:
@@ -137,7 +136,3 @@ def _list_of(item: Complete) -> Complete:
         return [item(value, info) for value in values]
 
     return complete
-
-
-def _or_null(item: Complete) -> Complete:
-    return lambda value, info: None if value is None else item(value, info)
