@@ -34,6 +34,8 @@ DATED_AFTER_SECONDS = 0.1
 # Where the threads have too much to do, a dear share waits this long for its next try.
 OVERLOADED_SECONDS = 0.1
 
+_FAULT = "internal error %s in a live query"
+
 
 @dataclass(eq=False, slots=True)
 class Share:
@@ -253,12 +255,16 @@ class Live:
             self._publish(share, context, context.picture, answer)
 
     def _answer_at_once(self, share: Share, context: Context) -> Answer | None:
-        cost = share.price()
-        if self._elsewhere is None or cost <= AT_ONCE:
-            return self._answer(share, context)
-        if cost > PLAIN_AT_ONCE:
-            return None
-        return self._executor.plain(share.document, context, share.variables, share.operation_name)
+        try:
+            cost = share.price()
+            if self._elsewhere is None or cost <= AT_ONCE:
+                return self._executed(share, context)
+            if cost > PLAIN_AT_ONCE:
+                return None
+            return self._executor.plain(share.document, context, share.variables, share.operation_name)
+        except Exception:
+            logger.exception(_FAULT, error_id := new_error_id())
+            return _fault(error_id)
 
     @staticmethod
     def _publish(share: Share, context: Context, picture: Snapshot, answer: Answer) -> None:
@@ -271,10 +277,8 @@ class Live:
         try:
             return self._executed(share, context)
         except Exception:
-            error_id = new_error_id()
-            logger.exception("internal error %s in a live query", error_id)
-            payload = refusal((internal_error(error_id),))
-            return Answer(payload, failed=True, refused=True, signature=payload, told_time=False, completed=True)
+            logger.exception(_FAULT, error_id := new_error_id())
+            return _fault(error_id)
 
     def _executed(self, share: Share, context: Context) -> Answer:
         answer = self._executor.execute(share.document, context, share.variables, share.operation_name)
@@ -282,3 +286,9 @@ class Live:
             # No subscription field waits for anything; one that did would have to be awaited elsewhere.
             raise TypeError("a subscription's resolver must not wait")
         return answer
+
+
+def _fault(error_id: str) -> Answer:
+    """The last message of a share that met a fault."""
+    payload = refusal((internal_error(error_id),))
+    return Answer(payload, failed=True, refused=True, signature=payload, told_time=False, completed=True)
