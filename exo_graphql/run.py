@@ -1,18 +1,25 @@
 """Running the server: uvicorn, and a shutdown that completes every subscription first."""
 
+import asyncio
 import contextlib
 import gc
 import logging
 import signal
 import socket
+import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 
 import uvicorn
+from uvicorn.loops.auto import auto_loop_factory
 
 from exo_graphql.app import SettingsError, build
 from exo_graphql.demo import SimulatedExo, parse_fault
+from exo_graphql.server.sockets import WebSocketConnection, http_connections
 from exo_graphql.settings import Settings
+
+if sys.platform != "win32":
+    import resource
 
 logger = logging.getLogger("exo_graphql")
 
@@ -21,6 +28,8 @@ GRACE_SECONDS = 2
 # A connection on which nothing that was sent has been received for as long is cut: its client has gone without a
 # word, or does not read.
 UNREAD_SECONDS = 60
+# Files besides connections: the journal, connections to exo, what libraries keep open.
+SPARE_FILES = 200
 
 
 class Server(uvicorn.Server):
@@ -57,19 +66,31 @@ def _give_up_on_the_dead(listeners: Iterable[socket.socket]) -> None:
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
 
 
-def server_config(app: object, host: str, port: int) -> uvicorn.Config:
+def server_config(app: object, host: str, port: int, settings: Settings | None = None) -> uvicorn.Config:
     """uvicorn as it is run everywhere, tests and benchmarks included."""
+    settings = settings or Settings.model_validate({})
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # a plain ASGI application
         host=host,
         port=port,
+        http=http_connections(settings.max_connections, settings.header_timeout),  # type: ignore[arg-type]  # makes one
+        ws=WebSocketConnection,
+        ws_max_size=settings.max_message_bytes,
         log_config=None,
+        # It logs whole URLs, and a line for each broken request: a client's words, and a client's choice how many.
+        log_level="error",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         # Compressing each message for each of a thousand subscribers costs more than it saves on a local network.
         ws_per_message_deflate=False,
     )
+
+
+def block_on(main: Coroutine[object, object, int]) -> int:
+    """Runs it to its end, in uvloop where there is one."""
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+        return runner.run(main)
 
 
 async def run(settings: Settings) -> int:
@@ -79,9 +100,22 @@ async def run(settings: Settings) -> int:
     except SettingsError as error:
         logger.error("%s", error)  # noqa: TRY400  # what to do, not where we were
         return 2
-    config = server_config(house.application, settings.host, settings.port)
+    _allow_open_files(settings.max_connections)
+    config = server_config(house.application, settings.host, settings.port, settings)
     greeting = f"GraphQL at http://{settings.host}:{{port}}/graphql"
     return await _serve(Server(config, greeting, house.shut_down))
+
+
+def _allow_open_files(connections: int) -> None:
+    """As many as the connections need, as far as the system lets us: often 1,024 are the default."""
+    if sys.platform == "win32":
+        return
+    wanted = connections + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def run_simulation(host: str, port: int, speed: float, faults: list[str]) -> int:

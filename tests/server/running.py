@@ -109,8 +109,9 @@ async def running(exo: SimulatedExo | None = None, *, demo: bool = True, **given
     if demo and exo is None:
         exo = SimulatedExo(tiny_scene(), seed=1)
     with TemporaryDirectory() as folder:
-        house = build(settings(**{"port": 0, "state_dir": folder, **given}), exo)
-        server = Server(server_config(house.application, "127.0.0.1", 0), "at {port}", house.shut_down)
+        chosen = settings(**{"port": 0, "state_dir": folder, **given})
+        house = build(chosen, exo)
+        server = Server(server_config(house.application, "127.0.0.1", 0, chosen), "at {port}", house.shut_down)
         # Not `serve`, which takes the signals of the whole process for itself.
         serving = asyncio.create_task(server._serve(), name="server")
         try:
