@@ -79,7 +79,8 @@ function operationRow(first, cancel) {
       const { error } = operation;
       text(failure, error === null ? "" : [differing(error.message, operation.message), error.suggestion].filter(Boolean).join(" "));
       text(when, whenOf(operation));
-      updateSteps(operation.steps);
+      // What a running step says is the operation's own message, which is shown already.
+      updateSteps(operation.steps.map((step) => (step.message === operation.message ? { ...step, message: null } : step)));
     },
   };
 }
