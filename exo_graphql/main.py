@@ -3,7 +3,6 @@
 The server's libraries are imported inside functions: who only asks a server should not wait for them.
 """
 
-import asyncio
 import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -107,11 +106,11 @@ def _serve(settings: "Settings") -> None:
 
     Every flag can be given as a variable instead; a flag wins.
     """
-    from exo_graphql.run import run
+    from exo_graphql.run import block_on, run
     from exo_graphql.server.logs import configure
 
     configure(settings.log_format, settings.log_level)
-    raise typer.Exit(asyncio.run(run(settings)))
+    raise typer.Exit(block_on(run(settings)))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -132,11 +131,11 @@ def simulate(
     ] = None,
 ) -> None:
     """Serve a simulated exo by itself, for trying exo's tools without a cluster."""
-    from exo_graphql.run import run_simulation
+    from exo_graphql.run import block_on, run_simulation
     from exo_graphql.server.logs import configure
 
     configure()
-    raise typer.Exit(asyncio.run(run_simulation(host, port, speed, fault or [])))
+    raise typer.Exit(block_on(run_simulation(host, port, speed, fault or [])))
 
 
 def main() -> None:

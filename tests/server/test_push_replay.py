@@ -1,6 +1,6 @@
 """Recorded timelines of a real exo at their real pace, with its real latency, watched over websockets.
 
-`python -m tests.benchmarks.replay` plays all of them, and says how soon each change is seen.
+`python -m tests.benchmarks.timelines` plays all of them, and says how soon each change is seen.
 """
 
 import asyncio
@@ -46,8 +46,9 @@ async def test_every_message_is_true_new_and_soon(replays: dict[str, Replay], na
     for watch in played.watches:
         assert all(before != after for before, after in pairwise(watch.told))
         assert watch.told[-1] == played.truth[-1].told
-    # The feed's pace is its own, and slower on a machine that is busy; half of it is waited for a change to be read.
-    assert median(played.delays) <= played.pace / 2 + COST + 0.1
+    # The feed's pace is its own, and slower on a machine that is busy. A change waits half of it to be read, or all of
+    # it where the recording keeps step with the feed.
+    assert median(played.delays) <= played.pace + COST + 0.1
     assert median(played.own_delays) <= 0.1
 
 
