@@ -57,6 +57,9 @@ def parse_tokens(text: str) -> tuple[Token, ...]:
             raise BadToken(f"token {number} must be 'read:SECRET' or 'operate:SECRET'")
         if len(secret.strip()) < _SHORTEST_SECRET:
             raise BadToken(f"token {number} must have a secret of at least {_SHORTEST_SECRET} characters")
+        if not all("!" <= character <= "~" for character in secret.strip()):
+            # A header holds nothing else reliably (RFC 6750, section 2.1 allows less).
+            raise BadToken(f"token {number} must have a secret of printable ASCII characters without spaces")
         tokens.append(Token(_digest(secret.strip()), rights))
     return tuple(tokens)
 

@@ -6,14 +6,17 @@ that a page sent names the page's origin: only this server's own pages, and the 
 """
 
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 import orjson
 
 from exo_graphql.server.wire import ASGIApp, Message, Receive, Scope, Send, headers_of, respond
 
+# A name or an address, and a port: no user, no path, nothing that two readers could read in two ways. RFC 3986, 3.2.2.
+_HOST = re.compile(rb"(?:\[([0-9a-f:.]+(?:%[\w.~%-]+)?)\]|([0-9a-z._-]+))(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
+_LONGEST_HOST = 300
 _PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, POST"),
     (b"access-control-allow-headers", b"authorization, content-type"),
@@ -37,7 +40,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = headers_of(scope)
-        host = headers.get(b"host", b"")
+        host = _host(scope)
         if not self._answers_to(host):
             await _refuse(
                 scope,
@@ -71,7 +74,8 @@ class Guard:
     def _answers_to(self, host: bytes) -> bool:
         known = self._known_hosts.get(host)
         if known is None:
-            known = _is_address(name := _name(host)) or name in self._hosts
+            name = _name(host)
+            known = _is_address(name) or (name in self._hosts and name != "")
             if len(self._known_hosts) < 256:
                 self._known_hosts[host] = known
         return known
@@ -79,7 +83,8 @@ class Guard:
     @staticmethod
     def _is_same(origin: bytes, host: bytes) -> bool:
         # Behind a proxy that ends TLS the schemes differ; who is spoken to is the name and port.
-        return origin.partition(b"://")[2].lower() == host.lower() != b""
+        scheme, _, place = origin.lower().partition(b"://")
+        return scheme in (b"http", b"https") and place == host.lower() != b""
 
     async def _across(self, scope: Scope, receive: Receive, send: Send, origin: bytes) -> None:
         allow = [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]
@@ -101,11 +106,15 @@ def _own_names() -> Iterable[str]:
     return {"localhost", name, short, f"{short}.local"} - {"", ".local"}
 
 
+def _host(scope: Scope) -> bytes:
+    """The Host header; empty where there is none, or where there are two, of which others might read the other."""
+    given = [value for name, value in scope["headers"] if name == b"host"]
+    return given[0] if len(given) == 1 and len(given[0]) <= _LONGEST_HOST else b""
+
+
 def _name(host: bytes) -> str:
-    try:
-        return (urlsplit(f"//{host.decode('latin-1')}").hostname or "").rstrip(".")
-    except ValueError:
-        return ""
+    found = _HOST.fullmatch(host)
+    return "" if found is None else (found[1] or found[2]).decode("ascii").lower().rstrip(".")
 
 
 def _is_address(name: str) -> bool:

@@ -63,6 +63,10 @@ def _too_large(limit: int) -> BadRequest:
     return BadRequest(f"The body is larger than {limit} bytes (the limit max_body_bytes).", 413)
 
 
+# What the answers say is nobody's to keep, and they are nothing but what they say they are.
+_ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+
+
 async def respond(
     send: Send, status: int, body: bytes, content_type: bytes, headers: Sequence[tuple[bytes, bytes]] = ()
 ) -> None:
@@ -74,6 +78,7 @@ async def respond(
             "headers": [
                 (b"content-type", content_type),
                 (b"content-length", str(len(body)).encode()),
+                *_ALWAYS,
                 *headers,
             ],
         }
