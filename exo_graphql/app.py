@@ -1,9 +1,12 @@
 """The composition root: wires the rooms together from the settings."""
 
+import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 from fastapi import FastAPI
@@ -21,12 +24,16 @@ from exo_graphql.server.elsewhere import Elsewhere
 from exo_graphql.server.guard import Guard
 from exo_graphql.server.http import HttpEndpoint
 from exo_graphql.server.limits import Limits
+from exo_graphql.server.metrics import ClusterCollector, ServerCollector, UpstreamFigures
+from exo_graphql.server.rates import RateLimit
 from exo_graphql.server.results import Results
 from exo_graphql.server.service import Service
 from exo_graphql.server.sse import StreamRules
 from exo_graphql.server.websocket import WebSocketEndpoint
 from exo_graphql.server.wire import ASGIApp
 from exo_graphql.settings import DEFAULT_EXO_URL, Settings
+
+logger = logging.getLogger("exo_graphql")
 
 DEMO_URL = "http://demo.exo.local"
 
@@ -119,9 +126,22 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
         websocket,
         lifespan=lifespan,
         ready=ready,
+        access=access,
+        metrics=service.metrics,
         root_path=settings.root_path,
     )
-    guard = Guard(application, settings.allowed_host, settings.allowed_origin)
+    service.metrics.add(ClusterCollector(lambda: feed.snapshot, utc_now))
+    service.metrics.add(
+        ServerCollector(
+            operations,
+            lambda: UpstreamFigures(feed.stats.reads, feed.stats.failures, feed.stats.cost),
+            lambda: service.live.subscriber_count,
+            lambda: websocket.connection_count,
+        )
+    )
+    guard: ASGIApp = Guard(application, settings.allowed_host, settings.allowed_origin)
+    if settings.max_rate:
+        guard = RateLimit(guard, settings.max_rate)
     return House(guard, service, feed, operations, websocket, demo)
 
 
@@ -130,16 +150,25 @@ def _tokens(settings: Settings) -> tuple[Token, ...]:
     text = settings.tokens.get_secret_value()
     try:
         if settings.tokens_file is not None:
-            text += "\n" + settings.tokens_file.read_text(encoding="utf-8")
+            text += "\n" + _read_tokens(settings.tokens_file)
         tokens = parse_tokens(text)
     except (BadToken, OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"tokens: {error}") from error
+    if not tokens and text:
+        # Whoever meant to ask for tokens must not end up asking for none.
+        raise SettingsError("tokens: neither --tokens nor --tokens-file holds any. Leave them out to ask for none.")
     if not tokens and not settings.no_auth and not is_loopback(settings.host):
         raise SettingsError(
             f"host: {settings.host} is reachable from other machines, and no token is configured. Configure tokens "
             "(EXO_GRAPHQL_TOKENS or --tokens-file), or give --no-auth to let everybody operate the cluster."
         )
     return tokens
+
+
+def _read_tokens(path: Path) -> str:
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        logger.warning("tokens_file: others than its owner can read %s; chmod 600 keeps it secret.", path)
+    return path.read_text(encoding="utf-8-sig")  # as some editors write it
 
 
 def _feed(settings: Settings, demo: SimulatedExo | None) -> Feed:

@@ -4,10 +4,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 from fastapi import FastAPI
+from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from exo_graphql import __version__
+from exo_graphql.server.access import Access, Unauthorized
 from exo_graphql.server.http import HttpEndpoint
+from exo_graphql.server.metrics import CONTENT_TYPE, Metrics
 from exo_graphql.server.pages import dashboard_routes, page_routes
 from exo_graphql.server.websocket import WebSocketEndpoint
 from exo_graphql.server.wire import Receive, Scope, Send
@@ -26,12 +29,14 @@ class Application:
         *,
         lifespan: Lifespan,
         ready: Callable[[], Awaitable[bool]],
+        access: Access,
+        metrics: Metrics,
         root_path: str = "",
     ) -> None:
         self._http = http
         self._websocket = websocket
         self._root_path = root_path.rstrip("/")
-        self._pages = _pages(lifespan, ready)
+        self._pages = _pages(lifespan, ready, access, metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one connection."""
@@ -54,7 +59,7 @@ class Application:
             await self._pages(scope, receive, send)
 
 
-def _pages(lifespan: Lifespan, ready: Callable[[], Awaitable[bool]]) -> FastAPI:
+def _pages(lifespan: Lifespan, ready: Callable[[], Awaitable[bool]], access: Access, metrics: Metrics) -> FastAPI:
     app = FastAPI(
         title="exo-graphql",
         version=__version__,
@@ -76,5 +81,15 @@ def _pages(lifespan: Lifespan, ready: Callable[[], Awaitable[bool]]) -> FastAPI:
         if await ready():
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "not ready"}, status_code=503)
+
+    @app.get("/metrics")
+    async def prometheus(request: Request) -> Response:
+        """Figures in Prometheus' text format, for whoever may read."""
+        try:
+            access.rights(request.headers.get("authorization"))
+        except Unauthorized as error:
+            told = {"errors": [error.formatted]}
+            return JSONResponse(told, status_code=401, headers={"www-authenticate": "Bearer"})
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     return app

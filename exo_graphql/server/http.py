@@ -3,6 +3,7 @@
 The specification: https://graphql.github.io/graphql-over-http/draft/
 """
 
+from time import perf_counter
 from urllib.parse import parse_qs
 
 import orjson
@@ -10,6 +11,7 @@ from starlette.responses import Response
 
 from exo_graphql.server.access import Access, Rights, Unauthorized
 from exo_graphql.server.execution import refusal
+from exo_graphql.server.metrics import Transport
 from exo_graphql.server.pages import graphiql_page
 from exo_graphql.server.requests import BadRequest, GraphQLRequest, parse_body, parse_request
 from exo_graphql.server.results import Results
@@ -60,24 +62,27 @@ class HttpEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
+        began = perf_counter()
         headers = headers_of(scope)
         accept = headers.get(b"accept", b"").decode("latin-1")
         try:
             if scope["method"] == "POST":
-                await self._post(headers, accept, receive, send)
+                await self._post(headers, accept, receive, send, began)
             else:
-                await self._get(scope, headers, accept, receive, send)
+                await self._get(scope, headers, accept, receive, send, began)
         except BadRequest as error:
+            self._service.metrics.refused(Transport.HTTP)
             kind = accepted(accept, (JSON, GRAPHQL_JSON)) or JSON
             allow = [(b"allow", b"POST" if scope["method"] == "GET" else b"GET, POST")] if error.status == 405 else []
             await respond(send, error.status, _problem(error.message), _CONTENT_TYPES[kind], allow)
         except Unauthorized as error:
+            self._service.metrics.refused(Transport.HTTP)
             kind = accepted(accept, (JSON, GRAPHQL_JSON)) or JSON
             await respond(send, 401, refusal((error,)), _CONTENT_TYPES[kind], [(b"www-authenticate", b"Bearer")])
         except Disconnected:
             return
 
-    async def _post(self, headers: dict[bytes, bytes], accept: str, receive: Receive, send: Send) -> None:
+    async def _post(self, headers: dict[bytes, bytes], accept: str, receive: Receive, send: Send, began: float) -> None:
         content_type = headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower()
         if content_type != JSON:
             raise BadRequest("The content type must be application/json.", 415)
@@ -91,6 +96,7 @@ class HttpEndpoint:
             stored = self._results.get(picture, (rights, body))
             if stored is not None:
                 await respond(send, 200, stored, _CONTENT_TYPES[kind])
+                self._answered(began)
                 return
         prepared = await self._service.prepare(parse_body(body))
         if _is_streamed(prepared, kind, accept):
@@ -99,9 +105,17 @@ class HttpEndpoint:
         reply = await self._answer(prepared, rights, refreshed=picture is not None)
         if reply.lasting and picture is not None and picture == self._service.picture:
             self._results.put(picture, (rights, body), len(body) + len(reply.payload), reply.payload)
-        await self._send(reply, kind, send)
+        await self._send(reply, kind, send, began)
 
-    async def _get(self, scope: Scope, headers: dict[bytes, bytes], accept: str, receive: Receive, send: Send) -> None:
+    async def _get(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        accept: str,
+        receive: Receive,
+        send: Send,
+        began: float,
+    ) -> None:
         if scope["method"] not in ("GET", "HEAD"):
             raise BadRequest("Use GET or POST.", 405)
         parameters = _parameters(scope["query_string"])
@@ -119,7 +133,7 @@ class HttpEndpoint:
         if _is_streamed(prepared, kind, accept):
             await stream_events(self._service, prepared, rights, receive, send, self._streams)
             return
-        await self._send(await self._answer(prepared, rights), kind, send)
+        await self._send(await self._answer(prepared, rights), kind, send, began)
 
     async def _answer(self, prepared: Prepared | Reply, rights: Rights, *, refreshed: bool = False) -> Reply:
         if isinstance(prepared, Reply):
@@ -135,8 +149,7 @@ class HttpEndpoint:
         authorization = headers.get(b"authorization")
         return self._access.rights(None if authorization is None else authorization.decode("latin-1"))
 
-    @staticmethod
-    async def _send(reply: Reply, kind: str, send: Send) -> None:
+    async def _send(self, reply: Reply, kind: str, send: Send, began: float) -> None:
         status = {
             Outcome.EXECUTED: 200,
             Outcome.REFUSED: _REFUSED[kind],
@@ -145,6 +158,14 @@ class HttpEndpoint:
             Outcome.FAULT: 500,
         }[reply.outcome]
         await respond(send, status, reply.payload, _CONTENT_TYPES[kind])
+        if reply.outcome is Outcome.EXECUTED:
+            self._answered(began)
+        else:
+            self._service.metrics.refused(Transport.HTTP)
+
+    def _answered(self, began: float) -> None:
+        self._service.metrics.answered(Transport.HTTP)
+        self._service.metrics.observe(perf_counter() - began)
 
 
 def _kind(accept: str) -> str:

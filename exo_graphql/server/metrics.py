@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from enum import Enum, unique
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -17,6 +23,8 @@ from exo_graphql.cluster.readiness import NodeStatus, Phase
 from exo_graphql.cluster.snapshot import DownloadStatus, Snapshot
 from exo_graphql.cluster.state import Node
 from exo_graphql.operations import Operations, OperationState
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 # From an answer that was stored to one that had to wait for exo.
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -35,6 +43,8 @@ class Metrics:
     """What is counted as it happens, and the collectors that read the rest."""
 
     def __init__(self) -> None:
+        # When a counter was made is of no use to anybody, and doubles the text.
+        disable_created_metrics()
         self.registry = CollectorRegistry()
         requests = Counter(
             "exo_graphql_requests", "GraphQL requests answered.", ["transport", "outcome"], registry=self.registry

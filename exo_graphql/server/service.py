@@ -25,6 +25,7 @@ from exo_graphql.server.execution import Answer, Executor, refusal
 from exo_graphql.server.limits import LimitExceeded, Limits
 from exo_graphql.server.live import Live, Subscriber
 from exo_graphql.server.measure import check_variables
+from exo_graphql.server.metrics import Metrics
 from exo_graphql.server.requests import GraphQLRequest
 
 logger = logging.getLogger("exo_graphql")
@@ -91,6 +92,7 @@ class Service:
         elsewhere: Elsewhere | None = None,
         limits: Limits | None = None,
     ) -> None:
+        self.metrics = Metrics()
         self._limits = limits or Limits()
         self._elsewhere = elsewhere or Elsewhere()
         self._documents = documents
@@ -191,7 +193,7 @@ class Service:
             logger.exception("internal error %s", error_id)
             return Reply(Outcome.FAULT, refusal((internal_error(error_id),)))
         outcome = Outcome.REFUSED if result.refused else Outcome.EXECUTED
-        lasting = not (waited or result.told_time or prepared.is_mutation)
+        lasting = outcome is Outcome.EXECUTED and not (waited or result.told_time or prepared.is_mutation)
         return Reply(outcome, result.payload, lasting)
 
     @asynccontextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from exo_graphql.server.access import Rights
+from exo_graphql.server.metrics import Transport
 from exo_graphql.server.service import Prepared, Reply, Service
 from exo_graphql.server.wire import Disconnected, Receive, Send, send_within
 
@@ -17,6 +18,7 @@ _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
 ]
 
 
@@ -35,6 +37,8 @@ async def stream_events(
 ) -> None:
     """Sends an operation's results as events until it completes or the client goes."""
     send = partial(send_within, rules.send_timeout, send)
+    count = service.metrics.refused if isinstance(prepared, Reply) else service.metrics.answered
+    count(Transport.SSE)
     try:
         async with asyncio.TaskGroup() as tasks:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})

@@ -30,6 +30,7 @@ from exo_graphql.server.messages import (
     subscriber_exists,
     unknown_type,
 )
+from exo_graphql.server.metrics import Transport
 from exo_graphql.server.requests import BadRequest, GraphQLRequest, parse_request
 from exo_graphql.server.service import Outcome, Prepared, Reply, Service
 from exo_graphql.server.wire import Disconnected, Message, Receive, Scope, Send, headers_of, send_within
@@ -261,6 +262,9 @@ class Connection:
 
     async def _run(self, id_: str, request: GraphQLRequest) -> None:
         prepared = await self._service.prepare(request)
+        metrics = self._service.metrics
+        count = metrics.refused if isinstance(prepared, Reply) else metrics.answered
+        count(Transport.WEBSOCKET)
         if isinstance(prepared, Reply):
             await self._refuse(id_, prepared.payload)
         elif prepared.is_subscription:
