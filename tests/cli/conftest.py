@@ -80,6 +80,14 @@ def _stream(stream: IO[str] | None) -> IO[str]:
     return stream
 
 
+@pytest.fixture(autouse=True, scope="package")
+def interruptible() -> Iterator[None]:
+    """A shell has what it runs in the background ignore Ctrl-C, and every process started from there inherits that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def start() -> Iterator[Callable[..., Process]]:
     """Starts commands as processes; none outlives the test."""

@@ -128,7 +128,10 @@ def on_a_terminal(*arguments: str, until: str) -> tuple[int, str]:
                 process.send_signal(signal.SIGINT)
                 interrupted = True
         os.close(ours)
-        return process.wait(10), written.decode()
+        try:
+            return process.wait(10), written.decode()
+        finally:
+            process.kill()
 
 
 def test_on_a_terminal_a_wait_draws_a_bar_with_the_steps(tiny: Served) -> None:
