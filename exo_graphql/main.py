@@ -45,7 +45,8 @@ app.add_typer(commands)
 def _serve_command() -> Any:
     from exo_graphql.settings import Settings
 
-    flags = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    # Plain: boxes cut the names of variables off at 80 columns, and Rich's markup takes "[@SECONDS]" away.
+    flags = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     flags.command(name="serve")(_with_flags(_serve, Settings))
     return typer.main.get_command(flags)
 
@@ -82,7 +83,7 @@ def _parameter(name: str, field: Any) -> inspect.Parameter:
     flag = "--" + name.replace("_", "-")
     declarations = (f"{flag}/--no-{flag[2:]}",) if field.default is True else (flag,)
     text = f"{field.description} [{variable}]"
-    if field.default_factory is None and not repeated and field.default != "":
+    if field.default_factory is None and isinstance(field.default, bool | int | float | str) and field.default != "":
         text += f" [default: {field.default}]"
     option = typer.Option(*declarations, help=text, show_default=False)
     annotation: Any = list[str] if repeated else {SecretStr: str}.get(kind, kind)
@@ -127,7 +128,7 @@ def simulate(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     speed: Annotated[float, typer.Option(help="How much faster than real time it runs.")] = 1.0,
     fault: Annotated[
-        list[str] | None, typer.Option(help="KIND[:TARGET][@SECONDS]; may be repeated. See serve --help.")
+        list[str] | None, typer.Option(help="KIND[:TARGET]\\[@SECONDS]; may be repeated. See serve --help.")
     ] = None,
 ) -> None:
     """Serve a simulated exo by itself, for trying exo's tools without a cluster."""
