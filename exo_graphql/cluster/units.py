@@ -24,5 +24,10 @@ def percent(part: float | None, whole: float | None) -> float | None:
 
 
 def share_percent(share: float | None) -> float | None:
-    """A share from 0 to 1 as 0-100, rounded to one decimal; None stays None."""
-    return None if share is None else round(100.0 * share, 1)
+    """A share from 0 to 1 as 0-100, rounded to one decimal; None stays None, and so does what can be neither.
+
+    Above 1 it can only be a percentage already: exo's types do not say which, and the fixture of PR #1727 writes 45.0.
+    """
+    if share is None or not 0 <= share <= 100:
+        return None
+    return round(100.0 * share if share <= 1 else share, 1)

@@ -23,6 +23,11 @@ def test_a_share_from_0_to_1_becomes_percent() -> None:
     assert (share_percent(0.1234), share_percent(0.0), share_percent(None)) == (12.3, 0.0, None)
 
 
+@pytest.mark.parametrize(("told", "shown"), [(1.0, 100.0), (45.0, 45.0), (100.0, 100.0), (100.1, None), (-0.1, None)])
+def test_what_cannot_be_a_share_is_a_percentage_or_unknown(told: float, shown: float | None) -> None:
+    assert share_percent(told) == shown
+
+
 def test_what_a_node_has_not_told_is_none_in_every_unit() -> None:
     node = Node("n")
     derived = [name for name in dir(Node) if isinstance(getattr(Node, name), property)]
