@@ -64,7 +64,7 @@ def operation_failure(operation: Json) -> Failure | None:
         return Failure(operation["message"], code=operation["state"])
     failure = from_problem(operation["error"])
     if operation["state"] == "ROLLED_BACK":
-        failure.message = f"Rolled back: what was unloaded is loaded again. {failure.message}"
+        failure.message = operation["message"]  # the reason, and what has been restored or removed again
     return failure
 
 

@@ -94,8 +94,20 @@ def test_a_swap_that_fails_after_the_unload_is_1_and_says_that_it_was_rolled_bac
     tiny.call(lambda: tiny.server.exo.control.inject(Fault("load-fails", "test/other-half")))
     ran = act("--json", "models", "swap", "half", "other-half", "--wait")
     assert (ran.code, ran.json["operation"]["state"]) == (1, "ROLLED_BACK")
-    assert ran.err.startswith("error: Rolled back: what was unloaded is loaded again.")
+    assert "Rolled back: test/half is ready again. [LOAD_FAILED]" in ran.err
     assert phase(act, "half") == "READY"
+
+
+def test_a_swap_that_fails_before_the_unload_does_not_claim_to_have_restored_anything(
+    tiny: Served, act: Command
+) -> None:
+    assert act("models", "load", "tiny-a", "--wait").code == 0
+    tiny.call(lambda: tiny.server.exo.control.inject(Fault("load-fails", "test/tiny-b")))
+    ran = act("--json", "models", "swap", "tiny-a", "tiny-b", "--wait")
+    assert (ran.code, ran.json["operation"]["state"]) == (1, "ROLLED_BACK")
+    assert "What had been placed is removed again. [LOAD_FAILED]" in ran.err
+    assert "ready again" not in ran.err
+    assert phase(act, "tiny-a") == "READY"
 
 
 @pytest.mark.parametrize(
