@@ -44,7 +44,7 @@ class Metrics:
 
     def __init__(self) -> None:
         # When a counter was made is of no use to anybody, and doubles the text.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
         self.registry = CollectorRegistry()
         requests = Counter(
             "exo_graphql_requests", "GraphQL requests answered.", ["transport", "outcome"], registry=self.registry
