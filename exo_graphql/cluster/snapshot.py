@@ -318,10 +318,22 @@ class Snapshot:
         return frozenset(needed_downloads(self.state))
 
     def download_status(self, download: Download) -> DownloadStatus:
-        """What a download means; see `DownloadStatus`."""
+        """What a download of this state means; see `DownloadStatus`."""
+        return self._download_statuses[id(download)]
+
+    @cached_property
+    def _download_statuses(self) -> Mapping[int, DownloadStatus]:
+        # By identity, since every answer asks for hundreds, and to compare two downloads is dearer than to read one.
+        return {
+            id(download): self._meaning(download)
+            for entries in self.state.downloads.values()
+            for download in entries.values()
+        }
+
+    def _meaning(self, download: Download) -> DownloadStatus:
         if download.kind is not DownloadKind.PENDING:
             return _MEANS[download.kind]
-        if self.needed_downloads and (download.node_id, download.model_id) in self.needed_downloads:
+        if (download.node_id, download.model_id) in self.needed_downloads:
             return DownloadStatus.PENDING
         return DownloadStatus.PAUSED if download.downloaded_bytes else DownloadStatus.NOT_STARTED
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, unique
+from functools import cached_property
 
 from exo_graphql.cluster.units import MIB, gib, percent, share_percent
 
@@ -252,9 +253,12 @@ class Instance:
     document: Mapping[str, object] | None = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Download:
-    """The weights of a model on a node: there, on the way, failed, or merely possible."""
+    """The weights of a model on a node: there, on the way, failed, or merely possible.
+
+    Without slots, so that what follows from its fields is computed once: answers hold hundreds of these.
+    """
 
     node_id: str
     model_id: str
@@ -267,32 +271,32 @@ class Download:
     total_files: int | None = None
     error: str | None = None
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Node and model: exo has one entry for each pair."""
         return f"{self.node_id}:{self.model_id}"
 
-    @property
+    @cached_property
     def downloaded_gb(self) -> float | None:
         """GiB."""
         return gib(self.downloaded_bytes)
 
-    @property
+    @cached_property
     def total_gb(self) -> float | None:
         """GiB."""
         return gib(self.total_bytes)
 
-    @property
+    @cached_property
     def progress_percent(self) -> float | None:
         """0-100."""
         return percent(self.downloaded_bytes, self.total_bytes)
 
-    @property
+    @cached_property
     def speed_mb_s(self) -> float | None:
         """MiB a second while downloading, else None."""
         return None if self.speed is None else round(self.speed / MIB, 1)
 
-    @property
+    @cached_property
     def eta_seconds(self) -> float | None:
         """Seconds to go as exo estimates while downloading, else None."""
         return None if self.eta_ms is None else round(self.eta_ms / 1000, 1)

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from datetime import datetime
+from typing import NoReturn
 
 import strawberry
 
@@ -17,7 +18,10 @@ class Context:
     It also notes what the answer depends on: one that told the time must not be told again later.
     """
 
-    __slots__ = ("_clock", "_now", "completed", "operations", "picture")
+    __slots__ = ("_clock", "_now", "completed", "operations", "picture", "snapshot")
+
+    snapshot: Snapshot
+    """The picture; raises `CLUSTER_UNAVAILABLE` while there has never been one."""
 
     def __init__(self, picture: Snapshot | None, operations: Operations, clock: Callable[[], datetime]) -> None:
         self.picture = picture
@@ -26,13 +30,13 @@ class Context:
         """Whether a subscription ends with this result."""
         self._clock = clock
         self._now: datetime | None = None
+        # An attribute, since resolvers read it for each object.
+        if picture is not None:
+            self.snapshot = picture
 
-    @property
-    def snapshot(self) -> Snapshot:
-        """The picture; raises `CLUSTER_UNAVAILABLE` while there has never been one."""
-        if self.picture is None:
-            raise ClusterUnavailableError
-        return self.picture
+    def __getattr__(self, name: str) -> NoReturn:
+        """Is asked where there is no such attribute."""
+        raise ClusterUnavailableError if name == "snapshot" else AttributeError(name)
 
     @property
     def now(self) -> datetime:

@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterator
 from exo_graphql.cluster.snapshot import DownloadStatus, Snapshot
 from exo_graphql.cluster.state import Download
 
-_STARTED = frozenset(DownloadStatus) - {DownloadStatus.NOT_STARTED}
+# A tuple: to look for an enum's member in a set takes Python's own hash of it.
+_STARTED = tuple(status for status in DownloadStatus if status is not DownloadStatus.NOT_STARTED)
 
 
 def select_downloads(
@@ -18,8 +19,9 @@ def select_downloads(
     """Downloads of members by status, model and node. Without `status`, all but the NOT_STARTED."""
     if status is None and model_id is None and node_id is None:
         return snapshot.started_downloads
-    wanted = _STARTED if status is None else frozenset(status)
-    return tuple(d for d in _listed(snapshot, model_id, node_id) if snapshot.download_status(d) in wanted)
+    wanted = _STARTED if status is None else tuple(status)
+    meaning = snapshot.download_status
+    return tuple([d for d in _listed(snapshot, model_id, node_id) if meaning(d) in wanted])
 
 
 def _listed(snapshot: Snapshot, model_id: str | None, node_id: str | None) -> Iterator[Download]:

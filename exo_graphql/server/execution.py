@@ -1,8 +1,9 @@
 """One execution of one operation against one picture, encoded once."""
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from inspect import isawaitable
 from typing import Any
 
@@ -15,18 +16,26 @@ from exo_graphql.server.compiled import Plans
 from exo_graphql.server.errors import Code, public_errors
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Answer:
-    """An encoded result. `data` is None where the whole result is (a request error, or an error at the root)."""
+    """An encoded result."""
 
     payload: bytes
     failed: bool
+    """Whether `data` is null as a whole (a request error, or an error at the root)."""
     refused: bool
     """A request error (a variable that does not fit): nothing was executed, `data` is absent."""
-    signature: bytes
-    """Equal for results that differ in clock fields alone."""
     told_time: bool
     completed: bool
+    signed: bytes | Callable[[], bytes]
+    """The signature, or how to get it: only live queries need one."""
+
+    @property
+    def signature(self) -> bytes:
+        """Equal for results that differ in clock fields alone."""
+        if not isinstance(self.signed, bytes):
+            self.signed = self.signed()
+        return self.signed
 
 
 class Executor:
@@ -92,9 +101,9 @@ def encode(result: ExecutionResult, context: Context) -> Answer:
         payload=orjson.dumps(body, default=_plain),
         failed=result.data is None,
         refused=refused,
-        signature=orjson.dumps(body, default=_ignore_clocks, option=orjson.OPT_PASSTHROUGH_SUBCLASS),
         told_time=context.told_time,
         completed=context.completed,
+        signed=partial(orjson.dumps, body, default=_ignore_clocks, option=orjson.OPT_PASSTHROUGH_SUBCLASS),
     )
 
 

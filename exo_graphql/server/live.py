@@ -291,4 +291,4 @@ class Live:
 def _fault(error_id: str) -> Answer:
     """The last message of a share that met a fault."""
     payload = refusal((internal_error(error_id),))
-    return Answer(payload, failed=True, refused=True, signature=payload, told_time=False, completed=True)
+    return Answer(payload, failed=True, refused=True, told_time=False, completed=True, signed=payload)
