@@ -103,12 +103,16 @@ def _default(field: FieldInfo) -> str:
 
 
 def benchmarks_table(report: Mapping[str, Any]) -> str:
-    """The table of measurements.
+    """The table of measurements, and under it the machine.
 
-    `report` holds `machine`, a sentence, and `rows`, each with the texts `name`, `figure`, `goal` and `measured`.
+    `report` is what the benchmarks write: `machine`, a sentence, and `rows`, each with `name`, `figure` (as measured),
+    `goal`, `met` and `detail` (how it was measured).
     """
-    rows = [(row["name"], row["figure"], row["goal"], f"**{row['measured']}**") for row in report["rows"]]
-    return f"{_table(('', 'figure', 'goal', 'measured'), rows)}\n\n{report['machine']}"
+    rows = [
+        (row["name"], f"**{row['figure']}**{'' if row['met'] else ' (not met)'}", row["goal"], row["detail"])
+        for row in report["rows"]
+    ]
+    return f"{_table(('', 'measured', 'goal', 'how'), rows)}\n\n{report['machine']}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

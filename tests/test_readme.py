@@ -350,10 +350,12 @@ def test_the_changelog_tells_of_this_version() -> None:
     assert re.findall(r"^## \[(\d[^]]*)\] - \d{4}-\d\d-\d\d$", changelog, re.MULTILINE)[0] == __version__
 
 
-def test_measurements_become_a_table_between_their_marks() -> None:
-    row = {"name": "ingest", "figure": "bytes to snapshot", "goal": "≤ 3", "measured": "2.1"}
-    table = benchmarks_table({"machine": "On two cores.", "rows": [row]})
+def test_measurements_become_a_table_between_their_marks_and_a_goal_that_is_missed_is_told() -> None:
+    met = {"name": "ingest", "figure": "2.1", "goal": "≤ 3", "met": True, "detail": "bytes to snapshot"}
+    missed = {"name": "idle", "figure": "110 MB", "goal": "≤ 100 MB", "met": False, "detail": "the demo"}
+    table = benchmarks_table({"machine": "On two cores.", "rows": [met, missed]})
     assert part(with_part(TEXT, "benchmarks", table), "benchmarks") == (
-        "| | figure | goal | measured |\n| --- | --- | --- | --- |\n"
-        "| ingest | bytes to snapshot | ≤ 3 | **2.1** |\n\nOn two cores."
+        "| | measured | goal | how |\n| --- | --- | --- | --- |\n"
+        "| ingest | **2.1** | ≤ 3 | bytes to snapshot |\n"
+        "| idle | **110 MB** (not met) | ≤ 100 MB | the demo |\n\nOn two cores."
     )
