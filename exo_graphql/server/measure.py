@@ -14,8 +14,11 @@ from graphql import (
     DocumentNode,
     ExecutableDefinitionNode,
     FieldNode,
+    FloatValueNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLError,
+    IntValueNode,
     ListValueNode,
     Node,
     OperationDefinitionNode,
@@ -26,12 +29,16 @@ from graphql import (
 from exo_graphql.server.limits import LimitExceeded, Limits
 
 _SPLIT = "Ask in several requests."
+_MOST_DIGITS = 400
 # What anything but a text is taken to need.
 _SCALAR_BYTES = 4
 
 
 def check_document(document: DocumentNode, limits: Limits) -> None:
-    """Raises `LimitExceeded` for the first limit that the document goes beyond. It need not be valid."""
+    """Raises `LimitExceeded` for the first limit that the document goes beyond. It need not be valid.
+
+    Raises `GraphQLError` for a number that nobody can read.
+    """
     if len(document.definitions) > limits.max_definitions:
         count = len(document.definitions)
         raise LimitExceeded(
@@ -84,6 +91,9 @@ def _check_text(document: DocumentNode, limits: Limits) -> None:
             aliases += 1
         elif isinstance(node, ListValueNode):
             _check_list(len(node.values), limits)
+        elif isinstance(node, IntValueNode | FloatValueNode) and len(node.value) > _MOST_DIGITS:
+            # Python itself refuses to read longer ones, in words that are not for a caller.
+            raise GraphQLError(f"A number may have {_MOST_DIGITS} digits.", node)
         directives += len(getattr(node, "directives", None) or ())
         pending.extend(_children(node))
     if aliases > limits.max_aliases:
