@@ -257,8 +257,8 @@ class Feed(Wishes):
     def _received(self, door: Door, state: State, asked_at: float, cost: float) -> None:
         now = asyncio.get_running_loop().time()
         self._doors.succeeded(door)
-        if door.node_id is not None and state.nodes and door.node_id not in state.nodes:
-            door.met = False  # exo was started again behind the same URL: it has another id by now
+        if self._is_another(door, state):
+            door.met = False
         self._source = Source(door.client.url, door.node_id)
         self._asked_at = asked_at
         self._audience.waits = False
@@ -268,6 +268,15 @@ class Feed(Wishes):
         self.stats.cost = usual_cost(self.stats.cost, cost, self.stats.reads, self.rules)
         self.stats.reads += 1
         self._catalogue.after_a_read(door, looked_at=self._audience.looks(now))
+
+    def _is_another(self, door: Door, state: State) -> bool:
+        """Whether exo may have been started again behind the same URL: its id is no member, and the members changed.
+
+        While they do not change it would tell the same id again: it is not asked before each read.
+        """
+        if door.node_id is None or not state.nodes or door.node_id in state.nodes:
+            return False
+        return self._snapshot is None or self._snapshot.state.nodes.keys() != state.nodes.keys()
 
     def _next(self, state: State | None) -> Snapshot | None:
         return advance(

@@ -288,3 +288,13 @@ async def test_an_exo_that_was_started_again_between_two_reads_is_told_by_its_ne
         await cluster.feed.fresh(0.0)
         assert (await cluster.feed.fresh(0.0)).api_node_id == revived
         assert cluster.feed.stats.failures == 0
+
+
+async def test_an_exo_whose_id_is_no_member_is_not_asked_for_it_before_each_read() -> None:
+    async with running("a") as cluster:
+        cluster.feed._doors.current.node_id = "of a node that has left"
+        begun = cluster.time
+        for _ in range(10):
+            await cluster.feed.fresh(0.0)
+        assert len(cluster.wire.reads(since=begun)) == 10
+        assert [r.path for r in cluster.wire.tries("a", since=begun) if r.path == "/node_id"] == []
