@@ -113,13 +113,16 @@ def _children(node: Node) -> Iterator[Node]:
             yield from (item for item in value if isinstance(item, Node))
 
 
+# A selection set, and the fragments that it stands in, so that a circle of them comes to an end.
+_Set = tuple[SelectionSetNode, frozenset[str]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Size:
     """Of a fragment, with all that it spreads."""
 
     fields: int
     depth: int
-    spreads: frozenset[str]
 
 
 class _Survey:
@@ -132,6 +135,7 @@ class _Survey:
         self._sizes: dict[str, _Size] = {}
         self._active: set[str] = set()
         self._fields = 0
+        self._compared = 0
         self._pairs = 0
 
     def roots(self) -> Iterator[ExecutableDefinitionNode]:
@@ -144,20 +148,17 @@ class _Survey:
     def check(self, selection_set: SelectionSetNode) -> None:
         """Adds one operation, or one fragment that none uses."""
         self._fields += self._size(selection_set, 1).fields
-        if self._fields > self._limits.max_fields:
-            raise LimitExceeded(
-                "max_fields",
-                self._limits.max_fields,
-                f"{self._fields} fields, fragments expanded",
-                _SPLIT,
-                actual=self._fields,
-            )
-        self._compare([selection_set])
+        self._check_fields(self._fields)
+        self._compare([(selection_set, frozenset())])
+
+    def _check_fields(self, count: int) -> None:
+        limit = self._limits.max_fields
+        if count > limit:
+            raise LimitExceeded("max_fields", limit, f"{count} fields, fragments expanded", _SPLIT, actual=count)
 
     def _size(self, selection_set: SelectionSetNode, level: int) -> _Size:
         self._check_depth(level)
         fields, depth = 0, 1
-        spreads: set[str] = set()
         for selection in selection_set.selections:
             if isinstance(selection, FragmentSpreadNode):
                 inner = self._fragment(selection.name.value, level + 1)
@@ -168,8 +169,7 @@ class _Survey:
             if inner is not None:
                 fields += inner.fields
                 depth = max(depth, 1 + inner.depth)
-                spreads |= inner.spreads
-        return _Size(fields, depth, frozenset(spreads))
+        return _Size(fields, depth)
 
     def _fragment(self, name: str, level: int) -> _Size | None:
         fragment = self._fragments.get(name)
@@ -179,9 +179,8 @@ class _Survey:
         size = self._sizes.get(name)
         if size is None:
             self._active.add(name)
-            inner = self._size(fragment.selection_set, level)
+            size = self._sizes[name] = self._size(fragment.selection_set, level)
             self._active.discard(name)
-            size = self._sizes[name] = _Size(inner.fields, inner.depth, inner.spreads | {name})
         self._check_depth(level + size.depth - 1)
         return size
 
@@ -194,34 +193,39 @@ class _Survey:
                 "Ask for less in one request; every object can be asked for from the root, too.",
             )
 
-    def _compare(self, sets: Iterable[SelectionSetNode]) -> None:
+    def _compare(self, sets: Iterable[_Set]) -> None:
         """Counts what meets at one place of the response, here and below. As many steps as there are fields."""
-        here: defaultdict[str, list[FieldNode]] = defaultdict(list)
+        here: defaultdict[str, list[tuple[FieldNode, frozenset[str]]]] = defaultdict(list)
         spread: set[str] = set()
-        for selection in self._selections(sets, spread):
-            here[selection.alias.value if selection.alias else selection.name.value].append(selection)
+        for field, within in self._selections(sets, spread):
+            here[field.alias.value if field.alias else field.name.value].append((field, within))
         self._count(len(spread))
         for fields in here.values():
             self._count(len(fields))
-            below = [field.selection_set for field in fields if field.selection_set is not None]
+            below = [(field.selection_set, within) for field, within in fields if field.selection_set is not None]
             if below:
                 self._compare(below)
 
-    def _selections(self, sets: Iterable[SelectionSetNode], spread: set[str]) -> Iterator[FieldNode]:
+    def _selections(self, sets: Iterable[_Set], spread: set[str]) -> Iterator[tuple[FieldNode, frozenset[str]]]:
         pending = list(sets)
         while pending:
-            for selection in pending.pop().selections:
+            selection_set, within = pending.pop()
+            for selection in selection_set.selections:
                 if isinstance(selection, FieldNode):
-                    yield selection
+                    # No more than were counted before, but where fragments stand in a circle: then there is no end.
+                    self._compared += 1
+                    self._check_fields(self._compared)
+                    yield selection, within
                 elif isinstance(selection, FragmentSpreadNode):
-                    fragment = self._fragments.get(selection.name.value)
-                    if fragment is not None and selection.name.value not in spread:
-                        spread.add(selection.name.value)
-                        pending.append(fragment.selection_set)
+                    name = selection.name.value
+                    fragment = self._fragments.get(name)
+                    if fragment is not None and name not in spread and name not in within:
+                        spread.add(name)
+                        pending.append((fragment.selection_set, within | {name}))
                 else:
                     own = _own_set(selection)
                     if own is not None:
-                        pending.append(own)
+                        pending.append((own, within))
 
     def _count(self, meeting: int) -> None:
         self._pairs += meeting * (meeting - 1) // 2

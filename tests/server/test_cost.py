@@ -1,0 +1,172 @@
+"""The estimate: never below what an answer holds, by the sizes of the picture at hand, and known at a glance."""
+
+import itertools
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+from graphql import (
+    GraphQLInterfaceType,
+    GraphQLList,
+    GraphQLObjectType,
+    OperationDefinitionNode,
+    get_introspection_query,
+    get_named_type,
+    get_nullable_type,
+    is_composite_type,
+    parse,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis_graphql import queries
+
+from exo_graphql.app import House, build
+from exo_graphql.schema.build import build_schema, print_sorted
+from exo_graphql.server.access import Rights
+from exo_graphql.server.cost import LISTS, Cost, Costs
+from exo_graphql.server.requests import GraphQLRequest
+from exo_graphql.server.service import Outcome, Prepared, Reply
+from exo_graphql.server.sizes import Sizes
+from exo_graphql.settings import Settings
+from tests.benchmarks.attacks import OVERVIEW
+from tests.server.wide import WideExo
+
+pytestmark = pytest.mark.anyio
+
+SCHEMA = build_schema()
+EMPTY = Sizes(None, tuple)
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def house() -> AsyncIterator[House]:
+    """Over 32 nodes with 120 downloads each, read once."""
+    exo = WideExo()
+    once = {"max_age": 3600, "rest_pause": 3600, "quick_pause": 3600, "idle_pause": 3600, "max_cost": 10**9}
+    house = build(Settings.model_validate(once), exo)  # type: ignore[arg-type]  # it answers the same reads
+    async with exo, house.feed, house.operations, house.service:
+        await house.feed.fresh()
+        yield house
+
+
+def _estimate(query: str, sizes: Sizes = EMPTY, costs: Costs | None = None) -> Cost:
+    document = parse(query)
+    (operation,) = (d for d in document.definitions if isinstance(d, OperationDefinitionNode))
+    return (costs or Costs(SCHEMA)).of(document, operation, sizes)
+
+
+def _sizes(house: House) -> Sizes:
+    return Sizes(house.feed.snapshot, house.operations.all)
+
+
+async def _answer(house: House, query: str) -> Any:
+    prepared = await house.service.prepare(GraphQLRequest(query))
+    assert isinstance(prepared, Prepared), prepared.payload
+    reply = await house.service.answer(prepared, Rights.OPERATE, refreshed=True)
+    return orjson.loads(reply.payload)
+
+
+def _held(value: Any) -> int:
+    """Fields of the answer."""
+    if isinstance(value, dict):
+        return sum(1 + _held(inner) for inner in value.values())
+    return sum(map(_held, value)) if isinstance(value, list) else 0
+
+
+def test_every_list_of_objects_in_the_schema_has_a_size() -> None:
+    lists = {
+        (type_.name, name)
+        for type_ in SCHEMA.type_map.values()
+        if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType) and not type_.name.startswith("__")
+        for name, field in type_.fields.items()
+        if isinstance(get_nullable_type(field.type), GraphQLList) and is_composite_type(get_named_type(field.type))
+    }
+    assert lists == set(LISTS)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"{{ {OVERVIEW} }}",
+        "{ nodes { models { nodes { models { nodes { id } } } } } }",
+        "{ downloads { node { downloads { model { downloads { id } } } } } }",
+        "{ models { id nodes { id tasks { id model { instances { shards { node { id } } } } } } } }",
+        "{ cluster { nodes { connections { node { connections { ipAddress } } } } } }",
+        "{ a: nodes { ...n } ...b } fragment b on Query { b: nodes { ...n } } fragment n on Node { models { id } }",
+        get_introspection_query(),
+        "{ __schema { types { fields { type { fields { type { name } } } } } } }",
+    ],
+)
+async def test_the_estimate_is_never_below_what_the_answer_holds(house: House, query: str) -> None:
+    held = _held((await _answer(house, query))["data"])
+    assert held > 90
+    assert held <= _estimate(query, _sizes(house)).total
+
+
+async def test_the_overview_of_32_nodes_with_every_download_is_within_the_limit(house: House) -> None:
+    cost = _estimate(f"{{ {OVERVIEW} }}", _sizes(house)).total
+    assert 60_000 < cost < Settings.model_fields["max_cost"].default / 4
+
+
+async def test_each_level_of_a_cycle_multiplies(house: House) -> None:
+    levels = ["{ " + "nodes { models { " * n + "id" + " } }" * n + " }" for n in range(1, 6)]
+    costs = [_estimate(level, _sizes(house)).total for level in levels]
+    assert all(dearer > 8 * cheaper for cheaper, dearer in itertools.pairwise(costs))
+
+
+async def test_a_fragment_costs_as_if_it_were_written_out(house: House) -> None:
+    sizes = _sizes(house)
+    spread = _estimate("{ a: nodes { ...n } b: nodes { ...n } } fragment n on Node { id models { id } }", sizes)
+    written = _estimate("{ a: nodes { id models { id } } b: nodes { id models { id } } }", sizes)
+    assert spread.total == written.total
+
+
+async def test_a_status_that_includes_the_merely_possible_downloads_costs_them(house: House) -> None:
+    sizes = _sizes(house)
+    started = _estimate("{ nodes { downloads { id } } }", sizes).total
+    every = _estimate("query($s: [DownloadStatus!]) { nodes { downloads(status: $s) { id } } }", sizes).total
+    assert every - started == pytest.approx(32 * (sizes.downloads_on_node - sizes.started_on_node))
+
+
+def test_a_long_key_is_priced_by_its_length() -> None:
+    assert _estimate("{ __typename }").total == 1
+    assert _estimate("{ " + "a" * 3200 + ": __typename }").total == 101
+
+
+def test_fields_that_ask_exo_are_counted() -> None:
+    cost = _estimate(
+        '{ a: placements(model: "m") { fits } ...f } fragment f on Query { placements(model: "m") { fits } }'
+    )
+    assert cost.wishes == 2
+    assert _estimate('mutation { unloadModel(model: "m") { error { message } } }').wishes == 1
+    assert _estimate("{ nodes { id } }").wishes == 0
+
+
+async def test_an_estimate_is_kept_until_a_size_that_it_depends_on_changes(house: House) -> None:
+    costs = Costs(SCHEMA)
+    document = parse("{ nodes { id } }")
+    operation = document.definitions[0]
+    assert isinstance(operation, OperationDefinitionNode)
+    first = costs.of(document, operation, _sizes(house))
+    assert costs.of(document, operation, _sizes(house)) is first
+    assert costs.of(document, operation, EMPTY).total < first.total
+
+
+@given(query=queries(print_sorted(SCHEMA)))
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+async def test_no_answer_to_a_generated_query_holds_more_than_was_estimated(house: House, query: str) -> None:
+    prepared = await house.service.prepare(GraphQLRequest(query))
+    if isinstance(prepared, Reply):
+        assert prepared.outcome is Outcome.REFUSED
+        return
+    answer = await _answer(house, query)
+    if answer.get("data"):
+        assert _held(answer["data"]) <= _estimate(query, _sizes(house)).total
