@@ -107,7 +107,7 @@ async def run(settings: Settings) -> int:
         return 2
     _allow_open_files(settings.max_connections)
     config = server_config(house.application, settings.host, settings.port, settings)
-    greeting = f"GraphQL at http://{settings.host}:{{port}}/graphql"
+    greeting = f"GraphQL at http://{settings.host}:{{port}}/graphql, the dashboard at http://{settings.host}:{{port}}/"
     return await _serve(Server(config, greeting, house.shut_down))
 
 
