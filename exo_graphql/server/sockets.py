@@ -1,7 +1,7 @@
 """Connections, bounded: how many, how long until a request's headers are there, how much waits for who does not read.
 
-uvicorn's own protocols wait for ever for a first request, and answer every ping of a websocket whose client reads
-nothing. These are the same, with an end to it.
+uvicorn's own protocols wait for ever for a first request, answer every ping of a websocket whose client reads nothing,
+and read all that has arrived at once, be it ten thousand requests or frames. These are the same, with an end to it.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
@@ -18,6 +18,10 @@ from exo_graphql.server.limits import LimitExceeded
 
 # The longest request line and headers, together; a longer document has to be posted.
 _MOST_HEADER_BYTES = 64 * 1024
+# Bytes that are read before others have their turn. The smallest frames and requests that fill it take 4 ms; 250 kB of
+# them, which is what arrives at once at most, 240 ms.
+_SLICE = 4 * 1024
+_MOST_UNSENT = 256 * 1024
 # A message in more pieces is nobody's honest one: each piece costs memory, an empty one too.
 _MOST_PIECES = 1_000
 
@@ -31,6 +35,9 @@ class HttpConnection(HttpToolsProtocol):
         self._header_timeout = header_timeout
         self._deadline: asyncio.TimerHandle | None = None
         self._header_bytes = 0
+        self._unread = bytearray()
+        self._taking: asyncio.Handle | None = None
+        self._running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Refuses the connection if there are too many."""
@@ -42,16 +49,38 @@ class HttpConnection(HttpToolsProtocol):
         self._await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets the deadline."""
+        """Forgets the deadline, and what was not read."""
         self._headers_are_there()
+        self._unread.clear()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Passes it on, as long as headers come to an end."""
+        """Reads a slice, and the rest when others have had their turn."""
+        self._unread += data
+        if self._taking is None:
+            self._take()
+
+    def _take(self) -> None:
+        self._taking = None
+        if self.transport.is_closing() or not self._unread:
+            return
+        data = bytes(self._unread[:_SLICE])
+        del self._unread[:_SLICE]
         self._header_bytes += len(data)
         super().data_received(data)
         if self._deadline is not None and self._header_bytes > _MOST_HEADER_BYTES:
             self._give_up()
+        if self.transport.is_closing():
+            return
+        if self._unread:
+            self.transport.pause_reading()
+            self._taking = self.loop.call_soon(self._take)
+        elif not self.flow.read_paused:
+            self.transport.resume_reading()
 
     def on_message_begin(self) -> None:
         """The next request begins: its headers have as long as the first one's."""
@@ -70,6 +99,11 @@ class HttpConnection(HttpToolsProtocol):
         if self.cycle.more_body and not self.transport.is_closing():
             self.transport.close()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        # uvicorn tells the newest of pipelined requests alone that the client has gone.
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def _await_headers(self) -> None:
         self._header_bytes = 0
         self._deadline = self.loop.call_later(self._header_timeout, self._give_up)
@@ -86,25 +120,64 @@ class HttpConnection(HttpToolsProtocol):
 
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
-    """A websocket. While its client reads nothing, nothing is read from it either, not even pings."""
+    """A websocket. While much that was sent waits for its client, nothing is read from it, not even pings."""
 
-    def pause_writing(self) -> None:
-        """The client does not read: what it sends would only fill memory with answers."""
-        super().pause_writing()
-        self.transport.pause_reading()
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._unread = bytearray()
+        self._taking: asyncio.Handle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Reads a slice, and the rest when others have had their turn."""
+        self._unread += data
+        if self._taking is None:
+            self._take()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forgets what was not read."""
+        self._unread.clear()
+        super().connection_lost(exc)
 
     def resume_writing(self) -> None:
         """The client reads again."""
         super().resume_writing()
-        if not (self.read_paused or self.transport.is_closing()):
-            self.transport.resume_reading()
+        self._go_on()
 
     async def receive(self) -> Any:
-        """As uvicorn's; what it resumes is paused again while the client does not read."""
+        """The next message. Once the application has had all, more are read."""
         event = await super().receive()
-        if not self.writable.is_set() and not self.transport.is_closing():
-            self.transport.pause_reading()
+        self._go_on()
         return event
+
+    async def send(self, message: Any) -> None:
+        """Sends. After a close the client's own close is still to be read."""
+        await super().send(message)
+        if message["type"] == "websocket.close":
+            self._go_on()
+
+    def _take(self) -> None:
+        self._taking = None
+        if self._unread and self._may_read and not self.disconnected:
+            data = bytes(self._unread[:_SLICE])
+            del self._unread[:_SLICE]
+            super().data_received(data)
+        self._go_on()
+
+    @property
+    def _may_read(self) -> bool:
+        # What a client that does not read sends would fill memory with answers.
+        return not self.read_paused and self.transport.get_write_buffer_size() < _MOST_UNSENT
+
+    def _go_on(self) -> None:
+        """Reads on, or not, as things stand."""
+        if self.transport.is_closing():
+            return
+        if self._unread or not self._may_read:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+        if self._unread and self._may_read and self._taking is None:
+            self._taking = self.loop.call_soon(self._take)
 
     def handle_cont(self, event: Frame) -> None:
         """Another piece of a message."""
