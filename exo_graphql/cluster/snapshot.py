@@ -319,11 +319,11 @@ class Snapshot:
 
     def download_status(self, download: Download) -> DownloadStatus:
         """What a download of this state means; see `DownloadStatus`."""
-        return self._download_statuses[id(download)]
+        return self.download_statuses[id(download)]
 
     @cached_property
-    def _download_statuses(self) -> Mapping[int, DownloadStatus]:
-        # By identity, since every answer asks for hundreds, and to compare two downloads is dearer than to read one.
+    def download_statuses(self) -> Mapping[int, DownloadStatus]:
+        """What each download of this state means, by its `id()`: hundreds are asked for in one answer."""
         return {
             id(download): self._meaning(download)
             for entries in self.state.downloads.values()

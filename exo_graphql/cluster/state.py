@@ -257,7 +257,8 @@ class Instance:
 class Download:
     """The weights of a model on a node: there, on the way, failed, or merely possible.
 
-    Without slots, so that what follows from its fields is computed once: answers hold hundreds of these.
+    Without slots, so that what follows from its fields is computed once, and with its neighbours at hand: an answer may
+    hold hundreds of these.
     """
 
     node_id: str
@@ -270,6 +271,9 @@ class Download:
     completed_files: int | None = None
     total_files: int | None = None
     error: str | None = None
+    node: Node | None = field(default=None, repr=False, compare=False)
+    """The member that holds or fetches them, in the same state; None for a node that is no member."""
+    model: ModelCard | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def id(self) -> str:

@@ -107,12 +107,13 @@ def read_state(document: object) -> State:
     if not _STATE_KEYS & document.keys():
         raise NotAState("a JSON object with none of the keys of exo's state")
     cards: dict[str, ModelCard] = {}
+    nodes = _nodes(document)
     return State(
         instances={i.id: i for i in _instances(_map(document, "instances"), cards)},
         runners={id_: _runner(raw) for id_, raw in _map(document, "runners").items()},
-        downloads=_downloads(_map(document, "downloads"), cards),
+        downloads=_downloads(_map(document, "downloads"), cards, nodes),
         tasks=_tasks(_map(document, "tasks")),
-        nodes=_nodes(document),
+        nodes=nodes,
         cards=_custom_cards(_map(document, "customModelCards"), cards),
         index=_whole(document, "lastEventAppliedIdx"),
     )
@@ -340,36 +341,39 @@ def _add_card(shard: Json, cards: dict[str, ModelCard]) -> str | None:
 # Downloads and tasks
 
 
-def _downloads(raw: Json, cards: dict[str, ModelCard]) -> dict[str, dict[str, Download]]:
+def _downloads(raw: Json, cards: dict[str, ModelCard], nodes: Mapping[str, Node]) -> dict[str, dict[str, Download]]:
     found: dict[str, dict[str, Download]] = {}
     for node_id in raw:
+        node = nodes.get(node_id)
         entries: dict[str, Download] = {}
         for entry in _list_or_none(raw, node_id) or ():
             tag, body = _tagged(entry)
             model_id = _add_card(_tagged(body.get("shardMetadata"))[1], cards)
             if model_id is not None:
-                entries[model_id] = _download(node_id, model_id, tag, body, cards)
+                entries[model_id] = _download(node_id, node, cards[model_id], tag, body)
         found[node_id] = entries
     return found
 
 
-def _download(node_id: str, model_id: str, tag: str, body: Json, cards: Mapping[str, ModelCard]) -> Download:
+def _download(node_id: str, node: Node | None, model: ModelCard, tag: str, body: Json) -> Download:
     kind = DOWNLOAD_TAGS.get(tag, DownloadKind.UNKNOWN)
     if kind is DownloadKind.PENDING:
         return Download(
             node_id,
-            model_id,
+            model.id,
             kind,
             _first_size(body, "downloaded", "downloadedBytes"),
             _first_size(body, "total", "totalBytes") or None,
+            node=node,
+            model=model,
         )
     progress = _map(body, "downloadProgress") if kind is DownloadKind.ONGOING else body
     total = _first_size(progress, "total", "totalBytes")
-    if not total and kind in (DownloadKind.ONGOING, DownloadKind.COMPLETED) and model_id in cards:
-        total = cards[model_id].storage_bytes
+    if not total and kind in (DownloadKind.ONGOING, DownloadKind.COMPLETED):
+        total = model.storage_bytes
     return Download(
         node_id=node_id,
-        model_id=model_id,
+        model_id=model.id,
         kind=kind,
         downloaded_bytes=total
         if kind is DownloadKind.COMPLETED
@@ -381,6 +385,8 @@ def _download(node_id: str, model_id: str, tag: str, body: Json, cards: Mapping[
         completed_files=_integer(progress, "completedFiles"),
         total_files=_integer(progress, "totalFiles"),
         error=_string(body, "errorMessage"),
+        node=node,
+        model=model,
     )
 
 

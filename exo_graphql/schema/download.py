@@ -17,16 +17,8 @@ if TYPE_CHECKING:
     from exo_graphql.schema.node import Node
 
 
-def _node(root: Parent[state.Download], info: Info) -> state.Node:
-    return info.context.snapshot.state.nodes[root.node_id]
-
-
-def _model(root: Parent[state.Download], info: Info) -> state.ModelCard:
-    return info.context.snapshot.models[root.model_id]
-
-
 def _status(root: Parent[state.Download], info: Info) -> DownloadStatus:
-    return info.context.snapshot.download_status(root)
+    return info.context.snapshot.download_statuses[id(root)]
 
 
 def _error(root: Parent[state.Download]) -> str | None:
@@ -39,10 +31,10 @@ class Download:
 
     id: strawberry.ID = field(description="Node id and model id, joined by a colon.")
     node: Annotated["Node", strawberry.lazy("exo_graphql.schema.node")] = field(
-        resolver=_node, description="The node that holds or fetches the weights."
+        description="The node that holds or fetches the weights."
     )
     model: Annotated["Model", strawberry.lazy("exo_graphql.schema.model")] = field(
-        resolver=_model, description="The model whose weights they are."
+        description="The model whose weights they are."
     )
     status: DownloadStatus = field(resolver=_status, description="What it means.")
     downloaded_gb: float | None = field(description="What is there, in GiB (2^30 bytes), one decimal; null if unknown.")

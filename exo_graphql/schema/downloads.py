@@ -20,8 +20,8 @@ def select_downloads(
     if status is None and model_id is None and node_id is None:
         return snapshot.started_downloads
     wanted = _STARTED if status is None else tuple(status)
-    meaning = snapshot.download_status
-    return tuple([d for d in _listed(snapshot, model_id, node_id) if meaning(d) in wanted])
+    meanings = snapshot.download_statuses
+    return tuple([d for d in _listed(snapshot, model_id, node_id) if meanings[id(d)] in wanted])
 
 
 def _listed(snapshot: Snapshot, model_id: str | None, node_id: str | None) -> Iterator[Download]:

@@ -8,6 +8,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 
 from graphql import (
     ASTValidationRule,
@@ -27,9 +28,12 @@ from graphql.validation import NoSchemaIntrospectionCustomRule
 from exo_graphql.server.elsewhere import Elsewhere
 from exo_graphql.server.limits import LimitExceeded, Limits
 from exo_graphql.server.measure import check_document
+from exo_graphql.server.validity import PROVED_RULES, is_plainly_valid
 
 # A longer text is read on a thread. The dearest text of this length takes 25 ms to parse and validate.
 READ_AT_ONCE = 800
+# A longer text is read on a thread even if it can be proved valid. The dearest of this length takes 10 ms to parse.
+PROVED_AT_ONCE = 2_000
 # A longer text is read again each time: its tree would take some 300 times its length.
 KEPT_CHARACTERS = 20_000
 _SPLIT = "Ask in several requests."
@@ -82,6 +86,7 @@ class Documents:
         self._schema = schema
         # One collection for all: a rule built for each request would be a new rule each time.
         self._rules = tuple(rules)
+        self._provable = set(rules) <= PROVED_RULES
         self._limits = limits or Limits()
         self._elsewhere = elsewhere
         self._under_way: dict[str, asyncio.Event] = {}
@@ -105,6 +110,13 @@ class Documents:
             return document
         if len(source) <= READ_AT_ONCE or self._elsewhere is None or len(source) > self._limits.max_document_characters:
             return self.read(source)
+        work = partial(self._read, source)
+        if len(source) <= PROVED_AT_ONCE:
+            begun = self._begin(source)
+            if isinstance(begun, Document):
+                self._keep(source, begun)
+                return begun
+            work = partial(self._validated, begun)
         # Many who send one text at once wait for one reading of it.
         while (reading := self._under_way.get(source)) is not None:
             await reading.wait()
@@ -113,7 +125,7 @@ class Documents:
                 return document
         reading = self._under_way[source] = asyncio.Event()
         try:
-            document = await self._elsewhere.run(lambda: self._read(source))
+            document = await self._elsewhere.run(work)
         finally:
             del self._under_way[source]
             reading.set()
@@ -127,14 +139,23 @@ class Documents:
         return known
 
     def _read(self, source: str) -> Document:
+        begun = self._begin(source)
+        return begun if isinstance(begun, Document) else self._validated(begun)
+
+    def _begin(self, source: str) -> Document | DocumentNode:
+        """The document if it is no document at all, or plainly valid; else what the rules have to be asked about."""
         try:
             node = self._parse(source)
             check_document(node, self._limits)
         except GraphQLError as error:
             return Document(None, (error,), ())
+        if self._provable and is_plainly_valid(self._schema, node):
+            return Document(node, (), _operations(node))
+        return node
+
+    def _validated(self, node: DocumentNode) -> Document:
         errors = tuple(validate(self._schema, node, self._rules, self._limits.max_errors))
-        operations = tuple(d for d in node.definitions if isinstance(d, OperationDefinitionNode))
-        return Document(node, errors, operations)
+        return Document(node, errors, _operations(node))
 
     def _parse(self, source: str) -> DocumentNode:
         limits = self._limits
@@ -161,6 +182,10 @@ class Documents:
         while len(self._kept) > self._capacity or self._characters > self._max_characters:
             oldest, _ = self._kept.popitem(last=False)
             self._characters -= len(oldest)
+
+
+def _operations(node: DocumentNode) -> tuple[OperationDefinitionNode, ...]:
+    return tuple(d for d in node.definitions if isinstance(d, OperationDefinitionNode))
 
 
 def is_subscription(operation: OperationDefinitionNode) -> bool:

@@ -20,7 +20,7 @@ from graphql import (
 from exo_graphql.server.compiled.arguments import Arguments
 from exo_graphql.server.compiled.known import Known, know
 from exo_graphql.server.compiled.leaf import Leaf, Unusual, leaf_of
-from exo_graphql.server.compiled.reader import Complete, Part, TypeName, reader
+from exo_graphql.server.compiled.reader import Complete, Part, Small, TypeName, is_small, reader
 from exo_graphql.server.compiled.selection import Fragments, NotPlain, collect
 
 # A fragment that is spread many times is compiled as often; what grows beyond this is left to graphql-core.
@@ -69,14 +69,14 @@ class Compilation:
         # A mutation acts, so it may not be tried and then executed again.
         if root is None or operation.operation is OperationType.MUTATION:
             raise NotPlain
-        self.root = self._object(root, [operation.selection_set], root=True)
+        self.root = reader(self._parts(root, [operation.selection_set]), root=True)
 
-    def _object(self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode], *, root: bool = False) -> Complete:
+    def _parts(self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode]) -> list[Part | TypeName]:
         fields = collect(self._fields.schema, self._fragments, self._variables, type_, sets)
         self._count += len(fields)
         if self._count > MAX_FIELDS:
             raise NotPlain
-        return reader([self._part(type_, key, nodes) for key, nodes in fields.items()], root=root)
+        return [self._part(type_, key, nodes) for key, nodes in fields.items()]
 
     def _part(self, type_: GraphQLObjectType, key: str, nodes: list[FieldNode]) -> Part | TypeName:
         name = nodes[0].name.value
@@ -96,8 +96,20 @@ class Compilation:
                 known = known.with_arguments(arguments.values(None))
         nullable = not isinstance(field.type, GraphQLNonNull)
         of_type = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
-        becomes = self._fields.leaf(of_type) if is_leaf_type(of_type) else self._complete(of_type, nodes)
-        return Part(key, known, becomes, nullable, place)
+        return Part(key, known, self._becomes(of_type, nodes), nullable, place)
+
+    def _becomes(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Leaf | Small | Complete:
+        if is_leaf_type(type_):
+            return self._fields.leaf(type_)
+        if isinstance(type_, GraphQLObjectType):
+            parts = self._object(type_, nodes)
+            return Small(parts) if is_small(parts) else reader(parts)
+        return self._complete(type_, nodes)
+
+    def _object(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> list[Part | TypeName]:
+        if type_.is_type_of is not None:
+            raise NotPlain
+        return self._parts(type_, _sets(nodes))
 
     def _complete(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Complete:
         """What becomes of a value of a nullable type that is not null."""
@@ -105,20 +117,17 @@ class Compilation:
             if not isinstance(type_.of_type, GraphQLNonNull):  # no list of the schema has holes
                 raise NotPlain
             return _list_of(self._complete(type_.of_type.of_type, nodes))
-        sets = [node.selection_set for node in nodes if node.selection_set is not None]
         if isinstance(type_, GraphQLObjectType):
-            if type_.is_type_of is not None:
-                raise NotPlain
-            return self._object(type_, sets)
+            return reader(self._object(type_, nodes))
         if isinstance(type_, GraphQLAbstractType):
-            return self._one_of(type_, sets)
+            return self._one_of(type_, nodes)
         coerce = self._fields.leaf(type_).coerce
         return lambda value, _: coerce(value)
 
-    def _one_of(self, type_: GraphQLAbstractType, sets: list[SelectionSetNode]) -> Complete:
+    def _one_of(self, type_: GraphQLAbstractType, nodes: list[FieldNode]) -> Complete:
         """An object of an interface or union: of the first type that claims it, as graphql-core asks them."""
         types = self._fields.schema.get_possible_types(type_)
-        readers = [(possible.is_type_of, self._object(possible, sets)) for possible in types]
+        readers = [(possible.is_type_of, reader(self._parts(possible, _sets(nodes)))) for possible in types]
 
         def complete(value: Any, info: Any) -> Any:
             for is_type_of, read in readers:
@@ -127,6 +136,10 @@ class Compilation:
             raise Unusual
 
         return complete
+
+
+def _sets(nodes: list[FieldNode]) -> list[SelectionSetNode]:
+    return [node.selection_set for node in nodes if node.selection_set is not None]
 
 
 def _list_of(item: Complete) -> Complete:

@@ -21,10 +21,10 @@ from exo_graphql.server.compiled.selection import NotPlain
 
 @unique
 class Call(Enum):
-    """What a resolver is called with, before its arguments; as source, by the names that the reader uses."""
+    """What a resolver is called with, before its arguments; as source, `{value}` being the parent."""
 
-    PARENT = "value"
-    PARENT_AND_INFO = "value, info"
+    PARENT = "{value}"
+    PARENT_AND_INFO = "{value}, info"
     INFO = "info"
 
 

@@ -5,7 +5,7 @@ parameters. What a document says (response keys, arguments) reaches it as values
 executed; and documents that differ in aliases alone share one source, and its compilation.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from keyword import iskeyword
@@ -25,7 +25,7 @@ class Part:
 
     key: str
     known: Known
-    becomes: Leaf | Complete
+    becomes: "Leaf | Complete | Small"
     nullable: bool
     arguments: int | None = None
     """Where `info.arguments` holds what a resolver is called with besides; None for nothing."""
@@ -39,62 +39,95 @@ class TypeName:
     name: str
 
 
-def reader(parts: Sequence[Part | TypeName], *, root: bool) -> Complete:
+@dataclass(frozen=True, slots=True)
+class Small:
+    """An object of a few leaves: it is read within its parent's function, which saves a call."""
+
+    parts: Sequence[Part | TypeName]
+
+
+# Sources are shared by their shape, so what is read within another's function must not make each of them unlike.
+_SMALL = 4
+
+
+def is_small(parts: Sequence[Part | TypeName]) -> bool:
+    """Whether an object with these parts may be `Small`."""
+    return len(parts) <= _SMALL and all(
+        isinstance(part, TypeName) or (isinstance(part.becomes, Leaf) and part.arguments is None) for part in parts
+    )
+
+
+def reader(parts: Sequence[Part | TypeName], *, root: bool = False) -> Complete:
     """A function that reads `parts` off a value. A value of null is `Unusual`, but for the root, which has none."""
-    parameters: dict[str, Any] = {"unusual": Unusual}
-    lines = [] if root else ["if value is None: raise unusual"]
-    entries = []
-    for number, part in enumerate(parts):
-        parameters[f"key{number}"] = part.key
-        entries.append(f"key{number}: part{number}")
-        if isinstance(part, TypeName):
-            parameters[f"part{number}"] = part.name
+    source = _Source()
+    if not root:
+        source.lines.append("        if value is None: raise unusual")
+    source.lines.append(f"        return {source.write(parts, 'value', '', '        ')}")
+    return _compiled(tuple(source.parameters), tuple(source.lines))(*source.parameters.values())
+
+
+class _Source:
+    """The lines of a reader, and the parameters that they speak of."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.parameters: dict[str, Any] = {"unusual": Unusual}
+
+    def write(self, parts: Sequence[Part | TypeName], value: str, place: str, indent: str) -> str:
+        """Adds the lines that read the parts of the object in the variable `value`; returns what they make."""
+        entries = []
+        for number, part in enumerate(parts):
+            here = f"{place}_{number}"
+            name = f"part{here}"
+            entries.append(f"{self._given(f'key{here}', part.key)}: {name}")
+            if isinstance(part, TypeName):
+                self._given(name, part.name)
+            else:
+                self.lines.append(f"{indent}{name} = {self._read(part, value, here)}")
+                self._write_value(part, name, here, indent)
+        return "{" + ", ".join(entries) + "}"
+
+    def _write_value(self, part: Part, name: str, here: str, indent: str) -> None:
+        becomes = part.becomes
+        test = f"{name} is not None" if part.nullable else ""
+        if isinstance(becomes, Small):
+            self.lines.append(f"{indent}if {test}:" if test else f"{indent}if {name} is None: raise unusual")
+            inner = indent + "    " if test else indent
+            self.lines.append(f"{inner}{name} = {self.write(becomes.parts, name, here, inner)}")
+            return
+        if isinstance(becomes, Leaf):
+            completed = f"{self._given(f'coerce{here}', becomes.coerce)}({name})"
+            if becomes.enum is not None:
+                enum = self._given(f"enum{here}", becomes.enum)
+                completed = f"{name}._name_ if {name}.__class__ is {enum} else {completed}"
+            elif becomes.unusual:
+                test = f"({becomes.unusual.format(value=name)})" + (f" and {test}" if test else "")
         else:
-            lines += _lines(part, number, parameters)
-    return _compiled(tuple(lines), tuple(entries), tuple(parameters))(*parameters.values())
+            completed = f"{self._given(f'complete{here}', becomes)}({name}, info)"
+        self.lines.append(f"{indent}{f'if {test}: ' if test else ''}{name} = {completed}")
 
+    def _read(self, part: Part, value: str, here: str) -> str:
+        known = part.known
+        if known.function is None:
+            attribute = known.attribute or ""
+            if not attribute.isidentifier() or iskeyword(attribute):
+                raise NotPlain
+            return f"{value}.{attribute}"
+        arguments = "" if part.arguments is None else f", **info.arguments[{part.arguments}]"
+        return f"{self._given(f'resolve{here}', known.function)}({known.call.value.format(value=value)}{arguments})"
 
-def _lines(part: Part, number: int, parameters: dict[str, Any]) -> Iterator[str]:
-    name = f"part{number}"
-    yield f"{name} = {_read(part, number, parameters)}"
-    becomes = part.becomes
-    unusual = ""
-    if not isinstance(becomes, Leaf):
-        parameters[f"complete{number}"] = becomes
-        completed = f"complete{number}({name}, info)"
-    else:
-        parameters[f"coerce{number}"] = becomes.coerce
-        completed = f"coerce{number}({name})"
-        if becomes.enum is None:
-            unusual = becomes.unusual.format(value=name)
-        else:
-            parameters[f"enum{number}"] = becomes.enum
-            completed = f"{name}._name_ if {name}.__class__ is enum{number} else {completed}"
-    tests = [f"({unusual})" if unusual else "", f"{name} is not None" if part.nullable else ""]
-    condition = " and ".join(test for test in tests if test)
-    yield f"{f'if {condition}: ' if condition else ''}{name} = {completed}"
-
-
-def _read(part: Part, number: int, parameters: dict[str, Any]) -> str:
-    known = part.known
-    if known.function is None:
-        attribute = known.attribute or ""
-        if not attribute.isidentifier() or iskeyword(attribute):
-            raise NotPlain
-        return f"value.{attribute}"
-    parameters[f"resolve{number}"] = known.function
-    arguments = "" if part.arguments is None else f", **info.arguments[{part.arguments}]"
-    return f"resolve{number}({known.call.value}{arguments})"
+    def _given(self, name: str, value: Any) -> str:
+        self.parameters[name] = value
+        return name
 
 
 @lru_cache(maxsize=1000)
-def _compiled(lines: tuple[str, ...], entries: tuple[str, ...], parameters: tuple[str, ...]) -> Callable[..., Complete]:
+def _compiled(parameters: tuple[str, ...], lines: tuple[str, ...]) -> Callable[..., Complete]:
     source = "\n".join(
         [
             f"def make({', '.join(parameters)}):",
             "    def read(value, info):",
-            *(f"        {line}" for line in lines),
-            f"        return {{{', '.join(entries)}}}",
+            *lines,
             "    return read",
         ]
     )
