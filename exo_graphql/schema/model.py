@@ -29,7 +29,7 @@ def _ready(root: Parent[state.ModelCard], info: Info) -> bool:
 
 
 def _status(root: Parent[state.ModelCard], info: Info) -> status.ModelStatus:
-    return info.context.snapshot.status(root.id)
+    return info.context.status(root.id)
 
 
 def _instances(root: Parent[state.ModelCard], info: Info) -> tuple[state.Instance, ...]:

@@ -93,7 +93,7 @@ def model_status(info: Info, model: ModelName) -> Status:
         return snapshot.status(shorten(model))
     if isinstance(found, Ambiguous):
         raise model_error(found)
-    return snapshot.status(found.id)
+    return info.context.status(found.id)
 
 
 def downloads(

@@ -264,6 +264,20 @@ async def test_until_ready_completes_when_exo_has_given_up() -> None:
         assert told[-1]["failure"]["attempt"] == max(each["failure"]["attempt"] for each in told if each["failure"]) > 1
 
 
+async def test_a_verdict_on_an_earlier_load_does_not_end_the_wait_for_the_next() -> None:
+    async with room() as here:
+        here.world.fault(f"load-fails:{A}")
+        here.world.sim.control.place(A)
+        query = STATUS + "{ phase final ready } }"
+        given_up = await here.collect(query, model=A, until="READY")
+        assert given_up[-1]["data"]["modelStatus"]["final"] is True
+        here.world.sim.control.clear()
+        assert isinstance(await here.world.ops.load(A), Operation)
+        told = [message["data"]["modelStatus"] for message in await here.collect(query, model=A, until="READY")]
+        assert told[0] == {"phase": "NOT_LOADED", "final": False, "ready": False}
+        assert told[-1] == {"phase": "READY", "final": False, "ready": True}
+
+
 async def test_until_settled_completes_at_once_for_a_model_that_nobody_loads() -> None:
     async with room() as here:
         told = await here.collect(PHASE, model=A, until="SETTLED")
