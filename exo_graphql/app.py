@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ import httpx
 from fastapi import FastAPI
 
 from exo_graphql.cluster.rules import Rules
-from exo_graphql.demo import SimulatedExo, parse_fault
+from exo_graphql.demo import Fault, SimulatedExo, parse_fault
 from exo_graphql.exo.feed import Feed
 from exo_graphql.exo.pace import FeedRules
 from exo_graphql.operations import OperationRules, Operations
@@ -67,7 +67,7 @@ class House:
 def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
     """The whole server. `demo` stands in for the one that `settings.demo` would make."""
     if demo is None and settings.demo:
-        demo = SimulatedExo(speed=settings.demo_speed, faults=[parse_fault(text) for text in settings.fault])
+        demo = SimulatedExo(speed=settings.demo_speed, faults=read_faults(settings.fault))
     feed = _feed(settings, demo)
     journal = None if demo is not None else settings.state_dir / "operations.sqlite3"
     operations = Operations(feed, journal, _operation_rules(settings))
@@ -143,6 +143,14 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
     if settings.max_rate:
         guard = RateLimit(guard, settings.max_rate)
     return House(guard, service, feed, operations, websocket, demo)
+
+
+def read_faults(texts: Sequence[str]) -> list[Fault]:
+    """The faults that are ordered. Raises `SettingsError` for one that cannot be meant."""
+    try:
+        return [parse_fault(text) for text in texts]
+    except ValueError as error:
+        raise SettingsError(f"fault: {error}.") from error
 
 
 def _tokens(settings: Settings) -> tuple[Token, ...]:

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
 
-from exo_graphql.app import SettingsError, build
-from exo_graphql.demo import SimulatedExo, parse_fault
+from exo_graphql.app import SettingsError, build, read_faults
+from exo_graphql.demo import SimulatedExo
 from exo_graphql.server.sockets import WebSocketConnection, http_connections
 from exo_graphql.settings import Settings
 
@@ -125,7 +125,11 @@ def _allow_open_files(connections: int) -> None:
 
 async def run_simulation(host: str, port: int, speed: float, faults: list[str]) -> int:
     """Serves a simulated exo until a signal ends it."""
-    exo = SimulatedExo(speed=speed, faults=[parse_fault(text) for text in faults])
+    try:
+        exo = SimulatedExo(speed=speed, faults=read_faults(faults))
+    except SettingsError as error:
+        logger.error("%s", error)  # noqa: TRY400  # what to do, not where we were
+        return 2
     greeting = f"exo, simulated, at http://{host}:{{port}}"
     return await _serve(Server(server_config(exo.app, host, port), greeting, _no_goodbye))
 

@@ -1,5 +1,8 @@
 """The program's own commands: what `--help` says of the server's settings."""
 
+import subprocess
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
@@ -27,3 +30,19 @@ def test_help_tells_flag_variable_description_and_default_of_every_setting(name:
 def test_both_commands_that_take_faults_tell_how_to_spell_them() -> None:
     assert "KIND[:TARGET][@SECONDS]" in help_of("serve")
     assert "KIND[:TARGET][@SECONDS]" in help_of("simulate")
+
+
+@pytest.mark.parametrize("command", [("serve", "--demo"), ("simulate",)])
+@pytest.mark.parametrize(
+    ("fault", "told"), [("explode", "'explode' is none of load-fails,"), ("load-fails", "load-fails needs a target")]
+)
+def test_a_fault_that_cannot_be_meant_is_wrong_usage(command: tuple[str, ...], fault: str, told: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", "from exo_graphql.main import main; main()", *command, "--port", "0", "--fault", fault],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert ran.returncode == 2
+    assert told in ran.stderr
+    assert "Traceback" not in ran.stderr
