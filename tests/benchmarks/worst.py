@@ -33,8 +33,7 @@ def _serve(port: int, moving: bool) -> None:
         # exo's state is read once: reading 4 MB of it again costs time of its own, which is not a request's doing.
         rarely = {"max_age": 3600, "rest_pause": 3600, "quick_pause": 3600, "idle_pause": 3600}
         settings = Settings.model_validate({"port": port, **({} if moving else rarely)})
-        # In the place of the simulated exo: it answers the same two reads.
-        house = build(settings, WideExo())  # type: ignore[arg-type]
+        house = build(settings, WideExo().simulated)
         await Server(server_config(house.application, "127.0.0.1", port, settings), "", house.shut_down)._serve()
 
     asyncio.run(serve())

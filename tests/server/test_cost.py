@@ -47,7 +47,7 @@ async def house() -> AsyncIterator[House]:
     """Over 32 nodes with 120 downloads each, read once."""
     exo = WideExo()
     once = {"max_age": 3600, "rest_pause": 3600, "quick_pause": 3600, "idle_pause": 3600, "max_cost": 10**9}
-    house = build(Settings.model_validate(once), exo)  # type: ignore[arg-type]  # it answers the same reads
+    house = build(Settings.model_validate(once), exo.simulated)
     async with exo, house.feed, house.operations, house.service:
         await house.feed.fresh()
         yield house

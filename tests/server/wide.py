@@ -2,7 +2,7 @@
 
 import re
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import httpx
 import orjson
@@ -30,6 +30,7 @@ class WideExo:
             ]
         )
         self._times = times
+        self._id = ""
         self._bodies: dict[str, bytes] = {}
 
     async def __aenter__(self) -> Self:
@@ -38,12 +39,18 @@ class WideExo:
             for path in ("/state", "/models"):
                 self._bodies[path] = (await client.get(path)).content
         self.change(_widened(self._bodies["/state"], self._times))
+        self._id = self.state["topology"]["nodes"][0]
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bodies.clear()
+
+    @property
+    def simulated(self) -> SimulatedExo:
+        """This, for whoever wants a simulated exo and asks of it no more than its application."""
+        return cast('SimulatedExo', self)
 
     def change(self, state: dict[str, Any]) -> None:
         """What exo answers from now on."""
@@ -57,7 +64,7 @@ class WideExo:
         return Response(self._bodies["/models"], media_type="application/json")
 
     async def _node_id(self, _: Request) -> Response:
-        return Response(orjson.dumps(self.state["topology"]["nodes"][0]), media_type="application/json")
+        return Response(orjson.dumps(self._id), media_type="application/json")
 
 
 def _widened(body: bytes, times: int) -> dict[str, Any]:
