@@ -64,6 +64,8 @@ def test_urls_in_flags_are_a_list() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("exo_url", "127.0.0.1:52415"),
+        ("exo_url", "http://a,b"),
         ("port", "70000"),
         ("port", "-1"),
         ("demo_speed", "0"),
