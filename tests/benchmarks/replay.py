@@ -1,62 +1,59 @@
-"""How soon a change in a real exo is seen over a websocket: every recorded timeline, at its real pace.
+"""An exo that does nothing but answer, from memory: its states follow each other at a given pace.
 
-    python -m tests.benchmarks.replay [--subscribers 500] [NAME ...]
-
-Each is played twice behind a server that reads it with exo's latency: before one subscriber, and before many. Printed
-for each: the phases seen, how long after a change could first be read it was there, how much of that the server itself
-took, and how often exo was asked. All of it runs in one process, so the many clients' own work counts, too.
+Run as `python -m tests.benchmarks.replay PORT SECONDS FILE`. `GET /count` tells how many states it was asked for.
 """
 
-import argparse
 import asyncio
-from statistics import median, quantiles
+import sys
+import time
+from pathlib import Path
 
-from tests.server.recorded import COST, Replay, replay
+import orjson
+import uvicorn
 
-MODELS = {
-    "10-place-load-ready": "rig/tiny-llama-a",
-    "20-chat": "rig/tiny-llama-a",
-    "21-double-place": "rig/tiny-llama-a",
-    "23-swap": "rig/tiny-qwen-b",
-    "40-download-then-load": "rig/dl-slow",
-    "44-download-failed": "rig/dl-fail",
-    "50-runner-failed": "rig/tiny-broken",
-    "61-two-node-pipeline": "rig/tiny-llama-a",
-    "62-two-node-chat": "rig/tiny-llama-a",
-    "70-kill9-worker-n1": "rig/tiny-llama-a",
-    "72-kill9-master-n3": "rig/tiny-llama-a",
-}
+from exo_graphql.run import server_config
+from exo_graphql.server.wire import Receive, Scope, Send
 
 
-def _told(played: Replay) -> str:
-    delays, own = played.delays, played.own_delays
-    if not delays:
-        return "nothing changed"
-    slowest = quantiles(delays, n=20)[-1] if len(delays) > 1 else delays[0]
-    phases = dict.fromkeys(phase for phase, _ in played.watches[0].told)
-    repeated = sum(a == b for watch in played.watches for a, b in zip(watch.told, watch.told[1:], strict=False))
-    return (
-        f"delay p50 {median(delays) * 1000:.0f} ms, p95 {slowest * 1000:.0f} ms; own p50 {median(own) * 1000:.1f} ms; "
-        f"{played.reads} reads, {played.executions} executions, {len(delays)} messages, {repeated} repeated; "
-        f"{' '.join(phases)}"
-    )
+class Replay:
+    """The ASGI application."""
+
+    def __init__(self, states: list[bytes], seconds: float) -> None:
+        self._states = states
+        self._seconds = seconds
+        self._count = 0
+        self._node = orjson.dumps(orjson.loads(states[0])["topology"]["nodes"][0])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        del receive
+        if scope["type"] != "http":
+            return
+        body = self._body(scope["path"])
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _body(self, path: str) -> bytes:
+        match path:
+            case "/state":
+                self._count += 1
+                turn = int(time.monotonic() / self._seconds) if self._seconds else 0
+                return self._states[turn % len(self._states)]
+            case "/node_id":
+                return self._node
+            case "/count":
+                return str(self._count).encode()
+            case _:
+                return b'{"data": []}'
 
 
-async def main() -> None:
-    """Plays them, one after the other, and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="recordings; all of them if none is named")
-    parser.add_argument("--subscribers", type=int, default=500)
-    arguments = parser.parse_args()
-    print(f"GET /state takes {COST * 1000:.0f} ms, and what it tells is as old when it arrives.")  # noqa: T201
-    every: list[float] = []
-    for name in arguments.names or MODELS:
-        for count in (1, arguments.subscribers):
-            played = await replay(name, MODELS[name], subscribers=count, connections=min(count, 50))
-            print(f"{name}, {count} subscribers: {_told(played)}", flush=True)  # noqa: T201
-            every += played.delays if count == 1 else []
-    print(f"all changes, one subscriber: p50 {median(every) * 1000:.0f} ms of {len(every)}")  # noqa: T201
+def main(port: int, seconds: float, file: Path) -> None:
+    """Serves the states that `file` holds, one a line."""
+    config = server_config(Replay(file.read_bytes().splitlines(), seconds), "127.0.0.1", port)
+    config.lifespan = "off"
+    asyncio.run(uvicorn.Server(config).serve())
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main(int(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3]))

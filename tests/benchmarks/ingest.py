@@ -1,0 +1,48 @@
+"""Ingest: from the bytes of a state to its picture, against decoding alone; and how that grows with the cluster."""
+
+import gc
+from collections.abc import Callable
+from datetime import UTC, datetime
+from statistics import median
+from time import perf_counter
+
+import orjson
+
+from exo_graphql.cluster.snapshot import Source, advance
+from exo_graphql.exo.reader import parse_state
+from tests.benchmarks.figures import Row
+from tests.benchmarks.scene import multiplied, pictured
+
+NODES = (4, 32, 128)
+_SOURCE = Source("http://exo", "the-node")
+
+
+def measure(bodies: list[bytes], turns: int) -> Row:
+    """The row of the ingest. Each size is read `turns` times, by turns with decoding alone."""
+    ratios, milliseconds = {}, {}
+    for nodes in NODES:
+        before, body = (multiplied(each, nodes // NODES[0]) for each in bodies[:2])
+        previous = pictured([before])
+        gc.collect()
+
+        def read(body: bytes = body, previous: object = previous) -> object:
+            return advance(previous, parse_state(body), datetime.now(UTC), _SOURCE)  # type: ignore[arg-type]  # as it is
+
+        def decode(body: bytes = body) -> object:
+            return orjson.loads(body)
+
+        taken = [(_seconds(read), _seconds(decode)) for _ in range(turns)]
+        ratios[nodes] = median(whole / part for whole, part in taken)
+        milliseconds[nodes] = median(whole for whole, _ in taken) * 1e3
+    growth = milliseconds[NODES[-1]] / milliseconds[NODES[1]] / (NODES[-1] / NODES[1])
+    met = ratios[32] <= 3 and growth <= 1.3
+    detail = "; ".join(f"{nodes} nodes {milliseconds[nodes]:.1f} ms ({ratios[nodes]:.2f} times)" for nodes in NODES)
+    figure = f"{ratios[32]:.2f} times; growth {growth:.2f} of linear"
+    raw = {"ratios": ratios, "milliseconds": milliseconds, "growth": growth}
+    return Row("ingest", figure, "≤ 3 times; linear", met, detail, raw)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = perf_counter()
+    work()
+    return perf_counter() - began

@@ -1,0 +1,102 @@
+"""The server of a soak: the demo with faults ordered all the time, in a process that tells how much it holds."""
+
+import asyncio
+import gc
+import logging
+import random
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from exo_graphql.app import House, build
+from exo_graphql.demo import Fault, Scene, SimulatedExo, default_scene
+from exo_graphql.demo.scene import SMALL_MODELS
+from exo_graphql.run import Server, server_config
+from exo_graphql.settings import Settings
+
+# Simulated seconds: the demo runs faster than time does, so that operations come to an end.
+SPEED = 10.0
+_FAULTS = (
+    Fault("hang", duration=15),
+    Fault("error", duration=15),
+    Fault("garbage", duration=15),
+    Fault("load-fails", SMALL_MODELS[0], duration=60),
+    Fault("load-fails", SMALL_MODELS[2], duration=60),
+    Fault("download-fails", SMALL_MODELS[3], duration=60),
+)
+
+
+def serve(port: int, faults_every: float, asked: Connection) -> None:
+    """Serves until told to end. Whatever is sent over `asked` is answered by what the server holds; False ends it."""
+    logging.basicConfig(level=logging.CRITICAL)
+    counted = _Counted()
+    logging.getLogger().addHandler(counted)
+    asyncio.run(_serve(port, faults_every, asked, counted))
+
+
+class _Counted(logging.Handler):
+    """How often faults were logged, and the first words of each kind."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.kinds: dict[str, int] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Counts one."""
+        kind = f"{record.name}: {record.msg[:60]}"
+        self.kinds[kind] = self.kinds.get(kind, 0) + 1
+
+
+async def _serve(port: int, faults_every: float, asked: Connection, logged: _Counted) -> None:
+    scene: Scene = default_scene()
+    exo = SimulatedExo(scene, SPEED, seed=1)
+    settings = Settings.model_validate({"port": port})
+    house = build(settings, exo)
+    server = Server(server_config(house.application, "127.0.0.1", port, settings), "", house.shut_down)
+    serving = asyncio.create_task(server._serve())
+    troubling = asyncio.create_task(_trouble(exo, scene, faults_every))
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+
+    def answer() -> None:
+        if not asked.recv():
+            ended.set()
+            return
+        gc.collect()
+        asked.send(_holding(house, server, logged))
+
+    loop.add_reader(asked.fileno(), answer)
+    await ended.wait()
+    loop.remove_reader(asked.fileno())
+    troubling.cancel()
+    server.should_exit = True
+    await serving
+    # This task, and whatever was left behind.
+    asked.send([task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()])
+
+
+def _holding(house: House, server: Server, logged: _Counted) -> dict[str, Any]:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return {
+        "memory MB": round(pages * 4096 / 1e6, 1),
+        "objects": len(gc.get_objects()),
+        "tasks": len(asyncio.all_tasks()),
+        "connections": len(server.server_state.connections),
+        "live queries": house.service.live.share_count,
+        "operations": len(house.operations.all()),
+        "logged faults": dict(logged.kinds),
+    }
+
+
+async def _trouble(exo: SimulatedExo, scene: Scene, every: float) -> None:
+    dice = random.Random(2)
+    names = [machine.name for machine in scene.machines if machine.name != scene.api]
+    while True:
+        await asyncio.sleep(every * dice.uniform(0.5, 1.5))
+        if dice.random() < 0.3:
+            name = dice.choice(names)
+            exo.control.kill_node(name)
+            await asyncio.sleep(every / 2)
+            exo.control.revive_node(name)
+        else:
+            exo.control.inject(dice.choice(_FAULTS))

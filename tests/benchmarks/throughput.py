@@ -1,0 +1,77 @@
+"""Requests a second, ours and the baseline's in turn: one process on one core each, load from the other."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+
+import orjson
+
+from tests.benchmarks.figures import Row
+from tests.benchmarks.load import Load, requests_per_second
+from tests.benchmarks.processes import LOAD_CORE, OURS, SERVER_CORE, Server, fetch, free_port, serving
+from tests.benchmarks.scene import FIELDS, OVERVIEW, SECOND_MODEL
+from tests.benchmarks.served import PACE
+
+GRAPHQL = "/graphql"
+REPEATED = Load(GRAPHQL, OVERVIEW)
+FRESH = Load(GRAPHQL, FIELDS.join(("query Fresh($id: ID!) {", "operation(id: $id) { id } }")), {"id": "@@"})
+UNSEEN = Load(GRAPHQL, OVERVIEW.replace("nodeCount", "count@@: nodeCount").replace("status ", "status@@: status "))
+SMALL = Load(GRAPHQL, f'{{ modelStatus(model: "{SECOND_MODEL}") {{ ready }} }}')
+BASELINE = Load("/v1/cluster")
+CONSTANT = Load("/constant")
+
+
+@contextmanager
+def replaying(states: Path, seconds: float) -> Iterator[Server]:
+    """An exo that answers from memory, on the core of the load."""
+    port = free_port()
+    command = ["-m", "tests.benchmarks.replay", str(port), str(seconds), str(states)]
+    with serving(command, port, "/count", LOAD_CORE) as server:
+        yield server
+
+
+def measure(states: Path, seconds: float, turns: int) -> list[Row]:
+    """The four rows of throughput. Each load runs for `seconds`, `turns` times, the sides taking turns."""
+    with ExitStack() as stack:
+        exo = stack.enter_context(replaying(states, PACE))
+        port, other = free_port(), free_port()
+        pace = ["--rest-pause", str(PACE), "--idle-pause", str(PACE), "--rest-share", "0.9"]
+        command = [*OURS, "serve", "--port", str(port), "--exo-url", exo.url(""), *pace]
+        first = (GRAPHQL, orjson.dumps({"query": "{ cluster { nodeCount } }"}))
+        ours = stack.enter_context(serving(command, port, first, SERVER_CORE))
+        served = ["-m", "tests.benchmarks.served", str(other), exo.url("")]
+        theirs = stack.enter_context(serving(served, other, "/constant", SERVER_CORE))
+        _check(ours, theirs)
+        rows = []
+        for name, goal, load, against in (
+            ("repeated query", 15, REPEATED, BASELINE),
+            ("fresh results", 2, FRESH, BASELINE),
+            ("unseen documents", 0.5, UNSEEN, BASELINE),
+            ("small question", 1, SMALL, CONSTANT),
+        ):
+            mine, yours = [], []
+            for _ in range(turns):
+                yours.append(requests_per_second(against, theirs.port, seconds))
+                mine.append(requests_per_second(load, ours.port, seconds))
+            rows.append(_row(name, goal, mine, yours))
+        return rows
+
+
+def _row(name: str, goal: float, ours: list[float], baseline: list[float]) -> Row:
+    ratio = median(ours) / median(baseline)
+    detail = f"{median(ours):,.0f} requests/s against {median(baseline):,.0f}"
+    raw = {"ratio": ratio, "ours": ours, "baseline": baseline}
+    return Row(name, f"{ratio:.2f} times", f"≥ {goal}", ratio >= goal, detail, raw)
+
+
+def _check(ours: Server, theirs: Server) -> None:
+    """Both tell the whole of the same cluster, or the comparison means nothing."""
+    told = orjson.loads(fetch(ours.url(GRAPHQL), orjson.dumps({"query": OVERVIEW})))
+    baseline = orjson.loads(fetch(theirs.url(BASELINE.path)))
+    if "errors" in told:
+        raise RuntimeError(told["errors"])
+    if len(told["data"]["downloads"]) != len(baseline["downloads"]) or len(baseline["downloads"]) < 400:
+        raise RuntimeError("the two do not list the same downloads")
+    if [node["id"] for node in told["data"]["cluster"]["nodes"]] != [node["node_id"] for node in baseline["nodes"]]:
+        raise RuntimeError("the two do not list the same nodes")
