@@ -32,6 +32,10 @@ UNREAD_SECONDS = 60
 # two threads are busy waits for it several times; measured, the slowest of a hundred take half as long as with the
 # usual 5 ms.
 SWITCH_SECONDS = 0.001
+# Bytes of an answer that the kernel takes at once; it doubles the number. An overview has 130 kB: from the kernel's own
+# first guess, it takes several rounds through the event loop, and a quarter more time. Growing by itself, as it would
+# without this, a buffer may reach four times as much.
+SEND_BUFFER = 512 * 1024
 # Files besides connections: the journal, connections to exo, what libraries keep open.
 SPARE_FILES = 200
 
@@ -50,7 +54,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             listeners = [listener for server in self.servers for listener in server.sockets]
-            _give_up_on_the_dead(listeners)
+            _tune(listeners)
             logger.info(self._greeting.format(port=listeners[0].getsockname()[1]))
         # What start-up made lives as long as the process: the collector need not look at it again.
         gc.collect()
@@ -64,10 +68,11 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _give_up_on_the_dead(listeners: Iterable[socket.socket]) -> None:
-    """Lets the kernel cut what is not received. Linux alone can be told; connections inherit it from the listener."""
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        for listener in listeners:
+def _tune(listeners: Iterable[socket.socket]) -> None:
+    """What connections inherit from the listener: room to send, and an end to what is not received (Linux alone)."""
+    for listener in listeners:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
 
 
@@ -130,8 +135,12 @@ async def run_simulation(host: str, port: int, speed: float, faults: list[str]) 
     except SettingsError as error:
         logger.error("%s", error)  # noqa: TRY400  # what to do, not where we were
         return 2
-    greeting = f"exo, simulated, at http://{host}:{{port}}"
-    return await _serve(Server(server_config(exo.app, host, port), greeting, _no_goodbye))
+    return await serve_application(exo.app, host, port, f"exo, simulated, at http://{host}:{{port}}")
+
+
+async def serve_application(app: object, host: str, port: int, greeting: str = "http://127.0.0.1:{port}") -> int:
+    """Serves another application exactly as this server is served, until a signal ends it; returns the exit code."""
+    return await _serve(Server(server_config(app, host, port), greeting, _no_goodbye))
 
 
 async def _no_goodbye() -> None:

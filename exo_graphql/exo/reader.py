@@ -6,7 +6,9 @@ state at all raises. Plain functions over plain dicts: a strict model would refu
 98 % of a document is download entries, so an entry has to cost microseconds.
 """
 
+import gc
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -91,11 +93,28 @@ class NotAState(ValueError):
 
 def parse_state(body: bytes) -> State:
     """Reads the body of `GET /state`. Raises `NotAState` for a body that is none."""
+    with _collector_paused():
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise NotAState(f"not JSON: {error}") from error
+        return read_state(document)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keeps Python's collector of cycles from looking, again and again, at what has none.
+
+    It looks whenever so many objects have been made, and each time at more of them: of a state of 128 nodes, that took
+    two fifths of the time, and it grew faster than the state.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise NotAState(f"not JSON: {error}") from error
-    return read_state(document)
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def read_state(document: object) -> State:

@@ -5,7 +5,6 @@ import math
 import re
 import time
 from contextlib import ExitStack
-from statistics import median
 
 import httpx
 import orjson
@@ -15,6 +14,8 @@ from tests.benchmarks.fanout import FIRST
 from tests.benchmarks.figures import Row
 from tests.benchmarks.processes import LOAD_CORE, OURS, SERVER_CORE, free_port, serving
 
+LOOPS = (10.0, 5.0)
+"""Seconds that PR #1727's loop and PR #1728's command line sleep between two questions."""
 _LOOK = 0.02
 """Seconds between two looks at exo itself: how exactly it is known when the model was ready."""
 
@@ -28,24 +29,19 @@ def measure(loads: int) -> Row:
         command = [*OURS, "serve", "--port", str(port), "--exo-url", exo]
         stack.enter_context(serving(command, port, FIRST, SERVER_CORE))
         taken = [asyncio.run(_load(exo, f"http://127.0.0.1:{port}", model)) for model in SMALL_MODELS[:loads]]
-    sooner, delays = [], []
-    for ready, known, _ in taken:
-        delays.append(max(known - ready, 1e-4))
-        waits = [math.ceil(ready / every) * every - ready for every in (10.0, 5.0)]
-        sooner.append(waits)
-    push = median(delays)
-    of_ten, of_five = (
-        sum(waits[which] for waits in sooner) / len(sooner) / (sum(delays) / len(delays)) for which in (0, 1)
-    )
-    reads = sum(count for *_, count in taken) / len(taken)
-    asked = sum(math.ceil(ready / 5) for ready, *_ in taken) / len(taken)
+    delays = [max(known - ready, 1e-4) for ready, known, _ in taken]
+    push = sum(delays) / loads
+    reads = sum(count for *_, count in taken) / loads
+    asked = [sum(math.ceil(ready / every) for ready, *_ in taken) / loads for every in LOOPS]
+    # When a model is ready has nothing to do with when a loop sleeps: on average it sleeps half of its pause longer.
+    times = [every / 2 / push for every in LOOPS]
     detail = (
-        f"{push * 1e3:.0f} ms after exo (median of {loads}), the loops {sum(w[0] for w in sooner) / loads:.1f} and "
-        f"{sum(w[1] for w in sooner) / loads:.1f} s; states read a load: {reads:.0f}, by the loop of 5 s {asked:.0f}"
+        f"known {push * 1e3:.0f} ms after exo (mean of {loads} loads), where the loops' mean is 5 and 2.5 s; "
+        f"states read a load: {reads:.0f}, by the loops {asked[0]:.1f} and {asked[1]:.1f}"
     )
-    raw = {"delays": delays, "loops": sooner, "reads_per_load": reads, "ready_after": [ready for ready, *_ in taken]}
-    figure = f"{of_ten:.0f} and {of_five:.0f} times sooner"
-    return Row("push", figure, "≥ 20 times sooner", min(of_ten, of_five) >= 20, detail, raw)
+    raw = {"delays": delays, "times": times, "reads_per_load": reads, "ready_after": [ready for ready, *_ in taken]}
+    figure = f"{times[0]:.0f} and {times[1]:.0f} times sooner"
+    return Row("push", figure, "≥ 20 times sooner", min(times) >= 20, detail, raw)
 
 
 async def _load(exo: str, ours: str, model: str) -> tuple[float, float, int]:

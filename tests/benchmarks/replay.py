@@ -3,15 +3,13 @@
 Run as `python -m tests.benchmarks.replay PORT SECONDS FILE`. `GET /count` tells how many states it was asked for.
 """
 
-import asyncio
 import sys
 import time
 from pathlib import Path
 
 import orjson
-import uvicorn
 
-from exo_graphql.run import server_config
+from exo_graphql.run import block_on, serve_application
 from exo_graphql.server.wire import Receive, Scope, Send
 
 
@@ -50,9 +48,7 @@ class Replay:
 
 def main(port: int, seconds: float, file: Path) -> None:
     """Serves the states that `file` holds, one a line."""
-    config = server_config(Replay(file.read_bytes().splitlines(), seconds), "127.0.0.1", port)
-    config.lifespan = "off"
-    asyncio.run(uvicorn.Server(config).serve())
+    block_on(serve_application(Replay(file.read_bytes().splitlines(), seconds), "127.0.0.1", port))
 
 
 if __name__ == "__main__":

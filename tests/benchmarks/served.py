@@ -1,20 +1,19 @@
 """The baseline, served: `python -m tests.benchmarks.served PORT EXO_URL`.
 
-It reads exo by this project's own feed, so that both sides have the same picture at the same cost.
+It is run as this project's own server is, and reads exo by the same feed: both sides have the same picture, loop and
+sockets at the same cost.
 """
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import uvicorn
 from fastapi import FastAPI
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.exo.feed import Feed
 from exo_graphql.exo.pace import FeedRules
-from exo_graphql.run import server_config
+from exo_graphql.run import block_on, serve_application
 from tests.benchmarks.baseline import application
 
 PACE = 0.25
@@ -37,7 +36,7 @@ def main(port: int, exo_url: str) -> None:
 
     app = application(newest)
     app.router.lifespan_context = lifespan
-    asyncio.run(uvicorn.Server(server_config(app, "127.0.0.1", port)).serve())
+    block_on(serve_application(app, "127.0.0.1", port))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import httpx
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
+from websockets.typing import Subprotocol
 
 from exo_graphql.demo.scene import SMALL_MODELS
 from tests.benchmarks.attacks import ATTACKS, OVERVIEW
@@ -62,7 +63,6 @@ class Soak:
     until: float
     done: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
-    slowest: float = 0.0
     serial: Any = field(default_factory=itertools.count)
 
     @property
@@ -90,7 +90,6 @@ class Soak:
                 tasks.create_task(self._streams(client, random.Random(200 + number)))
             for number in range(2):
                 tasks.create_task(self._wishes(client, random.Random(300 + number)))
-            tasks.create_task(self._bystands(client))
 
     async def _ask(self, client: httpx.AsyncClient, query: str, kind: str) -> Any:
         try:
@@ -109,13 +108,6 @@ class Soak:
                 query = query.replace("{", f"{{ unseen{next(self.serial)}: __typename ", 1)
             await self._ask(client, query, "queries")
             await asyncio.sleep(dice.uniform(0, 0.1))
-
-    async def _bystands(self, client: httpx.AsyncClient) -> None:
-        while self.goes_on:
-            began = time.perf_counter()
-            await self._ask(client, "{ __typename }", "bystander's questions")
-            self.slowest = max(self.slowest, time.perf_counter() - began)
-            await asyncio.sleep(0.05)
 
     async def _wishes(self, client: httpx.AsyncClient, dice: random.Random) -> None:
         while self.goes_on:
@@ -188,7 +180,7 @@ class Soak:
     async def _websocket(self) -> AsyncIterator[ClientConnection]:
         try:
             async with connect(
-                f"ws://127.0.0.1:{self.port}/graphql", subprotocols=["graphql-transport-ws"], proxy=None
+                f"ws://127.0.0.1:{self.port}/graphql", subprotocols=[Subprotocol("graphql-transport-ws")], proxy=None
             ) as socket:
                 await socket.send('{"type":"connection_init"}')
                 await socket.recv()
@@ -248,7 +240,6 @@ def main() -> None:
     process.join(10)
     _say("\ndone:", *(f"\n  {count:9,} {kind}" for kind, count in soak.done.most_common()))
     _say("errors by kind:", *(f"\n  {count:9,} {kind}" for kind, count in soak.errors.most_common()))
-    _say(f"slowest answer to a bystander: {soak.slowest * 1e3:.0f} ms")
     for name in before:
         _say(f"{name:14} before: {before[name]}   after: {after[name]}")
     _say("tasks left after the server's end:", left)

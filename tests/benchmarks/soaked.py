@@ -17,9 +17,9 @@ from exo_graphql.settings import Settings
 # Simulated seconds: the demo runs faster than time does, so that operations come to an end.
 SPEED = 10.0
 _FAULTS = (
-    Fault("hang", duration=15),
-    Fault("error", duration=15),
-    Fault("garbage", duration=15),
+    Fault("hang", duration=50),
+    Fault("error", duration=50),
+    Fault("garbage", duration=50),
     Fault("load-fails", SMALL_MODELS[0], duration=60),
     Fault("load-fails", SMALL_MODELS[2], duration=60),
     Fault("download-fails", SMALL_MODELS[3], duration=60),
@@ -47,6 +47,26 @@ class _Counted(logging.Handler):
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
 
 
+class _Stalls:
+    """How late the event loop is for what was to be done at a time."""
+
+    def __init__(self) -> None:
+        self._late: list[float] = []
+
+    async def watch(self) -> None:
+        """Looks every few milliseconds."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + 0.003
+            await asyncio.sleep(0.003)
+            self._late = sorted([*self._late, loop.time() - due])[-5:]
+
+    def take(self) -> list[float]:
+        """The longest since it was last asked, in milliseconds."""
+        late, self._late = self._late, []
+        return [round(seconds * 1e3, 1) for seconds in late]
+
+
 async def _serve(port: int, faults_every: float, asked: Connection, logged: _Counted) -> None:
     scene: Scene = default_scene()
     exo = SimulatedExo(scene, SPEED, seed=1)
@@ -55,6 +75,8 @@ async def _serve(port: int, faults_every: float, asked: Connection, logged: _Cou
     server = Server(server_config(house.application, "127.0.0.1", port, settings), "", house.shut_down)
     serving = asyncio.create_task(server._serve())
     troubling = asyncio.create_task(_trouble(exo, scene, faults_every))
+    stalls = _Stalls()
+    watching = asyncio.create_task(stalls.watch())
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
 
@@ -62,13 +84,16 @@ async def _serve(port: int, faults_every: float, asked: Connection, logged: _Cou
         if not asked.recv():
             ended.set()
             return
+        longest = stalls.take()
         gc.collect()
-        asked.send(_holding(house, server, logged))
+        asked.send({**_holding(house, server, logged), "longest stalls ms": longest})
+        stalls.take()
 
     loop.add_reader(asked.fileno(), answer)
     await ended.wait()
     loop.remove_reader(asked.fileno())
     troubling.cancel()
+    watching.cancel()
     server.should_exit = True
     await serving
     # This task, and whatever was left behind.
