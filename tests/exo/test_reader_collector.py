@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -18,14 +19,12 @@ def _as_it_was() -> Iterator[None]:
 @pytest.mark.parametrize("body", [b'{"topology": {}}', b"<html>", b"[]"])
 def test_the_collector_is_as_it_was_after_any_body(body: bytes, enabled: bool) -> None:
     (gc.enable if enabled else gc.disable)()
-    try:
+    with suppress(NotAState):
         parse_state(body)
-    except NotAState:
-        pass
     assert gc.isenabled() is enabled
 
 
-def test_the_collector_does_not_look_while_a_state_is_read() -> None:
+def test_the_collector_looks_once_after_a_state_is_read_not_while_it_is() -> None:
     seen = []
 
     def looked(phase: str, info: dict[str, int]) -> None:
@@ -39,4 +38,4 @@ def test_the_collector_does_not_look_while_a_state_is_read() -> None:
     finally:
         gc.callbacks.remove(looked)
     assert len(state.nodes) == 20_000
-    assert seen == []
+    assert seen.count("start") <= 1
