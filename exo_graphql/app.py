@@ -91,6 +91,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
         now=utc_now,
         elsewhere=elsewhere,
         limits=limits,
+        compiled=settings.compiled,
     )
     websocket = WebSocketEndpoint(
         service,

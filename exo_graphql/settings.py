@@ -98,6 +98,9 @@ class Settings(BaseSettings):
     max_operations: int = Field(20, ge=1, description="Operations that may be active at once.")
 
     cache: bool = Field(default=True, description="Whether results and documents may be kept and given again.")
+    compiled: bool = Field(
+        default=True, description="Whether plain operations are compiled. The answers are the same without, only later."
+    )
     introspection: bool = Field(default=True, description="Whether the schema may be asked for; agents need it.")
 
     max_document_characters: int = Field(100_000, ge=1000, description="Longest document, in characters.")

@@ -91,6 +91,7 @@ class Service:
         now: Callable[[], datetime],
         elsewhere: Elsewhere | None = None,
         limits: Limits | None = None,
+        compiled: bool = True,
     ) -> None:
         self.metrics = Metrics()
         self._limits = limits or Limits()
@@ -100,7 +101,7 @@ class Service:
         self._operations = operations
         self._max_age = max_age
         self._now = now
-        self._executor = Executor(schema)
+        self._executor = Executor(schema, compiled=compiled)
         self._budget = Budget(
             schema,
             self._executor,

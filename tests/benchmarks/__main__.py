@@ -15,6 +15,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from tests.benchmarks import fanout, idle, ingest, push, scene, throughput, upstream
@@ -49,11 +50,11 @@ def main() -> None:
             if not arguments.only or name in arguments.only:
                 sys.stderr.write(f"{name} …\n")
                 rows += part()
-    machine = f"{os.cpu_count()} cores of {_processor()}, Python {platform.python_version()}"
+    machine = f"Taken on {os.cpu_count()} cores of {_processor()}, with Python {platform.python_version()}."
     sys.stdout.write(f"{machine}\n\n{table(rows)}\n")
     if arguments.json:
-        told = {row.name: {"figure": row.figure, "goal": row.goal, "met": row.met, **row.raw} for row in rows}
-        arguments.json.write_text(json.dumps({"machine": machine, **told}, indent=2) + "\n")
+        told = [asdict(row) for row in rows]
+        arguments.json.write_text(json.dumps({"machine": machine, "rows": told}, indent=2) + "\n")
 
 
 def _processor() -> str:
