@@ -11,8 +11,13 @@ class Results:
         self._capacity = capacity
         self._max_bytes = max_bytes
         self._picture: object = None
-        self._kept: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[int, bytes]] = OrderedDict()
         self._bytes = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept, of keys and results."""
+        return self._bytes
 
     def get(self, picture: object, key: Hashable) -> bytes | None:
         """The stored result of that picture, if any. `picture` is whatever a result depends on besides its key."""
@@ -20,14 +25,17 @@ class Results:
             self._kept.clear()
             self._bytes = 0
             self._picture = picture
-        return self._kept.get(key)
+        kept = self._kept.get(key)
+        return None if kept is None else kept[1]
 
     def put(self, picture: object, key: Hashable, size: int, result: bytes) -> None:
         """Stores a result; `size` counts its key's bytes too. A result of a picture that is past is not kept."""
         if picture != self._picture or not self._capacity or size > self._max_bytes // 4:
             return
-        self._kept[key] = result
-        self._bytes += size
+        # Two who asked at once may both have been answered before either was stored.
+        before, _ = self._kept.pop(key, (0, b""))
+        self._kept[key] = size, result
+        self._bytes += size - before
         while len(self._kept) > self._capacity or self._bytes > self._max_bytes:
-            _, oldest = self._kept.popitem(last=False)
-            self._bytes -= len(oldest)
+            _, (oldest, _) = self._kept.popitem(last=False)
+            self._bytes -= oldest
