@@ -36,6 +36,9 @@ SWITCH_SECONDS = 0.001
 # first guess, it takes several rounds through the event loop, and a quarter more time. Growing by itself, as it would
 # without this, a buffer may reach four times as much.
 SEND_BUFFER = 512 * 1024
+# How many objects are made before the collector of cycles looks at them. It looked every 700, and at the documents and
+# the state that are kept each time again: half of the time of an unseen document.
+COLLECT_AFTER = 20_000, 20, 20
 # Files besides connections: the journal, connections to exo, what libraries keep open.
 SPARE_FILES = 200
 
@@ -59,6 +62,7 @@ class Server(uvicorn.Server):
         # What start-up made lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*COLLECT_AFTER)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accepts nobody any more, lets subscribers finish, then stops."""

@@ -5,6 +5,7 @@ So every list is priced by how long the longest of its kind is now: what is insi
 about one field of one object: 4 µs of graphql-core's time, 0.3 µs where it is compiled. Estimates err on the dear side.
 """
 
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -107,26 +108,23 @@ class Cost:
 
 
 class Costs:
-    """Estimates, kept with their operations. `newest` gives the sizes of the picture at hand."""
+    """Estimates, kept as long as their operations are."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
         self._introspection = _introspection_sizes(schema)
-        self._kept: dict[int, tuple[OperationDefinitionNode, Cost]] = {}
+        # By identity: comparing two operations would compare all of their nodes.
+        self._kept: dict[int, tuple[weakref.ref[OperationDefinitionNode], Cost]] = {}
 
     def of(self, document: DocumentNode, operation: OperationDefinitionNode, sizes: Sizes) -> Cost:
         """The cost of a valid document's operation."""
-        kept = self._kept.get(id(operation))
-        if kept is not None and kept[0] is operation and kept[1].holds(sizes):
+        key = id(operation)
+        kept = self._kept.get(key)
+        if kept is not None and kept[1].holds(sizes):
             return kept[1]
         cost = _Estimate(self._schema, self._introspection, document, sizes).of(operation)
-        if len(self._kept) >= _KEPT:
-            self._kept.clear()
-        self._kept[id(operation)] = operation, cost
+        self._kept[key] = weakref.ref(operation, lambda _: self._kept.pop(key, None)), cost
         return cost
-
-
-_KEPT = 2000
 
 
 class _Estimate:
