@@ -35,7 +35,7 @@ READ_AT_ONCE = 800
 # A longer text is read on a thread even if it can be proved valid. The dearest of this length takes 10 ms to parse.
 PROVED_AT_ONCE = 2_000
 # A longer text is read again each time: its tree would take some 300 times its length.
-KEPT_CHARACTERS = 20_000
+KEPT_CHARACTERS = 10_000
 _SPLIT = "Ask in several requests."
 
 
@@ -80,7 +80,7 @@ class Documents:
         limits: Limits | None = None,
         elsewhere: Elsewhere | None = None,
         capacity: int = 1000,
-        max_characters: int = 400_000,
+        max_characters: int = 100_000,
     ) -> None:
         """Without `elsewhere`, long texts are read on the event loop, too."""
         self._schema = schema
@@ -148,7 +148,7 @@ class Documents:
             node = self._parse(source)
             check_document(node, self._limits)
         except GraphQLError as error:
-            return Document(None, (error,), ())
+            return Document(None, (_alone(error),), ())
         if self._provable and is_plainly_valid(self._schema, node):
             return Document(node, (), _operations(node))
         return node
@@ -168,7 +168,7 @@ class Documents:
                 actual=len(source),
             )
         try:
-            return parse(source, max_tokens=limits.max_tokens)
+            return _unchained(parse(source, max_tokens=limits.max_tokens))
         except GraphQLSyntaxError as error:
             if f"more than {limits.max_tokens} tokens" not in error.message:
                 raise
@@ -182,6 +182,25 @@ class Documents:
         while len(self._kept) > self._capacity or self._characters > self._max_characters:
             oldest, _ = self._kept.popitem(last=False)
             self._characters -= len(oldest)
+
+
+def _alone(error: GraphQLError) -> GraphQLError:
+    """The error without the frames that it came through: these hold all of a text that was just refused."""
+    error.__context__ = None
+    return error.with_traceback(None)
+
+
+def _unchained(node: DocumentNode) -> DocumentNode:
+    """Forgets that tokens are neighbours, which nothing asks for after parsing.
+
+    As a chain they live as long as any node does, and leave only by the collector, which stops everybody else.
+    """
+    token = node.loc.start_token if node.loc is not None else None
+    while token is not None:
+        following = token.next
+        token.prev = token.next = None
+        token = following
+    return node
 
 
 def _operations(node: DocumentNode) -> tuple[OperationDefinitionNode, ...]:

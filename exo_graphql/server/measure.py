@@ -25,6 +25,7 @@ from graphql import (
     SelectionNode,
     SelectionSetNode,
 )
+from graphql.language.ast import QUERY_DOCUMENT_KEYS
 
 from exo_graphql.server.limits import LimitExceeded, Limits
 
@@ -105,12 +106,12 @@ def _check_text(document: DocumentNode, limits: Limits) -> None:
 
 
 def _children(node: Node) -> Iterator[Node]:
-    for key in node.keys:
+    for key in QUERY_DOCUMENT_KEYS.get(node.kind, ()):
         value = getattr(node, key, None)
         if isinstance(value, Node):
             yield value
-        elif isinstance(value, list | tuple):
-            yield from (item for item in value if isinstance(item, Node))
+        elif value:
+            yield from value
 
 
 # A selection set, and the fragments that it stands in, so that a circle of them comes to an end.

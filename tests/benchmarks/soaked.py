@@ -104,7 +104,6 @@ def _holding(house: House, server: Server, logged: _Counted) -> dict[str, Any]:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
         "memory MB": round(pages * 4096 / 1e6, 1),
-        "objects": len(gc.get_objects()),
         "tasks": len(asyncio.all_tasks()),
         "connections": len(server.server_state.connections),
         "live queries": house.service.live.share_count,
