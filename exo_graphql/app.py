@@ -65,7 +65,9 @@ class House:
 
 
 def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
-    """The whole server. `demo` stands in for the one that `settings.demo` would make."""
+    """The whole server. `demo` stands in for the one that `settings.demo` would make. Raises `SettingsError`."""
+    if settings.demo and settings.exo_url:
+        raise SettingsError("demo: --demo stands in for an exo, and --exo-url names one. Give one of the two.")
     if demo is None and settings.demo:
         demo = SimulatedExo(speed=settings.demo_speed, faults=read_faults(settings.fault))
     feed = _feed(settings, demo)

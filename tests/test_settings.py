@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from exo_graphql.app import SettingsError, build
 from exo_graphql.cluster.rules import DEFAULT_RULES
 from exo_graphql.settings import Settings
 
@@ -106,3 +107,8 @@ def test_settings_do_not_change() -> None:
     read = settings()
     with pytest.raises(ValidationError, match="frozen"):
         read.port = 1
+
+
+def test_a_demo_and_an_exo_exclude_each_other() -> None:
+    with pytest.raises(SettingsError, match="one of the two"):
+        build(Settings.model_validate({"demo": True, "exo_url": ["http://127.0.0.1:1"]}))

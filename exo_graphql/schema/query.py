@@ -135,8 +135,14 @@ async def _placements(
     nodes: NodeNames = None,
     unload: Annotated[list[str] | None, argument(description="Models that are taken to be gone.")] = None,
 ) -> tuple[PlacementView, ...]:
-    info.context.snapshot  # noqa: B018  # refuses before there is a picture
-    answer = await info.context.operations.placements(model, min_nodes=min_nodes, nodes=nodes, unload=unload)
+    # Unknown names are told here as everywhere among the questions; the operations would tell of them as refusals.
+    snapshot = info.context.snapshot
+    answer = await info.context.operations.placements(
+        model_named(snapshot, model).id,
+        min_nodes=min_nodes,
+        nodes=None if nodes is None else [node_named(snapshot, name).id for name in nodes],
+        unload=None if unload is None else [model_named(snapshot, name).id for name in unload],
+    )
     if isinstance(answer, Problem):
         raise problem_error(answer)
     return answer

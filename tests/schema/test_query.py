@@ -384,6 +384,17 @@ def test_an_unknown_name_in_a_filter_is_null_and_the_same_error_while_siblings_a
     assert told.codes == [code]
 
 
+def test_a_name_that_nothing_has_is_told_alike_wherever_it_is_asked() -> None:
+    snapshot = picture(scene())
+    told = [
+        ask(snapshot, f"{{ asked: {field} }}").errors[0]
+        for field in ('model(id: "on") { id }', 'tasks(model: "on") { id }', 'placements(model: "on") { fits }')
+    ]
+    assert told[0]["extensions"]["candidates"]
+    for error in told[1:]:
+        assert (error["message"], error["extensions"]) == (told[0]["message"], told[0]["extensions"])
+
+
 def test_an_operation_that_nobody_asked_for_is_null() -> None:
     assert data(picture(scene()), '{ operation(id: "none") { id } operations { id } }') == {
         "operation": None,
