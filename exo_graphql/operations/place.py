@@ -1,12 +1,15 @@
 """Placing an instance and following it: success is seen in exo's state, never taken from an answer."""
 
 from exo_graphql.cluster.names import label
-from exo_graphql.cluster.readiness import Phase
+from exo_graphql.cluster.readiness import Failure, Phase, one_line
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import DownloadKind, Instance, RunnerStatus
 from exo_graphql.cluster.upstream import Refused
 from exo_graphql.operations.problems import DownloadFailed, LoadFailed, PlacementRefused
 from exo_graphql.operations.run import Halt, Run
+
+EXO_TRIES = 5
+"""How often exo starts a failing runner before it deletes the instance (`utils/keyed_backoff.py`)."""
 
 _AHEAD = (
     Phase.UNREACHABLE,
@@ -39,7 +42,7 @@ async def create(run: Run, instance: Instance, step: str) -> None:
     send_at = run.clock()
     while instance.id not in snapshot.state.instances:
         if was_created(snapshot, instance):
-            raise Halt(gone(snapshot, instance))
+            raise Halt(gone(run, snapshot, instance, step))
         if asked_at is not None and run.clock() - asked_at >= run.rules.appear_seconds:
             raise Halt(
                 PlacementRefused(
@@ -52,13 +55,17 @@ async def create(run: Run, instance: Instance, step: str) -> None:
             try:
                 await run.ask(lambda: run.upstream.create(instance))
             except Refused as error:
-                raise Halt(
-                    PlacementRefused(
-                        message=f"exo refused to place {instance.model_id}: {error}",
-                        suggestion="Ask for its placements to see what would fit now.",
-                        reason=str(error),
-                    )
-                ) from error
+                # An earlier request may have been done and its answer lost: what has no room any more is its double.
+                snapshot = await run.look()
+                if not was_created(snapshot, instance):
+                    raise Halt(
+                        PlacementRefused(
+                            message=f"exo refused to place {instance.model_id}: {error}",
+                            suggestion="Ask for its placements to see what would fit now.",
+                            reason=str(error),
+                        )
+                    ) from error
+                continue
             # A command sent into an election is lost without a word.
             send_at = run.clock() + run.rules.resend_seconds
             asked_at = asked_at if asked_at is not None else run.clock()
@@ -73,7 +80,7 @@ async def follow(run: Run, instance: Instance, step: str) -> None:
     while True:
         if not snapshot.stale:
             if instance.id not in snapshot.state.instances:
-                raise Halt(gone(snapshot, instance))
+                raise Halt(gone(run, snapshot, instance, step))
             reading = snapshot.reading(instance.id)
             if reading.ready:
                 return
@@ -90,25 +97,46 @@ async def follow(run: Run, instance: Instance, step: str) -> None:
         snapshot = await run.next(snapshot)
 
 
-def gone(snapshot: Snapshot, instance: Instance) -> LoadFailed:
+def gone(run: Run, snapshot: Snapshot, instance: Instance, step: str) -> LoadFailed:
     """Why an instance that was listed is not any more, as far as can be told."""
-    failure = snapshot.status(instance.model_id).failure
-    runners = [snapshot.state.runners.get(shard.runner_id) for shard in instance.shards]
-    broke = any(runner is not None and runner.status is RunnerStatus.FAILED for runner in runners)
-    if failure is not None and (broke or failure.attempt is None):
-        node = snapshot.state.nodes.get(failure.node_id) if failure.node_id is not None else None
-        where = f" on {label(node)}" if node is not None else ""
-        tries = f" after {failure.attempt} attempts" if failure.attempt is not None else ""
+    failure = _failure(run, snapshot, instance, step)
+    removed = f"The instance of {instance.model_id} was removed"
+    if failure is None:
         return LoadFailed(
-            message=f"exo gave up on {instance.model_id}{tries}{where}: {failure.message}",
-            suggestion="See the failure's message; another placement or quantization may do.",
+            message=f"{removed} before it was ready, by somebody else or by exo.",
+            suggestion="Find out who else changes the cluster, then ask again.",
             model_id=instance.model_id,
         )
+    node = snapshot.state.nodes.get(failure.node_id) if failure.node_id is not None else None
+    where = f" on {label(node)}" if node is not None else ""
+    tries = failure.attempt
+    if tries is None:
+        told = f"exo gave up on {instance.model_id}{where}"
+    elif tries >= EXO_TRIES:
+        told = f"exo gave up on {instance.model_id} after {tries} attempts{where}"
+    else:
+        # Fewer than exo makes: somebody may have had enough of it.
+        times = "1 failed attempt" if tries == 1 else f"{tries} failed attempts"
+        told = f"{removed}, by somebody else or by exo, after {times}{where}"
     return LoadFailed(
-        message=f"The instance of {instance.model_id} was removed before it was ready, by somebody else or by exo.",
-        suggestion="Find out who else changes the cluster, then ask again.",
+        message=f"{told}: {failure.message}",
+        suggestion="See the failure's message; another placement or quantization may do.",
         model_id=instance.model_id,
     )
+
+
+def _failure(run: Run, snapshot: Snapshot, instance: Instance, step: str) -> Failure | None:
+    """What went wrong since the step began: a model's failure stays readable, and may be an earlier load's."""
+    failure = snapshot.status(instance.model_id).failure
+    begun = run.operation.step(step)
+    if failure is not None and begun is not None and begun.started_at is not None and failure.at >= begun.started_at:
+        return failure
+    # A server that was down when it happened: exo never forgets a runner.
+    for shard in instance.shards:
+        runner = snapshot.state.runners.get(shard.runner_id)
+        if runner is not None and runner.status is RunnerStatus.FAILED:
+            return Failure(run.now(), one_line(runner.error or "The runner failed without a message."), shard.node_id)
+    return None
 
 
 def _metric(snapshot: Snapshot, instance: Instance, phase: Phase) -> tuple[object, ...]:

@@ -90,7 +90,9 @@ async def views(
             last_seen_at=snapshot.observed_at,
         )
     except Refused as error:
-        return PlacementRefused(message=f"exo refused: {error}", reason=str(error))
+        return PlacementRefused(
+            message=f"exo refused: {error}", suggestion="See exo's log, then ask again.", reason=str(error)
+        )
     return tuple(_offered(snapshot, card, offers, way, min_nodes or 1, exactly, free) for way in _WAYS)
 
 

@@ -103,6 +103,8 @@ def summary(memo: Memo, same_ids: Sequence[str]) -> str:
     if memo.departures and memo.targets:
         together = "New and old fit together: loading first." if memo.side_by_side else "It fits after the unload."
         told.append(together)
+    if memo.departures and not memo.targets:
+        told.append(f"To be unloaded: {', '.join(dict.fromkeys(d.instance.model_id for d in memo.departures))}.")
     return " ".join(told) or "It fits."
 
 

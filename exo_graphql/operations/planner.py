@@ -156,8 +156,9 @@ def refused(
         advice = f"Unload {', '.join(unload)} first, or swap."
     else:
         advice = "No unloading would make it fit: choose a smaller model or quantization, or allow other nodes."
+    needs = "need" if len(demands) > 1 else "needs"
     return InsufficientMemory(
-        message=f"{names} needs {gib(needed)} GiB; {gib(misfit.available_bytes)} GiB are free on the nodes that come "
+        message=f"{names} {needs} {gib(needed)} GiB; {gib(misfit.available_bytes)} GiB are free on the nodes that come "
         f"nearest, {gib(misfit.shortfall_bytes)} GiB too little.",
         suggestion=advice,
         needed_bytes=needed,

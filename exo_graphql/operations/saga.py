@@ -225,8 +225,11 @@ def _verdict(run: Run) -> str:
     told = []
     if operation.load_ids:
         told.append(f"{', '.join(operation.load_ids)} ready.")
-    if operation.unload_ids:
-        told.append(f"{', '.join(operation.unload_ids)} unloaded.")
+    left = {departure.instance.model_id for departure in memo.departures}
+    unloaded = [id_ for id_ in operation.unload_ids if id_ in left]
+    if unloaded:
+        told.append(f"{', '.join(unloaded)} unloaded.")
+    told += [f"{id_} was not loaded." for id_ in operation.unload_ids if id_ not in left]
     if memo.memory_note:
         told.append(memo.memory_note)
     return " ".join(told) or "Nothing had to be done."

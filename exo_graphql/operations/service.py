@@ -273,7 +273,9 @@ class Operations:
                 last_seen_at=snapshot.observed_at,
             )
         except Refused as error:
-            return PlacementRefused(message=f"exo refused: {error}", reason=str(error))
+            return PlacementRefused(
+                message=f"exo refused: {error}", suggestion="See exo's log, then ask again.", reason=str(error)
+            )
         finally:
             self._admissions.remove(admission)
             admission.ended.set()

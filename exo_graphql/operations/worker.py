@@ -36,7 +36,9 @@ async def execute(run: Run, claims: Claims) -> None:
             except Halt as halt:
                 problem = halt.problem
             except UpstreamError as error:
-                problem = PlacementRefused(message=f"exo refused: {error}", reason=str(error))
+                problem = PlacementRefused(
+                    message=f"exo refused: {error}", suggestion="See exo's log, then ask again.", reason=str(error)
+                )
             except Exception:
                 log.exception("Operation %s met a fault of this server.", run.operation.id)
                 problem = _fault()

@@ -155,6 +155,48 @@ async def test_a_model_that_exo_gives_up_on_fails_the_load_and_leaves_nothing() 
         assert await w.listed() == []
 
 
+async def test_the_reason_that_exo_gave_up_is_told_though_its_last_trace_was_missed() -> None:
+    async with world() as w:
+        # So few reads that none falls between the removal and the runner's last word.
+        w.sim.control.latency = 1.0
+        w.fault(f"load-fails:{A}")
+        ended = await w.end(await w.ops.load(A))
+        assert ended.state is OperationState.FAILED
+        assert isinstance(ended.problem, LoadFailed)
+        assert "after 5 attempts" in ended.problem.message
+        assert "Received parameters not in model" in ended.problem.message
+
+
+async def test_what_failed_in_an_earlier_load_is_not_the_reason_of_this_one() -> None:
+    async with world() as w:
+        w.fault(f"load-fails:{A}")
+        await w.end(await w.ops.load(A))
+        w.sim.control.clear()
+        operation = begun(await w.ops.load(A))
+        await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
+        (instance,) = (await w.picture()).state.instances
+        w.sim.control.delete_instance(instance)
+        ended = await w.end(operation)
+        assert isinstance(ended.problem, LoadFailed)
+        assert "by somebody else or by exo" in ended.problem.message
+
+
+async def test_a_node_lost_in_an_earlier_load_is_not_the_reason_of_this_one() -> None:
+    async with world(tiny_scene(3)) as w:
+        operation = begun(await w.ops.load(HALF, nodes=["node-1", "node-2"]))
+        await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
+        w.sim.control.kill_node("node-2")
+        lost = await w.end(operation)
+        assert "lost" in lost.message, lost.message
+        operation = begun(await w.ops.load(HALF, nodes=["node-1", "node-3"]))
+        await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
+        (instance,) = (await w.picture()).state.instances
+        w.sim.control.delete_instance(instance)
+        ended = await w.end(operation)
+        assert isinstance(ended.problem, LoadFailed)
+        assert "by somebody else or by exo" in ended.problem.message
+
+
 async def test_one_failed_attempt_is_not_the_end() -> None:
     async with world() as w:
         w.sim.control.inject(replace(parse_fault(f"load-fails:{A}"), count=1))

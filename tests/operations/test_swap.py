@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 
 from exo_graphql.cluster.readiness import Phase
+from exo_graphql.cluster.state import Instance
+from exo_graphql.cluster.upstream import Unreachable
 from exo_graphql.demo import Scene, parse_fault, tiny_scene
 from exo_graphql.operations import (
     DownloadFailed,
@@ -225,6 +227,26 @@ async def test_what_is_unloaded_already_and_what_is_loaded_already_count_as_done
         unload = ended.step("unload")
         assert unload is not None
         assert unload.message == f"Nothing to unload: {A} is not loaded."
+        assert ended.message == f"{B} ready. {A} was not loaded."
+
+
+async def test_a_placement_whose_answer_was_lost_is_found_placed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world() as w:
+        await w.given(HALF)
+        real = w.feed.create
+
+        async def lost(instance: Instance) -> None:
+            monkeypatch.undo()
+            await real(instance)
+            # Long enough for its memory to be taken: exo has no room for the same once more.
+            w.sim.control.advance(3.0)
+            raise Unreachable("exo did not answer in time.")
+
+        monkeypatch.setattr(w.feed, "create", lost)
+        ended = await w.end(await w.ops.swap([HALF], [OTHER_HALF]))
+        assert w.sim.control.requests["POST", "/instance"] == 2
+        assert ended.state is OperationState.SUCCEEDED, ended.message
+        assert await w.serving() == [OTHER_HALF]
 
 
 async def test_nothing_on_either_side_is_no_wish() -> None:

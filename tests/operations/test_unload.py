@@ -23,6 +23,7 @@ async def test_an_unload_is_done_when_the_memory_is_back() -> None:
         await w.given(HALF)
         before = {node.id: node.ram_available_bytes or 0 for node in (await w.picture()).nodes}
         operation = begun(await w.ops.unload(HALF))
+        assert operation.message == f"To be unloaded: {HALF}."
         await w.when(operation, lambda now: steps(now)["unload"] == "SUCCEEDED")
         assert await w.listed() == []
         ended = await w.end(operation)
