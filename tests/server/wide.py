@@ -50,7 +50,7 @@ class WideExo:
     @property
     def simulated(self) -> SimulatedExo:
         """This, for whoever wants a simulated exo and asks of it no more than its application."""
-        return cast('SimulatedExo', self)
+        return cast("SimulatedExo", self)
 
     def change(self, state: dict[str, Any]) -> None:
         """What exo answers from now on."""
@@ -73,7 +73,8 @@ def _widened(body: bytes, times: int) -> dict[str, Any]:
         orjson.loads(_ID.sub(lambda found, n=number: b'"%02d%b"' % (n, found.group(1)[2:]), body))  # type: ignore[misc]
         for number in range(times)
     ]
-    return _merged(copies)
+    widened: dict[str, Any] = _merged(copies)
+    return widened
 
 
 def _merged(copies: list[Any]) -> Any:
