@@ -15,6 +15,7 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from exo_graphql.app import SettingsError, build, read_faults
 from exo_graphql.demo import SimulatedExo
+from exo_graphql.operations import JournalError
 from exo_graphql.server.sockets import WebSocketConnection, http_connections
 from exo_graphql.settings import Settings
 
@@ -114,6 +115,12 @@ async def run(settings: Settings) -> int:
     except SettingsError as error:
         logger.error("%s", error)  # noqa: TRY400  # what to do, not where we were
         return 2
+    try:
+        await house.operations.prepare()
+    except JournalError as error:
+        advice = "Give --state-dir a directory of its own that can be written."
+        logger.error("%s: %s %s", settings.state_dir, error, advice)  # noqa: TRY400  # what to do, not where we were
+        return 1
     _allow_open_files(settings.max_connections)
     config = server_config(house.application, settings.host, settings.port, settings)
     greeting = f"GraphQL at http://{settings.host}:{{port}}/graphql, the dashboard at http://{settings.host}:{{port}}/"

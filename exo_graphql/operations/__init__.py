@@ -1,6 +1,7 @@
 """How to change the cluster safely: plan, act, confirm, undo; and the journal that survives a crash."""
 
 from exo_graphql.operations.downloads import DownloadsResult, NodeDownloadResult
+from exo_graphql.operations.journal import JournalError
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState, Step, StepState
 from exo_graphql.operations.placements import NodeShare, PlacementView
 from exo_graphql.operations.problems import (
@@ -44,6 +45,7 @@ __all__ = [
     "InsufficientMemory",
     "InternalFault",
     "InvalidArgument",
+    "JournalError",
     "JournalUnavailable",
     "LoadFailed",
     "ModelAmbiguous",

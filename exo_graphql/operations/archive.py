@@ -1,5 +1,6 @@
 """What is remembered of operations: the finished ones, and which idempotency key led to which."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 from exo_graphql.operations.journal import MAX_KEYS, Journal, JournalError, Key, Record
 from exo_graphql.operations.operation import Operation
 from exo_graphql.operations.rules import OperationRules
+
+log = logging.getLogger(__name__)
 
 
 class Archive:
@@ -19,9 +22,16 @@ class Archive:
         self._finished: dict[str, tuple[int, Operation]] = {}
         self._keys: dict[str, Key] = {}
         self._sequence = 0
+        self._unwritten: dict[str, Record] = {}
+        self._opened: list[Record] | None = None
 
     async def open(self) -> list[Record]:
-        """Reads the journal; returns what was under way, oldest first."""
+        """Reads the journal, once; returns what was under way, oldest first. Raises `JournalError`."""
+        if self._opened is None:
+            self._opened = await self._read()
+        return self._opened
+
+    async def _read(self) -> list[Record]:
         records, keys = await self._journal.open()
         self._keys = {key.key: key for key in keys}
         self._sequence = max((record.sequence for record in records), default=0)
@@ -34,6 +44,7 @@ class Archive:
 
     async def close(self) -> None:
         """Closes the journal."""
+        await self.catch_up()
         await self._journal.close()
 
     def next_sequence(self) -> int:
@@ -42,8 +53,24 @@ class Archive:
         return self._sequence
 
     async def save(self, record: Record, key: Key | None = None) -> None:
-        """Writes an operation under way. Raises `JournalError`."""
-        await self._journal.save(record, key)
+        """Writes an operation. Raises `JournalError`; one that has ended is then written by `catch_up`."""
+        try:
+            await self._journal.save(record, key)
+        except JournalError as error:
+            log.error("Operation %s: %s", record.operation.id, error)  # noqa: TRY400  # the message says it all
+            if not record.operation.active:
+                self._unwritten[record.operation.id] = record
+            raise
+
+    async def catch_up(self) -> bool:
+        """Writes what has ended while the journal could not be written; returns whether all is written."""
+        for operation_id, record in tuple(self._unwritten.items()):
+            try:
+                await self._journal.save(record)
+            except JournalError:
+                return False
+            self._unwritten.pop(operation_id, None)
+        return True
 
     def keep(self, record: Record) -> None:
         """Keeps an operation that has ended (and has been saved so)."""
@@ -89,6 +116,6 @@ class Archive:
         if dead or old:
             try:
                 await self._journal.forget(old, [key.key for key in dead])
-            except JournalError:
-                # Told in the log by the journal; tried again with the next that ends.
-                return
+            except JournalError as error:
+                # Tried again with the next that ends.
+                log.error("%s", error)  # noqa: TRY400  # the message says it all

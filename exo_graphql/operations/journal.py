@@ -99,13 +99,15 @@ class Journal:
             future.add_done_callback(_retrieve)
             raise JournalError(f"The journal did not answer within {WRITE_SECONDS:g} s.") from error
         except (sqlite3.Error, OSError) as error:
-            log.exception("The journal %s cannot be used.", self.path)
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+                raise JournalError("The journal is locked: another server is at work on it.") from error
             raise JournalError(f"The journal cannot be used: {error}.") from error
 
     def _open(self) -> tuple[list[Record], list[Key]]:
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            self._check_log()
             return self._connect()
         except sqlite3.DatabaseError as error:
             self._close()
@@ -114,6 +116,14 @@ class Journal:
                 raise
             self._set_aside(error)
             return self._connect()
+
+    def _check_log(self) -> None:
+        """SQLite would silently drop the log of a file that has been emptied."""
+        if self.path is None or not self.path.is_file() or self.path.stat().st_size > 0:
+            return
+        written = self.path.with_name(f"{self.path.name}-wal")
+        if written.is_file() and written.stat().st_size > 0:
+            raise sqlite3.DatabaseError("it is empty, and its log is not")
 
     def _connect(self) -> tuple[list[Record], list[Key]]:
         db = self._db = sqlite3.connect(

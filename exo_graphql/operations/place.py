@@ -85,9 +85,12 @@ async def follow(run: Run, instance: Instance, step: str) -> None:
             if reading.ready:
                 return
             if instance.id in snapshot.given_up:
+                # exo may call it pending, or under way, by now.
+                failure = _failure(run, snapshot, instance, step)
+                reason = reading.message if failure is None else failure.message
                 raise Halt(
                     DownloadFailed(
-                        message=f"The weights of {instance.model_id} could not be fetched: {reading.message}",
+                        message=f"The weights of {instance.model_id} could not be fetched: {reason}",
                         suggestion="See that the nodes reach the model's source and have room on disk.",
                         model_id=instance.model_id,
                     )

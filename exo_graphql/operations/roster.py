@@ -167,6 +167,11 @@ class Roster:
         del self._runs[run.operation.id]
         self._changed(None)
         await self.archive.prune()
+        # After a restart it would be begun again, though its end has been told.
+        while True:
+            if await self.archive.catch_up():
+                return
+            await asyncio.sleep(self._rules.catch_up_seconds)
 
     def _changed(self, _: Run | None) -> None:
         self.version += 1

@@ -41,6 +41,8 @@ class OperationRules:
     """Operations that are not finished, the waiting ones included."""
     max_models: int = 32
     """Models in one list of a swap."""
+    catch_up_seconds: float = 5.0
+    """How often an end that could not be written is tried again."""
     kept_finished: int = 1000
     key_seconds: float = 86400.0
     """How long an idempotency key is remembered."""

@@ -70,6 +70,10 @@ class Operations:
         self._roster = Roster(upstream, journal_path, rules, clock, now)
         self._admissions: list[_Admission] = []
 
+    async def prepare(self) -> None:
+        """Opens the journal before entering, which does it otherwise. Raises `JournalError`."""
+        await self._roster.archive.open()
+
     async def __aenter__(self) -> Self:
         await self._roster.open()
         return self

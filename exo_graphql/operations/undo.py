@@ -9,6 +9,7 @@ from exo_graphql.operations.claims import free_now
 from exo_graphql.operations.memo import Departure, rekeyed
 from exo_graphql.operations.operation import OperationKind, StepState
 from exo_graphql.operations.place import create, follow, was_created
+from exo_graphql.operations.plan import is_sound
 from exo_graphql.operations.planner import choose, demand
 from exo_graphql.operations.problems import LoadFailed
 from exo_graphql.operations.run import Halt, Run
@@ -62,6 +63,7 @@ async def _restore(run: Run, leaving: list[Departure], claims: Claims) -> bool:
     if not lost:
         await run.finish("restore", f"{names} was still loaded.", StepState.SKIPPED)
         return False
+    _adopt(run, snapshot, lost)
     await run.begin("restore", f"Restoring {names}.")
     for departure in lost:
         await _make(run, departure, claims)
@@ -70,6 +72,21 @@ async def _restore(run: Run, leaving: list[Departure], claims: Claims) -> bool:
     run.deleting.clear()
     await run.finish("restore", f"{names} is ready again.")
     return True
+
+
+def _adopt(run: Run, snapshot: Snapshot, lost: list[Departure]) -> None:
+    """A model that somebody has loaded again meanwhile needs no second copy.
+
+    It may have been this server, before it was killed while its journal could not be written.
+    """
+    if run.memo.only_instance is not None:
+        return
+    known = {instance.id for instance, _ in run.memo.own_instances()}
+    for departure in lost:
+        for instance in snapshot.instances_of(departure.instance.model_id):
+            if departure.restored is None and instance.id not in known and is_sound(snapshot, instance):
+                departure.restored = instance
+                known.add(instance.id)
 
 
 async def _gone_or_kept(run: Run, leaving: list[Departure]) -> Snapshot:

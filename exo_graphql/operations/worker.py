@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from exo_graphql.cluster.upstream import UpstreamError
@@ -157,11 +158,9 @@ async def _end(run: Run, state: OperationState, message: str) -> None:
         progress_percent=100.0 if state is OperationState.SUCCEEDED else None,
         finished_at=max(run.now(), operation.started_at),
     )
-    try:
+    # It has happened all the same; the archive writes it once it can.
+    with suppress(Halt):
         await run.save()
-    except Halt:
-        # It has happened all the same; after a restart the steps will be found done.
-        log.exception("The end of operation %s could not be written.", operation.id)
 
 
 def _fault() -> InternalFault:

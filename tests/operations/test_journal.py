@@ -1,5 +1,6 @@
 """The journal: what is written is what is read, and a damaged file is set aside."""
 
+import asyncio
 import logging
 import sqlite3
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from exo_graphql.operations import (
     JournalUnavailable,
     Operation,
     OperationKind,
+    OperationRules,
     OperationState,
     Problem,
     Step,
@@ -23,7 +25,7 @@ from exo_graphql.operations import problems as all_problems
 from exo_graphql.operations.journal import Journal, JournalError, Key, Record, dump
 from exo_graphql.operations.memo import Baseline, Departure, Memo, Target, Undoing, rekeyed
 from exo_graphql.operations.wishes import ShardingPreference, Wish
-from tests.operations.world import A, operations, world
+from tests.operations.world import A, operations, steps, world
 
 pytestmark = pytest.mark.anyio
 
@@ -184,6 +186,45 @@ async def test_two_servers_do_not_share_a_journal(tmp_path: Path) -> None:
     await first.save(_record())
     await first.close()
     assert _found(tmp_path, "*.damaged-*") == []
+
+
+async def test_a_file_that_was_emptied_is_told_of_though_its_log_is_left(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "journal.db"
+    path.touch()
+    path.with_name("journal.db-wal").write_bytes(b"what was written last")
+    journal = Journal(path)
+    assert await journal.open() == ([], [])
+    await journal.close()
+    assert "is damaged (it is empty, and its log is not)" in caplog.text
+
+
+async def test_an_end_that_could_not_be_written_is_written_once_it_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.db"
+    async with world() as w:
+        async with operations(w.feed, path) as ops:
+            real = Journal.save
+
+            async def full(journal: Journal, record: Record, key: Key | None = None) -> None:
+                if steps(record.operation)["place"] == "PENDING":
+                    await real(journal, record, key)
+                else:
+                    raise JournalError("The journal cannot be used: database or disk is full.")
+
+            monkeypatch.setattr(Journal, "save", full)
+            ended = await w.end(await ops.load(A), ops)
+            assert isinstance(ended.problem, JournalUnavailable)
+            monkeypatch.undo()
+            await asyncio.sleep(OperationRules().catch_up_seconds + 1.0)
+            # As if it were killed now: nothing more is written when it ends.
+            monkeypatch.setattr(Journal, "save", full)
+        monkeypatch.undo()
+        async with operations(w.feed, path) as ops:
+            assert ops.get(ended.id) == ended
+            assert await w.listed() == []
 
 
 async def test_nothing_is_begun_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -214,6 +214,16 @@ async def test_a_failed_download_fails_the_load_and_the_instance_is_removed() ->
         assert await w.listed() == []
 
 
+async def test_why_the_weights_could_not_be_fetched_is_told_though_exo_has_forgotten_it() -> None:
+    async with world() as w:
+        w.fault(f"download-fails:{ABSENT}")
+        # In a quarter of a minute exo looks at its disks, and calls the download that failed pending again.
+        w.sim.control.advance(45.0)
+        ended = await w.end(await w.ops.load(ABSENT, min_nodes=2))
+        assert isinstance(ended.problem, DownloadFailed)
+        assert "503, message='Service Unavailable'" in ended.problem.message
+
+
 async def test_a_time_out_removes_what_was_placed() -> None:
     async with world() as w:
         started = asyncio.get_running_loop().time()

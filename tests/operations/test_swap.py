@@ -249,6 +249,20 @@ async def test_a_placement_whose_answer_was_lost_is_found_placed(monkeypatch: py
         assert await w.serving() == [OTHER_HALF]
 
 
+async def test_what_somebody_has_loaded_again_meanwhile_is_not_restored_twice() -> None:
+    async with world(tiny_scene(4)) as w:
+        await w.end(await w.ops.load(HALF, nodes=["node-1", "node-2"]))
+        w.fault(f"load-fails:{OTHER_HALF}")
+        operation = begun(await w.ops.swap([HALF], [OTHER_HALF], nodes=["node-1", "node-2"]))
+        await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
+        theirs = w.sim.control.place(HALF, nodes=["node-3", "node-4"])
+        ended = await w.end(operation)
+        assert ended.state is OperationState.ROLLED_BACK
+        assert steps(ended)["restore"] == "SUCCEEDED"
+        assert list((await w.picture()).state.instances) == [theirs]
+        assert await w.serving() == [HALF]
+
+
 async def test_nothing_on_either_side_is_no_wish() -> None:
     async with world() as w:
         assert isinstance(await w.ops.swap([], []), InvalidArgument)
