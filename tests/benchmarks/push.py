@@ -41,7 +41,8 @@ def measure(loads: int) -> Row:
     )
     raw = {"delays": delays, "times": times, "reads_per_load": reads, "ready_after": [ready for ready, *_ in taken]}
     figure = f"{times[0]:.0f} and {times[1]:.0f} times sooner"
-    return Row("push", figure, "≥ 20 times sooner", min(times) >= 20, detail, raw)
+    goal = "≥ 20 times sooner, with fewer states read than a loop asks for"
+    return Row("push", figure, goal, min(times) >= 20 and reads < min(asked), detail, raw)
 
 
 async def _load(exo: str, ours: str, model: str) -> tuple[float, float, int]:

@@ -88,7 +88,8 @@ async def _outlast(fault: str) -> None:
         id_ = await sockets[0].subscribe(f'subscription {{ modelStatus(model: "{A}") {{ phase }} }}')
         assert await sockets[0].data(id_) == {"modelStatus": {"phase": "NOT_LOADED"}}
         upstream.recorded.play()
-        assert await sockets[0].data(id_) == {"modelStatus": {"phase": "WAITING"}}
+        # WAITING, unless this machine is so busy that the first second of the load is over before it is read.
+        assert (await sockets[0].data(id_))["modelStatus"]["phase"] in ("WAITING", "LOADING")
 
 
 async def _all_hear(ids: set[tuple[Socket, str]], *, connected: bool) -> None:
