@@ -46,6 +46,8 @@ class InstancePast:
     """Failures so far, by runner."""
     failed: frozenset[str] = frozenset()
     """Runners that are failed now."""
+    nodes: Mapping[str, str | None] = field(default_factory=dict)
+    """Node by runner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,12 @@ def remember(
             failures[was.model_id] = Failure(
                 now, "A node that held a shard was lost, and exo removed the instance.", was.node_id
             )
+        else:
+            # The last attempt may have failed, and the instance have been removed, between two reads.
+            for runner_id, node_id in was.nodes.items():
+                attempt = _attempt(state, id_, runner_id, was)
+                if attempt is not None and attempt != was.attempts.get(runner_id, 0):
+                    failures[was.model_id] = Failure(now, _words(state, runner_id), node_id, attempt)
     stillborn = {was.model_id for _, was in gone if not was.was_ready}
     return History(
         models=_model_pasts(past, instances, unloading, failures, stillborn, now, first=first),
@@ -175,7 +183,6 @@ def _instance_past(
     now: datetime,
 ) -> InstancePast:
     was = past.instances.get(instance.id)
-    failed_before = was.failed if was is not None else frozenset()
     attempts = dict(was.attempts) if was is not None else {}
     runners = [state.runners.get(shard.runner_id) for shard in instance.shards]
     failed = set()
@@ -185,15 +192,10 @@ def _instance_past(
                 attempts[shard.runner_id] = _shutdowns(state, instance.id, shard.runner_id)
             continue
         failed.add(shard.runner_id)
-        before = attempts.get(shard.runner_id, 0)
-        seen = before + (shard.runner_id not in failed_before)
-        # exo leaves one Shutdown task behind for each attempt that failed: it tells of those that fell between
-        # two reads, or before this server started.
-        attempt = max(seen, _shutdowns(state, instance.id, shard.runner_id))
-        attempts[shard.runner_id] = attempt
-        if attempt != before:
-            message = one_line(runner.error or "The runner failed without a message.")
-            failures[instance.model_id] = Failure(now, message, shard.node_id, attempt)
+        attempt = _attempt(state, instance.id, shard.runner_id, was)
+        if attempt is not None and attempt != attempts.get(shard.runner_id, 0):
+            attempts[shard.runner_id] = attempt
+            failures[instance.model_id] = Failure(now, _words(state, shard.runner_id), shard.node_id, attempt)
     # Not the reading: a node out of reach or a deletion asked for hides that the runners were ready.
     is_ready = bool(runners) and all(runner is not None and runner.status in READY_RUNNERS for runner in runners)
     return InstancePast(
@@ -203,7 +205,23 @@ def _instance_past(
         node_id=reading.node_id,
         attempts=attempts,
         failed=frozenset(failed),
+        nodes={shard.runner_id: shard.node_id for shard in instance.shards},
     )
+
+
+def _attempt(state: State, instance_id: str, runner_id: str, was: InstancePast | None) -> int | None:
+    """Which attempt has failed, if the runner is failed now."""
+    runner = state.runners.get(runner_id)
+    if runner is None or runner.status is not RunnerStatus.FAILED:
+        return None
+    seen = 1 if was is None else was.attempts.get(runner_id, 0) + (runner_id not in was.failed)
+    # exo leaves one Shutdown task behind for each attempt that failed: it tells of those that fell between
+    # two reads, or before this server started.
+    return max(seen, _shutdowns(state, instance_id, runner_id))
+
+
+def _words(state: State, runner_id: str) -> str:
+    return one_line(state.runners[runner_id].error or "The runner failed without a message.")
 
 
 def _shutdowns(state: State, instance_id: str, runner_id: str) -> int:

@@ -93,7 +93,9 @@ class Instances:
         if instance.phase != "loading":
             if instance.process is not None:
                 instance.process.cancel()
-            self._end(self._shut_down(instance))
+            # The processes of one that failed are gone: its runner is listed as failed for good (recording 50).
+            if instance.phase != "failed":
+                self._end(self._shut_down(instance))
         elif instance.process is not None:
             self._endings.append(instance.process)
         for callback in self.on_end:

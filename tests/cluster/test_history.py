@@ -92,6 +92,22 @@ def test_an_attempt_that_fell_between_two_reads_is_counted_by_the_task_it_left_b
     assert failure.attempt == 3
 
 
+def test_a_last_attempt_that_failed_between_two_reads_is_told_once_the_instance_is_gone() -> None:
+    for seen, shutdowns in ((boom("one"), 4), (runner("Loading", layersLoaded=0, totalLayers=8), 4)):
+        story = Story()
+        story.see(0.0, state(seen, shutdowns=shutdowns))
+        gone = state(boom("last"), shutdowns=5)
+        status = story.see(1.0, {**gone, "instances": {}}).status(MODEL)
+        assert (status.final, status.failure) == (True, Failure(at(1), "last", "n1", 5))
+
+
+def test_a_removal_between_two_attempts_is_no_attempt() -> None:
+    story = Story()
+    story.see(0.0, state(boom("one"), shutdowns=1))
+    gone = {**state(boom("one"), shutdowns=1), "instances": {}}
+    assert story.see(1.0, gone).status(MODEL).failure == Failure(at(0), "one", "n1", 1)
+
+
 def test_attempts_before_this_server_started_count() -> None:
     story = Story()
     story.see(0.0, state(IDLE, shutdowns=2))
