@@ -9,7 +9,7 @@ from exo_graphql.operations.problems import DownloadFailed, LoadFailed, Placemen
 from exo_graphql.operations.run import Halt, Run
 
 EXO_TRIES = 5
-"""How often exo starts a failing runner before it deletes the instance (`utils/keyed_backoff.py`)."""
+"""How often exo starts a failing runner before it deletes the instance (its `EXO_MAX_INSTANCE_RETRIES`)."""
 
 _AHEAD = (
     Phase.UNREACHABLE,
