@@ -49,10 +49,6 @@ class Inference:
         chat.process = self._world.clock.spawn(self._run(chat), 0.05)
         return chat.command_id
 
-    def is_running(self, command_id: str) -> bool:
-        """Whether the command has not ended yet."""
-        return command_id in self._chats
-
     def cancel(self, command_id: str) -> None:
         """End a chat before its time."""
         chat = self._chats.get(command_id)

@@ -4,6 +4,7 @@ Asked of the node that last gave a state. A wish is never repeated where it may 
 twice done. Another node is asked only where no connection came about, or where the question changes nothing.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -18,16 +19,16 @@ from exo_graphql.exo.reader import read_instance
 T = TypeVar("T")
 
 
-class Wishes:
+class Wishes(ABC):
     """The half of `Upstream` that leaves for exo; see there for what each call means."""
 
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
 
     @property
+    @abstractmethod
     def snapshot(self) -> Snapshot | None:
         """The newest picture: it holds the cards that a download is asked with."""
-        raise NotImplementedError
 
     async def offer(self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int) -> Offer:
         """What exo's own placement would do now, or its reason not to."""

@@ -163,7 +163,7 @@ async def _elsewhere(run: Run, instance: Instance, claims: Claims) -> Instance:
         free = free_now(snapshot, claims())
         kind = run.operation.kind
         for wish in (_same_way(kind, instance), Wish(kind)):
-            chosen = await run.ask(lambda wish=wish: choose(run.upstream, snapshot, demand(card, wish, None), free))  # type: ignore[misc]
+            chosen = await run.ask(lambda wish=wish: choose(run.upstream, snapshot, demand(card, wish, None), free))  # type: ignore[misc]  # mypy types no default of a lambda
             if not isinstance(chosen, Misfit):
                 return chosen.instance
             reason = chosen.reason

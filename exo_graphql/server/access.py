@@ -81,11 +81,6 @@ class Access:
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._tokens = tuple(tokens)
 
-    @property
-    def asks(self) -> bool:
-        """Whether callers must show a token."""
-        return bool(self._tokens)
-
     def rights(self, authorization: str | None) -> Rights:
         """What the bearer of this `Authorization` may do. Raises `Unauthorized`."""
         if not self._tokens:
