@@ -49,11 +49,31 @@ class Upstream(Protocol):
         ...
 
     async def fresh(self, max_age: float = 0.0) -> Snapshot:
-        """A picture no older than `max_age` seconds, read now if need be; raises `Unreachable` if none can be had."""
+        """For queries: a snapshot no older than `max_age` seconds, if one can be had within a second.
+
+        Else the last one, however old: `connected`, `stale` and `observed_at` say what it is worth. So no operation
+        may act upon it; `read_now` is for them. Raises `Unreachable` if there has never been one.
+        """
         ...
 
-    async def changed(self, since: Snapshot | None) -> Snapshot:
-        """Waits until there is a newer picture than `since` and returns it. Wakes at each reading, changed or not."""
+    async def read_now(self) -> Snapshot:
+        """A snapshot that was read for this call: the request to exo began after it, at once. Never an older one.
+
+        This is the look that an operation acts upon. It waits as long as exo takes to answer. Raises `Unreachable`
+        when exo was asked after this call and gave no state, or is known to be silent: act on nothing then.
+
+        "At once" has a bound, so that a loop cannot wear exo out: some six reads in a row come without a pause, the
+        next ones at the pace of an operation, until there is credit again. Who waits for something to *happen* uses
+        `changed`. Many who wait share one read.
+        """
+        ...
+
+    async def changed(self, since: Snapshot | None, *, urgent: bool = False) -> Snapshot:
+        """Waits until there is a newer snapshot than `since` and returns it. Wakes at each reading, changed or not.
+
+        `urgent`: the next read begins at once, within the same bound as `read_now`. For the one wait after an act
+        whose effect exo shows at once; in a loop it only uses up the credit.
+        """
         ...
 
     def listen(self, listener: Callable[[Snapshot], None]) -> AbstractContextManager[None]:

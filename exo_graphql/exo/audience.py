@@ -19,6 +19,8 @@ class Audience:
         self._queried_at = float("-inf")
         self.waits = False
         """A query waits for a read that has not begun."""
+        self.urgent = False
+        """An operation waits for one, to act upon it."""
         self.roused = asyncio.Event()
         """Set when the reader is to think anew about its next turn."""
 
@@ -49,6 +51,11 @@ class Audience:
     def wait(self) -> None:
         """A query needs a read that has yet to begin."""
         self.waits = True
+        self.roused.set()
+
+    def hurry(self) -> None:
+        """An operation needs a read that has yet to begin, at once."""
+        self.urgent = True
         self.roused.set()
 
     def mode(self, snapshot: Snapshot | None) -> Mode:

@@ -21,6 +21,7 @@ from exo_graphql.cluster.upstream import Unreachable, UpstreamError
 from exo_graphql.exo.audience import Audience
 from exo_graphql.exo.catalogue import Catalogue
 from exo_graphql.exo.client import ExoClient, FeedStats
+from exo_graphql.exo.credit import Credit
 from exo_graphql.exo.doors import Door, Doors
 from exo_graphql.exo.pace import FeedRules, Mode, lost_after, pause, read_timeout, usual_cost
 from exo_graphql.exo.reader import NotAState, parse_state
@@ -40,6 +41,7 @@ _SLOW_READ = 1.0
 _LAST_CHANCE = 0.25
 
 _NO_PICTURE = "No exo node has told the state of the cluster yet."
+_SILENT = "No exo node answers at present."
 
 
 def utc_now() -> datetime:
@@ -79,6 +81,17 @@ class Feed(Wishes):
         self._news = asyncio.Event()
         """Set, and replaced, with each picture."""
         self._task: asyncio.Task[None] | None = None
+        self._credit = Credit()
+
+        # Reads are numbered: which of two began first is never a question of how fine a clock is.
+        self._begun = 0
+        """The number of the last read that has begun."""
+        self._succeeded = 0
+        """The number of the last read that gave a state."""
+        self._failed = 0
+        """The number of the last read that gave none, from any URL."""
+        self._turned = asyncio.Event()
+        """Set, and replaced, when a read ends, good or not, and when exo counts as lost."""
 
         # When what happened, by the event loop's clock.
         self._asked_at = float("-inf")
@@ -102,6 +115,7 @@ class Feed(Wishes):
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
+            self._turn_over()
         finally:
             for door in self._doors.all:
                 await door.client.aclose()
@@ -119,6 +133,7 @@ class Feed(Wishes):
             logger.exception("The feed has ended; nothing reads exo's state any more.")
             self._source = replace(self._source, connected=False)
             self._look_again()
+            self._turn_over()
 
     # What the house sees
 
@@ -151,9 +166,31 @@ class Feed(Wishes):
         """Whether the picture is older than asked for and exo is not known to be silent."""
         return self._asked_at < oldest and self._source.connected
 
-    async def changed(self, since: Snapshot | None) -> Snapshot:
-        """Waits for a picture other than `since`. Wakes at each reading, changed or not."""
+    async def read_now(self) -> Snapshot:
+        """A snapshot whose read began after this call, at once as far as there is credit; see `Upstream`.
+
+        Raises `Unreachable` as soon as a read that began after the call has failed at every URL, or while exo counts
+        as lost; where there has never been a snapshot, after `first_wait` at the latest.
+        """
+        after = self._begun
+        try:
+            async with asyncio.timeout(self.rules.first_wait if self._snapshot is None else None):
+                while self._succeeded <= after:
+                    if self._failed > after or not self._source.connected or self._task is None:
+                        raise Unreachable(_SILENT if self._snapshot is not None else _NO_PICTURE)
+                    self._audience.hurry()
+                    await self._turned.wait()
+        except TimeoutError as error:
+            raise Unreachable(_NO_PICTURE) from error
+        if self._snapshot is None:
+            raise Unreachable(_NO_PICTURE)
+        return self._snapshot
+
+    async def changed(self, since: Snapshot | None, *, urgent: bool = False) -> Snapshot:
+        """Waits for a snapshot other than `since`. Wakes at each reading, changed or not; see `Upstream`."""
         while self._snapshot is None or self._snapshot is since:
+            if urgent:
+                self._audience.hurry()
             await self._news.wait()
         return self._snapshot
 
@@ -195,6 +232,8 @@ class Feed(Wishes):
                 # A state that our own code stumbles over must not end all reading: it is a read that failed.
                 logger.exception("A state of exo could not be understood.")
                 self.stats.failures += 1
+                self._failed = self._begun
+                self._turn_over()
                 await asyncio.sleep(self.rules.idle_pause)
 
     async def _turn(self) -> None:
@@ -215,14 +254,22 @@ class Feed(Wishes):
         if self._silent_since is not None:
             return float("-inf")
         cost = self.stats.cost or 0.0
-        mode = Mode.QUICK if self._audience.waits else self.mode
-        return self._rested_at + pause(mode, cost, self.rules)
+        quick = pause(Mode.QUICK, cost, self.rules)
+        if self._audience.urgent:
+            return self._rested_at + self._credit.urgent(quick)
+        if self._audience.waits or self.mode is Mode.QUICK:
+            return self._rested_at + self._credit.usual(quick)
+        return self._rested_at + pause(self.mode, cost, self.rules)
 
     async def _read(self) -> None:
         """Reads the state from the first URL that gives one."""
         loop = asyncio.get_running_loop()
-        self._audience.waits = False
+        self._audience.waits = self._audience.urgent = False
+        self._begun += 1
         if self._silent_since is None:
+            self._credit.spend(
+                pause(Mode.QUICK, self.stats.cost or 0.0, self.rules), kept=loop.time() - self._rested_at
+            )
             self._silent_since = loop.time()
             # Silence begins when exo does not answer, not while nobody asked it: as if there had been one pause.
             looking = Mode.REST if self.mode is Mode.IDLE else self.mode
@@ -239,9 +286,17 @@ class Feed(Wishes):
                 self._doors.failed(door, error, logging.ERROR)
             else:
                 self._received(door, state, asked_at, cost)
+                self._succeeded = self._begun
                 break
             self.stats.failures += 1
+        else:
+            self._failed = self._begun
         self._rested_at = loop.time()
+        self._turn_over()
+
+    def _turn_over(self) -> None:
+        turned, self._turned = self._turned, asyncio.Event()
+        turned.set()
 
     async def _read_through(self, door: Door) -> tuple[State, float, float]:
         """The state, when it was asked for, and how many seconds that took."""
@@ -261,7 +316,7 @@ class Feed(Wishes):
             door.met = False
         self._source = Source(door.client.url, door.node_id)
         self._asked_at = asked_at
-        self._audience.waits = False
+        self._audience.waits = self._audience.urgent = False
         self._publish(self._next(state))
         self._heard_at = now
         self._silent_since = None
@@ -322,6 +377,7 @@ class Feed(Wishes):
                 logger.warning("exo has been silent for %.1f s.", now - self._heard_at)
                 self._source = replace(self._source, connected=False)
                 self._look_again()
+                self._turn_over()
             elif silent and self._silent_since is not None and now - self._silent_since >= _SLOW_READ:
                 self._look_again()
             await asyncio.sleep(min(_LOOK_AGAIN, lost_at - now) if silent and lost_at > now else _LOOK_AGAIN)

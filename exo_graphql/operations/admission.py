@@ -32,14 +32,20 @@ class Meaning:
         return frozenset((*self.load_ids, *self.unload_ids))
 
 
-async def present(upstream: Upstream) -> Snapshot | ClusterUnavailable:
-    """A picture that may be acted on; not one from before exo fell silent, nor of an election."""
+async def present(upstream: Upstream, *, to_act: bool = True) -> Snapshot | ClusterUnavailable:
+    """A snapshot that may be acted on; not one from before exo fell silent, nor of an election.
+
+    `to_act` asks for one that is read from here on, however long exo takes to answer: what somebody placed half a
+    second ago is not to be placed again. Who only tells about the cluster need not wait for that.
+    """
     advice = "See that exo runs and can be reached, then ask again."
     try:
-        # Read now: what somebody placed half a second ago is not to be placed again.
-        snapshot = await upstream.fresh(0.0)
+        snapshot = await (upstream.read_now() if to_act else upstream.fresh(0.0))
     except Unreachable as error:
-        return ClusterUnavailable(message=f"No exo node answers: {error}", suggestion=advice)
+        last = upstream.snapshot
+        return ClusterUnavailable(
+            message=str(error), suggestion=advice, last_seen_at=None if last is None else last.observed_at
+        )
     if not snapshot.connected:
         return ClusterUnavailable(
             message="No exo node answers at present.", suggestion=advice, last_seen_at=snapshot.observed_at

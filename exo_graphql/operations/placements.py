@@ -61,7 +61,7 @@ async def views(
             return problem
     if min_nodes is not None and min_nodes < 1:
         return InvalidArgument(message=f"{min_nodes} nodes.", suggestion="Ask for 1 or more.", argument="minNodes")
-    snapshot = await present(upstream)
+    snapshot = await present(upstream, to_act=False)
     if isinstance(snapshot, Problem):
         return snapshot
     card = resolve_model(snapshot, model)

@@ -218,7 +218,7 @@ class Run:
         while True:
             self.check()
             try:
-                snapshot = await self.upstream.fresh(0.0)
+                snapshot = await self.upstream.read_now()
             except Unreachable:
                 await self._pause(self.rules.tick_seconds)
                 continue

@@ -39,6 +39,8 @@ class Wire(httpx.AsyncBaseTransport):
         self._ways = {host: httpx.ASGITransport(exo.app) for host, exo in apps.items()}
         self.requests: list[Request] = []
         self.most_at_once = 0
+        self.read_cost = 0.0
+        """Seconds that exo takes to write down a state, after it has taken it: what is read is as old as that."""
         self._reading = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -51,6 +53,8 @@ class Wire(httpx.AsyncBaseTransport):
         self.most_at_once = max(self.most_at_once, self._reading)
         try:
             response = await self._ways[passed.host].handle_async_request(request)
+            if is_read:
+                await asyncio.sleep(self.read_cost)
         finally:
             self._reading -= is_read
         self.requests[index] = replace(passed, ended=loop.time())
@@ -98,4 +102,17 @@ async def running(hosts: str = "a", rules: FeedRules | None = None, *, cost: flo
     cluster = Cluster(hosts, rules, cost=cost)
     async with cluster.feed:
         await cluster.feed.fresh()
+        yield cluster
+
+
+@asynccontextmanager
+async def slow(cost: float, hosts: str = "a", rules: FeedRules | None = None) -> AsyncIterator[Cluster]:
+    """The same where a read of the state, and that alone, takes exo `cost` seconds, and the feed has learned it."""
+    cluster = Cluster(hosts, rules, cost=0.0)
+    cluster.cost = cluster.wire.read_cost = cost
+    async with cluster.feed:
+        await cluster.feed.changed(None)
+        for _ in range(2):
+            with cluster.feed.watching():
+                await cluster.feed.changed(cluster.feed.snapshot)
         yield cluster

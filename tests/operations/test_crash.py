@@ -66,8 +66,11 @@ class MortalUpstream:
     async def fresh(self, max_age: float = 0.0) -> Snapshot:
         return await self._feed.fresh(max_age)
 
-    async def changed(self, since: Snapshot | None) -> Snapshot:
-        return await self._feed.changed(since)
+    async def read_now(self) -> Snapshot:
+        return await self._feed.read_now()
+
+    async def changed(self, since: Snapshot | None, *, urgent: bool = False) -> Snapshot:
+        return await self._feed.changed(since, urgent=urgent)
 
     def watching(self) -> AbstractContextManager[None]:
         return self._feed.watching()

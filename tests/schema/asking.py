@@ -36,6 +36,9 @@ class Recorded:
             raise Unreachable("Nothing has been recorded.")
         return self.snapshot
 
+    async def read_now(self) -> Snapshot:
+        return await self.fresh()
+
     async def offers(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[Offer, ...]:
         snapshot = await self.fresh()
         return tuple(
@@ -48,7 +51,7 @@ class Recorded:
 
     # No query asks for any of these.
 
-    async def changed(self, since: Snapshot | None) -> Snapshot:
+    async def changed(self, since: Snapshot | None, *, urgent: bool = False) -> Snapshot:
         raise NotImplementedError
 
     def listen(self, listener: Callable[[Snapshot], None]) -> AbstractContextManager[None]:
