@@ -84,10 +84,10 @@ def understand(snapshot: Snapshot, wish: Wish) -> Meaning | Problem:
     return Meaning(load, tuple(id_ for id_ in unload if id_ not in same), node_ids, same)
 
 
-def conflict(meaning: Meaning, active: Iterable[Operation]) -> OperationConflict | None:
+def conflict(model_ids: frozenset[str] | set[str], at_work: Iterable[Operation]) -> OperationConflict | None:
     """The first operation that is at work on one of the same models."""
-    for operation in active:
-        shared = sorted(operation.model_ids & (meaning.model_ids | set(meaning.same_ids)))
+    for operation in at_work:
+        shared = sorted(operation.model_ids & model_ids)
         if shared:
             return OperationConflict(
                 message=f"Operation {operation.id} ({operation.kind.value}) is at work on {', '.join(shared)}.",
@@ -95,6 +95,24 @@ def conflict(meaning: Meaning, active: Iterable[Operation]) -> OperationConflict
                 operation_id=operation.id,
             )
     return None
+
+
+def is_same_load(snapshot: Snapshot, wish: Wish, meaning: Meaning, other: Wish, load_ids: tuple[str, ...]) -> bool:
+    """Whether another request, for these models, asks for the very same load. How long it may take is no part of it.
+
+    Overlapping cron jobs ask for the same twice; who wants a second copy says `additional`.
+    """
+    if OperationKind.LOAD is not wish.kind or wish.kind is not other.kind or wish.additional or other.additional:
+        return False
+    there = None if other.nodes is None else resolve_nodes(snapshot, other.nodes)
+    if isinstance(there, Problem):
+        return False
+    return (
+        load_ids == meaning.load_ids
+        and (None if there is None else set(there)) == (None if meaning.node_ids is None else set(meaning.node_ids))
+        and (wish.min_nodes, wish.sharding, wish.instance_type)
+        == (other.min_nodes, other.sharding, other.instance_type)
+    )
 
 
 def _ids(snapshot: Snapshot, names: Iterable[str]) -> tuple[str, ...] | Problem:

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from exo_graphql.operations.journal import MAX_KEYS, Journal, JournalError, Key, Record
-from exo_graphql.operations.operation import Operation
+from exo_graphql.operations.journal import MAX_KEYS, Journal, JournalError, Key, Record, Unreadable
+from exo_graphql.operations.operation import Operation, OperationKind, OperationState
 from exo_graphql.operations.rules import OperationRules
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ class Archive:
         self._keys: dict[str, Key] = {}
         self._sequence = 0
         self._unwritten: dict[str, Record] = {}
+        self._unreadable: dict[str, tuple[int, Operation]] = {}
         self._opened: list[Record] | None = None
 
     async def open(self) -> list[Record]:
@@ -32,15 +34,44 @@ class Archive:
         return self._opened
 
     async def _read(self) -> list[Record]:
-        records, keys = await self._journal.open()
-        self._keys = {key.key: key for key in keys}
-        self._sequence = max((record.sequence for record in records), default=0)
+        contents = await self._journal.open()
+        records = contents.records
+        self._keys = {key.key: key for key in contents.keys}
+        self._sequence = contents.last_sequence
+        for entry in contents.unreadable:
+            self._unreadable[entry.operation_id] = (entry.sequence, self._parked(entry))
         under_way = [record for record in records if record.operation.active]
         for record in records:
             if not record.operation.active:
                 self._finished[record.operation.id] = (record.sequence, record.operation)
         await self.prune()
         return under_way
+
+    def _parked(self, entry: Unreadable) -> Operation:
+        message = "The journal's entry of this operation cannot be read, so it does not go on. Cancel it to discard it."
+        now = self._now()
+        known = entry.operation or Operation(
+            entry.operation_id, OperationKind.SWAP, OperationState.PARKED, message, (), now
+        )
+        return replace(known, state=OperationState.PARKED, message=message, progress_percent=None)
+
+    def is_unreadable(self, operation_id: str) -> bool:
+        """Whether it is an entry that was under way and cannot be read."""
+        return operation_id in self._unreadable
+
+    def unreadable(self) -> list[tuple[int, Operation]]:
+        """These, as parked operations, with their order."""
+        return list(self._unreadable.values())
+
+    async def discard(self, operation_id: str) -> Operation | None:
+        """Gives up an entry that cannot be read; None if there is none of this id. Raises `JournalError`."""
+        found = self._unreadable.get(operation_id)
+        if found is None:
+            return None
+        await self._journal.forget([operation_id], [])
+        del self._unreadable[operation_id]
+        message = "Discarded: the journal's entry could not be read. Nothing was undone."
+        return replace(found[1], state=OperationState.CANCELLED, message=message, finished_at=self._now())
 
     async def close(self) -> None:
         """Closes the journal."""
@@ -52,10 +83,23 @@ class Archive:
         self._sequence += 1
         return self._sequence
 
-    async def save(self, record: Record, key: Key | None = None) -> None:
+    async def admit(self, record: Record, key: Key | None) -> None:
+        """Writes a new operation and its key. Raises `JournalError`; then neither is there, now or later."""
+        try:
+            await self._journal.admit(record, key)
+        except JournalError as error:
+            log.error("Operation %s: %s", record.operation.id, error)  # noqa: TRY400  # the message says it all
+            raise
+
+    async def add_key(self, key: Key) -> None:
+        """Lets one more key lead to an operation. Raises `JournalError`."""
+        await self._journal.add_key(key)
+        self.remember(key)
+
+    async def save(self, record: Record) -> None:
         """Writes an operation. Raises `JournalError`; one that has ended is then written by `catch_up`."""
         try:
-            await self._journal.save(record, key)
+            await self._journal.save(record)
         except JournalError as error:
             log.error("Operation %s: %s", record.operation.id, error)  # noqa: TRY400  # the message says it all
             if not record.operation.active:
@@ -77,8 +121,8 @@ class Archive:
         self._finished[record.operation.id] = (record.sequence, record.operation)
 
     def operation(self, operation_id: str) -> Operation | None:
-        """A finished operation."""
-        found = self._finished.get(operation_id)
+        """A finished operation, or one that cannot be read."""
+        found = self._finished.get(operation_id) or self._unreadable.get(operation_id)
         return found[1] if found is not None else None
 
     def finished(self) -> list[tuple[int, Operation]]:

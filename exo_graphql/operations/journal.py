@@ -6,6 +6,7 @@ The server may be killed at any moment: whatever is written before a step is tak
 import asyncio
 import logging
 import sqlite3
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from exo_graphql.operations.memo import Memo
+from exo_graphql.operations.migrations import NewerSchema, migrate
 from exo_graphql.operations.operation import Operation
 from exo_graphql.operations.problems import BY_NAME, Problem
 from exo_graphql.operations.wishes import Wish
@@ -24,20 +26,10 @@ from exo_graphql.operations.wishes import Wish
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-# Raised with the shape of a record: a record of another shape cannot be gone on with.
-VERSION = 1
 # A hang of the disk must not hang a wish.
 WRITE_SECONDS = 10.0
 # Keys alone cannot fill the disk.
 MAX_KEYS = 10_000
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS operations (
-  sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, active INTEGER NOT NULL, record BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS finished ON operations (active, sequence);
-CREATE TABLE IF NOT EXISTS keys (
-  key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, operation_id TEXT NOT NULL, created_at REAL NOT NULL);
-"""
 
 
 class JournalError(Exception):
@@ -64,6 +56,26 @@ class Key:
     created_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An entry that was under way and that this server cannot read. It is kept as it is."""
+
+    sequence: int
+    operation_id: str
+    operation: Operation | None
+    """What can be read of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Everything that a journal holds, oldest first. `last_sequence` counts what cannot be read, too."""
+
+    records: list[Record]
+    keys: list[Key]
+    unreadable: list[Unreadable]
+    last_sequence: int
+
+
 class Journal:
     """One file, one writer. `path` None keeps it in memory."""
 
@@ -72,30 +84,42 @@ class Journal:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         self._db: sqlite3.Connection | None = None
 
-    async def open(self) -> tuple[list[Record], list[Key]]:
-        """Everything that is remembered, oldest first. A damaged file is set aside and told in the log."""
-        return await self._run(self._open)
+    async def open(self) -> Contents:
+        """Everything that is remembered. A damaged file is set aside, which the log says; a newer one is refused."""
+        return await self._run(lambda _: self._open())
 
-    async def save(self, record: Record, key: Key | None = None) -> None:
-        """Writes an operation, with its key when it is new; durable when it returns."""
+    async def admit(self, record: Record, key: Key | None = None) -> None:
+        """Writes an operation that nobody knows of yet. Where this raises, the entry is not there, now or later."""
         body = dump(record)
-        await self._run(lambda: self._save(record.sequence, record.operation, body, key))
+        await self._run(lambda given_up: self._admit(record, body, key, given_up))
+
+    async def save(self, record: Record) -> None:
+        """Writes an operation; durable when it returns."""
+        body = dump(record)
+        await self._run(lambda _: self._save(record, body, None))
+
+    async def add_key(self, key: Key) -> None:
+        """Writes one more key of an operation; durable when it returns."""
+        await self._run(lambda _: self._add_key(self._opened(), key))
 
     async def forget(self, operation_ids: list[str], keys: list[str]) -> None:
         """Removes what is no longer to be kept."""
-        await self._run(lambda: self._forget(operation_ids, keys))
+        await self._run(lambda _: self._forget(operation_ids, keys))
 
     async def close(self) -> None:
         """Closes the file. Safe to call twice."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
 
-    async def _run(self, work: Callable[[], _T]) -> _T:
-        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def _run(self, work: Callable[[threading.Event], _T]) -> _T:
+        """Runs `work` in the journal's thread. It is handed an event that is set once nobody waits for it any more."""
+        given_up = threading.Event()
+        future = asyncio.get_running_loop().run_in_executor(self._thread, work, given_up)
         try:
             async with asyncio.timeout(WRITE_SECONDS):
                 return await asyncio.shield(future)
         except TimeoutError as error:
+            given_up.set()
             future.add_done_callback(_retrieve)
             raise JournalError(f"The journal did not answer within {WRITE_SECONDS:g} s.") from error
         except (sqlite3.Error, OSError) as error:
@@ -103,7 +127,7 @@ class Journal:
                 raise JournalError("The journal is locked: another server is at work on it.") from error
             raise JournalError(f"The journal cannot be used: {error}.") from error
 
-    def _open(self) -> tuple[list[Record], list[Key]]:
+    def _open(self) -> Contents:
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -125,7 +149,7 @@ class Journal:
         if written.is_file() and written.stat().st_size > 0:
             raise sqlite3.DatabaseError("it is empty, and its log is not")
 
-    def _connect(self) -> tuple[list[Record], list[Key]]:
+    def _connect(self) -> Contents:
         db = self._db = sqlite3.connect(
             ":memory:" if self.path is None else self.path, isolation_level=None, check_same_thread=False, timeout=1.0
         )
@@ -136,38 +160,64 @@ class Journal:
         (sound,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if sound != "ok":
             raise sqlite3.DatabaseError(sound)
-        db.execute("BEGIN EXCLUSIVE")
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version not in (0, VERSION):
-            db.execute("ROLLBACK")
-            raise sqlite3.DatabaseError(f"it is of version {version}, this server writes {VERSION}")
-        for statement in _SCHEMA.split(";"):
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version = {VERSION}")
-        db.execute("COMMIT")
-        rows = db.execute("SELECT sequence, record FROM operations ORDER BY sequence").fetchall()
-        records = [record for sequence, body in rows for record in [_load(sequence, body)] if record is not None]
+        try:
+            migrate(db)
+        except NewerSchema as error:
+            self._close()
+            raise JournalError(
+                f"The journal {self.path} was written by a newer version of exo-graphql ({error}). It is left as it "
+                "is: start that version, or name another state directory."
+            ) from error
+        records: list[Record] = []
+        unreadable: list[Unreadable] = []
+        rows = db.execute("SELECT sequence, id, active, record FROM operations ORDER BY sequence").fetchall()
+        for sequence, id_, active, body in rows:
+            record = _load(sequence, body, whole=bool(active))
+            if record is not None:
+                records.append(record)
+            elif active:
+                unreadable.append(Unreadable(sequence, id_, _load_operation(body)))
         keys = [Key(*row) for row in db.execute("SELECT key, fingerprint, operation_id, created_at FROM keys")]
-        return records, keys
+        return Contents(records, keys, unreadable, rows[-1][0] if rows else 0)
 
-    def _save(self, sequence: int, operation: Operation, body: bytes, key: Key | None) -> None:
+    def _admit(self, record: Record, body: bytes, key: Key | None, given_up: threading.Event) -> None:
+        """Leaves nothing behind once `given_up` is set, since the caller has been refused.
+
+        A disk that hangs, hangs at the first write: that one says nothing. So a commit that is still on its way when
+        the server is killed is not that of an operation, and the next start finds none to go on with.
+        """
         db = self._opened()
+        db.execute("UPDATE probe SET writes = writes + 1")
+        if given_up.is_set():
+            return
+        self._save(record, body, key)
+        if given_up.is_set():
+            self._forget([record.operation.id], [] if key is None else [key.key])
+
+    def _save(self, record: Record, body: bytes, key: Key | None) -> None:
+        db = self._opened()
+        operation = record.operation
         db.execute("BEGIN IMMEDIATE")
         try:
             db.execute(
-                "INSERT OR REPLACE INTO operations (sequence, id, active, record) VALUES (?, ?, ?, ?)",
-                (sequence, operation.id, operation.active, body),
+                "INSERT INTO operations (sequence, id, active, record) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET active = excluded.active, record = excluded.record",
+                (record.sequence, operation.id, operation.active, body),
             )
             if key is not None:
-                db.execute(
-                    "INSERT OR REPLACE INTO keys (key, fingerprint, operation_id, created_at) VALUES (?, ?, ?, ?)",
-                    (key.key, key.fingerprint, key.operation_id, key.created_at),
-                )
+                self._add_key(db, key)
             db.execute("COMMIT")
         except sqlite3.Error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
+
+    @staticmethod
+    def _add_key(db: sqlite3.Connection, key: Key) -> None:
+        db.execute(
+            "INSERT OR REPLACE INTO keys (key, fingerprint, operation_id, created_at) VALUES (?, ?, ?, ?)",
+            (key.key, key.fingerprint, key.operation_id, key.created_at),
+        )
 
     def _forget(self, operation_ids: list[str], keys: list[str]) -> None:
         db = self._opened()
@@ -201,31 +251,66 @@ class Journal:
 
 
 def dump(record: Record) -> bytes:
-    """A record as JSON. A problem is written with its type's name, since its fields alone do not tell it."""
+    """A record as JSON. A problem is written with its type's name, since its fields alone do not tell it.
+
+    Raises `JournalError` for what cannot be written: exo's own documents are in it, however deep they are nested. One
+    that has ended is written without them.
+    """
     operation = record.operation
     problem = operation.problem
-    return orjson.dumps(
-        {
-            "operation": _OPERATION.dump_python(replace(operation, problem=None), mode="json"),
-            "problem": None if problem is None else [type(problem).__name__, _dump_problem(problem)],
-            "wish": _WISH.dump_python(record.wish, mode="json"),
-            "memo": _MEMO.dump_python(record.memo, mode="json"),
-        }
-    )
+    try:
+        return orjson.dumps(
+            {
+                "operation": _OPERATION.dump_python(replace(operation, problem=None), mode="json"),
+                "problem": None if problem is None else [type(problem).__name__, _dump_problem(problem)],
+                "wish": _WISH.dump_python(record.wish, mode="json"),
+                "memo": _MEMO.dump_python(record.memo, mode="json"),
+            }
+        )
+    except (TypeError, ValueError, RecursionError) as error:
+        if not operation.active and record.memo != Memo():
+            return dump(replace(record, memo=Memo()))
+        raise JournalError(f"The operation cannot be written to the journal: {error}.") from error
 
 
-def _load(sequence: int, body: bytes) -> Record | None:
+def _load(sequence: int, body: bytes, *, whole: bool) -> Record | None:
+    """`whole` where it is to be gone on with: then what is read, written again, must be what was there.
+
+    A field that is unknown here, or missing there, would otherwise silently be left out or empty.
+    """
     try:
         raw: dict[str, Any] = orjson.loads(body)
-        operation = _OPERATION.validate_python(raw["operation"])
-        if raw["problem"] is not None:
-            name, fields = raw["problem"]
-            operation = replace(operation, problem=TypeAdapter(BY_NAME[name]).validate_python(fields))
-        wish = _WISH.validate_python(raw["wish"])
-        return Record(sequence, operation, wish, _MEMO.validate_python(raw["memo"]))
-    except (orjson.JSONDecodeError, ValidationError, KeyError, TypeError, ValueError):
-        log.exception("Entry %d of the journal cannot be read and is left out.", sequence)
+        operation = _read_operation(raw)
+        wish, memo = _WISH.validate_python(raw["wish"]), _MEMO.validate_python(raw["memo"])
+        record = Record(sequence, operation, wish, memo)
+        if whole:
+            _hold(raw, record)
+    except (orjson.JSONDecodeError, ValidationError, KeyError, TypeError, ValueError, JournalError):
+        log.exception("Entry %d of the journal cannot be read; it is kept, and not gone on with.", sequence)
         return None
+    return record
+
+
+def _hold(raw: dict[str, Any], record: Record) -> None:
+    again = orjson.loads(dump(record))
+    for part in ("operation", "wish", "memo"):
+        if again[part] != raw[part]:
+            raise ValueError(f"its {part} has fields that are not known here, or lacks some")
+
+
+def _load_operation(body: bytes) -> Operation | None:
+    try:
+        return _read_operation(orjson.loads(body))
+    except (orjson.JSONDecodeError, ValidationError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _read_operation(raw: dict[str, Any]) -> Operation:
+    operation = _OPERATION.validate_python(raw["operation"])
+    if raw["problem"] is None:
+        return operation
+    name, fields = raw["problem"]
+    return replace(operation, problem=TypeAdapter(BY_NAME[name]).validate_python(fields))
 
 
 def _dump_problem(problem: Problem) -> object:

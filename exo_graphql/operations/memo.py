@@ -14,15 +14,21 @@ _Json = TypeVar("_Json")
 class Target:
     """A model to be loaded.
 
-    `follows` is a sound instance that was there before and is not ours to remove. `instance` is the one that is ours:
-    chosen, and so known by id, before exo is asked for it. `takes` is bytes by node, planned or chosen.
+    `follows` is a healthy instance that somebody else placed and that is not ours to remove. `instance` is the one
+    that is ours: chosen, and so known by id, before exo is asked for it. `takes` is bytes by node, planned or chosen.
     """
 
     model_id: str
     takes: dict[str, int] = field(default_factory=dict)
     follows: str | None = None
     instance: Instance | None = None
-    done: bool = False
+    ready: bool = False
+    """It has been seen ready: from then on, losing it turns the operation back."""
+
+    @property
+    def instance_id(self) -> str | None:
+        """The instance that serves this target; None until one is chosen."""
+        return self.instance.id if self.instance is not None else self.follows
 
 
 @dataclass(slots=True)
@@ -32,11 +38,17 @@ class Departure:
     instance: Instance
     takes: dict[str, int]
     sound: bool
-    """It served or was on its way: worth restoring."""
+    """It served or was on its way when it was noticed: worth restoring."""
+    ready: bool = False
+    """It served when it was noticed."""
     asked: bool = False
+    foreign: bool = False
+    """Somebody else deleted it: an act of a person is not reversed."""
     restored: Instance | None = None
     retried: bool = False
-    """What was restored failed, and another placement of it was tried."""
+    """What was restored failed, and another placement of it is tried."""
+    hopeless: bool = False
+    """The other placement failed, too."""
 
 
 @dataclass(slots=True)
@@ -74,6 +86,15 @@ class Memo:
     undoing: Undoing | None = None
     memory_note: str | None = None
     """What of the memory was missing when the wait for it ended."""
+    members: dict[str, str] = field(default_factory=dict)
+    """Ids and friendly names of the cluster's members when it was planned: what tells this cluster from another one,
+    and which node of today is which node of then. A name is empty where the node had not told it."""
+    before: dict[str, str] = field(default_factory=dict)
+    """Instances that exo listed when it was planned, and their models."""
+    cancelling: bool = False
+    """Cancellation was asked for (written before it is answered)."""
+    discarding: bool = False
+    """The same while it was parked: it is given up without undoing anything."""
 
     def own_instances(self) -> list[tuple[Instance, Mapping[str, int]]]:
         """Every instance that this operation has placed or removes, with its bytes by node."""

@@ -18,7 +18,7 @@ class OperationKind(Enum):
 
 @unique
 class OperationState(Enum):
-    """Where an operation stands. Only PENDING and RUNNING change any more."""
+    """Where an operation is. PENDING, RUNNING and PARKED may change; the others are final."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -26,6 +26,7 @@ class OperationState(Enum):
     FAILED = "FAILED"
     ROLLED_BACK = "ROLLED_BACK"
     CANCELLED = "CANCELLED"
+    PARKED = "PARKED"
 
 
 @unique
@@ -39,7 +40,9 @@ class StepState(Enum):
     SKIPPED = "SKIPPED"
 
 
-ACTIVE = frozenset({OperationState.PENDING, OperationState.RUNNING})
+AT_WORK = frozenset({OperationState.PENDING, OperationState.RUNNING})
+ACTIVE = AT_WORK | {OperationState.PARKED}
+"""Not ended. A parked one does nothing, and hinders nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,11 @@ class Operation:
     def active(self) -> bool:
         """Not finished yet."""
         return self.state in ACTIVE
+
+    @property
+    def at_work(self) -> bool:
+        """It acts, or will by itself: others must not act on the same models."""
+        return self.state in AT_WORK
 
     @property
     def model_ids(self) -> frozenset[str]:

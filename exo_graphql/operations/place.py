@@ -1,5 +1,8 @@
 """Placing an instance and following it: success is seen in exo's state, never taken from an answer."""
 
+import re
+from collections.abc import Mapping
+
 from exo_graphql.cluster.names import label
 from exo_graphql.cluster.readiness import Failure, Phase, one_line
 from exo_graphql.cluster.snapshot import Snapshot
@@ -32,10 +35,11 @@ def was_created(snapshot: Snapshot, instance: Instance) -> bool:
     )
 
 
-async def create(run: Run, instance: Instance, step: str) -> None:
-    """Asks for exactly this instance until it is listed. Its ids make a second request for it harmless.
+async def create(run: Run, instance: Instance, step: str) -> Snapshot:
+    """Asks for exactly this instance until it is listed, and returns the snapshot that lists it.
 
-    Raises `Halt` when exo refuses, never lists it, or has listed and lost it already.
+    Its ids make a second request for it harmless. Raises `Halt` when exo refuses, never lists it, or has listed and
+    lost it already.
     """
     snapshot = await run.look()
     asked_at: float | None = None
@@ -43,7 +47,7 @@ async def create(run: Run, instance: Instance, step: str) -> None:
     while instance.id not in snapshot.state.instances:
         if was_created(snapshot, instance):
             raise Halt(gone(run, snapshot, instance, step))
-        if asked_at is not None and run.clock() - asked_at >= run.rules.appear_seconds:
+        if asked_at is not None and run.live - asked_at >= run.rules.appear_seconds:
             raise Halt(
                 PlacementRefused(
                     message=f"exo accepted the placement of {instance.model_id} and never made the instance.",
@@ -52,6 +56,10 @@ async def create(run: Run, instance: Instance, step: str) -> None:
                 )
             )
         if run.clock() >= send_at and not snapshot.stale:
+            absent = [id_ for id_ in node_ids(instance) if id_ not in snapshot.state.nodes]
+            if absent:
+                # exo would make it all the same, on nodes that are not there.
+                raise Halt(_left(run, instance, absent))
             try:
                 await run.ask(lambda: run.upstream.create(instance))
             except Refused as error:
@@ -68,63 +76,119 @@ async def create(run: Run, instance: Instance, step: str) -> None:
                 continue
             # A command sent into an election is lost without a word.
             send_at = run.clock() + run.rules.resend_seconds
-            asked_at = asked_at if asked_at is not None else run.clock()
+            asked_at = asked_at if asked_at is not None else run.live
             run.report(step, f"Asked exo for {instance.model_id}; waiting for the instance to appear.")
+            snapshot = await run.look()
+            continue
         snapshot = await run.next(snapshot)
     run.progressed()
+    return snapshot
 
 
-async def follow(run: Run, instance: Instance, step: str) -> None:
-    """Waits until every runner is ready. Raises `Halt` when exo gives up or somebody removes the instance."""
+def node_ids(instance: Instance) -> list[str]:
+    """The nodes that hold a shard, without repeats."""
+    return list(dict.fromkeys(shard.node_id for shard in instance.shards if shard.node_id is not None))
+
+
+def _left(run: Run, instance: Instance, absent: list[str]) -> PlacementRefused:
+    names = ", ".join(run.memo.members.get(id_) or id_ for id_ in absent)
+    return PlacementRefused(
+        message=f"{instance.model_id} cannot be placed where it was planned: {names} left the cluster.",
+        suggestion="Ask again when its nodes are back, or for other nodes.",
+        reason=f"{names} left the cluster.",
+    )
+
+
+async def follow(run: Run, instance: Instance, step: str, attempts: int | None = None) -> Snapshot:
+    """Waits until every runner is ready, and returns the snapshot that shows it.
+
+    Raises `Halt` when exo gives up, somebody removes the instance, or `attempts` of exo's have failed
+    (None: exo decides).
+    """
     snapshot = await run.look()
+    causes: dict[int, Failure] = {}
     while True:
-        if not snapshot.stale:
-            if instance.id not in snapshot.state.instances:
-                raise Halt(gone(run, snapshot, instance, step))
-            reading = snapshot.reading(instance.id)
-            if reading.ready:
-                return
-            if instance.id in snapshot.given_up:
-                # exo may call it pending, or under way, by now.
-                failure = _failure(run, snapshot, instance, step)
-                reason = reading.message if failure is None else failure.message
-                raise Halt(
-                    DownloadFailed(
-                        message=f"The weights of {instance.model_id} could not be fetched: {reason}",
-                        suggestion="See that the nodes reach the model's source and have room on disk.",
-                        model_id=instance.model_id,
-                    )
+        if instance.id not in snapshot.state.instances:
+            raise Halt(gone(run, snapshot, instance, step, causes))
+        reading = snapshot.reading(instance.id)
+        if reading.ready:
+            return snapshot
+        failure = _failure(run, snapshot, instance, step)
+        if failure is not None and failure.attempt is not None:
+            causes[failure.attempt] = failure
+            # exo would try again, up to five times; whoever has unloaded something cannot wait for that.
+            if attempts is not None and failure.attempt >= attempts:
+                raise Halt(_failed(snapshot, instance, causes))
+        if instance.id in snapshot.given_up:
+            # exo may call it pending, or under way, by now.
+            reason = reading.message if failure is None else failure.message
+            raise Halt(
+                DownloadFailed(
+                    message=f"The weights of {instance.model_id} could not be fetched: {reason}",
+                    suggestion="See that the nodes reach the model's source and have room on disk.",
+                    model_id=instance.model_id,
                 )
-            run.progressed(_metric(snapshot, instance, reading.phase))
-            run.report(step, f"{instance.model_id}: {reading.message}", reading.progress_percent)
+            )
+        run.progressed(_metric(snapshot, instance, reading.phase))
+        attempt = f" (attempt {max(causes) + 1})" if causes else ""
+        run.report(step, f"{instance.model_id}: {reading.message}{attempt}", reading.progress_percent)
         snapshot = await run.next(snapshot)
 
 
-def gone(run: Run, snapshot: Snapshot, instance: Instance, step: str) -> LoadFailed:
-    """Why an instance that was listed is not any more, as far as can be told."""
-    failure = _failure(run, snapshot, instance, step)
+def most_telling(failures: Mapping[int, Failure]) -> Failure | None:
+    """The newest that names a cause: exo's last attempt may say only "Terminated (signal=9 (Killed))"."""
+    newest_first = [failures[attempt] for attempt in sorted(failures, reverse=True)]
+    return next((f for f in newest_first if not _BARE.match(f.message)), newest_first[0] if newest_first else None)
+
+
+_BARE = re.compile(r"(Terminated\b|The runner failed without a message)")
+
+
+def _failed(snapshot: Snapshot, instance: Instance, causes: Mapping[int, Failure]) -> LoadFailed:
+    times = f"{max(causes)} failed attempts" if max(causes) > 1 else "1 failed attempt"
+    cause = most_telling(causes)
+    node = snapshot.state.nodes.get(cause.node_id) if cause is not None and cause.node_id is not None else None
+    where = f" on {label(node)}" if node is not None else ""
+    return LoadFailed(
+        message=f"{instance.model_id} could not be loaded, after {times}{where}: {cause.message if cause else ''}",
+        suggestion="See the failure's message; another placement or quantization may do.",
+        model_id=instance.model_id,
+        attempts=max(causes),
+    )
+
+
+def gone(
+    run: Run, snapshot: Snapshot, instance: Instance, step: str, causes: Mapping[int, Failure] | None = None
+) -> LoadFailed:
+    """Why an instance that was listed is not any more, as far as can be told. `causes` are failures by attempt."""
+    last = _failure(run, snapshot, instance, step)
     removed = f"The instance of {instance.model_id} was removed"
-    if failure is None:
+    known = dict(causes or {})
+    if last is not None and last.attempt is not None:
+        known[last.attempt] = last
+    cause = last if last is not None and last.attempt is None else most_telling(known)
+    if cause is None:
         return LoadFailed(
             message=f"{removed} before it was ready, by somebody else or by exo.",
             suggestion="Find out who else changes the cluster, then ask again.",
             model_id=instance.model_id,
         )
-    node = snapshot.state.nodes.get(failure.node_id) if failure.node_id is not None else None
+    node = snapshot.state.nodes.get(cause.node_id) if cause.node_id is not None else None
     where = f" on {label(node)}" if node is not None else ""
-    tries = failure.attempt
+    tries = max(known, default=None)
     if tries is None:
-        told = f"exo gave up on {instance.model_id}{where}"
+        what = f"exo gave up on {instance.model_id}{where}"
     elif tries >= EXO_TRIES:
-        told = f"exo gave up on {instance.model_id} after {tries} attempts{where}"
+        what = f"exo gave up on {instance.model_id} after {tries} attempts{where}"
     else:
         # Fewer than exo makes: somebody may have had enough of it.
         times = "1 failed attempt" if tries == 1 else f"{tries} failed attempts"
-        told = f"{removed}, by somebody else or by exo, after {times}{where}"
+        what = f"{removed}, by somebody else or by exo, after {times}{where}"
     return LoadFailed(
-        message=f"{told}: {failure.message}",
+        message=f"{what}: {cause.message}",
         suggestion="See the failure's message; another placement or quantization may do.",
         model_id=instance.model_id,
+        attempts=tries or 0,
     )
 
 

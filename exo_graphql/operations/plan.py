@@ -11,6 +11,7 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance
 from exo_graphql.cluster.upstream import Upstream
 from exo_graphql.operations.claims import Claim, both, free_later, free_now
+from exo_graphql.operations.membership import members_of
 from exo_graphql.operations.memo import Departure, Memo, Target
 from exo_graphql.operations.operation import OperationKind, Step
 from exo_graphql.operations.planner import choose, demand, forecast, refusal, refused
@@ -50,13 +51,18 @@ def is_sound(snapshot: Snapshot, instance: Instance) -> bool:
 
 def draft(snapshot: Snapshot, wish: Wish, load_ids: Sequence[str], unload_ids: Sequence[str]) -> Memo:
     """What is to be loaded and unloaded, before it is known where it fits."""
-    memo = Memo(only_instance=wish.instance)
+    memo = Memo(
+        only_instance=wish.instance,
+        members=members_of(snapshot),
+        before={instance.id: instance.model_id for instance in snapshot.state.instances.values()},
+    )
     for model_id in load_ids:
         sound = [i for i in snapshot.instances_of(model_id) if is_sound(snapshot, i)]
         # One that is ready is better to follow than one on its way.
         sound.sort(key=lambda instance: not snapshot.reading(instance.id).ready)
         follows = sound[0].id if sound and not wish.additional else None
-        memo.targets.append(Target(model_id, follows=follows))
+        ready = follows is not None and snapshot.reading(follows).ready
+        memo.targets.append(Target(model_id, follows=follows, ready=ready))
     for model_id in unload_ids:
         departures = departing(snapshot, model_id, wish.instance)
         memo.departures.extend(departures)
@@ -68,7 +74,12 @@ def draft(snapshot: Snapshot, wish: Wish, load_ids: Sequence[str], unload_ids: S
 def departing(snapshot: Snapshot, model_id: str, only: str | None) -> list[Departure]:
     """The instances of a model that are to be unloaded."""
     return [
-        Departure(instance, instance_bytes(instance, snapshot.models), is_sound(snapshot, instance))
+        Departure(
+            instance,
+            instance_bytes(instance, snapshot.models),
+            is_sound(snapshot, instance),
+            ready=snapshot.reading(instance.id).ready,
+        )
         for instance in snapshot.instances_of(model_id)
         if only is None or instance.id == only
     ]

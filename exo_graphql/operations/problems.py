@@ -138,9 +138,13 @@ class TaskNotCancellable(Problem):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadFailed(Problem):
-    """exo could not make the model ready, or somebody removed it before it was."""
+    """exo could not make the model ready, or somebody removed it before it was.
+
+    `attempts` are exo's that have failed; 0 where none did (the instance was lost or removed).
+    """
 
     model_id: str
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Removing instances: drain, delete, and wait until their memory is really back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from exo_graphql.cluster.capacity import instance_bytes, untaken_bytes
 from exo_graphql.cluster.names import label
@@ -13,20 +13,27 @@ from exo_graphql.operations.problems import UnloadFailed
 from exo_graphql.operations.run import Halt, Run
 
 
-async def drain(run: Run, instances: Sequence[Instance], step: str, seconds: float) -> str:
-    """Waits until no inference runs on these, `seconds` at most; returns what was found, as a sentence."""
-    ids = {instance.id for instance in instances}
+async def drain(run: Run, leaving: Callable[[Snapshot], Collection[str]], step: str, seconds: float) -> str:
+    """Waits until no inference runs on what is leaving, `seconds` at most; returns what was found, as a sentence.
+
+    `leaving` gives the ids of these instances as of a snapshot: somebody may load another copy meanwhile.
+    """
     snapshot = await run.look()
     until = run.clock() + seconds
     while True:
+        ids = leaving(snapshot)
         busy = sum(snapshot.is_active(task) and task.instance_id in ids for task in snapshot.tasks)
         if not busy and not snapshot.stale:
-            return "Nothing is being served any more."
+            return "No requests are running any more."
         if run.clock() >= until:
-            return f"{busy} still being served after {seconds:g} s: not waited for any longer."
+            return f"{_requests(busy)} still running after {seconds:g} s: not waited for any longer."
         run.progressed()
-        run.report(step, f"Waiting for {busy} being served, {max(0.0, until - run.clock()):.0f} s at most.")
+        run.report(step, f"Waiting for {_requests(busy)} to end, {max(0.0, until - run.clock()):.0f} s at most.")
         snapshot = await run.next(snapshot)
+
+
+def _requests(count: int) -> str:
+    return "1 request" if count == 1 else f"{count} requests"
 
 
 def measure(snapshot: Snapshot, instances: Sequence[Instance]) -> dict[str, Baseline]:
@@ -45,13 +52,25 @@ def measure(snapshot: Snapshot, instances: Sequence[Instance]) -> dict[str, Base
     }
 
 
-async def delete(run: Run, instances: Sequence[Instance]) -> None:
-    """Asks exo to delete these until none is listed. Raises `Halt` when exo goes on listing one."""
+def include(baseline: dict[str, Baseline], more: dict[str, Baseline]) -> None:
+    """Adds what is expected back from instances that were noticed later. What was free first counts."""
+    for node_id, added in more.items():
+        if node_id in baseline:
+            baseline[node_id].expected += added.expected
+        else:
+            baseline[node_id] = added
+
+
+async def delete(run: Run, instances: Sequence[Instance]) -> Snapshot:
+    """Asks exo to delete these until none is listed; returns the snapshot that shows it.
+
+    Raises `Halt` when exo goes on listing one.
+    """
     snapshot = await run.look()
     asked_at: float | None = None
     send_at = run.clock()
     while listed := [i for i in instances if i.id in snapshot.state.instances]:
-        if asked_at is not None and run.clock() - asked_at >= run.rules.appear_seconds:
+        if asked_at is not None and run.live - asked_at >= run.rules.appear_seconds:
             raise Halt(
                 UnloadFailed(
                     message=f"exo accepted to remove {listed[0].model_id} and goes on listing it.",
@@ -63,9 +82,12 @@ async def delete(run: Run, instances: Sequence[Instance]) -> None:
             for instance in listed:
                 await _delete(run, instance)
             send_at = run.clock() + run.rules.resend_seconds
-            asked_at = asked_at if asked_at is not None else run.clock()
+            asked_at = asked_at if asked_at is not None else run.live
+            snapshot = await run.look()
+            continue
         snapshot = await run.next(snapshot)
     run.progressed()
+    return snapshot
 
 
 async def _delete(run: Run, instance: Instance) -> None:

@@ -7,7 +7,9 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Upstream
+from exo_graphql.operations.admission import Meaning, is_same_load
 from exo_graphql.operations.archive import Archive
 from exo_graphql.operations.claims import Claim
 from exo_graphql.operations.journal import JournalError, Key, Record
@@ -15,9 +17,15 @@ from exo_graphql.operations.operation import Operation, OperationState
 from exo_graphql.operations.problems import JournalUnavailable, Problem
 from exo_graphql.operations.rules import OperationRules
 from exo_graphql.operations.run import Run
-from exo_graphql.operations.worker import execute
+from exo_graphql.operations.wishes import Wish
+from exo_graphql.operations.worker import execute, fault
 
 log = logging.getLogger(__name__)
+
+
+def journal_unavailable(error: JournalError) -> JournalUnavailable:
+    """What a caller is answered when the journal cannot be written."""
+    return JournalUnavailable(message=str(error), suggestion="Free disk space, or set another state directory.")
 
 
 class Roster:
@@ -74,7 +82,9 @@ class Roster:
         # Copied first: a thread may ask while the event loop begins another.
         runs = tuple(self._runs.values())
         # One that has just ended may stand in both.
-        known = dict(self.archive.finished()) | {run.record.sequence: run.operation for run in runs}
+        known = dict([*self.archive.finished(), *self.archive.unreadable()]) | {
+            run.record.sequence: run.operation for run in runs
+        }
         newest_first = [known[order] for order in sorted(known, reverse=True)]
         finished = [operation for operation in newest_first if not operation.active][: self._rules.kept_finished]
         kept = {operation.id for operation in finished}
@@ -94,9 +104,21 @@ class Roster:
 
         return stop
 
-    def active(self) -> list[Operation]:
-        """Those that have not ended, oldest first."""
-        return [run.operation for run in self._runs.values() if run.operation.active]
+    def at_work(self) -> list[Operation]:
+        """Those that act or will, oldest first; not the parked ones."""
+        return [run.operation for run in self._runs.values() if run.operation.at_work]
+
+    def same_load(self, snapshot: Snapshot, wish: Wish, meaning: Meaning) -> Operation | None:
+        """The load under way that asks for the very same; none that is being undone."""
+        for run in self._runs.values():
+            if (
+                run.operation.at_work
+                and run.memo.undoing is None
+                and not run.memo.cancelling
+                and is_same_load(snapshot, wish, meaning, run.wish, run.operation.load_ids)
+            ):
+                return run.operation
+        return None
 
     def claims(self, run: Run | None = None) -> tuple[Claim, ...]:
         """What others have been promised, as far as it counts for `run` (for a new wish: all)."""
@@ -104,7 +126,7 @@ class Roster:
             other.claim
             for other in self._runs.values()
             if other is not run
-            and other.operation.active
+            and other.operation.at_work
             and (
                 run is None
                 or other.operation.state is not OperationState.PENDING
@@ -150,19 +172,28 @@ class Roster:
     ) -> None:
         if admitted is not None:
             try:
-                await self.archive.save(run.record, key)
+                await self.archive.admit(run.record, key)
             except JournalError as error:
                 del self._runs[run.operation.id]
                 self.archive.forget_key(key)
                 self._changed(None)
-                advice = "Free disk space, or set another state directory."
-                admitted.set_result(JournalUnavailable(message=str(error), suggestion=advice))
+                admitted.set_result(journal_unavailable(error))
                 return
             except asyncio.CancelledError:
                 admitted.cancel()
                 raise
             admitted.set_result(run.operation)
-        await execute(run, lambda: self.claims(run))
+        try:
+            await execute(run, lambda: self.claims(run))
+        except Exception:
+            # Nothing may leave an operation that is neither at work nor ended: it would block its models for ever.
+            log.exception("Operation %s met a fault of this server.", run.operation.id)
+            run.fail_open_steps("A fault of this server; its log tells more.")
+            message = "A fault of this server; what it had begun was not undone. See what is loaded."
+            run.tell(state=OperationState.FAILED, problem=fault(), message=message, finished_at=self._now())
+            run.deleting.clear()
+            with suppress(JournalError):
+                await self.archive.save(run.record)
         self.archive.keep(run.record)
         del self._runs[run.operation.id]
         self._changed(None)

@@ -30,7 +30,17 @@ class OperationRules:
     place_seconds: float = 10.0
     """How long placing waits for free memory that the nodes have not yet reported."""
     return_seconds: float = 60.0
-    """How long a restore waits for the nodes that held the model before it takes others."""
+    """The longest a restore waits for the nodes that held its models before it takes others."""
+    settled_seconds: float = 20.0
+    """The membership has settled when nobody has come or gone for as long: after a lost master the nodes come back one
+    after the other, over 3 to 16 s (`exo/API.md`)."""
+    behind_seconds: float = 10.0
+    """How long an exo node that lacks the newest events is not believed. A late node catches up within seconds."""
+    turn_back_attempts: int = 2
+    """Failed attempts of exo's after which an operation turns back that has unloaded something. exo's own five take up
+    to 112 s, in which no model serves; what failed twice in the same way fails a third time."""
+    max_rounds: int = 5
+    """How often a step that finds its work undone by others begins it again."""
     give_up_seconds: float = 30.0
     """A download that failed is final when no byte has arrived for as long."""
     tick_seconds: float = 1.0

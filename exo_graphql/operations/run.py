@@ -1,4 +1,9 @@
-"""One operation under way: its steps, its deadlines, and its waits for the next picture of the cluster."""
+"""One operation under way: its steps, its deadlines, its invariants, and its waits for the next snapshot.
+
+Every snapshot that a step sees comes through here, and each is checked: it must be of the cluster that the operation
+was planned on, and, while the operation goes forward, it must still list what the operation has made ready. So no
+step, however long it waits for something else, misses that the model it relies on is lost.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -7,10 +12,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
+from exo_graphql.cluster.names import label
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
 from exo_graphql.operations.claims import Claim
 from exo_graphql.operations.journal import JournalError, Record
+from exo_graphql.operations.losses import loss, note_losses
+from exo_graphql.operations.membership import is_same_cluster
 from exo_graphql.operations.memo import Memo
 from exo_graphql.operations.operation import Operation, OperationState, Step, StepState
 from exo_graphql.operations.problems import Cancelled, ClusterUnavailable, JournalUnavailable, Problem, TimedOut
@@ -28,8 +36,12 @@ class Halt(Exception):
         self.problem = problem
 
 
+class Parked(Exception):
+    """The operation must not act here and now; the message says why."""
+
+
 class Run:
-    """What the steps of an operation share. `saved` writes to the journal, `changed` tells listeners."""
+    """What the steps of an operation share. `save` writes to the journal, `changed` notifies listeners."""
 
     def __init__(
         self,
@@ -50,6 +62,26 @@ class Run:
         self._save = save
         self._changed = changed
         self._stop = asyncio.Event()
+        self._resume = asyncio.Event()
+        """Set when a person says that a parked operation may go on."""
+        self._discard = asyncio.Event()
+        """Set when a person says that a parked operation is to be given up."""
+        if record.memo.discarding:
+            self._discard.set()
+        if record.memo.cancelling:
+            self._stop.set()
+        self._seen: Snapshot | None = None
+        """The newest snapshot that was looked at, whatever it was worth."""
+        self._trusted: Snapshot | None = None
+        """The newest one that the operation may go by."""
+        self._gap = True
+        """Whether exo was out of sight since `_trusted`, or may have been (this process has just started)."""
+        self._strange_since: float | None = None
+        """Since when the snapshots have been of another cluster."""
+        self._behind_since: float | None = None
+        """Since when an exo node has answered that lags behind the one that answered before."""
+        self._noted_at = clock()
+        self._live = 0.0
         self._progress_at = clock()
         self._metric: tuple[object, ...] = ()
         self._deadline = self._deadline_from_start()
@@ -163,9 +195,23 @@ class Run:
             self._metric = metric or ()
             self._progress_at = self.clock()
 
-    def cancel(self) -> None:
-        """Asks the run to stop and undo, at its next wait."""
-        self._stop.set()
+    async def cancel(self) -> None:
+        """Asks the run to stop and undo at its next wait; a parked one, to be discarded. Raises `JournalError`.
+
+        Returns once that is written: a server that is killed right after must not go on with it.
+        """
+        memo = self.memo
+        before = memo.cancelling, memo.discarding
+        if self.operation.state is OperationState.PARKED:
+            memo.discarding = True
+        else:
+            memo.cancelling = True
+        try:
+            await self._save(self.record)
+        except JournalError:
+            memo.cancelling, memo.discarding = before
+            raise
+        (self._discard if memo.discarding else self._stop).set()
 
     def check(self) -> None:
         """Raises `Halt` where the operation must not go on. While undoing, a lack of progress alone ends it."""
@@ -211,10 +257,18 @@ class Run:
         spent = (self.now() - self.operation.started_at).total_seconds()
         return self.clock() + timeout - min(max(0.0, spent), timeout)
 
-    # Pictures
+    # Snapshots
+
+    @property
+    def live(self) -> float:
+        """Seconds during which exo was in sight: patience with exo must not run out while it cannot be seen.
+
+        exo hangs for 40 s right after it was asked for an instance: that is no sign that the request was lost.
+        """
+        return self._live
 
     async def look(self) -> Snapshot:
-        """A picture read after this call, waiting for exo as long as the operation may go on."""
+        """A snapshot read after this call, waiting for exo as long as the operation may go on."""
         while True:
             self.check()
             try:
@@ -222,28 +276,115 @@ class Run:
             except Unreachable:
                 await self._pause(self.rules.tick_seconds)
                 continue
-            if not snapshot.stale:
+            if self._trusts(snapshot):
                 return snapshot
             await self.next(snapshot)
 
     async def next(self, since: Snapshot) -> Snapshot:
-        """The next picture, or the same one when it is time to look at the deadlines."""
+        """The next snapshot that may be gone by, or `since` when it is time to look at the deadlines."""
         self.check()
-        newer = asyncio.ensure_future(self.upstream.changed(since))
+        newer = asyncio.ensure_future(self.upstream.changed(self._seen or since))
         stop = asyncio.ensure_future(self._stop.wait())
         # A stop that was asked for has been seen once undoing is under way: it must not wake every wait.
         waits = {newer} if self.memo.undoing is not None else {newer, stop}
+        snapshot = since
         try:
             await asyncio.wait(waits, timeout=self.rules.tick_seconds, return_when=asyncio.FIRST_COMPLETED)
-            snapshot = since
             if newer.done():
                 with suppress(Unreachable):
-                    snapshot = newer.result()
+                    if self._trusts(newer.result()):
+                        snapshot = newer.result()
+            elif self._seen is not None:
+                self._count_live(in_sight=self._seen is self._trusted)
         finally:
             for task in (newer, stop):
                 task.cancel()
         self.check()
         return snapshot
+
+    def _trusts(self, snapshot: Snapshot) -> bool:
+        """Whether the operation may go by this snapshot. Raises `Halt` or `Parked` for what it shows."""
+        self._seen = snapshot
+        trusted = not snapshot.stale and not self._is_strange(snapshot) and not self._is_behind(snapshot)
+        self._count_live(in_sight=trusted)
+        if not trusted:
+            self._gap = True
+            return False
+        before, self._trusted = self._trusted, snapshot
+        if before is not snapshot:
+            note_losses(self.memo, None if self._gap else before, snapshot)
+        self._gap = False
+        if self.memo.undoing is None:
+            lost = loss(self.memo, snapshot)
+            if lost is not None:
+                raise Halt(lost)
+        return True
+
+    def _is_strange(self, snapshot: Snapshot) -> bool:
+        """Whether it is of another cluster. After a restart members come back one by one: that is given time."""
+        if is_same_cluster(self.memo.members, snapshot):
+            self._strange_since = None
+            return False
+        now = self.clock()
+        if self._strange_since is None:
+            self._strange_since = now
+        if now - self._strange_since >= self.rules.settled_seconds:
+            self._strange_since = None
+            then = ", ".join(sorted({name or id_ for id_, name in self.memo.members.items()}))
+            here = ", ".join(label(node) for node in snapshot.nodes)
+            raise Parked(f"It was begun on another cluster (of {then}); here are {here}.")
+        return True
+
+    def _is_behind(self, snapshot: Snapshot) -> bool:
+        """Whether another exo node answered that lacks the newest events: what it does not list is not gone."""
+        before, now = self._trusted, self.clock()
+        if before is None or before.state.index is None or snapshot.state.index is None:
+            return False
+        behind = snapshot.state.index < before.state.index and before.state.nodes.keys() <= snapshot.state.nodes.keys()
+        if not behind:
+            self._behind_since = None
+            return False
+        if self._behind_since is None:
+            self._behind_since = now
+        # A history that began anew has lower numbers for good.
+        return now - self._behind_since < self.rules.behind_seconds
+
+    def _count_live(self, *, in_sight: bool) -> None:
+        now = self.clock()
+        if in_sight:
+            self._live += now - self._noted_at
+        self._noted_at = now
+
+    # Parking
+
+    def resume(self) -> None:
+        """Says that a parked operation may go on here."""
+        self._resume.set()
+
+    async def parked(self) -> bool:
+        """Waits until the operation may go on; returns whether it goes on here because a person said so.
+
+        Raises `Halt` when it is discarded instead.
+        """
+        while True:
+            if self._discard.is_set():
+                raise Halt(Cancelled(message="The operation was discarded while it was parked."))
+            if self._resume.is_set():
+                self._resume.clear()
+                return True
+            snapshot = self.upstream.snapshot
+            if snapshot is not None and not snapshot.stale and is_same_cluster(self.memo.members, snapshot):
+                return False
+            waits = [
+                asyncio.ensure_future(self._resume.wait()),
+                asyncio.ensure_future(self._discard.wait()),
+                asyncio.ensure_future(self.upstream.changed(snapshot)),
+            ]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in waits:
+                    task.cancel()
 
     async def _pause(self, seconds: float) -> None:
         if self.memo.undoing is not None:

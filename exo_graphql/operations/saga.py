@@ -1,7 +1,12 @@
-"""The way of every operation: load, unload and swap are one saga. Each step may be begun again after a crash.
+"""How every operation goes: load, unload and swap are one saga. Each step may be begun again after a crash.
 
-load first, when new and old fit together:  place, follow to ready - drain, unload, memory
-else:                                       download - drain, unload, memory - place, follow to ready
+load first, when new and old fit together:  place, load - drain, unload, memory
+else:                                       download - drain, unload, memory - place, load
+
+What a step has established is an invariant of all steps after it. `Run` checks it on every snapshot that any step
+sees; where something is about to be destroyed, and before the verdict, `_confirm` waits for a snapshot read after
+the last act that shows it. For example B is ready, A drains for 30 s, and after 10 s B's node dies: the drain ends at
+once, A was not touched, and the operation turns back.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,15 +16,18 @@ from exo_graphql.cluster.groups import Demand, Misfit
 from exo_graphql.cluster.names import label
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Refused
-from exo_graphql.operations import remove, weights
+from exo_graphql.operations import remove, verdict, weights
 from exo_graphql.operations.claims import Claim, free_now
+from exo_graphql.operations.losses import not_ready
+from exo_graphql.operations.membership import present_id, todays
 from exo_graphql.operations.memo import Departure, Target
 from exo_graphql.operations.operation import StepState
-from exo_graphql.operations.place import create, follow
-from exo_graphql.operations.plan import departing, step_names
+from exo_graphql.operations.place import create, follow, node_ids, was_created
+from exo_graphql.operations.plan import departing, is_sound, step_names
 from exo_graphql.operations.planner import Chosen, choose, demand
-from exo_graphql.operations.problems import InsufficientMemory, PlacementRefused
+from exo_graphql.operations.problems import InsufficientMemory, NodeNotFound, PlacementRefused, UnloadFailed
 from exo_graphql.operations.run import Halt, Run
+from exo_graphql.operations.settle import settled
 from exo_graphql.operations.wishes import resolve_nodes
 
 Claims = Callable[[], Sequence[Claim]]
@@ -37,7 +45,29 @@ async def forward(run: Run, claims: Claims) -> str:
         await _unload(run)
         for target in memo.targets:
             await _load(run, target, claims)
-    return _verdict(run)
+    for _ in range(run.rules.max_rounds):
+        snapshot = await _confirm(run, run.operation.steps[-1].name)
+        if not any(departure.instance.id in snapshot.state.instances for departure in memo.departures):
+            return verdict.reached(run.operation, memo, snapshot)
+        # A master that was away has come back, and with it what had been deleted.
+        await _delete(run)
+    raise Halt(_comes_back(run))
+
+
+async def _confirm(run: Run, step: str) -> Snapshot:
+    """A snapshot read after the last act in which everything serves that the operation has made ready.
+
+    What is out of reach is waited for; `Run` raises `Halt` for what is gone or has failed.
+    """
+    snapshot = await run.look()
+    while waited := not_ready(run.memo, snapshot):
+        names = ", ".join(dict.fromkeys(waited))
+        run.report(step, f"Waiting for {names}, which was ready, to be ready again.")
+        snapshot = await run.next(snapshot)
+    return snapshot
+
+
+# Loading
 
 
 async def _download(run: Run) -> None:
@@ -56,8 +86,10 @@ async def _load(run: Run, target: Target, claims: Claims) -> None:
     if not run.is_done(place):
         await _place(run, target, place, claims)
     await run.begin(load, f"Waiting for {target.model_id} to be ready.")
-    snapshot = await run.look()
-    instance = target.instance or snapshot.state.instances.get(target.follows or "")
+    instance = target.instance
+    if instance is None:
+        snapshot = await run.look()
+        instance = snapshot.state.instances.get(target.follows or "")
     if instance is None:
         raise Halt(
             PlacementRefused(
@@ -66,48 +98,94 @@ async def _load(run: Run, target: Target, claims: Claims) -> None:
                 reason="The instance is gone.",
             )
         )
-    await follow(run, instance, load)
-    target.done = True
-    nodes = dict.fromkeys(shard.node_id for shard in instance.shards if shard.node_id is not None)
-    await run.finish(load, f"{target.model_id} is ready on {_where(snapshot, nodes)}.")
+    snapshot = await follow(run, instance, load, _attempts(run))
+    target.ready = True
+    await run.finish(load, f"{target.model_id} is ready on {_where(snapshot, node_ids(instance))}.")
+
+
+def _attempts(run: Run) -> int | None:
+    """Failed attempts of exo's that are waited for; None: all. Without the old model, every second counts."""
+    if run.wish.attempts is not None:
+        return run.wish.attempts
+    unloaded = any(departure.asked for departure in run.memo.departures)
+    return run.rules.turn_back_attempts if unloaded else None
 
 
 async def _place(run: Run, target: Target, step: str, claims: Claims) -> None:
+    begun = run.operation.step(step)
+    asked = target.instance is not None and begun is not None and begun.state is not StepState.PENDING
+    snapshot = await run.look()
+    if not asked and target.follows is None:
+        target.follows = _loaded_meanwhile(run, snapshot, target)
     if target.follows is not None:
+        target.instance = None
         await run.finish(
-            step, f"{target.model_id} has a sound instance: following it, placing nothing.", StepState.SKIPPED
+            step, f"{target.model_id} has a healthy instance: following it, placing nothing.", StepState.SKIPPED
         )
         return
+    if (
+        not asked
+        and target.instance is not None
+        and any(id_ not in snapshot.state.nodes for id_ in node_ids(target.instance))
+    ):
+        # exo was started again since it was planned: its nodes have new ids, or are not all back yet.
+        snapshot = await settled(run, snapshot, node_ids(target.instance), step)
+        if any(id_ not in snapshot.state.nodes for id_ in node_ids(target.instance)):
+            target.instance = None
+    target.takes = todays(run.memo.members, snapshot, target.takes)
     if target.instance is None:
         await run.begin(step, f"Asking exo where {target.model_id} fits.")
-        chosen = await _choose(run, target, step, claims)
+        chosen = await _choose(run, target, step, snapshot, claims)
         target.instance, target.takes = chosen.instance, chosen.takes
-    snapshot = await run.look()
-    where = _where(snapshot, target.takes)
+    where = _where(run.upstream.snapshot or snapshot, target.takes)
     # From here on the instance is known by its id, whatever happens before exo lists it.
     await run.begin(step, f"Placing {target.model_id} on {where}.")
     await create(run, target.instance, step)
     await run.finish(step, f"{target.model_id} is placed on {where}.")
 
 
-async def _choose(run: Run, target: Target, step: str, claims: Claims) -> Chosen:
+def _loaded_meanwhile(run: Run, snapshot: Snapshot, target: Target) -> str | None:
+    """A healthy instance that somebody has placed since the plan was made; None where another copy is wanted."""
+    if run.wish.additional or (target.instance is not None and was_created(snapshot, target.instance)):
+        return None
+    own = {instance.id for instance, _ in run.memo.own_instances()}
+    healthy = [i for i in snapshot.instances_of(target.model_id) if i.id not in own and is_sound(snapshot, i)]
+    return healthy[0].id if healthy else None
+
+
+async def _choose(run: Run, target: Target, step: str, snapshot: Snapshot, claims: Claims) -> Chosen:
     """Plans again with what is really free, for a while: nodes report their memory a little late."""
-    until = run.clock() + run.rules.place_seconds
-    snapshot = await run.look()
+    until = run.live + run.rules.place_seconds
     while True:
-        node_ids = None if run.wish.nodes is None else resolve_nodes(snapshot, run.wish.nodes)
-        if node_ids is not None and not isinstance(node_ids, tuple):
-            raise Halt(node_ids)
+        ids = None
+        if run.wish.nodes is not None:
+            snapshot = await _pinned(run, snapshot, step)
+            found = resolve_nodes(snapshot, _todays(run, snapshot, run.wish.nodes))
+            if not isinstance(found, tuple):
+                raise Halt(found)
+            ids = found
         card = snapshot.models.get(target.model_id)
         if card is None:
             raise Halt(_refused(target, "The cluster does not know the model any more."))
-        chosen = await _offered(run, target, demand(card, run.wish, node_ids), snapshot, claims)
+        chosen = await _offered(run, target, demand(card, run.wish, ids), snapshot, claims)
         if isinstance(chosen, Chosen):
             return chosen
-        if run.clock() >= until or not chosen.about_memory:
+        if run.live >= until or not chosen.about_memory:
             raise Halt(_no_room(snapshot, target, chosen))
         run.report(step, f"Waiting for room for {target.model_id}: {chosen.reason}")
         snapshot = await run.next(snapshot)
+
+
+async def _pinned(run: Run, snapshot: Snapshot, step: str) -> Snapshot:
+    """Waits for nodes that were named and are coming back, after an election for example."""
+    if isinstance(resolve_nodes(snapshot, _todays(run, snapshot, run.wish.nodes or ())), NodeNotFound):
+        return await settled(run, snapshot, run.memo.members, step)
+    return snapshot
+
+
+def _todays(run: Run, snapshot: Snapshot, names: Iterable[str]) -> tuple[str, ...]:
+    """Ids that were drawn anew since the operation was planned, by the name that their node still has."""
+    return tuple(present_id(run.memo.members, snapshot, name) or name for name in names)
 
 
 async def _offered(run: Run, target: Target, wanted: Demand, snapshot: Snapshot, claims: Claims) -> Chosen | Misfit:
@@ -128,23 +206,26 @@ async def _offered(run: Run, target: Target, wanted: Demand, snapshot: Snapshot,
         raise Halt(_refused(target, str(error))) from error
 
 
+# Unloading
+
+
 async def _unload(run: Run) -> None:
     memo = run.memo
     if not run.operation.step("drain") or run.is_done("memory"):
         return
     if not run.is_done("drain"):
-        await run.begin("drain", "Looking for what is being served.")
-        await _note_newcomers(run)
-        instances = [departure.instance for departure in memo.departures]
-        done = await remove.drain(run, instances, "drain", run.wish.drain_seconds) if instances else _nothing(run)
-        await run.finish("drain", done, StepState.SUCCEEDED if instances else StepState.SKIPPED)
-    leaving = memo.departures
-    if not leaving:
-        await run.finish("unload", _nothing(run), StepState.SKIPPED)
-        await run.finish("memory", _nothing(run), StepState.SKIPPED)
-        return
+        await run.begin("drain", "Looking for running requests.")
+        _note_newcomers(run, await _confirm(run, "drain"))
+        if memo.departures:
+            done = await remove.drain(run, lambda s: _note_newcomers(run, s), "drain", run.wish.drain_seconds)
+            await run.finish("drain", done)
+        else:
+            await run.finish("drain", _nothing(run), StepState.SKIPPED)
     if not run.is_done("unload"):
         await _delete(run)
+    if not memo.departures:
+        await run.finish("memory", _nothing(run), StepState.SKIPPED)
+        return
     run.deleting = {d.instance.id: d.instance.model_id for d in memo.departures if d.asked}
     await run.begin("memory", "Waiting for the memory to be free again.")
     memo.memory_note = await remove.memory_back(run, memo.baseline, "memory")
@@ -153,39 +234,59 @@ async def _unload(run: Run) -> None:
 
 
 async def _delete(run: Run) -> None:
+    """Deletes one instance after the other, until a snapshot shows none; before each, what was loaded must serve."""
     memo = run.memo
-    snapshot = await run.look()
-    for departure in memo.departures:
-        if not departure.asked and departure.instance.id not in snapshot.state.instances:
-            # Somebody else was first: nothing of ours to do, and nothing of ours to restore.
-            departure.sound = False
-        elif not departure.asked:
-            departure.asked = True
-    asked = [departure.instance for departure in memo.departures if departure.asked]
-    if not memo.baseline:
-        memo.baseline = remove.measure(snapshot, asked)
-    run.deleting = {instance.id: instance.model_id for instance in asked}
-    names = ", ".join(sorted({instance.model_id for instance in asked}))
-    await run.begin("unload", f"Asking exo to remove {names}." if asked else "It is gone already.")
-    await remove.delete(run, asked)
-    gone = len(memo.departures) - len(asked)
-    note = f" {gone} had been removed by somebody else." if gone else ""
-    await run.finish("unload", f"{names} removed.{note}" if asked else "Somebody else had removed it already.")
-
-
-async def _note_newcomers(run: Run) -> None:
-    """Instances of these models that somebody has placed since the plan was made leave too."""
-    memo = run.memo
-    if memo.only_instance is not None:
+    asked: dict[str, str] = {}
+    for _ in range(run.rules.max_rounds * max(1, len(memo.departures))):
+        snapshot = await _confirm(run, "unload")
+        listed = _note_newcomers(run, snapshot)
+        leaving = next((d for d in memo.departures if d.instance.id in listed), None)
+        if leaving is None:
+            break
+        if not leaving.asked:
+            leaving.asked = True
+            remove.include(memo.baseline, remove.measure(snapshot, [leaving.instance]))
+        asked[leaving.instance.id] = leaving.instance.model_id
+        run.deleting = {**run.deleting, **asked}
+        await run.begin("unload", f"Asking exo to remove {leaving.instance.model_id}.")
+        await remove.delete(run, [leaving.instance])
+    else:
+        raise Halt(_comes_back(run))
+    if not memo.departures:
+        await run.finish("unload", _nothing(run), StepState.SKIPPED)
         return
-    snapshot = await run.look()
+    ours = sorted({d.instance.model_id for d in memo.departures if d.asked})
+    gone = sum(not d.asked for d in memo.departures)
+    note = f" {gone} had been removed by somebody else." if gone else ""
+    await run.finish("unload", f"{', '.join(ours)} removed.{note}" if ours else "Somebody else had removed it already.")
+
+
+def _note_newcomers(run: Run, snapshot: Snapshot) -> set[str]:
+    """The listed instances that are to leave, those that somebody has placed since the plan was made included."""
+    memo = run.memo
     known = {departure.instance.id for departure in memo.departures}
-    own = {target.instance.id for target in memo.targets if target.instance is not None}
-    for model_id in run.operation.unload_ids:
+    if memo.only_instance is None:
+        own = {target.instance_id for target in memo.targets}
         newcomers: list[Departure] = [
-            d for d in departing(snapshot, model_id, None) if d.instance.id not in known | own
+            departure
+            for model_id in run.operation.unload_ids
+            for departure in departing(snapshot, model_id, None)
+            if departure.instance.id not in known | own
         ]
         memo.departures.extend(newcomers)
+    return {d.instance.id for d in memo.departures} & snapshot.state.instances.keys()
+
+
+def _comes_back(run: Run) -> UnloadFailed:
+    names = ", ".join(run.operation.unload_ids)
+    return UnloadFailed(
+        message=f"{names} is loaded again whenever it has been removed.",
+        suggestion="Find out who loads it.",
+        model_id=run.operation.unload_ids[0],
+    )
+
+
+# What is said
 
 
 def _nothing(run: Run) -> str:
@@ -215,21 +316,6 @@ def _refused(target: Target, reason: str) -> PlacementRefused:
     )
 
 
-def _where(snapshot: Snapshot, node_ids: Iterable[str]) -> str:
+def _where(snapshot: Snapshot, ids: Iterable[str]) -> str:
     nodes = snapshot.state.nodes
-    return ", ".join(label(nodes[id_]) if id_ in nodes else id_ for id_ in node_ids)
-
-
-def _verdict(run: Run) -> str:
-    operation, memo = run.operation, run.memo
-    told = []
-    if operation.load_ids:
-        told.append(f"{', '.join(operation.load_ids)} ready.")
-    left = {departure.instance.model_id for departure in memo.departures}
-    unloaded = [id_ for id_ in operation.unload_ids if id_ in left]
-    if unloaded:
-        told.append(f"{', '.join(unloaded)} unloaded.")
-    told += [f"{id_} was not loaded." for id_ in operation.unload_ids if id_ not in left]
-    if memo.memory_note:
-        told.append(memo.memory_note)
-    return " ".join(told) or "Nothing had to be done."
+    return ", ".join(label(nodes[id_]) if id_ in nodes else id_ for id_ in ids)

@@ -15,20 +15,21 @@ from exo_graphql.cluster.state import Task
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
 from exo_graphql.operations import downloads, placements, tasks
 from exo_graphql.operations.admission import Meaning, conflict, present, understand
-from exo_graphql.operations.journal import Key, Record
+from exo_graphql.operations.journal import JournalError, Key, Record
 from exo_graphql.operations.memo import Memo
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState, Step, StepState
 from exo_graphql.operations.plan import Waiting, draft, plan, steps, summary
 from exo_graphql.operations.problems import (
     ClusterUnavailable,
     IdempotencyKeyReused,
+    InvalidArgument,
     OperationFinished,
     OperationNotFound,
     PlacementRefused,
     Problem,
     TooManyOperations,
 )
-from exo_graphql.operations.roster import Roster
+from exo_graphql.operations.roster import Roster, journal_unavailable
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES, OperationRules
 from exo_graphql.operations.wishes import InstanceTypePreference, ShardingPreference, Wish, invalid
 from exo_graphql.operations.worker import waiting_message
@@ -114,6 +115,7 @@ class Operations:
         *,
         additional: bool = False,
         timeout_seconds: int | None = None,
+        attempts: int | None = None,
         idempotency_key: str | None = None,
     ) -> Operation | Problem:
         """Loads a model, or follows the sound instance that it has. `nodes` means exactly these."""
@@ -126,6 +128,7 @@ class Operations:
             nodes=None if nodes is None else tuple(nodes),
             additional=additional,
             timeout_seconds=timeout_seconds,
+            attempts=attempts,
         )
         return await self._admit(wish, idempotency_key)
 
@@ -146,6 +149,7 @@ class Operations:
         nodes: Sequence[str] | None = None,
         drain_seconds: int = 30,
         timeout_seconds: int | None = None,
+        attempts: int | None = None,
         idempotency_key: str | None = None,
     ) -> Operation | Problem:
         """Unloads some models and loads others; if a later step fails, what was unloaded is restored."""
@@ -159,6 +163,7 @@ class Operations:
             nodes=None if nodes is None else tuple(nodes),
             drain_seconds=drain_seconds,
             timeout_seconds=timeout_seconds,
+            attempts=attempts,
         )
         return await self._admit(wish, idempotency_key)
 
@@ -166,17 +171,41 @@ class Operations:
         """Stops an operation and undoes it. What is being undone already goes on being undone."""
         run = self._roster.run(operation_id)
         if run is not None and run.operation.active:
-            run.cancel()
+            try:
+                await run.cancel()
+            except JournalError as error:
+                return journal_unavailable(error)
             return run.operation
+        unreadable = await self._roster.archive.discard(operation_id)
+        if unreadable is not None:
+            return unreadable
+        return self._ended(operation_id, "To reverse it, ask for the opposite.")
+
+    async def resume(self, operation_id: str) -> Operation | Problem:
+        """Lets a parked operation go on, on the cluster that is here now."""
+        run = self._roster.run(operation_id)
+        if run is None:
+            if self._roster.archive.is_unreadable(operation_id):
+                return InvalidArgument(
+                    message="The journal's entry of this operation cannot be read, so it cannot go on.",
+                    suggestion="Cancel it to discard it, and ask for what is missing.",
+                    argument="id",
+                )
+            return self._ended(operation_id, "Only a parked operation can be resumed.")
+        if run.operation.state is OperationState.PARKED:
+            rival = conflict(run.operation.model_ids, self._roster.at_work())
+            if rival is not None:
+                return rival
+            run.resume()
+        # One that is at work already goes on: that is what was asked for.
+        return run.operation
+
+    def _ended(self, operation_id: str, suggestion: str) -> Problem:
         if self.get(operation_id) is None:
             return OperationNotFound(
                 message=f"No operation {operation_id!r} is remembered.", suggestion="List the operations."
             )
-        return OperationFinished(
-            message="The operation has ended.",
-            suggestion="To reverse it, ask for the opposite.",
-            operation_id=operation_id,
-        )
+        return OperationFinished(message="The operation has ended.", suggestion=suggestion, operation_id=operation_id)
 
     async def placements(
         self,
@@ -194,11 +223,11 @@ class Operations:
 
     async def cancel_download(self, model: str, nodes: Sequence[str] | None = None) -> downloads.DownloadsResult:
         """Stops the download on these nodes, or wherever it is under way; what has arrived stays."""
-        return await downloads.cancel(self._upstream, model, nodes, self._roster.active())
+        return await downloads.cancel(self._upstream, model, nodes, self._roster.at_work())
 
     async def delete_download(self, model: str, nodes: Sequence[str] | None = None) -> downloads.DownloadsResult:
         """Removes the weights from these nodes, or from every node that has some."""
-        return await downloads.delete(self._upstream, model, nodes, self._roster.active())
+        return await downloads.delete(self._upstream, model, nodes, self._roster.at_work())
 
     async def cancel_task(self, task_id: str) -> Task | Problem:
         """Cancels an inference under way."""
@@ -232,11 +261,25 @@ class Operations:
                 # Between here and the registration nothing waits.
                 if (known := self._by_key(wish, key)) is not None:
                     return known
-                return conflict(meaning, self._roster.active()) or await self._plan_and_start(
+                same = self._roster.same_load(snapshot, wish, meaning)
+                if same is not None:
+                    return await self._follow(same, wish, key)
+                touched = meaning.model_ids | set(meaning.same_ids)
+                return conflict(touched, self._roster.at_work()) or await self._plan_and_start(
                     wish, key, snapshot, meaning
                 )
             # It asks exo, which is bounded in time; then this wish is looked at anew.
             await rival.ended.wait()
+
+    async def _follow(self, operation: Operation, wish: Wish, key: str | None) -> Operation | Problem:
+        """A mutation states an end: an identical load that is under way is that end. Its key leads there too."""
+        if key is not None:
+            used = Key(key, wish.fingerprint, operation.id, self._now().timestamp())
+            try:
+                await self._roster.archive.add_key(used)
+            except JournalError as error:
+                return journal_unavailable(error)
+        return operation
 
     def _rival(self, meaning: Meaning, key: str | None) -> _Admission | None:
         for admission in self._admissions:

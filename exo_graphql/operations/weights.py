@@ -9,8 +9,10 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Download, DownloadKind
 from exo_graphql.cluster.units import GIB, MIB, gib, percent
 from exo_graphql.cluster.upstream import Refused, UpstreamError
+from exo_graphql.operations.membership import present_ids
 from exo_graphql.operations.problems import DownloadFailed
 from exo_graphql.operations.run import Halt, Run
+from exo_graphql.operations.settle import settled
 
 Pair = tuple[str, str]
 """Node id and model id."""
@@ -26,15 +28,17 @@ async def fetch(run: Run, pairs: Iterable[Pair], step: str) -> str:
     """Downloads what is lacking; returns what was done, as a sentence. Raises `Halt` when a download is given up."""
     wanted = list(pairs)
     snapshot = await run.look()
+    wanted = await _present(run, snapshot, wanted, step)
     if not lacking(snapshot, wanted):
         return "The weights are on every chosen node."
     sent: dict[Pair, float] = {}
     moved: dict[Pair, tuple[int, float]] = {}
     errors: dict[Pair, str] = {}
     while missing := lacking(snapshot, wanted):
-        for pair in wanted:
-            if pair[0] not in snapshot.state.nodes:
-                raise Halt(_failed(snapshot, pair, "the node has left the cluster."))
+        if any(node_id not in snapshot.state.nodes for node_id, _ in wanted):
+            wanted = await _present(run, snapshot, wanted, step)
+            snapshot = await run.look()
+            continue
         for pair in missing:
             download = snapshot.state.download(*pair)
             if download is None or snapshot.stale:
@@ -56,6 +60,19 @@ async def fetch(run: Run, pairs: Iterable[Pair], step: str) -> str:
         run.report(step, _told(downloads, len(missing)), _percent(downloads))
         snapshot = await run.next(snapshot)
     return "The weights are on every chosen node now."
+
+
+async def _present(run: Run, snapshot: Snapshot, pairs: list[Pair], step: str) -> list[Pair]:
+    """The same under today's node ids, once their nodes are back. Raises `Halt` where one stays away."""
+    nodes = {node_id for node_id, _ in pairs}
+    if not nodes <= snapshot.state.nodes.keys():
+        snapshot = await settled(run, snapshot, nodes, step)
+    ids = present_ids(run.memo.members, snapshot, nodes)
+    for pair in pairs:
+        if pair[0] not in ids:
+            name = run.memo.members.get(pair[0]) or pair[0]
+            raise Halt(_failed(snapshot, (name, pair[1]), "the node has left the cluster."))
+    return [(ids[node_id], model_id) for node_id, model_id in pairs]
 
 
 async def stop(run: Run) -> None:

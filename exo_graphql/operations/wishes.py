@@ -17,6 +17,7 @@ MAX_NAME = 256
 MAX_KEY = 255
 MAX_DRAIN = 86_400
 MAX_TIMEOUT = 30 * 86_400
+MAX_ATTEMPTS = 100
 
 
 @unique
@@ -63,11 +64,16 @@ class Wish:
     additional: bool = False
     drain_seconds: int = 30
     timeout_seconds: int | None = None
+    attempts: int | None = None
+    """Failed attempts of exo's after which it turns back; None: 2 once something was unloaded, else exo's own five."""
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same arguments alone."""
-        return orjson.dumps(asdict(self), option=orjson.OPT_SORT_KEYS).decode()
+        """The same for the same arguments alone. What was added since the first release counts where it is given."""
+        arguments = asdict(self)
+        if self.attempts is None:
+            del arguments["attempts"]
+        return orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS).decode()
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -102,6 +108,8 @@ def invalid(wish: Wish, key: str | None, rules: OperationRules) -> InvalidArgume
         return _invalid("drainSeconds", f"{wish.drain_seconds} is no time to wait.", f"Say 0 to {MAX_DRAIN}.")
     if wish.timeout_seconds is not None and not 1 <= wish.timeout_seconds <= MAX_TIMEOUT:
         return _invalid("timeoutSeconds", f"{wish.timeout_seconds} is no time-out.", f"Say 1 to {MAX_TIMEOUT}.")
+    if wish.attempts is not None and not 1 <= wish.attempts <= MAX_ATTEMPTS:
+        return _invalid("attempts", f"{wish.attempts} is no number of attempts.", f"Say 1 to {MAX_ATTEMPTS}.")
     if key is not None and not 1 <= len(key) <= MAX_KEY:
         return _invalid("idempotencyKey", f"A key of {len(key)} characters.", f"Use 1 to {MAX_KEY} characters.")
     return None

@@ -6,19 +6,20 @@ from contextlib import suppress
 from dataclasses import replace
 
 from exo_graphql.cluster.upstream import UpstreamError
+from exo_graphql.operations import verdict
 from exo_graphql.operations.admission import understand
 from exo_graphql.operations.claims import Claim
+from exo_graphql.operations.membership import members_of
 from exo_graphql.operations.memo import Undoing
 from exo_graphql.operations.operation import OperationKind, OperationState, StepState
 from exo_graphql.operations.plan import Waiting, draft, plan, steps
 from exo_graphql.operations.problems import (
     Cancelled,
-    ClusterUnavailable,
     InternalFault,
     PlacementRefused,
     Problem,
 )
-from exo_graphql.operations.run import Halt, Run
+from exo_graphql.operations.run import Halt, Parked, Run
 from exo_graphql.operations.saga import forward
 from exo_graphql.operations.undo import undo
 
@@ -29,25 +30,64 @@ Claims = Callable[[], Sequence[Claim]]
 
 async def execute(run: Run, claims: Claims) -> None:
     """Brings the operation to an end. Nothing but a cancelled task (the server stops) leaves it unfinished."""
-    with run.upstream.watching():
-        if run.memo.undoing is None:
-            try:
-                await _wait_turn(run, claims)
-                verdict = await forward(run, claims)
-            except Halt as halt:
-                problem = halt.problem
-            except UpstreamError as error:
-                problem = PlacementRefused(
-                    message=f"exo refused: {error}", suggestion="See exo's log, then ask again.", reason=str(error)
-                )
-            except Exception:
-                log.exception("Operation %s met a fault of this server.", run.operation.id)
-                problem = _fault()
-            else:
-                await _end(run, OperationState.SUCCEEDED, verdict)
+    while True:
+        try:
+            with run.upstream.watching():
+                await _execute(run, claims)
+        except Parked as parked:
+            if not await _park(run, str(parked)):
                 return
-            await _turn_back(run, problem)
-        await _undo(run, claims)
+        else:
+            return
+
+
+async def _execute(run: Run, claims: Claims) -> None:
+    if run.memo.undoing is None:
+        try:
+            await _wait_turn(run, claims)
+            said = await forward(run, claims)
+        except Parked:
+            raise
+        except Halt as halt:
+            problem = halt.problem
+        except UpstreamError as error:
+            problem = PlacementRefused(
+                message=f"exo refused: {error}", suggestion="See exo's log, then ask again.", reason=str(error)
+            )
+        except Exception:
+            log.exception("Operation %s met a fault of this server.", run.operation.id)
+            problem = fault()
+        else:
+            await _end(run, OperationState.SUCCEEDED, said)
+            return
+        await _turn_back(run, problem)
+    await _undo(run, claims)
+
+
+async def _park(run: Run, why: str) -> bool:
+    """Waits until it may go on; returns False if it was discarded instead."""
+    log.warning("Operation %s is parked: %s", run.operation.id, why)
+    run.tell(state=OperationState.PARKED, message=f"{why} Resume it to go on here, or cancel it to discard it.")
+    # Whether this can be written or not: after a restart it would be parked again.
+    with suppress(Halt):
+        await run.save()
+    try:
+        resumed = await run.parked()
+    except Halt as halt:
+        run.fail_open_steps("Discarded.")
+        run.tell(problem=halt.problem)
+        await _end(run, OperationState.CANCELLED, f"Discarded while parked; nothing was undone. {why}")
+        return False
+    snapshot = run.upstream.snapshot
+    if resumed and snapshot is not None:
+        run.memo.members = members_of(snapshot)
+    log.info("Operation %s goes on.", run.operation.id)
+    planned = run.operation.step("plan")
+    waiting = planned is not None and planned.state is StepState.RUNNING and run.memo.undoing is None
+    run.tell(state=OperationState.PENDING if waiting else OperationState.RUNNING, message="Going on.")
+    with suppress(Halt):
+        await run.save()
+    return True
 
 
 async def _wait_turn(run: Run, claims: Claims) -> None:
@@ -75,6 +115,7 @@ async def _plan_again(run: Run, claims: Claims) -> bool:
     outcome = await run.ask(lambda: plan(run.upstream, snapshot, run.wish, memo, meaning.node_ids, claims))
     if isinstance(outcome, Problem):
         raise Halt(outcome)
+    memo.cancelling = run.memo.cancelling
     run.record = replace(run.record, memo=memo)
     if isinstance(outcome, Waiting):
         run.tell(waiting_for=outcome.operation_ids)
@@ -110,12 +151,15 @@ async def _turn_back(run: Run, problem: Problem) -> None:
 
 
 async def _undo(run: Run, claims: Claims) -> None:
+    """Undoes, and says what the last snapshot shows, whether undoing went well or not."""
     undoing = run.memo.undoing
-    problem = run.operation.problem or _fault()
+    problem = run.operation.problem or fault()
     cancelled = undoing is not None and undoing.cancelled
-    ended = OperationState.CANCELLED if cancelled else OperationState.FAILED
+    reason: str | None = None
     try:
-        undone = await undo(run, claims)
+        await undo(run, claims)
+    except Parked:
+        raise
     except Halt as halt:
         reason = halt.problem.message
     except UpstreamError as error:
@@ -123,30 +167,29 @@ async def _undo(run: Run, claims: Claims) -> None:
     except Exception:
         log.exception("Undoing operation %s met a fault of this server.", run.operation.id)
         reason = "A fault of this server; its log tells more."
-    else:
-        if undone and not cancelled and run.operation.kind is not OperationKind.LOAD:
-            ended = OperationState.ROLLED_BACK
-        await _end(run, ended, f"{_sentence(problem.message)} {_left(run, undone=undone)}")
+    said = [_sentence(problem.message)]
+    if reason is not None:
+        run.fail_open_steps(reason)
+        log.error("Operation %s could not be undone: %s", run.operation.id, reason)
+        advice = "See what is loaded, and load what is missing."
+        run.tell(problem=replace(problem, suggestion=f"{problem.suggestion or ''} {advice}".strip()))
+        said.append(f"It could not be undone: {_sentence(reason)}")
+    run.progressed()
+    try:
+        shown = verdict.undone(run.memo, await run.look())
+    except (Halt, UpstreamError):
+        said.append("exo cannot be asked what is loaded now.")
+        await _end(run, OperationState.FAILED, " ".join(said))
         return
-    run.fail_open_steps(reason)
-    log.error("Operation %s could not be undone: %s", run.operation.id, reason)
-    advice = "See what is loaded, and load what is missing."
-    run.tell(problem=replace(problem, suggestion=f"{problem.suggestion or ''} {advice}".strip()))
-    await _end(run, OperationState.FAILED, f"{_sentence(problem.message)} It could not be undone: {reason}")
+    state = verdict.ended(run.operation, shown, cancelled=cancelled)
+    if reason is not None and not shown.complete:
+        state = OperationState.FAILED
+    await _end(run, state, " ".join([*said, verdict.told(shown)]))
 
 
 def _sentence(text: str) -> str:
     """exo's own words end as they like."""
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
-
-
-def _left(run: Run, *, undone: bool) -> str:
-    restore = run.operation.step("restore")
-    if restore is not None and restore.state is StepState.SUCCEEDED:
-        return f"Rolled back: {restore.message}"
-    if undone:
-        return "What had been placed is removed again."
-    return "The cluster is as it was before."
 
 
 async def _end(run: Run, state: OperationState, message: str) -> None:
@@ -163,8 +206,6 @@ async def _end(run: Run, state: OperationState, message: str) -> None:
         await run.save()
 
 
-def _fault() -> InternalFault:
+def fault() -> InternalFault:
+    """What an operation ends with that this server could not bring to its end."""
     return InternalFault(message="A fault of this server; its log tells more.", suggestion="Report it with the log.")
-
-
-__all__ = ["ClusterUnavailable", "execute", "waiting_message"]

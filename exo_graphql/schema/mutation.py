@@ -60,6 +60,14 @@ Key = Annotated[
     ),
 ]
 
+Attempts = Annotated[
+    int | None,
+    argument(
+        description="Failed attempts of exo's to start a model after which the operation turns back. Without it: 2 "
+        "once something has been unloaded, since no model may be serving, else exo's own five."
+    ),
+]
+
 Additional = Annotated[bool | None, argument(description="Place another copy, though the model has a sound instance.")]
 
 # What an argument is where a caller writes null, as where it is left out.
@@ -99,6 +107,11 @@ class SwapModelsPayload(LoadModelPayload):
 
 @strawberry.type(description="Exactly one of operation and error is non-null.")
 class CancelOperationPayload(LoadModelPayload):
+    """`Operation | Problem`."""
+
+
+@strawberry.type(description="Exactly one of operation and error is non-null.")
+class ResumeOperationPayload(LoadModelPayload):
     """`Operation | Problem`."""
 
 
@@ -157,6 +170,7 @@ async def _load_model(
     additional: Additional = False,  # noqa: FBT002  # a GraphQL argument, always named
     timeout_seconds: Timeout = None,
     idempotency_key: Key = None,
+    attempts: Attempts = None,
 ) -> Result:
     return await info.context.operations.load(
         model,
@@ -166,6 +180,7 @@ async def _load_model(
         nodes=nodes,
         additional=bool(additional),
         timeout_seconds=timeout_seconds,
+        attempts=attempts,
         idempotency_key=idempotency_key,
     )
 
@@ -198,6 +213,7 @@ async def _swap_models(
     drain_seconds: Drain = _DRAIN_SECONDS,
     timeout_seconds: Timeout = None,
     idempotency_key: Key = None,
+    attempts: Attempts = None,
 ) -> Result:
     return await info.context.operations.swap(
         unload,
@@ -208,6 +224,7 @@ async def _swap_models(
         nodes=nodes,
         drain_seconds=_DRAIN_SECONDS if drain_seconds is None else drain_seconds,
         timeout_seconds=timeout_seconds,
+        attempts=attempts,
         idempotency_key=idempotency_key,
     )
 
@@ -238,6 +255,13 @@ async def _cancel_operation(
     return await info.context.operations.cancel(id)
 
 
+async def _resume_operation(
+    info: Info,
+    id: OperationId,  # noqa: A002
+) -> Result:
+    return await info.context.operations.resume(id)
+
+
 @strawberry.type(
     description="Wishes. A wish states an end and is answered at once with an operation to follow, or with why it is "
     "refused; a refusal is data, not a top-level error. No wish leaves the cluster without the models it had, unless "
@@ -249,7 +273,8 @@ class Mutation:
     load_model: LoadModelPayload = field(
         resolver=_load_model,
         description="Load a model. If it has a sound instance, the operation follows that one and places nothing, "
-        "unless `additional` asks for another copy.",
+        "unless `additional` asks for another copy. The same load asked for again while it is under way gives the same "
+        "operation.",
     )
     unload_model: UnloadModelPayload = field(
         resolver=_unload_model,
@@ -277,5 +302,11 @@ class Mutation:
     )
     cancel_task: CancelTaskPayload = field(resolver=_cancel_task, description="Cancel an inference under way.")
     cancel_operation: CancelOperationPayload = field(
-        resolver=_cancel_operation, description="Stop an active operation, and undo what it did."
+        resolver=_cancel_operation,
+        description="Stop an active operation, and undo what it did. A PARKED one is discarded: nothing is undone.",
+    )
+    resume_operation: ResumeOperationPayload = field(
+        resolver=_resume_operation,
+        description="Let a PARKED operation go on, on the cluster that is here now. One that is under way goes on "
+        "anyway.",
     )

@@ -26,13 +26,16 @@ described(
 )
 described(
     ops.OperationState,
-    "Where an operation stands. PENDING and RUNNING are active; the others are final.",
+    "Where an operation stands. PENDING, RUNNING and PARKED are active; the others are final.",
     PENDING="Accepted; it waits for something, which `message` names.",
     RUNNING="Under way.",
     SUCCEEDED="The end that was asked for has been seen in exo's state.",
     FAILED="It did not come about; `error` says why. Nothing had to be undone, or undoing failed: see the steps.",
     ROLLED_BACK="It failed after models had been unloaded, and these serve again.",
     CANCELLED="Stopped on request, and undone.",
+    PARKED="Unfinished, and doing nothing: it was begun on another cluster than the one that is here now, or its "
+    "journal entry cannot be read; `message` says which. It goes on by itself once its own cluster is back. "
+    "`resumeOperation` lets it go on here, `cancelOperation` discards it without undoing anything.",
 )
 described(
     ops.StepState,

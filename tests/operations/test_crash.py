@@ -15,6 +15,7 @@ from exo_graphql.cluster.upstream import Offer
 from exo_graphql.exo.feed import Feed
 from exo_graphql.operations import Operation, Operations, OperationState
 from exo_graphql.operations.journal import Journal, Key, Record
+from exo_graphql.operations.run import Run
 from tests.operations.world import HALF, OTHER_HALF, A, B, World, operations, steps, world
 
 pytestmark = pytest.mark.anyio
@@ -114,20 +115,25 @@ async def _live_and_die(
 ) -> int:
     """One process: wishes, works, and dies at the moment `fatal`. Returns the moments that it lived through."""
     guillotine = Guillotine(fatal)
-    save = Journal.save
+    save, admit = Journal.save, Journal.admit
 
-    async def mortal_save(self: Journal, record: Record, key: Key | None = None) -> None:
-        await guillotine.around(save(self, record, key))
+    async def mortal_save(self: Journal, record: Record) -> None:
+        await guillotine.around(save(self, record))
+
+    async def mortal_admit(self: Journal, record: Record, key: Key | None = None) -> None:
+        await guillotine.around(admit(self, record, key))
 
     with monkeypatch.context() as patched:
         patched.setattr(Journal, "save", mortal_save)
+        patched.setattr(Journal, "admit", mortal_admit)
         ops = operations(MortalUpstream(w.feed, guillotine), journal)
         await ops.__aenter__()
         with suppress(asyncio.CancelledError):
             operation = await wish(ops)
             assert isinstance(operation, Operation), operation
             if cancel_at is not None:
-                ops.listen(lambda: _cancel(ops, operation.id, cancel_at))
+                cancelling: set[asyncio.Task[None]] = set()
+                ops.listen(lambda: _cancel(ops, operation.id, cancel_at, cancelling))
             done = asyncio.create_task(w.end(operation, ops))
             dead = asyncio.create_task(guillotine.dead.wait())
             await asyncio.wait({done, dead}, return_when=asyncio.FIRST_COMPLETED)
@@ -138,11 +144,16 @@ async def _live_and_die(
     return guillotine.moments
 
 
-def _cancel(ops: Operations, operation_id: str, step: str) -> None:
+def _cancel(ops: Operations, operation_id: str, step: str, cancelling: set[asyncio.Task[None]]) -> None:
     operation = ops.get(operation_id)
     run = ops._roster.run(operation_id)
-    if operation is not None and run is not None and steps(operation).get(step) == "RUNNING":
-        run.cancel()
+    if operation is not None and run is not None and steps(operation).get(step) == "RUNNING" and not cancelling:
+        cancelling.add(asyncio.create_task(_cancelled(run)))
+
+
+async def _cancelled(run: Run) -> None:
+    with suppress(asyncio.CancelledError):
+        await run.cancel()
 
 
 async def _check(

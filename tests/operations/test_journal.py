@@ -22,13 +22,14 @@ from exo_graphql.operations import (
     StepState,
 )
 from exo_graphql.operations import problems as all_problems
-from exo_graphql.operations.journal import Journal, JournalError, Key, Record, dump
+from exo_graphql.operations.journal import Contents, Journal, JournalError, Key, Record, dump
 from exo_graphql.operations.memo import Baseline, Departure, Memo, Target, Undoing, rekeyed
 from exo_graphql.operations.wishes import ShardingPreference, Wish
 from tests.operations.world import A, operations, steps, world
 
 pytestmark = pytest.mark.anyio
 
+EMPTY = Contents([], [], [], 0)
 NOW = datetime(2026, 6, 22, 12, tzinfo=UTC)
 INSTANCE = Instance(
     "i",
@@ -73,11 +74,12 @@ async def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "journal.db"
     key = Key("k", "print", "operation-1", 1.5)
     journal = Journal(path)
-    assert await journal.open() == ([], [])
-    await journal.save(_record(), key)
+    assert await journal.open() == EMPTY
+    await journal.admit(_record(), key)
     await journal.close()
     journal = Journal(path)
-    records, keys = await journal.open()
+    contents = await journal.open()
+    records, keys = contents.records, contents.keys
     await journal.close()
     assert records == [_record_like(records[0])]
     assert keys == [key]
@@ -114,7 +116,7 @@ async def test_a_problem_is_read_as_the_kind_that_it_was(problem: Problem, tmp_p
     await journal.save(_record(problem=problem))
     await journal.close()
     journal = Journal(tmp_path / "journal.db")
-    records, _ = await journal.open()
+    records = (await journal.open()).records
     await journal.close()
     assert records[0].operation.problem == problem
 
@@ -153,7 +155,7 @@ async def test_a_page_that_rotted_is_noticed(tmp_path: Path) -> None:
     body[4096 * 2 : 4096 * 6] = b"\x5a" * (4096 * 4)
     path.write_bytes(bytes(body))
     journal = Journal(path)
-    assert await journal.open() == ([], [])
+    assert await journal.open() == EMPTY
     await journal.close()
     assert len(_found(tmp_path, "journal.db.damaged-*")) == 1
 
@@ -171,7 +173,7 @@ async def test_one_entry_that_cannot_be_read_does_not_take_the_others_with_it(
         db.execute("UPDATE operations SET record = '{}' WHERE sequence = 1")
     db.close()
     journal = Journal(path)
-    records, _ = await journal.open()
+    records = (await journal.open()).records
     await journal.close()
     assert [record.sequence for record in records] == [2]
     assert "Entry 1 of the journal cannot be read" in caplog.text
@@ -195,7 +197,7 @@ async def test_a_file_that_was_emptied_is_told_of_though_its_log_is_left(
     path.touch()
     path.with_name("journal.db-wal").write_bytes(b"what was written last")
     journal = Journal(path)
-    assert await journal.open() == ([], [])
+    assert await journal.open() == EMPTY
     await journal.close()
     assert "is damaged (it is empty, and its log is not)" in caplog.text
 
@@ -208,9 +210,9 @@ async def test_an_end_that_could_not_be_written_is_written_once_it_can_be(
         async with operations(w.feed, path) as ops:
             real = Journal.save
 
-            async def full(journal: Journal, record: Record, key: Key | None = None) -> None:
+            async def full(journal: Journal, record: Record) -> None:
                 if steps(record.operation)["place"] == "PENDING":
-                    await real(journal, record, key)
+                    await real(journal, record)
                 else:
                     raise JournalError("The journal cannot be used: database or disk is full.")
 
@@ -233,7 +235,7 @@ async def test_nothing_is_begun_that_cannot_be_written(monkeypatch: pytest.Monke
         async def full(*_: object) -> None:
             raise JournalError("The journal cannot be used: database or disk is full.")
 
-        monkeypatch.setattr(Journal, "save", full)
+        monkeypatch.setattr(Journal, "admit", full)
         problem = await w.ops.load(A)
         assert isinstance(problem, JournalUnavailable)
         assert problem.suggestion

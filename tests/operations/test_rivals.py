@@ -26,7 +26,8 @@ async def test_the_second_operation_on_a_model_is_refused_and_names_the_first() 
         first = await w.ops.load(A)
         assert isinstance(first, Operation)
         for problem in (
-            await w.ops.load(A),
+            await w.ops.load(A, additional=True),
+            await w.ops.load(A, min_nodes=2),
             await w.ops.swap([B], [A]),
             await w.ops.swap([A], [B]),
             await w.ops.swap([A], [A]),
@@ -35,6 +36,29 @@ async def test_the_second_operation_on_a_model_is_refused_and_names_the_first() 
             assert problem.operation_id == first.id
         assert (await w.end(first)).state is OperationState.SUCCEEDED
         assert await w.listed() == [A]
+
+
+async def test_an_identical_load_follows_the_one_under_way() -> None:
+    """Overlapping cron jobs ask for the same twice; how long each would wait is no difference."""
+    async with world() as w:
+        first = begun(await w.ops.load(A, idempotency_key="first"))
+        again = begun(await w.ops.load(A.rsplit("/", 1)[-1], timeout_seconds=60, idempotency_key="second"))
+        assert again.id == first.id
+        assert (await w.end(first)).state is OperationState.SUCCEEDED
+        assert await w.listed() == [A]
+        # Both keys lead there, after the end too.
+        for key, seconds in (("first", None), ("second", 60)):
+            name = A if key == "first" else A.rsplit("/", 1)[-1]
+            assert begun(await w.ops.load(name, timeout_seconds=seconds, idempotency_key=key)).id == first.id
+
+
+async def test_a_load_that_is_being_undone_is_not_followed() -> None:
+    async with world() as w:
+        first = begun(await w.ops.load(A))
+        await w.when(first, lambda now: steps(now)["load"] == "RUNNING")
+        await w.ops.cancel(first.id)
+        assert isinstance(await w.ops.load(A), OperationConflict)
+        assert (await w.end(first)).state is OperationState.CANCELLED
 
 
 async def test_two_swaps_of_one_model_at_the_same_moment_are_one() -> None:

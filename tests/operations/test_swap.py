@@ -84,7 +84,8 @@ async def test_a_new_model_that_fails_to_load_is_rolled_back() -> None:
         ended = await w.end(await w.ops.swap([HALF], [OTHER_HALF]))
         assert ended.state is OperationState.ROLLED_BACK
         assert isinstance(ended.problem, LoadFailed)
-        assert "after 5 attempts" in ended.message
+        # No model serves meanwhile: what has failed twice is not waited for a third time.
+        assert "after 2 failed attempts" in ended.message
         assert await w.listed() == [HALF]
         assert await w.serving() == [HALF]
         (restored,) = (await w.picture()).state.instances.values()
@@ -102,7 +103,9 @@ async def test_a_failure_beside_the_old_model_leaves_it_untouched() -> None:
         (old,) = (await w.picture()).state.instances
         w.fault(f"load-fails:{B}")
         ended = await w.end(await w.ops.swap([A], [B]))
-        assert ended.state is OperationState.ROLLED_BACK
+        # Nothing was unloaded, so nothing is rolled back; and exo may take all of its attempts.
+        assert ended.state is OperationState.FAILED
+        assert "after 5 attempts" in ended.message
         assert list((await w.picture()).state.instances) == [old]
         assert await w.serving() == [A]
         assert w.sim.control.requests[DELETE] == 0

@@ -110,7 +110,7 @@ async def test_running_inference_is_waited_for() -> None:
         async with Chat(w, A, tokens=400) as chat:
             await w.until(lambda snapshot: snapshot.active_task_count == 1)
             operation = begun(await w.ops.unload(A, drain_seconds=300))
-            draining = await w.when(operation, lambda now: "Waiting for 1 being served" in now.message)
+            draining = await w.when(operation, lambda now: "Waiting for 1 request to end" in now.message)
             assert draining.active
             assert await w.serving() == [A]
             ended = await w.end(operation)
@@ -128,7 +128,7 @@ async def test_draining_ends_after_its_time() -> None:
             assert ended.state is OperationState.SUCCEEDED
             drain = ended.step("drain")
             assert drain is not None
-            assert drain.message == "1 still being served after 2 s: not waited for any longer."
+            assert drain.message == "1 request still running after 2 s: not waited for any longer."
 
 
 async def test_an_instance_that_somebody_removes_meanwhile_is_not_mourned() -> None:

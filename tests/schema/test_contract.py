@@ -43,16 +43,16 @@ CONTRACT = {
     "Mutation": """
         loadModel(model: String!, minNodes: Int = 1, sharding: ShardingPreference = AUTO, \
 instanceType: InstanceTypePreference = AUTO, nodes: [ID!], additional: Boolean = false, timeoutSeconds: Int, \
-idempotencyKey: String): LoadModelPayload!
+idempotencyKey: String, attempts: Int): LoadModelPayload!
         unloadModel(model: String!, instance: ID, drainSeconds: Int = 30, idempotencyKey: String): UnloadModelPayload!
         swapModels(unload: [String!]!, load: [String!]!, minNodes: Int = 1, sharding: ShardingPreference = AUTO, \
 instanceType: InstanceTypePreference = AUTO, nodes: [ID!], drainSeconds: Int = 30, timeoutSeconds: Int, \
-idempotencyKey: String): SwapModelsPayload!
+idempotencyKey: String, attempts: Int): SwapModelsPayload!
         startDownload(model: String!, nodes: [ID!]): DownloadPayload!
         cancelDownload(model: String!, nodes: [ID!]): DownloadPayload!
         deleteDownload(model: String!, nodes: [ID!]): DownloadPayload!
         cancelTask(id: ID!): CancelTaskPayload!
-        cancelOperation(id: ID!): CancelOperationPayload!
+        cancelOperation(id: ID!): CancelOperationPayload!  resumeOperation(id: ID!): ResumeOperationPayload!
     """,
     "Subscription": """
         modelStatus(model: String!, until: ModelStatusUntil = NEVER): ModelStatus!
@@ -148,7 +148,7 @@ ENUMS = {
     "ShardingPreference": "AUTO PIPELINE TENSOR",
     "InstanceTypePreference": "AUTO MLX_RING MLX_JACCL",
     "OperationKind": "LOAD UNLOAD SWAP",
-    "OperationState": "PENDING RUNNING SUCCEEDED FAILED ROLLED_BACK CANCELLED",
+    "OperationState": "PENDING RUNNING SUCCEEDED FAILED ROLLED_BACK CANCELLED PARKED",
 }
 
 

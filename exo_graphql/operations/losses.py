@@ -1,0 +1,76 @@
+"""What an operation relies on and has lost: the invariants that hold at every step. Pure, read off snapshots.
+
+A swap that has made B ready still needs B while it drains A, deletes A and waits for A's memory: without B it would
+end with nothing. So each snapshot that any step sees is asked for B.
+"""
+
+from datetime import timedelta
+
+from exo_graphql.cluster.readiness import BROKEN, NodeStatus, Phase
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import Instance
+from exo_graphql.operations.memo import Memo
+from exo_graphql.operations.problems import LoadFailed
+
+JUST_NOW = timedelta(seconds=5)
+
+
+def loss(memo: Memo, snapshot: Snapshot) -> LoadFailed | None:
+    """The first target that had been ready and is gone or failed now. Out of reach is not lost: it is waited for."""
+    for target in memo.targets:
+        instance_id = target.instance_id
+        if not target.ready or instance_id is None:
+            continue
+        if instance_id not in snapshot.state.instances:
+            what = f"{target.model_id} was ready and its instance is gone: {why_gone(snapshot, target.model_id)}"
+        elif snapshot.reading(instance_id).phase is Phase.FAILED:
+            what = f"{target.model_id} was ready and has failed: {snapshot.reading(instance_id).message}"
+        else:
+            continue
+        return LoadFailed(
+            message=what,
+            suggestion="Find out who or what removed it, then ask again.",
+            model_id=target.model_id,
+        )
+    return None
+
+
+def why_gone(snapshot: Snapshot, model_id: str) -> str:
+    """What is known of an instance that this snapshot is the first not to list, as a sentence."""
+    failure = snapshot.status(model_id).failure
+    # The failure of an earlier load stays readable: only one that came with this loss explains it.
+    if failure is not None and abs(snapshot.observed_at - failure.at) < JUST_NOW:
+        return failure.message
+    return "somebody else or exo removed it."
+
+
+def note_losses(memo: Memo, before: Snapshot | None, snapshot: Snapshot) -> None:
+    """Marks what somebody else deleted of the models that are to be unloaded: it is not restored.
+
+    `before` is the snapshot before this one; None where exo was out of sight in between. In doubt it was a loss, and
+    what is lost is restored.
+    """
+    for departure in memo.departures:
+        if departure.asked or departure.foreign or departure.instance.id in snapshot.state.instances:
+            continue
+        departure.foreign = before is not None and _was_deleted(departure.instance, before, snapshot)
+
+
+def _was_deleted(instance: Instance, before: Snapshot, now: Snapshot) -> bool:
+    """Whether a person's act is the only explanation: it was healthy, on members that are all still there."""
+    if instance.id not in before.state.instances or before.reading(instance.id).phase in BROKEN:
+        return False
+    went_back = now.state.index is not None and before.state.index is not None and now.state.index < before.state.index
+    return not went_back and all(
+        shard.node_id is not None and now.node_statuses.get(shard.node_id, NodeStatus.STALE) is not NodeStatus.STALE
+        for shard in instance.shards
+    )
+
+
+def not_ready(memo: Memo, snapshot: Snapshot) -> list[str]:
+    """Models that had been ready and do not serve in this snapshot: out of reach, or being started again by exo."""
+    return [t.model_id for t in memo.targets if t.ready and not _serves(t.instance_id, snapshot)]
+
+
+def _serves(instance_id: str | None, snapshot: Snapshot) -> bool:
+    return instance_id is not None and instance_id in snapshot.state.instances and snapshot.reading(instance_id).ready

@@ -1,0 +1,82 @@
+"""The journal's schema, version by version: each migration leads from the one before it, and none is ever changed.
+
+`PRAGMA user_version` counts them. They know the stored JSON of their time and no class of today, so that a class may
+be renamed without a change here.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+
+class NewerSchema(Exception):
+    """The file was written by a newer version; the message names both."""
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Brings a database to the newest version, in one transaction. Raises `NewerSchema` and leaves it as it is."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if not 0 <= version <= len(MIGRATIONS):
+        raise NewerSchema(f"schema {version}, where this version knows {len(MIGRATIONS)}")
+    db.execute("BEGIN EXCLUSIVE")
+    try:
+        for migration in MIGRATIONS[version:]:
+            migration(db)
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _first_release(db: sqlite3.Connection) -> None:
+    """0.1.0."""
+    db.execute(
+        "CREATE TABLE operations (sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, active INTEGER NOT NULL, "
+        "record BLOB NOT NULL)"
+    )
+    db.execute("CREATE INDEX finished ON operations (active, sequence)")
+    db.execute(
+        "CREATE TABLE keys (key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, operation_id TEXT NOT NULL, "
+        "created_at REAL NOT NULL)"
+    )
+
+
+def _what_a_saga_relies_on(db: sqlite3.Connection) -> None:
+    """Which cluster it is, what was there before, what has been ready; and a row that is written first."""
+    db.execute("CREATE TABLE probe (writes INTEGER NOT NULL)")
+    db.execute("INSERT INTO probe VALUES (0)")
+    for sequence, body in db.execute("SELECT sequence, record FROM operations").fetchall():
+        try:
+            record = orjson.loads(body)
+            _extend(record)
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+            continue  # what could not be read before is kept as it is
+        db.execute("UPDATE operations SET record = ? WHERE sequence = ?", (orjson.dumps(record), sequence))
+
+
+def _extend(record: dict[str, Any]) -> None:
+    memo = record["memo"]
+    members: dict[str, str] = {}
+    for target in memo["targets"]:
+        target["ready"] = target.pop("done")
+        members |= _nodes(target["instance"])
+    for departure in memo["departures"]:
+        departure |= {"ready": departure["sound"], "foreign": False, "hopeless": False}
+        members |= _nodes(departure["instance"])
+    # Names were not kept: only the ids of the nodes that it uses can tell whether the cluster is the same.
+    memo |= {"members": members, "before": {}, "cancelling": False, "discarding": False}
+    record["wish"]["attempts"] = None
+    if record["problem"] is not None and record["problem"][0] == "LoadFailed":
+        record["problem"][1]["attempts"] = 0
+
+
+def _nodes(instance: dict[str, Any] | None) -> dict[str, str]:
+    shards = [] if instance is None else instance["shards"]
+    return {shard["node_id"]: "" for shard in shards if shard["node_id"] is not None}
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_release, _what_a_saga_relies_on)

@@ -1,0 +1,138 @@
+"""How an operation ended, read off the last snapshot alone: never off what its steps once said. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from exo_graphql.cluster.readiness import BROKEN, Reading
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.operations.memo import Departure, Memo
+from exo_graphql.operations.operation import Operation, OperationKind, OperationState
+from exo_graphql.operations.place import was_created
+
+
+def reached(operation: Operation, memo: Memo, snapshot: Snapshot) -> str:
+    """What a snapshot shows in which every target serves and nothing that was to leave is listed."""
+    said = []
+    if operation.load_ids:
+        said.append(f"{_names(operation.load_ids)} ready.")
+    own = {target.instance_id for target in memo.targets}
+    left = {departure.instance.model_id for departure in memo.departures}
+    again = [
+        id_
+        for id_ in operation.unload_ids
+        if memo.only_instance is None and any(i.id not in own for i in snapshot.instances_of(id_))
+    ]
+    unloaded = [id_ for id_ in operation.unload_ids if id_ in left]
+    if unloaded:
+        said.append(f"{_names(unloaded)} unloaded.")
+    said += [f"{id_} was not loaded." for id_ in operation.unload_ids if id_ not in left]
+    if again:
+        said.append(f"Since then somebody else has loaded {_names(again)}, which is loaded now.")
+    if memo.memory_note:
+        said.append(memo.memory_note)
+    return " ".join(said) or "Nothing had to be done."
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What the last snapshot shows of an operation that was undone. Names are model ids."""
+
+    restored: tuple[str, ...]
+    """Placed again, and ready."""
+    missing: tuple[str, ...]
+    """Healthy when the operation began, and not loaded now, though nobody else removed them."""
+    removed: tuple[str, ...]
+    """The same, removed by somebody else."""
+    waiting: tuple[str, ...]
+    """Listed, and not ready, with what is the matter, as clauses."""
+    left: tuple[str, ...]
+    """Placed by the operation, and still listed."""
+    created: bool
+    """Whether anything that it placed came to be."""
+    lost: tuple[str, ...]
+    """Models that had nothing to do with it, and of which an instance is gone."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that the operation would have unloaded serves."""
+        return not (self.missing or self.removed or self.waiting)
+
+
+def undone(memo: Memo, snapshot: Snapshot) -> Undone:
+    """What the snapshot shows. An instance that was being started when the operation began need not be ready yet."""
+    listed = snapshot.state.instances
+    restored: list[str] = []
+    missing: list[str] = []
+    removed: list[str] = []
+    waiting: list[str] = []
+    for departure in (d for d in memo.departures if d.sound):
+        model_id = departure.instance.model_id
+        now = serving_id(departure, snapshot)
+        if now is None:
+            (removed if departure.foreign else missing).append(model_id)
+        elif _is_worse(departure, snapshot.reading(now)):
+            waiting.append(f"{model_id} is {snapshot.reading(now).phase.value}: {snapshot.reading(now).message}")
+        elif now != departure.instance.id:
+            restored.append(model_id)
+    placed = [target.instance for target in memo.targets if target.instance is not None]
+    own = {instance.id for instance, _ in memo.own_instances()}
+    return Undone(
+        restored=_unique(restored),
+        missing=_unique(missing),
+        removed=_unique(removed),
+        waiting=_unique(waiting),
+        left=_unique(instance.model_id for instance in placed if instance.id in listed),
+        created=any(was_created(snapshot, instance) for instance in placed),
+        lost=_unique(model_id for id_, model_id in memo.before.items() if id_ not in listed and id_ not in own),
+    )
+
+
+def _is_worse(departure: Departure, reading: Reading) -> bool:
+    """Whether it is less far than it was when the operation noticed it."""
+    if departure.ready or departure.restored is not None:
+        return not reading.ready
+    return reading.phase in BROKEN
+
+
+def serving_id(departure: Departure, snapshot: Snapshot) -> str | None:
+    """The listed instance that stands in for the one that was there; None where none does."""
+    listed = snapshot.state.instances
+    if departure.instance.id in listed:
+        return departure.instance.id
+    return departure.restored.id if departure.restored is not None and departure.restored.id in listed else None
+
+
+def ended(operation: Operation, shown: Undone, *, cancelled: bool) -> OperationState:
+    """The final state of an operation that did not reach its end."""
+    if cancelled and not shown.missing:
+        return OperationState.CANCELLED
+    if operation.kind is not OperationKind.LOAD and shown.restored and shown.complete:
+        return OperationState.ROLLED_BACK
+    return OperationState.FAILED
+
+
+def told(shown: Undone) -> str:
+    """The same in sentences."""
+    said = []
+    if shown.restored:
+        said.append(f"{'Rolled back: ' if shown.complete else ''}{_names(shown.restored)} is ready again.")
+    if shown.missing:
+        said.append(f"{_names(shown.missing)} is not loaded any more.")
+    if shown.removed:
+        said.append(f"{_names(shown.removed)} was removed by somebody else meanwhile, and is not restored.")
+    said += [f"{clause.rstrip('.')}." for clause in shown.waiting]
+    if shown.left:
+        said.append(f"{_names(shown.left)} is still there.")
+    elif shown.created and not shown.restored:
+        said.append("What had been placed is removed again.")
+    if shown.lost:
+        said.append(f"Meanwhile exo lost {_names(shown.lost)}, which this operation did not touch.")
+    return " ".join(said) or "The cluster is as it was before."
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(names)
