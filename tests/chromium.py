@@ -1,14 +1,10 @@
-"""A real Chromium for the tests marked `chromium`, as a pytest plugin.
-
-Where there is no Chromium these tests are left out by name; with EXO_GRAPHQL_REQUIRE_CHROMIUM=1 (as in CI) that,
-or one of them skipped, fails the run instead.
-"""
+"""A real Chromium for the tests marked `chromium`, as a pytest plugin."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +13,6 @@ import pytest
 from playwright.async_api import ConsoleMessage, Error, Page, Request, WebSocket, async_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-LEFT_OUT = pytest.StashKey[list[str]]()
 # Nothing of the browser's own may leave the machine, nor ask for a display, a GPU or a first-run answer.
 FLAGS = (
     "--disable-gpu",
@@ -35,8 +30,9 @@ def executable() -> str | None:
     return named or next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
-def _required() -> bool:
-    return os.environ.get("EXO_GRAPHQL_REQUIRE_CHROMIUM") == "1"
+def missing() -> str | None:
+    """Why there is no browser to test with, None where there is one."""
+    return None if executable() else "no Chromium"
 
 
 @dataclass  # no slots: playwright keeps its wrappers of these methods on the instance
@@ -82,28 +78,3 @@ async def visit(tmp_path: Path) -> AsyncIterator[Visit]:
             yield seen
         finally:
             await context.close()
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    marked = [item for item in items if item.get_closest_marker("chromium")]
-    if not marked or executable():
-        return
-    if _required():
-        raise pytest.UsageError("there is no Chromium, and EXO_GRAPHQL_REQUIRE_CHROMIUM wants one")
-    config.hook.pytest_deselected(items=marked)
-    items[:] = [item for item in items if item not in marked]
-    config.stash[LEFT_OUT] = [item.nodeid for item in marked]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for nodeid in config.stash.get(LEFT_OUT, []):
-        terminalreporter.write_line(f"LEFT OUT (no Chromium): {nodeid}")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if report.skipped and _required() and item.get_closest_marker("chromium"):
-        report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} was skipped, and EXO_GRAPHQL_REQUIRE_CHROMIUM wants it run"
-    return report

@@ -1,8 +1,8 @@
-"""What every test shares: asyncio as the one backend, a Chromium, Node."""
+"""What every test shares: asyncio as the one backend, and the tools (a Chromium, Node, the wheel)."""
 
 import pytest
 
-pytest_plugins = ["tests.chromium", "tests.node_tools"]
+pytest_plugins = ["pytester", "tests.chromium", "tests.node_tools", "tests.tools", "tests.wheel"]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from tests.node_tools import NodeTools
 from tests.server.running import running
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.npm]
 
 AUDIT = """
 import { auditServer } from 'graphql-http';

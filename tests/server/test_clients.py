@@ -78,6 +78,7 @@ client.dispose();
 """
 
 
+@pytest.mark.npm
 @pytest.mark.parametrize(("script", "websocket"), [(GRAPHQL_WS, True), (GRAPHQL_SSE, False)], ids=["ws", "sse"])
 async def test_the_npm_client_follows_a_model_until_it_is_ready(
     server: Running, node_tools: NodeTools, script: str, websocket: bool
@@ -97,6 +98,7 @@ async def test_the_npm_client_follows_a_model_until_it_is_ready(
     await until(lambda: server.house.websocket.connection_count == 0)
 
 
+@pytest.mark.npm
 async def test_the_npm_client_of_the_legacy_protocol_would_be_refused(server: Running, node_tools: NodeTools) -> None:
     script = """
     import WebSocket from 'ws';
