@@ -23,6 +23,10 @@ from exo_graphql.operations.verdict import serving_id, undone
 from exo_graphql.operations.wishes import InstanceTypePreference, ShardingPreference, Wish
 
 
+class NoRoom(Halt):
+    """What is missing fits nowhere, also after a while: trying again at once would change nothing."""
+
+
 async def undo(run: Run, claims: Claims) -> None:
     """Leaves the cluster as before, as a last snapshot shows. Raises `Halt` where that fails."""
     await weights.stop(run)
@@ -32,7 +36,11 @@ async def undo(run: Run, claims: Claims) -> None:
         try:
             await _restore(run, claims)
         except Halt as halt:
-            if isinstance(halt.problem, TimedOut) or any(departure.hopeless for departure in run.memo.departures):
+            if (
+                isinstance(halt, NoRoom)
+                or isinstance(halt.problem, TimedOut)
+                or any(departure.hopeless for departure in run.memo.departures)
+            ):
                 raise
             # What was lost meanwhile is looked at anew: exo may have been started again while it restored.
             failed = halt
@@ -208,7 +216,7 @@ async def _placement(run: Run, departure: Departure, claims: Claims) -> Instance
             departure.takes = found.takes
             return found.instance
         if run.live >= until:
-            raise Halt(
+            raise NoRoom(
                 LoadFailed(
                     message=f"{instance.model_id} could not be restored: {found}",
                     suggestion=f"Load {instance.model_id} again when its nodes are back.",

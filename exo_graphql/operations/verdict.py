@@ -49,6 +49,8 @@ class Undone:
     """Placed by the operation, and still listed."""
     created: bool
     """Whether anything that it placed came to be."""
+    theirs: tuple[str, ...]
+    """Models that were to be loaded, and that somebody else has loaded."""
     lost: tuple[str, ...]
     """Models that had nothing to do with it, and of which an instance is gone."""
 
@@ -83,6 +85,11 @@ def undone(memo: Memo, snapshot: Snapshot) -> Undone:
         waiting=_unique(waiting),
         left=_unique(instance.model_id for instance in placed if instance.id in listed),
         created=any(was_created(snapshot, instance) for instance in placed),
+        theirs=_unique(
+            target.model_id
+            for target in memo.targets
+            if target.follows is None and any(i.id not in own for i in snapshot.instances_of(target.model_id))
+        ),
         lost=_unique(model_id for id_, model_id in memo.before.items() if id_ not in listed and id_ not in own),
     )
 
@@ -125,6 +132,8 @@ def told(shown: Undone) -> str:
         said.append(f"{_names(shown.left)} is still there.")
     elif shown.created and not shown.restored:
         said.append("What had been placed is removed again.")
+    if shown.theirs:
+        said.append(f"Somebody else has loaded {_names(shown.theirs)}.")
     if shown.lost:
         said.append(f"Meanwhile exo lost {_names(shown.lost)}, which this operation did not touch.")
     return " ".join(said) or "The cluster is as it was before."
