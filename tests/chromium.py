@@ -6,11 +6,10 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import ConsoleMessage, Error, Page, Request, WebSocket, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Error, Page, Request, WebSocket, async_playwright, expect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Nothing of the browser's own may leave the machine, nor ask for a display, a GPU or a first-run answer.
@@ -22,6 +21,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+# Longer than the usual 5 s: a busy machine must not count. What comes to pass is never waited for any longer.
+expect.set_options(timeout=20_000)
 
 
 def executable() -> str | None:
@@ -37,7 +38,7 @@ def missing() -> str | None:
 
 @dataclass  # no slots: playwright keeps its wrappers of these methods on the instance
 class Visit:
-    """One page in a fresh browser: `problems` are console errors and uncaught exceptions, `foreign` the
+    """One page in a fresh context of a browser: `problems` are console errors and uncaught exceptions, `foreign` the
     addresses that it asked of any host but this one."""
 
     page: Page
@@ -57,24 +58,32 @@ class Visit:
             self.foreign.append(request.url)
 
 
-@pytest.fixture
-async def visit(tmp_path: Path) -> AsyncIterator[Visit]:
-    """An empty page in a browser of its own, without a profile; the test steers `visit.page`."""
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """One for all tests of a module, in each process of pytest; what a test sees of it is new, see `visit`."""
     async with async_playwright() as playwright:
-        context = await playwright.chromium.launch_persistent_context(
-            tmp_path / "chromium",
+        launched = await playwright.chromium.launch(
             executable_path=executable(),
             headless=True,
             chromium_sandbox=os.geteuid() != 0,  # the sandbox does not start for root
             args=list(FLAGS),
-            viewport={"width": 1280, "height": 800},
         )
         try:
-            seen = Visit(context.pages[0])
-            context.on("request", seen.see)
-            seen.page.on("websocket", seen.see)
-            seen.page.on("console", seen.hear)
-            seen.page.on("pageerror", seen.catch)
-            yield seen
+            yield launched
         finally:
-            await context.close()
+            await launched.close()
+
+
+@pytest.fixture
+async def visit(browser: Browser) -> AsyncIterator[Visit]:
+    """An empty page in a context of its own: no cookie, storage or cache of another test; steer `visit.page`."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    try:
+        seen = Visit(await context.new_page())
+        context.on("request", seen.see)
+        seen.page.on("websocket", seen.see)
+        seen.page.on("console", seen.hear)
+        seen.page.on("pageerror", seen.catch)
+        yield seen
+    finally:
+        await context.close()

@@ -5,6 +5,7 @@ import pytest
 pytest_plugins = ["pytester", "tests.chromium", "tests.node_tools", "tests.tools", "tests.wheel"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def anyio_backend() -> str:
+    """Each test has a loop of its own, but where a fixture of the whole module keeps one."""
     return "asyncio"
