@@ -5,12 +5,12 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 from fastapi import FastAPI
 
+from exo_graphql import clock
 from exo_graphql.cluster.rules import Rules
 from exo_graphql.demo import Fault, SimulatedExo, parse_fault
 from exo_graphql.exo.feed import Feed
@@ -42,11 +42,6 @@ class SettingsError(ValueError):
     """The settings contradict each other, or name what cannot be read. The message says what to do."""
 
 
-def utc_now() -> datetime:
-    """The wall clock."""
-    return datetime.now(UTC)
-
-
 @dataclass(slots=True)
 class House:
     """The rooms of one running server, for whoever has to reach them: tests, and the ends for operators."""
@@ -72,7 +67,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
         demo = SimulatedExo(speed=settings.demo_speed, faults=read_faults(settings.fault))
     feed = _feed(settings, demo)
     journal = None if demo is not None else settings.state_dir / "operations.sqlite3"
-    operations = Operations(feed, journal, _operation_rules(settings))
+    operations = Operations(feed, journal, _operation_rules(settings), clock=clock.elapsed, now=clock.utc_now)
     access = Access(_tokens(settings))
     schema = build_schema(read_only=settings.read_only)
     limits = Limits(**{limit.name: getattr(settings, limit.name) for limit in fields(Limits)})
@@ -90,7 +85,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
         feed,
         operations,
         max_age=settings.max_age,
-        now=utc_now,
+        elapsed=clock.elapsed,
         elsewhere=elsewhere,
         limits=limits,
         compiled=settings.compiled,
@@ -133,7 +128,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
         metrics=service.metrics,
         root_path=settings.root_path,
     )
-    service.metrics.add(ClusterCollector(lambda: feed.snapshot, utc_now))
+    service.metrics.add(ClusterCollector(lambda: feed.snapshot, clock.elapsed))
     service.metrics.add(
         ServerCollector(
             operations,
@@ -195,12 +190,13 @@ def _feed(settings: Settings, demo: SimulatedExo | None) -> Feed:
     )
     readiness = Rules(
         unseen_after=settings.unseen_after,
+        still_after=settings.still_after,
         give_up_after=settings.give_up_after,
         empty_grace=settings.empty_grace,
     )
     urls = (DEMO_URL,) if demo is not None else settings.exo_url or (DEFAULT_EXO_URL,)
     transport = None if demo is None else httpx.ASGITransport(app=demo.app)
-    return Feed(urls, transport=transport, rules=rules, readiness=readiness, now=utc_now)
+    return Feed(urls, transport=transport, rules=rules, readiness=readiness, now=clock.now)
 
 
 def _operation_rules(settings: Settings) -> OperationRules:

@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     max_age: float = Field(1.0, ge=0, description="Seconds: a query reads the state anew if the picture is older.")
     rest_pause: float = Field(1.0, gt=0, description="Seconds: shortest pause between two reads at rest.")
     rest_share: float = Field(0.05, gt=0, lt=1, description="Share of exo's time that reading may take at rest.")
-    quick_pause: float = Field(0.1, gt=0, description="Seconds: shortest pause between two reads ever.")
+    quick_pause: float = Field(0.1, gt=0, description="Seconds: shortest pause between two reads, urgent ones aside.")
     quick_share: float = Field(
         0.15, gt=0, lt=1, description="Share of exo's time while a watched model is in transition or an operation runs."
     )
@@ -75,11 +75,14 @@ class Settings(BaseSettings):
     lost_after: float = Field(
         2.5,
         gt=0,
-        description="Seconds without a successful read (or two pauses, if longer) until `connected` is false.",
+        description="Seconds without a good read until `connected` is false; 5 times a read's usual cost if longer.",
     )
     command_timeout: float = Field(15.0, gt=0, description="Seconds: a command to exo times out after this.")
 
     unseen_after: float = Field(10.0, gt=0, description="Seconds: a node not seen for as long is STALE.")
+    still_after: float = Field(
+        15.0, gt=0, description="Seconds: exo's master hangs when its state has not moved for as long while it is read."
+    )
     give_up_after: float = Field(
         30.0, gt=0, description="Seconds: a needed download that failed is final when no byte has come for as long."
     )

@@ -12,8 +12,9 @@ ROOMS = {"cluster", "exo", "operations", "schema", "server", "demo", "cli"}
 # What each room may import of the house, itself aside. `exo_graphql` is the package: its version.
 MAY_KNOW = {
     "cluster": set(),
-    "exo": {"cluster"},
-    "operations": {"cluster"},
+    "clock": {"cluster"},
+    "exo": {"cluster", "clock"},
+    "operations": {"cluster", "clock"},
     "schema": {"cluster", "operations"},
     "server": {"cluster", "operations", "schema", "exo_graphql"},
     "demo": set(),
@@ -60,7 +61,7 @@ def _rooms_known(path: Path) -> set[str]:
     for module in _modules(ast.parse(path.read_text())):
         package, *room = module.split(".")
         if package == "exo_graphql":
-            known.add(room[0] if room and room[0] in ROOMS | SEES_ALL | {"settings"} else package)
+            known.add(room[0] if room and room[0] in ROOMS | SEES_ALL | {"settings", "clock"} else package)
     return known - {_room(path)}
 
 
@@ -85,7 +86,7 @@ def test_a_room_uses_nothing_that_has_no_business_in_it(room: str) -> None:
 
 
 def test_every_file_is_in_a_room_or_wires_them() -> None:
-    assert {_room(path) for path in _files()} == ROOMS | SEES_ALL | {"settings"}
+    assert {_room(path) for path in _files()} == ROOMS | SEES_ALL | {"settings", "clock"}
 
 
 def test_only_the_command_line_imports_late() -> None:
@@ -107,5 +108,5 @@ def test_the_rooms_are_drawn_without_a_circle() -> None:
         below = MAY_KNOW.get(room, set()) - {"exo_graphql"}
         return below.union(*(reach(other, (*seen, room)) for other in below))
 
-    assert reach("server") == {"schema", "operations", "cluster"}
-    assert reach("exo") == {"cluster"}
+    assert reach("server") == {"schema", "operations", "cluster", "clock"}
+    assert reach("exo") == {"cluster", "clock"}

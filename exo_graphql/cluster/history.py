@@ -7,8 +7,9 @@ what a caller still needs from snapshot to snapshot; it is pure, the time is pas
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import RANK, READY_RUNNERS, Failure, Phase, Reading, all_begun, one_line
 from exo_graphql.cluster.rules import Rules
 from exo_graphql.cluster.state import Download, DownloadKind, Instance, RunnerStatus, State, TaskKind
@@ -30,6 +31,8 @@ class ModelPast:
     failure: Failure | None = None
     gave_up: bool = False
     """Its last instance is gone without having become ready."""
+    changed_elapsed: float = field(default=float("-inf"), compare=False)
+    """`changed_at` by the clock that decides: what changed longest ago is forgotten first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,10 @@ class Fetch:
     """What was there in the last state, if it was under way; else None."""
     error: str | None = None
     """Why it last failed; None until it does."""
-    quiet_since: datetime | None = None
-    """When, since it first failed, a byte last came (at first: when it failed); None until it fails."""
+    quiet_since: float | None = None
+    """When (`Moment.elapsed`), since it first failed, a byte last came (at first: when it failed); None until then."""
 
-    def seen(self, download: Download, now: datetime) -> "Fetch":
+    def seen(self, download: Download, now: Moment) -> "Fetch":
         """The same after another state.
 
         exo tells 0 bytes for a partial download that waits, and the partial again once it goes on: growth is a byte
@@ -76,7 +79,7 @@ class Fetch:
         )
         return replace(
             self,
-            quiet_since=now if grew and self.quiet_since is not None else self.quiet_since,
+            quiet_since=now.elapsed if grew and self.quiet_since is not None else self.quiet_since,
             most_bytes=max(self.most_bytes, arrived or 0),
             ongoing_bytes=ongoing,
         )
@@ -90,22 +93,17 @@ class History:
     instances: Mapping[str, InstancePast] = field(default_factory=dict)
     fetches: Mapping[tuple[str, str], Fetch] = field(default_factory=dict)
     """By node and model."""
-    nodes_seen_at: datetime | None = None
-    """When a state with nodes last arrived."""
+    empty_since: float | None = None
+    """When (`Moment.elapsed`) the first state without nodes arrived since the last one with nodes; else None."""
     index: int | None = None
     members: frozenset[str] = frozenset()
     emptied: bool = False
     """A state without nodes has been seen since the last one with nodes."""
 
-    def is_blind(self, now: datetime, rules: Rules) -> bool:
-        """Whether no state with nodes has arrived for `rules.unseen_after`."""
-        return self.nodes_seen_at is not None and now - self.nodes_seen_at >= timedelta(seconds=rules.unseen_after)
-
-    def has_given_up(self, instance: Instance, now: datetime, rules: Rules) -> bool:
+    def has_given_up(self, instance: Instance, now: Moment, rules: Rules) -> bool:
         """Whether a download that the instance needs failed and no byte has come for `rules.give_up_after`."""
-        patience = timedelta(seconds=rules.give_up_after)
         return any(
-            fetch is not None and fetch.quiet_since is not None and now - fetch.quiet_since >= patience
+            fetch is not None and fetch.quiet_since is not None and now.since(fetch.quiet_since) >= rules.give_up_after
             for shard in instance.shards
             if shard.node_id is not None
             for fetch in [self.fetches.get((shard.node_id, instance.model_id))]
@@ -117,7 +115,7 @@ def remember(
     state: State,
     readings: Mapping[str, Reading],
     unloading: Mapping[str, str],
-    now: datetime,
+    now: Moment,
     *,
     first: bool,
 ) -> History:
@@ -142,27 +140,27 @@ def remember(
         if id_ in unloading:
             continue
         if started_again:
-            failures[was.model_id] = Failure(now, LOST_WITH_MASTER)
+            failures[was.model_id] = Failure(now.at, LOST_WITH_MASTER)
         elif was.phase is Phase.UNREACHABLE and was.node_id is not None:
             failures[was.model_id] = Failure(
-                now, "A node that held a shard was lost, and exo removed the instance.", was.node_id
+                now.at, "A node that held a shard was lost, and exo removed the instance.", was.node_id
             )
         else:
             # The last attempt may have failed, and the instance have been removed, between two reads.
             for runner_id, node_id in was.nodes.items():
                 attempt = _attempt(state, id_, runner_id, was)
                 if attempt is not None and attempt != was.attempts.get(runner_id, 0):
-                    failures[was.model_id] = Failure(now, _words(state, runner_id), node_id, attempt)
+                    failures[was.model_id] = Failure(now.at, _words(state, runner_id), node_id, attempt)
     stillborn = {was.model_id for _, was in gone if not was.was_ready}
     return History(
         models=_model_pasts(past, instances, unloading, failures, stillborn, now, first=first),
         instances=instances,
         fetches=fetches,
-        nodes_seen_at=past.nodes_seen_at,
+        empty_since=past.empty_since,
         index=state.index,
         members=frozenset(state.nodes),
         # Told once a state with nodes has shown what is left.
-        emptied=past.emptied and (past.nodes_seen_at != now or not state.nodes),
+        emptied=past.emptied and (past.empty_since is not None or not state.nodes),
     )
 
 
@@ -180,7 +178,7 @@ def _instance_past(
     state: State,
     reading: Reading,
     failures: dict[str, Failure],
-    now: datetime,
+    now: Moment,
 ) -> InstancePast:
     was = past.instances.get(instance.id)
     attempts = dict(was.attempts) if was is not None else {}
@@ -195,7 +193,7 @@ def _instance_past(
         attempt = _attempt(state, instance.id, shard.runner_id, was)
         if attempt is not None and attempt != attempts.get(shard.runner_id, 0):
             attempts[shard.runner_id] = attempt
-            failures[instance.model_id] = Failure(now, _words(state, shard.runner_id), shard.node_id, attempt)
+            failures[instance.model_id] = Failure(now.at, _words(state, shard.runner_id), shard.node_id, attempt)
     # Not the reading: a node out of reach or a deletion asked for hides that the runners were ready.
     is_ready = bool(runners) and all(runner is not None and runner.status in READY_RUNNERS for runner in runners)
     return InstancePast(
@@ -243,9 +241,7 @@ def needed_downloads(state: State) -> Sequence[tuple[str, str]]:
     return tuple(dict.fromkeys(needed))
 
 
-def _fetches(
-    past: History, state: State, failures: dict[str, Failure], now: datetime
-) -> Mapping[tuple[str, str], Fetch]:
+def _fetches(past: History, state: State, failures: dict[str, Failure], now: Moment) -> Mapping[tuple[str, str], Fetch]:
     fetches: dict[tuple[str, str], Fetch] = {}
     for pair in needed_downloads(state):
         node_id, model_id = pair
@@ -256,8 +252,10 @@ def _fetches(
         if download.kind is DownloadKind.FAILED:
             error = one_line(download.error or "The download failed without a message.")
             if error != fetch.error:
-                failures[model_id] = Failure(now, error, node_id)
-            fetch = replace(fetch, error=error, quiet_since=fetch.quiet_since or now)
+                failures[model_id] = Failure(now.at, error, node_id)
+            fetch = replace(
+                fetch, error=error, quiet_since=now.elapsed if fetch.quiet_since is None else fetch.quiet_since
+            )
         fetches[pair] = fetch
     return fetches
 
@@ -268,7 +266,7 @@ def _model_pasts(
     unloading: Mapping[str, str],
     failures: Mapping[str, Failure],
     stillborn: Set[str],
-    now: datetime,
+    now: Moment,
     *,
     first: bool,
 ) -> Mapping[str, ModelPast]:
@@ -277,14 +275,15 @@ def _model_pasts(
     for model_id in {*past.models, *present, *unloading.values(), *failures, *stillborn}:
         was = past.models.get(model_id, ModelPast(Phase.NOT_LOADED))
         phase = model_phase(model_id, instances, unloading)
+        changed = phase is not was.phase and not first
         models[model_id] = ModelPast(
             phase=phase,
-            changed_at=now if phase is not was.phase and not first else was.changed_at,
+            changed_at=now.at if changed else was.changed_at,
+            changed_elapsed=now.elapsed if changed else was.changed_elapsed,
             failure=failures.get(model_id, was.failure),
             gave_up=model_id not in present and (model_id in stillborn or was.gave_up),
         )
     if len(models) > KEPT_MODELS:
-        ever = datetime.min.replace(tzinfo=now.tzinfo)
-        newest = sorted(models, key=lambda m: (m in present, models[m].changed_at or ever), reverse=True)
+        newest = sorted(models, key=lambda m: (m in present, models[m].changed_elapsed), reverse=True)
         models = {model_id: models[model_id] for model_id in newest[:KEPT_MODELS]}
     return models

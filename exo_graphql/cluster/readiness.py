@@ -124,14 +124,16 @@ def _has_begun(runner: Runner | None) -> bool:
     return runner is not None and _ADVANCE[runner.status][0] >= _BEGUN
 
 
-def read_instance(instance: Instance, state: State, rules: Rules, *, unloading: Set[str], blind: bool) -> Reading:
+def read_instance(
+    instance: Instance, state: State, rules: Rules, *, unloading: Set[str], unknown_because: str | None = None
+) -> Reading:
     """The phase of one instance: the first rule that holds.
 
-    `unloading` holds the instances that this server has asked exo to delete; `blind` is true once this server has had
-    no state with nodes for `rules.unseen_after`.
+    `unloading` holds the instances that this server has asked exo to delete; `unknown_because` says, in a
+    sentence, why there is no recent state of any instance (exo does not answer, or its master hangs).
     """
     return (
-        _unreachable(instance, state, rules, blind=blind)
+        _unreachable(instance, state, rules, unknown_because=unknown_because)
         or _failed(instance, state)
         or _unloading(instance, unloading)
         or _lacking_weights(instance, state)
@@ -139,10 +141,10 @@ def read_instance(instance: Instance, state: State, rules: Rules, *, unloading: 
     )
 
 
-def _unreachable(instance: Instance, state: State, rules: Rules, *, blind: bool) -> Reading | None:
+def _unreachable(instance: Instance, state: State, rules: Rules, *, unknown_because: str | None) -> Reading | None:
     """Rule 0. exo goes on calling the runners of a dead node ready for up to 45 s."""
-    if blind:
-        return Reading(Phase.UNREACHABLE, f"No state of the cluster has arrived for {rules.unseen_after:g} s or more.")
+    if unknown_because is not None:
+        return Reading(Phase.UNREACHABLE, unknown_because)
     for shard in instance.shards:
         if shard.node_id is None:
             return Reading(Phase.UNREACHABLE, "exo does not say which node holds a shard.")

@@ -8,11 +8,14 @@ class Rules:
     """Thresholds, each a setting."""
 
     unseen_after: float = 10.0
-    """A node not seen for as long is STALE and what runs on it UNREACHABLE (exo itself waits 33-50 s)."""
+    """A node not seen for as long is STALE and what runs on it UNREACHABLE (exo itself waits 33-50 s); everything is,
+    once exo was asked and has not answered for as long."""
+    still_after: float = 15.0
+    """exo's master hangs once the state has not moved for as long in spite of reads that succeed."""
     give_up_after: float = 30.0
     """A needed download that failed is final when no byte has arrived for as long."""
     empty_grace: float = 60.0
-    """While exo's state holds no nodes (an election), the last picture stays, marked stale, for as long."""
+    """While exo's state holds no nodes (an election), the last snapshot stays, marked stale, for as long."""
 
 
 DEFAULT_RULES = Rules()

@@ -6,11 +6,12 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from enum import Enum, unique
 from functools import cached_property
 
+from exo_graphql.cluster.contact import Contact, Pulse
 from exo_graphql.cluster.history import History, ModelPast, needed_downloads, remember
+from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import (
     BROKEN,
     RANK,
@@ -66,6 +67,9 @@ class Source:
     connected: bool = True
 
 
+_NO_PULSE = Pulse()
+
+
 class Snapshot:
     """One immutable picture of the cluster. Lists are in a stable order: nodes as exo lists them, models by id."""
 
@@ -77,11 +81,12 @@ class Snapshot:
         catalogue: Mapping[str, ModelCard],
         source: Source,
         rules: Rules,
-        observed_at: datetime,
-        now: datetime,
+        observed: Moment,
+        now: Moment,
         *,
         held: bool,
         unloading: Mapping[str, str],
+        pulse: Pulse = _NO_PULSE,
     ) -> None:
         self.state = state
         self.history = history
@@ -90,10 +95,14 @@ class Snapshot:
         self.source = source
         self.rules = rules
         self.unloading = unloading
-        self.observed_at = observed_at
-        """When the state was received (UTC)."""
-        self.stale = held or not source.connected
-        """Whether this is an older picture than exo's present one, or exo cannot be asked."""
+        self.observed = observed
+        """When the state was received."""
+        self.observed_at = observed.at
+        """When the state was received (UTC), by the wall clock."""
+        self.pulse = pulse
+        """Whether exo's master still applies events."""
+        self.stale = held or pulse.still or not source.connected
+        """Whether this is an older state than exo's present one, exo cannot be asked, or its master hangs."""
         self.held = held
         """Whether the picture is kept although exo's state now holds no nodes."""
         self.node_statuses = {node.id: node_status(node.seconds_since_seen, rules) for node in state.nodes.values()}
@@ -410,6 +419,8 @@ class Snapshot:
         reasons = []
         if not self.connected:
             reasons.append("No exo node answers.")
+        elif self.pulse.still:
+            reasons.append(_hung(self.rules))
         elif self.stale:
             reasons.append("The state of exo holds no nodes at present; this is the last picture before.")
         if not self.state.nodes:
@@ -426,43 +437,50 @@ class Snapshot:
         return tuple(reasons)
 
 
+_NO_CONTACT = Contact()
+
+
 def advance(
     previous: Snapshot | None,
     state: State | None,
-    now: datetime,
+    now: Moment,
     source: Source,
     *,
+    contact: Contact = _NO_CONTACT,
     catalogue: Mapping[str, ModelCard] | None = None,
     unloading: Mapping[str, str] | None = None,
     rules: Rules = DEFAULT_RULES,
 ) -> Snapshot | None:
     """The next snapshot. None only while there has never been a state.
 
-    `state` is None where no news came: the last picture is looked at again, since time alone changes what it means.
+    `state` is None where no news came: the last snapshot is looked at again, since time alone changes what it means.
+    `contact` says whether exo answers and how it was read.
     `unloading` maps the instances that this server has asked exo to delete, and whose memory is not yet back, to
     their models.
     """
     if previous is None:
         if state is None:
             return None
-        shown, observed_at, held, history = state, now, False, History()
+        shown, observed, held, history, pulse = state, now, False, History(), _NO_PULSE
     else:
-        history = previous.history
+        history, pulse = previous.history, previous.pulse
         empty = state is not None and not state.nodes
         # Time alone shows nothing newer: without news a held picture stays held.
         held = previous.held if state is None else empty and _within_grace(previous, now, rules)
         fresh = state is not None and not held
         shown = state if state is not None and fresh else previous.state
-        observed_at = now if fresh else previous.observed_at
+        observed = now if fresh else previous.observed
         history = replace(history, emptied=history.emptied or empty)
-    if state is not None and state.nodes:
-        history = replace(history, nodes_seen_at=now)
+    if state is not None:
+        pulse = pulse.after(state, contact, now, rules)
+        since = now.elapsed if history.empty_since is None else history.empty_since
+        history = replace(history, empty_since=None if state.nodes else since)
     if catalogue is None:
         catalogue = previous.catalogue if previous is not None else {}
     unloading = unloading if unloading is not None else {}
-    blind = history.is_blind(now, rules)
+    unknown_because = _unknown_because(contact, history, pulse, now, rules)
     readings = {
-        instance.id: read_instance(instance, shown, rules, unloading=unloading.keys(), blind=blind)
+        instance.id: read_instance(instance, shown, rules, unloading=unloading.keys(), unknown_because=unknown_because)
         for instance in shown.instances.values()
     }
     snapshot = Snapshot(
@@ -472,20 +490,33 @@ def advance(
         catalogue,
         source,
         rules,
-        observed_at,
+        observed,
         now,
         held=held,
         unloading=unloading,
+        pulse=pulse,
     )
     if previous is not None:
         snapshot.version = previous.version + (not snapshot.same_as(previous))
     return snapshot
 
 
-def _within_grace(previous: Snapshot, now: datetime, rules: Rules) -> bool:
-    seen = previous.history.nodes_seen_at
-    patience = timedelta(seconds=rules.empty_grace)
-    return bool(previous.state.nodes) and seen is not None and now - seen < patience
+def _within_grace(previous: Snapshot, now: Moment, rules: Rules) -> bool:
+    empty_since = previous.history.empty_since
+    return bool(previous.state.nodes) and (empty_since is None or now.since(empty_since) < rules.empty_grace)
+
+
+def _unknown_because(contact: Contact, history: History, pulse: Pulse, now: Moment, rules: Rules) -> str | None:
+    """Why there is no recent state of any instance; None while there is one."""
+    if contact.silent_since is not None and now.since(contact.silent_since) >= rules.unseen_after:
+        return f"exo was asked and has not answered for {rules.unseen_after:g} s or more."
+    if history.empty_since is not None and now.since(history.empty_since) >= rules.unseen_after:
+        return f"exo's state has held no node for {rules.unseen_after:g} s or more."
+    return _hung(rules) if pulse.still else None
+
+
+def _hung(rules: Rules) -> str:
+    return f"exo's master has applied no event for {rules.still_after:g} s or more: it hangs."
 
 
 def _sum(sizes: Iterable[int | None]) -> int | None:

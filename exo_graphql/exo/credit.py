@@ -1,15 +1,15 @@
 """How far reads may run ahead of the pace of an operation, and how that is paid back.
 
-An operation that waits for the pace before each act of its own keeps people waiting: at 0.26 s a read, one and a half
-seconds for each look. So its looks are read at once, on credit: what is left of the pause is owed, and reads that
-nobody hurries pay it back. Over a minute or two exo's time for reading stays within `FeedRules.quick_share`, even for
-an operation that looks in a loop. Pure; times are seconds.
+An operation that waits for the pace before each of its acts is slow: at 0.26 s a read, one and a half seconds before
+each act. So it reads at once, on credit: what is left of the pause is owed, and later reads that are not urgent pay it
+back. Over a minute or two exo's time for reading stays within `FeedRules.quick_share`, even for an operation that
+reads in a loop. Pure; times are seconds.
 """
 
 URGENT_READS = 6
-"""Reads in a row that need not wait: what one step of an operation looks, acts and looks again with."""
+"""Reads in a row that need not wait: enough for one step of an operation to read, act and read again."""
 PAID_BACK = 0.25
-"""The part of a pause by which each read that nobody hurries comes later while something is owed."""
+"""The part of a pause by which each read that is not urgent comes later while something is owed."""
 
 
 class Credit:
@@ -20,11 +20,11 @@ class Credit:
         """Seconds of pause that reads came too early, in all."""
 
     def urgent(self, pause: float) -> float:
-        """The pause before a read that somebody needs at once: 0 while there is credit."""
+        """The pause before an urgent read: 0 while there is credit."""
         return max(0.0, self.owed + pause - URGENT_READS * pause)
 
     def usual(self, pause: float) -> float:
-        """The pause before a read that nobody hurries."""
+        """The pause before any other read."""
         return pause + min(self.owed, PAID_BACK * pause)
 
     def spend(self, pause: float, kept: float) -> None:

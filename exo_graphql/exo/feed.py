@@ -8,12 +8,14 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
 import httpx
 
+from exo_graphql import clock
+from exo_graphql.cluster.contact import Contact
+from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
 from exo_graphql.cluster.snapshot import Snapshot, Source, advance
 from exo_graphql.cluster.state import State
@@ -23,7 +25,7 @@ from exo_graphql.exo.catalogue import Catalogue
 from exo_graphql.exo.client import ExoClient, FeedStats
 from exo_graphql.exo.credit import Credit
 from exo_graphql.exo.doors import Door, Doors
-from exo_graphql.exo.pace import FeedRules, Mode, lost_after, pause, read_timeout, usual_cost
+from exo_graphql.exo.pace import FeedRules, Mode, longest_gap, lost_after, pause, read_timeout, usual_cost
 from exo_graphql.exo.reader import NotAState, parse_state
 from exo_graphql.exo.wishes import Wishes
 
@@ -35,25 +37,22 @@ logger = logging.getLogger(__name__)
 PARSE_ELSEWHERE = 1 << 20
 # How often time alone is asked whether it changes what the last picture means, while exo is silent.
 _LOOK_AGAIN = 0.5
+# A turn of the loop below that took as long did not run: the machine slept, or this process was stopped.
+_SUSPENDED = 3.0
 # A read that has been under way for as long counts as silence.
 _SLOW_READ = 1.0
-# A pause and a read that hangs add up to the very silence that makes exo lost: another URL that answers gets its turn.
+# A read that hangs may last as long as the very silence that makes exo lost: another URL that answers gets its turn.
 _LAST_CHANCE = 0.25
 
 _NO_PICTURE = "No exo node has told the state of the cluster yet."
 _SILENT = "No exo node answers at present."
 
 
-def utc_now() -> datetime:
-    """The time by this machine's clock."""
-    return datetime.now(UTC)
-
-
 class Feed(Wishes):
     """`Upstream` for one cluster behind one or several URLs. It reads while it is entered (`async with`).
 
-    `transport` reaches an exo in this process; None means the network. `now` is the wall clock that pictures are
-    stamped with; waiting is done by the event loop's own clock.
+    `transport` reaches an exo in this process; None means the network. `now` stamps
+    snapshots and measures every age and every silence; the event loop's own clock only times the waits.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class Feed(Wishes):
         transport: httpx.AsyncBaseTransport | None = None,
         rules: FeedRules | None = None,
         readiness: Rules = DEFAULT_RULES,
-        now: Callable[[], datetime] = utc_now,
+        now: Callable[[], Moment] = clock.now,
     ) -> None:
         self.rules = rules if rules is not None else FeedRules()
         self.stats = FeedStats()
@@ -93,13 +92,11 @@ class Feed(Wishes):
         self._turned = asyncio.Event()
         """Set, and replaced, when a read ends, good or not, and when exo counts as lost."""
 
-        # When what happened, by the event loop's clock.
+        # When what happened (`Moment.elapsed`).
         self._asked_at = float("-inf")
-        """Start of the read that the picture came from."""
+        """Start of the read that the last state came from."""
         self._rested_at = float("-inf")
         """End of the last read, good or not."""
-        self._heard_at = float("-inf")
-        """End of the last good read; see `_read` for the one correction."""
         self._silent_since: float | None = None
         """Start of the first read that has not been answered since the last good one."""
 
@@ -148,9 +145,9 @@ class Feed(Wishes):
         Else the newest there is, which tells by `connected`, `stale` and `observed_at` what it is worth. Many who wait
         share one read. Raises `Unreachable` when there is no first picture within `first_wait`.
         """
-        loop = asyncio.get_running_loop()
-        self._audience.queries(loop.time())
-        oldest = loop.time() - max_age
+        now = self._elapsed()
+        self._audience.queries(now)
+        oldest = now - max_age
         if self._snapshot is None or self._is_worth_waiting(oldest):
             patience = self.rules.first_wait if self._snapshot is None else self.rules.fresh_wait
             with suppress(TimeoutError):
@@ -236,12 +233,14 @@ class Feed(Wishes):
                 self._turn_over()
                 await asyncio.sleep(self.rules.idle_pause)
 
+    def _elapsed(self) -> float:
+        return self._now().elapsed
+
     async def _turn(self) -> None:
         """Waits until the state is to be read again."""
-        loop = asyncio.get_running_loop()
         while True:
             self._audience.roused.clear()
-            delay = self._due() - loop.time()
+            delay = self._due() - self._elapsed()
             if delay <= 0:
                 return
             with suppress(TimeoutError):
@@ -263,18 +262,13 @@ class Feed(Wishes):
 
     async def _read(self) -> None:
         """Reads the state from the first URL that gives one."""
-        loop = asyncio.get_running_loop()
         self._audience.waits = self._audience.urgent = False
         self._begun += 1
         if self._silent_since is None:
-            self._credit.spend(
-                pause(Mode.QUICK, self.stats.cost or 0.0, self.rules), kept=loop.time() - self._rested_at
-            )
-            self._silent_since = loop.time()
-            # Silence begins when exo does not answer, not while nobody asked it: as if there had been one pause.
-            looking = Mode.REST if self.mode is Mode.IDLE else self.mode
-            usual = pause(looking, self.stats.cost or 0.0, self.rules)
-            self._heard_at = max(self._heard_at, self._silent_since - usual)
+            # Silence begins with a request that is not answered, never with a pause in which there was none.
+            self._silent_since = self._elapsed()
+            quick = pause(Mode.QUICK, self.stats.cost or 0.0, self.rules)
+            self._credit.spend(quick, kept=self._silent_since - self._rested_at)
         tried: set[Door] = set()
         while (door := self._doors.next(tried)) is not None:
             tried.add(door)
@@ -291,7 +285,7 @@ class Feed(Wishes):
             self.stats.failures += 1
         else:
             self._failed = self._begun
-        self._rested_at = loop.time()
+        self._rested_at = self._elapsed()
         self._turn_over()
 
     def _turn_over(self) -> None:
@@ -300,29 +294,27 @@ class Feed(Wishes):
 
     async def _read_through(self, door: Door) -> tuple[State, float, float]:
         """The state, when it was asked for, and how many seconds that took."""
-        loop = asyncio.get_running_loop()
         if not door.met:
             await door.meet(self.rules.read_timeout)
-        asked_at = loop.time()
+        asked_at = self._elapsed()
         body = await door.client.state(read_timeout(self.stats.cost, self.rules, door.failures))
-        cost = loop.time() - asked_at
+        cost = self._elapsed() - asked_at
         state = parse_state(body) if len(body) < PARSE_ELSEWHERE else await asyncio.to_thread(parse_state, body)
         return state, asked_at, cost
 
     def _received(self, door: Door, state: State, asked_at: float, cost: float) -> None:
-        now = asyncio.get_running_loop().time()
+        gap = asked_at - self._asked_at
         self._doors.succeeded(door)
         if self._is_another(door, state):
             door.met = False
         self._source = Source(door.client.url, door.node_id)
         self._asked_at = asked_at
-        self._audience.waits = self._audience.urgent = False
-        self._publish(self._next(state))
-        self._heard_at = now
         self._silent_since = None
+        self._audience.waits = self._audience.urgent = False
+        self._publish(self._next(state, unbroken=gap <= longest_gap(self.stats.cost, self.rules)))
         self.stats.cost = usual_cost(self.stats.cost, cost, self.stats.reads, self.rules)
         self.stats.reads += 1
-        self._catalogue.after_a_read(door, looked_at=self._audience.looks(now))
+        self._catalogue.after_a_read(door, looked_at=self._audience.looks(self._elapsed()))
 
     def _is_another(self, door: Door, state: State) -> bool:
         """Whether exo may have been started again behind the same URL: its id is no member, and the members changed.
@@ -333,12 +325,13 @@ class Feed(Wishes):
             return False
         return self._snapshot is None or self._snapshot.state.nodes.keys() != state.nodes.keys()
 
-    def _next(self, state: State | None) -> Snapshot | None:
+    def _next(self, state: State | None, *, unbroken: bool = False) -> Snapshot | None:
         return advance(
             self._snapshot,
             state,
             self._now(),
             self._source,
+            contact=Contact(self._silent_since, self._asked_at, unbroken),
             catalogue=self._catalogue.cards,
             unloading=self._unloading,
             rules=self._readiness,
@@ -365,19 +358,36 @@ class Feed(Wishes):
     # Time
 
     async def _watching_the_time(self) -> None:
-        """Notices by time alone that exo is silent, and what its silence makes of the last picture."""
-        loop = asyncio.get_running_loop()
+        """Notices by time alone that exo does not answer, and what that makes of the last snapshot."""
+        before = self._elapsed()
         while True:
-            now = loop.time()
-            lost_at = self._heard_at + lost_after(self.mode, self.stats.cost, self.rules)
-            if self._doors.have_a_standby:
-                lost_at += _LAST_CHANCE
-            silent = self._silent_since is not None and self._snapshot is not None
-            if silent and now >= lost_at and self._source.connected:
-                logger.warning("exo has been silent for %.1f s.", now - self._heard_at)
-                self._source = replace(self._source, connected=False)
-                self._look_again()
-                self._turn_over()
-            elif silent and self._silent_since is not None and now - self._silent_since >= _SLOW_READ:
-                self._look_again()
-            await asyncio.sleep(min(_LOOK_AGAIN, lost_at - now) if silent and lost_at > now else _LOOK_AGAIN)
+            now = self._elapsed()
+            if now - before >= _SUSPENDED:
+                self._wake_up(now)
+            before = now
+            wait = _LOOK_AGAIN
+            if self._silent_since is not None and self._snapshot is not None:
+                silence = now - self._silent_since
+                lost_at = self._silent_since + self._patience()
+                if now >= lost_at and self._source.connected:
+                    logger.warning("No response from exo for %.1f s.", silence)
+                    self._source = replace(self._source, connected=False)
+                    self._look_again()
+                    self._turn_over()
+                elif silence >= _SLOW_READ:
+                    self._look_again()
+                if now < lost_at:
+                    wait = min(wait, lost_at - now)
+            await asyncio.sleep(wait)
+
+    def _patience(self) -> float:
+        """Seconds without an answer after which exo counts as lost."""
+        patience = lost_after(self.mode, self.stats.cost, self.rules, self._readiness.unseen_after)
+        return patience + _LAST_CHANCE if self._doors.have_a_standby else patience
+
+    def _wake_up(self, now: float) -> None:
+        """This process, or the whole machine, was suspended: exo was not asked meanwhile, so it was not silent."""
+        logger.info("This server was suspended for a while; reading exo's state again.")
+        if self._silent_since is not None:
+            self._silent_since = now
+        self._audience.roused.set()

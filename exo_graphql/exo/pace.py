@@ -19,10 +19,9 @@ class FeedRules:
     quick_share: float = 0.15
     """The share while a watched model is in transition or an operation runs. A query's refresh keeps to it too."""
     quick_pause: float = 0.1
-    """Shortest pause between two reads ever."""
+    """Shortest pause between two reads, those aside that an operation needs at once (`credit.py`)."""
     idle_pause: float = 5.0
-    """Shortest pause while nobody looks: a failure that exo forgets is still remembered. Keep it under
-    `Rules.unseen_after`, or a picture that is merely old looks like a cluster out of reach."""
+    """Shortest pause while nobody looks: a failure that exo forgets is still remembered."""
     look_lasts: float = 3.0
     """A query counts as somebody looking for as long."""
     read_timeout: float = 1.5
@@ -32,7 +31,8 @@ class FeedRules:
     cost_weight: float = 0.25
     """Weight of the newest read in the usual cost, an exponentially weighted mean."""
     lost_after: float = 2.5
-    """`connected` is false once no read has succeeded for this, or for two pauses if that is longer."""
+    """`connected` is false once exo, asked for its state, gives none: this long after the last good read at the
+    usual pace, and not before a slow read could have timed out. See `lost_after()`."""
     retry_every: float = 1.0
     """Every URL that is not being read is tried again as often; a try ends after `read_timeout`."""
     fresh_wait: float = 1.0
@@ -45,6 +45,10 @@ class FeedRules:
     """Age at which the catalogue (`GET /models`) is read again while somebody looks."""
     catalogue_retry: float = 5.0
     """After a catalogue could not be read, it is asked for again after as long."""
+
+
+GAP_SLACK = 3.0
+"""See `longest_gap`."""
 
 
 @unique
@@ -87,7 +91,21 @@ def read_timeout(cost: float | None, rules: FeedRules, failures: int = 0) -> flo
     return max(rules.read_timeout, rules.read_patience * (cost or 0.0)) * (1 << min(failures, 2))
 
 
-def lost_after(mode: Mode, cost: float | None, rules: FeedRules) -> float:
-    """The silence after which exo counts as lost. An idle feed's long pause is no silence: nobody asked."""
+def lost_after(mode: Mode, cost: float | None, rules: FeedRules, unseen_after: float) -> float:
+    """Seconds after which exo counts as lost, from the first request for its state that was not answered.
+
+    A pause is no silence, since nobody asked. So that people hear of a loss after `rules.lost_after` all the same, the
+    pause before the request is taken off, as far as it is a usual one. Where reads take long, exo gets the time of a
+    read that times out; `unseen_after`, when everything becomes UNREACHABLE, is the end in any case.
+    """
     looking = Mode.REST if mode is Mode.IDLE else mode
-    return max(rules.lost_after, 2 * pause(looking, cost or 0.0, rules))
+    usual = min(pause(looking, cost or 0.0, rules), rules.rest_pause)
+    return min(max(rules.lost_after - usual, rules.read_patience * (cost or 0.0), rules.quick_pause), unseen_after)
+
+
+def longest_gap(cost: float | None, rules: FeedRules) -> float:
+    """The longest time from the start of one read to that of the next that the pace of reading explains.
+
+    Nobody looks, the read before took twice its usual time, and a busy machine may be late by `GAP_SLACK`.
+    """
+    return pause(Mode.IDLE, cost or 0.0, rules) + 2 * (cost or 0.0) + GAP_SLACK

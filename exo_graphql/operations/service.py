@@ -1,15 +1,15 @@
 """Operations: every wish to change the cluster enters here, and is remembered here until it has ended."""
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
+from exo_graphql.clock import elapsed, utc_now
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Task
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
@@ -35,10 +35,6 @@ from exo_graphql.operations.wishes import InstanceTypePreference, ShardingPrefer
 from exo_graphql.operations.worker import waiting_message
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True, slots=True)
 class _Admission:
     """A wish between its check and its start. Others that touch the same wait for `ended`."""
@@ -52,8 +48,8 @@ class Operations:
     """Loads, unloads and swaps of one cluster. Use as `async with`: what a crash left is gone on with on entering.
 
     Leaving stops the work without failing it: it goes on at the next start. `journal_path` None remembers nothing
-    beyond this object. `clock` measures time-outs (monotonic seconds), `now` stamps (UTC); nothing but the age of an
-    idempotency key is decided by the second.
+    beyond this object. `clock` measures time-outs (seconds, see `exo_graphql.clock`), `now` stamps (UTC); nothing
+    but the age of an idempotency key, which outlives a process, is decided by the second.
     """
 
     def __init__(
@@ -62,8 +58,8 @@ class Operations:
         journal_path: Path | None,
         rules: OperationRules = DEFAULT_OPERATION_RULES,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], float] = elapsed,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.rules = rules
         self._upstream = upstream

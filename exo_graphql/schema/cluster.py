@@ -50,7 +50,7 @@ def _state_version(root: Parent[Snapshot], info: Info) -> ClockText:  # noqa: AR
 
 
 def _age(root: Parent[Snapshot], info: Info) -> ClockNumber:
-    return ClockNumber(max(0.0, round((info.context.now - root.observed_at).total_seconds(), 3)))
+    return ClockNumber(max(0.0, round(info.context.now - root.observed.elapsed, 3)))
 
 
 def _observed_at(root: Parent[Snapshot]) -> ClockText | None:

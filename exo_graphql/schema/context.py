@@ -25,13 +25,13 @@ class Context:
     snapshot: Snapshot
     """The picture; raises `CLUSTER_UNAVAILABLE` while there has never been one."""
 
-    def __init__(self, picture: Snapshot | None, operations: Operations, clock: Callable[[], datetime]) -> None:
+    def __init__(self, picture: Snapshot | None, operations: Operations, clock: Callable[[], float]) -> None:
         self.picture = picture
         self.operations = operations
         self.completed = False
         """Whether a subscription ends with this result."""
         self._clock = clock
-        self._now: datetime | None = None
+        self._now: float | None = None
         # An attribute, since resolvers read it for each object.
         if picture is not None:
             self.snapshot = picture
@@ -41,8 +41,8 @@ class Context:
         raise ClusterUnavailableError if name == "snapshot" else AttributeError(name)
 
     @property
-    def now(self) -> datetime:
-        """The time of the answer, the same wherever it is asked."""
+    def now(self) -> float:
+        """The time of the answer (`Moment.elapsed`), the same wherever it is asked."""
         if self._now is None:
             self._now = self._clock()
         return self._now

@@ -5,7 +5,6 @@ Labels are the cluster's own members and the values of enums: bounded, whatever 
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from enum import Enum, unique
 
 from prometheus_client import (
@@ -80,9 +79,9 @@ class Metrics:
 class ClusterCollector(Collector):
     """The cluster, as the newest picture has it."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot | None], now: Callable[[], datetime]) -> None:
+    def __init__(self, snapshot: Callable[[], Snapshot | None], elapsed: Callable[[], float]) -> None:
         self._snapshot = snapshot
-        self._now = now
+        self._elapsed = elapsed
 
     def collect(self) -> Iterator[Metric]:
         """One family for each figure; without a picture only that there is none."""
@@ -90,7 +89,7 @@ class ClusterCollector(Collector):
         yield _gauge("exo_up", "Whether exo answers.", float(snapshot is not None and snapshot.connected))
         if snapshot is None:
             return
-        age = (self._now() - snapshot.observed_at).total_seconds()
+        age = self._elapsed() - snapshot.observed.elapsed
         yield _gauge("exo_snapshot_age_seconds", "Seconds since the state of exo was received.", max(0.0, age))
         yield _gauge("exo_healthy", "Whether the cluster is healthy, as Cluster.healthy.", float(snapshot.healthy))
         yield from self._nodes(snapshot)

@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from enum import Enum, unique
 from functools import partial
 from typing import Self
@@ -88,7 +87,7 @@ class Service:
         operations: Operations,
         *,
         max_age: float,
-        now: Callable[[], datetime],
+        elapsed: Callable[[], float],
         elsewhere: Elsewhere | None = None,
         limits: Limits | None = None,
         compiled: bool = True,
@@ -100,7 +99,7 @@ class Service:
         self._upstream = upstream
         self._operations = operations
         self._max_age = max_age
-        self._now = now
+        self._elapsed = elapsed
         self._executor = Executor(schema, compiled=compiled)
         self._budget = Budget(
             schema,
@@ -214,7 +213,7 @@ class Service:
             yield subscriber
 
     def _context(self) -> Context:
-        return Context(self._upstream.snapshot, self._operations, self._now)
+        return Context(self._upstream.snapshot, self._operations, self._elapsed)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -2,11 +2,11 @@
 
 import gc
 from collections.abc import Callable
-from datetime import UTC, datetime
 from time import perf_counter
 
 import orjson
 
+from exo_graphql import clock
 from exo_graphql.cluster.snapshot import Source, advance
 from exo_graphql.exo.reader import parse_state
 from tests.benchmarks.figures import Row
@@ -25,7 +25,7 @@ def measure(bodies: list[bytes], turns: int) -> Row:
         gc.collect()
 
         def read(body: bytes = body, previous: object = previous) -> object:
-            return advance(previous, parse_state(body), datetime.now(UTC), _SOURCE)  # type: ignore[arg-type]  # as it is
+            return advance(previous, parse_state(body), clock.now(), _SOURCE)  # type: ignore[arg-type]  # as it is
 
         def decode(body: bytes = body) -> object:
             return orjson.loads(body)

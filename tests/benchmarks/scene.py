@@ -1,11 +1,11 @@
 """What is asked, and of what: the 4-node scene in motion, larger clusters made of it, the overview as a query."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import orjson
 
+from exo_graphql import clock
 from exo_graphql.cluster.snapshot import Snapshot, Source, advance
 from exo_graphql.demo import SimulatedExo
 from exo_graphql.demo.scene import SMALL_MODELS
@@ -78,6 +78,6 @@ def pictured(states: list[bytes]) -> Snapshot:
     """The picture that remains after some states."""
     snapshot = None
     for body in states:
-        snapshot = advance(snapshot, parse_state(body), datetime.now(UTC), Source("http://exo", "the-node"))
+        snapshot = advance(snapshot, parse_state(body), clock.now(), Source("http://exo", "the-node"))
     assert snapshot is not None
     return snapshot

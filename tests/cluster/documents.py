@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from exo_graphql.cluster.contact import Contact
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
 from exo_graphql.cluster.snapshot import Snapshot, Source, advance
 from exo_graphql.cluster.state import ModelCard
 from exo_graphql.exo.reader import read_state
-from tests.cluster.recordings import EXO, START, at
+from tests.cluster.recordings import EXO, START, moment
 
 Json = dict[str, Any]
 
@@ -166,13 +167,15 @@ class Story:
         *,
         unloading: Mapping[str, str] | None = None,
         source: Source = EXO,
+        contact: Contact | None = None,
     ) -> Snapshot:
         """The picture at `t` seconds; `state` None means that time alone has passed."""
         self.snapshot = advance(
             self.snapshot,
             None if state is None else read_state(state),
-            at(t),
+            moment(t),
             source,
+            contact=contact or Contact(),
             catalogue=self.catalogue,
             unloading=unloading,
             rules=self.rules,

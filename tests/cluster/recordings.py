@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.snapshot import Snapshot, Source, advance
 from exo_graphql.exo.reader import read_state
 
@@ -42,10 +43,15 @@ def at(t: float) -> datetime:
     return START + timedelta(seconds=t)
 
 
+def moment(t: float) -> Moment:
+    """Both of the tests' clocks."""
+    return Moment(at(t), t)
+
+
 def walk(name: str) -> Iterator[tuple[float, Snapshot]]:
     """The pictures that a recording makes, one after the other, at its own times."""
     snapshot = None
     for step in steps(name):
-        snapshot = advance(snapshot, read_state(step.document), at(step.t), EXO)
+        snapshot = advance(snapshot, read_state(step.document), moment(step.t), EXO)
         assert snapshot is not None
         yield step.t, snapshot

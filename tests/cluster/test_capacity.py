@@ -23,6 +23,7 @@ from exo_graphql.cluster.capacity import (
 )
 from exo_graphql.cluster.groups import MAX_GROUPS, Demand, Fit, Groups, Misfit
 from exo_graphql.cluster.history import History
+from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import read_instance
 from exo_graphql.cluster.rules import DEFAULT_RULES
 from exo_graphql.cluster.snapshot import Snapshot, Source
@@ -69,9 +70,18 @@ def _snapshot(*nodes: Node, instances: tuple[Instance, ...] = (), **rest: object
         instances={instance.id: instance for instance in instances},
         **rest,  # type: ignore[arg-type]
     )
-    readings = {i.id: read_instance(i, state, DEFAULT_RULES, unloading=frozenset(), blind=False) for i in instances}
+    readings = {i.id: read_instance(i, state, DEFAULT_RULES, unloading=frozenset()) for i in instances}
     return Snapshot(
-        state, History(), readings, {}, Source("http://exo"), DEFAULT_RULES, START, START, held=False, unloading={}
+        state,
+        History(),
+        readings,
+        {},
+        Source("http://exo"),
+        DEFAULT_RULES,
+        Moment(START, 0.0),
+        Moment(START, 0.0),
+        held=False,
+        unloading={},
     )
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from exo_graphql.cluster.contact import Contact
 from exo_graphql.cluster.history import KEPT_MODELS, LOST_WITH_MASTER, ModelPast
 from exo_graphql.cluster.readiness import Failure, Phase
 from exo_graphql.cluster.rules import Rules
@@ -66,7 +67,8 @@ def test_a_change_is_stamped_once_and_stays_until_the_next() -> None:
 def test_time_alone_changes_a_phase_when_it_makes_it_unreachable() -> None:
     story = Story()
     story.see(0.0, state(READY))
-    assert story.see(10.0, None, source=Source("http://exo", connected=False)).status(MODEL).changed_at == at(10)
+    silent = Contact(silent_since=0.0)
+    assert story.see(10.0, None, contact=silent).status(MODEL).changed_at == at(10)
 
 
 # A runner that fails, and is tried again
@@ -323,7 +325,7 @@ def test_an_instance_that_this_server_removed_was_lost_with_nothing() -> None:
 def test_an_instance_that_was_removed_while_this_server_was_blind_was_lost_with_no_node() -> None:
     story = Story()
     story.see(0.0, state(READY))
-    assert story.see(20.0, None, source=Source("http://exo", connected=False)).status(MODEL).phase is Phase.UNREACHABLE
+    assert story.see(20.0, None, contact=Contact(silent_since=1.0)).status(MODEL).phase is Phase.UNREACHABLE
     assert story.see(21.0, GONE).status(MODEL).failure is None
 
 
@@ -371,10 +373,12 @@ def test_a_lower_index_alone_marks_nothing() -> None:
 def test_the_grace_of_an_empty_state_ends_and_then_it_is_the_truth() -> None:
     story = Story(Rules(empty_grace=60.0))
     story.see(0.0, two())
-    assert story.see(59.9, document([], index=5)).stale
-    empty = story.see(60.0, document([], index=5))
+    # Sixty seconds of empty states: that nobody asked before counts for nothing.
+    assert story.see(100.0, document([], index=5)).stale
+    assert story.see(159.9, document([], index=5)).stale
+    empty = story.see(160.0, document([], index=5))
     assert (empty.stale, empty.node_count, empty.status(MODEL).phase) == (False, 0, Phase.NOT_LOADED)
-    assert empty.status(MODEL).failure == Failure(at(60), LOST_WITH_MASTER)
+    assert empty.status(MODEL).failure == Failure(at(160), LOST_WITH_MASTER)
     assert not empty.healthy
 
 

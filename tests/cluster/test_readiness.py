@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from exo_graphql.cluster.contact import Contact
 from exo_graphql.cluster.readiness import Phase, one_line
 from exo_graphql.cluster.rules import Rules
 from exo_graphql.cluster.snapshot import Source
@@ -84,21 +85,31 @@ def test_a_silent_node_that_holds_no_shard_changes_nothing() -> None:
     assert phase_of(state) is Phase.READY
 
 
-def test_a_server_without_any_state_for_10_seconds_knows_of_no_readiness() -> None:
+def test_an_exo_that_was_asked_and_gave_no_state_for_10_seconds_leaves_no_readiness_known() -> None:
     story = Story()
     story.see(0.0, one_node(READY))
     gone = Source(EXO.exo_url, EXO.api_node_id, connected=False)
-    assert story.see(9.9, None, source=gone).status(MODEL).phase is Phase.READY
-    blind = story.see(10.0, None, source=gone).status(MODEL)
-    assert (blind.phase, blind.stale) == (Phase.UNREACHABLE, True)
-    assert story.see(11.0, one_node(READY)).status(MODEL).phase is Phase.READY
+    silent = Contact(silent_since=1000.0)
+    assert story.see(1009.9, None, source=gone, contact=silent).status(MODEL).phase is Phase.READY
+    lost = story.see(1010.0, None, source=gone, contact=silent).status(MODEL)
+    assert (lost.phase, lost.stale) == (Phase.UNREACHABLE, True)
+    assert lost.message == "exo was asked and has not answered for 10 s or more."
+    assert story.see(1011.0, one_node(READY)).status(MODEL).phase is Phase.READY
+
+
+def test_a_pause_in_which_nobody_asked_exo_changes_no_readiness() -> None:
+    story = Story()
+    story.see(0.0, one_node(READY))
+    assert story.see(3600.0, None).status(MODEL).phase is Phase.READY
+    assert story.see(3600.0, None, contact=Contact(silent_since=3599.0)).status(MODEL).phase is Phase.READY
 
 
 def test_a_server_that_sees_only_states_without_nodes_for_10_seconds_knows_of_no_readiness() -> None:
     story = Story()
     story.see(0.0, one_node(READY))
     assert story.see(9.0, document([])).status(MODEL).phase is Phase.READY
-    assert story.see(10.0, document([])).status(MODEL).phase is Phase.UNREACHABLE
+    assert story.see(18.9, document([])).status(MODEL).phase is Phase.READY
+    assert story.see(19.0, document([])).status(MODEL).phase is Phase.UNREACHABLE
 
 
 def test_an_instance_whose_node_exo_does_not_name_is_never_called_ready() -> None:

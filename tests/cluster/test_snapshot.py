@@ -27,7 +27,7 @@ from tests.cluster.documents import (
     size,
     task,
 )
-from tests.cluster.recordings import EXO, NAMES, START, at, steps
+from tests.cluster.recordings import EXO, NAMES, START, moment, steps
 
 READY = runner("Ready", prefillServerPort=None)
 
@@ -388,16 +388,16 @@ def test_the_version_changes_with_what_only_one_part_of_the_picture_tells() -> N
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_document_again_is_the_same_version(name: str) -> None:
     for step in steps(name):
-        first = advance(None, read_state(step.document), at(0), EXO)
+        first = advance(None, read_state(step.document), moment(0), EXO)
         shuffled = copy.deepcopy(step.document)
         items = list(shuffled["runners"].items())
         random.Random(0).shuffle(items)
         shuffled["runners"] = dict(items)
         shuffled["lastEventAppliedIdx"] += 1
-        second = advance(first, read_state(shuffled), at(1), EXO)
+        second = advance(first, read_state(shuffled), moment(1), EXO)
         assert isinstance(second, Snapshot)
         assert second.version == 0
 
 
 def test_before_the_first_state_there_is_no_picture() -> None:
-    assert advance(None, None, at(0), EXO) is None
+    assert advance(None, None, moment(0), EXO) is None

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
+from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.rules import DEFAULT_RULES
 from exo_graphql.demo import SimulatedExo, tiny_scene
 from exo_graphql.exo.feed import Feed
@@ -19,6 +20,11 @@ START = datetime(2026, 6, 22, 12, tzinfo=UTC)
 def loop_now() -> datetime:
     """The wall clock of the tests: it moves with the loop's own."""
     return START + timedelta(seconds=asyncio.get_running_loop().time())
+
+
+def loop_moment() -> Moment:
+    """Both clocks of the tests."""
+    return Moment(loop_now(), asyncio.get_running_loop().time())
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,7 @@ class Cluster:
             transport=self.wire,
             rules=rules,
             readiness=DEFAULT_RULES,
-            now=loop_now,
+            now=loop_moment,
         )
 
     @property

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exo_graphql.exo.pace import FeedRules, Mode, lost_after, pause, read_timeout, usual_cost
+from exo_graphql.exo.pace import FeedRules, Mode, longest_gap, lost_after, pause, read_timeout, usual_cost
 
 RULES = FeedRules()
 
@@ -70,14 +70,25 @@ def test_a_read_times_out_by_its_usual_cost(cost: float | None, failures: int, e
 @pytest.mark.parametrize(
     ("mode", "cost", "expected"),
     [
-        (Mode.REST, 0.039, 2.5),
-        (Mode.QUICK, 0.039, 2.5),
-        (Mode.IDLE, 0.039, 2.5),
-        (Mode.REST, 0.1, 3.8),
-        (Mode.REST, None, 2.5),
+        # Two and a half seconds after the last good read, where there was one a usual pause before.
+        (Mode.REST, 0.039, 1.5),
+        (Mode.QUICK, 0.039, 2.279),
+        (Mode.IDLE, 0.039, 1.5),
+        (Mode.REST, None, 1.5),
+        # The long pause after an expensive read counts for no silence, and a slow read may take its time.
+        (Mode.REST, 0.26, 1.5),
+        (Mode.REST, 1.1, 5.5),
+        (Mode.QUICK, 1.1, 5.5),
+        (Mode.REST, 5.0, 10.0),
     ],
 )
-def test_exo_is_lost_after_two_and_a_half_seconds_or_two_pauses(
+def test_exo_is_lost_once_it_has_been_asked_and_has_been_silent_for_long(
     mode: Mode, cost: float | None, expected: float
 ) -> None:
-    assert lost_after(mode, cost, RULES) == pytest.approx(expected)
+    assert lost_after(mode, cost, RULES, 10.0) == pytest.approx(expected, abs=0.001)
+
+
+@pytest.mark.parametrize("cost", [None, 0.01, 0.26, 1.1, 5.0])
+def test_the_pace_itself_never_looks_like_a_gap(cost: float | None) -> None:
+    for mode in Mode:
+        assert pause(mode, cost or 0.0, RULES) + 2 * (cost or 0.0) < longest_gap(cost, RULES)

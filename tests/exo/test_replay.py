@@ -12,11 +12,12 @@ import httpx
 import orjson
 import pytest
 
+from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import Snapshot, Source, advance
 from exo_graphql.exo.feed import Feed
 from exo_graphql.exo.reader import read_state
-from tests.exo.cluster import START, loop_now
+from tests.exo.cluster import START, loop_moment
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +50,7 @@ class Recording:
         told: list[tuple[float, object]] = []
         snapshot = None
         for time, document in zip(self.times, self.documents, strict=True):
-            snapshot = advance(snapshot, read_state(document), START, Source("http://exo"))
+            snapshot = advance(snapshot, read_state(document), Moment(START, 0.0), Source("http://exo"))
             assert snapshot is not None
             if not told or told[-1][1] != tell(snapshot):
                 told.append((time, tell(snapshot)))
@@ -65,7 +66,7 @@ async def watched(recording: Recording, tell: Callable[[Snapshot], object]) -> l
         if not told or told[-1][1] != tell(snapshot):
             told.append((loop.time(), tell(snapshot)))
 
-    feed = Feed(["http://exo"], transport=httpx.MockTransport(recording.answer), now=loop_now)
+    feed = Feed(["http://exo"], transport=httpx.MockTransport(recording.answer), now=loop_moment)
     async with feed:
         with feed.interest(), feed.listen(look):
             await asyncio.sleep(recording.times[-1] + 3.0)

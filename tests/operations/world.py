@@ -18,7 +18,7 @@ from exo_graphql.demo import Scene, SimulatedExo, parse_fault, tiny_scene
 from exo_graphql.demo import clock as demo_clock
 from exo_graphql.exo.feed import Feed
 from exo_graphql.operations import Operation, OperationRules, Operations, Problem
-from tests.exo.cluster import loop_now
+from tests.exo.cluster import loop_moment, loop_now
 
 A, B, C = "test/tiny-a", "test/tiny-b", "test/tiny-c"
 HALF, OTHER_HALF, ABSENT, HUGE = "test/half", "test/other-half", "test/absent", "test/huge"
@@ -140,7 +140,7 @@ async def world(
     with patch.object(demo_clock, "time", loop_time):
         sim = SimulatedExo(scene or tiny_scene(), seed=1)
         sim.control.latency = 0.01
-        feed = Feed(["http://exo"], transport=httpx.ASGITransport(sim.app), now=loop_now)
+        feed = Feed(["http://exo"], transport=httpx.ASGITransport(sim.app), now=loop_moment)
         async with sim, feed, operations(feed, journal, rules) as ops:
             await feed.fresh(0.0)
             yield World(sim, feed, ops)

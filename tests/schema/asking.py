@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
 from inspect import isawaitable
 from typing import Any
 
@@ -18,7 +17,6 @@ from exo_graphql.operations import Operations
 from exo_graphql.schema.build import build_schema
 from exo_graphql.schema.context import Context
 from exo_graphql.server.execution import Answer, Executor
-from tests.cluster.recordings import at
 
 SCHEMA = build_schema()
 EXECUTOR = Executor(SCHEMA)
@@ -107,13 +105,13 @@ def ask(
     query: str | DocumentNode,
     variables: Mapping[str, Any] | None = None,
     *,
-    now: datetime | None = None,
+    elapsed: float = 0.0,
 ) -> Told:
     """The answer to a valid query about a picture."""
     document = query if isinstance(query, DocumentNode) else parse(query)
     if not isinstance(query, DocumentNode):
         assert validate(SCHEMA, document) == []
-    context = Context(snapshot, Operations(Recorded(snapshot), None), lambda: now or at(0))
+    context = Context(snapshot, Operations(Recorded(snapshot), None), lambda: elapsed)
     answer = EXECUTOR.execute(document, context, variables, None)
     if isawaitable(answer):
         answer = asyncio.run(_later(answer))

@@ -6,7 +6,7 @@ import gc
 import re
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from random import Random
 from typing import Any, cast
@@ -144,7 +144,7 @@ def _odd(snapshot: Snapshot, turn: int) -> Snapshot:
         for node_id, entries in snapshot.state.downloads.items()
     }
     state = dataclasses.replace(snapshot.state, nodes=nodes, downloads=downloads)
-    odd = advance(None, state, snapshot.observed_at, Source("http://exo", None))
+    odd = advance(None, state, snapshot.observed, Source("http://exo", None))
     assert odd is not None
     return odd
 
@@ -179,7 +179,7 @@ def answered(
     executor: Executor, query: str, picture: Snapshot | None, variables: Mapping[str, Any] | None
 ) -> tuple[Answer, Context]:
     """The answer, whole, and what else it left behind."""
-    context = Context(picture, OPERATIONS, lambda: NOW + timedelta(seconds=1))
+    context = Context(picture, OPERATIONS, lambda: 1.0)
     answer = executor.execute(parse(query), context, variables, None)
     assert isinstance(answer, Answer)
     return answer, context
@@ -205,7 +205,7 @@ def _nameless(body: bytes) -> bytes:
 def takes_short_way(query: str, picture: Snapshot, variables: Mapping[str, Any] | None = None) -> bool:
     """Whether the operation is answered by a plan."""
     with suppress(Exception):
-        Plans(SCHEMA).run(parse(query), None, Context(picture, OPERATIONS, lambda: NOW), variables)
+        Plans(SCHEMA).run(parse(query), None, Context(picture, OPERATIONS, lambda: 0.0), variables)
         return True
     return False
 
@@ -342,7 +342,7 @@ def test_a_mutation_is_never_tried_before_it_is_executed() -> None:
             asked.append(model)
             return _problems()[0]
 
-    context = Context(_recorded(), Counting(()), lambda: NOW)
+    context = Context(_recorded(), Counting(()), lambda: 0.0)
     query = 'mutation { unloadModel(model: "rig/tiny-llama-a") { error { message } } }'
     answer = SHORT_WAY.execute(parse(query), context, None, None)
     assert not isinstance(answer, Answer)
@@ -364,7 +364,7 @@ def test_each_setting_of_skip_and_include_has_its_own_order_of_keys() -> None:
     query = "query ($a: Boolean!) { cluster { nodeCount @include(if: $a) stale nodeCount } }"
     document = parse(query)
     told = [
-        SHORT_WAY.execute(document, Context(_recorded(), OPERATIONS, lambda: NOW), {"a": a}, None)
+        SHORT_WAY.execute(document, Context(_recorded(), OPERATIONS, lambda: 0.0), {"a": a}, None)
         for a in (True, False)
     ]
     assert [answer.payload for answer in told if isinstance(answer, Answer)] == [
@@ -386,7 +386,7 @@ def test_a_document_that_grows_beyond_all_measure_is_left_to_graphql_core() -> N
 def test_plans_are_forgotten_with_their_document() -> None:
     plans = Plans(SCHEMA)
     document = parse("{ cluster { nodeCount } }")
-    assert plans.run(document, None, Context(_recorded(), OPERATIONS, lambda: NOW), None)
+    assert plans.run(document, None, Context(_recorded(), OPERATIONS, lambda: 0.0), None)
     assert len(plans) == 1
     del document
     gc.collect()
@@ -402,6 +402,6 @@ def test_settings_of_conditions_are_bounded() -> None:
     operation = CompiledOperation(Fields(SCHEMA), node, {})
     for setting in range(64):
         variables = {name: bool(setting >> n & 1) for n, name in enumerate(names)}
-        data = operation.run(Context(_recorded(), OPERATIONS, lambda: NOW), variables)
+        data = operation.run(Context(_recorded(), OPERATIONS, lambda: 0.0), variables)
         assert list(data["cluster"]) == ["stale", *(name for name in names if not variables[name])]
         assert operation.plan_count <= MAX_PLANS

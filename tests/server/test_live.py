@@ -25,7 +25,7 @@ from exo_graphql.server.execution import Answer
 from exo_graphql.server.live import Subscriber
 from exo_graphql.server.requests import GraphQLRequest
 from exo_graphql.server.service import Prepared, Service
-from tests.exo.cluster import loop_now
+from tests.exo.cluster import loop_moment, loop_now
 from tests.operations.threaded_time import ThreadedTimeLoop
 from tests.operations.world import A, B, World
 from tests.server.running import settings
@@ -75,7 +75,8 @@ class Room:
 async def room() -> AsyncIterator[Room]:
     # The whole composition lives by the loop's time, so that all clocks are one.
     loop_time = SimpleNamespace(monotonic=asyncio.get_running_loop().time)
-    with patch.object(demo_clock, "time", loop_time), patch.object(app, "utc_now", loop_now):
+    loop_clock = SimpleNamespace(now=loop_moment, utc_now=loop_now, elapsed=asyncio.get_running_loop().time)
+    with patch.object(demo_clock, "time", loop_time), patch.object(app, "clock", loop_clock):
         exo = SimulatedExo(tiny_scene(), seed=1)
         exo.control.latency = 0.01
         house = app.build(settings(), exo)

@@ -1,0 +1,66 @@
+"""A master that hangs is noticed by reads that show no movement, and by nothing else."""
+
+import pytest
+
+from exo_graphql.cluster.contact import Contact
+from exo_graphql.cluster.readiness import Phase
+from exo_graphql.cluster.snapshot import Snapshot
+from tests.cluster.documents import MODEL, Json, Story, document, instance, runner
+
+READY = runner("Ready", prefillServerPort=None)
+
+
+def two_nodes(index: int | None = 7, unseen: float = 0.0) -> Json:
+    """A ready instance over two nodes, and the pulse of exo's master: its index, and when a node was last seen."""
+    runners = {"r1": READY, "r2": READY}
+    state = document(["n1", "n2"], [instance("i1", {"n1": "r1", "n2": "r2"})], runners, unseen={"n1": unseen})
+    return {**state, "lastEventAppliedIdx": index}
+
+
+def _read(story: Story, t: float, *, index: int = 7, unseen: float = 0.0, unbroken: bool = True) -> Snapshot:
+    """A good read of a state that shows the same instance; `index` and `lastSeen` are its pulse."""
+    return story.see(t, two_nodes(index, -unseen), contact=Contact(None, t - 0.04, unbroken))
+
+
+def test_a_master_that_has_applied_no_event_for_15_seconds_makes_everything_unreachable() -> None:
+    story = Story()
+    for t in (0.0, 5.0, 10.0, 15.0):
+        fine = _read(story, t)
+        assert (fine.stale, fine.status(MODEL).phase) == (False, Phase.READY), t
+    hung = _read(story, 20.0)
+    assert (hung.stale, hung.connected, hung.healthy) == (True, True, False)
+    assert hung.status(MODEL).phase is Phase.UNREACHABLE
+    assert hung.unhealthy_reasons[0] == "exo's master has applied no event for 15 s or more: it hangs."
+    assert story.see(21.0, None).status(MODEL).phase is Phase.UNREACHABLE, "time alone shows nothing newer"
+    assert _read(story, 22.0, index=8).status(MODEL).phase is Phase.READY
+
+
+@pytest.mark.parametrize("moves", ["index", "lastSeen"])
+def test_a_master_that_applies_one_event_now_and_then_does_not_hang(moves: str) -> None:
+    story = Story()
+    for t in range(0, 100, 5):
+        moved = t // 15
+        snapshot = _read(story, t, index=7 + moved) if moves == "index" else _read(story, t, unseen=moved)
+        assert not snapshot.stale, t
+
+
+def test_what_stood_still_while_this_server_did_not_read_proves_nothing() -> None:
+    story = Story()
+    _read(story, 0.0)
+    # A laptop slept for an hour, and exo with it.
+    assert not _read(story, 3600.0, unbroken=False).stale
+    assert not _read(story, 3610.0).stale
+    assert _read(story, 3616.0).stale
+
+
+def test_reads_that_are_slow_and_seldom_by_their_pace_are_evidence_all_the_same() -> None:
+    story = Story()
+    _read(story, 0.0)
+    assert _read(story, 100.0).stale
+
+
+def test_a_state_without_any_pulse_is_never_taken_for_a_hung_master() -> None:
+    story = Story()
+    state = {**two_nodes(None), "lastSeen": {}}
+    for t in (0.0, 20.0, 40.0):
+        assert not story.see(t, state, contact=Contact(None, t, unbroken=True)).stale
