@@ -1,5 +1,6 @@
 """The composition root: wires the rooms together from the settings."""
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Sequence
@@ -25,7 +26,6 @@ from exo_graphql.server.guard import Guard
 from exo_graphql.server.http import HttpEndpoint
 from exo_graphql.server.limits import Limits
 from exo_graphql.server.metrics import ClusterCollector, ServerCollector, UpstreamFigures
-from exo_graphql.server.rates import RateLimit
 from exo_graphql.server.results import Results
 from exo_graphql.server.service import Service
 from exo_graphql.server.sse import StreamRules
@@ -52,10 +52,11 @@ class House:
     operations: Operations
     websocket: WebSocketEndpoint
     demo: SimulatedExo | None
+    leaving: asyncio.Event
 
     async def shut_down(self) -> None:
-        """Completes every subscription, before the server closes its sockets."""
-        self.service.live.end()
+        """Breaks off every subscription, so that its client comes back, before the server closes its sockets."""
+        self.leaving.set()
         await self.websocket.shut_down()
 
 
@@ -71,7 +72,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
     access = Access(_tokens(settings))
     schema = build_schema(read_only=settings.read_only)
     limits = Limits(**{limit.name: getattr(settings, limit.name) for limit in fields(Limits)})
-    elsewhere = Elsewhere(waiting=settings.max_waiting)
+    elsewhere = Elsewhere(max_cost=settings.max_waiting_cost)
     documents = Documents(
         schema,
         rules=document_rules(introspection=settings.introspection),
@@ -90,12 +91,14 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
         limits=limits,
         compiled=settings.compiled,
     )
+    leaving = asyncio.Event()
     websocket = WebSocketEndpoint(
         service,
         access,
         init_timeout=settings.init_timeout,
         send_timeout=settings.send_timeout,
         max_subscriptions=settings.max_subscriptions,
+        leaving=leaving,
     )
 
     @asynccontextmanager
@@ -120,6 +123,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
             max_body_bytes=settings.max_body_bytes,
             body_timeout=settings.body_timeout,
             streams=StreamRules(keep_alive=settings.keep_alive, send_timeout=settings.send_timeout),
+            leaving=leaving,
         ),
         websocket,
         lifespan=lifespan,
@@ -137,10 +141,8 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
             lambda: websocket.connection_count,
         )
     )
-    guard: ASGIApp = Guard(application, settings.allowed_host, settings.allowed_origin)
-    if settings.max_rate:
-        guard = RateLimit(guard, settings.max_rate)
-    return House(guard, service, feed, operations, websocket, demo)
+    guard = Guard(application, settings.allowed_host, settings.allowed_origin)
+    return House(guard, service, feed, operations, websocket, demo, leaving)
 
 
 def read_faults(texts: Sequence[str]) -> list[Fault]:

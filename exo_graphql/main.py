@@ -4,6 +4,7 @@ The server's libraries are imported inside functions: who only asks a server sho
 """
 
 import inspect
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,8 +56,13 @@ def _with_flags(function: Callable[["Settings"], None], table: type["Settings"])
     """Gives a command one flag for each setting, with its description, default and variable."""
     from pydantic import ValidationError
 
+    from exo_graphql.settings import REMOVED
+
     def command(**given: Any) -> None:
         told = {name: value for name, value in given.items() if value is not None and value != []}
+        for name, reason in REMOVED.items():
+            if told.pop(name, None) is not None or os.environ.get(f"EXO_GRAPHQL_{name.upper()}"):
+                typer.echo(f"Warning: --{name.replace('_', '-')} is no more and does nothing: {reason}.", err=True)
         try:
             settings = table(**told)
         except ValidationError as error:
@@ -67,7 +73,10 @@ def _with_flags(function: Callable[["Settings"], None], table: type["Settings"])
         function(settings)
 
     command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what Typer reads
-        [_parameter(name, field) for name, field in table.model_fields.items()]
+        [
+            *(_parameter(name, field) for name, field in table.model_fields.items()),
+            *(_removed_parameter(name) for name in REMOVED),
+        ]
     )
     command.__doc__ = function.__doc__
     command.__name__ = function.__name__
@@ -92,6 +101,13 @@ def _parameter(name: str, field: Any) -> inspect.Parameter:
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
         annotation=Annotated[annotation | None, option],
+    )
+
+
+def _removed_parameter(name: str) -> inspect.Parameter:
+    option = typer.Option("--" + name.replace("_", "-"), hidden=True)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option]
     )
 
 

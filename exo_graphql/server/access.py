@@ -6,12 +6,15 @@ configured. Secrets are compared in constant time and never logged.
 
 import hmac
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, unique
 from hashlib import sha256
 
 from exo_graphql.schema.errors import NamedError
+from exo_graphql.server.throttle import FailedTokens
 
 _SHORTEST_SECRET = 8
 
@@ -36,6 +39,19 @@ class Unauthorized(NamedError):
             "UNAUTHENTICATED",
             "This server asks for a token.",
             "Send the header 'Authorization: Bearer TOKEN' (over a websocket also in the payload of connection_init).",
+        )
+
+
+class TooManyFailures(NamedError):
+    """Too many wrong tokens have come from the caller's address: this one was not looked at."""
+
+    def __init__(self, seconds: float) -> None:
+        """`seconds` until one is looked at again."""
+        self.retry_after = math.ceil(seconds)
+        super().__init__(
+            "TOO_MANY_FAILED_TOKENS",
+            "Too many wrong tokens have come from this address.",
+            f"Try again in {self.retry_after} s, with a right one.",
         )
 
 
@@ -78,23 +94,32 @@ def _digest(secret: str) -> bytes:
 class Access:
     """Decides what a caller may do."""
 
-    def __init__(self, tokens: Sequence[Token]) -> None:
+    def __init__(self, tokens: Sequence[Token], clock: Callable[[], float] = time.monotonic) -> None:
         self._tokens = tuple(tokens)
+        self._failed = FailedTokens(clock)
 
-    def rights(self, authorization: str | None) -> Rights:
-        """What the bearer of this `Authorization` may do. Raises `Unauthorized`."""
+    def rights(self, authorization: str | None, address: str | None = None) -> Rights:
+        """What the bearer of this `Authorization`, who speaks from `address`, may do.
+
+        Raises `Unauthorized`, and `TooManyFailures` where this was tried in vain too often.
+        """
         if not self._tokens:
             return Rights.OPERATE
         scheme, _, secret = (authorization or "").strip().partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthorized
         digest = _digest(secret.strip())
+        wait = self._failed.wait(address, digest)
+        if wait > 0:
+            raise TooManyFailures(wait)
         found: Rights | None = None
         for token in self._tokens:  # all of them, always: how long it takes tells nothing
             if hmac.compare_digest(token.digest, digest) and found is not Rights.OPERATE:
                 found = token.rights
         if found is None:
+            self._failed.failed(address)
             raise Unauthorized
+        self._failed.passed(address, digest)
         return found
 
 

@@ -8,12 +8,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from exo_graphql import __version__
-from exo_graphql.server.access import Access, Unauthorized
+from exo_graphql.server.access import Access, TooManyFailures, Unauthorized
 from exo_graphql.server.http import HttpEndpoint
 from exo_graphql.server.metrics import CONTENT_TYPE, Metrics
 from exo_graphql.server.pages import dashboard_routes, page_routes
 from exo_graphql.server.websocket import WebSocketEndpoint
-from exo_graphql.server.wire import Receive, Scope, Send
+from exo_graphql.server.wire import Receive, Scope, Send, address_of
 
 ENDPOINT = "/graphql"
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -86,10 +86,13 @@ def _pages(lifespan: Lifespan, ready: Callable[[], Awaitable[bool]], access: Acc
     async def prometheus(request: Request) -> Response:
         """Figures in Prometheus' text format, for whoever may read."""
         try:
-            access.rights(request.headers.get("authorization"))
+            access.rights(request.headers.get("authorization"), address_of(request.scope))
         except Unauthorized as error:
             told = {"errors": [error.formatted]}
             return JSONResponse(told, status_code=401, headers={"www-authenticate": "Bearer"})
+        except TooManyFailures as error:
+            told = {"errors": [error.formatted]}
+            return JSONResponse(told, status_code=429, headers={"retry-after": str(error.retry_after)})
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     return app

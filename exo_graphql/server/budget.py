@@ -9,7 +9,7 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.operations import Operation
 from exo_graphql.schema.context import Context
 from exo_graphql.server.cost import Costs
-from exo_graphql.server.elsewhere import Elsewhere
+from exo_graphql.server.elsewhere import Elsewhere, Waiter
 from exo_graphql.server.execution import Answer, Executor
 from exo_graphql.server.limits import LimitExceeded, Limits
 from exo_graphql.server.requests import GraphQLRequest
@@ -91,7 +91,8 @@ class Budget:
         answer = self._executor.plain(*arguments) if cost <= PLAIN_AT_ONCE else None
         if answer is not None:
             return answer
-        return await self._elsewhere.run(partial(self._executor.execute, *arguments))
+        waiter = Waiter()
+        return await self._elsewhere.run(partial(self._executor.execute, *arguments, waiter), cost, waiter)
 
     def _newest(self) -> Sizes:
         picture = self._picture()

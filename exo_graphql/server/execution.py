@@ -5,14 +5,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from inspect import isawaitable
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, execute
+from graphql.pyutils import is_awaitable
 
 from exo_graphql.schema.clock import ClockNumber, ClockText
 from exo_graphql.schema.context import Context
 from exo_graphql.server.compiled import Plans
+from exo_graphql.server.elsewhere import Waiter
 from exo_graphql.server.errors import Code, public_errors
 
 
@@ -52,8 +54,12 @@ class Executor:
         context: Context,
         variables: Mapping[str, Any] | None,
         operation_name: str | None,
+        waiter: Waiter | None = None,
     ) -> Answer | Awaitable[Answer]:
-        """The answer, or an awaitable of it if a resolver has to wait (mutations, placements)."""
+        """The answer, or an awaitable of it if a resolver has to wait (mutations, placements).
+
+        Raises `GivenUp` once nobody waits for it any more.
+        """
         answer = self.plain(document, context, variables, operation_name)
         if answer is not None:
             return answer
@@ -63,6 +69,8 @@ class Executor:
             context_value=context,
             variable_values=dict(variables) if variables else None,
             operation_name=operation_name,
+            # graphql-core asks this of each value that a resolver returns: where it can be ended between two fields.
+            is_awaitable=None if waiter is None else _watched(waiter),
         )
         if isawaitable(result):
             return self._later(result, context)
@@ -86,6 +94,14 @@ class Executor:
     @staticmethod
     async def _later(result: Awaitable[ExecutionResult], context: Context) -> Answer:
         return encode(await result, context)
+
+
+def _watched(waiter: Waiter) -> Callable[[Any], TypeGuard[Awaitable[Any]]]:
+    def watched(value: Any) -> TypeGuard[Awaitable[Any]]:
+        waiter.check()
+        return is_awaitable(value)
+
+    return watched
 
 
 def encode(result: ExecutionResult, context: Context) -> Answer:

@@ -3,13 +3,14 @@
 The specification: https://graphql.github.io/graphql-over-http/draft/
 """
 
+import asyncio
 from time import perf_counter
 from urllib.parse import parse_qs
 
 import orjson
 from starlette.responses import Response
 
-from exo_graphql.server.access import Access, Rights, Unauthorized
+from exo_graphql.server.access import Access, Rights, TooManyFailures, Unauthorized
 from exo_graphql.server.execution import refusal
 from exo_graphql.server.metrics import Transport
 from exo_graphql.server.pages import graphiql_page
@@ -27,6 +28,8 @@ from exo_graphql.server.wire import (
     Scope,
     Send,
     accepted,
+    address_of,
+    break_off_of,
     headers_of,
     read_body,
     respond,
@@ -52,13 +55,16 @@ class HttpEndpoint:
         max_body_bytes: int,
         body_timeout: float,
         streams: StreamRules,
+        leaving: asyncio.Event,
     ) -> None:
+        """`leaving` is set when the server shuts down."""
         self._service = service
         self._results = results
         self._access = access
         self._max_body_bytes = max_body_bytes
         self._body_timeout = body_timeout
         self._streams = streams
+        self._leaving = leaving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -67,7 +73,7 @@ class HttpEndpoint:
         accept = headers.get(b"accept", b"").decode("latin-1")
         try:
             if scope["method"] == "POST":
-                await self._post(headers, accept, receive, send, began)
+                await self._post(scope, headers, accept, receive, send, began)
             else:
                 await self._get(scope, headers, accept, receive, send, began)
         except BadRequest as error:
@@ -79,15 +85,28 @@ class HttpEndpoint:
             self._service.metrics.refused(Transport.HTTP)
             kind = accepted(accept, (JSON, GRAPHQL_JSON)) or JSON
             await respond(send, 401, refusal((error,)), _CONTENT_TYPES[kind], [(b"www-authenticate", b"Bearer")])
+        except TooManyFailures as error:
+            self._service.metrics.refused(Transport.HTTP)
+            kind = accepted(accept, (JSON, GRAPHQL_JSON)) or JSON
+            after = [(b"retry-after", str(error.retry_after).encode())]
+            await respond(send, 429, refusal((error,)), _CONTENT_TYPES[kind], after)
         except Disconnected:
             return
 
-    async def _post(self, headers: dict[bytes, bytes], accept: str, receive: Receive, send: Send, began: float) -> None:
+    async def _post(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        accept: str,
+        receive: Receive,
+        send: Send,
+        began: float,
+    ) -> None:
         content_type = headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower()
         if content_type != JSON:
             raise BadRequest("The content type must be application/json.", 415)
         kind = _kind(accept)
-        rights = self._rights(headers)
+        rights = self._rights(scope, headers)
         body = await read_body(receive, self._max_body_bytes, self._body_timeout)
         picture = None
         if kind != EVENT_STREAM and self._service.picture is not None:
@@ -100,7 +119,7 @@ class HttpEndpoint:
                 return
         prepared = await self._service.prepare(parse_body(body))
         if _is_streamed(prepared, kind, accept):
-            await stream_events(self._service, prepared, rights, receive, send, self._streams)
+            await self._stream(scope, prepared, rights, receive, send)
             return
         reply = await self._answer(prepared, rights, refreshed=picture is not None)
         if reply.lasting and picture is not None and picture == self._service.picture:
@@ -126,12 +145,12 @@ class HttpEndpoint:
         if scope["method"] == "HEAD":
             raise BadRequest("Use GET or POST.", 405)
         kind = _kind(accept)
-        rights = self._rights(headers)
+        rights = self._rights(scope, headers)
         prepared = await self._service.prepare(_request(parameters))
         if isinstance(prepared, Prepared) and prepared.is_mutation:
             raise BadRequest("A mutation must be sent by POST.", 405)
         if _is_streamed(prepared, kind, accept):
-            await stream_events(self._service, prepared, rights, receive, send, self._streams)
+            await self._stream(scope, prepared, rights, receive, send)
             return
         await self._send(await self._answer(prepared, rights), kind, send, began)
 
@@ -145,9 +164,16 @@ class HttpEndpoint:
             )
         return await self._service.answer(prepared, rights, refreshed=refreshed)
 
-    def _rights(self, headers: dict[bytes, bytes]) -> Rights:
+    async def _stream(
+        self, scope: Scope, prepared: Prepared | Reply, rights: Rights, receive: Receive, send: Send
+    ) -> None:
+        rest = self._streams, self._leaving, break_off_of(scope)
+        await stream_events(self._service, prepared, rights, receive, send, *rest)
+
+    def _rights(self, scope: Scope, headers: dict[bytes, bytes]) -> Rights:
         authorization = headers.get(b"authorization")
-        return self._access.rights(None if authorization is None else authorization.decode("latin-1"))
+        shown = None if authorization is None else authorization.decode("latin-1")
+        return self._access.rights(shown, address_of(scope))
 
     async def _send(self, reply: Reply, kind: str, send: Send, began: float) -> None:
         status = {

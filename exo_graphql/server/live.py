@@ -8,6 +8,7 @@ shared. Dear shares are executed on a thread, in turn, while the others go on.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -21,9 +22,10 @@ from graphql import DocumentNode
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.schema.context import Context
 from exo_graphql.server.budget import AT_ONCE, PLAIN_AT_ONCE
-from exo_graphql.server.elsewhere import Elsewhere, Overloaded
+from exo_graphql.server.elsewhere import Elsewhere, Overloaded, Waiter
 from exo_graphql.server.errors import internal_error, new_error_id
 from exo_graphql.server.execution import Answer, Executor, refusal
+from exo_graphql.server.limits import LimitExceeded
 
 logger = logging.getLogger("exo_graphql")
 
@@ -47,7 +49,11 @@ class Share:
     price: Callable[[], float] = lambda: 0.0
     """The estimated cost of an execution now."""
     cost: float = 0.0
-    """What it was when the share was made."""
+    """What it was at the last execution, or when the share was made."""
+    listed: bool = False
+    """Whether it is in the table, and its cost in the sum."""
+    work: "asyncio.Future[Answer] | None" = None
+    """Its execution on a thread, while there is one."""
     answer: Answer | None = None
     number: int = 0
     ended: bool = False
@@ -128,14 +134,15 @@ class Live:
         context: Callable[[], Context],
         interest: Callable[[], AbstractContextManager[None]],
         elsewhere: Elsewhere | None = None,
+        max_cost: float = math.inf,
     ) -> None:
-        """Without `elsewhere` dear shares are executed like others."""
+        """Without `elsewhere` dear shares are executed like others. `max_cost`: of all shares together."""
         self._executor = executor
         self._context = context
         self._interest = interest
         self._elsewhere = elsewhere
+        self._max_cost = max_cost
         self._cost = 0.0
-        self._ending = False
         self._shares: dict[object, Share] = {}
         self._touched = asyncio.Event()
         self._dear: dict[Share, None] = {}
@@ -146,10 +153,6 @@ class Live:
         """Estimated cost of executing all shares once."""
         return self._cost
 
-    def has(self, key: object) -> bool:
-        """Whether there is a share of `key` to join."""
-        return key in self._shares
-
     @property
     def share_count(self) -> int:
         """Executions that are kept up to date."""
@@ -159,13 +162,6 @@ class Live:
     def subscriber_count(self) -> int:
         """Subscriptions that are open."""
         return sum(len(share.subscribers) for share in self._shares.values())
-
-    def end(self) -> None:
-        """Ends every share, now and from now on: each subscriber takes what is newest, then completes."""
-        self._ending = True
-        for share in self._shares.values():
-            share.ended = True
-            share.wake()
 
     def touch(self) -> None:
         """There is a new picture, or an operation has moved."""
@@ -180,11 +176,14 @@ class Live:
         variables: Mapping[str, Any] | None,
         price: Callable[[], float] = lambda: 0.0,
     ) -> AsyncIterator[Subscriber]:
-        """Joins the share of `key`, or makes it. Leaving it leaves nothing behind. `price`: its cost at any time."""
+        """Joins the share of `key`, or makes it. Leaving it leaves nothing behind. `price`: its cost at any time.
+
+        Raises `LimitExceeded` where a new share would be too much.
+        """
         share = self._shares.get(key)
         if share is None or share.ended:
-            share = Share(document, operation_name, variables, price, price(), ended=self._ending)
-            self._keep(key, share)
+            share = Share(document, operation_name, variables, price, price())
+            self._add(key, share)
         context = self._context()
         if not share.is_exact(context, asyncio.get_running_loop().time()):
             self._execute(share, context)
@@ -195,17 +194,42 @@ class Live:
                 yield subscriber
         finally:
             share.subscribers.discard(subscriber)
-            if not share.subscribers and self._shares.get(key) is share:
-                self._drop(key)
+            if not share.subscribers:
+                if share.work is not None:
+                    share.work.cancel()
+                if self._shares.get(key) is share:
+                    self._drop(key)
 
-    def _keep(self, key: object, share: Share) -> None:
+    def _add(self, key: object, share: Share) -> None:
+        # In one step with the look at the sum: many subscriptions are on their way here at once.
         if key in self._shares:
             self._drop(key)
+        total = self._cost + share.cost
+        if total > self._max_cost:
+            raise LimitExceeded(
+                "max_live_cost",
+                self._max_cost,
+                f"an estimated cost of {share.cost:,.15g}, and all live queries one of {total:,.15g}",
+                "Subscribe to less, or to exactly what others subscribe to: that is shared.",
+                actual=total,
+            )
         self._shares[key] = share
-        self._cost += share.cost
+        share.listed = True
+        self._cost = total
 
     def _drop(self, key: object) -> None:
-        self._cost -= self._shares.pop(key).cost
+        share = self._shares.pop(key)
+        share.listed = False
+        # What is left of sums of fractions is no cost.
+        self._cost = self._cost - share.cost if self._shares else 0.0
+
+    def _price(self, share: Share) -> float:
+        """Its cost now, which is its part of the sum from here on: the cluster grows, and so do its shares."""
+        cost = share.price()
+        if share.listed:
+            self._cost += cost - share.cost
+        share.cost = cost
+        return cost
 
     async def run(self) -> None:
         """Executes every share at each picture that differs, until cancelled; dear ones are left to `run_elsewhere`."""
@@ -232,13 +256,21 @@ class Live:
                 context = self._context()
                 if not self._is_due(share, context) or context.picture is None:
                     continue
+                waiter = Waiter()
+                share.work = asyncio.ensure_future(
+                    elsewhere.run(partial(self._answer, share, context, waiter), share.cost, waiter)
+                )
                 try:
-                    answer = await elsewhere.run(partial(self._answer, share, context))
+                    await asyncio.wait([share.work])
+                    if share.work.cancelled():  # the last subscriber has left
+                        continue
+                    self._publish(share, context, context.picture, share.work.result())
                 except Overloaded:
                     self._dear[share] = None
                     await asyncio.sleep(OVERLOADED_SECONDS)
-                else:
-                    self._publish(share, context, context.picture, answer)
+                finally:
+                    share.work.cancel()
+                    share.work = None
 
     @staticmethod
     def _is_due(share: Share, context: Context) -> bool:
@@ -256,7 +288,7 @@ class Live:
 
     def _answer_at_once(self, share: Share, context: Context) -> Answer | None:
         try:
-            cost = share.price()
+            cost = self._price(share)
             if self._elsewhere is None or cost <= AT_ONCE:
                 return self._executed(share, context)
             if cost > PLAIN_AT_ONCE:
@@ -273,15 +305,15 @@ class Live:
         share.executed_at = asyncio.get_running_loop().time()
         share.publish(answer)
 
-    def _answer(self, share: Share, context: Context) -> Answer:
+    def _answer(self, share: Share, context: Context, waiter: Waiter) -> Answer:
         try:
-            return self._executed(share, context)
+            return self._executed(share, context, waiter)
         except Exception:
             logger.exception(_FAULT, error_id := new_error_id())
             return _fault(error_id)
 
-    def _executed(self, share: Share, context: Context) -> Answer:
-        answer = self._executor.execute(share.document, context, share.variables, share.operation_name)
+    def _executed(self, share: Share, context: Context, waiter: Waiter | None = None) -> Answer:
+        answer = self._executor.execute(share.document, context, share.variables, share.operation_name, waiter)
         if not isinstance(answer, Answer):
             # No subscription field waits for anything; one that did would have to be awaited elsewhere.
             raise TypeError("a subscription's resolver must not wait")

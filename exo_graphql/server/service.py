@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum, unique
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, OperationDefinitionNode
 
@@ -28,6 +28,9 @@ from exo_graphql.server.metrics import Metrics
 from exo_graphql.server.requests import GraphQLRequest
 
 logger = logging.getLogger("exo_graphql")
+
+# At the end, mutations whose callers have gone have this long to be carried out.
+_SETTLING_SECONDS = 1.0
 
 
 @unique
@@ -109,12 +112,15 @@ class Service:
             lambda: (upstream.snapshot, operations.version),
             operations.all,
         )
-        self.live = Live(self._executor, self._context, upstream.interest, self._elsewhere)
+        self.live = Live(self._executor, self._context, upstream.interest, self._elsewhere, self._limits.max_live_cost)
+        self._changing: set[asyncio.Task[Reply]] = set()
+        """Mutations under way, whose callers may have gone."""
         self._rooms = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Keeps the live queries up to date from here on."""
         self._rooms.callback(self._elsewhere.close)
+        self._rooms.push_async_callback(self._settle)
         self._rooms.enter_context(self._upstream.listen(lambda _: self.live.touch()))
         self._rooms.callback(self._operations.listen(self.live.touch))
         for work in (self.live.run(), self.live.run_elsewhere(self._elsewhere)):
@@ -123,6 +129,13 @@ class Service:
 
     async def __aexit__(self, *_: object) -> None:
         await self._rooms.aclose()
+
+    async def _settle(self) -> None:
+        """Lets mutations under way end, at the end of all; what takes longer than exo should is ended."""
+        if self._changing:
+            await asyncio.wait(self._changing, timeout=_SETTLING_SECONDS)
+        for changing in tuple(self._changing):
+            await _ended(changing)
 
     @property
     def picture(self) -> tuple[object, int] | None:
@@ -155,22 +168,10 @@ class Service:
         prepared = Prepared(request, document.node, operation)
         if prepared.is_subscription:
             try:
-                self._check_live(prepared)
+                self._budget.price(prepared.document, prepared.operation)
             except LimitExceeded as error:
                 return _refused(error)
         return prepared
-
-    def _check_live(self, prepared: Prepared) -> None:
-        cost = self._budget.price(prepared.document, prepared.operation)
-        total = self.live.cost + cost
-        if total > self._limits.max_live_cost and not any(self.live.has(prepared.key(rights)) for rights in Rights):
-            raise LimitExceeded(
-                "max_live_cost",
-                self._limits.max_live_cost,
-                f"an estimated cost of {cost:,.15g}, and all live queries one of {total:,.15g}",
-                "Subscribe to less, or to exactly what others subscribe to: that is shared.",
-                actual=total,
-            )
 
     async def answer(self, prepared: Prepared, rights: Rights, *, refreshed: bool = False) -> Reply:
         """Executes a query or mutation. `refreshed`: the caller has seen to a fresh picture."""
@@ -178,6 +179,15 @@ class Service:
             return Reply(Outcome.FORBIDDEN, refusal((_forbidden(),)))
         if not (refreshed or _asks_only_of_schema(prepared.operation)):
             await self.refresh()
+        if not prepared.is_mutation:
+            return await self._execute(prepared)
+        # What has begun to change the cluster is carried out, whether or not its caller waits for the answer.
+        changing = asyncio.create_task(self._execute(prepared), name="mutation")
+        self._changing.add(changing)
+        changing.add_done_callback(self._changing.discard)
+        return await asyncio.shield(changing)
+
+    async def _execute(self, prepared: Prepared) -> Reply:
         context = self._context()
         request = prepared.request
         try:
@@ -198,7 +208,7 @@ class Service:
 
     @asynccontextmanager
     async def subscribe(self, prepared: Prepared, rights: Rights) -> AsyncIterator[Subscriber]:
-        """Joins the live query of a subscription."""
+        """Joins the live query of a subscription. Raises `LimitExceeded` where all together would cost too much."""
         if not self.live.share_count and self._upstream.snapshot is not None:
             # While nobody looks the picture may be seconds old: too old for a first word that may be the last.
             await self.refresh()
@@ -216,7 +226,7 @@ class Service:
         return Context(self._upstream.snapshot, self._operations, self._elapsed)
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
+async def _ended(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 

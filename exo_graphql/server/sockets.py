@@ -1,7 +1,8 @@
 """Connections, bounded: how many, how long until a request's headers are there, how much waits for who does not read.
 
-uvicorn's own protocols wait for ever for a first request, answer every ping of a websocket whose client reads nothing,
-and read all that has arrived at once, be it ten thousand requests or frames. These are the same, with an end to it.
+uvicorn's own protocols wait for ever for a first request and for an answer to be read, answer every ping of a websocket
+whose client reads nothing, compute an answer whose client has gone, and read all that has arrived at once, be it ten
+thousand requests or frames. These are the same, with an end to it.
 """
 
 import asyncio
@@ -15,6 +16,8 @@ from websockets.frames import Frame
 
 from exo_graphql.server.errors import Code, public_errors
 from exo_graphql.server.limits import LimitExceeded
+from exo_graphql.server.unsent import Unsent
+from exo_graphql.server.wire import BREAK_OFF, ASGIApp, Receive, Scope, Send
 
 # The longest request line and headers, together; a longer document has to be posted.
 _MOST_HEADER_BYTES = 64 * 1024
@@ -29,19 +32,26 @@ _MOST_PIECES = 1_000
 class HttpConnection(HttpToolsProtocol):
     """A connection until it becomes a websocket."""
 
-    def __init__(self, *arguments: Any, max_connections: int, header_timeout: float, **options: Any) -> None:
+    def __init__(
+        self, *arguments: Any, max_connections: int, header_timeout: float, send_timeout: float, **options: Any
+    ) -> None:
         super().__init__(*arguments, **options)
         self._max_connections = max_connections
         self._header_timeout = header_timeout
+        self._send_timeout = send_timeout
+        self._unsent: Unsent | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._header_bytes = 0
         self._unread = bytearray()
         self._taking: asyncio.Handle | None = None
         self._running: RequestResponseCycle | None = None
+        self._task: asyncio.Task[None] | None = None
+        """Answers `_running`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Refuses the connection if there are too many."""
         super().connection_made(transport)
+        self._unsent = Unsent(transport, self._send_timeout)
         if len(self.connections) > self._max_connections:
             transport.write(_refusal(self._max_connections))
             transport.close()
@@ -49,14 +59,35 @@ class HttpConnection(HttpToolsProtocol):
         self._await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets the deadline, and what was not read."""
+        """Forgets the deadlines, what was not read, and what nobody waits for any more."""
         self._headers_are_there()
+        if self._unsent is not None:
+            self._unsent.forget()
         self._unread.clear()
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
             self._running.message_event.set()
+            if self._task is not None:
+                self._task.cancel()
         self.pipeline.clear()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Much waits for the client to read."""
+        super().pause_writing()
+        self._watch_unsent()
+
+    def resume_writing(self) -> None:
+        """The client has read most of it."""
+        super().resume_writing()
+        if self._running is not None and self._running.response_complete:
+            self._watch_unsent()
+        elif self._unsent is not None:
+            self._unsent.forget()  # what is written next would look like something that is not read
+
+    def _watch_unsent(self) -> None:
+        if self._unsent is not None:
+            self._unsent.watch()
 
     def data_received(self, data: bytes) -> None:
         """Reads a slice, and the rest when others have had their turn."""
@@ -95,6 +126,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Ends a connection whose client was answered before it had sent its whole request: it may never end that."""
+        self._watch_unsent()
         super().on_response_complete()
         if self.cycle.more_body and not self.transport.is_closing():
             self.transport.close()
@@ -102,7 +134,29 @@ class HttpConnection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         # uvicorn tells the newest of pipelined requests alone that the client has gone.
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        cycle.scope["extensions"] = {BREAK_OFF: partial(self._break_off, cycle)}  # type: ignore[dict-item]  # a call
+        super()._start_asgi_task(cycle, partial(self._answer, app, cycle))
+
+    async def _answer(
+        self, app: ASGIApp, cycle: RequestResponseCycle, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        self._task = asyncio.current_task()
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            # The client has gone, or the server does and has waited long enough. uvicorn would log a fault.
+            self._break_off(cycle)
+
+    def _break_off(self, cycle: RequestResponseCycle) -> None:
+        """Ends the connection within the response, so that the client sees that it is not whole."""
+        if cycle.response_complete:
+            return
+        cycle.disconnected = True
+        cycle.message_event.set()
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # its client may never read
+        else:
+            self.transport.close()
 
     def _await_headers(self) -> None:
         self._header_bytes = 0
@@ -122,10 +176,31 @@ class HttpConnection(HttpToolsProtocol):
 class WebSocketConnection(WebSocketsSansIOProtocol):
     """A websocket. While much that was sent waits for its client, nothing is read from it, not even pings."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, send_timeout: float, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._send_timeout = send_timeout
+        self._unsent: Unsent | None = None
         self._unread = bytearray()
         self._taking: asyncio.Handle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The handshake begins."""
+        super().connection_made(transport)
+        self._unsent = Unsent(self.transport, self._send_timeout)
+
+    async def run_asgi(self) -> None:
+        """Serves the connection; then what was sent last has its time to be read."""
+        await super().run_asgi()
+        self._watch_unsent()
+
+    def _watch_unsent(self) -> None:
+        if self._unsent is not None:
+            self._unsent.watch()
+
+    def pause_writing(self) -> None:
+        """Much waits for the client to read."""
+        super().pause_writing()
+        self._watch_unsent()
 
     def data_received(self, data: bytes) -> None:
         """Reads a slice, and the rest when others have had their turn."""
@@ -136,11 +211,15 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets what was not read."""
         self._unread.clear()
+        if self._unsent is not None:
+            self._unsent.forget()
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
         """The client reads again."""
         super().resume_writing()
+        if self._unsent is not None:
+            self._unsent.forget()
         self._go_on()
 
     async def receive(self) -> Any:
@@ -188,9 +267,16 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         super().handle_cont(event)
 
 
-def http_connections(max_connections: int, header_timeout: float) -> partial[HttpConnection]:
+def http_connections(max_connections: int, header_timeout: float, send_timeout: float) -> partial[HttpConnection]:
     """What uvicorn makes a protocol of for each connection. Seconds."""
-    return partial(HttpConnection, max_connections=max_connections, header_timeout=header_timeout)
+    return partial(
+        HttpConnection, max_connections=max_connections, header_timeout=header_timeout, send_timeout=send_timeout
+    )
+
+
+def websocket_connections(send_timeout: float) -> partial[WebSocketConnection]:
+    """What uvicorn makes a protocol of for each websocket. Seconds."""
+    return partial(WebSocketConnection, send_timeout=send_timeout)
 
 
 def _refusal(limit: int) -> bytes:

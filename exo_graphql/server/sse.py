@@ -4,12 +4,14 @@ The protocol: https://github.com/graphql/graphql-over-http/blob/main/rfcs/GraphQ
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 
 from exo_graphql.server.access import Rights
+from exo_graphql.server.execution import refusal
+from exo_graphql.server.limits import LimitExceeded
 from exo_graphql.server.metrics import Transport
 from exo_graphql.server.service import Prepared, Reply, Service
 from exo_graphql.server.wire import Disconnected, Receive, Send, send_within
@@ -32,19 +34,37 @@ class StreamRules:
     """A client that reads nothing for as long counts as gone."""
 
 
+class _ServerLeaves(Exception):
+    """The server shuts down while a subscription is open."""
+
+
 async def stream_events(
-    service: Service, prepared: Prepared | Reply, rights: Rights, receive: Receive, send: Send, rules: StreamRules
+    service: Service,
+    prepared: Prepared | Reply,
+    rights: Rights,
+    receive: Receive,
+    send: Send,
+    rules: StreamRules,
+    leaving: asyncio.Event,
+    break_off: Callable[[], None],
 ) -> None:
-    """Sends an operation's results as events until it completes or the client goes."""
+    """Sends an operation's results as events until it completes or the client goes.
+
+    Once `leaving` is set a subscription is broken off, by `break_off`, within its response: after a `complete`, or
+    after an orderly end of the response, no client would come back.
+    """
     send = partial(send_within, rules.send_timeout, send)
-    count = service.metrics.refused if isinstance(prepared, Reply) else service.metrics.answered
-    count(Transport.SSE)
     try:
         async with asyncio.TaskGroup() as tasks:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             beside = (
                 tasks.create_task(_disconnected(receive), name="event stream: reading"),
                 tasks.create_task(_comment(send, rules.keep_alive), name="event stream: keeping alive"),
+                *(
+                    (tasks.create_task(_left(leaving), name="event stream: leaving"),)
+                    if isinstance(prepared, Prepared) and prepared.is_subscription
+                    else ()
+                ),
             )
             async with aclosing(_payloads(service, prepared, rights)) as payloads:
                 async for payload in payloads:
@@ -55,17 +75,26 @@ async def stream_events(
             await send({"type": "http.response.body", "body": b""})
     except* Disconnected:
         pass  # there is nobody left to tell
+    except* _ServerLeaves:
+        break_off()
 
 
 async def _payloads(service: Service, prepared: Prepared | Reply, rights: Rights) -> AsyncGenerator[bytes]:
     if isinstance(prepared, Reply):
+        service.metrics.refused(Transport.SSE)
         yield prepared.payload
     elif not prepared.is_subscription:
+        service.metrics.answered(Transport.SSE)
         yield (await service.answer(prepared, rights)).payload
     else:
-        async with service.subscribe(prepared, rights) as subscriber:
-            async for answer in subscriber:
-                yield answer.payload
+        try:
+            async with service.subscribe(prepared, rights) as subscriber:
+                service.metrics.answered(Transport.SSE)
+                async for answer in subscriber:
+                    yield answer.payload
+        except LimitExceeded as error:
+            service.metrics.refused(Transport.SSE)
+            yield refusal((error,))
 
 
 async def _comment(send: Send, every: float) -> None:
@@ -76,6 +105,11 @@ async def _comment(send: Send, every: float) -> None:
 
 async def _write(send: Send, chunk: bytes) -> None:
     await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+async def _left(leaving: asyncio.Event) -> None:
+    await leaving.wait()
+    raise _ServerLeaves
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from exo_graphql.server.access import Access, Rights, Unauthorized, authorization_in
+from exo_graphql.server.access import Access, Rights, TooManyFailures, Unauthorized, authorization_in
 from exo_graphql.server.execution import refusal
 from exo_graphql.server.limits import LimitExceeded
 from exo_graphql.server.messages import (
@@ -33,9 +33,9 @@ from exo_graphql.server.messages import (
 from exo_graphql.server.metrics import Transport
 from exo_graphql.server.requests import BadRequest, GraphQLRequest, parse_request
 from exo_graphql.server.service import Outcome, Prepared, Reply, Service
-from exo_graphql.server.wire import Disconnected, Message, Receive, Scope, Send, headers_of, send_within
+from exo_graphql.server.wire import Disconnected, Message, Receive, Scope, Send, address_of, headers_of, send_within
 
-# At shutdown subscriptions complete by themselves, and what is being answered has this long to be.
+# At shutdown what is being answered, a mutation for example, has this long to be.
 _LAST_WORDS_SECONDS = 0.5
 # After this, whoever does not read its goodbye goes without.
 _PARTING_SECONDS = 1.0
@@ -72,15 +72,17 @@ class WebSocketEndpoint:
         *,
         init_timeout: float,
         send_timeout: float,
+        leaving: asyncio.Event,
         max_subscriptions: int = 100,
     ) -> None:
+        """`leaving` is set when the server shuts down."""
         self._service = service
         self._access = access
         self._init_timeout = init_timeout
         self._send_timeout = send_timeout
         self._max_subscriptions = max_subscriptions
         self._connections: set[Connection] = set()
-        self._leaving = asyncio.Event()
+        self._leaving = leaving
         self._alone = asyncio.Event()
 
     @property
@@ -95,6 +97,7 @@ class WebSocketEndpoint:
             self._service,
             self._access,
             None if header is None else header.decode("latin-1"),
+            address_of(scope),
             receive,
             send,
             init_timeout=self._init_timeout,
@@ -111,8 +114,7 @@ class WebSocketEndpoint:
                 self._alone.set()
 
     async def shut_down(self) -> None:
-        """Completes every operation and closes every connection, as far as clients read what they are told."""
-        self._leaving.set()
+        """Waits, once `leaving` is set, until every connection is closed, as far as clients read what they are told."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_PARTING_SECONDS):
                 while self._connections:
@@ -128,6 +130,7 @@ class Connection:
         service: Service,
         access: Access,
         authorization: str | None,
+        address: str | None,
         receive: Receive,
         send: Send,
         *,
@@ -139,6 +142,7 @@ class Connection:
         self._service = service
         self._access = access
         self._authorization = authorization
+        self._address = address
         self._rights = Rights.READ
         self._receive = receive
         self._asgi_send = send
@@ -148,6 +152,8 @@ class Connection:
         self._leaving = leaving
         self._state = State.CONNECTING
         self._operations: dict[str, asyncio.Task[None]] = {}
+        self._answering: set[asyncio.Task[None]] = set()
+        """Of the operations, those that are no subscriptions."""
         self._tasks = asyncio.TaskGroup()
 
     async def serve(self, subprotocols: Collection[str]) -> None:
@@ -182,13 +188,13 @@ class Connection:
             await asyncio.sleep(0)
 
     async def _leave(self) -> None:
-        """Once the server shuts down, ends what is under way, each with its `complete`."""
+        """Once the server shuts down, lets what is being answered be answered, then closes.
+
+        What is open then is not completed: by the code clients see that it goes on once they have connected again.
+        """
         await self._leaving.wait()
-        if self._operations:
-            await asyncio.wait(self._operations.values(), timeout=_LAST_WORDS_SECONDS)
-        for id_, task in tuple(self._operations.items()):
-            task.cancel()
-            await self._finish(id_)
+        if self._answering:
+            await asyncio.wait(self._answering, timeout=_LAST_WORDS_SECONDS)
         raise Closing(Close.GOING_AWAY)
 
     async def _initialise(self, message: Mapping[str, Any]) -> None:
@@ -208,9 +214,11 @@ class Connection:
 
     def _admit(self, payload: Mapping[str, Any] | None) -> None:
         try:
-            self._rights = self._access.rights(authorization_in(payload) or self._authorization)
+            self._rights = self._access.rights(authorization_in(payload) or self._authorization, self._address)
         except Unauthorized:
             raise Closing(Close.FORBIDDEN) from None
+        except TooManyFailures as error:
+            raise Closing(Close.FORBIDDEN, f"{error.message} Try again in {error.retry_after} s.") from None
 
     async def _handle(self, message: Mapping[str, Any]) -> None:
         match message["type"]:
@@ -263,18 +271,26 @@ class Connection:
     async def _run(self, id_: str, request: GraphQLRequest) -> None:
         prepared = await self._service.prepare(request)
         metrics = self._service.metrics
-        count = metrics.refused if isinstance(prepared, Reply) else metrics.answered
-        count(Transport.WEBSOCKET)
         if isinstance(prepared, Reply):
+            metrics.refused(Transport.WEBSOCKET)
             await self._refuse(id_, prepared.payload)
         elif prepared.is_subscription:
-            await self._stream(id_, prepared)
+            try:
+                await self._stream(id_, prepared)
+            except LimitExceeded as error:
+                metrics.refused(Transport.WEBSOCKET)
+                await self._refuse(id_, refusal((error,)))
         else:
+            metrics.answered(Transport.WEBSOCKET)
+            task = self._operations[id_]
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
             await self._answer(id_, await self._service.answer(prepared, self._rights))
 
     async def _stream(self, id_: str, prepared: Prepared) -> None:
         head, tail = next_frame(id_)
         async with self._service.subscribe(prepared, self._rights) as subscriber:
+            self._service.metrics.answered(Transport.WEBSOCKET)
             async for answer in subscriber:
                 if subscriber.refused:
                     # Nothing could be subscribed to: for the protocol the operation did not begin.

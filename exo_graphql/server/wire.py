@@ -19,10 +19,28 @@ JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"
 EVENT_STREAM = "text/event-stream"
 HTML = "text/html"
+# Our own extension of ASGI: its value, without arguments, ends the connection within a response.
+BREAK_OFF = "exo_graphql.break_off"
 
 
 class Disconnected(Exception):
     """The client went away, or has not read for so long that it counts as gone."""
+
+
+def break_off_of(scope: Scope) -> Callable[[], None]:
+    """What ends a connection within its response, so that the client sees a broken one and not the end."""
+    break_off: Callable[[], None] = scope.get("extensions", {}).get(BREAK_OFF, _cannot_break_off)
+    return break_off
+
+
+def _cannot_break_off() -> None:
+    raise RuntimeError("the server below cannot break a response off")
+
+
+def address_of(scope: Scope) -> str | None:
+    """Who speaks: the peer's address, or what a proxy on this machine says of it. None where there is no network."""
+    client = scope.get("client")
+    return client[0] if client else None
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:

@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 
 from exo_graphql.schema.build import build_schema
 from exo_graphql.server.documents import PROVED_AT_ONCE, Documents
-from exo_graphql.server.elsewhere import Elsewhere, Overloaded
+from exo_graphql.server.elsewhere import Elsewhere, GivenUp, Overloaded, Waiter
 from tests.server.running import until
 
 pytestmark = pytest.mark.anyio
@@ -22,20 +23,51 @@ async def test_what_is_done_elsewhere_is_returned_or_raised_here() -> None:
     elsewhere.close()
 
 
-async def test_more_than_the_queue_holds_is_refused_at_once_and_place_is_made_again() -> None:
-    elsewhere = Elsewhere(threads=1, waiting=2)
+async def test_more_than_the_queue_may_cost_is_refused_at_once_and_place_is_made_again() -> None:
+    elsewhere = Elsewhere(threads=1, max_cost=100)
     gate = threading.Event()
-    running, queued = (asyncio.create_task(elsewhere.run(gate.wait)) for _ in range(2))
+    running, queued = (asyncio.create_task(elsewhere.run(gate.wait, 45)) for _ in range(2))
     await until(lambda: elsewhere.under_way == 2)
     with pytest.raises(Overloaded) as refused:
-        await elsewhere.run(gate.wait)
+        await elsewhere.run(gate.wait, 11)
     assert refused.value.extensions
     assert refused.value.extensions["code"] == "OVERLOADED"
+    assert (refused.value.extensions["limit"], refused.value.extensions["value"]) == ("max_waiting_cost", 100)
+    cheap = asyncio.create_task(elsewhere.run(gate.wait, 10))
+    await until(lambda: elsewhere.cost == 100)
     gate.set()
-    assert await running
-    assert await queued
+    assert [await each for each in (running, queued, cheap)] == [True] * 3
     await until(lambda: elsewhere.under_way == 0)
-    assert await elsewhere.run(gate.wait)
+    assert elsewhere.cost == 0
+    elsewhere.close()
+
+
+async def test_one_piece_of_work_is_taken_on_whatever_it_costs() -> None:
+    elsewhere = Elsewhere(threads=1, max_cost=100)
+    assert await elsewhere.run(lambda: 7, 1000) == 7
+    elsewhere.close()
+
+
+async def test_work_that_has_begun_learns_that_nobody_waits_for_it() -> None:
+    elsewhere = Elsewhere(threads=1)
+    waiter, begun = Waiter(), threading.Event()
+    ends: list[str] = []
+
+    def work() -> None:
+        begun.set()
+        ends_at = time.monotonic() + 5
+        try:
+            while time.monotonic() < ends_at:
+                waiter.check()
+        except GivenUp:
+            ends.append("given up")
+
+    running = asyncio.create_task(elsewhere.run(work, 1, waiter))
+    await until(begun.is_set)
+    running.cancel()
+    await asyncio.wait([running])
+    await until(lambda: elsewhere.under_way == 0)
+    assert ends == ["given up"]
     elsewhere.close()
 
 

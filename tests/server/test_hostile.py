@@ -237,6 +237,42 @@ async def test_a_dear_live_query_is_answered_beside_a_cheap_one_and_all_together
     assert server.house.service.live.cost == 0
 
 
+async def test_live_queries_that_arrive_at_once_are_bounded_together() -> None:
+    async with running(WideExo().simulated, max_live_cost=40_000) as server, server.socket() as socket:
+        live = server.house.service.live
+        for number in range(50):
+            await socket.subscribe(
+                f"subscription {{ nodes {{ a{number}: id downloads {{ id totalGb node {{ id }} model {{ id }} }} }} }}"
+            )
+        refused = 0
+        for _ in range(50):
+            message = await socket.receive(20)
+            if message["type"] == "error":
+                refused += 1
+                assert message["payload"][0]["extensions"]["limit"] == "max_live_cost"
+                assert message["payload"][0]["extensions"]["actual"] > 40_000
+        assert 0 < live.share_count == 50 - refused
+        assert 20_000 < live.cost <= 40_000
+    assert live.cost == 0
+
+
+async def test_the_cost_of_live_queries_grows_with_the_cluster() -> None:
+    exo = WideExo(times=1)
+    async with running(exo.simulated) as server, server.socket() as socket:
+        live = server.house.service.live
+        nodes = await socket.subscribe("subscription { nodes { id } }")
+        assert len((await socket.data(nodes))["nodes"]) == 4
+        before = live.cost
+        wide = WideExo(times=4)
+        async with wide:
+            exo.change(wide.state)
+            assert len((await socket.data(nodes))["nodes"]) == 16
+        assert live.cost > 3 * before
+        await socket.send(id=nodes, type="complete")
+        await until(lambda: live.share_count == 0)
+        assert live.cost == 0
+
+
 async def test_operations_that_ask_exo_must_not_ask_for_much_besides() -> None:
     async with (
         running(WideExo().simulated) as server,

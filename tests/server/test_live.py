@@ -402,17 +402,6 @@ async def test_an_operation_is_followed_to_its_last_state() -> None:
         assert [message["data"]["operation"] for message in again] == [told[-1]]
 
 
-async def test_at_the_end_everybody_takes_what_is_newest_and_completes() -> None:
-    async with room() as here, here.subscribe(PHASE, model=A) as reader, here.subscribe(PHASE, model=B) as waiting:
-        await anext(waiting)
-        here.service.live.end()
-        assert status(await anext(reader))["phase"] == "NOT_LOADED"
-        for each in (reader, waiting):
-            with pytest.raises(StopAsyncIteration):
-                await anext(each)
-        assert len(await here.collect(PHASE, model=A)) == 1
-
-
 async def test_many_dear_shares_give_way_to_others_in_between() -> None:
     async with room() as here, AsyncExitStack() as subscriptions:
         for number in range(20):

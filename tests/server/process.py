@@ -1,0 +1,41 @@
+"""The command itself, in a process of its own."""
+
+import asyncio
+import os
+import re
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+
+@asynccontextmanager
+async def served(folder: Path, port: int = 0, *arguments: str) -> AsyncIterator[tuple[Process, str]]:
+    """The server over its demo, and where it answers: `127.0.0.1:PORT/graphql`."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-X", "dev", "-W", "error", "-c", "from exo_graphql.main import app; app()"),
+        *("serve", "--demo", "--port", str(port), "--state-dir", str(folder), *arguments),
+        stderr=PIPE,
+        env={name: value for name, value in os.environ.items() if not name.startswith("EXO_GRAPHQL_")},
+    )
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(20):
+            async for line in process.stderr:
+                if found := re.search(rb"//(127\.0\.0\.1:\d+/graphql)", line):
+                    yield process, found.group(1).decode()
+                    break
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
