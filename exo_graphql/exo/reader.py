@@ -283,8 +283,7 @@ def read_instance(raw: object, cards: dict[str, ModelCard] | None = None, key: s
     if id_ is None:
         return None
     model_id = _string(assignments, "modelId")
-    shards = _map(assignments, "runnerToShard")
-    node_of = {runner: node for node, runner in _map(assignments, "nodeToRunner").items() if isinstance(runner, str)}
+    shards, node_of = _assigned(assignments)
     runners = [*shards, *(runner for runner in node_of if runner not in shards)]
     read = tuple(_shard(id_, node_of.get(runner), runner, shards.get(runner)) for runner in runners)
     for shard in shards.values():
@@ -300,6 +299,26 @@ def read_instance(raw: object, cards: dict[str, ModelCard] | None = None, key: s
         shards=read,
         document=raw if isinstance(raw, dict) else None,
     )
+
+
+def _assigned(assignments: Json) -> tuple[Json, Mapping[str, str]]:
+    """The shard of each runner, and its node.
+
+    Releases write two maps. exo's branches `zenoh-*` write one list of `[node, runner, shard]`, the first rank first.
+    """
+    listed = _list_or_none(assignments, "shards")
+    if listed is None:
+        by_node = _map(assignments, "nodeToRunner")
+        node_of = {runner: node for node, runner in by_node.items() if isinstance(runner, str)}
+        return _map(assignments, "runnerToShard"), node_of
+    shards: dict[str, Any] = {}
+    nodes: dict[str, str] = {}
+    for entry in listed:
+        if isinstance(entry, list) and len(entry) >= 3 and isinstance(entry[1], str):
+            shards[entry[1]] = entry[2]
+            if isinstance(entry[0], str):
+                nodes[entry[1]] = entry[0]
+    return shards, nodes
 
 
 def _instances(raw: Json, cards: dict[str, ModelCard]) -> Iterator[Instance]:

@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
+import uvicorn
+from fastapi import FastAPI
 
 from exo_graphql.cluster.upstream import Refused, Unreachable
 from exo_graphql.exo import client as client_module
@@ -155,10 +158,64 @@ async def test_previews_on_several_nodes_repeat_the_parameter() -> None:
     assert seen[0].url.params.multi_items() == [("model_id", "rig/tiny-qwen-b"), ("node_ids", "n1"), ("node_ids", "n2")]
 
 
-async def test_an_id_cannot_lead_to_another_route() -> None:
+@pytest.mark.parametrize("id_", ["..", ".", "x?y#z", "a b", "i1%2F..", "é", "..%2F..", "v1.2"])
+async def test_an_id_is_one_segment_of_a_path_whatever_is_in_it(id_: str) -> None:
     seen: list[httpx.Request] = []
-    await recorded("delete_instance", seen).delete("../state?x#y/z")
-    assert seen[0].url.raw_path == b"/instance/..%2Fstate%3Fx%23y%2Fz"
+    exo = recorded("delete_instance", seen)
+    await exo.delete(id_)
+    await exo.cancel_task(id_)
+    await exo.delete_download("n1", id_)
+    for request, prefix in zip(seen, ("/instance/", "/v1/cancel/", "/download/n1/"), strict=True):
+        target = request.url.raw_path.decode()
+        segment = target.removeprefix(prefix)
+        assert segment != target
+        assert unquote(segment) == id_
+        assert not set("/.?#") & set(segment)
+
+
+@pytest.mark.parametrize("id_", ["", "../state", "../../instance/i1", "a/b", "/", "i1/"])
+async def test_an_id_that_exo_would_read_as_several_segments_is_refused(id_: str) -> None:
+    seen: list[httpx.Request] = []
+    exo = recorded("delete_instance", seen)
+    for ask in (exo.delete(id_), exo.cancel_task(id_), exo.delete_download(id_, "m")):
+        with pytest.raises(Refused, match="cannot address"):
+            await ask
+    assert seen == []
+
+
+@pytest.mark.parametrize("model", ["../../instance/i1", "a/../../../instance/i1", "./x", "a//b", "/", "mlx/Qwen3.5"])
+async def test_a_model_id_stays_the_end_of_its_path(model: str) -> None:
+    """As exo's own server decodes it: the route that is reached is the one that was meant, the name is the model's."""
+    reached: list[str] = []
+    app = FastAPI()
+
+    @app.delete("/download/{node_id}/{model_id:path}")
+    async def delete_download(node_id: str, model_id: str) -> dict[str, str]:
+        reached.append(f"{node_id} {model_id}")
+        return {"commandId": "c"}
+
+    @app.delete("/instance/{instance_id}")
+    async def delete_instance(instance_id: str) -> dict[str, str]:
+        reached.append(f"instance {instance_id}")
+        return {}
+
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    serving = asyncio.create_task(server.serve())
+    async with asyncio.timeout(20):
+        while not server.started:  # noqa: ASYNC110 (uvicorn offers no event)
+            await asyncio.sleep(0.01)
+        exo = ExoClient(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
+        await exo.delete_download("n1", model)
+        await exo.aclose()
+        server.should_exit = True
+        await serving
+    assert reached == [f"n1 {model}"]
+
+
+async def test_exo_is_asked_not_to_compress() -> None:
+    seen: list[httpx.Request] = []
+    await recorded("delete_instance", seen).delete("i1")
+    assert seen[0].headers["accept-encoding"] == "identity"
 
 
 def test_the_url_is_told_without_credentials() -> None:
