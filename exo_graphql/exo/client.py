@@ -23,6 +23,7 @@ MAX_BODY = 64 << 20
 # Commands that hang in an election must not use up the connections that reading needs.
 MAX_COMMANDS = 32
 _REASON_LENGTH = 500
+_NOT_MODIFIED = 304
 _NOT_EXO = "What answers is not exo, or a release of it that cannot be understood."
 
 
@@ -50,6 +51,23 @@ class FeedStats:
     """Usual duration of a read as seen from here, in seconds; None before the first."""
     requests_total: int = 0
     """Requests of any kind sent to exo."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateBody:
+    """An answer to `GET /state`."""
+
+    body: bytes | None
+    """None: it is what it was when it had the ETag that was named."""
+    etag: str | None
+    """Names this very state, where exo offers it (a branch of June 2026: the index of the last event); else None."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    etag: str | None
+    body: bytes
 
 
 class ExoClient:
@@ -88,21 +106,22 @@ class ExoClient:
 
     # Reading
 
-    async def state(self, within: float) -> bytes:
-        """The body of `GET /state`, at most `within` seconds later."""
-        return await self._send("GET", "/state", within=within)
+    async def state(self, within: float, known: str | None = None) -> StateBody:
+        """`GET /state`, at most `within` seconds later. `known` is the ETag of a state that need not be sent again."""
+        answer = await self._send("GET", "/state", within=within, known=known)
+        return StateBody(None if answer.status == _NOT_MODIFIED else answer.body, answer.etag)
 
     async def node_id(self, within: float) -> str | None:
         """The node's own id; None where something answers that does not tell one. `Unreachable` if nothing does."""
         try:
-            answer = _json(await self._send("GET", "/node_id", within=within))
+            answer = _json((await self._send("GET", "/node_id", within=within)).body)
         except (Refused, Erring):
             return None
         return answer if isinstance(answer, str) and answer else None
 
     async def models(self, within: float) -> bytes:
         """The body of `GET /models`, exo's catalogue."""
-        return await self._send("GET", "/models", within=within)
+        return (await self._send("GET", "/models", within=within)).body
 
     # Placement
 
@@ -163,9 +182,10 @@ class ExoClient:
     ) -> object:
         """The JSON that a command answers; every one answers an object."""
         content = None if body is None else orjson.dumps(body)
-        answer = _json(
-            await self._send(method, path, within=self._command_timeout, params=params, content=content, limited=True)
+        received = await self._send(
+            method, path, within=self._command_timeout, params=params, content=content, limited=True
         )
+        answer = _json(received.body)
         if not isinstance(answer, dict):
             raise Erring(_NOT_EXO)
         return answer
@@ -179,16 +199,22 @@ class ExoClient:
         params: Mapping[str, str | Sequence[str]] | None = None,
         content: bytes | None = None,
         limited: bool = False,
-    ) -> bytes:
-        """The body of a 2xx answer, whole, at most `within` seconds later."""
+        known: str | None = None,
+    ) -> _Answer:
+        """A 2xx answer, or a 304 to `known`, whole, at most `within` seconds later."""
+        headers = {}
+        if content is not None:
+            headers["content-type"] = "application/json"
+        if known is not None:
+            headers["if-none-match"] = known
         # A read that fails is told once an episode, by the one who reads; each command that fails is told here.
         level = logging.INFO if limited else logging.DEBUG
         try:
             async with asyncio.timeout(within):
                 if not limited:
-                    return await self._receive(method, path, params, content)
+                    return await self._receive(method, path, params, content, headers)
                 async with self._commands:
-                    return await self._receive(method, path, params, content)
+                    return await self._receive(method, path, params, content, headers)
         except UpstreamError as error:
             logger.log(level, "%s %s%s: %s", method, self.url, path, error)
             raise
@@ -203,9 +229,13 @@ class ExoClient:
             raise Unreachable("The connection to exo broke.") from error
 
     async def _receive(
-        self, method: str, path: str, params: Mapping[str, str | Sequence[str]] | None, content: bytes | None
-    ) -> bytes:
-        headers = {} if content is None else {"content-type": "application/json"}
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str | Sequence[str]] | None,
+        content: bytes | None,
+        headers: Mapping[str, str],
+    ) -> _Answer:
         self._stats.requests_total += 1
         async with self._http.stream(method, path, params=params, content=content, headers=headers) as response:
             chunks = []
@@ -217,8 +247,10 @@ class ExoClient:
                 chunks.append(chunk)
         body = b"".join(chunks)
         status = response.status_code
-        if 200 <= status < 300:
-            return body
+        if 200 <= status < 300 or (status == _NOT_MODIFIED and "if-none-match" in headers):
+            etag = response.headers.get("etag")
+            # A weak one names states that mean the same to whoever made it, not this very state.
+            return _Answer(status, etag if etag and not etag.startswith("W/") else None, body)
         if 400 <= status < 500:
             raise _refusal(status, body)
         logger.debug("%s %s%s: status %d: %r", method, self.url, path, status, body[:200])

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -39,6 +39,9 @@ PARSE_ELSEWHERE = 1 << 20
 _LOOK_AGAIN = 0.5
 # A turn of the loop below that took as long did not run: the machine slept, or this process was stopped.
 _SUSPENDED = 3.0
+# Seconds for which exo may answer that a state is what it was. Even at rest it moves every second, so this costs
+# nothing; it bounds what an exo that was started again could hide behind an index it had before.
+_KNOWN_LASTS = 10.0
 # A read that has been under way for as long counts as silence.
 _SLOW_READ = 1.0
 # A read that hangs may last as long as the very silence that makes exo lost: another URL that answers gets its turn.
@@ -46,6 +49,16 @@ _LAST_CHANCE = 0.25
 
 _NO_PICTURE = "No exo node has told the state of the cluster yet."
 _SILENT = "No exo node answers at present."
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A state that exo need not send again as long as it has the same ETag."""
+
+    door: Door
+    etag: str
+    state: State
+    read_at: float
 
 
 class Feed(Wishes):
@@ -81,6 +94,7 @@ class Feed(Wishes):
         """Set, and replaced, with each picture."""
         self._task: asyncio.Task[None] | None = None
         self._credit = Credit()
+        self._known: _Known | None = None
 
         # Reads are numbered: which of two began first is never a question of how fine a clock is.
         self._begun = 0
@@ -262,6 +276,8 @@ class Feed(Wishes):
 
     async def _read(self) -> None:
         """Reads the state from the first URL that gives one."""
+        # What an operation acts upon is read whole: an ETag that is an event's index names no session of exo's.
+        whole = self._audience.urgent
         self._audience.waits = self._audience.urgent = False
         self._begun += 1
         if self._silent_since is None:
@@ -273,7 +289,7 @@ class Feed(Wishes):
         while (door := self._doors.next(tried)) is not None:
             tried.add(door)
             try:
-                state, asked_at, cost = await self._read_through(door)
+                state, asked_at, cost = await self._read_through(door, whole=whole)
             except UpstreamError as error:
                 self._doors.failed(door, error)
             except NotAState as error:
@@ -292,14 +308,24 @@ class Feed(Wishes):
         turned, self._turned = self._turned, asyncio.Event()
         turned.set()
 
-    async def _read_through(self, door: Door) -> tuple[State, float, float]:
+    async def _read_through(self, door: Door, *, whole: bool) -> tuple[State, float, float]:
         """The state, when it was asked for, and how many seconds that took."""
         if not door.met:
             await door.meet(self.rules.read_timeout)
         asked_at = self._elapsed()
-        body = await door.client.state(read_timeout(self.stats.cost, self.rules, door.failures))
+        known = None if whole or door.failures else self._known
+        if known is not None and (known.door is not door or asked_at - known.read_at >= _KNOWN_LASTS):
+            known = None
+        patience = read_timeout(self.stats.cost, self.rules, door.failures)
+        answer = await door.client.state(patience, None if known is None else known.etag)
         cost = self._elapsed() - asked_at
+        body = answer.body
+        if body is None and known is not None:
+            return known.state, asked_at, cost
+        if body is None:
+            raise NotAState("nothing, to a request that named no state")
         state = parse_state(body) if len(body) < PARSE_ELSEWHERE else await asyncio.to_thread(parse_state, body)
+        self._known = None if answer.etag is None else _Known(door, answer.etag, state, asked_at)
         return state, asked_at, cost
 
     def _received(self, door: Door, state: State, asked_at: float, cost: float) -> None:

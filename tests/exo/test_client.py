@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from exo_graphql.cluster.upstream import Refused, Unreachable
 from exo_graphql.exo import client as client_module
-from exo_graphql.exo.client import Erring, ExoClient, NotFound, NotSent
+from exo_graphql.exo.client import Erring, ExoClient, NotFound, NotSent, StateBody
 
 pytestmark = pytest.mark.anyio
 
@@ -349,7 +349,7 @@ async def test_commands_that_hang_leave_the_way_free_for_reading() -> None:
         exo = ExoClient(url, command_timeout=1.0)
         commands = [asyncio.create_task(exo.delete(str(i))) for i in range(100)]
         await full.wait()
-        assert await exo.state(0.5) == b"{}"
+        assert (await exo.state(0.5)).body == b"{}"
         assert arrived == client_module.MAX_COMMANDS + 1
         outcomes = await asyncio.gather(*commands, return_exceptions=True)
         # As these time out, others get their turn in the last moment of their own time.
@@ -366,3 +366,30 @@ async def test_a_cancelled_call_frees_its_connection() -> None:
         with pytest.raises(asyncio.CancelledError):
             await call
         await exo.aclose()
+
+
+# ETags, where exo offers them.
+
+
+async def test_a_state_that_exo_has_sent_before_need_not_come_again() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.headers.get("if-none-match") == '"7"':
+            return httpx.Response(304, headers={"etag": '"7"'})
+        return httpx.Response(200, content=b"{}", headers={"etag": '"7"'})
+
+    exo = ExoClient("http://exo", httpx.MockTransport(answer))
+    first = await exo.state(1.0)
+    assert first == StateBody(b"{}", '"7"')
+    assert await exo.state(1.0, first.etag) == StateBody(None, '"7"')
+    assert (await exo.state(1.0, '"6"')).body == b"{}"
+
+
+async def test_an_etag_that_does_not_name_this_very_state_is_not_used() -> None:
+    weak = httpx.MockTransport(lambda _: httpx.Response(200, content=b"{}", headers={"etag": 'W/"7"'}))
+    assert (await ExoClient("http://exo", weak).state(1.0)).etag is None
+    assert (await answering(200, "{}").state(1.0)).etag is None
+
+
+async def test_a_304_to_a_request_that_named_nothing_is_no_answer_of_exos() -> None:
+    with pytest.raises(Erring):
+        await answering(304, "").state(1.0)

@@ -1,0 +1,141 @@
+"""An exo that offers ETags: a state that has not moved is neither sent nor parsed again, and is never acted upon."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import orjson
+import pytest
+
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.exo import feed as feed_module
+from exo_graphql.exo.feed import Feed
+from exo_graphql.exo.reader import parse_state
+from tests.cluster.documents import MODEL, completed, document, instance, runner
+from tests.exo.cluster import loop_moment
+
+pytestmark = pytest.mark.anyio
+
+
+class Exo:
+    """As a branch of exo's has it: the ETag is the index of the last event."""
+
+    def __init__(self) -> None:
+        self.index = 10
+        self.ready = True
+        self.answers: list[int] = []
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.02)
+        if request.url.path != "/state":
+            return httpx.Response(404, json={"detail": "Not Found"})
+        etag = f'"{self.index}"'
+        if request.headers.get("if-none-match") == etag:
+            self.answers.append(304)
+            return httpx.Response(304, headers={"etag": etag})
+        self.answers.append(200)
+        runners = {"r1": runner("Ready", prefillServerPort=None)} if self.ready else {}
+        state = document(["n1"], [instance("i1", {"n1": "r1"})], runners, {"n1": [completed()]}, index=self.index)
+        return httpx.Response(200, content=orjson.dumps(state), headers={"etag": etag})
+
+
+@asynccontextmanager
+async def reading(exo: Exo) -> AsyncIterator[Feed]:
+    async with Feed(["http://exo"], transport=httpx.MockTransport(exo.answer), now=loop_moment) as feed:
+        await feed.fresh()
+        yield feed
+
+
+async def until(feed: Feed, holds: Callable[[Snapshot], bool]) -> Snapshot:
+    snapshot = await feed.changed(None)
+    while not holds(snapshot):
+        snapshot = await feed.changed(snapshot)
+    return snapshot
+
+
+async def test_a_state_that_has_not_moved_is_not_sent_again_and_counts_as_read() -> None:
+    exo = Exo()
+    async with reading(exo) as feed:
+        first = feed.snapshot
+        assert first is not None
+        with feed.interest():
+            second = await feed.changed(await feed.changed(first))
+        assert exo.answers == [200, 304, 304]
+        assert second.state is first.state
+        assert second.observed_at > first.observed_at
+        assert (second.connected, second.stale, second.version) == (True, False, first.version)
+        assert (feed.stats.reads, feed.stats.failures) == (3, 0)
+        exo.index += 1
+        with feed.interest():
+            moved = await feed.changed(second)
+        assert exo.answers[-1] == 200
+        assert moved.state.index == 11
+
+
+async def test_what_an_operation_acts_upon_is_read_whole() -> None:
+    exo = Exo()
+    async with reading(exo) as feed:
+        assert feed.snapshot is not None
+        # Another session of exo's has come to the same index.
+        exo.ready = False
+        assert not (await feed.read_now()).status(MODEL).ready
+        assert 304 not in exo.answers
+
+
+async def test_another_session_at_the_same_index_is_not_hidden_for_long() -> None:
+    exo = Exo()
+    async with reading(exo) as feed:
+        exo.ready = False
+        with feed.interest():
+            begun = asyncio.get_running_loop().time()
+            await until(feed, lambda snapshot: not snapshot.status(MODEL).ready)
+            assert asyncio.get_running_loop().time() - begun <= feed_module._KNOWN_LASTS + 1.1
+
+
+async def test_a_304_means_that_nothing_moved_so_a_hung_master_is_noticed_by_it() -> None:
+    exo = Exo()
+    async with reading(exo) as feed:
+        begun = asyncio.get_running_loop().time()
+        with feed.interest():
+            stale = await until(feed, lambda snapshot: snapshot.stale)
+            assert stale.connected
+            assert 15.0 <= asyncio.get_running_loop().time() - begun <= 17.0
+            exo.index += 1
+            await until(feed, lambda snapshot: not snapshot.stale)
+
+
+async def test_after_a_failure_the_state_is_read_whole() -> None:
+    exo = Exo()
+    async with reading(exo) as feed:
+        exo.answers.clear()
+        fails = True
+
+        async def answer(request: httpx.Request) -> httpx.Response:
+            nonlocal fails
+            if fails and request.url.path == "/state":
+                fails = False
+                return httpx.Response(500)
+            return await exo.answer(request)
+
+        feed._doors.current.client._http._transport = httpx.MockTransport(answer)
+        with feed.interest():
+            await feed.changed(feed.snapshot)
+        assert exo.answers == [200]
+
+
+async def test_an_unmoved_state_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = 0
+
+    def counted(body: bytes) -> object:
+        nonlocal parsed
+        parsed += 1
+        return parse_state(body)
+
+    monkeypatch.setattr(feed_module, "parse_state", counted)
+    exo = Exo()
+    async with reading(exo) as feed:
+        with feed.interest():
+            await asyncio.sleep(5)
+    assert parsed == 1
+    assert exo.answers.count(304) >= 4
