@@ -36,12 +36,17 @@ class Pace:
         self._clock = clock
         self._key: object = None
         self._began = (0.0, 0.0)
+        self._last = 0.0
 
     def per_second(self, key: object, percent: float) -> float | None:
-        """Percents a second since `key` was first seen; None before there is something to measure."""
+        """Percents a second since `key` was first seen; None before there is something to measure.
+
+        A step back is another beginning: what came before says nothing of how long the rest will take.
+        """
         now = self._clock()
-        if key != self._key or percent < self._began[1]:
+        if key != self._key or percent < self._last:
             self._key, self._began = key, (now, percent)
+        self._last = percent
         seconds, moved = now - self._began[0], percent - self._began[1]
         return moved / seconds if seconds > 0 and moved > 0 else None
 
@@ -104,7 +109,9 @@ def _pace(model: Json, status: Json, pace: Pace) -> str:
 
 
 def _layers_pace(model_id: str, status: Json, pace: Pace) -> str:
-    rate = pace.per_second(model_id, status["progressPercent"])
+    # An attempt that failed may have come no further than where the next one begins.
+    failure = status.get("failure")
+    rate = pace.per_second((model_id, failure and failure["attempt"]), status["progressPercent"])
     if rate is None:
         return ""
     loading = next((entry for entry in status["instances"] if entry["phase"] == "LOADING"), None)

@@ -9,8 +9,19 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.moment import Moment
-from exo_graphql.cluster.readiness import RANK, READY_RUNNERS, Failure, Phase, Reading, all_begun, one_line
+from exo_graphql.cluster.readiness import (
+    NO_MESSAGE,
+    RANK,
+    READY_RUNNERS,
+    Failure,
+    Phase,
+    Reading,
+    all_begun,
+    names_no_cause,
+    one_line,
+)
 from exo_graphql.cluster.rules import Rules
 from exo_graphql.cluster.state import Download, DownloadKind, Instance, RunnerStatus, State, TaskKind
 
@@ -20,6 +31,9 @@ KEPT_MODELS = 1000
 LOST_WITH_MASTER = (
     "The cluster lost its master and exo's state started again: every instance was lost, and exo places none again."
 )
+LOST_WITH_NODE = "A node that held a shard was lost, and exo removed the instance."
+REMOVED_UNREADY = "The instance was removed before it was ready, by somebody else or by exo."
+UNLOADED_UNREADY = "An operation of this server removed the instance before it was ready."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +44,10 @@ class ModelPast:
     changed_at: datetime | None = None
     failure: Failure | None = None
     gave_up: bool = False
-    """Its last instance is gone without having become ready."""
+    """Nothing more comes by itself: its last instance is gone without having become ready, or was lost with its node
+    or master; or an operation of this server that was to load it has failed. Until somebody asks for it again."""
+    judged: str | None = None
+    """The failed operation that has been taken into account."""
     changed_elapsed: float = field(default=float("-inf"), compare=False)
     """`changed_at` by the clock that decides: what changed longest ago is forgotten first."""
 
@@ -51,6 +68,13 @@ class InstancePast:
     """Runners that are failed now."""
     nodes: Mapping[str, str | None] = field(default_factory=dict)
     """Node by runner."""
+    failure: Failure | None = None
+    """Of its last attempt that failed."""
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt that is under way, or that has failed and is not yet followed by another."""
+        return max(self.attempts.values(), default=0) + (not self.failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +123,8 @@ class History:
     members: frozenset[str] = frozenset()
     emptied: bool = False
     """A state without nodes has been seen since the last one with nodes."""
+    loading: frozenset[str] = frozenset()
+    """Models that an operation of this server was to load."""
 
     def has_given_up(self, instance: Instance, now: Moment, rules: Rules) -> bool:
         """Whether a download that the instance needs failed and no byte has come for `rules.give_up_after`."""
@@ -118,11 +144,12 @@ def remember(
     now: Moment,
     *,
     first: bool,
+    loads: Loads = NO_LOADS,
 ) -> History:
     """What is known after `state`, whose instances read as `readings`.
 
-    `unloading` maps the instances that this server has asked exo to delete to their models. In the first state of
-    all, nothing is known to have changed.
+    `unloading` maps the instances that this server has asked exo to delete to their models, `loads` tells what its
+    operations are to load. In the first state of all, nothing is known to have changed.
     """
     failures: dict[str, Failure] = {}
     instances = {
@@ -132,28 +159,24 @@ def remember(
     fetches = _fetches(past, state, failures, now)
     gone = [(id_, was) for id_, was in past.instances.items() if id_ not in instances]
     went_back = past.index is not None and state.index is not None and state.index < past.index
-    started_again = past.emptied or (went_back and not past.members <= state.nodes.keys())
+    started_again = (
+        past.emptied
+        or (went_back and not past.members <= state.nodes.keys())
+        # Node ids are new at every start, and a new session may have come further than the old one by now.
+        or (bool(past.members) and bool(state.nodes) and past.members.isdisjoint(state.nodes))
+    )
     if went_back and not started_again:
         # Another node of the same cluster answered, a few events behind: what it does not know yet is not gone.
         gone = []
+    ended = set()
     for id_, was in gone:
-        if id_ in unloading:
-            continue
-        if started_again:
-            failures[was.model_id] = Failure(now.at, LOST_WITH_MASTER)
-        elif was.phase is Phase.UNREACHABLE and was.node_id is not None:
-            failures[was.model_id] = Failure(
-                now.at, "A node that held a shard was lost, and exo removed the instance.", was.node_id
-            )
-        else:
-            # The last attempt may have failed, and the instance have been removed, between two reads.
-            for runner_id, node_id in was.nodes.items():
-                attempt = _attempt(state, id_, runner_id, was)
-                if attempt is not None and attempt != was.attempts.get(runner_id, 0):
-                    failures[was.model_id] = Failure(now.at, _words(state, runner_id), node_id, attempt)
-    stillborn = {was.model_id for _, was in gone if not was.was_ready}
+        failure, lost = _end(past, id_, was, state, unloading, now, started_again=started_again)
+        if failure is not None:
+            failures[was.model_id] = failure
+        if lost or not was.was_ready:
+            ended.add(was.model_id)
     return History(
-        models=_model_pasts(past, instances, unloading, failures, stillborn, now, first=first),
+        models=_model_pasts(past, instances, unloading, failures, ended, loads, now, first=first),
         instances=instances,
         fetches=fetches,
         empty_since=past.empty_since,
@@ -161,7 +184,41 @@ def remember(
         members=frozenset(state.nodes),
         # Told once a state with nodes has shown what is left.
         emptied=past.emptied and (past.empty_since is not None or not state.nodes),
+        loading=loads.under_way,
     )
+
+
+def _end(
+    past: History,
+    id_: str,
+    was: InstancePast,
+    state: State,
+    unloading: Mapping[str, str],
+    now: Moment,
+    *,
+    started_again: bool,
+) -> tuple[Failure | None, bool]:
+    """Why an instance is gone, if anything went wrong that has not been said yet, and whether exo lost it."""
+    had_failed = was.failure is not None or any(
+        fetch.error is not None
+        for node_id in was.nodes.values()
+        if node_id is not None and (fetch := past.fetches.get((node_id, was.model_id))) is not None
+    )
+    if id_ in unloading or was.phase is Phase.UNLOADING:
+        return None if was.was_ready or had_failed else Failure(now.at, UNLOADED_UNREADY), False
+    if started_again:
+        return Failure(now.at, LOST_WITH_MASTER), True
+    # The node may have gone, and its instance with it, between two reads.
+    left = (node_id for node_id in was.nodes.values() if node_id is not None and node_id not in state.nodes)
+    lost_node = was.node_id if was.phase is Phase.UNREACHABLE and was.node_id is not None else next(left, None)
+    if lost_node is not None:
+        return Failure(now.at, LOST_WITH_NODE, lost_node), True
+    # The last attempt may have failed, and the instance have been removed, between two reads.
+    for runner_id, node_id in was.nodes.items():
+        attempt = _attempt(state, id_, runner_id, was)
+        if attempt is not None and attempt != was.attempts.get(runner_id, 0):
+            return _runner_failure(state, runner_id, node_id, attempt, was, now), False
+    return None if was.was_ready or had_failed else Failure(now.at, REMOVED_UNREADY), False
 
 
 def model_phase(model_id: str, instances: Mapping[str, InstancePast], unloading: Mapping[str, str]) -> Phase:
@@ -184,6 +241,7 @@ def _instance_past(
     attempts = dict(was.attempts) if was is not None else {}
     runners = [state.runners.get(shard.runner_id) for shard in instance.shards]
     failed = set()
+    failure = was.failure if was is not None else None
     for shard, runner in zip(instance.shards, runners, strict=True):
         if runner is None or runner.status is not RunnerStatus.FAILED:
             if was is None:
@@ -193,7 +251,8 @@ def _instance_past(
         attempt = _attempt(state, instance.id, shard.runner_id, was)
         if attempt is not None and attempt != attempts.get(shard.runner_id, 0):
             attempts[shard.runner_id] = attempt
-            failures[instance.model_id] = Failure(now.at, _words(state, shard.runner_id), shard.node_id, attempt)
+            failure = _runner_failure(state, shard.runner_id, shard.node_id, attempt, was, now)
+            failures[instance.model_id] = failure
     # Not the reading: a node out of reach or a deletion asked for hides that the runners were ready.
     is_ready = bool(runners) and all(runner is not None and runner.status in READY_RUNNERS for runner in runners)
     return InstancePast(
@@ -204,6 +263,7 @@ def _instance_past(
         attempts=attempts,
         failed=frozenset(failed),
         nodes={shard.runner_id: shard.node_id for shard in instance.shards},
+        failure=failure,
     )
 
 
@@ -218,8 +278,13 @@ def _attempt(state: State, instance_id: str, runner_id: str, was: InstancePast |
     return max(seen, _shutdowns(state, instance_id, runner_id))
 
 
-def _words(state: State, runner_id: str) -> str:
-    return one_line(state.runners[runner_id].error or "The runner failed without a message.")
+def _runner_failure(
+    state: State, runner_id: str, node_id: str | None, attempt: int, was: InstancePast | None, now: Moment
+) -> Failure:
+    error = state.runners[runner_id].error or NO_MESSAGE
+    message = one_line(error)
+    earlier = was.failure.cause if was is not None and was.failure is not None else None
+    return Failure(now.at, message, node_id, attempt, earlier if names_no_cause(error) else message)
 
 
 def _shutdowns(state: State, instance_id: str, runner_id: str) -> int:
@@ -265,23 +330,32 @@ def _model_pasts(
     instances: Mapping[str, InstancePast],
     unloading: Mapping[str, str],
     failures: Mapping[str, Failure],
-    stillborn: Set[str],
+    ended: Set[str],
+    loads: Loads,
     now: Moment,
     *,
     first: bool,
 ) -> Mapping[str, ModelPast]:
     present = {was.model_id for was in instances.values()}
     models: dict[str, ModelPast] = {}
-    for model_id in {*past.models, *present, *unloading.values(), *failures, *stillborn}:
+    asked_again = loads.under_way - past.loading
+    for model_id in {*past.models, *present, *unloading.values(), *failures, *ended, *loads.failed}:
         was = past.models.get(model_id, ModelPast(Phase.NOT_LOADED))
         phase = model_phase(model_id, instances, unloading)
+        failure = failures.get(model_id, was.failure)
+        gave_up = model_id in ended or (was.gave_up and model_id not in asked_again)
+        failed = loads.failed.get(model_id)
+        # exo may have swallowed the command: then nothing but the operation says that nothing will come.
+        if failed is not None and failed.operation_id != was.judged and not gave_up and model_id not in present:
+            gave_up, failure = True, Failure(now.at, failed.message)
         changed = phase is not was.phase and not first
         models[model_id] = ModelPast(
             phase=phase,
             changed_at=now.at if changed else was.changed_at,
             changed_elapsed=now.elapsed if changed else was.changed_elapsed,
-            failure=failures.get(model_id, was.failure),
-            gave_up=model_id not in present and (model_id in stillborn or was.gave_up),
+            failure=failure,
+            gave_up=gave_up and model_id not in present,
+            judged=failed.operation_id if failed is not None else None,
         )
     if len(models) > KEPT_MODELS:
         newest = sorted(models, key=lambda m: (m in present, models[m].changed_elapsed), reverse=True)

@@ -5,14 +5,15 @@ are those of the public contract (the description of `Phase` in the schema repea
 them necessary is told beside each.
 """
 
+import re
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, unique
 
 from exo_graphql.cluster.rules import Rules
 from exo_graphql.cluster.state import Download, DownloadKind, Instance, Runner, RunnerStatus, State
-from exo_graphql.cluster.units import gib, percent
+from exo_graphql.cluster.units import at_most, gib, percent
 
 
 @unique
@@ -37,6 +38,8 @@ BROKEN = frozenset({Phase.UNREACHABLE, Phase.FAILED})
 IN_TRANSITION = frozenset(
     {Phase.WAITING, Phase.DOWNLOADING, Phase.CONNECTING, Phase.LOADING, Phase.WARMING_UP, Phase.UNLOADING}
 )
+# What exo does anew after a failure.
+_ATTEMPTED = IN_TRANSITION - {Phase.UNLOADING} | {Phase.FAILED}
 
 # A model with several instances takes its best one's phase.
 BEST_FIRST = (
@@ -92,6 +95,8 @@ class Failure:
     message: str
     node_id: str | None = None
     attempt: int | None = None
+    cause: str | None = field(default=None, compare=False)
+    """The most telling message of the attempts at the same instance: the last may only say how the runner ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,16 @@ class Reading:
     """The node that failed or is out of reach; else None."""
     error: str | None = None
     """exo's whole message, where the phase is FAILED."""
+    attempt: int | None = None
+    """Which of exo's attempts at the runners this is, from 1 (exo makes up to 5); None where none is under way."""
+
+    def of_attempt(self, attempt: int) -> "Reading":
+        """The same as the phase of an attempt; from the second on, the message says so."""
+        if self.phase not in _ATTEMPTED:
+            return self
+        failed = " failed" if self.phase is Phase.FAILED else ""
+        message = f"Attempt {attempt}{failed}: {self.message}" if attempt > 1 else self.message
+        return replace(self, attempt=attempt, message=message)
 
     @property
     def ready(self) -> bool:
@@ -166,7 +181,7 @@ def _failed(instance: Instance, state: State) -> Reading | None:
     for shard in instance.shards:
         runner = state.runners.get(shard.runner_id)
         if runner is not None and runner.status is RunnerStatus.FAILED:
-            error = runner.error or "The runner failed without a message."
+            error = runner.error or NO_MESSAGE
             return Reading(Phase.FAILED, one_line(error), node_id=shard.node_id, error=error)
     if all_begun(instance, state):
         return None
@@ -188,14 +203,16 @@ def _lacking_weights(instance: Instance, state: State) -> Reading | None:
     """Rule 3. A `DownloadPending` alone means nothing: exo lists one for every model card it knows."""
     if all_begun(instance, state):
         return None
-    downloads = _downloads(instance, state)
-    if all(d.kind in (DownloadKind.COMPLETED, DownloadKind.UNKNOWN) for d in downloads):
+    downloads = [d for d in _downloads(instance, state) if d.kind is not DownloadKind.UNKNOWN]
+    if all(d.kind is DownloadKind.COMPLETED for d in downloads):
         return None
     under_way = [d for d in downloads if d.kind is DownloadKind.ONGOING]
     if not under_way:
         return Reading(Phase.WAITING, "Waiting for exo to start the download of the weights.")
-    done = _sum_known([d.total_bytes if d.kind is DownloadKind.COMPLETED else d.downloaded_bytes for d in downloads])
-    total = _sum_known([d.total_bytes for d in downloads])
+    # A node that has not begun may not say how much it needs: the card does.
+    needed = [d.total_bytes or (d.model.storage_bytes if d.model is not None else None) for d in downloads]
+    done = _sum_known([at_most(d.downloaded_bytes, total) for d, total in zip(downloads, needed, strict=True)])
+    total = _sum_known(needed)
     etas = [d.eta_seconds for d in under_way if d.eta_seconds is not None]
     speed = sum(d.speed or 0.0 for d in under_way)
     return Reading(
@@ -220,7 +237,8 @@ def _least_advanced(instance: Instance, state: State) -> Reading:
         return Reading(Phase.READY, "Ready to serve.", progress_percent=100.0)
     if phase is Phase.LOADING:
         return _loading(instance, runners)
-    return Reading(phase, _MESSAGES[phase])
+    # Every layer is there by then: a measure that has come to 100 stays there until the model is ready.
+    return Reading(phase, _MESSAGES[phase], progress_percent=100.0 if phase is Phase.WARMING_UP else None)
 
 
 _MESSAGES = {
@@ -261,6 +279,18 @@ def _downloads(instance: Instance, state: State) -> list[Download]:
 def _sum_known(sizes: list[int | None]) -> int | None:
     known = [size for size in sizes if size is not None]
     return sum(known) if len(known) == len(sizes) else None
+
+
+# exo's word for a process that ended: a signal or an exit code, and no reason.
+_BARE = re.compile(r"Terminated( \(.*\))?\.?")
+
+
+def names_no_cause(error: str) -> bool:
+    """Whether exo's message tells how the runner ended and not why: `Terminated (signal=9 (Killed))`."""
+    return not error.strip() or error == NO_MESSAGE or _BARE.fullmatch(error.strip()) is not None
+
+
+NO_MESSAGE = "The runner failed without a message."
 
 
 def one_line(error: str) -> str:

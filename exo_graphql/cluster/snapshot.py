@@ -11,6 +11,7 @@ from functools import cached_property
 
 from exo_graphql.cluster.contact import Contact, Pulse
 from exo_graphql.cluster.history import History, ModelPast, needed_downloads, remember
+from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import (
     BROKEN,
@@ -34,6 +35,7 @@ from exo_graphql.cluster.state import (
     TaskStatus,
 )
 from exo_graphql.cluster.status import ModelStatus
+from exo_graphql.cluster.tasks import UNENDED, may_be_under_way
 from exo_graphql.cluster.units import gib, percent
 
 
@@ -87,6 +89,7 @@ class Snapshot:
         held: bool,
         unloading: Mapping[str, str],
         pulse: Pulse = _NO_PULSE,
+        loads: Loads = NO_LOADS,
     ) -> None:
         self.state = state
         self.history = history
@@ -95,6 +98,7 @@ class Snapshot:
         self.source = source
         self.rules = rules
         self.unloading = unloading
+        self.loads = loads
         self.observed = observed
         """When the state was received."""
         self.observed_at = observed.at
@@ -121,6 +125,7 @@ class Snapshot:
             and self.node_statuses == other.node_statuses
             and self.given_up == other.given_up
             and self.history.models == other.history.models
+            and self.loads == other.loads
             and self.state == other.state
             and self.order == other.order
             and (self.catalogue is other.catalogue or self.catalogue == other.catalogue)
@@ -219,10 +224,20 @@ class Snapshot:
     @cached_property
     def models(self) -> Mapping[str, ModelCard]:
         """Every model that the cluster knows, by id: the catalogue, and what is loaded."""
-        known = {**self.catalogue, **self.state.cards}
+        known = {id_: card for id_, card in {**self.catalogue, **self.state.cards}.items() if not self._removed(card)}
         for instance in self.state.instances.values():
-            known.setdefault(instance.model_id, ModelCard(instance.model_id))
+            id_ = instance.model_id
+            known.setdefault(id_, self.state.cards.get(id_) or ModelCard(id_))
         return {id_: known[id_] for id_ in sorted(known, key=lambda id_: (id_.lower(), id_))}
+
+    def _removed(self, card: ModelCard) -> bool:
+        """Whether a user has removed the card again: each node goes on listing it among its possible downloads."""
+        if not card.is_custom:
+            return False
+        if self.state.custom_ids is not None:
+            return card.id not in self.state.custom_ids
+        # Until v1.0.71 the state does not say which there are; the catalogue does, once it has been read.
+        return bool(self.catalogue) and card.id not in self.catalogue
 
     @cached_property
     def remembered_models(self) -> Mapping[str, ModelCard]:
@@ -291,21 +306,32 @@ class Snapshot:
             )
         instances = self.instances_of(model_id)
         past = self.history.models.get(model_id, ModelPast(Phase.NOT_LOADED))
-        best = min((self.readings[i.id] for i in instances), key=lambda reading: RANK[reading.phase], default=None)
+        # Of several that are equally far the one with most of it done: never the one that exo happens to list first.
+        best = min(
+            (self.readings[i.id] for i in sorted(instances, key=lambda i: i.id)),
+            key=lambda reading: (RANK[reading.phase], -(reading.progress_percent or 0.0)),
+            default=None,
+        )
         if best is None or RANK[past.phase] < RANK[best.phase]:
             best = self._without_instance(past)
-        final = past.gave_up or (bool(instances) and all(i.id in self.given_up for i in instances))
+        unready = [instance for instance in instances if not self.readings[instance.id].ready]
+        ready_instances = len(instances) - len(unready)
+        given_up = bool(unready) and all(instance.id in self.given_up for instance in unready)
+        lost = not instances and past.gave_up and model_id not in self.loads.under_way
         return ModelStatus(
             model_id,
             found=True,
             phase=best.phase,
-            final=final and not best.ready,
+            ready=bool(instances) and not unready,
+            ready_instances=ready_instances,
+            final=given_up or lost,
             stale=self.stale,
             progress_percent=best.progress_percent,
-            message=best.message,
+            message=_partly_ready(ready_instances, len(instances)) if unready and ready_instances else best.message,
             eta_seconds=best.eta_seconds,
             node_ids=tuple(node.id for node in self.nodes_of(instances)),
             instance_ids=tuple(instance.id for instance in instances),
+            attempt=best.attempt,
             failure=past.failure,
             changed_at=past.changed_at,
             observed_at=self.observed_at,
@@ -315,8 +341,11 @@ class Snapshot:
     def _without_instance(past: ModelPast) -> Reading:
         if past.phase is Phase.UNLOADING:
             return Reading(past.phase, "The instance is gone; its memory is not yet free.")
-        if past.gave_up:
-            return Reading(Phase.NOT_LOADED, "Not loaded: the last instance was removed before it was ready.")
+        if past.gave_up and past.failure is not None:
+            reason = past.failure.message
+            if past.failure.attempt is not None:
+                reason = f"The last attempt that failed ({past.failure.attempt}): {past.failure.cause or reason}"
+            return Reading(Phase.NOT_LOADED, f"Not loaded. {reason}")
         return Reading(Phase.NOT_LOADED, "Not loaded.")
 
     # Downloads
@@ -374,13 +403,29 @@ class Snapshot:
 
     @cached_property
     def tasks(self) -> tuple[Task, ...]:
-        """Tasks of instances that exist. exo never removes some of the others: they count nowhere."""
-        return tuple(task for task in self.state.tasks.values() if task.instance_id in self.state.instances)
+        """Tasks under way, of instances that exist. exo keeps the others: those that ended or never will."""
+        by_instance: defaultdict[str, list[Task]] = defaultdict(list)
+        for task in self.state.tasks.values():
+            # Hundreds have ended, and each costs.
+            instance = self.state.instances.get(task.instance_id or "") if task.status in UNENDED else None
+            if instance is not None:
+                by_instance[instance.id].append(task)
+        shown = {
+            task.id
+            for id_, tasks in by_instance.items()
+            for task in may_be_under_way(tasks, self.state.instances[id_], self.state)
+        }
+        return tuple(task for task in self.state.tasks.values() if task.id in shown)
 
-    def tasks_of(self, model_id: str) -> tuple[Task, ...]:
-        """Tasks of the model's instances."""
+    @cached_property
+    def all_tasks(self) -> tuple[Task, ...]:
+        """Every task that exo keeps, of vanished instances too."""
+        return tuple(self.state.tasks.values())
+
+    def tasks_of(self, model_id: str, tasks: Iterable[Task] | None = None) -> tuple[Task, ...]:
+        """Tasks of the model's instances: of `tasks`, or of those under way."""
         ids = {instance.id for instance in self.instances_of(model_id)}
-        return tuple(task for task in self.tasks if task.instance_id in ids)
+        return tuple(task for task in (self.tasks if tasks is None else tasks) if task.instance_id in ids)
 
     def tasks_on(self, node_id: str) -> tuple[Task, ...]:
         """Tasks of the instances that have a shard on the node."""
@@ -391,10 +436,13 @@ class Snapshot:
         }
         return tuple(task for task in self.tasks if task.instance_id in ids)
 
-    @staticmethod
-    def is_active(task: Task) -> bool:
-        """Whether it is inference, pending or running."""
-        return task.kind in INFERENCE and task.status in (TaskStatus.PENDING, TaskStatus.RUNNING)
+    def is_active(self, task: Task) -> bool:
+        """Whether it is inference, pending or running, of an instance that exists."""
+        return (
+            task.kind in INFERENCE
+            and task.status in (TaskStatus.PENDING, TaskStatus.RUNNING)
+            and task.instance_id in self.state.instances
+        )
 
     @cached_property
     def active_task_count(self) -> int:
@@ -449,6 +497,7 @@ def advance(
     contact: Contact = _NO_CONTACT,
     catalogue: Mapping[str, ModelCard] | None = None,
     unloading: Mapping[str, str] | None = None,
+    loads: Loads = NO_LOADS,
     rules: Rules = DEFAULT_RULES,
 ) -> Snapshot | None:
     """The next snapshot. None only while there has never been a state.
@@ -456,7 +505,7 @@ def advance(
     `state` is None where no news came: the last snapshot is looked at again, since time alone changes what it means.
     `contact` says whether exo answers and how it was read.
     `unloading` maps the instances that this server has asked exo to delete, and whose memory is not yet back, to
-    their models.
+    their models; `loads` tells what its operations are to load, and could not.
     """
     if previous is None:
         if state is None:
@@ -483,9 +532,11 @@ def advance(
         instance.id: read_instance(instance, shown, rules, unloading=unloading.keys(), unknown_because=unknown_because)
         for instance in shown.instances.values()
     }
+    history = remember(history, shown, readings, unloading, now, first=previous is None, loads=loads)
+    readings = {id_: reading.of_attempt(history.instances[id_].attempt) for id_, reading in readings.items()}
     snapshot = Snapshot(
         shown,
-        remember(history, shown, readings, unloading, now, first=previous is None),
+        history,
         readings,
         catalogue,
         source,
@@ -495,6 +546,7 @@ def advance(
         held=held,
         unloading=unloading,
         pulse=pulse,
+        loads=loads,
     )
     if previous is not None:
         snapshot.version = previous.version + (not snapshot.same_as(previous))
@@ -517,6 +569,12 @@ def _unknown_because(contact: Contact, history: History, pulse: Pulse, now: Mome
 
 def _hung(rules: Rules) -> str:
     return f"exo's master has applied no event for {rules.still_after:g} s or more: it hangs."
+
+
+def _partly_ready(ready: int, instances: int) -> str:
+    are = "copies are" if ready > 1 else "copies is"
+    others = "others" if instances - ready > 1 else "other"
+    return f"{ready} of {instances} {are} ready; exo may send a request to the {others}."
 
 
 def _sum(sizes: Iterable[int | None]) -> int | None:

@@ -217,6 +217,7 @@ class Runner:
     layers_loaded: int | None = None
     total_layers: int | None = None
     error: str | None = None
+    """exo's whole message, and the cause where exo has diagnosed one; see `readiness.one_line`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +332,8 @@ class State:
     """By node id, then model id. A node that has told nothing is absent."""
     tasks: Mapping[str, Task] = field(default_factory=dict)
     cards: Mapping[str, ModelCard] = field(default_factory=dict)
+    custom_ids: frozenset[str] | None = None
+    """Models that users have added (`customModelCards`); None where exo's state does not say (until v1.0.71)."""
     index: int | None = field(default=None, compare=False)
     """exo's `lastEventAppliedIdx`: moves even when idle, starts again after an election."""
 

@@ -17,17 +17,28 @@ def gib(size: int | None) -> float | None:
 
 @lru_cache(maxsize=4096)
 def percent(part: float | None, whole: float | None) -> float | None:
-    """`part` of `whole` as 0-100, rounded to one decimal; None where either is unknown or `whole` is 0."""
+    """`part` of `whole` as 0-100, rounded to one decimal; None where either is unknown or `whole` is 0.
+
+    It is 100 when nothing is missing, and not before: 9,999 of 10,000 are 99.9.
+    """
     if part is None or not whole:
         return None
-    return round(min(100.0, max(0.0, 100.0 * part / whole)), 1)
+    if part >= whole:
+        return 100.0
+    return min(99.9, round(max(0.0, 100.0 * part / whole), 1))
 
 
 def share_percent(share: float | None) -> float | None:
     """A share from 0 to 1 as 0-100, rounded to one decimal; None stays None, and so does what can be neither.
 
-    Above 1 it can only be a percentage already: exo's types do not say which, and the fixture of PR #1727 writes 45.0.
+    A sensor may overshoot: below 2 it is a share, of 1 at most (1.004 is 100 %). From 2 on it can only be a percentage
+    already: exo's types do not say which, and the fixture of PR #1727 writes 45.0.
     """
     if share is None or not 0 <= share <= 100:
         return None
-    return round(100.0 * share if share <= 1 else share, 1)
+    return round(100.0 * min(share, 1.0) if share < 2 else share, 1)
+
+
+def at_most(part: int | None, whole: int | None) -> int | None:
+    """`part`, but never more than `whole` where both are known: 6 of 3 GiB are 3 of 3, 65 GiB free of 64 are 64."""
+    return part if part is None or not whole else min(part, whole)

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from exo_graphql.cluster.loads import Loads
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
 
@@ -90,6 +91,10 @@ class Upstream(Protocol):
 
     def mark_unloading(self, unloading: Mapping[str, str]) -> None:
         """Tells the pictures which instances (id → model id) this server asked exo to delete and is not done with."""
+        ...
+
+    def mark_loads(self, loads: Loads) -> None:
+        """Tells the snapshots which models this server's operations are to load, and which they could not."""
         ...
 
     async def offer(self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int) -> Offer:

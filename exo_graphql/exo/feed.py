@@ -15,6 +15,7 @@ import httpx
 
 from exo_graphql import clock
 from exo_graphql.cluster.contact import Contact
+from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
 from exo_graphql.cluster.snapshot import Snapshot, Source, advance
@@ -89,6 +90,7 @@ class Feed(Wishes):
         self._source = Source(self._doors.current.client.url)
         self._snapshot: Snapshot | None = None
         self._unloading: Mapping[str, str] = {}
+        self._loads = NO_LOADS
         self._listeners: list[Callable[[Snapshot], None]] = []
         self._news = asyncio.Event()
         """Set, and replaced, with each picture."""
@@ -227,6 +229,11 @@ class Feed(Wishes):
         self._unloading = dict(unloading)
         self._look_again()
 
+    def mark_loads(self, loads: Loads) -> None:
+        """Tells the snapshots which models this server's operations are to load, and which they could not."""
+        self._loads = loads
+        self._look_again()
+
     # Reading
 
     @property
@@ -360,6 +367,7 @@ class Feed(Wishes):
             contact=Contact(self._silent_since, self._asked_at, unbroken),
             catalogue=self._catalogue.cards,
             unloading=self._unloading,
+            loads=self._loads,
             rules=self._readiness,
         )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from exo_graphql.cluster.readiness import names_no_cause
 from exo_graphql.cluster.state import (
     Connection,
     Download,
@@ -31,6 +32,7 @@ from exo_graphql.cluster.state import (
     TaskKind,
     TaskStatus,
 )
+from exo_graphql.cluster.units import at_most
 
 Json = Mapping[str, Any]
 
@@ -134,6 +136,7 @@ def read_state(document: object) -> State:
         tasks=_tasks(_map(document, "tasks")),
         nodes=nodes,
         cards=_custom_cards(_map(document, "customModelCards"), cards),
+        custom_ids=_custom_ids(_map_or_none(document, "customModelCards")),
         index=_whole(document, "lastEventAppliedIdx"),
     )
 
@@ -187,6 +190,7 @@ def _node(
     system = told["nodeSystem"] or {}
     ram_total = _size(memory, "ramTotal")
     ram_available = _size(memory, "ramAvailable")
+    disk_total = _size(disk, "total")
     interfaces = _interfaces(told["nodeNetwork"])
     types = None if interfaces is None else tuple(dict.fromkeys(kind for _, kind in interfaces if kind))
     return Node(
@@ -197,9 +201,9 @@ def _node(
         os_version=_told(identity, "osVersion"),
         # A machine without memory does not run exo: 0 is exo's default for "not measured".
         ram_total_bytes=ram_total or None,
-        ram_available_bytes=ram_available if ram_total or ram_available else None,
-        disk_total_bytes=_size(disk, "total") or None,
-        disk_available_bytes=_size(disk, "available") if _size(disk, "total") else None,
+        ram_available_bytes=at_most(ram_available, ram_total) if ram_total or ram_available else None,
+        disk_total_bytes=disk_total or None,
+        disk_available_bytes=at_most(_size(disk, "available"), disk_total) if disk_total else None,
         gpu_share=_number(system, "gpuUsage"),
         cpu_p_share=_number(system, "pcpuUsage"),
         cpu_e_share=_number(system, "ecpuUsage"),
@@ -349,8 +353,29 @@ def _runner(raw: object) -> Runner:
         status=RUNNER_TAGS.get(tag, RunnerStatus.UNKNOWN),
         layers_loaded=_integer(body, "layersLoaded"),
         total_layers=_integer(body, "totalLayers") or None,
-        error=_string(body, "errorMessage"),
+        error=_cause(body),
     )
+
+
+def _cause(failed: Json) -> str | None:
+    """exo's message. One that only names a signal or an exit code comes after what exo's diagnostics say of it.
+
+    exo main reads them off the runner's output: `{"RunnerMetalGpuTimeout": {"message": …, "evidence": […]}}`.
+    """
+    message = _string(failed, "errorMessage")
+    found = (_string(_tagged(raw)[1], "message") for raw in _list_or_none(failed, "diagnostics") or ())
+    causes = dict.fromkeys(cause.strip() for cause in found if cause and not cause.isspace())
+    if not causes:
+        return message
+    told = "; ".join(causes)
+    return told if not message else f"{told}\n{message}" if names_no_cause(message) else f"{message}\n{told}"
+
+
+def _custom_ids(raw: Json | None) -> frozenset[str] | None:
+    if raw is None:
+        return None
+    cards = (read_card(document) for document in raw.values())
+    return frozenset(card.id for card in cards if card is not None)
 
 
 def _custom_cards(raw: Json, cards: dict[str, ModelCard]) -> dict[str, ModelCard]:
@@ -387,21 +412,49 @@ def _downloads(raw: Json, cards: dict[str, ModelCard], nodes: Mapping[str, Node]
         for entry in _list_or_none(raw, node_id) or ():
             tag, body = _tagged(entry)
             model_id = _add_card(_tagged(body.get("shardMetadata"))[1], cards)
-            if model_id is not None:
-                entries[model_id] = _download(node_id, node, cards[model_id], tag, body)
+            if model_id is None:
+                continue
+            download = _download(node_id, node, cards[model_id], tag, body)
+            other = entries.get(model_id)
+            entries[model_id] = download if other is None else max(other, download, key=_advance)
         found[node_id] = entries
     return found
+
+
+def _advance(download: Download) -> tuple[object, ...]:
+    """How far a download is. Until v1.0.68 exo keeps an entry for each way to shard a model: a shard's that is on its
+    way, and the whole model's that never begins, in any order.
+    """
+    return (
+        _ADVANCE.index(download.kind),
+        download.progress_percent or 0.0,
+        download.downloaded_bytes or 0,
+        download.total_bytes or 0,
+        download.eta_ms is not None,
+        download.error or "",
+    )
+
+
+# A kind unknown here says less than any other.
+_ADVANCE = (
+    DownloadKind.UNKNOWN,
+    DownloadKind.PENDING,
+    DownloadKind.FAILED,
+    DownloadKind.ONGOING,
+    DownloadKind.COMPLETED,
+)
 
 
 def _download(node_id: str, node: Node | None, model: ModelCard, tag: str, body: Json) -> Download:
     kind = DOWNLOAD_TAGS.get(tag, DownloadKind.UNKNOWN)
     if kind is DownloadKind.PENDING:
+        possible = _first_size(body, "total", "totalBytes") or None
         return Download(
             node_id,
             model.id,
             kind,
-            _first_size(body, "downloaded", "downloadedBytes"),
-            _first_size(body, "total", "totalBytes") or None,
+            at_most(_first_size(body, "downloaded", "downloadedBytes"), possible),
+            possible,
             node=node,
             model=model,
         )
@@ -415,11 +468,12 @@ def _download(node_id: str, node: Node | None, model: ModelCard, tag: str, body:
         kind=kind,
         downloaded_bytes=total
         if kind is DownloadKind.COMPLETED
-        else _first_size(progress, "downloaded", "downloadedBytes"),
+        else at_most(_first_size(progress, "downloaded", "downloadedBytes"), total),
         total_bytes=total or None,
-        speed=_number(progress, "speed"),
+        # exo computes both from sizes that may exceed each other: what is negative is unknown.
+        speed=_not_negative(progress, "speed"),
         # exo writes 0 until it has an estimate.
-        eta_ms=_number(progress, "etaMs") or None,
+        eta_ms=_not_negative(progress, "etaMs") or None,
         completed_files=_integer(progress, "completedFiles"),
         total_files=_integer(progress, "totalFiles"),
         error=_string(body, "errorMessage"),
@@ -493,6 +547,11 @@ def _number(raw: Json, key: str) -> float | None:
     """A number that can be meant: what no counter or sensor reaches would only overflow further on."""
     value = raw.get(key)
     return value if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e18 else None
+
+
+def _not_negative(raw: Json, key: str) -> float | None:
+    value = _number(raw, key)
+    return value if value is not None and value >= 0 else None
 
 
 def _integer(raw: Json, key: str) -> int | None:

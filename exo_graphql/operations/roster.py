@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from exo_graphql.cluster.loads import NO_LOADS, FailedLoad, Loads
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Upstream
+from exo_graphql.operations import loads
 from exo_graphql.operations.admission import Meaning, is_same_load
 from exo_graphql.operations.archive import Archive
 from exo_graphql.operations.claims import Claim
@@ -49,10 +51,16 @@ class Roster:
         self._work: set[asyncio.Task[None]] = set()
         self._listeners: list[Callable[[], None]] = []
         self._unloading: dict[str, str] = {}
+        self._loads = NO_LOADS
 
     async def open(self) -> None:
         """Goes on with what the journal says was under way."""
-        for record in await self.archive.open():
+        records = await self.archive.open()
+        failed = self._loads.failed
+        for _, operation in self.archive.finished():
+            failed = loads.after(failed, operation)
+        self._mark_loads(failed)
+        for record in records:
             log.info("Going on with operation %s (%s).", record.operation.id, record.operation.kind.value)
             self._start(self._run(record))
 
@@ -210,5 +218,16 @@ class Roster:
         if unloading != self._unloading:
             self._unloading = unloading
             self._upstream.mark_unloading(unloading)
+        failed = self._loads.failed
+        for run in self._runs.values():
+            if not run.operation.active:
+                failed = loads.after(failed, run.operation)
+        self._mark_loads(failed)
         for listener in tuple(self._listeners):
             listener()
+
+    def _mark_loads(self, failed: Mapping[str, FailedLoad]) -> None:
+        current = Loads(loads.under_way(run.operation for run in self._runs.values()), failed)
+        if current != self._loads:
+            self._loads = current
+            self._upstream.mark_loads(current)

@@ -18,5 +18,8 @@ NodeNames = Annotated[list[strawberry.ID] | None, argument(description="Exactly 
 DownloadFilter = Annotated[
     list[DownloadStatus] | None, argument(description="Only these; without it all but the NOT_STARTED.")
 ]
-TaskFilter = Annotated[list[TaskStatus] | None, argument(description="Only those that stand so; without it all.")]
+TASKS_UNDER_WAY = "; without `status` and `kind` only tasks under way, of instances that exist."
+TaskFilter = Annotated[
+    list[TaskStatus] | None, argument(description=f"Only those with these statuses{TASKS_UNDER_WAY}")
+]
 OperationId = Annotated[strawberry.ID, argument(description="The operation's id.")]

@@ -28,7 +28,7 @@ def _downloads(root: Parent[Snapshot]) -> tuple[state.Download, ...]:
 
 
 def _tasks(root: Parent[Snapshot], status: TaskFilter = None) -> tuple[state.Task, ...]:
-    return root.tasks if status is None else tuple(task for task in root.tasks if task.status in status)
+    return root.tasks if status is None else tuple(task for task in root.all_tasks if task.status in status)
 
 
 def _operations(
@@ -82,7 +82,9 @@ class Cluster:
     nodes: list[Node] = field(description="The members.")
     models: list[Model] = field(resolver=_models, description="The loaded models: those with an instance.")
     tasks: list[Task] = field(
-        resolver=_tasks, description="Tasks of the instances that exist; with `status` those that stand so."
+        resolver=_tasks,
+        description="Tasks under way, of the instances that exist; with `status` all that exo keeps with these "
+        "statuses.",
     )
     downloads: list[Download] = field(resolver=_downloads, description="Downloads, all but the NOT_STARTED.")
     operations: list[Operation] = field(

@@ -2,14 +2,11 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime
 from typing import NoReturn
 
 import strawberry
 
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.cluster.status import ModelStatus
 from exo_graphql.operations import Operation, Operations
 from exo_graphql.schema.errors import ClusterUnavailableError
 
@@ -60,23 +57,6 @@ class Context:
     def complete(self) -> None:
         """The subscription ends with this result."""
         self.completed = True
-
-    def status(self, model_id: str) -> ModelStatus:
-        """Readiness of a model by its full id.
-
-        That exo gave up on an earlier load says nothing of one that this server was asked for since: it is not final.
-        """
-        status = self.snapshot.status(model_id)
-        if status.final and not status.instance_ids and self._is_to_be_loaded(model_id, status.changed_at):
-            return replace(status, final=False)
-        return status
-
-    def _is_to_be_loaded(self, model_id: str, since: datetime | None) -> bool:
-        """Whether an operation that was asked for after `since` is to load it."""
-        return any(
-            model_id in operation.load_ids and (since is None or operation.started_at > since)
-            for operation in self.operations.all(active=True)
-        )
 
     def find_operation(self, operation_id: str) -> Operation | None:
         """An operation by id."""

@@ -129,6 +129,6 @@ described(
     ModelStatusUntil,
     "When a modelStatus subscription completes by itself. A stale status ends nothing.",
     NEVER="Never; it goes on until the client ends it.",
-    READY="After the first status that is ready or final.",
-    SETTLED="After the first status that is ready, final, or NOT_LOADED.",
+    READY="After the first status that is ready, final or not found.",
+    SETTLED="After the first status that is ready, final, not found, or NOT_LOADED.",
 )

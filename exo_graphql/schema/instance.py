@@ -85,6 +85,10 @@ def _progress(root: Parent[state.Instance], info: Info) -> float | None:
     return info.context.snapshot.reading(root.id).progress_percent
 
 
+def _attempt(root: Parent[state.Instance], info: Info) -> int | None:
+    return info.context.snapshot.reading(root.id).attempt
+
+
 def _message(root: Parent[state.Instance], info: Info) -> str:
     return info.context.snapshot.reading(root.id).message
 
@@ -105,7 +109,15 @@ class Instance:
     ready: bool = field(resolver=_ready, description="True in READY and RUNNING alone.")
     progress_percent: float | None = field(
         resolver=_progress,
-        description="0 to 100: bytes while DOWNLOADING, layers while LOADING, 100 when ready, else null.",
+        description="0 to 100: bytes while DOWNLOADING, layers while LOADING, 100 from WARMING_UP on (every layer is "
+        "there), else null.",
     )
-    message: str = field(resolver=_message, description="The phase in a sentence.")
+    attempt: int | None = field(
+        resolver=_attempt,
+        description="Which of exo's attempts this is, from 1 (exo makes up to 5), before it is ready and while FAILED; "
+        "null where none is under way.",
+    )
+    message: str = field(
+        resolver=_message, description="The phase in a sentence, with the number of the attempt from the second on."
+    )
     shards: list[Shard] = field(description="Its parts, one for each runner.")

@@ -29,7 +29,7 @@ def _ready(root: Parent[state.ModelCard], info: Info) -> bool:
 
 
 def _status(root: Parent[state.ModelCard], info: Info) -> status.ModelStatus:
-    return info.context.status(root.id)
+    return info.context.snapshot.status(root.id)
 
 
 def _instances(root: Parent[state.ModelCard], info: Info) -> tuple[state.Instance, ...]:
@@ -66,7 +66,7 @@ class Model:
     supports_tensor: bool | None = field(description="Whether it can be placed with TENSOR sharding.")
     is_custom: bool | None = field(description="Whether a user added it to the catalogue.")
     loaded: bool = field(resolver=_loaded, description="Whether it has an instance, whatever its phase.")
-    ready: bool = field(resolver=_ready, description="Whether any instance can serve at once.")
+    ready: bool = field(resolver=_ready, description="Whether a request is served at once; see ModelStatus.ready.")
     status: ModelStatus = field(resolver=_status, description="How far it is.")
     instances: list[Instance] = field(resolver=_instances, description="Its instances.")
     nodes: list[Annotated["Node", strawberry.lazy("exo_graphql.schema.node")]] = field(
@@ -76,5 +76,5 @@ class Model:
         resolver=_downloads, description="Its downloads; without `status` all but the NOT_STARTED."
     )
     tasks: list[Annotated["Task", strawberry.lazy("exo_graphql.schema.task")]] = field(
-        resolver=_tasks, description="Tasks of its instances."
+        resolver=_tasks, description="Tasks under way, of its instances."
     )

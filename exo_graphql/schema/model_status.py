@@ -37,6 +37,10 @@ class Failure:
         description="The number of exo's attempt that failed, from 1 (exo makes up to 5); null where exo does not "
         "retry."
     )
+    cause: str | None = field(
+        description="What went wrong in the attempt that said most: the last one may only name a signal or an exit "
+        "code. Null where none named a cause, or where exo does not retry."
+    )
 
 
 def _model(root: Parent[status.ModelStatus], info: Info) -> state.ModelCard | None:
@@ -57,7 +61,8 @@ def _instances(root: Parent[status.ModelStatus], info: Info) -> tuple[state.Inst
 
 
 @strawberry.type(
-    description="Whether a model can serve, and if not, how far it is. With several instances the best one counts."
+    description="Whether a model can serve, and if not, how far it is. With several instances `phase`, "
+    "`progressPercent` and `message` are those of the one that is furthest; `ready` takes all of them."
 )
 class ModelStatus:
     """`cluster.status.ModelStatus`, with its neighbours."""
@@ -68,19 +73,31 @@ class ModelStatus:
     )
     found: bool = field(description="Whether anything in the cluster knows the model.")
     phase: Phase = field(description="Where it stands.")
-    ready: bool = field(description="True in READY and RUNNING alone: a request is served at once.")
+    ready: bool = field(
+        description="True in READY and RUNNING alone, and only when every instance is: a request is served at once. "
+        "exo sends a request to the instance with the fewest tasks, ready or not, so with one copy still loading the "
+        "next request may wait for it."
+    )
+    ready_instances: int = field(description="How many of its instances are READY or RUNNING.")
     final: bool = field(
-        description="True once exo has given up: the instance that was being loaded is gone without having become "
-        "ready, or a needed download failed and no byte has arrived for 30 seconds. Waiting longer is of no use."
+        description="True when nothing more comes by itself, so that waiting longer is of no use: the instance that "
+        "was being loaded is gone without having become ready; a needed download failed and no byte has arrived for "
+        "30 seconds; a ready instance was lost with its node or master; or an operation of this server that was to "
+        "load it has failed and it has no instance. `failure` says why. False again as soon as somebody loads it."
     )
     stale: bool = field(
         description="True while this is an older picture: exo does not answer, or its state holds no nodes (an "
         "election)."
     )
     progress_percent: float | None = field(
-        description="0 to 100: bytes while DOWNLOADING, layers while LOADING, 100 when ready, else null."
+        description="0 to 100: bytes while DOWNLOADING, layers while LOADING, 100 from WARMING_UP on (every layer is "
+        "there), else null."
     )
-    message: str = field(description="The phase in a sentence.")
+    attempt: int | None = field(
+        description="Which of exo's attempts this is, from 1 (exo makes up to 5), before it is ready and while FAILED; "
+        "null where none is under way."
+    )
+    message: str = field(description="The phase in a sentence, with the number of the attempt from the second on.")
     eta_seconds: float | None = field(
         description="Seconds to go while DOWNLOADING, the slowest node's, as exo estimates; else null."
     )

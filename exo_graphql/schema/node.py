@@ -116,6 +116,6 @@ class Node:
         resolver=_downloads, description="Downloads on this node; without `status` all but the NOT_STARTED."
     )
     tasks: list[Annotated["Task", strawberry.lazy("exo_graphql.schema.task")]] = field(
-        resolver=_tasks, description="Tasks of the instances that have a shard on this node."
+        resolver=_tasks, description="Tasks under way, of the instances that have a shard on this node."
     )
     connections: list[Connection] = field(description="Ways from this node to the others.")

@@ -11,6 +11,7 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.status import ModelStatus as Status
 from exo_graphql.operations import PlacementView, Problem
 from exo_graphql.schema.arguments import (
+    TASKS_UNDER_WAY,
     DownloadFilter,
     ModelFilter,
     ModelName,
@@ -93,7 +94,7 @@ def model_status(info: Info, model: ModelName) -> Status:
         return snapshot.status(shorten(model))
     if isinstance(found, Ambiguous):
         raise model_error(found)
-    return info.context.status(found.id)
+    return snapshot.status(found.id)
 
 
 def downloads(
@@ -115,12 +116,14 @@ def downloads(
 def tasks(
     info: Info,
     status: TaskFilter = None,
-    kind: Annotated[list[state.TaskKind] | None, argument(description="Only these kinds; without it all.")] = None,
+    kind: Annotated[list[state.TaskKind] | None, argument(description=f"Only these kinds{TASKS_UNDER_WAY}")] = None,
     model: ModelFilter = None,
 ) -> tuple[state.Task, ...]:
-    """Tasks by status, kind and model."""
+    """Tasks by status, kind and model; without status and kind those under way."""
     snapshot = info.context.snapshot
-    listed = snapshot.tasks if model is None else snapshot.tasks_of(model_named(snapshot, model).id)
+    listed = snapshot.tasks if status is None and kind is None else snapshot.all_tasks
+    if model is not None:
+        listed = snapshot.tasks_of(model_named(snapshot, model).id, listed)
     return tuple(
         task for task in listed if (status is None or task.status in status) and (kind is None or task.kind in kind)
     )
@@ -193,7 +196,10 @@ class Query:
         "error.",
     )
     tasks: list[Task] | None = field(
-        resolver=tasks, description="Tasks of the instances that exist. An unknown model is null with an error."
+        resolver=tasks,
+        description="Tasks under way, of the instances that exist. With `status` or `kind` all that exo keeps and that "
+        "match: those that ended or never will, and those of instances that are gone. An unknown model is null with an "
+        "error.",
     )
     placements: list[Placement] | None = field(
         resolver=_placements,

@@ -35,7 +35,8 @@ def _model_status(
     ] = ModelStatusUntil.NEVER,
 ) -> Status:
     status = query.model_status(info, model)
-    ends = (until in (ModelStatusUntil.READY, ModelStatusUntil.SETTLED) and (status.ready or status.final)) or (
+    settled = status.ready or status.final or not status.found
+    ends = (until in (ModelStatusUntil.READY, ModelStatusUntil.SETTLED) and settled) or (
         until is ModelStatusUntil.SETTLED and status.phase is Phase.NOT_LOADED
     )
     # What an older picture says may no longer be so: nobody's loop ends on it.
@@ -76,8 +77,8 @@ class Subscription:
     model_status: ModelStatus = field(
         resolver=_model_status,
         description="Readiness of one model: the present status at once, then each change. With `until: READY` it "
-        "completes after the first status that is ready or final, so a script needs no loop; SETTLED also on "
-        "NOT_LOADED.",
+        "completes after the first status that is ready, final or not found, so a script needs no loop and never "
+        "hangs; SETTLED also on NOT_LOADED. A stale status ends nothing.",
     )
     cluster: Cluster = field(resolver=query.cluster, description="The whole cluster, live.")
     nodes: list[Node] = field(resolver=query.nodes, description="The members, live.")

@@ -34,8 +34,9 @@ def _error(root: Parent[state.Task]) -> str | None:
 
 
 @strawberry.type(
-    description="A piece of work of an instance. Prompts and images are never shown. Tasks that exo keeps after their "
-    "instance is gone are left out."
+    description="A piece of work of an instance. Prompts and images are never shown. Lists leave out those that have "
+    "ended, those of instances that are gone, and what exo never completes (DOWNLOAD_MODEL, SHUTDOWN, what a failed "
+    "attempt left behind), unless they are asked for by status or kind."
 )
 class Task:
     """`cluster.state.Task`, with its neighbours."""
@@ -45,7 +46,8 @@ class Task:
     status: state.TaskStatus = field(description="Where it stands, as exo says.")
     active: bool = field(
         resolver=_active,
-        description="True for a pending or running inference task. Cluster.activeTaskCount counts these.",
+        description="True for a pending or running inference task of an instance that exists. "
+        "Cluster.activeTaskCount counts these.",
     )
     model: Annotated["Model", strawberry.lazy("exo_graphql.schema.model")] | None = field(
         resolver=_model, description="The model of its instance."

@@ -207,6 +207,8 @@ class _Estimate:
         size = LISTS.get((parent, name))
         if name == "downloads" and _is_given(node, "status"):
             size = _BY_STATUS.get(parent, size)
+        if name == "tasks" and (_is_given(node, "status") or _is_given(node, "kind")):
+            size = _all_tasks
         # What this table does not know is dear rather than free.
         return self._measured(size) if size is not None else _UNKNOWN_LIST
 
@@ -245,6 +247,10 @@ def _nodes(sizes: Sizes) -> float:
 
 def _tasks(sizes: Sizes) -> float:
     return sizes.tasks
+
+
+def _all_tasks(sizes: Sizes) -> float:
+    return sizes.all_tasks
 
 
 def _loaded(sizes: Sizes) -> float:

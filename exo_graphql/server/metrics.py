@@ -129,7 +129,7 @@ class ClusterCollector(Collector):
             "disk_available_bytes": ("Free space for models.", lambda node: node.disk_available_bytes),
             "temperature_celsius": ("Temperature.", lambda node: node.temperature_c),
             "power_watts": ("Power drawn.", lambda node: node.power_watts),
-            "gpu_usage_ratio": ("GPU in use, 0 to 1.", lambda node: node.gpu_share),
+            "gpu_usage_ratio": ("GPU in use, 0 to 1.", _gpu_usage),
             "online": (
                 "1 if seen within the last seconds, 0 if not; absent where exo does not say.",
                 lambda node: {NodeStatus.ONLINE: 1, NodeStatus.STALE: 0}.get(snapshot.node_statuses[node.id]),
@@ -142,6 +142,11 @@ class ClusterCollector(Collector):
                 if value is not None:  # unknown is absent, never 0
                     family.add_metric([label(node), node.id], value)
             yield family
+
+
+def _gpu_usage(node: Node) -> float | None:
+    # Not the share as reported: that may be a percentage, or a little above 1.
+    return None if node.gpu_usage_percent is None else node.gpu_usage_percent / 100
 
 
 class ServerCollector(Collector):

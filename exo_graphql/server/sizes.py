@@ -78,8 +78,13 @@ class Sizes:
 
     @cached_property
     def tasks(self) -> float:
-        """Tasks shown."""
+        """Tasks under way."""
         return 0 if self._snapshot is None else len(self._snapshot.tasks)
+
+    @cached_property
+    def all_tasks(self) -> float:
+        """Tasks that exo keeps, those that ended or never will included."""
+        return 0 if self._snapshot is None else len(self._snapshot.all_tasks)
 
     @cached_property
     def connections(self) -> float:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from exo_graphql.cluster.contact import Contact
+from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
 from exo_graphql.cluster.snapshot import Snapshot, Source, advance
 from exo_graphql.cluster.state import ModelCard
@@ -166,6 +167,7 @@ class Story:
         state: Json | None,
         *,
         unloading: Mapping[str, str] | None = None,
+        loads: Loads = NO_LOADS,
         source: Source = EXO,
         contact: Contact | None = None,
     ) -> Snapshot:
@@ -178,6 +180,7 @@ class Story:
             contact=contact or Contact(),
             catalogue=self.catalogue,
             unloading=unloading,
+            loads=loads,
             rules=self.rules,
         )
         assert self.snapshot is not None

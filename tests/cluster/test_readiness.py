@@ -326,7 +326,8 @@ def test_a_model_takes_the_phase_of_its_best_instance(best: Phase, worst: Phase)
     snapshot = Story().see(0.0, state, unloading=unloading)
     assert [snapshot.readings[id_].phase for id_ in ("i1", "i2")] == [worst, best]
     status = snapshot.status(MODEL)
-    assert (status.phase, status.ready) == (best, best in {Phase.READY, Phase.RUNNING})
+    ready = [phase in {Phase.READY, Phase.RUNNING} for phase in (worst, best)]
+    assert (status.phase, status.ready, status.ready_instances) == (best, all(ready), sum(ready))
     assert (status.node_ids, status.instance_ids) == (("n1", "n2"), ("i1", "i2"))
 
 

@@ -187,7 +187,7 @@ def test_runners_and_tasks_without_an_instance_count_nowhere() -> None:
 def test_an_active_task_is_inference_that_is_pending_or_running(tag: str, status: str, active: bool) -> None:
     state = document(["n1"], [instance("i1", {"n1": "r1"})], tasks={"t": task(tag, "i1", status)})
     snapshot = picture(state)
-    assert [snapshot.is_active(t) for t in snapshot.tasks] == [active]
+    assert [snapshot.is_active(t) for t in snapshot.all_tasks] == [active]
     assert snapshot.active_task_count == int(active)
 
 

@@ -26,7 +26,7 @@ TIMELINES = {
     3.429    LOADING      62.5   -      -
     3.73     LOADING      75     -      -
     4.03     LOADING      100    -      -
-    4.08     WARMING_UP   -      -      -
+    4.08     WARMING_UP   100    -      -
     5.284    READY        100    -      -
     """,
     ("20-chat", "rig/tiny-llama-a"): """
@@ -75,7 +75,7 @@ TIMELINES = {
     4.675    LOADING      75     -      -
     4.979    LOADING      83.3   -      -
     5.28     LOADING      100    -      -
-    5.33     WARMING_UP   -      -      -
+    5.33     WARMING_UP   100    -      -
     6.664    READY        100    -      -
     """,
     ("40-download-then-load", "rig/dl-slow"): """
@@ -103,7 +103,7 @@ TIMELINES = {
     18.603   LOADING      75     -      -
     18.909   LOADING      87.5   -      -
     18.959   LOADING      100    -      -
-    19.063   WARMING_UP   -      -      -
+    19.063   WARMING_UP   100    -      -
     20.265   READY        100    -      -
     """,
     ("44-download-failed", "rig/dl-fail"): """
@@ -166,7 +166,7 @@ TIMELINES = {
     3.978    LOADING      62.5   -      -
     4.028    LOADING      100    -      -
     4.078    LOADING      100    -      -
-    4.201    WARMING_UP   -      -      -
+    4.201    WARMING_UP   100    -      -
     5.674    READY        100    -      -
     """,
     ("62-two-node-chat", "rig/tiny-llama-a"): """
@@ -190,20 +190,20 @@ TIMELINES = {
     6.609    READY        100    -      -
     10.531   UNREACHABLE  -      -      -
     33.343   UNREACHABLE  -      -      -
-    43.362   NOT_LOADED   -      -      -: A node that held a shard was
-    43.462   NOT_LOADED   -      -      -: A node that held a shard was
-    43.58    NOT_LOADED   -      -      -: A node that held a shard was
+    43.362   NOT_LOADED   -      final  -: A node that held a shard was
+    43.462   NOT_LOADED   -      final  -: A node that held a shard was
+    43.58    NOT_LOADED   -      final  -: A node that held a shard was
     """,
     ("72-kill9-master-n3", "rig/tiny-llama-a"): """
     -2.004   READY        100    -      -
     3.323    READY        100    stale  -
-    3.43     NOT_LOADED   -      -      -: The cluster lost its master
-    3.533    NOT_LOADED   -      -      -: The cluster lost its master
-    3.633    NOT_LOADED   -      -      -: The cluster lost its master
-    6.436    NOT_LOADED   -      -      -: The cluster lost its master
-    6.536    NOT_LOADED   -      -      -: The cluster lost its master
-    13.346   NOT_LOADED   -      -      -: The cluster lost its master
-    16.45    NOT_LOADED   -      -      -: The cluster lost its master
+    3.43     NOT_LOADED   -      final  -: The cluster lost its master
+    3.533    NOT_LOADED   -      final  -: The cluster lost its master
+    3.633    NOT_LOADED   -      final  -: The cluster lost its master
+    6.436    NOT_LOADED   -      final  -: The cluster lost its master
+    6.536    NOT_LOADED   -      final  -: The cluster lost its master
+    13.346   NOT_LOADED   -      final  -: The cluster lost its master
+    16.45    NOT_LOADED   -      final  -: The cluster lost its master
     """,
 }
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import pytest
 
+from exo_graphql.cluster.loads import Loads
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
 from exo_graphql.cluster.upstream import Offer
@@ -84,6 +85,9 @@ class MortalUpstream:
 
     def mark_unloading(self, unloading: Mapping[str, str]) -> None:
         self._feed.mark_unloading(unloading)
+
+    def mark_loads(self, loads: Loads) -> None:
+        self._feed.mark_loads(loads)
 
     async def offer(self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int) -> Offer:
         return await self._feed.offer(model_id, sharding, instance_type, min_nodes)

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from graphql import DocumentNode, parse, validate
 
+from exo_graphql.cluster.loads import Loads
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
 from exo_graphql.cluster.upstream import Offer, Unreachable
@@ -62,6 +63,9 @@ class Recorded:
         raise NotImplementedError
 
     def mark_unloading(self, unloading: Mapping[str, str]) -> None:
+        raise NotImplementedError
+
+    def mark_loads(self, loads: Loads) -> None:
         raise NotImplementedError
 
     async def offer(self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int) -> Offer:

@@ -94,9 +94,10 @@ idempotencyKey: String, attempts: Int): SwapModelsPayload!
     "ModelStatus": """
         modelId: String!  model: Model  found: Boolean!  phase: Phase!  ready: Boolean!  final: Boolean!
         stale: Boolean!  progressPercent: Float  message: String!  etaSeconds: Float  nodes: [Node!]!
-        instances: [Instance!]!  failure: Failure  changedAt: DateTime  observedAt: DateTime
+        instances: [Instance!]!  failure: Failure  changedAt: DateTime  observedAt: DateTime  readyInstances: Int!
+        attempt: Int
     """,
-    "Failure": "at: DateTime!  message: String!  node: Node  attempt: Int",
+    "Failure": "at: DateTime!  message: String!  node: Node  attempt: Int  cause: String",
     "Download": """
         id: ID!  node: Node!  model: Model!  status: DownloadStatus!  downloadedGb: Float  totalGb: Float
         progressPercent: Float  speedMbS: Float  etaSeconds: Float  completedFiles: Int  totalFiles: Int  error: String

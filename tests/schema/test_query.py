@@ -79,7 +79,7 @@ def test_the_whole_cluster_in_one_call() -> None:
         "exoUrl": "http://exo",
         "nodes": [{"id": "n1"}, {"id": "n2"}],
         "models": [{"id": MODEL, "status": {"phase": "RUNNING"}}, {"id": TWO, "status": {"phase": "LOADING"}}],
-        "tasks": [{"id": "t1"}, {"id": "t2"}, {"id": "t3"}],
+        "tasks": [{"id": "t1"}, {"id": "t2"}],
         "downloads": [
             {"id": f"n1:{MODEL}"},
             {"id": "n1:test/three"},
@@ -128,7 +128,6 @@ def test_from_any_object_to_its_neighbours_and_back() -> None:
     assert answer["tasks"] == [
         {"id": "t1", "model": {"id": MODEL}, "instance": {"id": "i1"}},
         {"id": "t2", "model": {"id": TWO}, "instance": {"id": "i2"}},
-        {"id": "t3", "model": {"id": MODEL}, "instance": {"id": "i1"}},
     ]
 
 
@@ -276,9 +275,10 @@ def test_downloads_by_status_model_and_node(arguments: str, ids: list[str]) -> N
 @pytest.mark.parametrize(
     ("arguments", "ids"),
     [
-        ("", ["t1", "t2", "t3"]),
-        ("(status: RUNNING)", ["t1", "t2"]),
-        ("(kind: [TEXT_GENERATION, START_WARMUP])", ["t1", "t3"]),
+        ("", ["t1", "t2"]),
+        ("(status: RUNNING)", ["t1", "t2", "t4"]),
+        ("(kind: [TEXT_GENERATION, START_WARMUP])", ["t1", "t3", "t4"]),
+        ('(model: "one", kind: START_WARMUP)', ["t3"]),
         ('(model: "two")', ["t2"]),
         ('(model: "two", status: COMPLETE)', []),
         ("(kind: [])", []),
