@@ -32,6 +32,6 @@ async def test_what_is_no_inference_or_no_task_cannot_be_cancelled() -> None:
     async with world() as w:
         await w.given(A)
         snapshot = await w.picture()
-        finished = next(task for task in snapshot.tasks if not snapshot.is_active(task))
+        finished = next(task for task in snapshot.all_tasks if not snapshot.is_active(task))
         assert isinstance(await w.ops.cancel_task(finished.id), TaskNotCancellable)
         assert isinstance(await w.ops.cancel_task("nonsense"), TaskNotFound)
