@@ -19,7 +19,7 @@ from exo_graphql.exo.pace import FeedRules
 from exo_graphql.operations import OperationRules, Operations
 from exo_graphql.schema.build import build_schema
 from exo_graphql.server.access import Access, BadToken, Token, is_loopback, parse_tokens
-from exo_graphql.server.app import Application
+from exo_graphql.server.app import PROBES, Application
 from exo_graphql.server.documents import Documents, document_rules
 from exo_graphql.server.elsewhere import Elsewhere
 from exo_graphql.server.guard import Guard
@@ -141,7 +141,9 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
             lambda: websocket.connection_count,
         )
     )
-    guard = Guard(application, settings.allowed_host, settings.allowed_origin)
+    roots = {"", settings.root_path.rstrip("/")}
+    probes = [root + probe for root in roots for probe in PROBES]
+    guard = Guard(application, settings.allowed_host, settings.allowed_origin, probes=probes)
     return House(guard, service, feed, operations, websocket, demo, leaving)
 
 

@@ -68,7 +68,7 @@ def _with_flags(function: Callable[["Settings"], None], table: type["Settings"])
         except ValidationError as error:
             for problem in error.errors():
                 name = "--" + "-".join(str(part) for part in problem["loc"][:1]).replace("_", "-")
-                typer.echo(f"{name}: {problem['msg']}", err=True)
+                typer.echo(f"{name}: {problem['msg'].removeprefix('Value error, ')}", err=True)
             raise typer.Exit(2) from None
         function(settings)
 

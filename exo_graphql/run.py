@@ -125,8 +125,14 @@ async def run(settings: Settings) -> int:
         return 1
     _allow_open_files(settings.max_connections)
     config = server_config(house.application, settings.host, settings.port, settings)
-    greeting = f"GraphQL at http://{settings.host}:{{port}}/graphql, the dashboard at http://{settings.host}:{{port}}/"
+    base = base_url(settings.host)
+    greeting = f"GraphQL at {base}/graphql, the dashboard at {base}/"
     return await _serve(Server(config, greeting, house.shut_down))
+
+
+def base_url(host: str) -> str:
+    """Where a server that listens on this host answers, with `{port}` in the place of its port."""
+    return f"http://[{host}]:{{port}}" if ":" in host else f"http://{host}:{{port}}"
 
 
 def _allow_open_files(connections: int) -> None:
@@ -148,7 +154,7 @@ async def run_simulation(host: str, port: int, speed: float, faults: list[str]) 
     except SettingsError as error:
         logger.error("%s", error)  # noqa: TRY400  # what to do, not where we were
         return 2
-    return await serve_application(exo.app, host, port, f"exo, simulated, at http://{host}:{{port}}")
+    return await serve_application(exo.app, host, port, f"exo, simulated, at {base_url(host)}")
 
 
 async def serve_application(app: object, host: str, port: int, greeting: str = "http://127.0.0.1:{port}") -> int:

@@ -1,10 +1,13 @@
 """Every setting, once: this table feeds the flags of `serve`, the variables `EXO_GRAPHQL_*`, and the README's table."""
 
+import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import SplitResult, urlsplit
 
 import platformdirs
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_EXO_URL = "http://127.0.0.1:52415"
@@ -167,8 +170,85 @@ class Settings(BaseSettings):
 
     @field_validator("exo_url")
     @classmethod
-    def _address(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        for url in urls:
-            if not url.startswith(("http://", "https://")):
-                raise ValueError(f"{url} must begin with http:// or https://")
+    def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for given in urls:
+            url = re.sub(r"(?<=://)[^/?#]*@", "", given)  # what is told holds no password
+            parts = _split_url(url, DEFAULT_EXO_URL)
+            if parts.query or parts.fragment or url.endswith(("?", "#")):
+                raise ValueError(f"{url} has a query or a fragment; write {url.split('?')[0].split('#')[0]}")
         return urls
+
+    @field_validator("allowed_origin")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            scheme, separator, _ = origin.partition("://")
+            if not separator or not scheme:
+                named = _NAME.fullmatch(origin) and (origin.lower().startswith("localhost") or "." in origin)
+                example = origin if named else "tools.example"
+                raise ValueError(f"{origin} is no origin: it begins with a scheme; write https://{example}")
+            parts = _split_url(origin, "https://tools.example", schemes=())
+            if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+                raise ValueError(f"{origin} is more than an origin; write {scheme}://{parts.netloc.rpartition('@')[2]}")
+        return origins
+
+    @field_validator("allowed_host")
+    @classmethod
+    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not _NAME.fullmatch(host) and not _is_address(host):
+                found = _NAME.search(host.partition("://")[2] or host)
+                raise ValueError(f"{host} is no name of a host; write {found[0] if found else 'tools.example'}")
+        return tuple(host if _is_address(host) else host.partition(":")[0] for host in hosts)
+
+    @field_validator("root_path")
+    @classmethod
+    def _path(cls, path: str) -> str:
+        if path and not re.fullmatch(r"(/[^/?#\s]+)+/?", path):
+            below = path.partition("://")[2].partition("/")[2] if "://" in path else path
+            raise ValueError(f"{path} is no path; write /{below.strip('/') or 'exo'}")
+        return path
+
+    @field_validator("host")
+    @classmethod
+    def _listening(cls, host: str) -> str:
+        return host.removeprefix("[").removesuffix("]")
+
+    @field_validator("unseen_after")
+    @classmethod
+    def _seen_between_reads(cls, seconds: float, given: ValidationInfo) -> float:
+        pause = given.data.get("idle_pause", 0.0)
+        if pause >= seconds:
+            raise ValueError(
+                f"with {seconds:g} s every node would be STALE between two reads while nobody looks, which are "
+                f"--idle-pause {pause:g} s apart; write --idle-pause {seconds / 2:g}, or --unseen-after {2 * pause:g}"
+            )
+        return seconds
+
+
+# A name of a host, perhaps with a port, which any of its ports may have.
+_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_.])?(:[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _split_url(url: str, example: str, schemes: tuple[str, ...] = ("http", "https")) -> SplitResult:
+    """The parts of a URL that names a server. Raises ValueError, which says what to write instead."""
+    if schemes and not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+        with_scheme = f"http://{url}" if _NAME.fullmatch(url) else example
+        raise ValueError(f"{url} must begin with http:// or https://; write {with_scheme}")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        # A bracket of IPv6 that is not closed, a port that is no number.
+        raise ValueError(f"{url} is no URL ({error}); write it as {example} or http://[::1]:52415") from error
+    if not parts.hostname or port == 0 or any(character.isspace() for character in url):
+        raise ValueError(f"{url} names no server; write it as {example}")
+    return parts

@@ -86,6 +86,74 @@ def test_a_value_that_cannot_be_meant_is_refused_by_its_name(
     assert [error["loc"] for error in refused.value.errors()] == [(name,)]
 
 
+REFUSED = (
+    ("exo_url", "127.0.0.1:52415", "write http://127.0.0.1:52415"),
+    ("exo_url", "http://", "write it as http://127.0.0.1:52415"),
+    ("exo_url", "http://[::1", "http://[::1]:52415"),
+    ("exo_url", "http://studio:port", "write it as http://127.0.0.1:52415"),
+    ("exo_url", "http://studio:0", "write it as http://127.0.0.1:52415"),
+    ("exo_url", "http://studio:70000", "write it as http://127.0.0.1:52415"),
+    ("exo_url", "http://my studio", "write it as http://127.0.0.1:52415"),
+    ("exo_url", "http://studio:52415/?x=1", "write http://studio:52415/"),
+    ("exo_url", "http://studio:52415?", "write http://studio:52415"),
+    ("exo_url", "http://studio:52415#top", "write http://studio:52415"),
+    ("exo_url", "http://a,http://b/?x", "write http://b/"),
+    ("exo_url", "http://me:secret@b/?x", "http://b/?x has a query or a fragment; write http://b/"),
+    ("allowed_origin", "tools.example", "write https://tools.example"),
+    ("allowed_origin", "localhost:3000", "write https://localhost:3000"),
+    ("allowed_origin", "*", "write https://tools.example"),
+    ("allowed_origin", "null", "write https://tools.example"),
+    ("allowed_origin", "//tools.example", "write https://tools.example"),
+    ("allowed_origin", "https://", "https://tools.example"),
+    ("allowed_origin", "https://[::1", "https://tools.example"),
+    ("allowed_origin", "https://tools.example/page", "write https://tools.example"),
+    ("allowed_origin", "https://me@tools.example", "write https://tools.example"),
+    ("allowed_host", "https://tools.example", "write tools.example"),
+    ("allowed_host", "tools.example/exo", "write tools.example"),
+    ("allowed_host", "*", "write tools.example"),
+    ("root_path", "exo", "write /exo"),
+    ("root_path", "https://tools.example/exo", "write /exo"),
+    ("root_path", "/", "write /exo"),
+)
+
+
+@pytest.mark.parametrize(("name", "value", "told"), REFUSED)
+def test_what_would_never_work_is_refused_with_what_to_write(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(f"EXO_GRAPHQL_{name.upper()}", value)
+    with pytest.raises(ValidationError) as refused:
+        settings()
+    (error,) = refused.value.errors()
+    assert error["loc"] == (name,)
+    assert told in error["msg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("exo_url", "http://[::1]:52415,https://me:secret@studio/exo", None),
+        ("allowed_origin", "https://tools.example,http://localhost:3000/,tauri://localhost,http://[::1]:3000", None),
+        ("allowed_host", "tools.example,Studio.Local:443,192.0.2.1,::1", "tools.example,Studio.Local,192.0.2.1,::1"),
+        ("root_path", "/tools/exo/", "/tools/exo/"),
+        ("host", "[::1]", "::1"),
+    ],
+)
+def test_what_works_is_accepted(monkeypatch: pytest.MonkeyPatch, name: str, value: str, read: str | None) -> None:
+    monkeypatch.setenv(f"EXO_GRAPHQL_{name.upper()}", value)
+    given = getattr(settings(), name)
+    assert (given if isinstance(given, str) else ",".join(given)) == (read or value)
+
+
+def test_reads_that_are_further_apart_than_a_node_is_seen_for_are_refused() -> None:
+    settings(idle_pause=9.0)
+    settings(idle_pause=20.0, unseen_after=21.0)
+    with pytest.raises(ValidationError, match=r"write --idle-pause 5, or --unseen-after 40"):
+        settings(idle_pause=20.0)
+    with pytest.raises(ValidationError, match=r"write --idle-pause 2, or --unseen-after 10"):
+        settings(unseen_after=4.0)
+
+
 def test_a_setting_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ValidationError, match="Extra inputs"):
         Settings.model_validate({"prot": 1})

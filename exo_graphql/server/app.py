@@ -16,6 +16,10 @@ from exo_graphql.server.websocket import WebSocketEndpoint
 from exo_graphql.server.wire import Receive, Scope, Send, address_of
 
 ENDPOINT = "/graphql"
+HEALTH = "/healthz"
+READINESS = "/readyz"
+PROBES = (HEALTH, READINESS)
+_READING = ["GET", "HEAD"]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -41,14 +45,23 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one connection."""
         kind = scope["type"]
-        if kind == "http" and self._root_path and scope["path"] == self._root_path:
-            # The pages' addresses are relative: without the last slash they would miss the root path.
-            await RedirectResponse(f"{self._root_path}/")(scope, receive, send)
+        if kind == "lifespan":
+            await self._pages(scope, receive, send)
             return
-        if kind != "lifespan" and self._root_path and scope["path"].startswith(self._root_path + "/"):
+        path = scope["path"]
+        if kind == "http" and self._root_path and path == self._root_path:
+            # The pages' addresses are relative: without the last slash they would miss the root path. This one is
+            # relative, too: only the client knows under which scheme and name a proxy shows this server.
+            await RedirectResponse(f"{self._root_path.rpartition('/')[2]}/")(scope, receive, send)
+            return
+        if self._root_path:
             # Some proxies cut off the path under which they show this server, some keep it: both are understood.
-            scope = {**scope, "path": scope["path"].removeprefix(self._root_path)}
-        if kind != "lifespan" and scope["path"] == ENDPOINT:
+            path = without_root(path, self._root_path)
+        # A slash more names the same, without a redirect, which a proxy's scheme and path would be missing in.
+        path = path.rstrip("/") or "/"
+        if path != scope["path"]:
+            scope = {**scope, "path": path}
+        if path == ENDPOINT:
             if kind == "http":
                 await self._http(scope, receive, send)
             else:
@@ -59,6 +72,11 @@ class Application:
             await self._pages(scope, receive, send)
 
 
+def without_root(path: str, root_path: str) -> str:
+    """The path below the one under which a proxy shows this server, if it is below."""
+    return path.removeprefix(root_path) if path.startswith(root_path + "/") else path
+
+
 def _pages(lifespan: Lifespan, ready: Callable[[], Awaitable[bool]], access: Access, metrics: Metrics) -> FastAPI:
     app = FastAPI(
         title="exo-graphql",
@@ -67,22 +85,23 @@ def _pages(lifespan: Lifespan, ready: Callable[[], Awaitable[bool]], access: Acc
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.router.routes.extend((*page_routes(), *dashboard_routes()))
 
-    @app.get("/healthz")
+    @app.api_route(HEALTH, methods=_READING)
     async def healthz() -> Response:
         """The process runs."""
         return JSONResponse({"status": "ok"})
 
-    @app.get("/readyz")
+    @app.api_route(READINESS, methods=_READING)
     async def readyz() -> Response:
         """There is a fresh picture of the cluster."""
         if await ready():
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "not ready"}, status_code=503)
 
-    @app.get("/metrics")
+    @app.api_route("/metrics", methods=_READING)
     async def prometheus(request: Request) -> Response:
         """Figures in Prometheus' text format, for whoever may read."""
         try:

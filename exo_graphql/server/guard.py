@@ -18,7 +18,7 @@ from exo_graphql.server.wire import ASGIApp, Message, Receive, Scope, Send, head
 _HOST = re.compile(rb"(?:\[([0-9a-f:.]+(?:%[\w.~%-]+)?)\]|([0-9a-z._-]+))(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 _LONGEST_HOST = 300
 _PREFLIGHT = [
-    (b"access-control-allow-methods", b"GET, POST"),
+    (b"access-control-allow-methods", b"GET, HEAD, POST"),
     (b"access-control-allow-headers", b"authorization, content-type"),
     (b"access-control-max-age", b"600"),
 ]
@@ -27,8 +27,14 @@ _PREFLIGHT = [
 class Guard:
     """Stands before the application and lets through what may come through."""
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str], origins: Iterable[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, hosts: Iterable[str], origins: Iterable[str], *, probes: Iterable[str] = ()
+    ) -> None:
+        """`probes`: paths that a request without a Host reaches, as load balancers send it. They tell no secret, and
+        no browser leaves its Host out.
+        """
         self._app = app
+        self._probes = frozenset(probes)
         self._hosts = frozenset(host.lower().rstrip(".") for host in (*hosts, *_own_names()))
         self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
         # Few different hosts and origins are ever seen; a bound all the same.
@@ -41,6 +47,9 @@ class Guard:
             return
         headers = headers_of(scope)
         host = _host(scope)
+        if b"host" not in headers and b"origin" not in headers and self._is_probe(scope):
+            await self._app(scope, receive, send)
+            return
         if not self._answers_to(host):
             await _refuse(
                 scope,
@@ -48,8 +57,10 @@ class Guard:
                 send,
                 421,
                 "HOST_NOT_ALLOWED",
-                "This server does not answer to that name.",
-                "Use its address, or allow the name with --allowed-host.",
+                "This server does not answer to that name." if host else "The request names no host, or several.",
+                "Use its address, or allow the name with --allowed-host."
+                if host
+                else "Send one Host header; without, /healthz and /readyz alone are answered.",
             )
             return
         origin = headers.get(b"origin")
@@ -70,6 +81,10 @@ class Guard:
             )
         else:
             await self._across(scope, receive, send, origin)
+
+    def _is_probe(self, scope: Scope) -> bool:
+        reads = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+        return reads and scope["path"].rstrip("/") in self._probes
 
     def _answers_to(self, host: bytes) -> bool:
         known = self._known_hosts.get(host)

@@ -8,16 +8,22 @@ from time import perf_counter
 from urllib.parse import parse_qs
 
 import orjson
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from exo_graphql.server.access import Access, Rights, TooManyFailures, Unauthorized
 from exo_graphql.server.execution import refusal
 from exo_graphql.server.metrics import Transport
 from exo_graphql.server.pages import graphiql_page
-from exo_graphql.server.requests import BadRequest, GraphQLRequest, parse_body, parse_request
+from exo_graphql.server.requests import (
+    BadRequest,
+    GraphQLRequest,
+    PersistedQueryNotSupported,
+    parse_body,
+    parse_request,
+)
 from exo_graphql.server.results import Results
 from exo_graphql.server.service import Outcome, Prepared, Reply, Service
-from exo_graphql.server.sse import StreamRules, stream_events
+from exo_graphql.server.sse import StreamRules, answer_head, stream_events
 from exo_graphql.server.wire import (
     EVENT_STREAM,
     GRAPHQL_JSON,
@@ -30,6 +36,7 @@ from exo_graphql.server.wire import (
     accepted,
     address_of,
     break_off_of,
+    has_last_slash,
     headers_of,
     read_body,
     respond,
@@ -79,8 +86,13 @@ class HttpEndpoint:
         except BadRequest as error:
             self._service.metrics.refused(Transport.HTTP)
             kind = accepted(accept, (JSON, GRAPHQL_JSON)) or JSON
-            allow = [(b"allow", b"POST" if scope["method"] == "GET" else b"GET, POST")] if error.status == 405 else []
+            reads = scope["method"] in ("GET", "HEAD")
+            allow = [(b"allow", b"POST" if reads else b"GET, HEAD, POST")] if error.status == 405 else []
             await respond(send, error.status, _problem(error.message), _CONTENT_TYPES[kind], allow)
+        except PersistedQueryNotSupported as error:
+            self._service.metrics.refused(Transport.HTTP)
+            kind = accepted(accept, (JSON, GRAPHQL_JSON)) or JSON
+            await respond(send, _REFUSED[kind], refusal((error,)), _CONTENT_TYPES[kind])
         except Unauthorized as error:
             self._service.metrics.refused(Transport.HTTP)
             kind = accepted(accept, (JSON, GRAPHQL_JSON)) or JSON
@@ -136,14 +148,13 @@ class HttpEndpoint:
         began: float,
     ) -> None:
         if scope["method"] not in ("GET", "HEAD"):
-            raise BadRequest("Use GET or POST.", 405)
+            raise BadRequest("Use GET, HEAD or POST.", 405)
         parameters = _parameters(scope["query_string"])
         if "query" not in parameters and accepted(accept, (JSON, HTML, EVENT_STREAM)) == HTML:
-            page: Response = graphiql_page()
+            # Its addresses are relative, and the last slash would be one step too many.
+            page: Response = RedirectResponse("../graphql") if has_last_slash(scope) else graphiql_page()
             await page(scope, receive, send)
             return
-        if scope["method"] == "HEAD":
-            raise BadRequest("Use GET or POST.", 405)
         kind = _kind(accept)
         rights = self._rights(scope, headers)
         prepared = await self._service.prepare(_request(parameters))
@@ -167,6 +178,9 @@ class HttpEndpoint:
     async def _stream(
         self, scope: Scope, prepared: Prepared | Reply, rights: Rights, receive: Receive, send: Send
     ) -> None:
+        if scope["method"] == "HEAD":
+            await answer_head(send)
+            return
         rest = self._streams, self._leaving, break_off_of(scope)
         await stream_events(self._service, prepared, rights, receive, send, *rest)
 
@@ -225,7 +239,7 @@ def _request(parameters: dict[str, str]) -> GraphQLRequest:
     for name in ("variables", "extensions"):
         if parameters.get(name):
             try:
-                raw[name] = orjson.loads(parameters[name])
+                raw[name] = orjson.loads(parameters[name].removeprefix("\ufeff"))
             except orjson.JSONDecodeError as error:
                 raise BadRequest(f"{name!r} is not JSON.") from error
         else:

@@ -42,7 +42,7 @@ def read_message(text: str | None) -> Mapping[str, Any]:
     if text is None:
         raise Closing(Close.BAD_REQUEST, "Messages must be text")
     try:
-        message = orjson.loads(text)
+        message = orjson.loads(text.removeprefix("\ufeff"))
     except orjson.JSONDecodeError:
         raise Closing(Close.BAD_REQUEST, "Messages must be JSON") from None
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):

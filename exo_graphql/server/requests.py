@@ -6,6 +6,11 @@ from typing import Any
 
 import orjson
 
+from exo_graphql.schema.errors import NamedError
+
+# What some editors and programs write before UTF-8. RFC 8259, section 8.1 lets a reader skip it.
+_BOM = b"\xef\xbb\xbf"
+
 
 class BadRequest(Exception):
     """The request is malformed. `status` is HTTP's; `message` is fit for the caller."""
@@ -14,6 +19,15 @@ class BadRequest(Exception):
         super().__init__(message)
         self.message = message
         self.status = status
+
+
+class PersistedQueryNotSupported(NamedError):
+    """A query is named by its hash alone. Clients know this message and this code: they send the query itself then."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported", "Send the query itself, without its hash."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +46,14 @@ class GraphQLRequest:
 
 
 def parse_request(raw: object) -> GraphQLRequest:
-    """Reads the parameters from decoded JSON. Raises `BadRequest` for what is none."""
+    """Reads the parameters from decoded JSON. Raises `BadRequest` for what is none, or `PersistedQueryNotSupported`."""
     if isinstance(raw, list):
         raise BadRequest("Batched requests are not supported; send one request at a time.")
     if not isinstance(raw, dict):
         raise BadRequest("The request must be a JSON object.")
-    query = raw.get("query")
+    query, extensions = raw.get("query"), raw.get("extensions")
+    if query is None and isinstance(extensions, dict) and isinstance(extensions.get("persistedQuery"), dict):
+        raise PersistedQueryNotSupported
     if not isinstance(query, str):
         raise BadRequest("The request must have a string 'query'.")
     name = raw.get("operationName")
@@ -46,7 +62,6 @@ def parse_request(raw: object) -> GraphQLRequest:
     variables = raw.get("variables")
     if variables is not None and not isinstance(variables, dict):
         raise BadRequest("'variables' must be an object.")
-    extensions = raw.get("extensions")
     if extensions is not None and not isinstance(extensions, dict):
         raise BadRequest("'extensions' must be an object.")
     return GraphQLRequest(query, name or None, variables)
@@ -55,7 +70,7 @@ def parse_request(raw: object) -> GraphQLRequest:
 def parse_body(body: bytes) -> GraphQLRequest:
     """Reads the parameters from a JSON body."""
     try:
-        raw = orjson.loads(body)
+        raw = orjson.loads(body.removeprefix(_BOM))
     except orjson.JSONDecodeError as error:
         raise BadRequest("The body is not JSON.") from error
     return parse_request(raw)

@@ -38,6 +38,12 @@ class _ServerLeaves(Exception):
     """The server shuts down while a subscription is open."""
 
 
+async def answer_head(send: Send) -> None:
+    """What `stream_events` would begin with, and no more: nobody reads a stream's events after HEAD."""
+    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+    await send({"type": "http.response.body", "body": b""})
+
+
 async def stream_events(
     service: Service,
     prepared: Prepared | Reply,

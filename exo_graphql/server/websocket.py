@@ -31,7 +31,7 @@ from exo_graphql.server.messages import (
     unknown_type,
 )
 from exo_graphql.server.metrics import Transport
-from exo_graphql.server.requests import BadRequest, GraphQLRequest, parse_request
+from exo_graphql.server.requests import BadRequest, GraphQLRequest, PersistedQueryNotSupported, parse_request
 from exo_graphql.server.service import Outcome, Prepared, Reply, Service
 from exo_graphql.server.wire import Disconnected, Message, Receive, Scope, Send, address_of, headers_of, send_within
 
@@ -257,6 +257,9 @@ class Connection:
             request = parse_request(message.get("payload"))
         except BadRequest as error:
             raise Closing(Close.BAD_REQUEST, error.message) from None
+        except PersistedQueryNotSupported as error:
+            await self._refuse(id_, refusal((error,)))
+            return
         if len(self._operations) >= self._max_subscriptions:
             await self._refuse(id_, refusal((_too_many(self._max_subscriptions),)))
             return

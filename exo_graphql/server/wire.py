@@ -37,6 +37,11 @@ def _cannot_break_off() -> None:
     raise RuntimeError("the server below cannot break a response off")
 
 
+def has_last_slash(scope: Scope) -> bool:
+    """Whether the path that was asked for ended in a slash, whatever it has been made into since."""
+    return bytes(scope.get("raw_path") or b"").endswith(b"/")
+
+
 def address_of(scope: Scope) -> str | None:
     """Who speaks: the peer's address, or what a proxy on this machine says of it. None where there is no network."""
     client = scope.get("client")

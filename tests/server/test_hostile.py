@@ -185,7 +185,7 @@ async def test_random_bytes_instead_of_http_close_the_connection(server: Running
 
 async def test_floods_are_refused_by_name_or_answered_and_hold_up_nobody() -> None:
     async with (
-        running(WideExo().simulated, max_age=3600, rest_pause=3600, quick_pause=3600, idle_pause=3600) as server,
+        running(WideExo().simulated, max_age=3600, rest_pause=3600, quick_pause=3600, idle_pause=5) as server,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=60) as client,
     ):
         stall = 0.0

@@ -199,12 +199,14 @@ async def test_a_mutation_by_get_is_refused_and_does_nothing(server: Running, cl
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS"])
 async def test_other_methods_are_refused(client: httpx.AsyncClient, method: str) -> None:
     answer = await client.request(method, "/graphql", params={"query": COUNT})
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
 
 
-async def test_a_head_request_is_not_left_waiting_for_a_stream(client: httpx.AsyncClient) -> None:
+async def test_a_head_request_is_not_left_waiting_for_a_stream(server: Running, client: httpx.AsyncClient) -> None:
     answer = await client.head("/graphql", params={"query": PHASE}, headers={"accept": "text/event-stream"})
-    assert answer.status_code == 405
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert server.house.service.live.subscriber_count == 0
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,9 @@ def test_the_same_result_twice_counts_once() -> None:
 async def client(**given: Any) -> AsyncIterator[tuple[httpx.AsyncClient, Running]]:
     """A server whose picture stays as it is until it is read anew, and a client of it."""
     async with (
-        running(SimulatedExo(tiny_scene(), seed=1), max_age=1000.0, idle_pause=1000.0, **given) as server,
+        running(
+            SimulatedExo(tiny_scene(), seed=1), max_age=1000.0, idle_pause=1000.0, unseen_after=2000.0, **given
+        ) as server,
         httpx.AsyncClient(base_url=server.url.removesuffix("/graphql"), trust_env=False) as http,
     ):
         yield http, server
