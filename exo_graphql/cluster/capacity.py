@@ -7,6 +7,7 @@ answer for any assumed free memory, by node in bytes; `groups` says which nodes 
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import combinations
+from math import ceil
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, ModelCard, Runner, RunnerStatus, Shard, Sharding
@@ -14,10 +15,25 @@ from exo_graphql.cluster.state import Instance, ModelCard, Runner, RunnerStatus,
 # Sets of models tried for `smallest_unload` before it takes the greedy way.
 MAX_SETS = 300
 
+# Part of a model's size that has to be free beyond the size itself. exo compares the size of the files alone, but a
+# loaded model also has caches and buffers: 3 % in the simulated exo. The rest is for what other programs take between
+# the last report of a node and the load. What fits by less would be killed for want of memory after minutes of loading.
+MEMORY_MARGIN = 0.04
+
 _LOADED = frozenset({RunnerStatus.LOADED, RunnerStatus.WARMING_UP, RunnerStatus.READY, RunnerStatus.RUNNING})
 
 
 # What instances hold
+
+
+def with_margin(size: int) -> int:
+    """Bytes that must be free for that many bytes of weights."""
+    return size + ceil(size * MEMORY_MARGIN)
+
+
+def fits_into(added: Mapping[str, int], free: Mapping[str, int]) -> bool:
+    """Whether weights of these bytes by node fit, with the margin. A node of unknown memory has none."""
+    return all(with_margin(size) <= free.get(node_id, -1) for node_id, size in added.items())
 
 
 def shard_bytes(shard: Shard, storage_bytes: int | None) -> int:
@@ -67,13 +83,16 @@ def _taken_share(runner: Runner | None, shard: Shard) -> float:
     return 0.0
 
 
-def free_bytes(snapshot: Snapshot) -> dict[str, int]:
-    """Free memory by node, less what listed instances have yet to take. A node that reports none is absent."""
+def free_bytes(snapshot: Snapshot, *, margin: bool = False) -> dict[str, int]:
+    """Free memory by node, less what listed instances have yet to take. A node that reports none is absent.
+
+    With `margin` these take the margin as well: so it has to be where memory is given out.
+    """
     free = {node.id: node.ram_available_bytes for node in snapshot.nodes if node.ram_available_bytes is not None}
     for instance in snapshot.state.instances.values():
         for node_id, size in untaken_bytes(instance, snapshot.models, snapshot.state.runners).items():
             if node_id in free:
-                free[node_id] -= size
+                free[node_id] -= with_margin(size) if margin else size
     return free
 
 
@@ -90,7 +109,8 @@ def split(card: ModelCard, group: Sequence[str], sharding: Sharding, free: Mappi
         # Both halves run the same layers; the second in reverse order.
         layers = [*first, *reversed(first)]
         return {n: size * count // card.layer_count for n, count in zip(group, layers, strict=True)}
-    layer_count = card.layer_count
+    # Without layers known, as if there were very many.
+    layer_count = card.layer_count or size
     shares = split_layers(layer_count, [max(0, free[node_id]) for node_id in group])
     if shares is None or not layer_count:
         return None

@@ -36,6 +36,7 @@ from exo_graphql.cluster.state import (
 )
 from exo_graphql.cluster.status import ModelStatus
 from exo_graphql.cluster.tasks import UNENDED, may_be_under_way
+from exo_graphql.cluster.topology import Topology
 from exo_graphql.cluster.units import gib, percent
 
 
@@ -143,6 +144,11 @@ class Snapshot:
         )
 
     # Nodes
+
+    @cached_property
+    def topology(self) -> Topology:
+        """Which members reach each other."""
+        return Topology(self.state.nodes)
 
     @property
     def connected(self) -> bool:

@@ -66,9 +66,9 @@ class Claim:
         return bool(self.still_frees(snapshot) + self.reserved(snapshot) - self.still_takes(snapshot))
 
 
-def free_now(snapshot: Snapshot, others: Iterable[Claim]) -> dict[str, int]:
-    """Free memory by node that nobody else has been promised."""
-    free = free_bytes(snapshot)
+def free_now(snapshot: Snapshot, others: Iterable[Claim], *, margin: bool = True) -> dict[str, int]:
+    """Free memory by node that nobody else has been promised. `margin`: what loads takes that as well."""
+    free = free_bytes(snapshot, margin=margin)
     for claim in others:
         for node_id, size in claim.reserved(snapshot).items():
             if node_id in free:
@@ -78,7 +78,7 @@ def free_now(snapshot: Snapshot, others: Iterable[Claim]) -> dict[str, int]:
 
 def free_later(snapshot: Snapshot, others: Iterable[Claim]) -> dict[str, int]:
     """Free memory by node once all of the other operations have ended."""
-    free = free_bytes(snapshot)
+    free = free_bytes(snapshot, margin=True)
     for claim in others:
         for node_id in free:
             free[node_id] += claim.still_frees(snapshot)[node_id] - claim.still_takes(snapshot)[node_id]

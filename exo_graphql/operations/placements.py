@@ -1,20 +1,31 @@
 """What if: where a model would go, for each way to place it, or why it would not fit."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
-from exo_graphql.cluster.capacity import freed, instance_bytes
-from exo_graphql.cluster.groups import Demand, Fit, Groups, Misfit
+from exo_graphql.cluster.capacity import fits_into, freed, instance_bytes, with_margin
+from exo_graphql.cluster.demand import Demand, Fit, Misfit
+from exo_graphql.cluster.groups import Groups
+from exo_graphql.cluster.rings import Work
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.cluster.state import InstanceType, ModelCard, Sharding
+from exo_graphql.cluster.state import InstanceType, Sharding
 from exo_graphql.cluster.units import gib
 from exo_graphql.cluster.upstream import Offer, Refused, Unreachable, Upstream
 from exo_graphql.operations.admission import present
 from exo_graphql.operations.claims import Claim, free_now
+from exo_graphql.operations.planner import give_way
 from exo_graphql.operations.problems import ClusterUnavailable, InvalidArgument, PlacementRefused, Problem
-from exo_graphql.operations.wishes import invalid_name, resolve_model, resolve_nodes
+from exo_graphql.operations.wishes import Kind, invalid_name, resolve_model, resolve_nodes
 
-_WAYS = (
+T = TypeVar("T")
+
+Offload = Callable[[Callable[[], T]], Awaitable[T]]
+"""Runs work off the event loop, as `asyncio.to_thread` does."""
+
+_WAYS: tuple[Kind, ...] = (
     (Sharding.PIPELINE, InstanceType.MLX_RING),
     (Sharding.PIPELINE, InstanceType.MLX_JACCL),
     (Sharding.TENSOR, InstanceType.MLX_RING),
@@ -30,10 +41,26 @@ class NodeShare:
     added_bytes: int
     available_bytes: int | None
 
+    @property
+    def needed_bytes(self) -> int:
+        """What has to be free for it: the weights, and the margin beyond them."""
+        return with_margin(self.added_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """Bytes by node: what may be given out, and what is free as far as nodes report, promises taken off."""
+
+    free: Mapping[str, int]
+    shown: Mapping[str, int]
+
 
 @dataclass(frozen=True, slots=True)
 class PlacementView:
-    """One way to place the model. `reason` says why it does not fit; None where it does."""
+    """One way to place the model: as the instance would be, and not as exo was asked.
+
+    `reason` says why it does not fit; None where it does.
+    """
 
     sharding: Sharding
     instance_type: InstanceType
@@ -49,6 +76,7 @@ async def views(
     min_nodes: int | None,
     nodes: Sequence[str] | None,
     unload: Sequence[str] | None,
+    offload: Offload[tuple[PlacementView, ...]] = asyncio.to_thread,
 ) -> tuple[PlacementView, ...] | Problem:
     """One view for each sharding and instance type; exo's own offers, or, with `unload`, computed as exo would."""
     for argument, name in (
@@ -70,17 +98,19 @@ async def views(
     node_ids = None if nodes is None else resolve_nodes(snapshot, nodes)
     if isinstance(node_ids, Problem):
         return node_ids
-    leaving: list[Mapping[str, int]] = []
+    gone: dict[str, None] = {}
     for name in unload or ():
-        gone = resolve_model(snapshot, name)
-        if isinstance(gone, Problem):
-            return gone
-        leaving += [instance_bytes(instance, snapshot.models) for instance in snapshot.instances_of(gone.id)]
-    exactly = None if node_ids is None else frozenset(node_ids)
-    free = freed(free_now(snapshot, claims), leaving)
+        named = resolve_model(snapshot, name)
+        if isinstance(named, Problem):
+            return named
+        gone[named.id] = None
+    bounds = [Demand(card, (way,), min_nodes or 1, None if node_ids is None else frozenset(node_ids)) for way in _WAYS]
+    leaving = [instance_bytes(instance, snapshot.models) for id_ in gone for instance in snapshot.instances_of(id_)]
+    memory = _Memory(
+        freed(free_now(snapshot, claims), leaving), freed(free_now(snapshot, claims, margin=False), leaving)
+    )
     if unload:
-        groups = Groups(snapshot)
-        return tuple(_computed(groups, Demand(card, (way,), min_nodes or 1, exactly), way, free) for way in _WAYS)
+        return await offload(partial(_all_computed, snapshot, bounds, memory))
     try:
         offers = await upstream.offers(card.id, tuple(node_ids or ()))
     except Unreachable as error:
@@ -93,58 +123,64 @@ async def views(
         return PlacementRefused(
             message=f"exo refused: {error}", suggestion="See exo's log, then ask again.", reason=str(error)
         )
-    return tuple(_offered(snapshot, card, offers, way, min_nodes or 1, exactly, free) for way in _WAYS)
+    return tuple(_offered(snapshot, offers, demand, memory) for demand in bounds)
 
 
-def _computed(
-    groups: Groups, demand: Demand, way: tuple[Sharding, InstanceType], free: Mapping[str, int]
-) -> PlacementView:
-    fit = groups.fit(demand, free)
+def _all_computed(snapshot: Snapshot, demands: Sequence[Demand], memory: _Memory) -> tuple[PlacementView, ...]:
+    groups = Groups(snapshot)
+    return tuple(_computed(groups, demand, memory) for demand in demands)
+
+
+def _computed(groups: Groups, demand: Demand, memory: _Memory) -> PlacementView:
+    fit = groups.fit(demand, memory.free, Work(pause=give_way))
+    (way,) = demand.kinds
     if isinstance(fit, Fit):
-        return _view(way, fit.added_bytes, free)
+        return _view(way, fit.added_bytes, memory)
     return PlacementView(*way, fits=False, reason=_missing(fit), nodes=())
 
 
 def _missing(misfit: Misfit) -> str:
     if misfit.shortfall_bytes is None:
-        return misfit.reason
-    return f"{misfit.reason} {gib(misfit.shortfall_bytes)} GiB are missing on the nodes that come nearest."
+        return f"{misfit.reason}{misfit.caveat}"
+    short = f"The best candidate nodes are {gib(misfit.shortfall_bytes)} GiB short."
+    return f"{misfit.reason} {short}{misfit.caveat}"
 
 
-def _offered(
-    snapshot: Snapshot,
-    card: ModelCard,
-    offers: Sequence[Offer],
-    way: tuple[Sharding, InstanceType],
-    min_nodes: int,
-    exactly: frozenset[str] | None,
-    free: Mapping[str, int],
-) -> PlacementView:
-    """The smallest of exo's offers of this way that the caller's bounds allow."""
-    models = {**snapshot.models, card.id: card}
-    found: list[dict[str, int]] = []
-    reason: str | None = None
+def _offered(snapshot: Snapshot, offers: Sequence[Offer], demand: Demand, memory: _Memory) -> PlacementView:
+    """The smallest of exo's offers of this way that the caller's bounds allow, named after what it holds.
+
+    exo lists a pipeline over a ring on one node under each sharding and instance type that it is asked for.
+    """
+    (way,) = demand.kinds
+    models = {**snapshot.models, demand.card.id: demand.card}
+    found: list[tuple[Kind, dict[str, int]]] = []
+    reason = demand.contradiction
+    on_one_node = False
     for offer in offers:
         if (offer.sharding, offer.instance_type) != way:
             continue
-        if offer.instance is None:
+        held = offer.instance
+        if held is None:
             reason = reason or offer.reason
-            continue
-        takes = instance_bytes(offer.instance, models)
-        if len(takes) >= min_nodes and (exactly is None or takes.keys() == exactly):
-            found.append(takes)
+        elif not demand.accepts(held.sharding, held.instance_type):
+            on_one_node = True
+        else:
+            takes = instance_bytes(held, models)
+            if len(takes) >= demand.min_nodes and (demand.node_ids is None or takes.keys() == demand.node_ids):
+                found.append(((held.sharding or way[0], held.instance_type or way[1]), takes))
     if found:
-        return _view(way, min(found, key=len), free)
-    fallback = (
-        "exo offers no such placement on these nodes." if exactly is not None else "exo offers no such placement."
-    )
-    return PlacementView(*way, fits=False, reason=reason or fallback)
+        kind, takes = min(found, key=lambda one: len(one[1]))
+        return _view(kind, takes, memory)
+    if reason is None and on_one_node and demand.node_ids is None:
+        reason = demand.no_group
+    where = " on these nodes" if demand.node_ids is not None else ""
+    return PlacementView(*way, fits=False, reason=reason or f"exo offers no such placement{where}.")
 
 
-def _view(way: tuple[Sharding, InstanceType], added: Mapping[str, int], free: Mapping[str, int]) -> PlacementView:
-    shares = tuple(NodeShare(node_id, size, free.get(node_id)) for node_id, size in added.items())
-    short = [share for share in shares if share.available_bytes is None or share.added_bytes > share.available_bytes]
+def _view(way: Kind, added: Mapping[str, int], memory: _Memory) -> PlacementView:
+    shares = tuple(NodeShare(node_id, size, memory.shown.get(node_id)) for node_id, size in added.items())
+    fits = fits_into(added, memory.free)
     reason = None
-    if short:
+    if not fits:
         reason = "The memory is promised to operations under way or to instances that are loading, or too small."
-    return PlacementView(*way, fits=not short, reason=reason, nodes=shares)
+    return PlacementView(*way, fits=fits, reason=reason, nodes=shares)

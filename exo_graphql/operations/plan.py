@@ -14,7 +14,7 @@ from exo_graphql.operations.claims import Claim, both, free_later, free_now
 from exo_graphql.operations.membership import members_of
 from exo_graphql.operations.memo import Departure, Memo, Target
 from exo_graphql.operations.operation import OperationKind, Step
-from exo_graphql.operations.planner import choose, demand, forecast, refusal, refused
+from exo_graphql.operations.planner import choose, demand, forecast, refusal, refused, unlike
 from exo_graphql.operations.problems import InsufficientMemory, PlacementRefused, Problem
 from exo_graphql.operations.wishes import Wish
 
@@ -127,6 +127,9 @@ async def plan(
     Returns without another wait after the claims were last looked at, so that the caller can register its own before
     anybody else is promised the same. Raises what `Upstream` raises.
     """
+    unlike_asked = _follow_what_is_asked_for(snapshot, wish, memo, node_ids)
+    if unlike_asked is not None:
+        return unlike_asked
     wanted = [t for t in memo.targets if t.follows is None]
     demands = [demand(snapshot.models[target.model_id], wish, node_ids) for target in wanted]
     if not demands:
@@ -135,7 +138,7 @@ async def plan(
     if not memo.departures and len(wanted) == 1:
         return await _plan_load(upstream, snapshot, memo, wanted[0], demands[0], claims)
     for each in demands:
-        reason = refusal(await upstream.offers(each.card.id, tuple(node_ids or ())), each)
+        reason = each.contradiction or refusal(await upstream.offers(each.card.id, tuple(node_ids or ())), each)
         if reason is not None:
             return PlacementRefused(
                 message=f"exo would not place {each.card.id}: {reason}",
@@ -144,6 +147,31 @@ async def plan(
             )
     outlook = _plan_swap(upstream.snapshot or snapshot, memo, wanted, demands, claims())
     return await _refusal(outlook) if isinstance(outlook, _Refused) else outlook
+
+
+def _follow_what_is_asked_for(
+    snapshot: Snapshot, wish: Wish, memo: Memo, node_ids: Sequence[str] | None
+) -> PlacementRefused | None:
+    """Sees to it that what is followed is placed as asked for. The refusal where nothing that is loaded is."""
+    for target in memo.targets:
+        if target.follows is None:
+            continue
+        wanted = demand(snapshot.models[target.model_id], wish, node_ids)
+        sound = [instance for instance in snapshot.instances_of(target.model_id) if is_sound(snapshot, instance)]
+        differences = {instance.id: unlike(snapshot, instance, wanted) for instance in sound}
+        alike = [instance.id for instance in sound if differences[instance.id] is None]
+        if target.follows in alike or target.follows not in differences:
+            continue
+        if not alike:
+            reason = f"It is loaded as {differences[target.follows]}."
+            return PlacementRefused(
+                message=f"{target.model_id} cannot be placed as asked for. {reason}",
+                suggestion="Unload it first, ask without the preference, or load another copy with additional: true.",
+                reason=reason,
+            )
+        target.follows = min(alike, key=lambda id_: not snapshot.reading(id_).ready)
+        target.ready = snapshot.reading(target.follows).ready
+    return None
 
 
 async def _plan_load(
@@ -181,7 +209,7 @@ def _plan_swap(
     if isinstance(fits, Misfit):
         return _wait_or_refuse(snapshot, memo, targets, demands, others, groups, fits)
     for target, fit in zip(targets, fits, strict=True):
-        target.takes = dict(fit.added_bytes)
+        target.takes = fit.takes
     return None
 
 
@@ -201,7 +229,7 @@ def _wait_or_refuse(
         if not isinstance(later, Misfit):
             # Not placed yet, but the first to be served of what becomes free.
             for target, fit in zip(targets, later, strict=True):
-                target.takes = dict(fit.added_bytes)
+                target.takes = fit.takes
             return Waiting(releasing)
     busy = {target.model_id for target in memo.targets} | {d.instance.model_id for d in memo.departures}
     busy |= {d.instance.model_id for claim in others for d in claim.memo.departures}

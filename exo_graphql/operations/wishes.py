@@ -41,7 +41,7 @@ class InstanceTypePreference(Enum):
 Kind = tuple[Sharding, InstanceType]
 
 # As AUTO prefers. Tensor over RDMA gains most; a ring of pipelines is what exo itself takes by default.
-_KINDS: tuple[Kind, ...] = (
+EVERY_KIND: tuple[Kind, ...] = (
     (Sharding.TENSOR, InstanceType.MLX_JACCL),
     (Sharding.TENSOR, InstanceType.MLX_RING),
     (Sharding.PIPELINE, InstanceType.MLX_RING),
@@ -80,7 +80,7 @@ class Wish:
         """The acceptable ways to place, in order of preference."""
         return tuple(
             (sharding, instance_type)
-            for sharding, instance_type in _KINDS
+            for sharding, instance_type in EVERY_KIND
             if self.sharding in (ShardingPreference.AUTO, ShardingPreference[sharding.name])
             and self.instance_type in (InstanceTypePreference.AUTO, InstanceTypePreference[instance_type.name])
         )

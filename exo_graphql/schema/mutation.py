@@ -31,20 +31,22 @@ described(
     ShardingPreference,
     "How a model is to be divided.",
     AUTO="TENSOR where the model supports it and it can be placed so, else PIPELINE.",
-    PIPELINE="Each node holds some of the layers.",
-    TENSOR="Each node holds a slice of every layer.",
+    PIPELINE="Each node holds some of the layers. exo makes CFG, two pipelines side by side, of some image models.",
+    TENSOR="Each node holds a slice of every layer. Needs two nodes or more.",
 )
 described(
     InstanceTypePreference,
     "Which engine is to join the runners.",
     AUTO="What exo says fits.",
     MLX_RING="Over sockets.",
-    MLX_JACCL="Over RDMA (Thunderbolt).",
+    MLX_JACCL="Over RDMA (Thunderbolt). Needs two nodes or more.",
 )
 
 MinNodes = Annotated[int | None, argument(description="The least number of nodes to spread over, from 1.")]
-Shards = Annotated[ShardingPreference | None, argument(description="How to divide the model.")]
-Engine = Annotated[InstanceTypePreference | None, argument(description="Which engine is to join the runners.")]
+Shards = Annotated[ShardingPreference | None, argument(description="How to divide the model; met, or refused.")]
+Engine = Annotated[
+    InstanceTypePreference | None, argument(description="Which engine is to join the runners; met, or refused.")
+]
 Drain = Annotated[
     int | None,
     argument(description="Seconds to wait, at most, for running inference tasks before unloading; 0 does not wait."),

@@ -23,6 +23,10 @@ def _added(root: Parent[NodeShare]) -> float | None:
     return gib(root.added_bytes)
 
 
+def _needed(root: Parent[NodeShare]) -> float | None:
+    return gib(root.needed_bytes)
+
+
 def _available(root: Parent[NodeShare]) -> float | None:
     return gib(root.available_bytes)
 
@@ -39,6 +43,11 @@ class PlacementNode:
         description="Memory that its shard would take, in GiB (2^30 bytes), one decimal. It follows the shards: layers "
         "divided by the model's layers, times its size (TENSOR: size divided by nodes).",
     )
+    needed_gb: float | None = field(
+        resolver=_needed,
+        description="Memory that has to be free there, in GiB, one decimal: addedGb and 4 % of it, since a "
+        "loaded model takes more than its weights.",
+    )
     available_gb: float | None = field(
         resolver=_available,
         description="Memory that would be free there before, in GiB, one decimal; null until reported.",
@@ -49,8 +58,14 @@ class PlacementNode:
 class Placement:
     """`operations.PlacementView`."""
 
-    sharding: state.Sharding = field(description="How the model would be divided.")
+    sharding: state.Sharding = field(
+        description="How the instance would divide the model. One node holds it as PIPELINE over MLX_RING, "
+        "whatever exo is asked for."
+    )
     instance_type: state.InstanceType = field(description="The engine that would join its runners.")
     fits: bool = field(description="Whether it could be placed now (with `unload`: once those are gone).")
-    reason: str | None = field(description="Why it does not fit; null when it does.")
+    reason: str | None = field(
+        description="Why it does not fit; null when it does. A search among very many groups of nodes ends at a "
+        "bound; a reason that is not sure because of this says so."
+    )
     nodes: list[PlacementNode] = field(description="What each node would take; empty when it does not fit.")
