@@ -85,6 +85,14 @@ class Control:
         self._simulation.election.kill(master)
         return master.id
 
+    def restart(self, seconds: float) -> None:
+        """exo dies on every node and comes back after `seconds` with new node ids and nothing loaded."""
+        self._simulation.election.restart(seconds)
+
+    def crash(self, instance_id: str) -> bool:
+        """A runner of an instance that is ready fails; whether there was such a one."""
+        return self._simulation.instances.crash(instance_id)
+
     def node_id(self, name: str) -> str:
         """The id of the newest node on the machine with this name."""
         return self._simulation.world.node_named(name).id

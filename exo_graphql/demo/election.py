@@ -54,6 +54,9 @@ class Election:
         self._downloads.abandon(node)
         if node is self._world.master:
             self._masterless = True
+            # Nothing is applied without a master: the state stands still until the next one's begins.
+            for one in self._world.nodes.values():
+                self._instances.freeze(one)
             self._begin()
             self._world.clock.spawn(self._new_session())
         else:
@@ -63,14 +66,27 @@ class Election:
 
     def revive(self, dead: Node) -> Node:
         """exo starts again on a dead node's machine: a new node with a new id."""
-        if dead.alive:
-            return dead
+        newest = self._world.node_named(dead.machine.name)
+        if newest.alive:
+            return newest
         node = self._world.add_node(dead.machine)
         if dead is self._world.api:
             self._world.api = node
         self._begin()
         self._world.clock.spawn(self._join(node, self._world.rng.uniform(5.0, 6.0)))
         return node
+
+    def restart(self, seconds: float) -> None:
+        """exo dies on every node and is started again `seconds` later: new ids, the old names, and nothing loaded."""
+        world = self._world
+        self._masterless = True
+        for node in world.nodes.values():
+            node.alive = False
+            self._downloads.abandon(node)
+        self._instances.lose_all()
+        # Nobody answers until then, and what was sent to the old session belongs to no other.
+        world.state = StateDocument()
+        world.clock.spawn(self._start_again(world.state), seconds)
 
     def plan(self) -> Process:
         """The master's loop, forever: delete instances on lost nodes, then lose silent nodes."""
@@ -90,6 +106,19 @@ class Election:
                         world.state.forget(node_id)
                         world.event()
             yield max(PLAN_INTERVAL, world.clock.lag - PLAN_INTERVAL)
+
+    def _start_again(self, state: StateDocument) -> Process:
+        world = self._world
+        yield 0.0
+        if world.state is not state:
+            return
+        for turn, machine in enumerate(world.scene.machines):
+            if not world.node_named(machine.name).alive:
+                world.clock.spawn(self._join(world.add_node(machine), 0.1 + 3.0 * turn))
+        world.api = world.node_named(world.api.machine.name)
+        world.master = world.node_named(world.master.machine.name)
+        self._masterless = False
+        self._begin()
 
     def _begin(self) -> None:
         self._held_until = max(self._held_until, self._world.clock.now + ELECTION_SECONDS)
@@ -129,8 +158,10 @@ class Election:
                 world.event()
 
     def _new_session(self) -> Process:
-        world = self._world
+        world, state = self._world, self._world.state
         yield world.rng.uniform(3.2, 5.5)
+        if world.state is not state:
+            return
         self._instances.lose_all()
         for node in world.nodes.values():
             self._downloads.abandon(node)

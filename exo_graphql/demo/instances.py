@@ -119,6 +119,16 @@ class Instances:
             node.held.clear()
             node.loading.clear()
 
+    def crash(self, instance_id: str) -> bool:
+        """A runner of an instance that is ready fails, and exo tries anew; whether there was such a one."""
+        instance = self.all.get(instance_id)
+        if instance is None or instance.phase != "ready":
+            return False
+        self._fail(instance, instance.runners[0], _KILLED)
+        self._end(self._after_failure(instance))
+        instance.process = self._world.clock.spawn(self._live(instance))
+        return True
+
     def freeze(self, node: Node) -> None:
         """A node died: its instances stay as they are, statuses and all, until the master deletes them."""
         for instance in self.all.values():

@@ -35,13 +35,12 @@ def was_created(snapshot: Snapshot, instance: Instance) -> bool:
     )
 
 
-async def create(run: Run, instance: Instance, step: str) -> Snapshot:
+async def create(run: Run, instance: Instance, step: str, snapshot: Snapshot) -> Snapshot:
     """Asks for exactly this instance until it is listed, and returns the snapshot that lists it.
 
-    Its ids make a second request for it harmless. Raises `Halt` when exo refuses, never lists it, or has listed and
-    lost it already.
+    `snapshot` has just been read. The instance's ids make a second request for it harmless. Raises `Halt` when exo
+    refuses, never lists it, or has listed and lost it already.
     """
-    snapshot = await run.look()
     asked_at: float | None = None
     send_at = run.clock()
     while instance.id not in snapshot.state.instances:
@@ -130,8 +129,9 @@ async def follow(run: Run, instance: Instance, step: str, attempts: int | None =
                 )
             )
         run.progressed(_metric(snapshot, instance, reading.phase))
-        attempt = f" (attempt {max(causes) + 1})" if causes else ""
-        run.report(step, f"{instance.model_id}: {reading.message}{attempt}", reading.progress_percent)
+        attempt = max(causes, default=0) + 1
+        again = f" (attempt {attempt})" if causes else ""
+        run.report(step, f"{instance.model_id}: {reading.message}{again}", reading.progress_percent, attempt)
         snapshot = await run.next(snapshot)
 
 

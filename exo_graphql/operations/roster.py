@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from exo_graphql.operations.claims import Claim
 from exo_graphql.operations.journal import JournalError, Key, Record
 from exo_graphql.operations.operation import Operation, OperationState
 from exo_graphql.operations.problems import JournalUnavailable, Problem
+from exo_graphql.operations.returning import ReturningMembers
 from exo_graphql.operations.rules import OperationRules
 from exo_graphql.operations.run import Run
 from exo_graphql.operations.wishes import Wish
@@ -52,10 +53,13 @@ class Roster:
         self._listeners: list[Callable[[], None]] = []
         self._unloading: dict[str, str] = {}
         self._loads = NO_LOADS
+        self._returning = ReturningMembers(rules, clock)
+        self._stack = ExitStack()
 
     async def open(self) -> None:
         """Goes on with what the journal says was under way."""
         records = await self.archive.open()
+        self._stack.enter_context(self._upstream.listen(self._returning.note))
         failed = self._loads.failed
         for _, operation in self.archive.finished():
             failed = loads.after(failed, operation)
@@ -66,6 +70,7 @@ class Roster:
 
     async def close(self) -> None:
         """Stops the work without ending any operation."""
+        self._stack.close()
         work = tuple(self._work)
         for task in work:
             task.cancel()
@@ -111,6 +116,15 @@ class Roster:
                 self._listeners.remove(callback)
 
         return stop
+
+    async def somebody_returned(self, snapshot: Snapshot, problem: Problem) -> bool:
+        """Waits, while nodes are coming back, for a newer snapshot where that may change the refusal."""
+        if not self._returning.may_help(problem):
+            return False
+        with self._upstream.watching(), suppress(TimeoutError):
+            async with asyncio.timeout(self._rules.replan_seconds):
+                await self._upstream.changed(snapshot)
+        return True
 
     def at_work(self) -> list[Operation]:
         """Those that act or will, oldest first; not the parked ones."""

@@ -27,6 +27,9 @@ from exo_graphql.operations.wishes import Wish
 
 _T = TypeVar("_T")
 
+MOST_PROGRESS = 99.0
+"""What an operation shows at most until it has ended: 100 % is said once, when it is true."""
+
 
 class Halt(Exception):
     """The operation cannot go on; `problem` says why."""
@@ -84,6 +87,8 @@ class Run:
         self._live = 0.0
         self._progress_at = clock()
         self._metric: tuple[object, ...] = ()
+        self._measured: tuple[str, int] | None = None
+        """The step and the attempt that the shown progress is of."""
         self._deadline = self._deadline_from_start()
         self._away_since: float | None = None
         self.missing: Mapping[str, int] = {}
@@ -122,11 +127,23 @@ class Run:
             self.record = replace(self.record, operation=changed)
             self._changed(self)
 
-    def report(self, name: str, message: str, progress_percent: float | None = None) -> None:
-        """What a step waits for, as the step's message and the operation's."""
+    def report(self, name: str, message: str, progress_percent: float | None = None, attempt: int = 0) -> None:
+        """What a step waits for, as the step's message and the operation's.
+
+        Progress does not fall within one attempt of one step, is kept where a moment has none to tell (warming up
+        after the last layer), and is 100 only once all is done.
+        """
         step = self.operation.step(name) or Step(name)
         changed = self.operation.with_step(replace(step, message=message))
-        changed = replace(changed, message=message, progress_percent=progress_percent)
+        shown = self.operation.progress_percent
+        if progress_percent is not None:
+            measured = min(progress_percent, MOST_PROGRESS)
+            shown = max(shown or 0.0, measured) if self._measured == (name, attempt) else measured
+            self._measured = (name, attempt)
+        elif self._measured is not None and self._measured != (name, attempt) and self._measured[0] == name:
+            # A new attempt begins from nothing.
+            shown = None
+        changed = replace(changed, message=message, progress_percent=shown)
         if changed != self.operation:
             self.record = replace(self.record, operation=changed)
             self._changed(self)
@@ -183,7 +200,7 @@ class Run:
                 self._set(replace(step, state=StepState.SKIPPED), message)
 
     def _set(self, step: Step, message: str) -> None:
-        changed = replace(self.operation.with_step(step), message=message, progress_percent=None)
+        changed = replace(self.operation.with_step(step), message=message)
         self.record = replace(self.record, operation=changed)
         self._changed(self)
 
@@ -274,6 +291,8 @@ class Run:
             try:
                 snapshot = await self.upstream.read_now()
             except Unreachable:
+                self._gap = True
+                self._count_live(in_sight=False)
                 await self._pause(self.rules.tick_seconds)
                 continue
             if self._trusts(snapshot):
@@ -352,7 +371,8 @@ class Run:
     def _count_live(self, *, in_sight: bool) -> None:
         now = self.clock()
         if in_sight:
-            self._live += now - self._noted_at
+            # Whether exo was in sight all the while is not known of a longer wait, for an answer of exo's for example.
+            self._live += min(now - self._noted_at, 2 * self.rules.tick_seconds)
         self._noted_at = now
 
     # Parking

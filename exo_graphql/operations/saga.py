@@ -123,24 +123,22 @@ async def _place(run: Run, target: Target, step: str, claims: Claims) -> None:
             step, f"{target.model_id} has a healthy instance: following it, placing nothing.", StepState.SKIPPED
         )
         return
-    if (
-        not asked
-        and target.instance is not None
-        and any(id_ not in snapshot.state.nodes for id_ in node_ids(target.instance))
-    ):
-        # exo was started again since it was planned: its nodes have new ids, or are not all back yet.
-        snapshot = await settled(run, snapshot, node_ids(target.instance), step)
-        if any(id_ not in snapshot.state.nodes for id_ in node_ids(target.instance)):
-            target.instance = None
+    if not asked:
+        # exo was started again since it was planned: its nodes have new ids, and may not all be back yet.
+        planned = set(target.takes if target.instance is None else node_ids(target.instance))
+        if not planned <= snapshot.state.nodes.keys():
+            snapshot = await settled(run, snapshot, planned, step)
+            if not planned <= snapshot.state.nodes.keys():
+                target.instance = None
     target.takes = todays(run.memo.members, snapshot, target.takes)
     if target.instance is None:
         await run.begin(step, f"Asking exo where {target.model_id} fits.")
-        chosen = await _choose(run, target, step, snapshot, claims)
+        chosen, snapshot = await _choose(run, target, step, snapshot, claims)
         target.instance, target.takes = chosen.instance, chosen.takes
     where = _where(run.upstream.snapshot or snapshot, target.takes)
     # From here on the instance is known by its id, whatever happens before exo lists it.
     await run.begin(step, f"Placing {target.model_id} on {where}.")
-    await create(run, target.instance, step)
+    await create(run, target.instance, step, snapshot)
     await run.finish(step, f"{target.model_id} is placed on {where}.")
 
 
@@ -153,7 +151,7 @@ def _loaded_meanwhile(run: Run, snapshot: Snapshot, target: Target) -> str | Non
     return healthy[0].id if healthy else None
 
 
-async def _choose(run: Run, target: Target, step: str, snapshot: Snapshot, claims: Claims) -> Chosen:
+async def _choose(run: Run, target: Target, step: str, snapshot: Snapshot, claims: Claims) -> tuple[Chosen, Snapshot]:
     """Plans again with what is really free, for a while: nodes report their memory a little late."""
     until = run.live + run.rules.place_seconds
     while True:
@@ -169,7 +167,7 @@ async def _choose(run: Run, target: Target, step: str, snapshot: Snapshot, claim
             raise Halt(_refused(target, "The cluster does not know the model any more."))
         chosen = await _offered(run, target, demand(card, run.wish, ids), snapshot, claims)
         if isinstance(chosen, Chosen):
-            return chosen
+            return chosen, snapshot
         if run.live >= until or not chosen.about_memory:
             raise Halt(_no_room(snapshot, target, chosen))
         run.report(step, f"Waiting for room for {target.model_id}: {chosen.reason}")

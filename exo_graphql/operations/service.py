@@ -251,7 +251,10 @@ class Operations:
             meaning = understand(snapshot, wish)
             if isinstance(meaning, Problem):
                 # The first of two requests with one key may have changed what a name means (unloaded it) by now.
-                return self._by_key(wish, key) or meaning
+                known = self._by_key(wish, key)
+                if known is None and await self._roster.somebody_returned(snapshot, meaning):
+                    continue
+                return known or meaning
             rival = self._rival(meaning, key)
             if rival is None:
                 # Between here and the registration nothing waits.
@@ -261,9 +264,12 @@ class Operations:
                 if same is not None:
                     return await self._follow(same, wish, key)
                 touched = meaning.model_ids | set(meaning.same_ids)
-                return conflict(touched, self._roster.at_work()) or await self._plan_and_start(
+                outcome = conflict(touched, self._roster.at_work()) or await self._plan_and_start(
                     wish, key, snapshot, meaning
                 )
+                if isinstance(outcome, Problem) and await self._roster.somebody_returned(snapshot, outcome):
+                    continue
+                return outcome
             # It asks exo, which is bounded in time; then this wish is looked at anew.
             await rival.ended.wait()
 

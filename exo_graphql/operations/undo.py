@@ -162,11 +162,12 @@ async def _make(run: Run, departure: Departure, claims: Claims) -> None:
             departure.restored = rekeyed(departure.restored)
     if departure.restored is None:
         departure.restored = await _placement(run, departure, claims)
+        snapshot = await run.look()
     await run.save()
     until = run.live + run.rules.memory_seconds
     while True:
         try:
-            await create(run, departure.restored, "restore")
+            await create(run, departure.restored, "restore", snapshot)
         except Halt as halt:
             if isinstance(halt.problem, LoadFailed):
                 # It was listed and is gone again: `_follow` sees it so.
@@ -177,8 +178,7 @@ async def _make(run: Run, departure: Departure, claims: Claims) -> None:
             if run.live >= until:
                 departure.restored = None
                 raise
-            snapshot = await run.look()
-            await run.next(snapshot)
+            snapshot = await run.next(await run.look())
         else:
             return
 

@@ -145,7 +145,13 @@ async def _turn_back(run: Run, problem: Problem) -> None:
     """From here on the operation can only be undone, after a restart too."""
     run.memo.undoing = Undoing(problem.message, isinstance(problem, Cancelled))
     run.fail_open_steps(problem.message)
-    run.tell(problem=problem, message=problem.message, state=OperationState.RUNNING, waiting_for=())
+    run.tell(
+        problem=problem,
+        message=problem.message,
+        state=OperationState.RUNNING,
+        waiting_for=(),
+        progress_percent=None,
+    )
     run.progressed()
     await run.save()
 

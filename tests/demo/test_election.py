@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import httpx
 import pytest
 
 from exo_graphql.demo import Fault, SimulatedExo, tiny_scene
@@ -172,3 +173,21 @@ async def test_faults_kill_and_bring_back_at_their_time() -> None:
     exo.control.advance(52)
     assert exo.control.node_id("node-2") != old
     await exo.http.aclose()
+
+
+async def test_exo_restarted_everywhere_comes_back_empty_under_new_ids_and_old_names(three: Exo) -> None:
+    await three.ready("test/tiny-a", min_nodes=2)
+    old = {three.control.node_id(f"node-{number}") for number in (1, 2, 3)}
+    # It makes the plans of an election that is under way void.
+    three.control.kill_master()
+    three.control.restart(2.0)
+    with pytest.raises(httpx.ConnectError):
+        await three.state()
+    three.control.advance(2.2)
+    state = await three.state()
+    assert state["instances"] == state["runners"] == {}
+    await three.until(lambda state: len(state["nodeIdentities"]) == 3)
+    state = await three.state()
+    assert old.isdisjoint(state["topology"]["nodes"])
+    assert {one["friendlyName"] for one in state["nodeIdentities"].values()} == {"node-1", "node-2", "node-3"}
+    await three.ready("test/tiny-a", min_nodes=2)

@@ -236,3 +236,12 @@ async def test_a_chat_waits_for_readiness_keeps_the_runner_busy_and_goes(tiny: E
     assert answer.json()["choices"][0]["finish_reason"] == "stop"
     assert await tiny.statuses(instance) == ["RunnerReady"]
     assert "TextGeneration" not in dict(await _tasks(tiny))
+
+
+async def test_a_runner_that_crashes_while_ready_is_listed_as_failed_and_tried_again(tiny: Exo) -> None:
+    instance = await tiny.ready("test/tiny-a")
+    assert not tiny.control.crash("nobody")
+    assert tiny.control.crash(instance)
+    assert await tiny.statuses(instance) == ["RunnerFailed"]
+    await tiny.until(lambda state: [*state["runners"].values()] == [{"RunnerReady": {"prefillServerPort": None}}])
+    assert list((await tiny.state())["instances"]) == [instance]

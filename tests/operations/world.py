@@ -132,13 +132,13 @@ def operations(upstream: Upstream, journal: Path | None = None, rules: Operation
 
 @asynccontextmanager
 async def world(
-    scene: Scene | None = None, journal: Path | None = None, rules: OperationRules | None = None
+    scene: Scene | None = None, journal: Path | None = None, rules: OperationRules | None = None, seed: int = 1
 ) -> AsyncIterator[World]:
-    """Everything started, the first picture read."""
+    """Everything started, the first picture read. The ids that exo draws follow from `seed`."""
     # The simulation lives by the loop's time too, so that all clocks are one.
     loop_time = SimpleNamespace(monotonic=asyncio.get_running_loop().time)
     with patch.object(demo_clock, "time", loop_time):
-        sim = SimulatedExo(scene or tiny_scene(), seed=1)
+        sim = SimulatedExo(scene or tiny_scene(), seed=seed)
         sim.control.latency = 0.01
         feed = Feed(["http://exo"], transport=httpx.ASGITransport(sim.app), now=loop_moment)
         async with sim, feed, operations(feed, journal, rules) as ops:

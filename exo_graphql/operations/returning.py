@@ -1,0 +1,55 @@
+"""Who has been a member lately: after a lost master the nodes come back one after the other, over 3 to 16 s.
+
+A request that needs a node of theirs waits for it, instead of being refused for a moment's sake.
+"""
+
+from collections.abc import Callable
+
+from exo_graphql.cluster.names import label
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.operations.problems import (
+    InsufficientMemory,
+    InvalidArgument,
+    NodeNotFound,
+    PlacementRefused,
+    Problem,
+)
+from exo_graphql.operations.rules import OperationRules
+
+
+class ReturningMembers:
+    """Fed with each snapshot. Members are known by name here: a node that returns has a new id."""
+
+    def __init__(self, rules: OperationRules, clock: Callable[[], float]) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._names: frozenset[str] = frozenset()
+        self._changed_at = float("-inf")
+        """When somebody last came or went."""
+        self._left: dict[str, float] = {}
+        """Since when each has been away; forgotten when it returns, or after `return_seconds`."""
+
+    def note(self, snapshot: Snapshot) -> None:
+        """Looks at the members of a snapshot."""
+        if snapshot.stale or not snapshot.nodes:
+            return
+        names = frozenset(label(node).lower() for node in snapshot.nodes)
+        if names == self._names:
+            return
+        now = self._clock()
+        away = {name: at for name, at in self._left.items() if now - at < self._rules.return_seconds}
+        away.update(dict.fromkeys(self._names - names, now))
+        self._left = {name: at for name, at in away.items() if name not in names}
+        self._names, self._changed_at = names, now
+
+    def may_help(self, problem: Problem) -> bool:
+        """Whether somebody may still return, and the refusal would then be another."""
+        for_want_of_nodes = isinstance(problem, NodeNotFound | InsufficientMemory | PlacementRefused) or (
+            isinstance(problem, InvalidArgument) and problem.argument == "minNodes"
+        )
+        now = self._clock()
+        return (
+            for_want_of_nodes
+            and now - self._changed_at < self._rules.settled_seconds
+            and any(now - at < self._rules.return_seconds for at in self._left.values())
+        )

@@ -1,0 +1,170 @@
+"""Every loss at every step: what the verdict says is what exo holds.
+
+Each case starts one operation, lets one thing happen at the beginning of one step, and compares the verdict with the
+cluster afterwards, whatever the verdict is. What counts as true of a verdict is written here once, for all of them.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from exo_graphql.demo import Fault, tiny_scene
+from exo_graphql.operations import Operation, Operations, OperationState, Problem
+from tests.operations.world import HALF, OTHER_HALF, A, B, World, begun, steps, world
+
+pytestmark = pytest.mark.anyio
+
+LONGEST = 150.0
+"""Seconds from the loss to the verdict: 45 until exo drops what a dead node held, 60 for a node to return, loads."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """An operation, what is loaded before it, and its steps. The last of the nodes is the master."""
+
+    given: tuple[str, ...]
+    request: Callable[[Operations], Awaitable[Operation | Problem]]
+    steps: tuple[str, ...]
+    nodes: int = 2
+
+
+BESIDE = ("place", "load", "drain", "unload", "memory")
+FIRST = ("download", "drain", "unload", "memory", "place", "load")
+CASES = {
+    "load": Case((), lambda ops: ops.load(A, min_nodes=2), ("place", "load"), nodes=3),
+    "load beside": Case((B,), lambda ops: ops.load(A), ("place", "load")),
+    "unload": Case((A,), lambda ops: ops.unload(A), ("drain", "unload", "memory"), nodes=3),
+    "side by side": Case((A,), lambda ops: ops.swap([A], [B], min_nodes=2), BESIDE, nodes=3),
+    "unload first": Case((HALF,), lambda ops: ops.swap([HALF], [OTHER_HALF]), FIRST),
+    "two for one": Case((A, B), lambda ops: ops.swap([A, B], [OTHER_HALF]), ("unload", "memory", "place", "load")),
+    "one for two": Case(
+        (OTHER_HALF,),
+        lambda ops: ops.swap([OTHER_HALF], [A, B]),
+        ("unload", f"load {A}", f"place {B}", f"load {B}"),
+    ),
+}
+
+
+async def _holds(w: World) -> dict[str, tuple[str, bool]]:
+    """What exo says that it holds, asked without any code of ours between: model and readiness by instance."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(w.sim.app), base_url="http://exo") as exo:
+        state = (await exo.get("/state")).json()
+    held = {}
+    for id_, document in state["instances"].items():
+        (instance,) = document.values()
+        assigned = instance["shardAssignments"]
+        runners = [state["runners"].get(runner, {"None": {}}) for runner in assigned["runnerToShard"]]
+        alive = set(assigned["nodeToRunner"]) <= set(state["topology"]["nodes"])
+        ready = alive and all({"RunnerReady", "RunnerRunning"} & runner.keys() for runner in runners)
+        held[id_] = (assigned["modelId"], ready)
+    return held
+
+
+async def _delete(w: World, models: tuple[str, ...]) -> None:
+    for id_, (model, _) in (await _holds(w)).items():
+        if model in models:
+            w.sim.control.delete_instance(id_)
+
+
+async def _new_deleted(w: World, operation: Operation) -> None:
+    await _delete(w, operation.load_ids)
+
+
+async def _old_deleted(w: World, operation: Operation) -> None:
+    await _delete(w, operation.unload_ids)
+
+
+async def _runner_fails(w: World, operation: Operation) -> None:
+    for id_, (model, _) in (await _holds(w)).items():
+        if model in operation.load_ids:
+            w.sim.control.crash(id_)
+
+
+async def _node_dies(w: World, operation: Operation) -> None:
+    w.sim.control.inject(Fault("node-dies", "node-2", at=w.sim.control.now))
+
+
+async def _node_dies_and_returns(w: World, operation: Operation) -> None:
+    w.sim.control.inject(Fault("node-dies", "node-2", at=w.sim.control.now, duration=15.0))
+
+
+async def _master_dies(w: World, operation: Operation) -> None:
+    w.sim.control.inject(Fault("master-dies", at=w.sim.control.now, duration=5.0))
+
+
+async def _exo_restarts(w: World, operation: Operation) -> None:
+    w.sim.control.restart(4.0)
+
+
+async def _exo_hangs(w: World, operation: Operation) -> None:
+    w.sim.control.inject(Fault("hang", at=w.sim.control.now, duration=12.0))
+
+
+async def _old_loaded_again(w: World, operation: Operation) -> None:
+    for model in operation.unload_ids:
+        w.sim.control.place(model)
+
+
+async def _new_loaded_by_others(w: World, operation: Operation) -> None:
+    for model in operation.load_ids:
+        w.sim.control.place(model)
+
+
+LOSSES = {
+    loss.__name__.removeprefix("_"): loss
+    for loss in (
+        _new_deleted,
+        _old_deleted,
+        _runner_fails,
+        _node_dies,
+        _node_dies_and_returns,
+        _master_dies,
+        _exo_restarts,
+        _exo_hangs,
+        _old_loaded_again,
+        _new_loaded_by_others,
+    )
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    ("case", "step"), [(name, step) for name, case in CASES.items() for step in case.steps], ids=lambda part: part
+)
+async def test_the_verdict_is_what_exo_holds(case: str, step: str, loss: str) -> None:
+    chosen = CASES[case]
+    async with world(tiny_scene(chosen.nodes)) as w:
+        await w.given(*chosen.given)
+        operation = begun(await chosen.request(w.ops))
+        reached = await w.when(operation, lambda now: not now.active or steps(now)[step] in ("RUNNING", "SKIPPED"))
+        assert reached.active, reached
+        struck = w.sim.control.now
+        await LOSSES[loss](w, operation)
+        ended = await w.end(operation)
+        assert w.sim.control.now - struck < LONGEST, (w.sim.control.now - struck, ended)
+        await _check(w, ended, chosen.given)
+
+
+async def _check(w: World, ended: Operation, given: tuple[str, ...]) -> None:
+    holds = sorted((await _holds(w)).values())
+    ready = {model for model, is_ready in holds if is_ready}
+    listed = [model for model, _ in holds]
+    said = f"{ended.state.value}: {ended.message} | exo holds {holds}"
+    if ended.state is OperationState.SUCCEEDED:
+        assert ready >= set(ended.load_ids), said
+        for model in ended.unload_ids:
+            assert model not in listed or model in ended.message.partition("somebody else has loaded")[2], said
+        return
+    assert ended.problem is not None, said
+    assert ended.state is not OperationState.ROLLED_BACK or ready >= set(ended.unload_ids) & set(given), said
+    for model in set(ended.unload_ids) & set(given) - ready:
+        short = (f"{model} is not loaded any more", f"{model} was removed by somebody else", f"{model} is ")
+        assert any(words in ended.message for words in short) or "not loaded any more" in ended.message, said
+        assert model in ended.message, said
+    theirs = "Somebody else has loaded" in ended.message
+    if ("as it was before" in ended.message or "removed again" in ended.message) and not theirs:
+        assert not set(ended.load_ids) & set(listed), said
+    if "as it was before" in ended.message:
+        assert sorted(listed) == sorted(given), said

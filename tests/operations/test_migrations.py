@@ -1,0 +1,146 @@
+"""An upgrade loses nothing: what an older version wrote goes on, what a newer one wrote is left as it is."""
+
+import asyncio
+import sqlite3
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import orjson
+import pytest
+
+from exo_graphql.operations import OperationNotFound, OperationState
+from exo_graphql.operations.journal import Journal, JournalError
+from exo_graphql.operations.migrations import MIGRATIONS
+from tests.operations.test_journal import _record
+from tests.operations.world import HALF, OTHER_HALF, A, World, begun, operations, world
+
+pytestmark = pytest.mark.anyio
+
+FIRST_RELEASE = Path(__file__).parent.parent / "data" / "journal-0.1.0.sql"
+"""As 0.1.0 left it when it was killed in a swap of HALF for OTHER_HALF, while it waited for HALF's memory."""
+LOADED, SWAPPED = "8a09a19f-ace6-423a-b119-0748671a0590", "08415f0b-3643-4754-a285-41f989d576f7"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "journal.db"
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.executescript(FIRST_RELEASE.read_text())
+    db.close()
+    return path
+
+
+async def _other_ids(w: World) -> None:
+    """The simulated exo draws the same ids each time; the journal holds the first ones."""
+    await w.given(A)
+    (id_,) = (await w.picture()).state.instances
+    w.sim.control.delete_instance(id_)
+
+
+async def test_a_swap_that_the_first_release_began_is_finished(path: Path) -> None:
+    async with world() as w, AsyncExitStack() as stack:
+        await _other_ids(w)
+        ops = await stack.enter_async_context(operations(w.feed, path))
+        assert {operation.id for operation in ops.all()} == {LOADED, SWAPPED}
+        swap = ops.get(SWAPPED)
+        assert swap is not None
+        ended = await w.end(swap, ops)
+        assert ended.state is OperationState.SUCCEEDED, ended
+        assert await w.listed() == [OTHER_HALF]
+        # The keys are those of the first release, for the arguments of then.
+        assert begun(await ops.swap([HALF], [OTHER_HALF], idempotency_key="night")).id == SWAPPED
+        assert begun(await ops.load(HALF, idempotency_key="day")).id == LOADED
+
+
+async def test_what_was_loaded_before_an_upgrade_is_restored_after_it(path: Path) -> None:
+    async with world() as w:
+        await _other_ids(w)
+        w.fault(f"load-fails:{OTHER_HALF}")
+        async with operations(w.feed, path) as ops:
+            swap = ops.get(SWAPPED)
+            assert swap is not None
+            ended = await w.end(swap, ops)
+            assert ended.state is OperationState.ROLLED_BACK, ended
+            assert await w.serving() == [HALF]
+
+
+@pytest.mark.parametrize("version", [len(MIGRATIONS) + 1, 1000, -1])
+def test_a_journal_of_an_unknown_version_is_refused_and_left_alone(version: int, path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {version}")
+    db.close()
+    before = path.read_bytes()
+
+    async def opened() -> None:
+        journal = Journal(path)
+        with pytest.raises(JournalError, match="newer version of exo-graphql"):
+            await journal.open()
+        await journal.close()
+
+    asyncio.run(opened())
+    assert path.read_bytes() == before
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+async def test_a_migration_that_breaks_off_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(db: sqlite3.Connection) -> None:
+        db.execute("CREATE TABLE half_way (x)")
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("exo_graphql.operations.migrations.MIGRATIONS", (*MIGRATIONS, breaks))
+        journal = Journal(path)
+        with pytest.raises(JournalError, match="disk I/O error"):
+            await journal.open()
+        await journal.close()
+    journal = Journal(path)
+    contents = await journal.open()
+    await journal.close()
+    assert [record.operation.id for record in contents.records] == [LOADED, SWAPPED]
+
+
+CHANGES = {
+    "a field of the plan has another name": lambda record: record["memo"].update(goals=record["memo"].pop("targets")),
+    "a field of the plan is missing": lambda record: record["memo"].pop("departures"),
+    "a field of a target has another name": lambda record: record["memo"]["targets"][0].update(serves="x"),
+    "a field of the request is unknown": lambda record: record["wish"].update(urgency=3),
+    "a field of the operation is unknown": lambda record: record["operation"].update(owner="me"),
+    "a value is unknown": lambda record: record["operation"].update(state="RESTING"),
+    "it is no record at all": lambda record: record.clear(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_an_entry_that_cannot_be_read_is_kept_and_parked(change: str, tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    await journal.open()
+    await journal.admit(_record(7))
+    await journal.close()
+    db = sqlite3.connect(path)
+    (body,) = db.execute("SELECT record FROM operations").fetchone()
+    record = orjson.loads(body)
+    CHANGES[change](record)
+    written = orjson.dumps(record)
+    db.execute("UPDATE operations SET record = ?", (written,))
+    db.commit()
+    db.close()
+    async with world() as w:
+        async with operations(w.feed, path) as ops:
+            (parked,) = ops.all(active=True)
+            assert (parked.id, parked.state) == ("operation-7", OperationState.PARKED)
+            # It blocks nothing, and nothing is written over it.
+            assert (await w.end(await ops.load(A), ops)).state is OperationState.SUCCEEDED
+            resumed = await ops.resume(parked.id)
+            assert "cannot be read" in resumed.message
+            assert resumed.suggestion  # type: ignore[union-attr]  # a problem, as the message says
+        db = sqlite3.connect(path)
+        assert db.execute("SELECT record FROM operations WHERE sequence = 7").fetchone() == (written,)
+        db.close()
+        async with operations(w.feed, path) as ops:
+            discarded = begun(await ops.cancel("operation-7"))
+            assert discarded.state is OperationState.CANCELLED
+            assert isinstance(await ops.cancel("operation-7"), OperationNotFound)
+        async with operations(w.feed, path) as ops:
+            assert ops.get("operation-7") is None

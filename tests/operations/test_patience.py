@@ -1,0 +1,144 @@
+"""How long an operation waits, for what, and how soon it acts."""
+
+import asyncio
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from exo_graphql.cluster.readiness import Failure
+from exo_graphql.demo import Fault, parse_fault, tiny_scene
+from exo_graphql.operations import InvalidArgument, LoadFailed, NodeNotFound, OperationState
+from exo_graphql.operations.place import most_telling
+from tests.operations.test_journal import NOW
+from tests.operations.world import HALF, OTHER_HALF, A, B, begun, steps, world
+
+pytestmark = pytest.mark.anyio
+
+READ = ("GET", "/state")
+
+
+@pytest.mark.parametrize("seconds", [0.04, 0.5])
+async def test_a_load_asks_exo_for_the_instance_within_two_reads(seconds: float) -> None:
+    """From the request to the instance took 3 s on an aged cluster, where a read costs 0.2 s."""
+    async with world() as w:
+        w.sim.control.latency = seconds
+        await asyncio.sleep(60)
+        w.sim.control.requests.clear()
+        asked_at = asyncio.get_running_loop().time()
+        operation = begun(await w.ops.load(A))
+        await w.when(operation, lambda now: "Asked exo for" in now.message)
+        # One read may be under way already when the request comes.
+        assert w.sim.control.requests[READ] <= 3
+        # Two reads, the offers, and exo's own answer.
+        assert asyncio.get_running_loop().time() - asked_at < 6 * seconds + 0.1
+        await w.end(operation)
+
+
+@pytest.mark.parametrize(("attempts", "made"), [(None, 2), (1, 1), (3, 3)])
+async def test_a_swap_without_a_model_does_not_wait_for_all_of_exos_attempts(attempts: int | None, made: int) -> None:
+    async with world() as w:
+        await w.given(HALF)
+        w.fault(f"load-fails:{OTHER_HALF}")
+        ended = await w.end(await w.ops.swap([HALF], [OTHER_HALF], attempts=attempts))
+        assert ended.state is OperationState.ROLLED_BACK
+        assert isinstance(ended.problem, LoadFailed)
+        assert ended.problem.attempts == made
+        assert await w.serving() == [HALF]
+
+
+@pytest.mark.parametrize(("attempts", "made"), [(None, 5), (2, 2)])
+async def test_a_load_waits_for_as_many_attempts_as_it_is_told(attempts: int | None, made: int) -> None:
+    async with world() as w:
+        w.fault(f"load-fails:{A}")
+        ended = await w.end(await w.ops.load(A, attempts=attempts))
+        assert ended.state is OperationState.FAILED
+        assert isinstance(ended.problem, LoadFailed)
+        assert ended.problem.attempts == made
+        assert await w.listed() == []
+
+
+@pytest.mark.parametrize("attempts", [0, -1, 101])
+async def test_a_number_of_attempts_that_cannot_be_is_refused(attempts: int) -> None:
+    async with world() as w:
+        problem = await w.ops.load(A, attempts=attempts)
+        assert isinstance(problem, InvalidArgument)
+        assert problem.argument == "attempts"
+
+
+def test_the_cause_is_the_attempt_that_names_one() -> None:
+    said = {
+        1: "RuntimeError: weights of layer 3 are damaged",
+        2: "Terminated (signal=9 (Killed))",
+        3: "Terminated (exitcode=1)",
+        4: "The runner failed without a message.",
+    }
+    failures = {attempt: Failure(NOW, message, None, attempt) for attempt, message in said.items()}
+    cause = most_telling(failures)
+    assert cause is not None
+    assert cause.attempt == 1
+    assert most_telling({3: failures[3], 2: failures[2]}) == failures[3]
+    assert most_telling({}) is None
+
+
+async def test_what_is_pinned_to_a_node_that_is_coming_back_waits_for_it() -> None:
+    """A lost master: of three nodes one is back at once, the next after 3 s. Nobody is refused in between."""
+    async with world(tiny_scene(3)) as w:
+        w.fault("master-dies")
+        await w.until(lambda snapshot: snapshot.stale)
+        snapshot = await w.until(lambda snapshot: not snapshot.stale and snapshot.node_count == 1)
+        (present,) = snapshot.nodes
+        away = next(name for name in ("node-1", "node-2") if name != present.friendly_name)
+        ended = await w.end(await w.ops.load(A, nodes=[away]))
+        assert ended.state is OperationState.SUCCEEDED, ended
+        (instance,) = (await w.picture()).state.instances.values()
+        assert [(await w.picture()).state.nodes[s.node_id or ""].friendly_name for s in instance.shards] == [away]
+
+
+async def test_a_node_that_never_was_is_refused_at_once() -> None:
+    async with world() as w:
+        before = asyncio.get_running_loop().time()
+        assert isinstance(await w.ops.load(A, nodes=["node-9"]), NodeNotFound)
+        assert asyncio.get_running_loop().time() - before < 1.0
+
+
+async def test_a_node_that_stays_away_is_refused_once_the_members_have_settled() -> None:
+    async with world(tiny_scene(3)) as w:
+        w.sim.control.kill_node("node-2")
+        await w.until(lambda snapshot: snapshot.node_count == 2)
+        before = asyncio.get_running_loop().time()
+        assert isinstance(await w.ops.load(A, nodes=["node-2"]), NodeNotFound)
+        assert 5.0 < asyncio.get_running_loop().time() - before < 30.0
+
+
+@pytest.mark.parametrize("seconds", [3.0, 12.0, 40.0])
+@pytest.mark.parametrize("step", ["place", "load", "drain", "unload", "memory"])
+async def test_an_exo_that_hangs_fails_nothing(step: str, seconds: float) -> None:
+    async with world() as w:
+        await w.given(A)
+        operation = begun(await w.ops.swap([A], [B]))
+        await w.when(operation, lambda now: steps(now)[step] == "RUNNING")
+        w.sim.control.inject(Fault("hang", at=w.sim.control.now, duration=seconds))
+        ended = await w.end(operation)
+        assert ended.state is OperationState.SUCCEEDED, ended
+        assert await w.listed() == [B]
+
+
+@pytest.mark.parametrize("fault", [None, f"load-fails:{A}"])
+async def test_progress_never_falls_within_an_attempt_and_is_complete_once(fault: str | None) -> None:
+    scene = tiny_scene()
+    async with world(replace(scene, cards=tuple(replace(card, layers=40) for card in scene.cards))) as w:
+        if fault is not None:
+            w.sim.control.inject(replace(parse_fault(fault), count=1))
+        seen: list[float | None] = []
+        w.ops.listen(lambda: seen.append(next(iter(w.ops.all())).progress_percent) if w.ops.all() else None)
+        ended = await w.end(await w.ops.load(A))
+        assert ended.state is OperationState.SUCCEEDED
+        assert ended.progress_percent == 100.0
+        told = [value for value, before in zip(seen[1:], seen, strict=False) if value != before]
+        assert told[-1] == 100.0
+        assert told.count(100.0) == 1
+        falls = sum(
+            after is None or (before is not None and after < before) for before, after in itertools.pairwise(told)
+        )
+        assert falls <= (fault is not None)
