@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     fault: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="A fault for the demo, KIND[:TARGET][@SECONDS]; may be repeated. Kinds: load-fails:MODEL, "
-        "download-fails:MODEL, node-dies:NODE, master-dies, hang, error, garbage.",
+        "download-fails:MODEL, node-dies:NODE, master-dies, master-hangs, hang, error, garbage.",
     )
 
     tokens: SecretStr = Field(

@@ -16,7 +16,7 @@ MAY_KNOW = {
     "exo": {"cluster", "clock"},
     "operations": {"cluster", "clock"},
     "schema": {"cluster", "operations"},
-    "server": {"cluster", "operations", "schema", "exo_graphql"},
+    "server": {"cluster", "clock", "operations", "schema", "exo_graphql"},
     "demo": set(),
     "cli": {"exo_graphql"},
     "settings": set(),

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from exo_graphql.demo.clock import Clock
 
-Kind = Literal["load-fails", "download-fails", "node-dies", "master-dies", "hang", "error", "garbage"]
+Kind = Literal["load-fails", "download-fails", "node-dies", "master-dies", "master-hangs", "hang", "error", "garbage"]
 _KINDS: tuple[str, ...] = get_args(Kind)
 _NEEDS_TARGET = ("load-fails", "download-fails", "node-dies")
 
@@ -16,7 +16,8 @@ class Fault:
     """One fault.
 
     `load-fails`, `download-fails`: `target` is a model (id, short name or base model, in any case). `node-dies`: a
-    machine's name or node id. `hang`: no request is answered; `error`: 500s; `garbage`: 200 with HTML.
+    machine's name or node id. `master-hangs`: the master's process is stopped, not killed: the state stands still, and
+    commands are taken and wait for it. `hang`: no request is answered; `error`: 500s; `garbage`: 200 with HTML.
     """
 
     kind: Kind

@@ -18,13 +18,15 @@ from exo_graphql.demo.inference import text_params
 from exo_graphql.demo.placement import ImpossibleError, place
 from exo_graphql.demo.placement import Request as Wanted
 from exo_graphql.demo.simulation import Simulation
-from exo_graphql.demo.state import NoSuchPathError, StateDocument
+from exo_graphql.demo.state import NoSuchPathError, StateDocument, encode_at
 
 COMMAND_SECONDS = 0.08
 """From a command's answer to its effect in the state (exo/API.md: 404 some 0.1 s after the first DELETE)."""
 UNKNOWN_MODEL_SECONDS = 17.0
 """How long exo asks Hugging Face about a model that it has no card for."""
 _POLL_SECONDS = 0.05
+_HUNG_SECONDS = 0.2
+"""Simulated seconds between two looks whether a master that hangs is back."""
 _ANSWER = "This is a simulated exo: it has no weights, but it took its time."
 
 
@@ -88,12 +90,15 @@ class _Routes:
         return self._world.api.id
 
     async def state(self) -> Response:
-        return _json(self._world.state.encode())
+        return _json(self._simulation.frozen() or self._world.state.encode())
 
     async def state_at(self, path: str) -> Response:
         try:
             # exo answers the bare path and the path with a slash at its end alike.
-            return _json(self._world.state.encode_at(path) if path else self._world.state.encode())
+            frozen = self._simulation.frozen()
+            if not path:
+                return _json(frozen or self._world.state.encode())
+            return _json(encode_at(self._world.state.parts() if frozen is None else orjson.loads(frozen), path))
         except NoSuchPathError:
             dotted = path.replace("/", ".")
             raise HTTPException(404, f"unable to find path '{dotted}' in state json") from None
@@ -266,7 +271,9 @@ class _Routes:
             state = self._world.state
 
             def apply() -> None:
-                if self._world.state is state:
+                if self._simulation.frozen() is not None:
+                    self._world.clock.call_later(_HUNG_SECONDS, apply)
+                elif self._world.state is state:
                     effect()
 
             self._world.clock.call_later(COMMAND_SECONDS, apply)

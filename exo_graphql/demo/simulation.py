@@ -30,6 +30,7 @@ class Simulation:
         self.instances = Instances(self.world, self.downloads, self.faults)
         self.inference = Inference(self.world, self.instances)
         self.election = Election(self.world, self.instances, self.downloads)
+        self._frozen: bytes | None = None
         self._set_up(scene)
         self.began = self.clock.now
 
@@ -57,6 +58,23 @@ class Simulation:
                 self.clock.call_later(since - self.clock.now, lambda: self._kill(fault, self.world.master.id))
             case _:
                 self.faults.add(fault, since)
+                # What a master that hangs leaves behind is the state of that moment, not of the next request.
+                self.clock.call_later(since - self.clock.now, self._freeze)
+
+    def frozen(self) -> bytes | None:
+        """exo's state as it stands since the master hangs; None while it does not.
+
+        Every node's API then goes on answering, from a state to which nothing is applied any more. The nodes
+        themselves work on: when the master is back, all of that is applied at once.
+        """
+        if not self.faults.is_active("master-hangs"):
+            self._frozen = None
+        elif self._frozen is None:
+            self._frozen = self.world.state.encode()
+        return self._frozen
+
+    def _freeze(self) -> None:
+        self.frozen()
 
     def _check(self, fault: Fault) -> None:
         if fault.target is None:

@@ -86,26 +86,6 @@ class StateDocument:
         """The whole document as exo's `/state` sends it."""
         return orjson.dumps(self.parts(), option=orjson.OPT_UTC_Z)
 
-    def encode_at(self, path: str) -> bytes:
-        """The part at a slash-separated path, as `/state/{path}` sends it.
-
-        exo encodes this one differently: times end in `+00:00` instead of `Z`. Empty segments are skipped, and
-        what is neither an object nor a list swallows the rest of the path (exo `api/main.py`, `get_state`).
-        """
-        names = [name for name in path.split("/") if name]
-        if not names:
-            return orjson.dumps(self.parts())
-        try:
-            value = orjson.loads(orjson.dumps(self.parts()[names[0]]))
-            for name in names[1:]:
-                if isinstance(value, dict):
-                    value = value[name]
-                elif isinstance(value, list):
-                    value = value[int(name)]
-        except (KeyError, IndexError, ValueError) as error:
-            raise NoSuchPathError(path) from error
-        return orjson.dumps(value)
-
     def forget(self, node: str) -> None:
         """Take a timed-out node away; identity and backends stay, as in exo's `apply_node_timed_out`."""
         if node in self.nodes:
@@ -132,3 +112,24 @@ class StateDocument:
             for source, sinks in self.connections.items()
             if (present := {sink: edges for sink, edges in sinks.items() if edges})
         }
+
+
+def encode_at(parts: Mapping[str, Any], path: str) -> bytes:
+    """The part of a state at a slash-separated path, as `/state/{path}` sends it.
+
+    exo encodes this one differently: times end in `+00:00` instead of `Z`. Empty segments are skipped, and what is
+    neither an object nor a list swallows the rest of the path (exo `api/main.py`, `get_state`).
+    """
+    names = [name for name in path.split("/") if name]
+    if not names:
+        return orjson.dumps(parts)
+    try:
+        value = orjson.loads(orjson.dumps(parts[names[0]]))
+        for name in names[1:]:
+            if isinstance(value, dict):
+                value = value[name]
+            elif isinstance(value, list):
+                value = value[int(name)]
+    except (KeyError, IndexError, ValueError) as error:
+        raise NoSuchPathError(path) from error
+    return orjson.dumps(value)

@@ -331,7 +331,11 @@ class Feed(Wishes):
             return known.state, asked_at, cost
         if body is None:
             raise NotAState("nothing, to a request that named no state")
-        state = parse_state(body) if len(body) < PARSE_ELSEWHERE else await asyncio.to_thread(parse_state, body)
+        before = None if self._snapshot is None else self._snapshot.state
+        if len(body) < PARSE_ELSEWHERE:
+            state = parse_state(body, before)
+        else:
+            state = await asyncio.to_thread(parse_state, body, before)
         self._known = None if answer.etag is None else _Known(door, answer.etag, state, asked_at)
         return state, asked_at, cost
 

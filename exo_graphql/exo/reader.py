@@ -16,6 +16,7 @@ import orjson
 
 from exo_graphql.cluster.readiness import names_no_cause
 from exo_graphql.cluster.state import (
+    INFERENCE,
     Connection,
     Download,
     DownloadKind,
@@ -93,14 +94,14 @@ class NotAState(ValueError):
     """The body is no state of exo: HTML, truncated JSON, a list, or the state of a release too old to read."""
 
 
-def parse_state(body: bytes) -> State:
-    """Reads the body of `GET /state`. Raises `NotAState` for a body that is none."""
+def parse_state(body: bytes, before: State | None = None) -> State:
+    """Reads the body of `GET /state`. Raises `NotAState` for a body that is none. `before`: see `read_state`."""
     with _collector_paused():
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise NotAState(f"not JSON: {error}") from error
-        return read_state(document)
+        return read_state(document, before)
 
 
 @contextmanager
@@ -119,8 +120,11 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def read_state(document: object) -> State:
-    """Reads a decoded document. Raises `NotAState` for one that is none."""
+def read_state(document: object, before: State | None = None) -> State:
+    """Reads a decoded document. Raises `NotAState` for one that is none.
+
+    What has not changed since the state `before` is taken from it where exo piles it up: tasks are never cleaned away.
+    """
     if not isinstance(document, dict):
         raise NotAState(f"a JSON {type(document).__name__} instead of an object")
     if "nodeProfiles" in document and "nodeIdentities" not in document:
@@ -133,7 +137,7 @@ def read_state(document: object) -> State:
         instances={i.id: i for i in _instances(_map(document, "instances"), cards)},
         runners={id_: _runner(raw) for id_, raw in _map(document, "runners").items()},
         downloads=_downloads(_map(document, "downloads"), cards, nodes),
-        tasks=_tasks(_map(document, "tasks")),
+        tasks=_tasks(_map(document, "tasks"), {} if before is None else before.tasks),
         nodes=nodes,
         cards=_custom_cards(_map(document, "customModelCards"), cards),
         custom_ids=_custom_ids(_map_or_none(document, "customModelCards")),
@@ -349,12 +353,18 @@ def _shard(instance_id: str, node_id: str | None, runner_id: str, raw: object) -
 
 def _runner(raw: object) -> Runner:
     tag, body = _tagged(raw)
+    # exo keeps the runners of every instance there ever was; those have nothing more to say.
+    if not body and tag in _BARE_RUNNERS:
+        return _BARE_RUNNERS[tag]
     return Runner(
         status=RUNNER_TAGS.get(tag, RunnerStatus.UNKNOWN),
         layers_loaded=_integer(body, "layersLoaded"),
         total_layers=_integer(body, "totalLayers") or None,
         error=_cause(body),
     )
+
+
+_BARE_RUNNERS = {tag: Runner(status) for tag, status in RUNNER_TAGS.items()}
 
 
 def _cause(failed: Json) -> str | None:
@@ -482,11 +492,21 @@ def _download(node_id: str, node: Node | None, model: ModelCard, tag: str, body:
     )
 
 
-def _tasks(raw: Json) -> dict[str, Task]:
+def _tasks(raw: Json, before: Mapping[str, Task]) -> dict[str, Task]:
     tasks = {}
     for id_, document in raw.items():
         tag, body = _tagged(document)
         status = _string(body, "taskStatus")
+        known = before.get(id_)
+        # The status is all that ever changes in a task that is no inference.
+        if (
+            known is not None
+            and known.status is TASK_STATUSES.get(status or "")
+            and known.kind is TASK_TAGS.get(tag)
+            and known.kind not in INFERENCE
+        ):
+            tasks[id_] = known
+            continue
         bound = _map(body, "boundInstance")
         tasks[id_] = Task(
             id=id_,

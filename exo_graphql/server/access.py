@@ -7,12 +7,12 @@ configured. Secrets are compared in constant time and never logged.
 import hmac
 import ipaddress
 import math
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, unique
 from hashlib import sha256
 
+from exo_graphql.clock import elapsed
 from exo_graphql.schema.errors import NamedError
 from exo_graphql.server.throttle import FailedTokens
 
@@ -94,7 +94,7 @@ def _digest(secret: str) -> bytes:
 class Access:
     """Decides what a caller may do."""
 
-    def __init__(self, tokens: Sequence[Token], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, tokens: Sequence[Token], clock: Callable[[], float] = elapsed) -> None:
         self._tokens = tuple(tokens)
         self._failed = FailedTokens(clock)
 

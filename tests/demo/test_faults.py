@@ -18,6 +18,7 @@ pytestmark = pytest.mark.anyio
         ("error@3", Fault("error", at=3)),
         ("garbage@1.5+10", Fault("garbage", at=1.5, duration=10)),
         ("master-dies@60", Fault("master-dies", at=60)),
+        ("master-hangs@60+20", Fault("master-hangs", at=60, duration=20)),
         ("node-dies:Mac Studio 2@20+30", Fault("node-dies", "Mac Studio 2", at=20, duration=30)),
         ("load-fails:mlx-community/Qwen3-30B-A3B-4bit", Fault("load-fails", "mlx-community/Qwen3-30B-A3B-4bit")),
         ("download-fails:qwen3.5-9b@0", Fault("download-fails", "qwen3.5-9b")),
@@ -118,3 +119,38 @@ async def test_requests_are_counted_by_route(tiny: Exo) -> None:
         ("GET", "/instance/{instance_id}"): 2,
         ("DELETE", "/download/{node_id}/{model_id:path}"): 1,
     }
+
+
+async def test_a_master_that_hangs_leaves_the_state_of_that_moment_and_takes_commands_that_wait(tiny: Exo) -> None:
+    model, other = tiny.control.cards[:2]
+    instance = tiny.control.place(model)
+    assert instance is not None
+    tiny.control.advance(30)
+    tiny.control.inject(parse_fault(f"master-hangs@{tiny.control.now + 5}+60"))
+    tiny.control.advance(5)
+    hung = (await tiny.http.get("/state")).content
+    assert instance.encode() in hung
+    # Nothing moves in it, whatever happens; what is asked of exo is accepted.
+    placed = {"model_id": other, "sharding": "Pipeline", "instance_meta": "MlxRing", "min_nodes": 1}
+    assert (await tiny.http.post("/place_instance", json=placed)).status_code == 200
+    assert (await tiny.http.delete(f"/instance/{instance}")).status_code == 200
+    for _ in range(10):
+        tiny.control.advance(5)
+        assert (await tiny.http.get("/state")).content == hung
+    part = await tiny.http.get("/state/lastEventAppliedIdx")
+    assert part.json() == (await tiny.http.get("/state")).json()["lastEventAppliedIdx"]
+    # It comes back, and all of it is done.
+    tiny.control.advance(12)
+    state = (await tiny.http.get("/state")).json()
+    assert state["lastEventAppliedIdx"] > part.json()
+    assert instance not in state["instances"]
+    assert len(state["instances"]) == 1
+
+
+async def test_a_master_that_hangs_for_good_can_be_let_go(tiny: Exo) -> None:
+    tiny.control.inject(parse_fault("master-hangs"))
+    hung = (await tiny.http.get("/state")).content
+    tiny.control.advance(100)
+    assert (await tiny.http.get("/state")).content == hung
+    tiny.control.clear("master-hangs")
+    assert (await tiny.http.get("/state")).content != hung

@@ -94,8 +94,22 @@ class Cluster:
             transport=self.wire,
             rules=rules,
             readiness=DEFAULT_RULES,
-            now=loop_moment,
+            now=self._now,
         )
+        self._slept = 0.0
+        self._wall_clock_off = 0.0
+
+    def _now(self) -> Moment:
+        moment = loop_moment()
+        return Moment(moment.at + timedelta(seconds=self._wall_clock_off + self._slept), moment.elapsed + self._slept)
+
+    def sleep(self, seconds: float) -> None:
+        """The machine sleeps: the loop's clock stops, the one that measures ages does not."""
+        self._slept += seconds
+
+    def set_wall_clock(self, by: float) -> None:
+        """Somebody sets the wall clock, by so many seconds."""
+        self._wall_clock_off = by
 
     @property
     def time(self) -> float:

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import State
 from exo_graphql.exo import feed as feed_module
 from exo_graphql.exo.feed import Feed
 from exo_graphql.exo.reader import parse_state
@@ -127,10 +128,10 @@ async def test_after_a_failure_the_state_is_read_whole() -> None:
 async def test_an_unmoved_state_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed = 0
 
-    def counted(body: bytes) -> object:
+    def counted(body: bytes, before: State | None) -> State:
         nonlocal parsed
         parsed += 1
-        return parse_state(body)
+        return parse_state(body, before)
 
     monkeypatch.setattr(feed_module, "parse_state", counted)
     exo = Exo()

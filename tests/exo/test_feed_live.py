@@ -33,7 +33,7 @@ async def test_a_large_state_is_parsed_elsewhere(monkeypatch: pytest.MonkeyPatch
 async def test_a_state_that_our_own_code_stumbles_over_does_not_end_all_reading(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def stumble(_: bytes) -> State:
+    def stumble(_: bytes, __: State | None) -> State:
         monkeypatch.setattr(feed_module, "parse_state", parse_state)
         raise RuntimeError("a fault of ours")
 
