@@ -3,7 +3,7 @@
 from exo_graphql.operations.downloads import DownloadsResult, NodeDownloadResult
 from exo_graphql.operations.journal import JournalError
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState, Step, StepState
-from exo_graphql.operations.placements import NodeShare, PlacementView
+from exo_graphql.operations.placements import NodeShare, Offload, PlacementView
 from exo_graphql.operations.problems import (
     Cancelled,
     ClusterUnavailable,
@@ -54,6 +54,7 @@ __all__ = [
     "NodeDownloadResult",
     "NodeNotFound",
     "NodeShare",
+    "Offload",
     "Operation",
     "OperationConflict",
     "OperationFinished",

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from exo_graphql.cluster.capacity import fits_into, freed, instance_bytes, with_margin
 from exo_graphql.cluster.demand import Demand, Fit, Misfit
@@ -22,8 +22,14 @@ from exo_graphql.operations.wishes import Kind, invalid_name, resolve_model, res
 
 T = TypeVar("T")
 
-Offload = Callable[[Callable[[], T]], Awaitable[T]]
-"""Runs work off the event loop, as `asyncio.to_thread` does."""
+
+class Offload(Protocol):
+    """Runs work off the event loop, as `asyncio.to_thread` does."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
+        """What the work returns or raises."""
+        ...
+
 
 _WAYS: tuple[Kind, ...] = (
     (Sharding.PIPELINE, InstanceType.MLX_RING),
@@ -76,7 +82,7 @@ async def views(
     min_nodes: int | None,
     nodes: Sequence[str] | None,
     unload: Sequence[str] | None,
-    offload: Offload[tuple[PlacementView, ...]] = asyncio.to_thread,
+    offload: Offload = asyncio.to_thread,
 ) -> tuple[PlacementView, ...] | Problem:
     """One view for each sharding and instance type; exo's own offers, or, with `unload`, computed as exo would."""
     for argument, name in (
@@ -123,7 +129,7 @@ async def views(
         return PlacementRefused(
             message=f"exo refused: {error}", suggestion="See exo's log, then ask again.", reason=str(error)
         )
-    return tuple(_offered(snapshot, offers, demand, memory) for demand in bounds)
+    return await offload(lambda: tuple(_offered(snapshot, offers, demand, memory) for demand in bounds))
 
 
 def _all_computed(snapshot: Snapshot, demands: Sequence[Demand], memory: _Memory) -> tuple[PlacementView, ...]:

@@ -209,9 +209,13 @@ class Operations:
         min_nodes: int | None = None,
         nodes: Sequence[str] | None = None,
         unload: Sequence[str] | None = None,
+        offload: placements.Offload = asyncio.to_thread,
     ) -> tuple[placements.PlacementView, ...] | Problem:
-        """Where the model would go, for each sharding and instance type, or why it would not fit."""
-        return await placements.views(self._upstream, self._roster.claims(), model, min_nodes, nodes, unload)
+        """Where the model would go, for each sharding and instance type, or why it would not fit.
+
+        `offload` runs the search, which may take long.
+        """
+        return await placements.views(self._upstream, self._roster.claims(), model, min_nodes, nodes, unload, offload)
 
     async def start_download(self, model: str, nodes: Sequence[str] | None = None) -> downloads.DownloadsResult:
         """Fetches the weights onto these nodes, or onto every node."""

@@ -1,5 +1,6 @@
 """What a resolver is given: one snapshot for the whole operation, the operations, and the time of the answer."""
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from typing import NoReturn
@@ -7,7 +8,7 @@ from typing import NoReturn
 import strawberry
 
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.operations import Operation, Operations
+from exo_graphql.operations import Offload, Operation, Operations
 from exo_graphql.schema.errors import ClusterUnavailableError
 
 
@@ -17,14 +18,22 @@ class Context:
     It also notes what the answer depends on: one that told the time must not be told again later.
     """
 
-    __slots__ = ("_clock", "_now", "completed", "operations", "picture", "snapshot")
+    __slots__ = ("_clock", "_now", "completed", "offload", "operations", "picture", "snapshot")
 
     snapshot: Snapshot
     """The picture; raises `CLUSTER_UNAVAILABLE` while there has never been one."""
 
-    def __init__(self, picture: Snapshot | None, operations: Operations, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        picture: Snapshot | None,
+        operations: Operations,
+        clock: Callable[[], float],
+        offload: Offload = asyncio.to_thread,
+    ) -> None:
+        """`offload` runs what takes long off the event loop."""
         self.picture = picture
         self.operations = operations
+        self.offload = offload
         self.completed = False
         """Whether a subscription ends with this result."""
         self._clock = clock

@@ -1,6 +1,6 @@
 """Whether an operation may be executed, and where: what is dear goes to a thread, what is too dear is refused."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 
 from graphql import DocumentNode, GraphQLSchema, OperationDefinitionNode
@@ -43,7 +43,12 @@ class Budget:
         self._sizes = Sizes(None, operations)
         self._measured: tuple[Snapshot | None, int] | None = None
 
-    def price(self, document: DocumentNode, operation: OperationDefinitionNode) -> float:
+    def price(
+        self,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        variables: Mapping[str, object] | None = None,
+    ) -> float:
         """The estimated cost now. Raises `LimitExceeded`."""
         limits = self._limits
         cost = self._costs.of(document, operation, self._newest())
@@ -63,14 +68,15 @@ class Budget:
                 "Ask in several requests.",
                 actual=cost.wishes,
             )
-        if cost.wishes and cost.total > limits.max_wish_cost:
+        asked = cost.with_names(variables)
+        if cost.wishes and asked > limits.max_wish_cost:
             # These wait for exo on the event loop, and so are completed there.
             raise LimitExceeded(
                 "max_wish_cost",
                 limits.max_wish_cost,
-                f"an estimated cost of {cost.total:,.15g} beside mutations or placements",
-                "Ask for less of what they answer, and for the rest in a query of its own.",
-                actual=cost.total,
+                f"an estimated cost of {asked:,.15g} beside mutations or placements",
+                "Ask for less of what they answer, name less, and ask for the rest in a query of its own.",
+                actual=asked,
             )
         return 0.0 if cost.wishes else cost.total
 

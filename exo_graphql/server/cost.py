@@ -6,6 +6,7 @@ about one field of one object: 4 µs of graphql-core's time, 0.3 µs where it is
 """
 
 import weakref
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -23,9 +24,11 @@ from graphql import (
     GraphQLSchema,
     GraphQLUnionType,
     InlineFragmentNode,
+    ListValueNode,
     NullValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    VariableNode,
     get_named_type,
     get_nullable_type,
 )
@@ -101,6 +104,14 @@ class Cost:
     wishes: int
     sizes: tuple[tuple[Size, float], ...] = field(repr=False)
     """What the estimate depends on; as long as these are so, it holds."""
+    named: tuple[tuple[str, int], ...] = ()
+    """Variables that list names, and how many fields look for them: each name is one more."""
+
+    def with_names(self, variables: Mapping[str, object] | None) -> float:
+        """The estimate with the names that are in variables."""
+        given = ((variables or {}).get(name) for name, _ in self.named)
+        lengths = (len(value) if isinstance(value, list) else 1 for value in given)
+        return self.total + sum(length * times for length, (_, times) in zip(lengths, self.named, strict=True))
 
     def holds(self, sizes: Sizes) -> bool:
         """Whether a new estimate would be the same."""
@@ -143,12 +154,13 @@ class _Estimate:
         self._used: dict[Size, float] = {}
         self._wishes = 0
         self._fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
-        self._known: dict[tuple[str, str], tuple[float, int]] = {}
+        self._named: Counter[str] = Counter()
+        self._known: dict[tuple[str, str], tuple[float, int, Counter[str]]] = {}
 
     def of(self, operation: OperationDefinitionNode) -> Cost:
         root = self._schema.get_root_type(operation.operation)
         total = 0.0 if root is None else self._set(root, operation.selection_set)
-        return Cost(total, self._wishes, tuple(self._used.items()))
+        return Cost(total, self._wishes, tuple(self._used.items()), tuple(self._named.items()))
 
     def _set(self, parent: GraphQLNamedType, selection_set: SelectionSetNode) -> float:
         """What one object of the type costs."""
@@ -175,11 +187,12 @@ class _Estimate:
         key = parent.name, name
         known = self._known.get(key)
         if known is None:
-            before = self._wishes
+            before, named = self._wishes, Counter(self._named)
             total = self._set(self._condition(parent, fragment), fragment.selection_set)
-            self._known[key] = total, self._wishes - before
+            self._known[key] = total, self._wishes - before, self._named - named
             return total
         self._wishes += known[1]
+        self._named.update(known[2])
         return known[0]
 
     def _field(self, parent: GraphQLNamedType, node: FieldNode) -> float:
@@ -216,7 +229,7 @@ class _Estimate:
         name = node.name.value
         if parent == "Mutation" or (parent, name) in _WISHES:
             self._wishes += 1
-        extra = 0.0
+        extra = self._names(node) if (parent, name) in _WISHES else 0.0
         if name in _LOOKUPS.get(parent, ()) or any(_is_given(node, argument) for argument in _LOOKUP_ARGUMENTS):
             extra += self._measured(_models)
         if name == "node" or _is_given(node, "node"):
@@ -226,6 +239,16 @@ class _Estimate:
         if parent == "Query" and name == "downloads" and node.arguments:
             extra += self._measured(_all_downloads) / 50
         return extra
+
+    def _names(self, node: FieldNode) -> float:
+        """Names that a field lists, each of which is looked for. Those in variables are counted with their values."""
+        count = 0.0
+        for given in node.arguments or ():
+            if isinstance(given.value, ListValueNode):
+                count += len(given.value.values)
+            elif isinstance(given.value, VariableNode):
+                self._named[given.value.name.value] += 1
+        return count
 
     def _measured(self, size: Size) -> float:
         value = self._used.get(size)

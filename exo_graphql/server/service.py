@@ -168,7 +168,7 @@ class Service:
         prepared = Prepared(request, document.node, operation)
         if prepared.is_subscription:
             try:
-                self._budget.price(prepared.document, prepared.operation)
+                self._budget.price(prepared.document, prepared.operation, prepared.request.variables)
             except LimitExceeded as error:
                 return _refused(error)
         return prepared
@@ -191,7 +191,7 @@ class Service:
         context = self._context()
         request = prepared.request
         try:
-            cost = self._budget.price(prepared.document, prepared.operation)
+            cost = self._budget.price(prepared.document, prepared.operation, prepared.request.variables)
             answer = await self._budget.start(request, prepared.document, context, cost)
             waited = not isinstance(answer, Answer)
             result = answer if isinstance(answer, Answer) else await answer
@@ -223,7 +223,7 @@ class Service:
             yield subscriber
 
     def _context(self) -> Context:
-        return Context(self._upstream.snapshot, self._operations, self._elapsed)
+        return Context(self._upstream.snapshot, self._operations, self._elapsed, self._elsewhere.run)
 
 
 async def _ended(task: asyncio.Task[Any]) -> None:

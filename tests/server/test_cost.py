@@ -1,6 +1,7 @@
 """The estimate: never below what an answer holds, by the sizes of the picture at hand, and known at a glance."""
 
 import itertools
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis_graphql import queries
 
 from exo_graphql.app import House, build
+from exo_graphql.cluster.groups import Groups
 from exo_graphql.schema.build import build_schema, print_sorted
 from exo_graphql.server.access import Rights
 from exo_graphql.server.cost import LISTS, Cost, Costs
@@ -46,7 +48,14 @@ def anyio_backend() -> str:
 async def house() -> AsyncIterator[House]:
     """Over 32 nodes with 120 downloads each, read once."""
     exo = WideExo()
-    once = {"max_age": 3600, "rest_pause": 3600, "quick_pause": 3600, "idle_pause": 3600, "max_cost": 10**9}
+    once = {
+        "max_age": 3600,
+        "rest_pause": 3600,
+        "quick_pause": 3600,
+        "idle_pause": 3600,
+        "unseen_after": 7200,
+        "max_cost": 10**9,
+    }
     house = build(Settings.model_validate(once), exo.simulated)
     async with exo, house.feed, house.operations, house.service:
         await house.feed.fresh()
@@ -144,6 +153,50 @@ def test_fields_that_ask_exo_are_counted() -> None:
     assert cost.wishes == 2
     assert _estimate('mutation { unloadModel(model: "m") { error { message } } }').wishes == 1
     assert _estimate("{ nodes { id } }").wishes == 0
+
+
+def test_every_name_that_placements_list_is_priced_wherever_it_stands() -> None:
+    names = '["a", "b", "c"]'
+    bare = _estimate('{ placements(model: "m") { fits } }').total
+    assert _estimate(f'{{ placements(model: "m", unload: {names}) {{ fits }} }}').total == bare + 3
+    twice = _estimate(
+        'query q($u: [String!]) { ...p b: placements(model: "m", unload: $u) { fits } ...p } '
+        f'fragment p on Query {{ a: placements(model: "m", unload: $u, nodes: {names}) {{ fits }} }}'
+    )
+    for length in (0, 1, 500):
+        # Spread twice, the fragment is counted twice: estimates err on the expensive side.
+        assert twice.with_names({"u": ["m"] * length}) == twice.total + 3 * length
+
+
+async def test_placements_that_name_very_many_models_are_refused(house: House) -> None:
+    fields = " ".join(f'a{number}: placements(model: "GLM-5", unload: $unload) {{ fits }}' for number in range(20))
+    query = f"query q($unload: [String!]) {{ {fields} }}"
+    prepared = await house.service.prepare(GraphQLRequest(query, variables={"unload": ["Kimi-K2.5"] * 500}))
+    assert isinstance(prepared, Prepared)
+    reply = await house.service.answer(prepared, Rights.READ)
+    assert reply.outcome is Outcome.REFUSED
+    (error,) = orjson.loads(reply.payload)["errors"]
+    assert error["extensions"]["limit"] == "max_wish_cost"
+    assert error["extensions"]["actual"] > 10_000
+
+
+async def test_placements_are_searched_off_the_event_loop(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+    find = Groups.find
+
+    def noting(self: Groups, *arguments: Any) -> Any:
+        threads.append(threading.get_ident())
+        return find(self, *arguments)
+
+    monkeypatch.setattr(Groups, "find", noting)
+    prepared = await house.service.prepare(
+        GraphQLRequest('{ placements(model: "GLM-5", unload: ["Kimi-K2.5"]) { fits } }')
+    )
+    assert isinstance(prepared, Prepared)
+    reply = await house.service.answer(prepared, Rights.READ)
+    assert len(orjson.loads(reply.payload)["data"]["placements"]) == 4
+    assert len(threads) == 4
+    assert threading.get_ident() not in threads
 
 
 async def test_an_estimate_is_kept_until_a_size_that_it_depends_on_changes(house: House) -> None:
