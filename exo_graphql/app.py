@@ -32,6 +32,7 @@ from exo_graphql.server.sse import StreamRules
 from exo_graphql.server.websocket import WebSocketEndpoint
 from exo_graphql.server.wire import ASGIApp
 from exo_graphql.settings import DEFAULT_EXO_URL, Settings
+from exo_graphql.tls import NoCertificates, client_context
 
 logger = logging.getLogger("exo_graphql")
 
@@ -200,7 +201,11 @@ def _feed(settings: Settings, demo: SimulatedExo | None) -> Feed:
     )
     urls = (DEMO_URL,) if demo is not None else settings.exo_url or (DEFAULT_EXO_URL,)
     transport = None if demo is None else httpx.ASGITransport(app=demo.app)
-    return Feed(urls, transport=transport, rules=rules, readiness=readiness, now=clock.now)
+    try:
+        tls = client_context(settings.ca_file) if any(url.startswith("https:") for url in urls) else None
+    except NoCertificates as error:
+        raise SettingsError(str(error)) from error
+    return Feed(urls, transport=transport, tls=tls, rules=rules, readiness=readiness, now=clock.now)
 
 
 def _operation_rules(settings: Settings) -> OperationRules:

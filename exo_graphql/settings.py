@@ -30,6 +30,11 @@ class Settings(BaseSettings):
         description=f"Where an exo node answers; may be repeated (in the variable: separated by commas), and the next "
         f"one takes over where one fails. {DEFAULT_EXO_URL} if neither this nor --demo is given.",
     )
+    ca_file: Path | None = Field(
+        None,
+        description="A file (PEM) of authorities' certificates to trust for https:// exo URLs, besides the usual "
+        "ones or those of SSL_CERT_FILE.",
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(52416, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
     root_path: str = Field("", description="The path under which a reverse proxy shows this server.")

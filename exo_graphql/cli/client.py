@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import httpx
@@ -13,6 +15,7 @@ from exo_graphql.cli.documents import Document
 from exo_graphql.cli.endpoint import is_loopback
 from exo_graphql.cli.events import read_events
 from exo_graphql.cli.failures import Failure, NoServer, Unanswered, from_errors
+from exo_graphql.tls import NoCertificates, client_context, why_not
 
 Variables = Mapping[str, Any]
 Data = dict[str, Any]
@@ -61,15 +64,18 @@ class Lost:
 class Client:
     """One server, over as few connections as it takes."""
 
-    def __init__(self, url: str, token: str | None = None) -> None:
-        """`url` is the endpoint; `token` is sent as a bearer token."""
+    def __init__(self, url: str, token: str | None = None, ca_file: Path | None = None) -> None:
+        """`url` is the endpoint; `token` is sent as a bearer token; `ca_file` holds authorities to trust besides.
+
+        Raises `Failure` where it holds none.
+        """
         self._url = url
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.AsyncClient(
             headers=headers,
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
             # Loading the certificates takes longer than the question; without https nothing asks for them.
-            verify=url.startswith("https:"),
+            verify=_trusted(ca_file) if url.startswith("https:") else False,
             # A proxy from the environment is not meant for this machine.
             trust_env=not is_loopback(url),
         )
@@ -155,6 +161,11 @@ class Client:
         return reply
 
     def _no_server(self, error: httpx.TransportError) -> NoServer:
+        if (reason := why_not(error)) is not None:
+            return NoServer(
+                f"No connection to {self._url}. {reason}",
+                "Give the certificates of an authority of your own by --ca-file, or by SSL_CERT_FILE.",
+            )
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return NoServer(
                 f"No server answers at {self._url}.",
@@ -163,6 +174,13 @@ class Client:
         if isinstance(error, httpx.TimeoutException):
             return Unanswered(f"The server at {self._url} does not answer.")
         return Unanswered(f"The connection to {self._url} broke: {str(error) or type(error).__name__}.")
+
+
+def _trusted(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return client_context(ca_file)
+    except NoCertificates as error:
+        raise Failure(str(error)) from error
 
 
 async def _events(response: httpx.Response) -> AsyncGenerator[Reply]:

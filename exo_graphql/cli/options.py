@@ -3,6 +3,7 @@
 A bracket in a help text is escaped: Rich takes it for markup and leaves it out.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,6 +34,14 @@ def global_options(
             envvar="EXO_GRAPHQL_TOKEN", show_envvar=True, help="The token to show, if the server asks for one."
         ),
     ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="EXO_GRAPHQL_CA_FILE",
+            show_envvar=True,
+            help="A file (PEM) of authorities to trust for https, besides the usual ones or those of SSL_CERT_FILE.",
+        ),
+    ] = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="Print the command's GraphQL data, for machines.")] = False,
 ) -> None:
@@ -44,7 +53,7 @@ def global_options(
     shown = (token or "").strip()
     if not (shown.isascii() and shown.isprintable()):
         raise typer.BadParameter("a token consists of printable ASCII characters", param_hint="--token")
-    ctx.obj = Session(where, shown or None, as_json=json)
+    ctx.obj = Session(where, shown or None, as_json=json, ca_file=ca_file)
 
 
 def address(url: str | None, host: str | None, port: int | None) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -21,14 +22,15 @@ _RETRY_PAUSES = (0.5, 2.0)
 class Session:
     """Asks, shows, and raises `Failure` for whatever is not an answer."""
 
-    def __init__(self, url: str, token: str | None, *, as_json: bool) -> None:
+    def __init__(self, url: str, token: str | None, *, as_json: bool, ca_file: Path | None = None) -> None:
         self._url = url
+        self._ca_file = ca_file
         self._token = token
         self.terminal = Terminal(as_json=as_json)
 
     def client(self) -> Client:
         """A client of the server, to be entered."""
-        return Client(self._url, self._token)
+        return Client(self._url, self._token, self._ca_file)
 
     def ask(self, name: str, **variables: object) -> Data:
         """The data that answer the document of that name."""

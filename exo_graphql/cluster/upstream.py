@@ -23,6 +23,10 @@ class Unreachable(UpstreamError):
     """No exo node answered in time, or what answered was not exo. Whether a wish arrived is unknown."""
 
 
+class Misconfigured(Unreachable):
+    """No exo node can be reached until whoever runs this server changes what it is told: its certificates, its URLs."""
+
+
 class Refused(UpstreamError):
     """exo answered and said no; the message is exo's own reason."""
 

@@ -6,6 +6,7 @@ and the exceptions behind them go to the log.
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,8 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from exo_graphql.cluster.upstream import Refused, Unreachable, UpstreamError
+from exo_graphql.cluster.upstream import Misconfigured, Refused, Unreachable, UpstreamError
+from exo_graphql.tls import why_not
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,10 @@ _NOT_EXO = "What answers is not exo, or a release of it that cannot be understoo
 
 class NotSent(Unreachable):
     """No connection came about, so exo never saw the request: asking another node repeats nothing."""
+
+
+class Untrusted(NotSent, Misconfigured):
+    """TLS did not come about: the certificate is not trusted, or what answers does not speak TLS."""
 
 
 class Erring(Unreachable):
@@ -78,12 +84,15 @@ class ExoClient:
         base_url: str,
         transport: httpx.AsyncBaseTransport | None = None,
         *,
+        tls: ssl.SSLContext | None = None,
         command_timeout: float = 15.0,
         stats: FeedStats | None = None,
     ) -> None:
         url = httpx.URL(base_url.rstrip("/"))
         self.url = str(url.copy_with(userinfo=b"")).rstrip("/")
         """Where the node is, without credentials."""
+        self.untrusted: Untrusted | None = None
+        """Why TLS does not come about; None once it has."""
         self._command_timeout = command_timeout
         self._commands = asyncio.Semaphore(MAX_COMMANDS)
         self._stats = stats if stats is not None else FeedStats()
@@ -98,6 +107,8 @@ class ExoClient:
             headers={"accept-encoding": "identity"},
             # exo is in the local network: a proxy set up for the way out does not lead there.
             trust_env=False,
+            # Loading the usual certificates takes a while, and plain HTTP needs none.
+            verify=tls if tls is not None else url.scheme == "https",
         )
 
     async def aclose(self) -> None:
@@ -223,6 +234,9 @@ class ExoClient:
             raise Unreachable(f"exo did not answer within {within:.1f} s.") from error
         except httpx.ConnectError as error:
             logger.log(level, "%s %s%s: %r", method, self.url, path, error)
+            if (reason := why_not(error)) is not None:
+                self.untrusted = Untrusted(f"exo cannot be reached. {reason}")
+                raise self.untrusted from error
             raise NotSent("exo cannot be reached.") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             logger.log(level, "%s %s%s: %r", method, self.url, path, error)
@@ -238,6 +252,7 @@ class ExoClient:
     ) -> _Answer:
         self._stats.requests_total += 1
         async with self._http.stream(method, path, params=params, content=content, headers=headers) as response:
+            self.untrusted = None
             chunks = []
             size = 0
             async for chunk in response.aiter_bytes():

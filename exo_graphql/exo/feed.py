@@ -5,6 +5,7 @@ It owns the latest snapshot, the one loop that replaces it, and the news that th
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from exo_graphql.cluster.state import State
 from exo_graphql.cluster.upstream import Unreachable, UpstreamError
 from exo_graphql.exo.audience import Audience
 from exo_graphql.exo.catalogue import Catalogue
-from exo_graphql.exo.client import ExoClient, FeedStats
+from exo_graphql.exo.client import ExoClient, FeedStats, Untrusted
 from exo_graphql.exo.credit import Credit
 from exo_graphql.exo.doors import Door, Doors
 from exo_graphql.exo.pace import FeedRules, Mode, longest_gap, lost_after, pause, read_timeout, usual_cost
@@ -74,6 +75,7 @@ class Feed(Wishes):
         urls: Sequence[str],
         *,
         transport: httpx.AsyncBaseTransport | None = None,
+        tls: ssl.SSLContext | None = None,
         rules: FeedRules | None = None,
         readiness: Rules = DEFAULT_RULES,
         now: Callable[[], Moment] = clock.now,
@@ -81,7 +83,7 @@ class Feed(Wishes):
         self.rules = rules if rules is not None else FeedRules()
         self.stats = FeedStats()
         timeout = self.rules.command_timeout
-        clients = [ExoClient(url, transport, command_timeout=timeout, stats=self.stats) for url in urls]
+        clients = [ExoClient(url, transport, tls=tls, command_timeout=timeout, stats=self.stats) for url in urls]
         self._audience = Audience(self.rules.look_lasts)
         super().__init__(Doors(clients, self.rules, self._audience.roused.set))
         self._catalogue = Catalogue(self.rules, self._look_again)
@@ -172,12 +174,18 @@ class Feed(Wishes):
                         self._audience.wait()
                         await self._news.wait()
         if self._snapshot is None:
-            raise Unreachable(_NO_PICTURE)
+            raise self._unreachable(_NO_PICTURE)
         return self._snapshot
 
     def _is_worth_waiting(self, oldest: float) -> bool:
         """Whether the picture is older than asked for and exo is not known to be silent."""
         return self._asked_at < oldest and self._source.connected
+
+    def _unreachable(self, message: str) -> Unreachable:
+        """With the cause where it is one that only whoever runs this server can mend."""
+        causes = (door.client.untrusted for door in self._doors.all if door.client.untrusted is not None)
+        cause = next(causes, None)
+        return Unreachable(message) if cause is None else Untrusted(f"{message} {cause}")
 
     async def read_now(self) -> Snapshot:
         """A snapshot whose read began after this call, at once as far as there is credit; see `Upstream`.
@@ -190,13 +198,13 @@ class Feed(Wishes):
             async with asyncio.timeout(self.rules.first_wait if self._snapshot is None else None):
                 while self._succeeded <= after:
                     if self._failed > after or not self._source.connected or self._task is None:
-                        raise Unreachable(_SILENT if self._snapshot is not None else _NO_PICTURE)
+                        raise self._unreachable(_SILENT if self._snapshot is not None else _NO_PICTURE)
                     self._audience.hurry()
                     await self._turned.wait()
         except TimeoutError as error:
-            raise Unreachable(_NO_PICTURE) from error
+            raise self._unreachable(_NO_PICTURE) from error
         if self._snapshot is None:
-            raise Unreachable(_NO_PICTURE)
+            raise self._unreachable(_NO_PICTURE)
         return self._snapshot
 
     async def changed(self, since: Snapshot | None, *, urgent: bool = False) -> Snapshot:

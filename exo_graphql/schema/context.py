@@ -18,7 +18,7 @@ class Context:
     It also notes what the answer depends on: one that told the time must not be told again later.
     """
 
-    __slots__ = ("_clock", "_now", "completed", "offload", "operations", "picture", "snapshot")
+    __slots__ = ("_cause", "_clock", "_now", "completed", "offload", "operations", "picture", "snapshot")
 
     snapshot: Snapshot
     """The picture; raises `CLUSTER_UNAVAILABLE` while there has never been one."""
@@ -29,8 +29,10 @@ class Context:
         operations: Operations,
         clock: Callable[[], float],
         offload: Offload = asyncio.to_thread,
+        cause: str | None = None,
     ) -> None:
-        """`offload` runs what takes long off the event loop."""
+        """`offload` runs what takes long off the event loop. `cause`: why there has never been a picture, if known."""
+        self._cause = cause
         self.picture = picture
         self.operations = operations
         self.offload = offload
@@ -44,7 +46,7 @@ class Context:
 
     def __getattr__(self, name: str) -> NoReturn:
         """Is asked where there is no such attribute."""
-        raise ClusterUnavailableError if name == "snapshot" else AttributeError(name)
+        raise ClusterUnavailableError(self._cause) if name == "snapshot" else AttributeError(name)
 
     @property
     def now(self) -> float:

@@ -19,11 +19,14 @@ class NamedError(GraphQLError):
 class ClusterUnavailableError(NamedError):
     """No exo node has answered since this server started."""
 
-    def __init__(self) -> None:
+    def __init__(self, cause: str | None = None) -> None:
+        """`cause`: what keeps every node from being reached, where it will not pass by itself."""
         super().__init__(
             "CLUSTER_UNAVAILABLE",
-            "No exo node has answered yet.",
-            "Check that exo runs and that --exo-url points at it, then ask again.",
+            cause or "No exo node has answered yet.",
+            "Check that exo runs and that --exo-url points at it, then ask again."
+            if cause is None
+            else "Check --exo-url; give certificates of an authority of your own by --ca-file or SSL_CERT_FILE.",
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, OperationDefinitionNode
 
-from exo_graphql.cluster.upstream import Unreachable, Upstream
+from exo_graphql.cluster.upstream import Misconfigured, Unreachable, Upstream
 from exo_graphql.operations import Operations
 from exo_graphql.schema.context import Context
 from exo_graphql.schema.errors import NamedError
@@ -113,6 +113,8 @@ class Service:
             operations.all,
         )
         self.live = Live(self._executor, self._context, upstream.interest, self._elsewhere, self._limits.max_live_cost)
+        self._cause: str | None = None
+        """Why there has never been a picture, where it will not pass by itself."""
         self._changing: set[asyncio.Task[Reply]] = set()
         """Mutations under way, whose callers may have gone."""
         self._rooms = AsyncExitStack()
@@ -147,9 +149,11 @@ class Service:
         """Sees to a picture that is fresh enough to answer from, as far as exo can be reached."""
         try:
             await self._upstream.fresh(self._max_age)
+        except Misconfigured as error:
+            self._cause = str(error)
         except Unreachable:
             # The last picture answers, and says that it is old; without any, resolvers refuse.
-            return
+            self._cause = None
 
     async def prepare(self, request: GraphQLRequest) -> Prepared | Reply:
         """Reads the document; a `Reply` tells what is wrong with it."""
@@ -223,7 +227,7 @@ class Service:
             yield subscriber
 
     def _context(self) -> Context:
-        return Context(self._upstream.snapshot, self._operations, self._elapsed, self._elsewhere.run)
+        return Context(self._upstream.snapshot, self._operations, self._elapsed, self._elsewhere.run, self._cause)
 
 
 async def _ended(task: asyncio.Task[Any]) -> None:
