@@ -110,4 +110,4 @@ def test_the_rooms_are_drawn_without_a_circle() -> None:
         return below.union(*(reach(other, (*seen, room)) for other in below))
 
     assert reach("server") == {"schema", "operations", "cluster", "clock"}
-    assert reach("exo") == {"cluster", "clock"}
+    assert reach("exo") == {"cluster", "clock", "tls"}
