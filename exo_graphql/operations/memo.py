@@ -41,6 +41,8 @@ class Departure:
     """It served or was on its way when it was noticed: worth restoring."""
     ready: bool = False
     """It served when it was noticed."""
+    newcomer: bool = False
+    """Somebody has placed it since the operation was planned."""
     asked: bool = False
     foreign: bool = False
     """Somebody else deleted it: an act of a person is not reversed."""

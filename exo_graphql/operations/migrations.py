@@ -65,7 +65,7 @@ def _extend(record: dict[str, Any]) -> None:
         target["ready"] = target.pop("done")
         members |= _nodes(target["instance"])
     for departure in memo["departures"]:
-        departure |= {"ready": departure["sound"], "foreign": False, "hopeless": False}
+        departure |= {"ready": departure["sound"], "newcomer": False, "foreign": False, "hopeless": False}
         members |= _nodes(departure["instance"])
     # Names were not kept: only the ids of the nodes that it uses can tell whether the cluster is the same.
     memo |= {"members": members, "before": {}, "cancelling": False, "discarding": False}

@@ -85,6 +85,8 @@ class Run:
         """Since when an exo node has answered that lags behind the one that answered before."""
         self._noted_at = clock()
         self._live = 0.0
+        self.members_changed_at = 0.0
+        """When, in `live` seconds, the membership was last seen to change."""
         self._progress_at = clock()
         self._metric: tuple[object, ...] = ()
         self._measured: tuple[str, int] | None = None
@@ -330,6 +332,8 @@ class Run:
             self._gap = True
             return False
         before, self._trusted = self._trusted, snapshot
+        if before is None or before.state.nodes.keys() != snapshot.state.nodes.keys():
+            self.members_changed_at = self.live
         if before is not snapshot:
             note_losses(self.memo, None if self._gap else before, snapshot)
         self._gap = False

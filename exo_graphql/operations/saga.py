@@ -271,6 +271,8 @@ def _note_newcomers(run: Run, snapshot: Snapshot) -> set[str]:
             for departure in departing(snapshot, model_id, None)
             if departure.instance.id not in known | own
         ]
+        for newcomer in newcomers:
+            newcomer.newcomer = True
         memo.departures.extend(newcomers)
     return {d.instance.id for d in memo.departures} & snapshot.state.instances.keys()
 

@@ -19,7 +19,7 @@ from exo_graphql.operations.problems import LoadFailed, TimedOut
 from exo_graphql.operations.run import Halt, Run
 from exo_graphql.operations.saga import Claims
 from exo_graphql.operations.settle import settled
-from exo_graphql.operations.verdict import serving_id, undone
+from exo_graphql.operations.verdict import missing, undone
 from exo_graphql.operations.wishes import InstanceTypePreference, ShardingPreference, Wish
 
 
@@ -27,14 +27,30 @@ class NoRoom(Halt):
     """What is missing fits nowhere, also after a while: trying again at once would change nothing."""
 
 
+class Patience:
+    """How long it is waited for room, in all: memory that was freed is reported a little late, and only once."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._until: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Counts from when it is first asked."""
+        if self._until is None:
+            self._until = self._run.live + self._run.rules.memory_seconds
+        return self._run.live >= self._until
+
+
 async def undo(run: Run, claims: Claims) -> None:
     """Leaves the cluster as before, as a last snapshot shows. Raises `Halt` where that fails."""
     await weights.stop(run)
     failed: Halt | None = None
+    patience = Patience(run)
     for _ in range(run.rules.max_rounds):
         await _remove(run)
         try:
-            await _restore(run, claims)
+            await _restore(run, claims, patience)
         except Halt as halt:
             if (
                 isinstance(halt, NoRoom)
@@ -46,7 +62,7 @@ async def undo(run: Run, claims: Claims) -> None:
             failed = halt
             continue
         snapshot = await _serving(run)
-        if not _missing(run, snapshot) and not _left(run, snapshot):
+        if not missing(run.memo, snapshot) and not _left(run, snapshot):
             return
         failed = None
     if failed is not None:
@@ -92,16 +108,11 @@ async def _settled(run: Run, placed: list[Instance]) -> Snapshot:
 # Restoring
 
 
-def _missing(run: Run, snapshot: Snapshot) -> list[Departure]:
-    """What served or was on its way when the operation noticed it, is not there, and was not removed by others."""
-    return [d for d in run.memo.departures if d.sound and not d.foreign and serving_id(d, snapshot) is None]
-
-
-async def _restore(run: Run, claims: Claims) -> None:
+async def _restore(run: Run, claims: Claims, patience: Patience) -> None:
     old = [departure for departure in run.memo.departures if departure.sound]
     snapshot = await _gone_or_kept(run, [departure for departure in old if departure.asked])
     _adopt(run, snapshot)
-    lost = _missing(run, snapshot)
+    lost = missing(run.memo, snapshot)
     under_way = [d for d in old if d.restored is not None and d.restored.id in snapshot.state.instances]
     if not lost and not under_way:
         if any(departure.asked for departure in old) and not run.is_done("restore"):
@@ -114,7 +125,7 @@ async def _restore(run: Run, claims: Claims) -> None:
     needed = {node_id for departure in lost for node_id in node_ids(departure.instance)}
     snapshot = await settled(run, snapshot, needed, "restore")
     for departure in lost:
-        await _make(run, departure, claims)
+        await _make(run, departure, claims, patience)
     for departure in [*under_way, *lost]:
         await _follow(run, departure)
     run.deleting.clear()
@@ -129,7 +140,7 @@ def _adopt(run: Run, snapshot: Snapshot) -> None:
     if run.memo.only_instance is not None:
         return
     known = {instance.id for instance, _ in run.memo.own_instances()}
-    for departure in _missing(run, snapshot):
+    for departure in missing(run.memo, snapshot):
         for instance in snapshot.instances_of(departure.instance.model_id):
             if instance.id not in known and is_sound(snapshot, instance):
                 departure.restored = instance
@@ -150,7 +161,7 @@ async def _gone_or_kept(run: Run, leaving: list[Departure]) -> Snapshot:
     return snapshot
 
 
-async def _make(run: Run, departure: Departure, claims: Claims) -> None:
+async def _make(run: Run, departure: Departure, claims: Claims, patience: Patience) -> None:
     """Places it as it was where its nodes are there, else wherever exo would place it."""
     snapshot = await run.look()
     if departure.restored is not None:
@@ -161,10 +172,9 @@ async def _make(run: Run, departure: Departure, claims: Claims) -> None:
             # It was there and is lost again: under its old ids exo would list it as ready before it is.
             departure.restored = rekeyed(departure.restored)
     if departure.restored is None:
-        departure.restored = await _placement(run, departure, claims)
+        departure.restored = await _placement(run, departure, claims, patience)
         snapshot = await run.look()
     await run.save()
-    until = run.live + run.rules.memory_seconds
     while True:
         try:
             await create(run, departure.restored, "restore", snapshot)
@@ -175,8 +185,11 @@ async def _make(run: Run, departure: Departure, claims: Claims) -> None:
             if not isinstance(halt.__cause__, Refused):
                 raise
             # exo counts the memory that it was told of last; what the failed model held comes back within seconds.
-            if run.live >= until:
-                departure.restored = None
+            if patience.is_over:
+                if departure.retried:
+                    raise NoRoom(halt.problem) from halt
+                # Its own nodes have no room any more: others may.
+                departure.restored, departure.retried = None, True
                 raise
             snapshot = await run.next(await run.look())
         else:
@@ -201,10 +214,9 @@ async def _follow(run: Run, departure: Departure) -> None:
         raise
 
 
-async def _placement(run: Run, departure: Departure, claims: Claims) -> Instance:
+async def _placement(run: Run, departure: Departure, claims: Claims, patience: Patience) -> Instance:
     """Where it is to be placed. Raises `Halt` once nothing has fitted for a while: memory is reported a little late."""
     instance = departure.instance
-    until = run.live + run.rules.memory_seconds
     while True:
         snapshot = await run.look()
         ids = present_ids(run.memo.members, snapshot, node_ids(instance))
@@ -215,7 +227,7 @@ async def _placement(run: Run, departure: Departure, claims: Claims) -> Instance
         if isinstance(found, Chosen):
             departure.takes = found.takes
             return found.instance
-        if run.live >= until:
+        if patience.is_over:
             raise NoRoom(
                 LoadFailed(
                     message=f"{instance.model_id} could not be restored: {found}",

@@ -41,8 +41,10 @@ class Undone:
     """Placed again, and ready."""
     missing: tuple[str, ...]
     """Healthy when the operation began, and not loaded now, though nobody else removed them."""
+    partly: tuple[str, ...]
+    """Those of the missing of which another copy is there."""
     removed: tuple[str, ...]
-    """The same, removed by somebody else."""
+    """Healthy when the operation began, and removed by somebody else."""
     waiting: tuple[str, ...]
     """Listed, and not ready, with what is the matter, as clauses."""
     left: tuple[str, ...]
@@ -64,24 +66,29 @@ def undone(memo: Memo, snapshot: Snapshot) -> Undone:
     """What the snapshot shows. An instance that was being started when the operation began need not be ready yet."""
     listed = snapshot.state.instances
     restored: list[str] = []
-    missing: list[str] = []
-    removed: list[str] = []
     waiting: list[str] = []
     for departure in (d for d in memo.departures if d.sound):
         model_id = departure.instance.model_id
         now = serving_id(departure, snapshot)
         if now is None:
-            (removed if departure.foreign else missing).append(model_id)
-        elif _is_worse(departure, snapshot.reading(now)):
+            continue
+        if _is_worse(departure, snapshot.reading(now)):
             waiting.append(f"{model_id} is {snapshot.reading(now).phase.value}: {snapshot.reading(now).message}")
         elif now != departure.instance.id:
             restored.append(model_id)
+    gone = {departure.instance.model_id for departure in missing(memo, snapshot)}
+    served = {d.instance.model_id for d in memo.departures if d.sound and serving_id(d, snapshot) is not None}
     placed = [target.instance for target in memo.targets if target.instance is not None]
     own = {instance.id for instance, _ in memo.own_instances()}
     return Undone(
         restored=_unique(restored),
-        missing=_unique(missing),
-        removed=_unique(removed),
+        missing=_unique(gone),
+        partly=_unique(gone & served),
+        removed=_unique(
+            d.instance.model_id
+            for d in memo.departures
+            if d.sound and d.foreign and not d.newcomer and d.instance.model_id not in gone | served
+        ),
         waiting=_unique(waiting),
         left=_unique(instance.model_id for instance in placed if instance.id in listed),
         created=any(was_created(snapshot, instance) for instance in placed),
@@ -92,6 +99,22 @@ def undone(memo: Memo, snapshot: Snapshot) -> Undone:
         ),
         lost=_unique(model_id for id_, model_id in memo.before.items() if id_ not in listed and id_ not in own),
     )
+
+
+def missing(memo: Memo, snapshot: Snapshot) -> list[Departure]:
+    """What served or was on its way, is not there, and was not removed by others: what is to be restored.
+
+    Of each model no more copies than when the operation was planned. For example somebody loads a second copy of A
+    while A is unloaded: both are unloaded, and one of them is restored.
+    """
+    found: list[Departure] = []
+    for model_id in dict.fromkeys(departure.instance.model_id for departure in memo.departures):
+        copies = [d for d in memo.departures if d.instance.model_id == model_id and d.sound]
+        wanted = sum(not d.newcomer for d in copies)
+        ours = [d for d in copies if not d.foreign]
+        gone = [d for d in ours if serving_id(d, snapshot) is None]
+        found += gone[: max(0, wanted - (len(ours) - len(gone)))]
+    return found
 
 
 def _is_worse(departure: Departure, reading: Reading) -> bool:
@@ -123,8 +146,11 @@ def told(shown: Undone) -> str:
     said = []
     if shown.restored:
         said.append(f"{'Rolled back: ' if shown.complete else ''}{_names(shown.restored)} is ready again.")
-    if shown.missing:
-        said.append(f"{_names(shown.missing)} is not loaded any more.")
+    whole = [model_id for model_id in shown.missing if model_id not in shown.partly]
+    if whole:
+        said.append(f"{_names(whole)} is not loaded any more.")
+    if shown.partly:
+        said.append(f"Not every copy of {_names(shown.partly)} that was there is loaded any more.")
     if shown.removed:
         said.append(f"{_names(shown.removed)} was removed by somebody else meanwhile, and is not restored.")
     said += [f"{clause.rstrip('.')}." for clause in shown.waiting]

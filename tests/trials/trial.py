@@ -1,0 +1,36 @@
+"""One seed, from its scenario to what is wrong with its verdict."""
+
+import logging
+import signal
+import traceback
+from types import FrameType
+
+from tests.trials import runner
+from tests.trials.evidence import Evidence
+from tests.trials.oracle import Finding, judge
+from tests.trials.report import Result
+from tests.trials.scenario import scenario
+
+PATIENCE = 240
+"""Real seconds that one trial may take."""
+
+
+def trial(seed: int) -> Result:
+    """Runs in a process of its own kind: nothing is logged, and a trial that breaks is a result, too."""
+    logging.disable(logging.CRITICAL)
+    wanted = scenario(seed)
+    signal.signal(signal.SIGALRM, _give_up)
+    signal.alarm(PATIENCE)
+    try:
+        evidence = runner.run(wanted)
+    except Exception:  # noqa: BLE001 - whatever it was, the other trials go on
+        told = traceback.format_exc()
+        evidence = Evidence(wanted, state="BROKEN", message=told.strip().splitlines()[-1], timeline=[(0.0, told)])
+        return evidence, [Finding("BROKEN", "the trial itself broke; -v tells where")]
+    finally:
+        signal.alarm(0)
+    return evidence, judge(evidence)
+
+
+def _give_up(_: int, __: FrameType | None) -> None:
+    raise TimeoutError(f"not done within {PATIENCE} s")
