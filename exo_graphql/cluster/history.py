@@ -339,6 +339,7 @@ def _model_pasts(
     present = {was.model_id for was in instances.values()}
     models: dict[str, ModelPast] = {}
     asked_again = loads.under_way - past.loading
+    wanted = present | loads.under_way
     for model_id in {*past.models, *present, *unloading.values(), *failures, *ended, *loads.failed}:
         was = past.models.get(model_id, ModelPast(Phase.NOT_LOADED))
         phase = model_phase(model_id, instances, unloading)
@@ -346,8 +347,8 @@ def _model_pasts(
         gave_up = model_id in ended or (was.gave_up and model_id not in asked_again)
         failed = loads.failed.get(model_id)
         # exo may have swallowed the command: then nothing but the operation says that nothing will come.
-        if failed is not None and failed.operation_id != was.judged and not gave_up and model_id not in present:
-            gave_up, failure = True, Failure(now.at, failed.message)
+        if failed is not None and failed.operation_id != was.judged and not gave_up and model_id not in wanted:
+            gave_up, failure = True, Failure(failed.at, failed.message)
         changed = phase is not was.phase and not first
         models[model_id] = ModelPast(
             phase=phase,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,6 +11,8 @@ class FailedLoad:
 
     operation_id: str
     message: str
+    at: datetime
+    """When it ended (UTC), by the wall clock: to be shown, and to decide nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ def after(failed: Mapping[str, FailedLoad], operation: Operation) -> Mapping[str
             changed.pop(model_id, None)
         else:
             reason = operation.problem.message if operation.problem is not None else operation.message
-            changed[model_id] = FailedLoad(operation.id, reason)
+            changed[model_id] = FailedLoad(operation.id, reason, operation.finished_at or operation.started_at)
     return failed if changed == failed else changed
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+from exo_graphql.cluster.history import REMOVED_UNREADY
 from exo_graphql.cluster.names import label
 from exo_graphql.cluster.readiness import Failure, Phase, one_line
 from exo_graphql.cluster.snapshot import Snapshot
@@ -130,8 +131,7 @@ async def follow(run: Run, instance: Instance, step: str, attempts: int | None =
             )
         run.progressed(_metric(snapshot, instance, reading.phase))
         attempt = max(causes, default=0) + 1
-        again = f" (attempt {attempt})" if causes else ""
-        run.report(step, f"{instance.model_id}: {reading.message}{again}", reading.progress_percent, attempt)
+        run.report(step, f"{instance.model_id}: {reading.message}", reading.progress_percent, attempt)
         snapshot = await run.next(snapshot)
 
 
@@ -195,6 +195,8 @@ def gone(
 def _failure(run: Run, snapshot: Snapshot, instance: Instance, step: str) -> Failure | None:
     """What went wrong since the step began: a model's failure stays readable, and may be an earlier load's."""
     failure = snapshot.status(instance.model_id).failure
+    if failure is not None and failure.message == REMOVED_UNREADY:
+        return None  # that it is gone is known; it says nothing of why
     begun = run.operation.step(step)
     if failure is not None and begun is not None and begun.started_at is not None and failure.at >= begun.started_at:
         return failure

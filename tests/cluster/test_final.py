@@ -13,7 +13,7 @@ READY = runner("Ready", prefillServerPort=None)
 IDLE = runner("Idle")
 BOTH = ("n1", "n2")
 GONE = document(["n1"])
-FAILED = Loads(failed={MODEL: FailedLoad("op-1", "exo never made the instance.")})
+FAILED = Loads(failed={MODEL: FailedLoad("op-1", "exo never made the instance.", at(4))})
 ASKED = Loads(under_way=frozenset({MODEL}))
 
 
@@ -97,7 +97,7 @@ def test_an_operation_that_failed_without_any_instance_is_final() -> None:
     story.see(0.0, GONE, loads=ASKED)
     status = story.see(5.0, GONE, loads=FAILED).status(MODEL)
     assert verdict(status) == (True, False, "exo never made the instance.")
-    assert status.failure == Failure(at(5), "exo never made the instance.")
+    assert status.failure == Failure(at(4), "exo never made the instance.")
     assert (status.found, status.phase) == (True, Phase.NOT_LOADED)
 
 
@@ -137,7 +137,7 @@ def test_the_next_operation_takes_the_verdict_back_until_it_fails_too() -> None:
     both = Loads(ASKED.under_way, FAILED.failed)
     asked = story.see(1.0, None, loads=both)
     assert not asked.status(MODEL).final
-    second = Loads(failed={MODEL: FailedLoad("op-2", "No node had the memory.")})
+    second = Loads(failed={MODEL: FailedLoad("op-2", "No node had the memory.", at(2))})
     assert verdict(story.see(2.0, None, loads=second).status(MODEL)) == (True, False, "No node had the memory.")
 
 
@@ -153,3 +153,10 @@ def test_an_instance_on_its_way_is_not_final_whatever_failed_before() -> None:
     story = Story()
     story.see(0.0, GONE, loads=FAILED)
     assert not story.see(1.0, one(IDLE, ongoing()), loads=FAILED).status(MODEL).final
+
+
+def test_an_earlier_failure_is_not_that_of_an_operation_that_goes_on_after_a_restart_of_this_server() -> None:
+    story = Story()
+    both = Loads(ASKED.under_way, FAILED.failed)
+    assert verdict(story.see(0.0, GONE, loads=both).status(MODEL)) == (False, False, None)
+    assert verdict(story.see(1.0, GONE, loads=NO_LOADS).status(MODEL)) == (False, False, None)
