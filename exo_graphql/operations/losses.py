@@ -4,15 +4,11 @@ A swap that has made B ready still needs B while it drains A, deletes A and wait
 end with nothing. So each snapshot that any step sees is asked for B.
 """
 
-from datetime import timedelta
-
 from exo_graphql.cluster.readiness import BROKEN, NodeStatus, Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance
 from exo_graphql.operations.memo import Memo
 from exo_graphql.operations.problems import LoadFailed
-
-JUST_NOW = timedelta(seconds=5)
 
 
 def loss(memo: Memo, snapshot: Snapshot) -> LoadFailed | None:
@@ -38,8 +34,8 @@ def loss(memo: Memo, snapshot: Snapshot) -> LoadFailed | None:
 def why_gone(snapshot: Snapshot, model_id: str) -> str:
     """What is known of an instance that this snapshot is the first not to list, as a sentence."""
     failure = snapshot.status(model_id).failure
-    # The failure of an earlier load stays readable: only one that came with this loss explains it.
-    if failure is not None and abs(snapshot.observed_at - failure.at) < JUST_NOW:
+    # The failure of an earlier load stays readable: only one that this state has brought explains the loss.
+    if failure is not None and failure.at == snapshot.observed_at:
         return failure.message
     return "somebody else or exo removed it."
 

@@ -42,11 +42,13 @@ async def create(run: Run, instance: Instance, step: str, snapshot: Snapshot) ->
     `snapshot` has just been read. The instance's ids make a second request for it harmless. Raises `Halt` when exo
     refuses, never lists it, or has listed and lost it already.
     """
+    run.begins_with(instance, snapshot)
     asked_at: float | None = None
     send_at = run.clock()
+    urgent = False
     while instance.id not in snapshot.state.instances:
         if was_created(snapshot, instance):
-            raise Halt(gone(run, snapshot, instance, step))
+            raise Halt(gone(run, snapshot, instance))
         if asked_at is not None and run.live - asked_at >= run.rules.appear_seconds:
             raise Halt(
                 PlacementRefused(
@@ -79,8 +81,10 @@ async def create(run: Run, instance: Instance, step: str, snapshot: Snapshot) ->
             asked_at = asked_at if asked_at is not None else run.live
             run.report(step, f"Asked exo for {instance.model_id}; waiting for the instance to appear.")
             snapshot = await run.look()
+            urgent = True
             continue
-        snapshot = await run.next(snapshot)
+        snapshot = await run.next(snapshot, urgent=urgent)
+        urgent = False
     run.progressed()
     return snapshot
 
@@ -106,14 +110,15 @@ async def follow(run: Run, instance: Instance, step: str, attempts: int | None =
     (None: exo decides).
     """
     snapshot = await run.look()
+    run.begins_with(instance, snapshot)
     causes: dict[int, Failure] = {}
     while True:
         if instance.id not in snapshot.state.instances:
-            raise Halt(gone(run, snapshot, instance, step, causes))
+            raise Halt(gone(run, snapshot, instance, causes))
         reading = snapshot.reading(instance.id)
         if reading.ready:
             return snapshot
-        failure = _failure(run, snapshot, instance, step)
+        failure = _failure(run, snapshot, instance)
         if failure is not None and failure.attempt is not None:
             causes[failure.attempt] = failure
             # exo would try again, up to five times; whoever has unloaded something cannot wait for that.
@@ -157,11 +162,9 @@ def _failed(snapshot: Snapshot, instance: Instance, causes: Mapping[int, Failure
     )
 
 
-def gone(
-    run: Run, snapshot: Snapshot, instance: Instance, step: str, causes: Mapping[int, Failure] | None = None
-) -> LoadFailed:
+def gone(run: Run, snapshot: Snapshot, instance: Instance, causes: Mapping[int, Failure] | None = None) -> LoadFailed:
     """Why an instance that was listed is not any more, as far as can be told. `causes` are failures by attempt."""
-    last = _failure(run, snapshot, instance, step)
+    last = _failure(run, snapshot, instance)
     removed = f"The instance of {instance.model_id} was removed"
     known = dict(causes or {})
     if last is not None and last.attempt is not None:
@@ -192,13 +195,12 @@ def gone(
     )
 
 
-def _failure(run: Run, snapshot: Snapshot, instance: Instance, step: str) -> Failure | None:
-    """What went wrong since the step began: a model's failure stays readable, and may be an earlier load's."""
+def _failure(run: Run, snapshot: Snapshot, instance: Instance) -> Failure | None:
+    """What has gone wrong with this load: a model's failure stays readable, and may be that of an earlier one."""
     failure = snapshot.status(instance.model_id).failure
     if failure is not None and failure.message == REMOVED_UNREADY:
         return None  # that it is gone is known; it says nothing of why
-    begun = run.operation.step(step)
-    if failure is not None and begun is not None and begun.started_at is not None and failure.at >= begun.started_at:
+    if failure is not None and run.is_new(instance, failure):
         return failure
     # A server that was down when it happened: exo never forgets a runner.
     for shard in instance.shards:

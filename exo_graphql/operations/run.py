@@ -13,7 +13,9 @@ from datetime import datetime
 from typing import TypeVar
 
 from exo_graphql.cluster.names import label
+from exo_graphql.cluster.readiness import Failure
 from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import Instance
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
 from exo_graphql.operations.claims import Claim
 from exo_graphql.operations.journal import JournalError, Record
@@ -93,6 +95,8 @@ class Run:
         """The step and the attempt that the shown progress is of."""
         self._deadline = self._deadline_from_start()
         self._away_since: float | None = None
+        self._known_failures: dict[str, Failure | None] = {}
+        """By instance: the failure that its model had when this process first dealt with the instance."""
         self.missing: Mapping[str, int] = {}
         """Bytes by node that were freed and that the nodes do not report yet."""
         self.deleting: dict[str, str] = {}
@@ -301,10 +305,13 @@ class Run:
                 return snapshot
             await self.next(snapshot)
 
-    async def next(self, since: Snapshot) -> Snapshot:
-        """The next snapshot that may be gone by, or `since` when it is time to look at the deadlines."""
+    async def next(self, since: Snapshot, *, urgent: bool = False) -> Snapshot:
+        """The next snapshot that may be gone by, or `since` when it is time to look at the deadlines.
+
+        `urgent` for the one wait after an act whose effect exo shows at once.
+        """
         self.check()
-        newer = asyncio.ensure_future(self.upstream.changed(self._seen or since))
+        newer = asyncio.ensure_future(self.upstream.changed(self._seen or since, urgent=urgent))
         stop = asyncio.ensure_future(self._stop.wait())
         # A stop that was asked for has been seen once undoing is under way: it must not wake every wait.
         waits = {newer} if self.memo.undoing is not None else {newer, stop}
@@ -378,6 +385,16 @@ class Run:
             # Whether exo was in sight all the while is not known of a longer wait, for an answer of exo's for example.
             self._live += min(now - self._noted_at, 2 * self.rules.tick_seconds)
         self._noted_at = now
+
+    # Failures
+
+    def begins_with(self, instance: Instance, snapshot: Snapshot) -> None:
+        """From here on a failure of the instance's model is one of this load. Stamps cannot tell: clocks are set."""
+        self._known_failures.setdefault(instance.id, snapshot.status(instance.model_id).failure)
+
+    def is_new(self, instance: Instance, failure: Failure) -> bool:
+        """Whether the failure has come since `begins_with`."""
+        return failure != self._known_failures.get(instance.id)
 
     # Parking
 

@@ -3,9 +3,11 @@
 import asyncio
 import itertools
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import Failure
 from exo_graphql.demo import Fault, parse_fault, tiny_scene
 from exo_graphql.operations import InvalidArgument, LoadFailed, NodeNotFound, OperationState
@@ -142,3 +144,41 @@ async def test_progress_never_falls_within_an_attempt_and_is_complete_once(fault
             after is None or (before is not None and after < before) for before, after in itertools.pairwise(told)
         )
         assert falls <= (fault is not None)
+
+
+@pytest.mark.parametrize("hours", [-1.0, 1.0])
+async def test_a_clock_that_is_set_while_exo_tries_again_hides_no_attempt(
+    hours: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which load a failure is of is not told by its stamp."""
+    async with world() as w:
+        await w.given(HALF)
+        w.fault(f"load-fails:{OTHER_HALF}")
+        operation = begun(await w.ops.swap([HALF], [OTHER_HALF]))
+        await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
+        real = w.feed._now
+
+        def set_clock() -> Moment:
+            moment = real()
+            return Moment(moment.at + timedelta(hours=hours), moment.elapsed)
+
+        monkeypatch.setattr(w.feed, "_now", set_clock)
+        ended = await w.end(operation)
+        assert isinstance(ended.problem, LoadFailed)
+        assert ended.problem.attempts == 2
+        assert await w.serving() == [HALF]
+
+
+async def test_the_failure_of_an_earlier_load_is_not_that_of_this_one() -> None:
+    async with world() as w:
+        w.sim.control.inject(replace(parse_fault(f"load-fails:{A}"), count=1))
+        first = await w.end(await w.ops.load(A, attempts=1))
+        assert isinstance(first.problem, LoadFailed)
+        operation = begun(await w.ops.load(A, attempts=1))
+        await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
+        for id_ in (await w.picture()).state.instances:
+            w.sim.control.delete_instance(id_)
+        ended = await w.end(operation)
+        assert isinstance(ended.problem, LoadFailed)
+        assert ended.problem.attempts == 0
+        assert "removed before it was ready" in ended.message
