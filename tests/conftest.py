@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["pytester", "tests.chromium", "tests.node_tools", "tests.tools", "tests.wheel"]
+pytest_plugins = ["pytester", "tests.chromium", "tests.node_tools", "tests.scheduling", "tests.tools", "tests.wheel"]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ TESTS = """
 import pytest
 
 @pytest.mark.chromium
-@pytest.mark.xdist_group("some")
 def test_in_a_browser():
     pass
 
@@ -37,16 +36,16 @@ markers =
 Run = Callable[..., pytest.RunResult]
 
 
-@pytest.fixture(params=["0", "2"])
+@pytest.fixture(params=["0", "1"])
 def run(pytester: pytest.Pytester, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `TESTS` in a pytest of its own, which has one process or two and none of our surroundings."""
+    """Runs `TESTS` in a pytest of its own, alone or with a process beside it, and with none of our surroundings."""
 
     def run(**variables: str) -> pytest.RunResult:
         for name in [name for name in os.environ if name.startswith(("EXO_GRAPHQL_", "PYTEST_"))]:
             monkeypatch.delenv(name)
         for name, value in {"PATH": "/nowhere", "PYTHONPATH": str(ROOT), **variables}.items():
             monkeypatch.setenv(name, value)
-        return pytester.runpytest_subprocess("-p", "tests.tools", "-n", request.param, "--dist", "loadgroup")
+        return pytester.runpytest_subprocess("-p", "tests.tools", "-n", request.param)
 
     pytester.makefile(".ini", pytest=CONFIGURATION)
     pytester.makepyfile(TESTS)

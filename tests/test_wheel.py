@@ -12,7 +12,7 @@ from exo_graphql import __version__
 from tests.installed import CLONE
 
 # What is in the wheel comes from npm, and what builds it from PyPI.
-pytestmark = [pytest.mark.npm, pytest.mark.xdist_group("wheel")]
+pytestmark = pytest.mark.npm
 
 
 def test_the_wheel_runs_outside_the_clone(wheel: Path, tmp_path: Path) -> None:

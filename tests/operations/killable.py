@@ -10,12 +10,15 @@ import sys
 from pathlib import Path
 
 from exo_graphql.exo.feed import Feed
-from exo_graphql.operations import Operations
+from exo_graphql.operations import OperationRules, Operations
+
+# The exo of the tests runs 20 times as fast as a real one, and so memory is given a twentieth of the time to come back.
+RULES = OperationRules(memory_seconds=1.0)
 
 
 async def main(url: str, journal: Path, models: list[str]) -> None:
     """Prints `STEP STATE` at each change, and the verdict."""
-    async with Feed([url]) as feed, Operations(feed, journal) as ops:
+    async with Feed([url]) as feed, Operations(feed, journal, RULES) as ops:
         changed = asyncio.Event()
 
         def tell() -> None:

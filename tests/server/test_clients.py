@@ -130,6 +130,7 @@ async def test_apollo_with_automatic_persisted_queries_sends_the_query_instead(
     assert out.decode().splitlines() == ["[2]", "[2]", "false,true,true"]
 
 
+@pytest.mark.npm
 async def test_the_npm_client_of_the_legacy_protocol_would_be_refused(server: Running, node_tools: NodeTools) -> None:
     script = """
     import WebSocket from 'ws';

@@ -98,6 +98,7 @@ async def _next(process: Process) -> object:
     return json.loads(line) if line else None
 
 
+@pytest.mark.npm
 async def test_npm_clients_go_on_after_a_restart(tmp_path: Path, node_tools: NodeTools) -> None:
     port = free_port()
     where = f"127.0.0.1:{port}/graphql"

@@ -1,0 +1,39 @@
+"""Which process runs which test: a pytest over two processes, with the plugin."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.scheduling import GROUPS, TIMING
+
+ROOT = Path(__file__).parents[1]
+TESTS = """
+import pytest
+
+@pytest.mark.parametrize("number", range(6))
+def test_it(number, worker_id):
+    print(f"<{worker_id}>")
+"""
+
+
+def test_one_process_runs_a_group_and_another_does_not_wait_for_it(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [file for file, group in GROUPS.items() if group == TIMING][:2]
+    for file in (*files, "tests/test_other.py"):
+        path = pytester.path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(TESTS)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    result = pytester.runpytest_subprocess("-p", "tests.scheduling", "-n", "2", "-v", "--import-mode=importlib")
+    result.assert_outcomes(passed=18)
+    ran = re.findall(r"^\[(gw\d)\].* PASSED (\S+)::", result.stdout.str(), re.MULTILINE)
+    assert len({worker for worker, file in ran if file in files}) == 1
+    assert {worker for worker, file in ran if file == "tests/test_other.py"} != {
+        worker for worker, file in ran if file in files
+    }
+
+
+def test_every_file_that_has_a_group_is_there() -> None:
+    assert [file for file in GROUPS if not (ROOT / file).is_file()] == []
