@@ -3,7 +3,7 @@
 from exo_graphql.operations.downloads import DownloadsResult, NodeDownloadResult
 from exo_graphql.operations.journal import JournalError
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState, Step, StepState
-from exo_graphql.operations.placements import NodeShare, Offload, PlacementView
+from exo_graphql.operations.placements import NodeShare, Offload, PlacementView, in_thread
 from exo_graphql.operations.problems import (
     Cancelled,
     ClusterUnavailable,
@@ -74,4 +74,5 @@ __all__ = [
     "TimedOut",
     "TooManyOperations",
     "UnloadFailed",
+    "in_thread",
 ]

@@ -31,6 +31,9 @@ class Offload(Protocol):
         ...
 
 
+in_thread: Offload = asyncio.to_thread
+"""Where nobody has a better place for it."""
+
 _WAYS: tuple[Kind, ...] = (
     (Sharding.PIPELINE, InstanceType.MLX_RING),
     (Sharding.PIPELINE, InstanceType.MLX_JACCL),
@@ -82,7 +85,7 @@ async def views(
     min_nodes: int | None,
     nodes: Sequence[str] | None,
     unload: Sequence[str] | None,
-    offload: Offload = asyncio.to_thread,
+    offload: Offload = in_thread,
 ) -> tuple[PlacementView, ...] | Problem:
     """One view for each sharding and instance type; exo's own offers, or, with `unload`, computed as exo would."""
     for argument, name in (

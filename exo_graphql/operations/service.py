@@ -209,7 +209,7 @@ class Operations:
         min_nodes: int | None = None,
         nodes: Sequence[str] | None = None,
         unload: Sequence[str] | None = None,
-        offload: placements.Offload = asyncio.to_thread,
+        offload: placements.Offload = placements.in_thread,
     ) -> tuple[placements.PlacementView, ...] | Problem:
         """Where the model would go, for each sharding and instance type, or why it would not fit.
 

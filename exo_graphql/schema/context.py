@@ -1,6 +1,5 @@
 """What a resolver is given: one snapshot for the whole operation, the operations, and the time of the answer."""
 
-import asyncio
 import secrets
 from collections.abc import Callable
 from typing import NoReturn
@@ -8,7 +7,7 @@ from typing import NoReturn
 import strawberry
 
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.operations import Offload, Operation, Operations
+from exo_graphql.operations import Offload, Operation, Operations, in_thread
 from exo_graphql.schema.errors import ClusterUnavailableError
 
 
@@ -28,7 +27,7 @@ class Context:
         picture: Snapshot | None,
         operations: Operations,
         clock: Callable[[], float],
-        offload: Offload = asyncio.to_thread,
+        offload: Offload = in_thread,
         cause: str | None = None,
     ) -> None:
         """`offload` runs what takes long off the event loop. `cause`: why there has never been a picture, if known."""
