@@ -92,6 +92,11 @@ class Budget:
         Raises `Overloaded` where a dear one would have to wait behind too many others.
         """
         arguments = document, context, request.variables, request.operation_name
+        if cost <= PLAIN_AT_ONCE and not self._executor.is_quick(document, request.variables, request.operation_name):
+            # Compiled on a thread, where it makes an answer at once if nothing has to be waited for.
+            answer = await self._elsewhere.run(partial(self._executor.plain, *arguments))
+            if answer is not None:
+                return answer
         if cost <= AT_ONCE:
             return self._executor.execute(*arguments)
         answer = self._executor.plain(*arguments) if cost <= PLAIN_AT_ONCE else None

@@ -40,6 +40,10 @@ class Answer:
         return self.signed
 
 
+# A document of as many characters is compiled on the event loop. The most expensive one of this length takes 4 ms.
+COMPILED_AT_ONCE = 400
+
+
 class Executor:
     """Executes operations of one schema. Resolvers are quick and synchronous, but for what asks exo."""
 
@@ -47,6 +51,15 @@ class Executor:
         """`compiled`: whether plain operations take the short way. Their answers are the same, byte for byte."""
         self._schema = schema
         self._plans = Plans(schema) if compiled else None
+
+    def is_quick(self, document: DocumentNode, variables: Mapping[str, Any] | None, operation_name: str | None) -> bool:
+        """Whether executing begins at once: a long document is compiled first, which takes a while."""
+        if self._plans is None or document.loc is None or document.loc.end <= COMPILED_AT_ONCE:
+            return True
+        try:
+            return self._plans.is_compiled(document, operation_name, variables)
+        except Exception:  # noqa: BLE001  # as in `plain`: graphql-core will tell of it, and nothing is compiled
+            return True
 
     def execute(
         self,

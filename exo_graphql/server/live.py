@@ -289,9 +289,10 @@ class Live:
     def _answer_at_once(self, share: Share, context: Context) -> Answer | None:
         try:
             cost = self._price(share)
-            if self._elsewhere is None or cost <= AT_ONCE:
+            quick = self._executor.is_quick(share.document, share.variables, share.operation_name)
+            if self._elsewhere is None or (cost <= AT_ONCE and quick):
                 return self._executed(share, context)
-            if cost > PLAIN_AT_ONCE:
+            if cost > PLAIN_AT_ONCE or not quick:
                 return None
             return self._executor.plain(share.document, context, share.variables, share.operation_name)
         except Exception:

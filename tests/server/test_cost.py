@@ -24,7 +24,10 @@ from hypothesis_graphql import queries
 from exo_graphql.app import House, build
 from exo_graphql.cluster.groups import Groups
 from exo_graphql.schema.build import build_schema, print_sorted
+from exo_graphql.server import execution
 from exo_graphql.server.access import Rights
+from exo_graphql.server.compiled import reader
+from exo_graphql.server.compiled.compiler import Compilation
 from exo_graphql.server.cost import LISTS, Cost, Costs
 from exo_graphql.server.requests import GraphQLRequest
 from exo_graphql.server.service import Outcome, Prepared, Reply
@@ -197,6 +200,52 @@ async def test_placements_are_searched_off_the_event_loop(house: House, monkeypa
     assert len(orjson.loads(reply.payload)["data"]["placements"]) == 4
     assert len(threads) == 4
     assert threading.get_ident() not in threads
+
+
+async def test_a_long_document_is_compiled_off_the_event_loop_and_answered_on_it_from_then_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[int] = []
+    answered: list[int] = []
+    compilation, encode = Compilation.__init__, execution.encode
+
+    def noting(self: Compilation, *arguments: Any) -> None:
+        compiled.append(threading.get_ident())
+        compilation(self, *arguments)
+
+    def encoding(*arguments: Any) -> Any:
+        answered.append(threading.get_ident())
+        return encode(*arguments)
+
+    monkeypatch.setattr(Compilation, "__init__", noting)
+    monkeypatch.setattr(execution, "encode", encoding)
+    query = "{ cluster { " + " ".join(f"a{number}: ramTotalGb" for number in range(490)) + " } }"
+    here = threading.get_ident()
+    for _ in range(3):
+        assert len((await _answer(house, query))["data"]["cluster"]) == 490
+    assert len(compiled) == 1
+    assert here not in compiled
+    assert [thread == here for thread in answered] == [False, True, True]
+    await _answer(house, "{ cluster { ramTotalGb } }")
+    assert compiled[1:] == [here]
+
+
+async def test_no_function_is_so_long_that_compiling_it_holds_everybody(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: list[int] = []
+    make = reader._compiled.__wrapped__
+
+    def noting(parameters: tuple[str, ...], lines: tuple[str, ...]) -> Any:
+        lengths.append(len(lines))
+        return make(parameters, lines)
+
+    monkeypatch.setattr(reader, "_compiled", noting)
+    leaves = " ".join(f"a{number}: ramTotalGb" for number in range(250))
+    objects = " ".join(f"b{number}: nodes {{ id friendlyName chip osVersion }}" for number in range(100))
+    answer = await _answer(house, f"{{ cluster {{ {leaves} {objects} }} }}")
+    assert list(answer["data"]["cluster"]) == [*(f"a{n}" for n in range(250)), *(f"b{n}" for n in range(100))]
+    assert max(lengths) <= 200
 
 
 async def test_an_estimate_is_kept_until_a_size_that_it_depends_on_changes(house: House) -> None:

@@ -65,6 +65,11 @@ class Operation:
             raise NotPlain
         return plan.run(context, variables)
 
+    def is_compiled(self, inputs: Mapping[str, Any] | None) -> bool:
+        """Whether `run` has nothing to compile for these variables, be it that this was tried in vain."""
+        variables = self._variables(inputs) if self._conditions else None
+        return tuple(is_included(selection, variables) for selection in self._conditions) in self._plans
+
     def _variables(self, inputs: Mapping[str, Any] | None) -> Any:
         if not self._node.variable_definitions:
             return None

@@ -31,11 +31,20 @@ class Plans:
 
         Any exception means that graphql-core has to execute the operation: it is not plain, or an error is to be told.
         """
+        return self._known(document, operation_name).run(context, variables)
+
+    def is_compiled(
+        self, document: DocumentNode, operation_name: str | None, variables: Mapping[str, Any] | None
+    ) -> bool:
+        """Whether `run` has nothing to compile. Raises what `run` would raise before it."""
+        return self._known(document, operation_name).is_compiled(variables)
+
+    def _known(self, document: DocumentNode, operation_name: str | None) -> Operation:
         operations = self._operations(document)
         operation = operations.get(operation_name)
         if operation is None:
             operation = operations[operation_name] = self._operation(document, operation_name)
-        return operation.run(context, variables)
+        return operation
 
     def _operations(self, document: DocumentNode) -> dict[str | None, Operation]:
         key = id(document)
