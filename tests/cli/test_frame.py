@@ -96,6 +96,26 @@ def test_the_speed_of_layers_is_measured_from_when_the_first_was_seen(clock: Clo
     assert told(25.0) == "6.0 layers/s, 8 s to go"
 
 
+def test_the_time_to_go_begins_anew_with_each_attempt_though_both_begin_at_0(clock: Clock) -> None:
+    pace = Pace(clock)
+    instances = [{"phase": "LOADING", "shards": [{"layerCount": 10}]}]
+
+    def told(done: float, attempt: int | None) -> str:
+        failure = None if attempt is None else {"message": "no", "attempt": attempt}
+        return operation_frame(
+            operation("load", model("LOADING", done, instances=instances, failure=failure)), pace
+        ).pace
+
+    assert told(0.0, None) == ""
+    clock.now = 60.0
+    assert told(0.0, 1) == ""
+    clock.now = 61.0
+    assert told(10.0, 1) == "1.0 layers/s, 9 s to go"
+    # A step back within an attempt is another beginning, too.
+    clock.now = 62.0
+    assert told(5.0, 1) == ""
+
+
 def test_layers_that_nobody_counts_are_told_as_a_share(clock: Clock) -> None:
     pace = Pace(clock)
     instances = [{"phase": "LOADING", "shards": [{"layerCount": None}]}]

@@ -264,7 +264,8 @@ async def test_an_instance_removed_by_somebody_else_ends_the_load_with_that_trut
         w.sim.control.delete_instance(instance)
         ended = await w.end(operation)
         assert ended.state is OperationState.FAILED
-        assert "removed" in ended.message
+        assert "was removed before it was ready, by somebody else or by exo" in ended.message
+        assert "gave up" not in ended.message
         assert await w.listed() == []
 
 

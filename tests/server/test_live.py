@@ -18,6 +18,7 @@ from exo_graphql import app
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.demo import SimulatedExo, tiny_scene
 from exo_graphql.demo import clock as demo_clock
+from exo_graphql.exo.feed import Feed
 from exo_graphql.exo.pace import Mode
 from exo_graphql.operations import Operation
 from exo_graphql.server.access import Rights
@@ -263,6 +264,20 @@ async def test_until_ready_completes_when_exo_has_given_up() -> None:
         told = [message["data"]["modelStatus"] for message in collecting.result()]
         assert [each["final"] for each in told] == [False] * (len(told) - 1) + [True]
         assert told[-1]["failure"]["attempt"] == max(each["failure"]["attempt"] for each in told if each["failure"]) > 1
+
+
+async def test_until_ready_completes_when_exo_has_swallowed_the_command_of_an_operation() -> None:
+    async def swallowed(_: object, __: object) -> None:
+        """As in an election: "Command received.", and nothing more ever."""
+
+    async with room() as here:
+        query = STATUS + "{ phase final failure { message } } }"
+        with patch.object(Feed, "create", swallowed):
+            assert isinstance(await here.world.ops.load(A), Operation)
+            told = [message["data"]["modelStatus"] for message in await here.collect(query, model=A, until="READY")]
+    assert [each["final"] for each in told] == [False] * (len(told) - 1) + [True]
+    assert told[-1]["phase"] == "NOT_LOADED"
+    assert "never made the instance" in told[-1]["failure"]["message"]
 
 
 async def test_a_verdict_on_an_earlier_load_does_not_end_the_wait_for_the_next() -> None:
