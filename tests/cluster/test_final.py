@@ -160,3 +160,12 @@ def test_an_earlier_failure_is_not_that_of_an_operation_that_goes_on_after_a_res
     both = Loads(ASKED.under_way, FAILED.failed)
     assert verdict(story.see(0.0, GONE, loads=both).status(MODEL)) == (False, False, None)
     assert verdict(story.see(1.0, GONE, loads=NO_LOADS).status(MODEL)) == (False, False, None)
+
+
+def test_an_operation_that_no_longer_wants_the_model_is_news_though_nothing_else_changes() -> None:
+    story = Story()
+    story.see(0.0, one(IDLE), loads=ASKED)
+    waiting = story.see(1.0, GONE, loads=ASKED)
+    after = story.see(2.0, None, loads=NO_LOADS)
+    assert [waiting.status(MODEL).final, after.status(MODEL).final] == [False, True]
+    assert after.version == waiting.version + 1
