@@ -117,6 +117,9 @@ class History:
     instances: Mapping[str, InstancePast] = field(default_factory=dict)
     fetches: Mapping[tuple[str, str], Fetch] = field(default_factory=dict)
     """By node and model."""
+    behind_since: float | None = None
+    """When (`Moment.elapsed`) the first state arrived that lacks events which an earlier one had; None while none
+    does."""
     empty_since: float | None = None
     """When (`Moment.elapsed`) the first state without nodes arrived since the last one with nodes; else None."""
     index: int | None = None
@@ -125,6 +128,17 @@ class History:
     """A state without nodes has been seen since the last one with nodes."""
     loading: frozenset[str] = frozenset()
     """Models that an operation of this server was to load."""
+
+    def went_back(self, state: State) -> bool:
+        """Whether the state lacks events that an earlier one had."""
+        return self.index is not None and state.index is not None and state.index < self.index
+
+    def is_behind(self, state: State) -> bool:
+        """Whether it is of a node of the same cluster and session that lags: everybody is there, only events lack.
+
+        A session that began anew shows by its members: the old master is missing, or they came back one by one.
+        """
+        return bool(self.members) and not self.emptied and self.went_back(state) and self.members <= state.nodes.keys()
 
     def has_given_up(self, instance: Instance, now: Moment, rules: Rules) -> bool:
         """Whether a download that the instance needs failed and no byte has come for `rules.give_up_after`."""
@@ -158,16 +172,15 @@ def remember(
     }
     fetches = _fetches(past, state, failures, now)
     gone = [(id_, was) for id_, was in past.instances.items() if id_ not in instances]
-    went_back = past.index is not None and state.index is not None and state.index < past.index
+    went_back = past.went_back(state)
     started_again = (
         past.emptied
+        # Nobody lags for ever: this is another history.
+        or (past.behind_since is not None and past.is_behind(state))
         or (went_back and not past.members <= state.nodes.keys())
         # Node ids are new at every start, and a new session may have come further than the old one by now.
         or (bool(past.members) and bool(state.nodes) and past.members.isdisjoint(state.nodes))
     )
-    if went_back and not started_again:
-        # Another node of the same cluster answered, a few events behind: what it does not know yet is not gone.
-        gone = []
     ended = set()
     for id_, was in gone:
         failure, lost = _end(past, id_, was, state, unloading, now, started_again=started_again)
@@ -179,6 +192,7 @@ def remember(
         models=_model_pasts(past, instances, unloading, failures, ended, loads, now, first=first),
         instances=instances,
         fetches=fetches,
+        behind_since=past.behind_since,
         empty_since=past.empty_since,
         index=state.index,
         members=frozenset(state.nodes),

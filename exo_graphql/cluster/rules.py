@@ -16,6 +16,10 @@ class Rules:
     """A needed download that failed is final when no byte has arrived for as long."""
     empty_grace: float = 60.0
     """While exo's state holds no nodes (an election), the last snapshot stays, marked stale, for as long."""
+    behind_grace: float = 60.0
+    """While an exo node answers that lacks events which an earlier answer had, the last snapshot stays, marked stale,
+    for as long: a node that joins replays the whole log, 30 s for 3,200 events on a live cluster, and shows instances
+    as ready that were deleted long ago."""
 
 
 DEFAULT_RULES = Rules()

@@ -109,7 +109,7 @@ class Snapshot:
         self.stale = held or pulse.still or not source.connected
         """Whether this is an older state than exo's present one, exo cannot be asked, or its master hangs."""
         self.held = held
-        """Whether the picture is kept although exo's state now holds no nodes."""
+        """Whether an older state is shown than the one that was read: that one holds no nodes, or lacks events."""
         self.node_statuses = {node.id: node_status(node.seconds_since_seen, rules) for node in state.nodes.values()}
         self.given_up = {
             instance.id for instance in state.instances.values() if history.has_given_up(instance, now, rules)
@@ -475,6 +475,8 @@ class Snapshot:
             reasons.append("No exo node answers.")
         elif self.pulse.still:
             reasons.append(_hung(self.rules))
+        elif self.history.behind_since is not None:
+            reasons.append("An exo node answers that lacks the newest events; this is the last state before.")
         elif self.stale:
             reasons.append("The state of exo holds no nodes at present; this is the last picture before.")
         if not self.state.nodes:
@@ -521,7 +523,14 @@ def advance(
         history, pulse = previous.history, previous.pulse
         empty = state is not None and not state.nodes
         # Time alone shows nothing newer: without news a held picture stays held.
-        held = previous.held if state is None else empty and _within_grace(previous, now, rules)
+        held = previous.held
+        if state is not None:
+            held = empty and _within_grace(previous, now, rules)
+            behind_since = None
+            if history.is_behind(state):
+                behind_since = now.elapsed if history.behind_since is None else history.behind_since
+                held = now.since(behind_since) < rules.behind_grace
+            history = replace(history, behind_since=behind_since)
         fresh = state is not None and not held
         shown = state if state is not None and fresh else previous.state
         observed = now if fresh else previous.observed

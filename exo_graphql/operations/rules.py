@@ -34,9 +34,6 @@ class OperationRules:
     settled_seconds: float = 20.0
     """The membership has settled when nobody has come or gone for as long: after a lost master the nodes come back one
     after the other, over 3 to 16 s (`exo/API.md`)."""
-    behind_seconds: float = 60.0
-    """How long an exo node that lacks the newest events is not believed. One that joins replays the whole log, 1,000
-    events a request: 30 s for 3,200 events on a live cluster; until then it lists what was deleted long ago."""
     turn_back_attempts: int = 2
     """Failed attempts of exo's after which an operation turns back that has unloaded something. exo's own five take up
     to 112 s, in which no model serves; what failed twice in the same way fails a third time."""

@@ -83,8 +83,6 @@ class Run:
         """Whether exo was out of sight since `_trusted`, or may have been (this process has just started)."""
         self._strange_since: float | None = None
         """Since when the snapshots have been of another cluster."""
-        self._behind_since: float | None = None
-        """Since when an exo node has answered that lags behind the one that answered before."""
         self._noted_at = clock()
         self._live = 0.0
         self.members_changed_at = 0.0
@@ -333,7 +331,7 @@ class Run:
     def _trusts(self, snapshot: Snapshot) -> bool:
         """Whether the operation may go by this snapshot. Raises `Halt` or `Parked` for what it shows."""
         self._seen = snapshot
-        trusted = not snapshot.stale and not self._is_strange(snapshot) and not self._is_behind(snapshot)
+        trusted = not snapshot.stale and not self._is_strange(snapshot)
         self._count_live(in_sight=trusted)
         if not trusted:
             self._gap = True
@@ -364,20 +362,6 @@ class Run:
             here = ", ".join(label(node) for node in snapshot.nodes)
             raise Parked(f"It was begun on another cluster (of {then}); here are {here}.")
         return True
-
-    def _is_behind(self, snapshot: Snapshot) -> bool:
-        """Whether another exo node answered that lacks the newest events: what it does not list is not gone."""
-        before, now = self._trusted, self.clock()
-        if before is None or before.state.index is None or snapshot.state.index is None:
-            return False
-        behind = snapshot.state.index < before.state.index and before.state.nodes.keys() <= snapshot.state.nodes.keys()
-        if not behind:
-            self._behind_since = None
-            return False
-        if self._behind_since is None:
-            self._behind_since = now
-        # A history that began anew has lower numbers for good.
-        return now - self._behind_since < self.rules.behind_seconds
 
     def _count_live(self, *, in_sight: bool) -> None:
         now = self.clock()

@@ -366,6 +366,34 @@ def test_a_lower_index_alone_marks_nothing() -> None:
     assert story.see(2.0, state(IDLE, index=104)).status(MODEL).phase is Phase.WAITING
 
 
+def test_a_node_that_replays_the_past_is_not_believed() -> None:
+    """One that joined shows an instance as ready that was deleted long ago: seen on a live cluster, for 30 s."""
+    story = Story()
+    assert story.see(0.0, state(READY, index=3000)).status(MODEL).ready
+    story.see(1.0, document(["n1"], index=3200))
+    for t, index in ((2.0, 900), (10.0, 1900), (30.0, 3100)):
+        past = story.see(t, state(READY, index=index))
+        assert past.stale
+        assert past.instances_of(MODEL) == ()
+        assert not past.healthy
+        assert any("lacks the newest events" in reason for reason in past.unhealthy_reasons)
+    caught_up = story.see(31.0, document(["n1"], index=3200))
+    assert (caught_up.stale, caught_up.instances_of(MODEL)) == (False, ())
+    # Another lag later begins a grace of its own.
+    assert story.see(200.0, state(READY, index=1000)).stale
+
+
+def test_a_history_that_is_lower_for_good_is_the_truth_after_its_grace() -> None:
+    story = Story(Rules(behind_grace=60.0))
+    story.see(0.0, state(READY, index=3000))
+    assert story.see(1.0, document(["n1"], index=10)).stale
+    assert story.see(60.9, document(["n1"], index=70)).status(MODEL).stale
+    status = story.see(61.0, document(["n1"], index=71)).status(MODEL)
+    assert (status.stale, status.ready, status.final) == (False, False, True)
+    assert status.failure == Failure(at(61), LOST_WITH_MASTER)
+    assert not story.see(62.0, document(["n1"], index=72)).stale
+
+
 def test_the_grace_of_an_empty_state_ends_and_then_it_is_the_truth() -> None:
     story = Story(Rules(empty_grace=60.0))
     story.see(0.0, two())
