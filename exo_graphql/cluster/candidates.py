@@ -68,8 +68,13 @@ class Candidates:
                 return fit
         return None
 
-    def nearest(self, counts: Sequence[int], sharding: Sharding, instance_type: InstanceType) -> Misfit | str | None:
-        """What is missing on the group that comes nearest, of these sizes; or why there is none of this kind."""
+    def nearest(
+        self, counts: Sequence[int], sharding: Sharding, instance_type: InstanceType
+    ) -> Fit | Misfit | str | None:
+        """What is missing on the group that comes nearest, of these sizes; or why there is none of this kind.
+
+        Nothing may be missing on it, where a search for smaller groups was ended by its bound.
+        """
         numbers = self._pool(instance_type)
         possible = [count for count in counts if count <= len(numbers)]
         if not possible:
@@ -86,6 +91,10 @@ class Candidates:
         if not groups:
             found = (self._any(numbers, count, instance_type) for count in possible)
             groups = [group for group in found if group is not None]
+        for group in groups:
+            fit = self._split(group, sharding, instance_type)
+            if fit is not None:
+                return fit
         if groups:
             return min(
                 (self._shortage(group, sharding) for group in groups), key=lambda near: near.shortfall_bytes or 0

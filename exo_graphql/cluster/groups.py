@@ -62,7 +62,7 @@ class Groups:
         elif all(node_id in nodes for node_id in demand.node_ids):
             yield len(demand.node_ids)
 
-    def _misfit(self, demand: Demand, free: Mapping[str, int], work: Work, groups: int) -> Misfit:
+    def _misfit(self, demand: Demand, free: Mapping[str, int], work: Work, groups: int) -> Fit | Misfit:
         nearest: Misfit | None = None
         reasons: dict[Kind, str] = {}
         more = Work(_NEAREST_STEPS, work.pause)
@@ -78,6 +78,9 @@ class Groups:
                 reasons[kind] = refusals[0] or ""
                 continue
             near = candidates.nearest(allowed, *kind)
+            if isinstance(near, Fit):
+                work.add(more)
+                return near
             if isinstance(near, Misfit):
                 nearest = _nearer(nearest, near)
             elif near is not None:

@@ -1,5 +1,6 @@
 """Where a model is to be placed: what exo offers, held against what is really free and nobody else's."""
 
+import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ async def choose(
     if best is not None:
         return best
     # What exo would take first may be promised to others, or be unequal to its equal tensor shards: look further.
-    fit = Groups(snapshot).fit(wanted, free)
+    fit = await asyncio.to_thread(lambda: Groups(snapshot).fit(wanted, free, Work(pause=give_way)))
     asked: set[frozenset[str]] = set()
     for _ in range(MAX_ASKED):
         if isinstance(fit, Misfit) or frozenset(fit.added_bytes) in asked:

@@ -1,9 +1,13 @@
 """What if: where a model would go, now, or with others gone."""
 
+import threading
+from typing import Any
+
 import pytest
 
+from exo_graphql.cluster.groups import Groups
 from exo_graphql.cluster.state import InstanceType, Sharding
-from exo_graphql.operations import InvalidArgument, ModelNotFound, PlacementView, Problem
+from exo_graphql.operations import InsufficientMemory, InvalidArgument, ModelNotFound, PlacementView, Problem
 from tests.operations.world import HALF, HUGE, OTHER_HALF, A, world
 
 pytestmark = pytest.mark.anyio
@@ -91,3 +95,18 @@ async def test_names_and_numbers_that_cannot_be_meant() -> None:
         assert isinstance(await w.ops.placements("nonesuch"), ModelNotFound)
         assert isinstance(await w.ops.placements(A, unload=["nonesuch"]), ModelNotFound)
         assert isinstance(await w.ops.placements(A, min_nodes=0), InvalidArgument)
+
+
+async def test_a_load_that_cannot_fit_is_searched_for_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+    fit = Groups.fit
+
+    def noting(self: Groups, *arguments: Any) -> Any:
+        threads.append(threading.get_ident())
+        return fit(self, *arguments)
+
+    monkeypatch.setattr(Groups, "fit", noting)
+    async with world() as w:
+        assert isinstance(await w.ops.load(HUGE), InsufficientMemory)
+    assert threads
+    assert threading.get_ident() not in threads
