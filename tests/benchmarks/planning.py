@@ -38,14 +38,14 @@ _LOADED = "mlx-community/Qwen3-235B-A22B-Instruct-2507-8bit"
 _NO_MEMORY = "No cycles found with sufficient memory"
 
 
-def _names(count: int) -> str:
-    spelled = (_LOADED[: n % 40].upper() + _LOADED[n % 40 :] + " " * (n // 40) for n in range(count))
-    return json.dumps([*spelled])
+def _names(count: int) -> list[str]:
+    """One model, spelled in as many ways."""
+    return [_LOADED[: n % 40].upper() + _LOADED[n % 40 :] + " " * (n // 40) for n in range(count)]
 
 
-def _placements(fields: int, names: int) -> str:
-    one = f'placements(model: "{_LARGE}", unload: {_names(names)}) {{ fits reason }}'
-    return "{ " + " ".join(f"a{number}: {one}" for number in range(fields)) + " }"
+def _placements(fields: int) -> str:
+    one = f'placements(model: "{_LARGE}", unload: $unload) {{ fits reason }}'
+    return "query q($unload: [String!]) { " + " ".join(f"a{number}: {one}" for number in range(fields)) + " }"
 
 
 _LOAD = "mutation {{ loadModel(model: {model}, {more}) {{ operation {{ id }} error {{ code message suggestion }} }} }}"
@@ -56,9 +56,9 @@ QUESTIONS: Mapping[str, str] = {
     "the same, TENSOR": _LOAD.format(model=json.dumps(_LARGE), more="sharding: TENSOR"),
     "swapModels that cannot fit": f'mutation {{ swapModels(unload: ["{_LOADED}"], load: ["{_LARGE}"]) '
     "{ operation { id } error { code message suggestion } } }",
-    "20 placements, one unloaded": _placements(20, 1),
-    "9 placements, 500 names each": _placements(9, 500),
-    "20 placements, 500 names each": _placements(20, 500),
+    "20 placements, one unloaded": _placements(20),
+    "7 placements, 500 names each": _placements(7),
+    "20 placements, 500 names each": _placements(20),
     "20 placements of what is unknown": "{ "
     + " ".join(f'a{n}: placements(model: "Qwen9-30B-A3B-4bit-{n}") {{ fits }}' for n in range(20))
     + " }",
@@ -106,7 +106,14 @@ class JoinedExo(WideExo):
 def _serve(port: int, topology: str) -> None:
     async def serve() -> None:
         # The state is read once: what reading 8 MB again costs is not the question's doing.
-        rarely = {"max_age": 3600, "rest_pause": 3600, "quick_pause": 3600, "idle_pause": 3600, "unseen_after": 7200}
+        rarely = {
+            "max_age": 3600,
+            "rest_pause": 3600,
+            "quick_pause": 3600,
+            "idle_pause": 3600,
+            "unseen_after": 7200,
+            "still_after": 7200,
+        }
         settings = Settings.model_validate({"port": port, **rarely})
         house = build(settings, JoinedExo(topology).simulated)
         await Server(server_config(house.application, "127.0.0.1", port, settings), "", house.shut_down)._serve()
@@ -132,8 +139,9 @@ def _server(port: int, topology: str) -> Iterator[None]:
         process.join(10)
 
 
-def _ask(port: int, query: str) -> tuple[float, dict[str, Any]]:
-    body = json.dumps({"query": query}).encode()
+def _ask(port: int, query: str, names: int = 1) -> tuple[float, dict[str, Any]]:
+    variables = {"unload": _names(names)} if "$unload" in query else None
+    body = json.dumps({"query": query, "variables": variables}).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{port}/graphql", body, {"content-type": "application/json"})
     began = time.perf_counter()
     try:
@@ -144,9 +152,9 @@ def _ask(port: int, query: str) -> tuple[float, dict[str, Any]]:
     return time.perf_counter() - began, json.loads(answer)
 
 
-def _attack(port: int, query: str, connection: Any) -> None:
+def _attack(port: int, query: str, names: int, connection: Any) -> None:
     time.sleep(0.3)
-    seconds, answer = _ask(port, query)
+    seconds, answer = _ask(port, query, names)
     connection.send((seconds, json.dumps(answer)))
 
 
@@ -176,7 +184,9 @@ def main() -> None:
             _tell(topology, "ms", "bystander p50", "p99", "worst", "answer")
             for name, query in QUESTIONS.items():
                 ours, theirs = spawn.Pipe(duplex=False)
-                attacker = spawn.Process(target=_attack, args=(PORT, query, theirs), daemon=True)
+                attacker = spawn.Process(
+                    target=_attack, args=(PORT, query, 500 if "500" in name else 1, theirs), daemon=True
+                )
                 attacker.start()
                 latencies = sorted(1e3 * seconds for seconds in asyncio.run(_watch(PORT, ours)))
                 seconds, told = ours.recv()
