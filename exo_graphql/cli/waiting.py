@@ -63,8 +63,7 @@ def operation_failure(operation: Json) -> Failure | None:
     if operation["error"] is None:
         return Failure(operation["message"], code=operation["state"])
     failure = from_problem(operation["error"])
-    if operation["state"] == "ROLLED_BACK":
-        failure.message = operation["message"]  # the reason, and what has been restored or removed again
+    failure.message = operation["message"]  # the reason, and what is loaded now: restored, removed again, or missing
     return failure
 
 

@@ -1,6 +1,6 @@
 """Removing instances: drain, delete, and wait until their memory is really back."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from exo_graphql.cluster.capacity import instance_bytes, untaken_bytes
 from exo_graphql.cluster.names import label
@@ -104,8 +104,13 @@ async def _delete(run: Run, instance: Instance) -> None:
         ) from error
 
 
-async def memory_back(run: Run, baseline: dict[str, Baseline], step: str) -> str | None:
+async def memory_back(
+    run: Run, baseline: dict[str, Baseline], step: str, enough: Mapping[str, int] | None = None
+) -> str | None:
     """Waits until every node reports the memory free again; returns what is missing when the time is over.
+
+    It ends sooner where a newer report of each node shows as much free as is `enough` (bytes by node): a model that
+    waits to be restored must not wait for more than it needs.
 
     Back means that a node's free memory has risen by `memory_share` of what was expected, or, where that is below
     `small_share` of its RAM, that two newer readings have come. A node that has left has nothing to give back.
@@ -125,6 +130,11 @@ async def memory_back(run: Run, baseline: dict[str, Baseline], step: str) -> str
         run.missing = missing
         if not missing:
             return None
+        if enough and all(
+            _has_free(snapshot, id_, size) and len(readings.get(id_, "")) != 1 for id_, size in enough.items()
+        ):
+            run.missing = {}
+            return None
         told = ", ".join(_told(size, label(snapshot.state.nodes[id_])) for id_, size in missing.items())
         if run.clock() >= until:
             # Counted as free no longer: whatever is placed next goes by what is really free.
@@ -133,6 +143,11 @@ async def memory_back(run: Run, baseline: dict[str, Baseline], step: str) -> str
         run.progressed()
         run.report(step, f"Waiting for memory to be free again: {told}.")
         snapshot = await run.next(snapshot)
+
+
+def _has_free(snapshot: Snapshot, node_id: str, size: int) -> bool:
+    node = snapshot.state.nodes.get(node_id)
+    return node is not None and node.ram_available_bytes is not None and node.ram_available_bytes >= size
 
 
 def _told(size: int, name: str) -> str:

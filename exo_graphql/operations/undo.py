@@ -4,12 +4,15 @@ What is restored is what a snapshot lacks, not what the steps say was unloaded: 
 while the operation ran is missing just as much as one that the operation deleted.
 """
 
+from collections import Counter
+
+from exo_graphql.cluster.capacity import with_margin
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
 from exo_graphql.cluster.upstream import Refused
 from exo_graphql.operations import remove, weights
 from exo_graphql.operations.claims import free_now
-from exo_graphql.operations.membership import present_ids
+from exo_graphql.operations.membership import present_ids, todays
 from exo_graphql.operations.memo import Departure, rekeyed
 from exo_graphql.operations.operation import OperationKind, StepState
 from exo_graphql.operations.place import create, follow, node_ids, was_created
@@ -91,8 +94,11 @@ async def _remove(run: Run) -> None:
         remove.include(undoing.removing, remove.measure(snapshot, listed))
     run.deleting.update({instance.id: instance.model_id for instance in listed})
     await run.begin("remove", f"Removing {', '.join(instance.model_id for instance in placed)} again.")
-    await remove.delete(run, placed)
-    note = await remove.memory_back(run, undoing.removing, "remove")
+    snapshot = await remove.delete(run, placed)
+    enough: Counter[str] = Counter()
+    for departure in missing(run.memo, snapshot):
+        enough.update({id_: with_margin(n) for id_, n in todays(run.memo.members, snapshot, departure.takes).items()})
+    note = await remove.memory_back(run, undoing.removing, "remove", enough)
     await run.finish("remove", note or "Removed; the memory is free again.")
 
 

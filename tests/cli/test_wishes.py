@@ -104,7 +104,7 @@ def test_a_swap_that_fails_before_the_unload_does_not_claim_to_have_restored_any
     assert act("models", "load", "tiny-a", "--wait").code == 0
     tiny.call(lambda: tiny.server.exo.control.inject(Fault("load-fails", "test/tiny-b")))
     ran = act("--json", "models", "swap", "tiny-a", "tiny-b", "--wait")
-    assert (ran.code, ran.json["operation"]["state"]) == (1, "ROLLED_BACK")
+    assert (ran.code, ran.json["operation"]["state"]) == (1, "FAILED")
     assert "What had been placed is removed again. [LOAD_FAILED]" in ran.err
     assert "ready again" not in ran.err
     assert phase(act, "tiny-a") == "READY"

@@ -182,3 +182,17 @@ async def test_the_failure_of_an_earlier_load_is_not_that_of_this_one() -> None:
         assert isinstance(ended.problem, LoadFailed)
         assert ended.problem.attempts == 0
         assert "removed before it was ready" in ended.message
+
+
+async def test_a_model_that_waits_to_be_restored_waits_for_no_more_memory_than_it_needs() -> None:
+    """What a load that failed early had not taken yet never comes back: it was waited for, 20 s without any model."""
+    async with world() as w:
+        await w.given(HALF)
+        w.fault(f"load-fails:{OTHER_HALF}")
+        ended = await w.end(await w.ops.swap([HALF], [OTHER_HALF]))
+        assert ended.state is OperationState.ROLLED_BACK
+        removing = ended.step("remove")
+        assert removing is not None
+        assert removing.started_at is not None
+        assert removing.finished_at is not None
+        assert removing.finished_at - removing.started_at < timedelta(seconds=5)

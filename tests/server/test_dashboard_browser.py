@@ -85,6 +85,7 @@ async def test_a_model_goes_from_loading_to_ready_by_itself_and_nothing_else_is_
         await page.evaluate(REMEMBER_PHASES, A)
         await _ready(server, page, A)
         phases = await page.evaluate("window.phases")
+        await page.close()  # its stream breaks off when the server stops, which a browser calls an error
     assert "LOADING" in phases
     assert phases[-1] == "READY"
     assert phases.index("LOADING") < phases.index("READY")
@@ -157,6 +158,7 @@ async def test_a_swap_is_previewed_confirmed_and_followed_step_by_step(visit: Vi
             assert await step.get_attribute("data-state") in {"SUCCEEDED", "SKIPPED"}
         await _shown(_model(page, OTHER_HALF, "READY"))
         await expect(_model(page, HALF)).to_have_count(0)
+        await page.close()  # its stream breaks off when the server stops, which a browser calls an error
     assert visit.problems == []
 
 
@@ -174,6 +176,7 @@ async def test_a_refusal_says_why_and_one_click_makes_room(visit: Visit) -> None
         await refusal.get_by_role("button", name="Unload half and load it…").click()
         await page.get_by_role("dialog", name="Swap models?").get_by_role("button", name="Swap", exact=True).click()
         await _shown(_model(page, OTHER_HALF, "READY"))
+        await page.close()  # its stream breaks off when the server stops, which a browser calls an error
     assert visit.problems == []
 
 
@@ -231,6 +234,7 @@ async def test_exo_out_of_reach_is_marked_and_heals(visit: Visit) -> None:
         server.exo.control.drop_connections = False
         await expect(page.locator("#health")).to_have_text("Healthy", timeout=PATIENCE_MS)
         await expect(page.locator("body")).not_to_have_attribute("data-stale", "")
+        await page.close()  # its stream breaks off when the server stops, which a browser calls an error
     assert visit.problems == []
 
 
@@ -247,7 +251,7 @@ async def test_a_server_that_has_never_reached_exo_says_so(visit: Visit) -> None
 
 async def test_a_dead_node_is_marked_then_gone(visit: Visit) -> None:
     page = visit.page
-    async with running(_exo(speed=2), unseen_after=3.0, rest_pause=0.1) as server:
+    async with running(_exo(speed=2), unseen_after=3.0, idle_pause=1.0, rest_pause=0.1) as server:
         await _open(page, server)
         node = page.locator(f'[data-node="{server.exo.control.node_id("node-2")}"]')
         await expect(node).to_have_attribute("data-status", "ONLINE")
@@ -349,6 +353,7 @@ async def test_a_server_that_lets_nobody_change_anything_shows_no_actions(visit:
         await _open(page, server)
         await _shown(_model(page, A, "READY"))
         await expect(page.get_by_role("button")).to_have_count(0)
+        await page.close()  # its stream breaks off when the server stops, which a browser calls an error
     assert visit.problems == []
 
 
@@ -362,6 +367,7 @@ async def test_names_from_the_cluster_are_text(visit: Visit) -> None:
         await _open(page, server)
         await expect(page.get_by_role("heading", name=evil)).to_have_count(1)
         await expect(page.locator("main img")).to_have_count(0)
+        await page.close()  # its stream breaks off when the server stops, which a browser calls an error
     assert visit.problems == []
 
 
@@ -468,6 +474,7 @@ async def test_a_page_that_nobody_sees_gives_its_connection_back_until_somebody_
         await _connected(page, "false")
         await _hide(page, hidden=False)
         await _connected(page)
+        await page.close()  # its stream breaks off when the server stops, which a browser calls an error
     assert visit.problems == []
 
 
