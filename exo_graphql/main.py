@@ -5,11 +5,13 @@ The server's libraries are imported inside functions: who only asks a server sho
 
 import inspect
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from exo_graphql.cli import interrupts, streams
 from exo_graphql.cli.commands import EPILOG
 from exo_graphql.cli.commands import app as commands
 from exo_graphql.cli.group import Commands
@@ -157,4 +159,14 @@ def simulate(
 
 def main() -> None:
     """The console script."""
-    app()
+    streams.prepare()
+    interrupts.install()
+    code = 0
+    try:
+        app()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except streams.OutputFailed as failure:  # what is written without a session: --help, schema
+        code = failure.exit_code
+        streams.report(failure)
+    sys.exit(streams.finish(code))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import signal
@@ -9,6 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from typing import ClassVar
 
 import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
@@ -44,6 +46,22 @@ COLLECT_AFTER = 20_000, 20, 20
 SPARE_FILES = 200
 
 
+class _Advice(logging.Filter):
+    """Adds what to do to uvicorn's word that it cannot listen."""
+
+    _ADVICE: ClassVar = {
+        errno.EADDRINUSE: "Another program listens there: end it, or give another --port.",
+        errno.EACCES: "This user may not listen there: give a --port from 1024 on.",
+        errno.EADDRNOTAVAIL: "This machine has no such address: give another --host.",
+    }
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Changes the record; keeps every one."""
+        if isinstance(record.msg, OSError) and record.msg.errno in self._ADVICE:
+            record.msg = f"{record.msg}. {self._ADVICE[record.msg.errno]}"
+        return True
+
+
 class Server(uvicorn.Server):
     """uvicorn, which says goodbye before it closes its sockets."""
 
@@ -55,7 +73,13 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts to listen, and says where."""
         sys.setswitchinterval(SWITCH_SECONDS)
-        await super().startup(sockets)
+        advice = _Advice()
+        log = logging.getLogger("uvicorn.error")
+        log.addFilter(advice)
+        try:
+            await super().startup(sockets)
+        finally:
+            log.removeFilter(advice)
         if self.started:
             listeners = [listener for server in self.servers for listener in server.sockets]
             _tune(listeners)

@@ -12,8 +12,11 @@ from exo_graphql.settings import Settings
 
 
 def help_of(command: str) -> str:
-    """Without the white space, which depends on where lines are broken."""
-    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"})
+    """Without the white space, which depends on where lines are broken.
+
+    TERMINAL_WIDTH is not set: Typer reads it once, and keeps it for the help texts of every later test.
+    """
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80"})
     assert result.exit_code == 0
     return "".join(result.output.split())
 

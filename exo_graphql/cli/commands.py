@@ -1,13 +1,11 @@
 """The commands of the first row: what the cluster is and does."""
 
-from enum import StrEnum
-from typing import Annotated
-
 import typer
 
-from exo_graphql.cli import completion, views
+from exo_graphql.cli import views
 from exo_graphql.cli import watch as live
 from exo_graphql.cli.failures import Failure
+from exo_graphql.cli.member_commands import downloads, nodes, tasks
 from exo_graphql.cli.model_commands import app as models
 from exo_graphql.cli.operation_commands import app as operations
 from exo_graphql.cli.session import session_of
@@ -28,30 +26,11 @@ Exit codes: 0 done or ready; 1 refused, failed, rolled back, not found, unhealth
 124 time-out; 130 Ctrl-C. After 124 and 130 an operation goes on."""
 
 app = typer.Typer()
+app.add_typer(nodes, name="nodes", rich_help_panel=PANEL)
 app.add_typer(models, name="models", rich_help_panel=PANEL)
+app.add_typer(downloads, name="downloads", rich_help_panel=PANEL)
+app.add_typer(tasks, name="tasks", rich_help_panel=PANEL)
 app.add_typer(operations, name="operations", rich_help_panel=PANEL)
-
-
-class DownloadStatus(StrEnum):
-    """The values of the schema's DownloadStatus that can be asked for."""
-
-    NOT_STARTED = "not_started"
-    PENDING = "pending"
-    DOWNLOADING = "downloading"
-    PAUSED = "paused"
-    COMPLETED = "completed"
-    FAILED = "failed"
-
-
-class TaskStatus(StrEnum):
-    """The values of the schema's TaskStatus that can be asked for."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    COMPLETE = "complete"
-    TIMED_OUT = "timed_out"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
 
 
 @app.command(rich_help_panel=PANEL)
@@ -66,57 +45,9 @@ def health(ctx: typer.Context) -> None:
     """Whether the cluster is healthy; exits with 1 when it is not, and says why."""
     session = session_of(ctx)
     data = session.ask("health")
-    session.show(data, views.health)
-    if not data["cluster"]["healthy"]:
-        raise Failure(" ".join(data["cluster"]["unhealthyReasons"]) or "The cluster is not healthy.", code="UNHEALTHY")
-
-
-@app.command(rich_help_panel=PANEL)
-def nodes(
-    ctx: typer.Context,
-    node: Annotated[
-        str | None,
-        typer.Argument(metavar="[ID]", help="One node, by id or friendly name.", autocompletion=completion.nodes),
-    ] = None,
-) -> None:
-    """The nodes of the cluster, or everything about one of them."""
-    session = session_of(ctx)
-    if node is None:
-        session.show(session.ask("nodes"), views.nodes)
-    else:
-        session.show(session.ask("node", id=node), views.node)
-
-
-@app.command(rich_help_panel=PANEL)
-def downloads(
-    ctx: typer.Context,
-    status: Annotated[
-        list[DownloadStatus] | None,
-        typer.Option(case_sensitive=False, help="Only these; may be repeated. Without it all but not_started."),
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Only of this model.", autocompletion=completion.models)] = None,
-    node: Annotated[str | None, typer.Option(help="Only on this node.", autocompletion=completion.nodes)] = None,
-) -> None:
-    """Models' weights on the nodes: there, on the way, paused or failed."""
-    session = session_of(ctx)
-    wanted = [value.name for value in status] if status else None
-    session.show(session.ask("downloads", status=wanted, model=model, node=node), views.downloads)
-
-
-@app.command(rich_help_panel=PANEL)
-def tasks(
-    ctx: typer.Context,
-    status: Annotated[
-        list[TaskStatus] | None, typer.Option(case_sensitive=False, help="Only these; may be repeated.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Only of this model.", autocompletion=completion.loaded_models)
-    ] = None,
-) -> None:
-    """What the loaded models are doing."""
-    session = session_of(ctx)
-    wanted = [value.name for value in status] if status else None
-    session.show(session.ask("tasks", status=wanted, model=model), views.tasks)
+    reasons = " ".join(data["cluster"]["unhealthyReasons"])
+    failure = Failure(reasons or "The cluster is not healthy.", code="UNHEALTHY")
+    session.show(data, views.health, None if data["cluster"]["healthy"] else failure)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import typer
 
+from exo_graphql.cli.apart import told_apart
 from exo_graphql.cli.client import Client, Data
 from exo_graphql.cli.documents import document
 from exo_graphql.cli.failures import Failure
@@ -15,15 +16,15 @@ _SECONDS = 1.0
 
 
 def models(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Short names of all models."""
+    """Names of all models: short ones, with the owner where that is needed."""
     data = _asked(ctx, "models", loaded=None)
-    return _starting(incomplete, (entry["name"] for entry in data.get("models", ())))
+    return _starting(incomplete, (entry["name"] for entry in told_apart(data.get("models", ()))))
 
 
 def loaded_models(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Short names of the models that are loaded."""
+    """Names of the models that are loaded."""
     data = _asked(ctx, "models", loaded=True)
-    return _starting(incomplete, (entry["name"] for entry in data.get("models", ())))
+    return _starting(incomplete, (entry["name"] for entry in told_apart(data.get("models", ()))))
 
 
 def nodes(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -36,6 +37,12 @@ def operations(ctx: typer.Context, incomplete: str) -> list[str]:
     """Ids of the operations under way."""
     data = _asked(ctx, "operations", active=True)
     return _starting(incomplete, (entry["id"] for entry in data.get("operations", ())))
+
+
+def tasks(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Ids of the inference under way."""
+    data = _asked(ctx, "tasks")
+    return _starting(incomplete, (entry["id"] for entry in data.get("tasks", ()) if entry["active"]))
 
 
 def _starting(incomplete: str, names: Iterable[str]) -> list[str]:

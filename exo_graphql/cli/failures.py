@@ -1,6 +1,6 @@
 """What can go wrong for a user of the command line, and the exit code that tells a script of it.
 
-Failure        1    refused, failed, rolled back, not found, unhealthy
+Failure        1    refused, failed, rolled back, not found, unhealthy, output that cannot be written
 (Typer's own)  2    wrong usage
 NoServer      69    no exo-graphql at that address (EX_UNAVAILABLE of sysexits.h)
 TimedOut     124    as timeout(1) says it
@@ -12,21 +12,47 @@ from typing import Any
 
 
 class Failure(Exception):
-    """The command did not reach its end. `message` is a sentence, `suggestion` how to go on, `code` the server's."""
+    """The command did not reach its end. `message` is a sentence, `suggestion` how to go on, `code` the server's.
+
+    `data` is what the server has answered all the same, for --json.
+    """
 
     exit_code = 1
+    default_code: str | None = None
 
-    def __init__(self, message: str, suggestion: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        suggestion: str | None = None,
+        code: str | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.suggestion = suggestion
         self.code = code
+        self.data = data
+
+    def as_json(self) -> Mapping[str, Any]:
+        """What --json prints: the data, and beside them an `error` with a code, a message and a suggestion or null."""
+        error = {
+            "code": self.code or self.default_code or "FAILED",
+            "message": self.message,
+            "suggestion": self.suggestion,
+        }
+        return {**(self.data or {}), "error": error}
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing is to be said."""
+        return False
 
 
 class NoServer(Failure):
     """Nobody answers there, or somebody who does not speak GraphQL."""
 
     exit_code = 69
+    default_code = "NO_SERVER"
 
 
 class Unanswered(NoServer):
@@ -37,12 +63,14 @@ class TimedOut(Failure):
     """The time given by --timeout is over. What was asked for goes on."""
 
     exit_code = 124
+    default_code = "WAIT_TIMED_OUT"
 
 
 class Interrupted(Failure):
     """Ctrl-C. What was asked for goes on."""
 
     exit_code = 130
+    default_code = "INTERRUPTED"
 
 
 def from_errors(errors: Sequence[Mapping[str, Any]]) -> Failure:

@@ -6,7 +6,11 @@ import typer
 from typer.core import TyperGroup
 
 from exo_graphql.cli.failures import Failure
+from exo_graphql.cli.session import Session
 from exo_graphql.cli.terminal import Terminal
+
+# Options that may come after the command as well.
+_ANYWHERE = ("--json", "--wide")
 
 
 class Commands(TyperGroup):
@@ -17,24 +21,55 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except Failure as failure:
-            Terminal().report(failure)
+            terminal = ctx.obj.terminal if isinstance(ctx.obj, Session) else Terminal()
+            terminal.report(failure)
             raise typer.Exit(failure.exit_code) from failure
         except KeyboardInterrupt as interrupt:
             raise typer.Exit(130) from interrupt
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Reads the global options; --json may come after the command as well."""
+        """Reads the global options; --json and --wide may come after the command as well."""
         end = args.index("--") if "--" in args else len(args)
-        if "--json" in args[1:end]:
-            args = ["--json", *(arg for arg in args[:end] if arg != "--json"), *args[end:]]
+        moved = [option for option in _ANYWHERE if option in args[:end]]
+        args = [*moved, *(arg for arg in args[:end] if arg not in _ANYWHERE), *args[end:]]
         return super().parse_args(ctx, args)
 
 
-class CommandsOrShow(TyperGroup):
-    """Commands of which the one called `show` may be left out: what is no command is its argument."""
+class Listing(TyperGroup):
+    """Commands of which `list` may be left out: `models --all` is `models list --all`."""
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Finds the command that is meant."""
-        if args and args[0] not in self.commands:
-            args = ["show", *args]
-        return super().resolve_command(ctx, args)
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Puts in what was left out. While the shell completes, what comes next is not known yet."""
+        if ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
+        return super().parse_args(ctx, self._completed(args, set(ctx.help_option_names)))
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """The commands, and the options of `list`."""
+        items = super().shell_complete(ctx, incomplete)
+        return [*items, *self._of("list", ctx, incomplete)] if incomplete.startswith("-") else items
+
+    def _of(self, name: str, ctx: Any, incomplete: str) -> Any:
+        command = self.commands[name]
+        with command.make_context(name, [], parent=ctx, resilient_parsing=True) as inner:
+            if incomplete.startswith("-"):
+                return command.shell_complete(inner, incomplete)
+            arguments = (param for param in command.params if param.param_type_name == "argument")
+            return [item for argument in arguments for item in argument.shell_complete(inner, incomplete)]
+
+    def _completed(self, args: list[str], helping: set[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in helping and args[0] != "--"):
+            return ["list", *args]
+        return args
+
+
+class ListingOrShow(Listing):
+    """Of these `show` may be left out as well: `nodes "Mac mini"` is `nodes show "Mac mini"`."""
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """The commands, and what can be shown."""
+        return [*super().shell_complete(ctx, incomplete), *self._of("show", ctx, incomplete)]
+
+    def _completed(self, args: list[str], helping: set[str]) -> list[str]:
+        args = super()._completed(args, helping)
+        return args if args[0] in self.commands or args[0] in helping else ["show", *args]

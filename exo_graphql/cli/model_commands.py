@@ -1,4 +1,4 @@
-"""`models`: see them, load, unload and swap them."""
+"""`models`: see them, plan, load, unload and swap them, fetch and delete their weights."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -7,10 +7,14 @@ import typer
 
 from exo_graphql.cli import completion, views
 from exo_graphql.cli.client import Data
+from exo_graphql.cli.failures import Failure
+from exo_graphql.cli.group import Listing
+from exo_graphql.cli.planning import find_room, no_room
 from exo_graphql.cli.session import Session, session_of
 from exo_graphql.cli.waiting import status_failure, wait_for_model, wait_for_operation
+from exo_graphql.cli.words import count
 
-app = typer.Typer(invoke_without_command=True)
+app = typer.Typer(cls=Listing, subcommand_metavar="[COMMAND [ARGS]...]")
 
 
 class Sharding(StrEnum):
@@ -61,7 +65,12 @@ LoadedName = Annotated[
 
 
 @app.callback()
-def models(
+def models() -> None:
+    """Models: see them, plan, load, unload and swap them, fetch and delete their weights."""
+
+
+@app.command(name="list")
+def list_(
     ctx: typer.Context,
     *,
     every: Annotated[bool, typer.Option("--all", help="The whole catalogue, not the loaded ones alone.")] = False,
@@ -69,11 +78,17 @@ def models(
         str | None, typer.Option(help="Of the whole catalogue, those whose id, family or quantization contains it.")
     ] = None,
 ) -> None:
-    """The loaded models and what is being downloaded; or load, unload and swap them."""
-    if ctx.invoked_subcommand is None:
-        session = session_of(ctx)
-        loaded = None if every or search is not None else True
-        session.show(session.ask("models", loaded=loaded, search=search), views.models)
+    """The loaded models and what is being downloaded. The word `list` may be left out."""
+    session = session_of(ctx)
+    loaded = None if every or search is not None else True
+    session.show(session.ask("models", loaded=loaded, search=search), views.models)
+
+
+@app.command()
+def show(ctx: typer.Context, name: Name) -> None:
+    """Everything about one model: what it is, where it runs, where its weights are."""
+    session = session_of(ctx)
+    session.show(session.ask("model", id=name), views.model)
 
 
 @app.command(
@@ -91,10 +106,7 @@ def status(
         wait_for_model(session, name, timeout)
         return
     data = session.ask("model_status", model=name)
-    session.show(data, views.model_status)
-    failure = status_failure(data["modelStatus"])
-    if failure is not None:
-        raise failure
+    session.show(data, views.model_status, status_failure(data["modelStatus"]))
 
 
 @app.command(epilog="Example: exo-graphql models load --wait Qwen3-30B-A3B-4bit && ./ask-it.sh")
@@ -145,6 +157,10 @@ def unload(
     """Unload a model: all its instances, or one."""
     del poll_interval
     session = session_of(ctx)
+    if instance is not None:
+        instance = session.whole_id(
+            instance, lambda: session.ask("model_status", model=name)["modelStatus"]["instances"]
+        )
     data = session.wish("unload_model", idempotency_key, model=name, instance=instance, drainSeconds=drain_seconds)
     _finish(session, data, timeout, wait=wait)
 
@@ -191,6 +207,63 @@ def swap(
         drainSeconds=drain_seconds,
     )
     _finish(session, data, timeout, wait=wait)
+
+
+@app.command(
+    epilog="Example: exo-graphql models plan Kimi-K2.5 --unload DeepSeek-V3.2-8bit\n\n"
+    "Exit codes: 0 if it fits, 1 if not."
+)
+def plan(
+    ctx: typer.Context,
+    name: Name,
+    *,
+    min_nodes: MinNodes = 1,
+    node: Nodes = None,
+    unload: Annotated[
+        list[str] | None,
+        typer.Option(help="As if this were unloaded; may be repeated.", autocompletion=completion.loaded_models),
+    ] = None,
+) -> None:
+    """Whether a model fits and where it would go; if not, what to unload. Changes nothing."""
+    session = session_of(ctx)
+    found = find_room(session, name, min_nodes=min_nodes, nodes=node or None, unload=unload or [])
+    session.show(found, views.plan, no_room(name, found))
+
+
+@app.command(epilog="Example: exo-graphql models download Kimi-K2.5 --node 'Mac Studio 1'")
+def download(ctx: typer.Context, name: Name, *, node: Nodes = None) -> None:
+    """Fetch a model's weights, on all nodes or on some. See how far it is with `downloads`."""
+    session = session_of(ctx)
+    node_answers(session, session.act("start_download", model=name, nodes=node or None))
+
+
+@app.command()
+def delete(
+    ctx: typer.Context,
+    name: Name,
+    *,
+    node: Nodes = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask. Where nobody is at a terminal, nobody is asked.")
+    ] = False,
+) -> None:
+    """Delete a model's weights, wherever they are or on some nodes. A loaded model goes on serving."""
+    session = session_of(ctx)
+    if not yes and session.terminal.can_ask:
+        where = ", ".join(node) if node else "all nodes"
+        typer.confirm(f"Delete the weights of {name} on {where}?", abort=True, err=True)
+    node_answers(session, session.act("delete_download", model=name, nodes=node or None))
+
+
+def node_answers(session: Session, data: Data) -> None:
+    """Shows what each node answered; raises `Failure` if one of them refused."""
+    (payload,) = data.values()
+    refused = [result for result in payload["results"] if not result["accepted"]]
+    failure = None
+    if refused:
+        reasons = " ".join(dict.fromkeys(result["error"] or "No reason given." for result in refused))
+        failure = Failure(f"{len(refused)} of {count(len(payload['results']), 'node')} refused: {reasons}")
+    session.show(data, views.asked, failure)
 
 
 def _listed(names: str, argument: str) -> list[str]:

@@ -3,6 +3,7 @@
 A bracket in a help text is escaped: Rich takes it for markup and leaves it out.
 """
 
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,12 @@ import typer
 
 from exo_graphql.cli.endpoint import DEFAULT_HOST, DEFAULT_PORT, DEFAULT_URL, endpoint, endpoint_at
 from exo_graphql.cli.session import Session
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001  # Typer calls it so
+    if wanted:
+        typer.echo(f"exo-graphql {metadata.version('exo-graphql')}")
+        raise typer.Exit
 
 
 def global_options(
@@ -43,7 +50,13 @@ def global_options(
         ),
     ] = None,
     *,
-    json: Annotated[bool, typer.Option("--json", help="Print the command's GraphQL data, for machines.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the command's GraphQL data, or an error object, for machines.")
+    ] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Every column, and ids in full.")] = False,
+    version: Annotated[  # noqa: ARG001  # its callback does it
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """The GraphQL layer over exo clusters: serve it, or ask a running server."""
     try:
@@ -53,7 +66,7 @@ def global_options(
     shown = (token or "").strip()
     if not (shown.isascii() and shown.isprintable()):
         raise typer.BadParameter("a token consists of printable ASCII characters", param_hint="--token")
-    ctx.obj = Session(where, shown or None, as_json=json, ca_file=ca_file)
+    ctx.obj = Session(where, shown or None, as_json=json, wide=wide, ca_file=ca_file)
 
 
 def address(url: str | None, host: str | None, port: int | None) -> str:

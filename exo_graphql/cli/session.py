@@ -2,30 +2,37 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
+from rich.console import RenderableType
 
+from exo_graphql.cli import interrupts
+from exo_graphql.cli.apart import told_apart
 from exo_graphql.cli.client import Client, Data, Reply
 from exo_graphql.cli.documents import document
-from exo_graphql.cli.failures import NoServer, Unanswered, from_errors, from_problem
+from exo_graphql.cli.failures import Failure, NoServer, Unanswered, from_errors, from_problem
 from exo_graphql.cli.terminal import Terminal, clean
 
-View = Callable[[Console, Data], None]
+View = Callable[[Data, bool], Iterable[RenderableType]]
 
+# The length of a UUID, as all ids of exo's tasks and instances and of operations are.
+WHOLE_ID = 36
 _RETRY_PAUSES = (0.5, 2.0)
 
 
 class Session:
     """Asks, shows, and raises `Failure` for whatever is not an answer."""
 
-    def __init__(self, url: str, token: str | None, *, as_json: bool, ca_file: Path | None = None) -> None:
+    def __init__(
+        self, url: str, token: str | None, *, as_json: bool, wide: bool = False, ca_file: Path | None = None
+    ) -> None:
         self._url = url
         self._ca_file = ca_file
         self._token = token
+        self.wide = wide
         self.terminal = Terminal(as_json=as_json)
 
     def client(self) -> Client:
@@ -34,23 +41,39 @@ class Session:
 
     def ask(self, name: str, **variables: object) -> Data:
         """The data that answer the document of that name."""
-        return self._data(asyncio.run(self._ask(name, variables)))
+        return self._data(interrupts.run(self._ask(name, variables)))
 
-    def show(self, data: Data, view: View) -> None:
-        """Prints the data: as they are for a machine, in the words of `view` for people."""
+    def show(self, data: Data, view: View, failure: Failure | None = None) -> None:
+        """Prints the data: as they are for a machine, in the words of `view` for people. Then raises `failure`."""
+        if failure is not None:
+            failure.data = data
         if self.terminal.as_json:
+            if failure is not None:
+                raise failure
             self.terminal.print_json(data)
         else:
-            view(self.terminal.out, clean(data))
+            for part in view(told_apart(clean(data)), self.wide):
+                self.terminal.show(part)
+        if failure is not None:
+            raise failure
 
     def wish(self, name: str, idempotency_key: str | None, **variables: object) -> Data:
         """The data that answer a mutation which has an idempotency key, and so may safely be sent again."""
         given = {**variables, "idempotencyKey": idempotency_key or uuid.uuid4().hex}
-        return self._accepted(self._data(asyncio.run(self._insist(name, given))))
+        return self._accepted(self._data(interrupts.run(self._insist(name, given))))
 
     def act(self, name: str, **variables: object) -> Data:
         """The data that answer any other mutation."""
         return self._accepted(self.ask(name, **variables))
+
+    def whole_id(self, given: str, known: Callable[[], Iterable[Mapping[str, Any]]]) -> str:
+        """The id that `given` is, or begins. What begins none is left as it is; raises `Failure` for several."""
+        if len(given) >= WHOLE_ID:
+            return given
+        meant = [entry["id"] for entry in known() if entry["id"].startswith(given)]
+        if len(meant) > 1 and given not in meant:
+            raise Failure(f"Several ids begin with {given!r}.", f"Choices: {', '.join(meant)}", "ID_AMBIGUOUS")
+        return meant[0] if len(meant) == 1 else given
 
     async def _ask(self, name: str, variables: Mapping[str, Any]) -> Reply:
         async with self.client() as client:
@@ -72,17 +95,17 @@ class Session:
     def _data(self, reply: Reply) -> Data:
         if reply.data is not None and not reply.errors:
             return reply.data
-        if self.terminal.as_json and reply.has_data:
-            self.terminal.print_json(reply.data)
-        raise from_errors(reply.errors)
+        failure = from_errors(reply.errors)
+        failure.data = reply.data
+        raise failure
 
     def _accepted(self, data: Data) -> Data:
         (payload,) = data.values()
         if payload["error"] is None:
             return data
-        if self.terminal.as_json:
-            self.terminal.print_json(data)
-        raise from_problem(payload["error"])
+        failure = from_problem(payload["error"])
+        failure.data = data
+        raise failure
 
 
 def session_of(ctx: typer.Context) -> Session:

@@ -6,10 +6,10 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-from rich.console import Console
-from rich.text import Text
+from rich.console import Console, RenderableType
 
 from exo_graphql.cli.failures import Failure
+from exo_graphql.cli.layout import Prose
 
 # Where nobody looks, a line is as long as what it says.
 _PIPE_WIDTH = 10_000
@@ -18,7 +18,7 @@ _PIPE_WIDTH = 10_000
 def console(stream: TextIO) -> Console:
     """A console that never takes text for markup, and writes no control codes unless `stream` is a terminal."""
     interactive = stream.isatty()
-    return Console(
+    return _Console(
         file=stream,
         force_terminal=interactive,
         width=None if interactive else _PIPE_WIDTH,
@@ -26,6 +26,14 @@ def console(stream: TextIO) -> Console:
         highlight=False,
         emoji=False,
     )
+
+
+class _Console(Console):
+    """Where nobody reads any more, writing raises: Rich would end the process, and close stdout for stderr's sake."""
+
+    def on_broken_pipe(self) -> None:
+        """Raises it again."""
+        raise  # called while the error is handled
 
 
 class Terminal:
@@ -45,22 +53,38 @@ class Terminal:
         """Whether somebody looks at stdout, and it is not for JSON."""
         return self.out.is_terminal and not self.out.is_dumb_terminal and not self.as_json
 
-    def print_json(self, data: Mapping[str, Any] | None, *, indent: int | None = 2) -> None:
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody sees a question and can answer it."""
+        return self.interactive and sys.stdin is not None and sys.stdin.isatty()
+
+    def print_json(self, data: Mapping[str, Any], *, indent: int | None = 2) -> None:
         """One JSON document."""
         # Not through the console, which would wrap it; a closed pipe shows here, not when the process ends.
         self.out.file.write(json.dumps(data, indent=indent) + "\n")
         self.out.file.flush()
 
+    def show(self, content: RenderableType) -> None:
+        """Writes to stdout. A word that is longer than a line is not cut off."""
+        self.out.print(content, crop=False)
+
     def report(self, failure: Failure) -> None:
-        """Says what went wrong and how to go on."""
+        """Says what went wrong and how to go on; with `as_json` an object on stdout as well."""
+        if failure.silent:
+            return
         code = f" [{clean(failure.code)}]" if failure.code else ""
-        self.err.print(Text.assemble(("error: ", "bold red"), clean(failure.message), (code, "dim")))
+        self._say(Prose.of(("error: ", "bold red"), clean(failure.message), (code, "dim"), hanging=2))
         if failure.suggestion:
-            self.err.print(Text.assemble(("hint: ", "bold"), clean(failure.suggestion)))
+            self._say(Prose.of(("hint: ", "bold"), clean(failure.suggestion), hanging=2))
+        if self.as_json:
+            self.print_json(failure.as_json())
 
     def note(self, text: str) -> None:
         """Says something beside the result."""
-        self.err.print(Text(clean(text), "dim"))
+        self._say(Prose.of((clean(text), "dim"), hanging=2))
+
+    def _say(self, content: Prose) -> None:
+        self.err.print(content, crop=False)
 
 
 def clean(value: Any) -> Any:

@@ -1,131 +1,142 @@
-"""The commands' data in the words of people: tables and a few lines."""
+"""The commands' data in the words of people: tables and a few lines. With `wide`, every column and whole ids."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
 from exo_graphql.cli.frame import operation_title
-from exo_graphql.cli.words import UNKNOWN, count, duration, label, labels, names, number, part, percent
+from exo_graphql.cli.layout import Column, Grid, Prose, facts, section
+from exo_graphql.cli.tables import (
+    catalogue_grid,
+    download_grid,
+    full_node_grid,
+    loaded_grid,
+    node_grid,
+    operation_grid,
+    styled,
+    task_grid,
+)
+from exo_graphql.cli.words import UNKNOWN, ago, count, duration, label, number, percent, short
 
 Json = Mapping[str, Any]
+Page = Iterator[RenderableType]
 
 _YES_NO = {None: UNKNOWN, True: "yes", False: "no"}
-_STYLES = {
-    **dict.fromkeys(("ONLINE", "READY", "RUNNING", "COMPLETED", "SUCCEEDED", "COMPLETE", "healthy"), "green"),
-    **dict.fromkeys(("FAILED", "UNREACHABLE", "STALE", "ROLLED_BACK", "TIMED_OUT", "unhealthy"), "red"),
-    **dict.fromkeys(
-        ("DOWNLOADING", "LOADING", "CONNECTING", "WARMING_UP", "WAITING", "UNLOADING", "PENDING"), "yellow"
-    ),
-    **dict.fromkeys(("NOT_LOADED", "NOT_STARTED", "UNKNOWN", "CANCELLED", "PAUSED"), "dim"),
-}
 
 
-def status(console: Console, data: Json) -> None:
+def status(data: Json, wide: bool) -> Page:  # noqa: FBT001  # as every view
     """`status.graphql`."""
     cluster = data["cluster"]
-    console.print(overview(cluster))
-    console.print(section("Nodes", node_table(cluster["nodes"])))
-    console.print(section("Models", loaded_table(cluster["models"])))
+    yield from overview(cluster)
+    yield section("Nodes", node_grid(cluster["nodes"], wide=wide))
+    yield section("Models", loaded_grid(cluster["models"], wide=wide))
     if data["operations"]:
-        console.print(section("Operations", operation_table(data["operations"])))
+        yield section("Operations", operation_grid(data["operations"], wide=wide))
 
 
-def overview(cluster: Json) -> RenderableType:
+def overview(cluster: Json) -> Iterator[Prose]:
     """The cluster in a few lines."""
     word = "healthy" if cluster["healthy"] else "unhealthy"
-    facts = [
+    said = [
         f"{cluster['onlineNodeCount']} of {count(cluster['nodeCount'], 'node')} online",
         f"{count(cluster['loadedModelCount'], 'model')} loaded",
         f"{count(cluster['activeTaskCount'], 'task')} active",
         f"{count(cluster['activeDownloadCount'], 'download')} under way",
     ]
     free, total = number(cluster["ramAvailableGb"], digits=1), number(cluster["ramTotalGb"], " GiB", 1)
-    lines = [
-        Text.assemble("Cluster ", styled(word), "  ", ", ".join(facts)),
-        Text(f"Memory  {free} of {total} free ({percent(cluster['ramUsedPercent'])} used)"),
-    ]
-    lines += [Text(f"  {reason}", "red") for reason in cluster["unhealthyReasons"]]
-    return Group(*lines)
+    yield Prose.of("Cluster ", styled(word), "  ", ", ".join(said), hanging=2)
+    yield Prose.of(f"Memory  {free} of {total} free ({percent(cluster['ramUsedPercent'])} used)", hanging=2)
+    for reason in cluster["unhealthyReasons"]:
+        yield Prose.of(("  " + reason, "red"), hanging=4)
 
 
-def health(console: Console, data: Json) -> None:
+def health(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
     """`health.graphql`."""
     cluster = data["cluster"]
     word = "healthy" if cluster["healthy"] else "unhealthy"
-    online = f": {cluster['onlineNodeCount']} of {count(cluster['nodeCount'], 'node')} online"
-    console.print(Text.assemble(styled(word), online))
+    yield Prose.of(styled(word), f": {cluster['onlineNodeCount']} of {count(cluster['nodeCount'], 'node')} online")
 
 
-def nodes(console: Console, data: Json) -> None:
+def nodes(data: Json, wide: bool) -> Page:  # noqa: FBT001  # as every view
     """`nodes.graphql`."""
-    rows = [
-        [*_node_cells(node), number(node["diskAvailableGb"], " GiB"), names(node["models"]), node["id"]]
-        for node in data["nodes"]
-    ]
-    console.print(table([*_NODE_HEADS, "DISK FREE", "MODELS", "ID"], rows))
+    yield full_node_grid(data["nodes"], wide=wide)
 
 
-def node(console: Console, data: Json) -> None:
+def node(data: Json, wide: bool) -> Page:  # noqa: FBT001  # as every view
     """`node.graphql`."""
     node = data["node"]
-    console.print(Text.assemble((label(node), "bold"), "  ", styled(node["status"])))
-    told = {
-        "id": node["id"],
-        "machine": " ".join(filter(None, (node["hardware"], node["chip"]))) or UNKNOWN,
-        "system": node["osVersion"] or UNKNOWN,
-        "last seen": node["lastSeen"] or UNKNOWN,
-        "memory": f"{number(node['ramAvailableGb'], digits=1)} of {number(node['ramTotalGb'], ' GiB', 1)} free",
-        "disk": f"{number(node['diskAvailableGb'])} of {number(node['diskTotalGb'], ' GiB')} free",
-        "gpu": percent(node["gpuUsagePercent"]),
-        "cpu": f"{percent(node['cpuPUsagePercent'])} performance, {percent(node['cpuEUsagePercent'])} efficiency",
-        "temperature": number(node["temperatureC"], " °C", 1),
-        "power": number(node["powerWatts"], " W", 1),
-        "addresses": _listed(node["ipAddresses"]),
-        "interfaces": _listed(node["connectionTypes"]),
-        "thunderbolt": _YES_NO[node["hasThunderbolt"]],
-        "rdma": _YES_NO[node["rdmaEnabled"]],
-        "engines": _listed(node["backends"]),
-        "models": _listed([f"{model['name']} ({model['status']['phase']})" for model in node["models"]]),
-        "tasks": _listed([f"{task['kind']} ({task['status']})" for task in node["tasks"]]),
-    }
-    console.print(facts(told))
+    yield Prose.of((label(node), "bold"), "  ", styled(node["status"]))
+    yield facts(
+        {
+            "id": node["id"],
+            "machine": " ".join(filter(None, (node["hardware"], node["chip"]))) or UNKNOWN,
+            "system": node["osVersion"] or UNKNOWN,
+            "last seen": ago(node["lastSeen"]),
+            "memory": f"{number(node['ramAvailableGb'], digits=1)} of {number(node['ramTotalGb'], ' GiB', 1)} free",
+            "disk": f"{number(node['diskAvailableGb'])} of {number(node['diskTotalGb'], ' GiB')} free",
+            "gpu": percent(node["gpuUsagePercent"]),
+            "cpu": f"{percent(node['cpuPUsagePercent'])} performance, {percent(node['cpuEUsagePercent'])} efficiency",
+            "temperature": number(node["temperatureC"], " °C", 1),
+            "power": number(node["powerWatts"], " W", 1),
+            "addresses": _listed(node["ipAddresses"]),
+            "interfaces": _listed(node["connectionTypes"]),
+            "thunderbolt": _YES_NO[node["hasThunderbolt"]],
+            "rdma": _YES_NO[node["rdmaEnabled"]],
+            "engines": _listed(node["backends"]),
+            "models": _listed([f"{model['name']} ({model['status']['phase']})" for model in node["models"]]),
+            "tasks": _listed([f"{task['kind']} ({task['status']})" for task in node["tasks"]]),
+        }
+    )
     if node["downloads"]:
-        console.print(section("Downloads", download_table(node["downloads"])))
+        yield section("Downloads", download_grid(node["downloads"], wide=wide))
     ways = [
         [label(way["node"]), way["ipAddress"] or f"RDMA {way['rdmaInterface'] or UNKNOWN}"]
         for way in node["connections"]
     ]
     if ways:
-        console.print(section("Connections", table(["TO", "BY"], ways)))
+        yield section("Connections", Grid([Column("TO"), Column("BY")], ways))
 
 
-def models(console: Console, data: Json) -> None:
+def models(data: Json, wide: bool) -> Page:  # noqa: FBT001  # as every view
     """`models.graphql`."""
-    rows = [
-        [
-            model["id"],
-            styled(model["status"]["phase"]),
-            percent(model["status"]["progressPercent"]),
-            number(model["storageSizeGb"], " GiB", 1),
-            model["quantization"] or UNKNOWN,
-            labels(model["nodes"]),
-        ]
-        for model in data["models"]
-    ]
-    console.print(table(["MODEL", "PHASE", "DONE", "SIZE", "QUANT", "NODES"], rows, empty="No models."))
+    yield catalogue_grid(data["models"], wide=wide)
     if data["downloads"]:
-        console.print(section("Downloads", download_table(data["downloads"])))
+        yield section("Downloads", download_grid(data["downloads"], wide=wide))
 
 
-def model_status(console: Console, data: Json) -> None:
+def model(data: Json, wide: bool) -> Page:  # noqa: FBT001  # as every view
+    """`model.graphql`."""
+    model = data["model"]
+    status = model["status"]
+    yield Prose.of((model["id"], "bold"), "  ", styled(status["phase"]))
+    yield Prose.of(status["message"])
+    yield facts(
+        {
+            "size": number(model["storageSizeGb"], " GiB", 1),
+            "quantization": model["quantization"] or UNKNOWN,
+            "family": model["family"] or UNKNOWN,
+            "base model": model["baseModel"] or UNKNOWN,
+            "layers": number(model["layerCount"]),
+            "context": number(model["contextLength"], " tokens"),
+            "can do": _listed(model["capabilities"]),
+            "tensor": _YES_NO[model["supportsTensor"]],
+            "custom": _YES_NO[model["isCustom"]],
+            "tasks": _listed([f"{task['kind']} ({task['status']})" for task in model["tasks"]]),
+        }
+    )
+    yield from _instances(model["instances"], wide)
+    if model["downloads"]:
+        yield section("Downloads", download_grid(model["downloads"], wide=wide))
+
+
+def model_status(data: Json, wide: bool) -> Page:  # noqa: FBT001  # as every view
     """`model_status.graphql`."""
     status = data["modelStatus"]
-    old = "  (an older picture: exo does not answer)" if status["stale"] else ""
-    console.print(Text.assemble((status["modelId"], "bold"), "  ", styled(status["phase"]), old))
-    console.print(Text(status["message"]))
+    old = "  (not current: exo does not answer)" if status["stale"] else ""
+    yield Prose.of((status["modelId"], "bold"), "  ", styled(status["phase"]), old)
+    yield Prose.of(status["message"])
     told = {}
     if status["progressPercent"] is not None and not status["ready"]:
         told["done"] = percent(status["progressPercent"])
@@ -135,176 +146,117 @@ def model_status(console: Console, data: Json) -> None:
     if failure is not None:
         where = f" on {label(failure['node'])}" if failure["node"] else ""
         attempt = f" (attempt {failure['attempt']})" if failure["attempt"] else ""
-        told["last failure"] = f"{failure['message']}{where}{attempt}, {failure['at']}"
+        told["last failure"] = f"{failure['message']}{where}{attempt}, {ago(failure['at'])}"
     if told:
-        console.print(facts(told))
-    rows = [
+        yield facts(told)
+    yield from _instances(status["instances"], wide)
+
+
+def _instances(instances: Sequence[Json], wide: bool) -> Page:  # noqa: FBT001  # as every view
+    columns = [
+        Column("NODE"),
+        Column("RUNNER"),
+        Column("LAYERS", drop=1),
+        Column("PHASE", drop=3),
+        Column("PLACED", drop=2),
+        Column("INSTANCE", wide=len(instances) < 2),
+    ]
+    rows: list[list[str | Text]] = [
         [
-            instance["id"],
+            label(shard["node"]),
+            styled(shard["runnerStatus"] or UNKNOWN),
+            _span(shard["startLayer"], shard["endLayer"]),
             styled(instance["phase"]),
             " ".join(filter(None, (instance["sharding"], instance["instanceType"]))) or UNKNOWN,
-            label(shard["node"]),
-            shard["runnerStatus"] or UNKNOWN,
-            _span(shard["startLayer"], shard["endLayer"]),
+            short(instance["id"], wide=wide),
         ]
-        for instance in status["instances"]
+        for instance in instances
         for shard in instance["shards"]
     ]
     if rows:
-        console.print(table(["INSTANCE", "PHASE", "PLACED", "NODE", "RUNNER", "LAYERS"], rows))
+        yield section("Instances", Grid(columns, rows, whole=wide))
 
 
-def downloads(console: Console, data: Json) -> None:
+def downloads(data: Json, wide: bool) -> Page:  # noqa: FBT001  # as every view
     """`downloads.graphql`."""
-    console.print(download_table(data["downloads"]))
+    yield download_grid(data["downloads"], wide=wide)
 
 
-def tasks(console: Console, data: Json) -> None:
+def tasks(data: Json, wide: bool) -> Page:  # noqa: FBT001  # as every view
     """`tasks.graphql`."""
-    rows = [
-        [
-            task["id"],
-            task["kind"],
-            styled(task["status"]),
-            task["model"]["name"] if task["model"] else UNKNOWN,
-            task["errorMessage"] or "",
-        ]
-        for task in data["tasks"]
-    ]
-    console.print(table(["TASK", "KIND", "STATUS", "MODEL", "ERROR"], rows, empty="No tasks."))
+    yield task_grid(data["tasks"], wide=wide)
 
 
-def operations(console: Console, data: Json) -> None:
+def operations(data: Json, wide: bool) -> Page:  # noqa: FBT001  # as every view
     """`operations.graphql`."""
-    rows = [
-        [
-            operation["id"],
-            styled(operation["state"]),
-            operation_title(operation),
-            operation["startedAt"],
-            operation["message"],
-        ]
-        for operation in data["operations"]
-    ]
-    console.print(table(["OPERATION", "STATE", "WHAT", "BEGAN", "MESSAGE"], rows, empty="No operations."))
+    yield operation_grid(data["operations"], wide=wide)
 
 
-def operation(console: Console, data: Json) -> None:
+def operation(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
     """`operation.graphql`."""
     operation = data["operation"]
-    title = operation_title(operation)
-    console.print(Text.assemble((title, "bold"), "  ", styled(operation["state"]), f"  {operation['id']}"))
-    console.print(Text(operation["message"]))
+    yield Prose.of((operation_title(operation), "bold"), "  ", styled(operation["state"]))
+    yield Prose.of(operation["message"])
+    told = {"id": operation["id"], "began": ago(operation["startedAt"])}
+    if operation["finishedAt"] is not None:
+        told["ended"] = ago(operation["finishedAt"])
+    yield facts(told)
     rows = [[step["name"], styled(step["state"]), step["message"] or ""] for step in operation["steps"]]
-    console.print(table(["STEP", "STATE", "MESSAGE"], rows))
+    if rows:
+        yield section("Steps", Grid([Column("STEP"), Column("STATE"), Column("MESSAGE", sentence=True)], rows))
 
 
-def accepted(console: Console, data: Json) -> None:
-    """Any wish that was accepted."""
+def accepted(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
+    """Any load, unload or swap that was accepted."""
     (payload,) = data.values()
     operation = payload["operation"]
-    console.print(Text.assemble(styled(operation["state"]), f"  {operation['message']}"))
-    console.print(Text(f"Follow it with: exo-graphql operations {operation['id']} --wait"))
+    yield Prose.of(styled(operation["state"]), f"  {operation['message']}")
+    yield Prose.of(f"Follow it with: exo-graphql operations {operation['id']} --wait", hanging=2)
 
 
-def cancelled(console: Console, data: Json) -> None:
+def cancelled(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
     """`cancel_operation.graphql`."""
     operation = data["cancelOperation"]["operation"]
-    console.print(Text.assemble(styled(operation["state"]), f"  {operation['message']}"))
+    yield Prose.of(styled(operation["state"]), f"  {operation['message']}")
 
 
-_NODE_HEADS = ["NODE", "STATUS", "CHIP", "MEMORY FREE", "GPU", "TEMP", "POWER"]
+def task_cancelled(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
+    """`cancel_task.graphql`."""
+    task = data["cancelTask"]["task"]
+    model = f" of {task['model']['name']}" if task["model"] else ""
+    yield Prose.of(f"Asked exo to cancel {task['kind']}{model}.")
 
 
-def node_table(nodes: Iterable[Json]) -> RenderableType:
-    """Nodes, a row each."""
-    return table(_NODE_HEADS, [_node_cells(node) for node in nodes], empty="No nodes.")
-
-
-def _node_cells(node: Json) -> list[str | Text]:
-    return [
-        label(node),
-        styled(node["status"]),
-        node["chip"] or UNKNOWN,
-        part(node["ramAvailableGb"], node["ramTotalGb"]),
-        percent(node["gpuUsagePercent"]),
-        number(node["temperatureC"], " °C"),
-        number(node["powerWatts"], " W"),
+def asked(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
+    """What each node was asked: the start, the stop or the deletion of a download."""
+    (payload,) = data.values()
+    rows = [
+        [label(result["node"]), styled("yes" if result["accepted"] else "no"), result["error"] or ""]
+        for result in payload["results"]
     ]
+    yield Grid(
+        [Column("NODE"), Column("ACCEPTED"), Column("ERROR", sentence=True)], rows, "Nothing of it is on any node."
+    )
 
 
-def loaded_table(models: Iterable[Json]) -> RenderableType:
-    """Loaded models, a row each."""
+def plan(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
+    """`placements.graphql`, with `unloadToFit` where nothing fits."""
+    columns = [
+        Column("PLACEMENT"),
+        Column("FITS"),
+        Column("NODES", sentence=True),
+        Column("WHY NOT", sentence=True),
+    ]
     rows = [
         [
-            model["name"],
-            styled(model["status"]["phase"]),
-            percent(model["status"]["progressPercent"]),
-            labels(model["nodes"]),
-            model["status"]["message"],
+            f"{placement['sharding']} {placement['instanceType']}",
+            styled(_YES_NO[placement["fits"]]),
+            ", ".join(f"{label(part['node'])} +{number(part['addedGb'], ' GiB', 1)}" for part in placement["nodes"]),
+            placement["reason"] or "",
         ]
-        for model in models
+        for placement in data["placements"]
     ]
-    return table(["MODEL", "PHASE", "DONE", "NODES", "MESSAGE"], rows, empty="No model is loaded.")
-
-
-def download_table(downloads: Iterable[Json]) -> RenderableType:
-    """Downloads, a row each."""
-    rows = [
-        [
-            entry["model"]["name"],
-            label(entry.get("node")),
-            styled(entry["status"]),
-            percent(entry["progressPercent"]),
-            part(entry["downloadedGb"], entry["totalGb"]),
-            number(entry["speedMbS"], " MiB/s", 1),
-            duration(entry["etaSeconds"]),
-            entry.get("error") or "",
-        ]
-        for entry in downloads
-    ]
-    heads = ["MODEL", "NODE", "STATUS", "DONE", "SIZE", "SPEED", "TO GO", "ERROR"]
-    return table(heads, rows, empty="No downloads.")
-
-
-def operation_table(operations: Iterable[Json]) -> RenderableType:
-    """Operations, a row each, by what every document asks of them."""
-    rows = [
-        [entry["id"], entry["kind"], styled(entry["state"]), percent(entry["progressPercent"]), entry["message"]]
-        for entry in operations
-    ]
-    return table(["OPERATION", "KIND", "STATE", "DONE", "MESSAGE"], rows, empty="No operations.")
-
-
-def table(heads: Sequence[str], rows: Sequence[Sequence[str | Text]], empty: str = "") -> RenderableType:
-    """Columns under heads, without lines; columns in which there is nothing at all are left out."""
-    if not rows:
-        return Text(empty or "Nothing.", "dim")
-    kept = [index for index in range(len(heads)) if any(str(row[index]) not in ("", UNKNOWN) for row in rows)]
-    drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for index in kept:
-        drawn.add_column(heads[index], overflow="fold")
-    for row in rows:
-        drawn.add_row(*(row[index] for index in kept))
-    return drawn
-
-
-def section(title: str, content: RenderableType) -> RenderableType:
-    """Something under a title, after an empty line."""
-    return Group("", Text(title, "bold underline"), content)
-
-
-def facts(told: Mapping[str, str]) -> RenderableType:
-    """Names and values."""
-    drawn = Table.grid(padding=(0, 2))
-    for name, value in told.items():
-        drawn.add_row(Text(name, "dim"), Text(value))
-    return drawn
-
-
-def styled(word: str) -> Text:
-    """A status in its colour."""
-    return Text(word, _STYLES.get(word, ""))
+    yield Grid(columns, rows, "exo names no way to place it.")
 
 
 def _listed(values: Sequence[str] | None) -> str:

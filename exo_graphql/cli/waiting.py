@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
+from exo_graphql.cli import interrupts
+from exo_graphql.cli.apart import told_apart
 from exo_graphql.cli.client import Data
 from exo_graphql.cli.documents import document
 from exo_graphql.cli.failures import Failure, Interrupted, TimedOut, from_problem
@@ -30,16 +32,14 @@ def wait_for_operation(session: Session, operation_id: str, seconds: float) -> N
         {"id": operation_id},
         frame=lambda data, pace: operation_frame(data["operation"], pace),
         ended=lambda data: data["operation"]["state"] not in ACTIVE,
+        failure=lambda data: operation_failure(data["operation"]),
     )
     still = f"The operation {operation_id} goes on."
     how = (
         f"Follow it with `exo-graphql operations {operation_id} --wait`, "
         f"or stop it with `exo-graphql operations cancel {operation_id}`."
     )
-    operation = waiting.run(seconds, still, how, patient=True)["operation"]
-    failure = operation_failure(operation)
-    if failure is not None:
-        raise failure
+    waiting.run(seconds, still, how, patient=True)
 
 
 def wait_for_model(session: Session, model: str, seconds: float) -> None:
@@ -50,10 +50,13 @@ def wait_for_model(session: Session, model: str, seconds: float) -> None:
         {"model": model},
         frame=lambda data, pace: status_frame(data["modelStatus"], pace),
         ended=lambda data: not data["modelStatus"]["stale"] and _settled(data["modelStatus"]),
+        failure=lambda data: _unready(data["modelStatus"]),
     )
-    status = waiting.run(seconds, f"{model} is not ready.", None, patient=False)["modelStatus"]
-    if not status["ready"]:
-        raise status_failure(status) or Failure(status["message"])
+    waiting.run(seconds, f"{model} is not ready.", None, patient=False)
+
+
+def _unready(status: Json) -> Failure | None:
+    return None if status["ready"] else status_failure(status) or Failure(status["message"])
 
 
 def operation_failure(operation: Json) -> Failure | None:
@@ -97,25 +100,32 @@ class _Waiting:
         *,
         frame: Callable[[Data, Pace], Frame],
         ended: Callable[[Data], bool],
+        failure: Callable[[Data], Failure | None],
     ) -> None:
         self._session = session
         self._document = document(name)
         self._variables = variables
         self._frame = frame
         self._ended = ended
+        self._failure = failure
         self._data: Data | None = None
 
-    def run(self, seconds: float, still: str, how: str | None, *, patient: bool) -> Data:
-        """The data with which it ended. Whatever happens, the newest data are printed where JSON is wanted."""
+    def run(self, seconds: float, still: str, how: str | None, *, patient: bool) -> None:
+        """Follows it to its end. Where JSON is wanted, the newest data are printed, or go with the failure."""
         try:
-            return asyncio.run(self._timed(seconds, patient=patient))
+            data = interrupts.run(self._timed(seconds, patient=patient))
+            failure = self._failure(data)
+            if failure is not None:
+                raise failure
+            if self._session.terminal.as_json:
+                self._session.terminal.print_json(data)
         except TimeoutError as error:
-            raise TimedOut(f"Not done after {duration(seconds)}. {still}", how) from error
+            raise TimedOut(f"Not done after {duration(seconds)}. {still}", how, data=self._data) from error
         except KeyboardInterrupt as error:
-            raise Interrupted(f"Interrupted. {still}", how) from error
-        finally:
-            if self._session.terminal.as_json and self._data is not None:
-                self._session.terminal.print_json(self._data)
+            raise Interrupted(f"Interrupted. {still}", how, data=self._data) from error
+        except Failure as failure:
+            failure.data = failure.data or self._data
+            raise
 
     async def _timed(self, seconds: float, *, patient: bool) -> Data:
         async with asyncio.timeout(seconds):
@@ -129,7 +139,7 @@ class _Waiting:
                 async with aclosing(newest(messages, view.lost)) as pictures:
                     async for data in pictures:
                         self._data = data
-                        view.show(self._frame(clean(data), pace))
+                        view.show(self._frame(told_apart(clean(data)), pace))
                         if self._ended(data):
                             return data
         raise AssertionError("a subscription is followed until somebody stops")

@@ -1,26 +1,24 @@
 """`watch`: the cluster, live, for as long as somebody looks."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Protocol
 
-from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from exo_graphql.cli import interrupts
+from exo_graphql.cli.apart import told_apart
+from exo_graphql.cli.board import Board, downloads_of
 from exo_graphql.cli.documents import document
 from exo_graphql.cli.following import newest
 from exo_graphql.cli.session import Session
 from exo_graphql.cli.terminal import Terminal, clean
-from exo_graphql.cli.views import download_table, loaded_table, node_table, operation_table, overview, section
 from exo_graphql.cli.words import count, percent
 
 Json = Mapping[str, Any]
 ACTIVE = ("PENDING", "RUNNING")
-# Of the operations that have ended, as many stay in view.
-_ENDED_SHOWN = 3
 
 
 def watch(session: Session) -> None:
@@ -28,8 +26,8 @@ def watch(session: Session) -> None:
     else; with --json a line of JSON for each message. A broken connection is shown, and made anew.
     """
     terminal = session.terminal
-    kind: type[Screen] = JsonLines if terminal.as_json else Board if terminal.interactive else Lines
-    asyncio.run(_watch(session, kind(terminal)))
+    kind: type[Screen] = JsonLines if terminal.as_json else WholeScreen if terminal.interactive else Lines
+    interrupts.run(_watch(session, kind(terminal)))
 
 
 async def _watch(session: Session, screen: "Screen") -> None:
@@ -82,7 +80,7 @@ class Lines(Screen):
 
     def show(self, data: Json) -> None:
         """Prints a line if it says something new."""
-        self._say(summary(clean(data["cluster"])))
+        self._say(summary(told_apart(clean(data["cluster"]))))
 
     def lost(self, reason: str) -> None:
         """Prints a line, once for each interruption."""
@@ -94,7 +92,7 @@ class Lines(Screen):
             self._terminal.out.print(Text(f"{datetime.now().astimezone():%H:%M:%S} {text}"))
 
 
-class Board(Screen):
+class WholeScreen(Screen):
     """The whole terminal, redrawn at each message. It is taken over once there is something to show."""
 
     def __init__(self, terminal: Terminal) -> None:
@@ -106,7 +104,7 @@ class Board(Screen):
         """Draws it."""
         if self._cluster is None:
             self._live.start()
-        self._cluster = clean(data["cluster"])
+        self._cluster = told_apart(clean(data["cluster"]))
         self._draw("")
 
     def lost(self, reason: str) -> None:
@@ -122,31 +120,7 @@ class Board(Screen):
 
     def _draw(self, warning: str) -> None:
         if self._cluster is not None:
-            self._live.update(board(self._cluster, warning), refresh=True)
-
-
-def board(cluster: Json, warning: str = "") -> RenderableType:
-    """The cluster on one screen."""
-    parts: list[RenderableType] = [Text(warning, "bold yellow")] if warning else []
-    if cluster["stale"]:
-        parts.append(Text("An older picture: exo does not answer.", "yellow"))
-    parts += [
-        overview(cluster),
-        section("Nodes", node_table(cluster["nodes"])),
-        section("Models", loaded_table(cluster["models"])),
-    ]
-    downloads = downloads_of(cluster)
-    if downloads:
-        parts.append(section("Downloads", download_table(downloads)))
-    operations = _in_view(cluster["operations"])
-    if operations:
-        parts.append(section("Operations", operation_table(operations)))
-    return Group(*parts)
-
-
-def downloads_of(cluster: Json) -> list[Json]:
-    """What the nodes fetch, each entry with its node."""
-    return [{**entry, "node": node} for node in cluster["nodes"] for entry in node["downloads"]]
+            self._live.update(Board(self._cluster, warning), refresh=True)
 
 
 def summary(cluster: Json) -> str:
@@ -168,9 +142,3 @@ def summary(cluster: Json) -> str:
 def _tens(entry: Json) -> str:
     done = entry["progressPercent"]
     return "" if done is None or done >= 100 else f" {percent(done // 10 * 10)}"
-
-
-def _in_view(operations: Sequence[Json]) -> list[Json]:
-    active = [entry for entry in operations if entry["state"] in ACTIVE]
-    ended = [entry for entry in operations if entry["state"] not in ACTIVE]
-    return [*active, *ended[:_ENDED_SHOWN]]

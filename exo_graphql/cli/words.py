@@ -1,9 +1,12 @@
 """Figures in words. What is unknown is a dash, never 0."""
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 UNKNOWN = "-"
+# Of random hexadecimal digits these are enough for a million operations, as in `docker ps`.
+SHORT_ID = 8
 
 
 def number(value: float | None, unit: str = "", digits: int = 0) -> str:
@@ -33,6 +36,28 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def age(moment: str | None, now: datetime | None = None) -> str:
+    """How long ago a moment of the API (ISO 8601) was, as people say it: 12s, 3m, 5h, 2d."""
+    if moment is None:
+        return UNKNOWN
+    passed = ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds()
+    seconds = max(0, int(passed))  # the server's clock may be ahead of ours
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def ago(moment: str | None) -> str:
+    """The same in a sentence: 3m ago."""
+    return UNKNOWN if moment is None else f"{age(moment)} ago"
+
+
+def short(id_: str, *, wide: bool) -> str:
+    """As much of an id as a person needs; commands take it for the whole."""
+    return id_ if wide else id_[:SHORT_ID]
 
 
 def count(amount: int, noun: str) -> str:

@@ -129,7 +129,9 @@ def test_a_refusal_is_1_with_the_reason_and_how_to_go_on(
     assert (ran.code, ran.out) == (1, "")
     assert f"[{code}]" in ran.err
     assert told in ran.err
-    (payload,) = act("--json", "models", *arguments).json.values()
+    answer = act("--json", "models", *arguments).json
+    assert answer.pop("error")["code"] == code
+    (payload,) = answer.values()
     assert (payload["operation"], payload["error"]["code"]) == (None, code)
 
 

@@ -1,0 +1,60 @@
+"""`models plan`: whether a model fits, and if not, what to unload."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from exo_graphql.cli.client import Data
+from exo_graphql.cli.failures import Failure
+from exo_graphql.cli.session import Session
+
+Json = Mapping[str, Any]
+
+
+def find_room(
+    session: Session, model: str, *, min_nodes: int, nodes: Sequence[str] | None, unload: Sequence[str]
+) -> Data:
+    """Its `placements`, and in `unloadToFit` the ids of loaded models without which it would fit: [] if it fits as it
+    is, None if nothing helps.
+
+    A single model is sought first, the smallest that will do. If none does, of all those that are loaded the ones that
+    are not needed are kept, the smallest first. Each try is one query, so at most two for each loaded model.
+    """
+
+    def look(gone: Sequence[str]) -> Data:
+        return session.ask("placements", model=model, minNodes=min_nodes, nodes=nodes, unload=[*unload, *gone] or None)
+
+    now = look([])
+    if not now["placements"] or _fits(now):
+        return {**now, "unloadToFit": []}
+    # Of a model that runs already, another copy is planned.
+    loaded = sorted(session.ask("models", loaded=True)["models"], key=lambda entry: entry["storageSizeGb"] or 0)
+    ids = [entry["id"] for entry in loaded]
+    if not ids or not _fits(look(ids)):
+        return {**now, "unloadToFit": None}
+    for id_ in ids:
+        if _fits(look([id_])):
+            return {**now, "unloadToFit": [id_]}
+    needed = list(ids)
+    for id_ in ids:
+        fewer = [other for other in needed if other != id_]
+        if _fits(look(fewer)):
+            needed = fewer
+    return {**now, "unloadToFit": needed}
+
+
+def no_room(model: str, found: Json) -> Failure | None:
+    """Why the exit code of a plan is 1; None if the model fits."""
+    if _fits(found):
+        return None
+    helping = found["unloadToFit"]
+    suggestion: str | None
+    if helping:
+        one = ",".join(helping)
+        suggestion = f"It would fit without {', '.join(helping)}: exo-graphql models swap {one} {model}"
+    else:
+        suggestion = "It would not fit if everything loaded were unloaded either." if helping is None else None
+    return Failure(f"{model} does not fit now.", suggestion, "DOES_NOT_FIT")
+
+
+def _fits(data: Json) -> bool:
+    return any(placement["fits"] for placement in data["placements"])

@@ -1,0 +1,88 @@
+"""stdin, stdout and stderr of the process, whatever the caller has made of them.
+
+Python by itself prints a traceback, or exits with 120, where stdout cannot be written (`>/dev/full`, a closed pipe),
+and fails on a stream that is closed (`2>&-`). Here stdout that cannot be written is one failure, said once; stderr
+that cannot be written changes nothing.
+"""
+
+import io
+import os
+import sys
+from typing import Any
+
+from exo_graphql.cli.failures import Failure
+
+
+class OutputFailed(Failure):
+    """stdout cannot be written."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether the reader has gone (`| head`): nobody wants to hear of that."""
+        return isinstance(self.__cause__, BrokenPipeError)
+
+
+class _Output(io.FileIO):
+    """A file whose first failure raises `OutputFailed`. What is written afterwards is dropped."""
+
+    _failed = False
+
+    def write(self, data: Any, /) -> int:
+        if self._failed:
+            return len(data)
+        try:
+            return super().write(data) or 0
+        except OSError as error:
+            self._failed = True
+            raise OutputFailed(f"Cannot write to stdout: {error.strerror}.", code="OUTPUT_FAILED") from error
+
+
+class _Diagnostics(io.FileIO):
+    """A file that drops what it cannot write."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return len(data)
+
+
+def prepare() -> None:
+    """Makes the process's streams as above. To be called once, before anything is opened or written."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # A socket would get this number, and what is meant for stderr would be sent to the server. The lowest free
+            # number is taken, which is this one. A stdout that is open for reading alone makes writing fail.
+            os.open(os.devnull, os.O_WRONLY if descriptor == 2 else os.O_RDONLY)
+    sys.stdout = _text(_Output(1, "w", closefd=False), like=sys.stdout, errors="replace")
+    sys.stderr = _text(_Diagnostics(2, "w", closefd=False), like=sys.stderr, errors="backslashreplace")
+
+
+def finish(code: int) -> int:
+    """Writes what is still held back; the exit code, which is 1 for output that is lost."""
+    try:
+        sys.stdout.flush()
+    except OutputFailed as failure:
+        report(failure)
+        return code or failure.exit_code
+    finally:
+        sys.stderr.flush()
+    return code
+
+
+def report(failure: OutputFailed) -> None:
+    """Says it in a line, unless nobody wants to hear of it."""
+    if not failure.silent:
+        sys.stderr.write(f"error: {failure.message} [{failure.code}]\n")
+
+
+def _text(raw: io.FileIO, like: Any, errors: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=getattr(like, "encoding", None),
+        errors=errors,
+        line_buffering=raw.isatty() or raw.fileno() == 2,
+        write_through=getattr(like, "write_through", False),
+    )
