@@ -169,4 +169,5 @@ def main() -> None:
     except streams.OutputFailed as failure:  # what is written without a session: --help, schema
         code = failure.exit_code
         streams.report(failure)
+    interrupts.finish()
     sys.exit(streams.finish(code))

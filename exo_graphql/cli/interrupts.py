@@ -64,6 +64,12 @@ def install() -> None:
         _interrupts.installed = True
 
 
+def finish() -> None:
+    """Ignores what comes while the interpreter ends: it would end the process by the signal, not by its exit code."""
+    if _interrupts.installed:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run`, ended by the first Ctrl-C alone. Raises KeyboardInterrupt then."""
     return asyncio.run(_interrupts.cancelled_by_it(work) if _interrupts.installed else work)

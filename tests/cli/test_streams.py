@@ -1,0 +1,71 @@
+"""stdout and stderr that are full or closed, a second Ctrl-C, a port that is taken: one line, the right code."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.conftest import PROGRAM, Process
+from tests.cli.threaded import Served
+
+FULL = "error: Cannot write to stdout: No space left on device. [OUTPUT_FAILED]\n"
+CLOSED = "error: Cannot write to stdout: Bad file descriptor. [OUTPUT_FAILED]\n"
+
+
+def shell(line: str, *arguments: str) -> tuple[int, str]:
+    """Runs the program as "$@" in a line of sh; its exit code, and stderr."""
+    done = subprocess.run(
+        ["sh", "-c", line, "sh", *PROGRAM, *arguments], capture_output=True, text=True, timeout=30, check=False
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")
+@pytest.mark.parametrize(
+    ("line", "code", "err"),
+    [
+        ('"$@" nodes >/dev/full', 1, FULL),
+        ('"$@" --json watch >/dev/full', 1, FULL),
+        ('"$@" --help >/dev/full', 1, FULL),
+        ('"$@" nodes >&-', 1, CLOSED),
+        ('"$@" nodes 2>&-', 0, ""),
+        ('"$@" nodes 2>/dev/full', 0, ""),
+        ('"$@" nodes nonsense 2>&-', 1, ""),
+        ('"$@" nodes nonsense >&- 2>&-', 1, ""),
+        ('"$@" nonsense >&- 2>&-', 2, ""),
+        ('"$@" nodes <&-', 0, ""),
+    ],
+)
+def test_a_stream_that_cannot_be_written(tiny: Served, line: str, code: int, err: str) -> None:
+    assert shell(line, "--url", tiny.url) == (code, err)
+
+
+def test_a_second_ctrl_c_is_silent(tiny: Served, start: Callable[..., Process]) -> None:
+    process = start("--url", tiny.url, "watch")
+    process.line_with("healthy")
+    for _ in range(3):
+        process.interrupt()
+        time.sleep(0.01)  # signals that come at the same instant are one
+    ran = process.end()
+    assert (ran.code, ran.err) == (130, "")
+
+
+@pytest.mark.parametrize("command", [["serve", "--demo"], ["simulate"]])
+def test_a_port_that_is_taken_is_named_with_the_flag(command: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = subprocess.run(
+            [*PROGRAM, *command, "--port", str(taken.getsockname()[1])],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env={k: v for k, v in os.environ.items() if not k.startswith("EXO_GRAPHQL_")},
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "address already in use" in done.stderr
+    assert "--port" in done.stderr
+    assert "Traceback" not in done.stderr
