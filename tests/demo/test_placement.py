@@ -209,3 +209,8 @@ def test_without_edges_both_ways_there_is_no_group() -> None:
     del state.connections["b"]["a"]
     with pytest.raises(ImpossibleError, match="No cycles found with sufficient memory"):
         _place(state, _card(1 * GB), min_nodes=2)
+
+
+def test_a_large_cluster_is_answered_though_it_has_more_rings_than_memory_holds() -> None:
+    cluster = _cluster({f"n{number}": 10 * GB for number in range(32)})
+    assert len(_layers(_place(cluster, _card(15 * GB)))) == 2

@@ -14,7 +14,7 @@ MENDED = [
 ]
 
 
-@pytest.mark.parametrize("seed", [*range(1, 13), *MENDED])
+@pytest.mark.parametrize("seed", [*range(1, 6), *MENDED])
 def test_the_verdict_is_true(seed: int) -> None:
     evidence, findings = trial(seed)
     assert not findings, line(evidence, findings)
