@@ -28,7 +28,7 @@ class _Interrupts:
 
     def handle(self, _number: int, _frame: FrameType | None) -> None:
         """The signal's handler."""
-        now = time.monotonic()
+        now = time.perf_counter()
         if self._first is None:
             self._first = now
             if self._running is None:
