@@ -5,11 +5,13 @@ import contextlib
 import errno
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from types import FrameType
 from typing import ClassVar
 
 import uvicorn
@@ -28,6 +30,8 @@ logger = logging.getLogger("exo_graphql")
 
 # What is still open this long after everybody was told is cut.
 GRACE_SECONDS = 2
+# Seconds after the first Ctrl-C from which on a further one does not wait for anything.
+BREAK_OFF_AFTER = 2 * GRACE_SECONDS
 # A connection on which nothing that was sent has been received for as long is cut: its client has gone without a
 # word, or does not read.
 UNREAD_SECONDS = 60
@@ -69,6 +73,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._greeting = greeting
         self._goodbye = goodbye
+        self._asked_to_stop: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts to listen, and says where."""
@@ -88,6 +93,17 @@ class Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begins to shut down. At a second Ctrl-C uvicorn would break off and log a traceback, though the end is near.
+        Only where it does not come, a further Ctrl-C ends the process at once.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._asked_to_stop is None:
+            self._asked_to_stop = now
+            super().handle_exit(sig, frame)
+        elif sig == signal.SIGINT and now - self._asked_to_stop > BREAK_OFF_AFTER:
+            os._exit(130)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accepts nobody any more, sends subscribers away, then stops."""

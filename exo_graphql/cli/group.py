@@ -1,5 +1,6 @@
 """How the commands hang together: where a failure becomes an exit code, and small kindnesses in reading them."""
 
+import contextlib
 from typing import Any
 
 import typer
@@ -7,6 +8,7 @@ from typer.core import TyperGroup
 
 from exo_graphql.cli.failures import Failure
 from exo_graphql.cli.session import Session
+from exo_graphql.cli.streams import OutputFailed
 from exo_graphql.cli.terminal import Terminal
 
 # Options that may come after the command as well.
@@ -22,7 +24,8 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except Failure as failure:
             terminal = ctx.obj.terminal if isinstance(ctx.obj, Session) else Terminal()
-            terminal.report(failure)
+            with contextlib.suppress(OutputFailed):  # what went wrong has been said, and has its own exit code
+                terminal.report(failure)
             raise typer.Exit(failure.exit_code) from failure
         except KeyboardInterrupt as interrupt:
             raise typer.Exit(130) from interrupt

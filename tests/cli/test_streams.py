@@ -38,6 +38,8 @@ def shell(line: str, *arguments: str) -> tuple[int, str]:
         ('"$@" nodes nonsense >&- 2>&-', 1, ""),
         ('"$@" nonsense >&- 2>&-', 2, ""),
         ('"$@" nodes <&-', 0, ""),
+        ('{ "$@" models --all; echo $? >&3; } 3>&2 | true', 0, "1\n"),
+        ('{ "$@" --json models --all; echo $? >&3; } 3>&2 | true', 0, "1\n"),
     ],
 )
 def test_a_stream_that_cannot_be_written(tiny: Served, line: str, code: int, err: str) -> None:
@@ -69,3 +71,25 @@ def test_a_port_that_is_taken_is_named_with_the_flag(command: list[str]) -> None
     assert "address already in use" in done.stderr
     assert "--port" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_went_wrong_keeps_its_exit_code_though_the_object_cannot_be_written() -> None:
+    code, err = shell('"$@" --json nodes >&-', "--url", "http://127.0.0.1:1")
+    assert code == 69
+    assert "No server answers" in err
+    assert "OUTPUT_FAILED" not in err
+
+
+@pytest.mark.parametrize("command", [["serve", "--demo"], ["simulate"]])
+def test_a_second_ctrl_c_does_not_break_a_server_s_shutdown_off(
+    start: Callable[..., Process], command: list[str]
+) -> None:
+    process = start(*command, "--port", "0")
+    assert process.popen.stderr is not None
+    assert "http://127.0.0.1:" in process.popen.stderr.readline()
+    for _ in range(2):
+        if process.popen.poll() is None:
+            process.interrupt()
+            time.sleep(0.02)  # signals that come at the same instant are one
+    ran = process.end()
+    assert (ran.code, ran.err) == (0, "")
