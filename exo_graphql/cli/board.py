@@ -23,19 +23,19 @@ _OPERATIONS_SHARE = 0.5
 class Board:
     """What `watch` draws of the data of `watch.graphql`. A screen of any height is enough for it."""
 
-    def __init__(self, cluster: Json, warning: str = "") -> None:
+    def __init__(self, cluster: Json, warning: str = "", *, wide: bool = False) -> None:
         self._warnings = [Prose.of((warning, "bold yellow"))] if warning else []
         if cluster["stale"]:
             self._warnings.append(Prose.of(("Not current: exo does not answer.", "yellow")))
         self._overview = list(overview(cluster))
         downloads, operations = downloads_of(cluster), _in_view(cluster["operations"])
         # In the order in which they are shown.
-        self._tables = [("Models", "model", loaded_grid(cluster["models"]))]
+        self._tables = [("Models", "model", loaded_grid(cluster["models"], wide=wide, brief=True))]
         if operations:
-            self._tables.append(("Operations", "operation", operation_grid(operations)))
+            self._tables.append(("Operations", "operation", operation_grid(operations, wide=wide, brief=True)))
         if downloads:
-            self._tables.append(("Downloads", "download", download_grid(downloads)))
-        self._tables.append(("Nodes", "node", node_grid(cluster["nodes"])))
+            self._tables.append(("Downloads", "download", download_grid(downloads, wide=wide, brief=True)))
+        self._tables.append(("Nodes", "node", node_grid(cluster["nodes"], wide=wide, brief=True)))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         """Draws it."""
@@ -102,7 +102,10 @@ def _shortened(
         else:
             models.fill(room)
         for section in others:
-            section.fill(room - sum(len(other.drawn()) for other in sections if other is not section))
+            # Nothing is shown at the cost of all of what matters more.
+            starved = any(other.left_out and not other.shown for other in sections[: sections.index(section)])
+            taken = sum(len(other.drawn()) for other in sections if other is not section)
+            section.fill(0 if starved else room - taken)
         left = [count(section.left_out, section.noun) for section in sections if section.left_out]
         said = Text(f"Left out: {', '.join(left)}." if left else "", "dim")
         needed = wrap(said, width, 2)[: max(1, height // 2)] if left else []
@@ -111,7 +114,7 @@ def _shortened(
         notice = needed
     notice = needed
     shown = [line for section in sections for line in section.drawn()]
-    return [*first, *shown, *notice]
+    return [*first, *shown, *notice][:height]
 
 
 def downloads_of(cluster: Json) -> list[Json]:

@@ -18,8 +18,8 @@ from exo_graphql.cli.words import UNKNOWN
 GAP = 2
 # A column of sentences narrower than this is a column of words.
 _SENTENCE_CELLS = 24
-# A name too long for a line is parted after one of these: mlx-community/ Qwen3-235B-
-_SEAM = re.compile(r"(?<=[/\-_.:,@])(?=.)")
+# A name too long for a line is parted after one of these: mlx-community/ Qwen3-235B-, but never GLM-4. 7
+_SEAM = re.compile(r"(?<=[/\-_@])(?=.)")
 _WORD = re.compile(r"\S+\s*")
 
 
@@ -74,7 +74,7 @@ Cell = str | Text
 class Grid(Lines):
     """A table: columns under heads, without rules. The first column tells what a row is about.
 
-    `whole` keeps every column, whatever the width.
+    `whole` keeps every column, whatever the width; `brief` makes blocks of two lines, of the columns never dropped.
     """
 
     columns: Sequence[Column]
@@ -82,6 +82,7 @@ class Grid(Lines):
     empty: str = "Nothing."
     whole: bool = False
     heads: bool = True
+    brief: bool = False
     _parts: dict[int, "Parts"] = field(default_factory=dict, compare=False, repr=False)
 
     def lines(self, width: int) -> list[Text]:
@@ -138,6 +139,9 @@ class Grid(Lines):
         if not title.style:
             title.stylize("bold")
         lines = wrap(title, width, 1)
+        if self.brief:
+            said = [_text(row[index]) for index in kept[1:] if self.columns[index].drop == 0 and _says(row[index])]
+            return [*lines, *wrap(Text("  ") + Text("  ").join(said), width, 2)] if said else lines
         for index in kept[1:]:
             if _says(row[index]):
                 name = f"  {self.columns[index].head.lower()} " if self.columns[index].head else "  "

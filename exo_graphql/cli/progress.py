@@ -9,9 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from exo_graphql.cli.frame import Frame
+from exo_graphql.cli.layout import Column, Grid, Prose
 from exo_graphql.cli.terminal import Terminal
 from exo_graphql.cli.words import percent
 
+_BAR_CELLS = 30
+# Beside the bar, with the space between.
+_PERCENT_CELLS = 8
 _MARKS = {
     "SUCCEEDED": ("done", "green"),
     "FAILED": ("failed", "red"),
@@ -92,6 +96,7 @@ class Bar:
     """A bar, and above it the steps, redrawn in place."""
 
     def __init__(self, console: Console) -> None:
+        self._console = console
         self._live = Live(console=console, refresh_per_second=8)
         self._frame: Frame | None = None
 
@@ -105,26 +110,36 @@ class Bar:
     def show(self, frame: Frame) -> None:
         """Draws it."""
         self._frame = frame
-        self._live.update(_drawn(frame))
+        self._live.update(self._drawn(frame))
 
     def lost(self, reason: str) -> None:
-        """Keeps the last picture, under a word of warning."""
-        warning = Text(reason, "yellow")
-        self._live.update(warning if self._frame is None else Group(_drawn(self._frame), warning))
+        """Keeps what was seen last, under a word of warning."""
+        warning = Prose.of((reason, "yellow"), hanging=2)
+        self._live.update(warning if self._frame is None else Group(self._drawn(self._frame), warning))
 
-
-def _drawn(frame: Frame) -> RenderableType:
-    steps = Table.grid(padding=(0, 2))
-    for step in frame.steps:
-        mark, style = _MARKS.get(step["state"], (step["state"].lower(), ""))
-        message = step["message"] if step["state"] != "RUNNING" else None
-        steps.add_row("", Text(step["name"], style), Text(mark, style), Text(message or "", "dim"))
-    bar = Table.grid(padding=(0, 2))
-    pulse = frame.percent is None
-    bar.add_row(
-        ProgressBar(total=None if pulse else 100, completed=frame.percent or 0, pulse=pulse, width=30),
-        Text("" if pulse else percent(frame.percent), justify="right"),
-        Text(frame.stage, "bold"),
-        Text(frame.pace),
-    )
-    return Group(Text(frame.title, "bold"), steps, bar, Text(frame.message))
+    def _drawn(self, frame: Frame) -> RenderableType:
+        columns = [Column(""), Column(""), Column("", drop=1, sentence=True)]
+        rows = []
+        for step in frame.steps:
+            mark, style = _MARKS.get(step["state"], (step["state"].lower(), ""))
+            message = step["message"] if step["state"] != "RUNNING" else None
+            rows.append([Text("  " + step["name"], style), Text(mark, style), Text(message or "", "dim")])
+        pulse = frame.percent is None
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(
+            ProgressBar(
+                total=None if pulse else 100,
+                completed=frame.percent or 0,
+                pulse=pulse,
+                width=min(_BAR_CELLS, max(1, self._console.width - _PERCENT_CELLS)),
+            ),
+            Text("" if pulse else percent(frame.percent), justify="right"),
+        )
+        pace = f"  {frame.pace}" if frame.pace else ""
+        return Group(
+            Prose.of((frame.title, "bold"), hanging=2),
+            *([Grid(columns, rows, heads=False)] if rows else []),
+            bar,
+            Prose.of((frame.stage, "bold"), pace, hanging=2),
+            Prose.of(frame.message, hanging=2),
+        )

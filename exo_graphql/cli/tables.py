@@ -49,10 +49,10 @@ def _node_cells(node: Json) -> list[Cell]:
     ]
 
 
-def node_grid(nodes: Iterable[Json], *, wide: bool = False) -> Grid:
+def node_grid(nodes: Iterable[Json], *, wide: bool = False, brief: bool = False) -> Grid:
     """Nodes, by what every document asks of them."""
     rows = [[*_node_cells(node), node["id"]] for node in nodes]
-    return Grid([*_NODE, Column("ID", wide=True)], rows, "No nodes.", wide)
+    return Grid([*_NODE, Column("ID", wide=True)], rows, "No nodes.", wide, brief=brief)
 
 
 def full_node_grid(nodes: Iterable[Json], *, wide: bool) -> Grid:
@@ -65,7 +65,7 @@ def full_node_grid(nodes: Iterable[Json], *, wide: bool) -> Grid:
     return Grid([*_NODE, *more], rows, "No nodes.", wide)
 
 
-def loaded_grid(models: Iterable[Json], *, wide: bool = False) -> Grid:
+def loaded_grid(models: Iterable[Json], *, wide: bool = False, brief: bool = False) -> Grid:
     """Loaded models."""
     columns = [
         Column("MODEL"),
@@ -86,7 +86,7 @@ def loaded_grid(models: Iterable[Json], *, wide: bool = False) -> Grid:
         ]
         for model in models
     ]
-    return Grid(columns, rows, "No model is loaded.", wide)
+    return Grid(columns, rows, "No model is loaded.", wide, brief=brief)
 
 
 def catalogue_grid(models: Iterable[Json], *, wide: bool) -> Grid:
@@ -115,7 +115,7 @@ def catalogue_grid(models: Iterable[Json], *, wide: bool) -> Grid:
     return Grid(columns, rows, "No models.", wide)
 
 
-def download_grid(downloads: Iterable[Json], *, wide: bool = False) -> Grid:
+def download_grid(downloads: Iterable[Json], *, wide: bool = False, brief: bool = False) -> Grid:
     """Downloads; of one node, or with their nodes."""
     columns = [
         Column("MODEL"),
@@ -142,10 +142,10 @@ def download_grid(downloads: Iterable[Json], *, wide: bool = False) -> Grid:
         ]
         for entry in downloads
     ]
-    return Grid(columns, rows, "No downloads.", wide)
+    return Grid(columns, rows, "No downloads.", wide, brief=brief)
 
 
-def operation_grid(operations: Iterable[Json], *, wide: bool = False) -> Grid:
+def operation_grid(operations: Iterable[Json], *, wide: bool = False, brief: bool = False) -> Grid:
     """Operations."""
     columns = [
         Column("OPERATION", sentence=True),
@@ -166,7 +166,7 @@ def operation_grid(operations: Iterable[Json], *, wide: bool = False) -> Grid:
         ]
         for entry in operations
     ]
-    return Grid(columns, rows, "No operations.", wide)
+    return Grid(columns, rows, "No operations.", wide, brief=brief)
 
 
 def task_grid(tasks: Iterable[Json], *, wide: bool = False) -> Grid:

@@ -63,6 +63,13 @@ def operation_failure(operation: Json) -> Failure | None:
     """Why an operation that has ended did not succeed; None if it did, or has not ended."""
     if operation["state"] in (*ACTIVE, "SUCCEEDED"):
         return None
+    if operation["state"] == "PARKED":
+        return Failure(
+            operation["message"],
+            f"Let it go on here with `exo-graphql operations resume {operation['id']}`, "
+            f"or discard it with `exo-graphql operations cancel {operation['id']}`.",
+            "PARKED",
+        )
     if operation["error"] is None:
         return Failure(operation["message"], code=operation["state"])
     failure = from_problem(operation["error"])

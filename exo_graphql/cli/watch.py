@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from rich.live import Live
 from rich.text import Text
@@ -26,8 +26,12 @@ def watch(session: Session) -> None:
     else; with --json a line of JSON for each message. A broken connection is shown, and made anew.
     """
     terminal = session.terminal
-    kind: type[Screen] = JsonLines if terminal.as_json else WholeScreen if terminal.interactive else Lines
-    interrupts.run(_watch(session, kind(terminal)))
+    screen: Screen
+    if terminal.as_json:
+        screen = JsonLines(terminal)
+    else:
+        screen = WholeScreen(terminal, wide=session.wide) if terminal.interactive else Lines(terminal)
+    interrupts.run(_watch(session, screen))
 
 
 async def _watch(session: Session, screen: "Screen") -> None:
@@ -41,13 +45,11 @@ async def _watch(session: Session, screen: "Screen") -> None:
             screen.stop()
 
 
-class Screen(Protocol):
+class Screen:
     """Somewhere to show the cluster."""
 
-    def __init__(self, terminal: Terminal) -> None: ...
-
     def show(self, data: Json) -> None:
-        """Shows the newest picture."""
+        """Shows the newest data."""
 
     def lost(self, reason: str) -> None:
         """Says that there is none at present, and that it is being tried again."""
@@ -95,8 +97,9 @@ class Lines(Screen):
 class WholeScreen(Screen):
     """The whole terminal, redrawn at each message. It is taken over once there is something to show."""
 
-    def __init__(self, terminal: Terminal) -> None:
+    def __init__(self, terminal: Terminal, *, wide: bool = False) -> None:
         self._terminal = terminal
+        self._wide = wide
         self._live = Live(console=terminal.out, screen=True, auto_refresh=False)
         self._cluster: Json | None = None
 
@@ -108,7 +111,7 @@ class WholeScreen(Screen):
         self._draw("")
 
     def lost(self, reason: str) -> None:
-        """Keeps the last picture, under a word of warning."""
+        """Keeps what was seen last, under a word of warning."""
         if self._cluster is None:
             self._terminal.note(reason)
         else:
@@ -120,7 +123,7 @@ class WholeScreen(Screen):
 
     def _draw(self, warning: str) -> None:
         if self._cluster is not None:
-            self._live.update(Board(self._cluster, warning), refresh=True)
+            self._live.update(Board(self._cluster, warning, wide=self._wide), refresh=True)
 
 
 def summary(cluster: Json) -> str:

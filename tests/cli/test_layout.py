@@ -1,6 +1,8 @@
 """Text at any width: what does not fit is dropped, or becomes blocks; no word is broken."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.text import Text
 
 from exo_graphql.cli.apart import told_apart
@@ -158,3 +160,44 @@ def test_on_a_tall_terminal_nothing_is_left_out() -> None:
     lines = plain(Board(cluster(models=2, nodes=3, operations=1)).lines(80, 40))
     assert not any("Left out" in line for line in lines)
     assert any(line.startswith("node-2") for line in lines)
+
+
+@pytest.mark.parametrize("height", range(1, 24))
+@pytest.mark.parametrize("width", [24, 40, 80])
+def test_nothing_is_shown_at_the_cost_of_all_of_what_matters_more(width: int, height: int) -> None:
+    lines = plain(Board(cluster(models=2, nodes=30, operations=1)).lines(width, height))
+    assert len(lines) <= height
+    assert "Nodes" not in lines or {"Models", "Operations"} <= set(lines)
+
+
+def test_a_name_is_parted_at_its_seams_and_never_inside_a_figure() -> None:
+    assert plain(wrap(Text("GLM-4.7-Flash"), 6)) == ["GLM-", "4.7-", "Flash"]
+
+
+def test_ids_are_shown_in_full_on_a_wide_board() -> None:
+    known = cluster(models=1, nodes=1, operations=0)
+    assert "x/m0" in "\n".join(plain(Board(known, wide=True).lines(120, 40)))
+    assert "x/m0" not in "\n".join(plain(Board(known).lines(120, 40)))
+
+
+@given(
+    words=st.lists(st.text("abcXYZ019", min_size=1, max_size=12), min_size=1, max_size=30),
+    width=st.integers(12, 80),
+    hanging=st.integers(0, 4),
+    indent=st.integers(0, 4),
+)
+def test_no_paragraph_breaks_a_word_or_is_wider_than_asked(
+    words: list[str], width: int, hanging: int, indent: int
+) -> None:
+    lines = plain(wrap(Text(" " * indent + " ".join(words)), width, hanging))
+    assert " ".join(lines).split() == words
+    assert all(len(line) <= max(width, 12 + max(hanging, indent)) for line in lines)
+
+
+@given(parts=st.lists(st.text("abc01", min_size=1, max_size=10), min_size=3, max_size=9), width=st.integers(12, 40))
+def test_a_name_longer_than_a_line_is_parted_at_its_seams_alone(parts: list[str], width: int) -> None:
+    name = "-".join(parts)
+    lines = plain(wrap(Text(name), width))
+    assert "".join(lines) == name
+    assert all(line.endswith("-") for line in lines[:-1])
+    assert all(len(line) <= width for line in lines)

@@ -111,10 +111,10 @@ def test_a_pipe_that_closes_early_is_no_traceback(day: Served) -> None:
     assert "Traceback" not in done.stderr
 
 
-def on_a_terminal(*arguments: str, until: str) -> tuple[int, str]:
+def on_a_terminal(*arguments: str, until: str, columns: int = 120) -> tuple[int, str]:
     """Runs a command on a terminal, interrupts it once `until` has been written; its exit code, and what it wrote."""
     ours, its = pty.openpty()
-    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "40"}
     with subprocess.Popen([*PROGRAM, *arguments], stdin=its, stdout=its, stderr=its, env=environment) as process:
         os.close(its)
         written, interrupted, deadline = b"", False, time.monotonic() + 30
@@ -150,6 +150,49 @@ def test_on_a_terminal_watch_takes_the_screen_and_gives_it_back(tiny: Served) ->
     assert code == 130
     assert written.startswith("\x1b[?1049h")
     assert written.rstrip().endswith("\x1b[?1049l")
+
+
+CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@pytest.mark.parametrize("columns", [24, 40, 60, 80, 120])
+@pytest.mark.parametrize("arguments", [["status"], ["nodes", "nonsense"]], ids=" ".join)
+def test_on_a_terminal_of_any_width_no_word_is_broken(day: Served, arguments: list[str], columns: int) -> None:
+    ran = command_at(day.url)(*arguments)
+    _, written = on_a_terminal("--url", day.url, *arguments, until="never written", columns=columns)
+    plain = CODES.sub("", written)
+    assert all(len(line) <= columns for line in plain.splitlines())
+    # Figures move between the two; a block names its columns.
+    known = _words(ran.out + ran.err) | {"phase", "done", "nodes", "message"}
+    assert _words(plain) <= known
+
+
+def _words(text: str) -> set[str]:
+    return {word for word in re.split(r"[\s\-]+", text) if not re.search(r"\d", word)}
+
+
+@pytest.mark.parametrize("columns", [24, 40, 80])
+def test_a_wait_fits_a_terminal_of_any_width(tiny: Served, columns: int) -> None:
+    code, written = on_a_terminal(
+        "--url", tiny.url, "models", "load", "tiny-a", "--wait", until="never written", columns=columns
+    )
+    assert code == 0
+    assert all(len(line) <= columns for frame in written.split("\r") for line in CODES.sub("", frame).splitlines())
+    assert "SUCCEEDED" in CODES.sub("", written), "no word is broken"
+
+
+def test_whoever_is_at_a_terminal_is_asked_before_weights_are_deleted(tiny: Served) -> None:
+    def statuses() -> set[str]:
+        entries = command_at(tiny.url)("--json", "downloads", "--model", "tiny-a").json["downloads"]
+        return {entry["status"] for entry in entries}
+
+    code, written = on_a_terminal("--url", tiny.url, "models", "delete", "tiny-a", until="[y/N]")
+    assert code == 1
+    assert "Delete the weights of tiny-a on all nodes? [y/N]" in written
+    assert "Traceback" not in written
+    assert statuses() == {"COMPLETED"}
+    code, written = on_a_terminal("--url", tiny.url, "models", "delete", "tiny-a", "--yes", until="never written")
+    assert (code, "[y/N]" in written, statuses()) == (0, False, set())
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from exo_graphql.cli.waiting import operation_failure
 from exo_graphql.demo import SimulatedExo, default_scene
 from exo_graphql.demo.faults import Fault
 from tests.cli.conftest import Command, Ran, command_at
@@ -207,3 +208,11 @@ def test_the_command_lines_of_exo_cli_run_as_they_are(tiny: Served) -> None:
                 continue  # done once, it cannot be done again
             ran: Ran = act("--host", "localhost", "--port", str(tiny.relay.port), *json, *line.split())
             assert (ran.code, ran.err) == (0, ""), line
+
+
+def test_a_parked_operation_is_1_and_names_both_ways_out() -> None:
+    failure = operation_failure({"id": "op", "state": "PARKED", "message": "Begun on another cluster.", "error": None})
+    assert failure is not None
+    assert (failure.code, failure.exit_code) == ("PARKED", 1)
+    assert "operations resume op" in str(failure.suggestion)
+    assert "operations cancel op" in str(failure.suggestion)

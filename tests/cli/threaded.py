@@ -113,7 +113,7 @@ class Served:
 
 
 @contextmanager
-def served(exo: SimulatedExo, **settings: Any) -> Iterator[Served]:
+def served(exo: SimulatedExo | None, **settings: Any) -> Iterator[Served]:
     """A server in a thread of its own, until the block ends."""
     begun: list[Served] = []
     ready, done = threading.Event(), threading.Event()
