@@ -1,4 +1,4 @@
-"""Names that mean one thing alone: models and nodes of equal names are told apart."""
+"""Unambiguous names: models of one short name show their owner, nodes of one name their id."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 _ID_END = 6
 
 
-def told_apart(data: Any) -> Any:
+def with_unique_names(data: Any) -> Any:
     """The same JSON value, in which equal names of different things differ.
 
     A model gets its owner, `other/llama-3b`; a node the end of its id, `Mac Studio (0000a1)`.

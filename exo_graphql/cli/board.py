@@ -69,12 +69,12 @@ class _Section:
     def drawn(self) -> list[Text]:
         return [*self.head(), *(line for row in self.parts.rows[: self.shown] for line in row)] if self.shown else []
 
-    def fill(self, room: int) -> None:
-        """Shows as many rows as there is room for, in lines."""
+    def fill(self, height_left: int) -> None:
+        """Shows as many rows as fit into so many lines."""
         used, self.shown = len(self.head()), 0
         for row in self.parts.rows:
             used += len(row)
-            if used > room:
+            if used > height_left:
                 return
             self.shown += 1
 
@@ -86,26 +86,26 @@ class _Section:
 def _shortened(
     warnings: list[Text], top: list[Text], sections: Sequence[_Section], width: int, height: int
 ) -> list[Text]:
-    # Health in its first line; the rest of the overview comes back if there is room in the end.
+    # Health in its first line; the rest of the overview comes back if lines are left in the end.
     first = [*warnings, *top][: max(1, height // 4)]
     by_title = {section.title: section for section in sections}
     models, operations = by_title["Models"], by_title.get("Operations")
     others = [section for section in sections if section not in (models, operations)]
     notice: list[Text] = []
-    # What is left out is known once the rest is laid out, and takes room itself.
+    # What is left out is known once the rest is laid out, and takes lines itself.
     for _ in range(4):
-        room = height - len(first) - len(notice)
+        height_left = height - len(first) - len(notice)
         if operations is not None:
-            operations.fill(int(room * _OPERATIONS_SHARE))
-            models.fill(room - len(operations.drawn()))
-            operations.fill(room - len(models.drawn()))
+            operations.fill(int(height_left * _OPERATIONS_SHARE))
+            models.fill(height_left - len(operations.drawn()))
+            operations.fill(height_left - len(models.drawn()))
         else:
-            models.fill(room)
+            models.fill(height_left)
         for section in others:
             # Nothing is shown at the cost of all of what matters more.
             starved = any(other.left_out and not other.shown for other in sections[: sections.index(section)])
             taken = sum(len(other.drawn()) for other in sections if other is not section)
-            section.fill(0 if starved else room - taken)
+            section.fill(0 if starved else height_left - taken)
         left = [count(section.left_out, section.noun) for section in sections if section.left_out]
         said = Text(f"Left out: {', '.join(left)}." if left else "", "dim")
         needed = wrap(said, width, 2)[: max(1, height // 2)] if left else []

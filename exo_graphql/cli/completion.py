@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import typer
 
-from exo_graphql.cli.apart import told_apart
+from exo_graphql.cli.apart import with_unique_names
 from exo_graphql.cli.client import Client, Data
 from exo_graphql.cli.documents import document
 from exo_graphql.cli.failures import Failure
@@ -18,13 +18,13 @@ _SECONDS = 1.0
 def models(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of all models: short ones, with the owner where that is needed."""
     data = _asked(ctx, "models", loaded=None)
-    return _starting(incomplete, (entry["name"] for entry in told_apart(data.get("models", ()))))
+    return _starting(incomplete, (entry["name"] for entry in with_unique_names(data.get("models", ()))))
 
 
 def loaded_models(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of the models that are loaded."""
     data = _asked(ctx, "models", loaded=True)
-    return _starting(incomplete, (entry["name"] for entry in told_apart(data.get("models", ()))))
+    return _starting(incomplete, (entry["name"] for entry in with_unique_names(data.get("models", ()))))
 
 
 def nodes(ctx: typer.Context, incomplete: str) -> list[str]:

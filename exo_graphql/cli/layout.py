@@ -5,6 +5,7 @@ each value. Widths are in terminal cells: an ideograph takes two.
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -23,12 +24,12 @@ _SEAM = re.compile(r"(?<=[/\-_@])(?=.)")
 _WORD = re.compile(r"\S+\s*")
 
 
-class Lines:
+class Lines(ABC):
     """What can be laid out in lines of a width."""
 
+    @abstractmethod
     def lines(self, width: int) -> list[Text]:
         """The lines; longer than `width` only where a single word is."""
-        raise NotImplementedError
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         """Draws it."""
@@ -56,7 +57,7 @@ class Prose(Lines):
 
 @dataclass(frozen=True)
 class Column:
-    """A column. `drop` says how early it is dropped where room lacks: 0 never, then the highest first.
+    """A column. `drop` says how early it is dropped where the width does not suffice: 0 never, then the highest first.
 
     `sentence` says that its cells may be wrapped; `wide` that it is shown with --wide alone.
     """
@@ -110,7 +111,7 @@ class Grid(Lines):
             if self.whole or self.columns[least].drop == 0:
                 return Parts([], [self._block(row, kept, width) for row in self.rows])
             shown.remove(least)
-        # A column that was dropped before a wider one may have room after all.
+        # A column that was dropped before a wider one may fit after all.
         for index in sorted(set(kept) - set(shown), key=lambda index: self.columns[index].drop):
             more = sorted([*shown, index])
             if (fitting := self._widths(more, width)) is not None:
@@ -157,10 +158,10 @@ class Parts:
     rows: list[list[Text]]
 
 
-def facts(told: Mapping[str, str]) -> Grid:
+def facts(values: Mapping[str, str]) -> Grid:
     """Names and values."""
     columns = [Column(""), Column("", sentence=True)]
-    return Grid(columns, [[Text(name, "dim"), value] for name, value in told.items()], heads=False)
+    return Grid(columns, [[Text(name, "dim"), value] for name, value in values.items()], heads=False)
 
 
 def section(title: str, content: RenderableType) -> RenderableType:

@@ -9,7 +9,7 @@ from exo_graphql.cli import completion, views
 from exo_graphql.cli.client import Data
 from exo_graphql.cli.failures import Failure
 from exo_graphql.cli.group import Listing
-from exo_graphql.cli.planning import find_room, no_room
+from exo_graphql.cli.planning import find_placements, nothing_fits
 from exo_graphql.cli.session import Session, session_of
 from exo_graphql.cli.waiting import status_failure, wait_for_model, wait_for_operation
 from exo_graphql.cli.words import count
@@ -226,8 +226,8 @@ def plan(
 ) -> None:
     """Whether a model fits and where it would go; if not, what to unload. Changes nothing."""
     session = session_of(ctx)
-    found = find_room(session, name, min_nodes=min_nodes, nodes=node or None, unload=unload or [])
-    session.show(found, views.plan, no_room(name, found))
+    found = find_placements(session, name, min_nodes=min_nodes, nodes=node or None, unload=unload or [])
+    session.show(found, views.plan, nothing_fits(name, found))
 
 
 @app.command(epilog="Example: exo-graphql models download Kimi-K2.5 --node 'Mac Studio 1'")

@@ -10,7 +10,7 @@ from exo_graphql.cli.session import Session
 Json = Mapping[str, Any]
 
 
-def find_room(
+def find_placements(
     session: Session, model: str, *, min_nodes: int, nodes: Sequence[str] | None, unload: Sequence[str]
 ) -> Data:
     """Its `placements`, and in `unloadToFit` the ids of loaded models without which it would fit: [] if it fits as it
@@ -42,7 +42,7 @@ def find_room(
     return {**now, "unloadToFit": needed}
 
 
-def no_room(model: str, found: Json) -> Failure | None:
+def nothing_fits(model: str, found: Json) -> Failure | None:
     """Why the exit code of a plan is 1; None if the model fits."""
     if _fits(found):
         return None

@@ -10,7 +10,7 @@ import typer
 from rich.console import RenderableType
 
 from exo_graphql.cli import interrupts
-from exo_graphql.cli.apart import told_apart
+from exo_graphql.cli.apart import with_unique_names
 from exo_graphql.cli.client import Client, Data, Reply
 from exo_graphql.cli.documents import document
 from exo_graphql.cli.failures import Failure, NoServer, Unanswered, from_errors, from_problem
@@ -52,7 +52,7 @@ class Session:
                 raise failure
             self.terminal.print_json(data)
         else:
-            for part in view(told_apart(clean(data)), self.wide):
+            for part in view(with_unique_names(clean(data)), self.wide):
                 self.terminal.show(part)
         if failure is not None:
             raise failure

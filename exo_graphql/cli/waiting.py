@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import Any
 
 from exo_graphql.cli import interrupts
-from exo_graphql.cli.apart import told_apart
+from exo_graphql.cli.apart import with_unique_names
 from exo_graphql.cli.client import Data
 from exo_graphql.cli.documents import document
 from exo_graphql.cli.failures import Failure, Interrupted, TimedOut, from_problem
@@ -146,7 +146,7 @@ class _Waiting:
                 async with aclosing(newest(messages, view.lost)) as pictures:
                     async for data in pictures:
                         self._data = data
-                        view.show(self._frame(told_apart(clean(data)), pace))
+                        view.show(self._frame(with_unique_names(clean(data)), pace))
                         if self._ended(data):
                             return data
         raise AssertionError("a subscription is followed until somebody stops")

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from exo_graphql.cli import interrupts
-from exo_graphql.cli.apart import told_apart
+from exo_graphql.cli.apart import with_unique_names
 from exo_graphql.cli.board import Board, downloads_of
 from exo_graphql.cli.documents import document
 from exo_graphql.cli.following import newest
@@ -82,7 +82,7 @@ class Lines(Screen):
 
     def show(self, data: Json) -> None:
         """Prints a line if it says something new."""
-        self._say(summary(told_apart(clean(data["cluster"]))))
+        self._say(summary(with_unique_names(clean(data["cluster"]))))
 
     def lost(self, reason: str) -> None:
         """Prints a line, once for each interruption."""
@@ -107,7 +107,7 @@ class WholeScreen(Screen):
         """Draws it."""
         if self._cluster is None:
             self._live.start()
-        self._cluster = told_apart(clean(data["cluster"]))
+        self._cluster = with_unique_names(clean(data["cluster"]))
         self._draw("")
 
     def lost(self, reason: str) -> None:

@@ -10,6 +10,7 @@ once, A was not touched, and the operation turns back.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from exo_graphql.cluster.capacity import less
 from exo_graphql.cluster.groups import Demand, Misfit
@@ -237,7 +238,13 @@ async def _delete(run: Run) -> None:
     asked: dict[str, str] = {}
     for _ in range(run.rules.max_rounds * max(1, len(memo.departures))):
         snapshot = await _confirm(run, "unload")
+        known = {departure.instance.id for departure in memo.departures}
         listed = _note_newcomers(run, snapshot)
+        if late := listed - known:
+            # It came after the others were drained: its requests are waited for as well.
+            await run.begin("unload", "Waiting for the requests of a copy that came late.")
+            await remove.drain(run, partial(_listed, late), "unload", run.wish.drain_seconds)
+            continue
         leaving = next((d for d in memo.departures if d.instance.id in listed), None)
         if leaving is None:
             break
@@ -275,6 +282,10 @@ def _note_newcomers(run: Run, snapshot: Snapshot) -> set[str]:
             newcomer.newcomer = True
         memo.departures.extend(newcomers)
     return {d.instance.id for d in memo.departures} & snapshot.state.instances.keys()
+
+
+def _listed(ids: set[str], snapshot: Snapshot) -> set[str]:
+    return ids & snapshot.state.instances.keys()
 
 
 def _comes_back(run: Run) -> UnloadFailed:

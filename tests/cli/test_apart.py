@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from exo_graphql.cli.apart import told_apart
+from exo_graphql.cli.apart import with_unique_names
 from tests.cli.conftest import command_at
 from tests.cli.threaded import served
 from tests.cluster.cases import case
@@ -40,7 +40,7 @@ def exo() -> Iterator[str]:
             thread.join(10)
 
 
-def test_models_of_equal_short_names_are_told_apart_by_their_owners() -> None:
+def test_models_of_equal_short_names_are_with_unique_names_by_their_owners() -> None:
     with exo() as url, served(None, demo=False, exo_url=(url,)) as server:
         server.until(lambda: server.server.house.feed.snapshot is not None)
         run = command_at(server.url)
@@ -68,4 +68,4 @@ def test_names_that_nodes_give_themselves_do_not_break_tables() -> None:
 
 def test_a_step_has_a_name_and_no_id_and_keeps_it() -> None:
     data = [{"id": "a/load", "name": "load"}, {"id": "b/load", "name": "load"}, {"name": "load", "state": "RUNNING"}]
-    assert [thing["name"] for thing in told_apart(data)] == ["a/load", "b/load", "load"]
+    assert [thing["name"] for thing in with_unique_names(data)] == ["a/load", "b/load", "load"]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from exo_graphql.cli.apart import told_apart
+from exo_graphql.cli.apart import with_unique_names
 from exo_graphql.cli.board import Board
 from exo_graphql.cli.layout import Column, Grid, wrap
 
@@ -69,13 +69,13 @@ def test_spaces_before_the_first_word_count() -> None:
     assert plain(wrap(Text("  nodes Mac Studio 2, Mac"), 24, 4)) == ["  nodes Mac Studio 2,", "    Mac"]
 
 
-def test_equal_names_of_different_things_are_told_apart() -> None:
+def test_equal_names_of_different_things_are_with_unique_names() -> None:
     data = {
         "models": [{"id": "mlx-community/llama", "name": "llama"}, {"id": "other/llama", "name": "llama"}],
         "nodes": [{"id": "12D3a0", "friendlyName": "Mac"}, {"id": "12D3b1", "friendlyName": "mac"}],
         "alone": [{"id": "x/one", "name": "one"}, {"id": "x/one", "name": "one"}],
     }
-    assert told_apart(data) == {
+    assert with_unique_names(data) == {
         "models": [
             {"id": "mlx-community/llama", "name": "mlx-community/llama"},
             {"id": "other/llama", "name": "other/llama"},

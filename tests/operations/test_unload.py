@@ -115,7 +115,21 @@ async def test_running_inference_is_waited_for() -> None:
             assert await w.serving() == [A]
             ended = await w.end(operation)
             assert ended.state is OperationState.SUCCEEDED
-            assert (await chat).status_code == 200
+            assert (await chat).json()["choices"][0]["finish_reason"] == "stop"
+
+
+async def test_a_copy_that_came_after_the_drain_is_drained_before_it_goes() -> None:
+    async with world() as w:
+        await w.given(A)
+        operation = begun(await w.ops.unload(A, drain_seconds=300))
+        await w.when(operation, lambda now: steps(now)["unload"] == "RUNNING")
+        copy = w.sim.control.place(A)
+        await w.until(lambda snapshot: list(snapshot.state.instances) == [copy])
+        async with Chat(w, A, tokens=400) as chat:
+            ended = await w.end(operation)
+            assert ended.state is OperationState.SUCCEEDED
+            assert (await chat).json()["choices"][0]["finish_reason"] == "stop"
+        assert await w.listed() == []
 
 
 async def test_draining_ends_after_its_time() -> None:
