@@ -14,13 +14,13 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class PagesHook(BuildHookInterface[Any]):
-    """Fetches what `exo_graphql/server/pages/pins.toml` names and the tree does not have yet."""
+    """Fetches what `exo_graphql/web/pins.toml` names and the tree does not have yet."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
         """Called before each wheel, editable or not; `artifacts` in pyproject.toml picks up the files."""
-        vendor = _load(Path(self.root) / "exo_graphql" / "server" / "pages" / "vendor.py")
+        vendor = _load(Path(self.root) / "exo_graphql" / "web" / "vendor.py")
         try:
             vendor.fetch(vendor.packages())
         except (vendor.FetchError, OSError) as error:

@@ -13,26 +13,26 @@ from fastapi import FastAPI
 
 from exo_graphql import clock
 from exo_graphql.cluster.rules import Rules
-from exo_graphql.demo import Fault, SimulatedExo, parse_fault
-from exo_graphql.exo.feed import Feed
-from exo_graphql.exo.pace import FeedRules
+from exo_graphql.engine.documents import Documents, document_rules
+from exo_graphql.engine.limits import Limits
+from exo_graphql.engine.results import Results
+from exo_graphql.engine.service import Service
+from exo_graphql.engine.worker_pool import Elsewhere
+from exo_graphql.exo.pacing import FeedRules
+from exo_graphql.exo.poller import Feed
+from exo_graphql.observability.metrics import ClusterCollector, ServerCollector, UpstreamFigures
 from exo_graphql.operations import OperationRules, Operations
 from exo_graphql.schema.build import build_schema
-from exo_graphql.server.access import Access, BadToken, Token, is_loopback, parse_tokens
-from exo_graphql.server.app import PROBES, Application
-from exo_graphql.server.documents import Documents, document_rules
-from exo_graphql.server.elsewhere import Elsewhere
-from exo_graphql.server.guard import Guard
-from exo_graphql.server.http import HttpEndpoint
-from exo_graphql.server.limits import Limits
-from exo_graphql.server.metrics import ClusterCollector, ServerCollector, UpstreamFigures
-from exo_graphql.server.results import Results
-from exo_graphql.server.service import Service
-from exo_graphql.server.sse import StreamRules
-from exo_graphql.server.websocket import WebSocketEndpoint
-from exo_graphql.server.wire import ASGIApp
 from exo_graphql.settings import DEFAULT_EXO_URL, Settings
+from exo_graphql.simulator import Fault, SimulatedExo, parse_fault
 from exo_graphql.tls import NoCertificates, client_context
+from exo_graphql.transports.app import PROBES, Application
+from exo_graphql.transports.asgi import ASGIApp
+from exo_graphql.transports.auth import Access, BadToken, Token, is_loopback, parse_tokens
+from exo_graphql.transports.http import HttpEndpoint
+from exo_graphql.transports.origin_policy import Guard
+from exo_graphql.transports.sse import StreamRules
+from exo_graphql.transports.websocket import WebSocketEndpoint
 
 logger = logging.getLogger("exo_graphql")
 

@@ -125,8 +125,8 @@ def _serve(settings: "Settings") -> None:
 
     Every flag can be given as a variable instead; a flag wins.
     """
-    from exo_graphql.run import block_on, run
-    from exo_graphql.server.logs import configure
+    from exo_graphql.observability.logs import configure
+    from exo_graphql.serve import block_on, run
 
     configure(settings.log_format, settings.log_level)
     raise typer.Exit(block_on(run(settings)))
@@ -150,8 +150,8 @@ def simulate(
     ] = None,
 ) -> None:
     """Serve a simulated exo by itself, for trying exo's tools without a cluster."""
-    from exo_graphql.run import block_on, run_simulation
-    from exo_graphql.server.logs import configure
+    from exo_graphql.observability.logs import configure
+    from exo_graphql.serve import block_on, run_simulation
 
     configure()
     raise typer.Exit(block_on(run_simulation(host, port, speed, fault or [])))

@@ -14,11 +14,11 @@ GROUPS = {
     for group, files in {
         # What is about time, and so is not to be held up by another of its kind; the recordings are played once.
         TIMING: [
-            "demo/test_exo",
-            "server/test_hostile",
-            "server/test_live_sockets",
-            "server/test_push_replay",
-            "server/test_shutdown",
+            "simulator/test_exo",
+            "transports/test_hostile",
+            "transports/test_live_sockets",
+            "transports/test_push_replay",
+            "transports/test_shutdown",
         ],
         "wheel": ["test_wheel"],  # what needs it builds it once
     }.items()

@@ -16,9 +16,9 @@ import pytest
 import trustme
 
 from exo_graphql.app import SettingsError, build
-from exo_graphql.demo import SimulatedExo, tiny_scene
-from exo_graphql.run import Server, server_config
-from tests.server.running import A, Running, running, settings, until
+from exo_graphql.serve import Server, server_config
+from exo_graphql.simulator import SimulatedExo, tiny_scene
+from tests.transports.running import A, Running, running, settings, until
 
 pytestmark = pytest.mark.anyio
 

@@ -11,10 +11,10 @@ from typing import Any, Self
 
 import httpx
 
-from exo_graphql.cli.documents import Document
 from exo_graphql.cli.endpoint import is_loopback
 from exo_graphql.cli.events import read_events
 from exo_graphql.cli.failures import Failure, NoServer, Unanswered, from_errors
+from exo_graphql.documents import Document
 from exo_graphql.tls import NoCertificates, client_context, why_not
 
 Variables = Mapping[str, Any]

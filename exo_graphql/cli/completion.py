@@ -5,11 +5,11 @@ from collections.abc import Iterable
 
 import typer
 
-from exo_graphql.cli.apart import with_unique_names
 from exo_graphql.cli.client import Client, Data
-from exo_graphql.cli.documents import document
 from exo_graphql.cli.failures import Failure
 from exo_graphql.cli.options import address
+from exo_graphql.cli.unique_names import with_unique_names
+from exo_graphql.documents import document
 
 # Longer than this nobody waits for a completion.
 _SECONDS = 1.0

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
-from exo_graphql.cli.words import UNKNOWN
+from exo_graphql.cli.format import UNKNOWN
 
 GAP = 2
 # A column of sentences narrower than this is a column of words.

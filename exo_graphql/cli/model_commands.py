@@ -8,11 +8,11 @@ import typer
 from exo_graphql.cli import completion, views
 from exo_graphql.cli.client import Data
 from exo_graphql.cli.failures import Failure
+from exo_graphql.cli.format import count
 from exo_graphql.cli.group import Listing
 from exo_graphql.cli.planning import find_placements, nothing_fits
 from exo_graphql.cli.session import Session, session_of
 from exo_graphql.cli.waiting import status_failure, wait_for_model, wait_for_operation
-from exo_graphql.cli.words import count
 
 app = typer.Typer(cls=Listing, subcommand_metavar="[COMMAND [ARGS]...]")
 

@@ -8,10 +8,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from exo_graphql.cli.frame import Frame
+from exo_graphql.cli.format import percent
 from exo_graphql.cli.layout import Column, Grid, Prose
+from exo_graphql.cli.progress_view import Frame
 from exo_graphql.cli.terminal import Terminal
-from exo_graphql.cli.words import percent
 
 _BAR_CELLS = 30
 # Beside the bar, with the space between.

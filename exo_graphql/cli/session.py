@@ -10,11 +10,11 @@ import typer
 from rich.console import RenderableType
 
 from exo_graphql.cli import interrupts
-from exo_graphql.cli.apart import with_unique_names
 from exo_graphql.cli.client import Client, Data, Reply
-from exo_graphql.cli.documents import document
 from exo_graphql.cli.failures import Failure, NoServer, Unanswered, from_errors, from_problem
 from exo_graphql.cli.terminal import Terminal, clean
+from exo_graphql.cli.unique_names import with_unique_names
+from exo_graphql.documents import document
 
 View = Callable[[Data, bool], Iterable[RenderableType]]
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from rich.text import Text
 
-from exo_graphql.cli.frame import operation_title
+from exo_graphql.cli.format import UNKNOWN, age, duration, label, labels, names, number, part, percent, short
 from exo_graphql.cli.layout import Cell, Column, Grid
-from exo_graphql.cli.words import UNKNOWN, age, duration, label, labels, names, number, part, percent, short
+from exo_graphql.cli.progress_view import operation_title
 
 Json = Mapping[str, Any]
 

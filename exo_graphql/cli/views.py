@@ -6,8 +6,9 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from exo_graphql.cli.frame import operation_title
+from exo_graphql.cli.format import UNKNOWN, ago, count, duration, label, number, percent, short
 from exo_graphql.cli.layout import Column, Grid, Prose, facts, section
+from exo_graphql.cli.progress_view import operation_title
 from exo_graphql.cli.tables import (
     catalogue_grid,
     download_grid,
@@ -18,7 +19,6 @@ from exo_graphql.cli.tables import (
     styled,
     task_grid,
 )
-from exo_graphql.cli.words import UNKNOWN, ago, count, duration, label, number, percent, short
 
 Json = Mapping[str, Any]
 Page = Iterator[RenderableType]

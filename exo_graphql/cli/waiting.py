@@ -6,16 +6,16 @@ from contextlib import aclosing
 from typing import Any
 
 from exo_graphql.cli import interrupts
-from exo_graphql.cli.apart import with_unique_names
 from exo_graphql.cli.client import Data
-from exo_graphql.cli.documents import document
 from exo_graphql.cli.failures import Failure, Interrupted, TimedOut, from_problem
 from exo_graphql.cli.following import newest
-from exo_graphql.cli.frame import Frame, Pace, operation_frame, status_frame
+from exo_graphql.cli.format import duration
 from exo_graphql.cli.progress import progress
+from exo_graphql.cli.progress_view import Frame, Pace, operation_frame, status_frame
 from exo_graphql.cli.session import Session
 from exo_graphql.cli.terminal import clean
-from exo_graphql.cli.words import duration
+from exo_graphql.cli.unique_names import with_unique_names
+from exo_graphql.documents import document
 
 Json = Mapping[str, Any]
 ACTIVE = ("PENDING", "RUNNING")

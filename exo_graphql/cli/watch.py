@@ -9,13 +9,13 @@ from rich.live import Live
 from rich.text import Text
 
 from exo_graphql.cli import interrupts
-from exo_graphql.cli.apart import with_unique_names
-from exo_graphql.cli.board import Board, downloads_of
-from exo_graphql.cli.documents import document
 from exo_graphql.cli.following import newest
+from exo_graphql.cli.format import count, percent
+from exo_graphql.cli.live_screen import Board, downloads_of
 from exo_graphql.cli.session import Session
 from exo_graphql.cli.terminal import Terminal, clean
-from exo_graphql.cli.words import count, percent
+from exo_graphql.cli.unique_names import with_unique_names
+from exo_graphql.documents import document
 
 Json = Mapping[str, Any]
 ACTIVE = ("PENDING", "RUNNING")

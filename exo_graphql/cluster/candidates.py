@@ -10,8 +10,8 @@ from itertools import combinations
 from math import comb
 from typing import TypeVar
 
-from exo_graphql.cluster.capacity import fits_into, split, with_margin
-from exo_graphql.cluster.demand import ALONE, Demand, Fit, Misfit, backends_of
+from exo_graphql.cluster.memory import fits_into, split, with_margin
+from exo_graphql.cluster.placement_request import ALONE, Demand, Fit, Misfit, backends_of
 from exo_graphql.cluster.rings import RingSearch, Work, find_complete, heaviest_ring
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import DownloadKind, InstanceType, Sharding

@@ -7,9 +7,9 @@ looks at the sum alone for tensor shards. `candidates` knows the groups.
 from collections.abc import Iterator, Mapping
 
 from exo_graphql.cluster.candidates import Candidates
-from exo_graphql.cluster.demand import ALONE, Fit, kind_refusal
-from exo_graphql.cluster.demand import Demand as Demand
-from exo_graphql.cluster.demand import Misfit as Misfit
+from exo_graphql.cluster.placement_request import ALONE, Fit, kind_refusal
+from exo_graphql.cluster.placement_request import Demand as Demand
+from exo_graphql.cluster.placement_request import Misfit as Misfit
 from exo_graphql.cluster.rings import Work
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import InstanceType, Sharding

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from exo_graphql.cluster.state import ModelCard
 from exo_graphql.cluster.upstream import UpstreamError
 from exo_graphql.exo.answers import NotACatalogue, parse_catalogue
-from exo_graphql.exo.doors import Door
-from exo_graphql.exo.pace import FeedRules
+from exo_graphql.exo.endpoints import Door
+from exo_graphql.exo.pacing import FeedRules
 
 logger = logging.getLogger(__name__)
 

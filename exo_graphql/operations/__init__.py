@@ -1,10 +1,7 @@
 """How to change the cluster safely: plan, act, confirm, undo; and the journal that survives a crash."""
 
 from exo_graphql.operations.downloads import DownloadsResult, NodeDownloadResult
-from exo_graphql.operations.journal import JournalError
-from exo_graphql.operations.operation import Operation, OperationKind, OperationState, Step, StepState
-from exo_graphql.operations.placements import NodeShare, Offload, PlacementView, in_thread
-from exo_graphql.operations.problems import (
+from exo_graphql.operations.errors import (
     Cancelled,
     ClusterUnavailable,
     DownloadFailed,
@@ -30,9 +27,12 @@ from exo_graphql.operations.problems import (
     TooManyOperations,
     UnloadFailed,
 )
+from exo_graphql.operations.journal import JournalError
+from exo_graphql.operations.operation import Operation, OperationKind, OperationState, Step, StepState
+from exo_graphql.operations.placements import NodeShare, Offload, PlacementView, in_thread
+from exo_graphql.operations.requests import InstanceTypePreference, ShardingPreference
 from exo_graphql.operations.rules import OperationRules
 from exo_graphql.operations.service import Operations
-from exo_graphql.operations.wishes import InstanceTypePreference, ShardingPreference
 
 __all__ = [
     "Cancelled",

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Unreachable, Upstream
-from exo_graphql.operations.operation import Operation, OperationKind
-from exo_graphql.operations.problems import (
+from exo_graphql.operations.errors import (
     ClusterUnavailable,
     InstanceNotFound,
     InvalidArgument,
@@ -14,7 +13,8 @@ from exo_graphql.operations.problems import (
     OperationConflict,
     Problem,
 )
-from exo_graphql.operations.wishes import Wish, resolve_model, resolve_nodes
+from exo_graphql.operations.operation import Operation, OperationKind
+from exo_graphql.operations.requests import Wish, resolve_model, resolve_nodes
 
 
 @dataclass(frozen=True, slots=True)

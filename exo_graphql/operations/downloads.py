@@ -9,9 +9,9 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Download, DownloadKind
 from exo_graphql.cluster.upstream import Upstream, UpstreamError
 from exo_graphql.operations.admission import present
+from exo_graphql.operations.errors import InvalidArgument, OperationConflict, Problem
 from exo_graphql.operations.operation import Operation
-from exo_graphql.operations.problems import InvalidArgument, OperationConflict, Problem
-from exo_graphql.operations.wishes import invalid_name, resolve_model, resolve_nodes
+from exo_graphql.operations.requests import invalid_name, resolve_model, resolve_nodes
 
 
 @dataclass(frozen=True, slots=True)

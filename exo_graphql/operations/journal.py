@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from exo_graphql.operations.memo import Memo
+from exo_graphql.operations.errors import BY_NAME, Problem
 from exo_graphql.operations.migrations import NewerSchema, migrate
 from exo_graphql.operations.operation import Operation
-from exo_graphql.operations.problems import BY_NAME, Problem
-from exo_graphql.operations.wishes import Wish
+from exo_graphql.operations.requests import Wish
+from exo_graphql.operations.saga_state import Memo
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")

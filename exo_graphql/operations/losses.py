@@ -7,8 +7,8 @@ end with nothing. So each snapshot that any step sees is asked for B.
 from exo_graphql.cluster.readiness import BROKEN, NodeStatus, Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance
-from exo_graphql.operations.memo import Memo
-from exo_graphql.operations.problems import LoadFailed
+from exo_graphql.operations.errors import LoadFailed
+from exo_graphql.operations.saga_state import Memo
 
 
 def loss(memo: Memo, snapshot: Snapshot) -> LoadFailed | None:

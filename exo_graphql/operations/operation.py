@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, unique
 
-from exo_graphql.operations.problems import Problem
+from exo_graphql.operations.errors import Problem
 
 
 @unique

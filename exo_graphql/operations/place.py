@@ -9,7 +9,7 @@ from exo_graphql.cluster.readiness import Failure, Phase, one_line
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import DownloadKind, Instance, RunnerStatus
 from exo_graphql.cluster.upstream import Refused
-from exo_graphql.operations.problems import DownloadFailed, LoadFailed, PlacementRefused
+from exo_graphql.operations.errors import DownloadFailed, LoadFailed, PlacementRefused
 from exo_graphql.operations.run import Halt, Run
 
 EXO_TRIES = 5

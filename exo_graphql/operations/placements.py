@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
-from exo_graphql.cluster.capacity import fits_into, freed, instance_bytes, with_margin
-from exo_graphql.cluster.demand import Demand, Fit, Misfit
 from exo_graphql.cluster.groups import Groups
+from exo_graphql.cluster.memory import fits_into, freed, instance_bytes, with_margin
+from exo_graphql.cluster.placement_request import Demand, Fit, Misfit
 from exo_graphql.cluster.rings import Work
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import InstanceType, Sharding
 from exo_graphql.cluster.units import gib
 from exo_graphql.cluster.upstream import Offer, Refused, Unreachable, Upstream
 from exo_graphql.operations.admission import present
-from exo_graphql.operations.claims import Claim, free_now
+from exo_graphql.operations.errors import ClusterUnavailable, InvalidArgument, PlacementRefused, Problem
 from exo_graphql.operations.planner import give_way
-from exo_graphql.operations.problems import ClusterUnavailable, InvalidArgument, PlacementRefused, Problem
-from exo_graphql.operations.wishes import Kind, invalid_name, resolve_model, resolve_nodes
+from exo_graphql.operations.requests import Kind, invalid_name, resolve_model, resolve_nodes
+from exo_graphql.operations.reservations import Claim, free_now
 
 T = TypeVar("T")
 

@@ -4,19 +4,19 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from exo_graphql.cluster.capacity import freed, instance_bytes
 from exo_graphql.cluster.groups import Demand, Groups, Misfit
+from exo_graphql.cluster.memory import freed, instance_bytes
 from exo_graphql.cluster.readiness import BROKEN
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance
 from exo_graphql.cluster.upstream import Upstream
-from exo_graphql.operations.claims import Claim, both, free_later, free_now
+from exo_graphql.operations.errors import InsufficientMemory, PlacementRefused, Problem
 from exo_graphql.operations.membership import members_of
-from exo_graphql.operations.memo import Departure, Memo, Target
 from exo_graphql.operations.operation import OperationKind, Step
 from exo_graphql.operations.planner import choose, demand, forecast, refusal, refused, unlike
-from exo_graphql.operations.problems import InsufficientMemory, PlacementRefused, Problem
-from exo_graphql.operations.wishes import Wish
+from exo_graphql.operations.requests import Wish
+from exo_graphql.operations.reservations import Claim, both, free_later, free_now
+from exo_graphql.operations.saga_state import Departure, Memo, Target
 
 # A plan is made anew when others were promised memory while exo was asked.
 ATTEMPTS = 3

@@ -5,17 +5,17 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from exo_graphql.cluster.capacity import MAX_SETS, instance_bytes, less, smallest_unload, with_margin
-from exo_graphql.cluster.demand import Demand, Fit, Misfit
 from exo_graphql.cluster.groups import Groups
+from exo_graphql.cluster.memory import MAX_SETS, instance_bytes, less, smallest_unload, with_margin
 from exo_graphql.cluster.names import label
+from exo_graphql.cluster.placement_request import Demand, Fit, Misfit
 from exo_graphql.cluster.rings import MAX_STEPS, Work
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, ModelCard
 from exo_graphql.cluster.units import gib
 from exo_graphql.cluster.upstream import Offer, Upstream
-from exo_graphql.operations.problems import InsufficientMemory, PlacementRefused, Problem
-from exo_graphql.operations.wishes import EVERY_KIND, Kind, Wish
+from exo_graphql.operations.errors import InsufficientMemory, PlacementRefused, Problem
+from exo_graphql.operations.requests import EVERY_KIND, Kind, Wish
 
 # Groups of nodes that exo is asked about one by one when its own first choice is promised to others.
 MAX_ASKED = 3

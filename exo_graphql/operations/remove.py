@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from exo_graphql.cluster.capacity import instance_bytes, untaken_bytes
+from exo_graphql.cluster.memory import instance_bytes, untaken_bytes
 from exo_graphql.cluster.names import label
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance
 from exo_graphql.cluster.units import gib
 from exo_graphql.cluster.upstream import Refused
-from exo_graphql.operations.memo import Baseline
-from exo_graphql.operations.problems import UnloadFailed
+from exo_graphql.operations.errors import UnloadFailed
 from exo_graphql.operations.run import Halt, Run
+from exo_graphql.operations.saga_state import Baseline
 
 
 async def drain(run: Run, leaving: Callable[[Snapshot], Collection[str]], step: str, seconds: float) -> str:

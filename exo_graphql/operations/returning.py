@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from exo_graphql.cluster.names import label
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.operations.problems import (
+from exo_graphql.operations.errors import (
     InsufficientMemory,
     InvalidArgument,
     NodeNotFound,

@@ -17,15 +17,15 @@ from exo_graphql.cluster.readiness import Failure
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
-from exo_graphql.operations.claims import Claim
+from exo_graphql.operations.errors import Cancelled, ClusterUnavailable, JournalUnavailable, Problem, TimedOut
 from exo_graphql.operations.journal import JournalError, Record
 from exo_graphql.operations.losses import loss, note_losses
 from exo_graphql.operations.membership import is_same_cluster
-from exo_graphql.operations.memo import Memo
 from exo_graphql.operations.operation import Operation, OperationState, Step, StepState
-from exo_graphql.operations.problems import Cancelled, ClusterUnavailable, JournalUnavailable, Problem, TimedOut
+from exo_graphql.operations.requests import Wish
+from exo_graphql.operations.reservations import Claim
 from exo_graphql.operations.rules import OperationRules
-from exo_graphql.operations.wishes import Wish
+from exo_graphql.operations.saga_state import Memo
 
 _T = TypeVar("_T")
 

@@ -12,24 +12,24 @@ once, A was not touched, and the operation turns back.
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from exo_graphql.cluster.capacity import less
 from exo_graphql.cluster.groups import Demand, Misfit
+from exo_graphql.cluster.memory import less
 from exo_graphql.cluster.names import label
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Refused
 from exo_graphql.operations import remove, verdict, weights
-from exo_graphql.operations.claims import Claim, free_now
+from exo_graphql.operations.errors import InsufficientMemory, NodeNotFound, PlacementRefused, UnloadFailed
 from exo_graphql.operations.losses import not_ready
 from exo_graphql.operations.membership import present_id, todays
-from exo_graphql.operations.memo import Departure, Target
 from exo_graphql.operations.operation import StepState
 from exo_graphql.operations.place import create, follow, node_ids, was_created
 from exo_graphql.operations.plan import departing, is_sound, step_names
 from exo_graphql.operations.planner import Chosen, choose, demand
-from exo_graphql.operations.problems import InsufficientMemory, NodeNotFound, PlacementRefused, UnloadFailed
+from exo_graphql.operations.requests import resolve_nodes
+from exo_graphql.operations.reservations import Claim, free_now
 from exo_graphql.operations.run import Halt, Run
+from exo_graphql.operations.saga_state import Departure, Target
 from exo_graphql.operations.settle import settled
-from exo_graphql.operations.wishes import resolve_nodes
 
 Claims = Callable[[], Sequence[Claim]]
 

@@ -15,11 +15,7 @@ from exo_graphql.cluster.state import Task
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
 from exo_graphql.operations import downloads, placements, tasks
 from exo_graphql.operations.admission import Meaning, conflict, present, understand
-from exo_graphql.operations.journal import JournalError, Key, Record
-from exo_graphql.operations.memo import Memo
-from exo_graphql.operations.operation import Operation, OperationKind, OperationState, Step, StepState
-from exo_graphql.operations.plan import Waiting, draft, plan, steps, summary
-from exo_graphql.operations.problems import (
+from exo_graphql.operations.errors import (
     ClusterUnavailable,
     IdempotencyKeyReused,
     InvalidArgument,
@@ -29,9 +25,13 @@ from exo_graphql.operations.problems import (
     Problem,
     TooManyOperations,
 )
-from exo_graphql.operations.roster import Roster, journal_unavailable
+from exo_graphql.operations.journal import JournalError, Key, Record
+from exo_graphql.operations.manager import Roster, journal_unavailable
+from exo_graphql.operations.operation import Operation, OperationKind, OperationState, Step, StepState
+from exo_graphql.operations.plan import Waiting, draft, plan, steps, summary
+from exo_graphql.operations.requests import InstanceTypePreference, ShardingPreference, Wish, invalid
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES, OperationRules
-from exo_graphql.operations.wishes import InstanceTypePreference, ShardingPreference, Wish, invalid
+from exo_graphql.operations.saga_state import Memo
 from exo_graphql.operations.worker import waiting_message
 
 

@@ -4,7 +4,7 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Task
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
 from exo_graphql.operations.admission import present
-from exo_graphql.operations.problems import ClusterUnavailable, Problem, TaskNotCancellable, TaskNotFound
+from exo_graphql.operations.errors import ClusterUnavailable, Problem, TaskNotCancellable, TaskNotFound
 
 
 async def cancel(upstream: Upstream, task_id: str) -> Task | Problem:

@@ -6,24 +6,24 @@ while the operation ran is missing just as much as one that the operation delete
 
 from collections import Counter
 
-from exo_graphql.cluster.capacity import with_margin
+from exo_graphql.cluster.memory import with_margin
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
 from exo_graphql.cluster.upstream import Refused
 from exo_graphql.operations import remove, weights
-from exo_graphql.operations.claims import free_now
+from exo_graphql.operations.errors import LoadFailed, TimedOut
 from exo_graphql.operations.membership import present_ids, todays
-from exo_graphql.operations.memo import Departure, rekeyed
 from exo_graphql.operations.operation import OperationKind, StepState
 from exo_graphql.operations.place import create, follow, node_ids, was_created
 from exo_graphql.operations.plan import is_sound
 from exo_graphql.operations.planner import Chosen, choose, demand
-from exo_graphql.operations.problems import LoadFailed, TimedOut
+from exo_graphql.operations.requests import InstanceTypePreference, ShardingPreference, Wish
+from exo_graphql.operations.reservations import free_now
 from exo_graphql.operations.run import Halt, Run
 from exo_graphql.operations.saga import Claims
+from exo_graphql.operations.saga_state import Departure, rekeyed
 from exo_graphql.operations.settle import settled
 from exo_graphql.operations.verdict import missing, undone
-from exo_graphql.operations.wishes import InstanceTypePreference, ShardingPreference, Wish
 
 
 class NoRoom(Halt):

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from exo_graphql.cluster.readiness import BROKEN, Reading
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.operations.memo import Departure, Memo
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState
 from exo_graphql.operations.place import was_created
+from exo_graphql.operations.saga_state import Departure, Memo
 
 
 def reached(operation: Operation, memo: Memo, snapshot: Snapshot) -> str:

@@ -9,8 +9,8 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Download, DownloadKind
 from exo_graphql.cluster.units import GIB, MIB, gib, percent
 from exo_graphql.cluster.upstream import Refused, UpstreamError
+from exo_graphql.operations.errors import DownloadFailed
 from exo_graphql.operations.membership import present_ids
-from exo_graphql.operations.problems import DownloadFailed
 from exo_graphql.operations.run import Halt, Run
 from exo_graphql.operations.settle import settled
 

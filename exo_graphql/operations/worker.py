@@ -8,19 +8,19 @@ from dataclasses import replace
 from exo_graphql.cluster.upstream import UpstreamError
 from exo_graphql.operations import verdict
 from exo_graphql.operations.admission import understand
-from exo_graphql.operations.claims import Claim
-from exo_graphql.operations.membership import members_of
-from exo_graphql.operations.memo import Undoing
-from exo_graphql.operations.operation import OperationKind, OperationState, StepState
-from exo_graphql.operations.plan import Waiting, draft, plan, steps
-from exo_graphql.operations.problems import (
+from exo_graphql.operations.errors import (
     Cancelled,
     InternalFault,
     PlacementRefused,
     Problem,
 )
+from exo_graphql.operations.membership import members_of
+from exo_graphql.operations.operation import OperationKind, OperationState, StepState
+from exo_graphql.operations.plan import Waiting, draft, plan, steps
+from exo_graphql.operations.reservations import Claim
 from exo_graphql.operations.run import Halt, Parked, Run
 from exo_graphql.operations.saga import forward
+from exo_graphql.operations.saga_state import Undoing
 from exo_graphql.operations.undo import undo
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from graphql import GraphQLObjectType, GraphQLSchema, Undefined, lexicographic_s
 from graphql import build_schema as parse_schema
 from strawberry.schema.config import StrawberryConfig
 
-from exo_graphql.schema import problem
+from exo_graphql.schema import operation_error as problem
 from exo_graphql.schema.mutation import Mutation
 from exo_graphql.schema.query import Query
 from exo_graphql.schema.scalars import SCALARS, keep_clocks

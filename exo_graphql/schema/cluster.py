@@ -9,7 +9,6 @@ from strawberry import Parent, argument
 from exo_graphql.cluster import state
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.schema.arguments import TaskFilter
-from exo_graphql.schema.clock import ClockNumber, ClockText, clock_moment
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.download import Download
 from exo_graphql.schema.fields import field
@@ -17,6 +16,7 @@ from exo_graphql.schema.model import Model
 from exo_graphql.schema.node import Node
 from exo_graphql.schema.operation import Operation
 from exo_graphql.schema.task import Task
+from exo_graphql.schema.volatile import ClockNumber, ClockText, clock_moment
 
 
 def _models(root: Parent[Snapshot]) -> tuple[state.ModelCard, ...]:

@@ -8,9 +8,9 @@ from strawberry import Parent
 
 from exo_graphql.cluster import readiness, state, status
 from exo_graphql.cluster.readiness import Phase
-from exo_graphql.schema.clock import ClockText, clock_moment
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.fields import field
+from exo_graphql.schema.volatile import ClockText, clock_moment
 
 if TYPE_CHECKING:
     from exo_graphql.schema.instance import Instance

@@ -22,7 +22,7 @@ from exo_graphql.schema.enums import described
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.node import Node
 from exo_graphql.schema.operation import Operation
-from exo_graphql.schema.problem import OperationError
+from exo_graphql.schema.operation_error import OperationError
 from exo_graphql.schema.task import Task
 
 argument = strawberry.argument

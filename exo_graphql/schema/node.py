@@ -9,11 +9,11 @@ from strawberry import Parent
 from exo_graphql.cluster import state
 from exo_graphql.cluster.readiness import NodeStatus
 from exo_graphql.schema.arguments import DownloadFilter
-from exo_graphql.schema.clock import ClockNumber, ClockText, clock_moment, clock_number
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.downloads import select_downloads
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.scalars import Bytes
+from exo_graphql.schema.volatile import ClockNumber, ClockText, clock_moment, clock_number
 
 if TYPE_CHECKING:
     from exo_graphql.schema.download import Download

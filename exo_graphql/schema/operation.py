@@ -14,7 +14,7 @@ from exo_graphql.schema.fields import field
 
 if TYPE_CHECKING:
     from exo_graphql.schema.model import Model
-    from exo_graphql.schema.problem import OperationError
+    from exo_graphql.schema.operation_error import OperationError
 
 
 described(
@@ -98,6 +98,6 @@ class Operation:
     unloads: list[Annotated["Model", strawberry.lazy("exo_graphql.schema.model")]] = field(
         resolver=_unloads, description="Models to unload."
     )
-    error: Annotated["OperationError", strawberry.lazy("exo_graphql.schema.problem")] | None = field(
+    error: Annotated["OperationError", strawberry.lazy("exo_graphql.schema.operation_error")] | None = field(
         resolver=_error, description="Why it did not succeed; null while it may, and when it did."
     )

@@ -32,8 +32,8 @@ from exo_graphql.schema.model import Model
 from exo_graphql.schema.model_status import ModelStatus
 from exo_graphql.schema.node import Node
 from exo_graphql.schema.operation import Operation
+from exo_graphql.schema.operation_error import problem_error
 from exo_graphql.schema.placement import Placement
-from exo_graphql.schema.problem import problem_error
 from exo_graphql.schema.task import Task
 
 

@@ -7,7 +7,7 @@ import strawberry
 from graphql import GraphQLFloat
 from strawberry.types.scalar import ScalarDefinition
 
-from exo_graphql.schema.clock import ClockNumber, ClockText, moment
+from exo_graphql.schema.volatile import ClockNumber, ClockText, moment
 
 Bytes = NewType("Bytes", int)
 

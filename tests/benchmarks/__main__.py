@@ -18,7 +18,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.benchmarks import fanout, idle, ingest, push, scene, throughput, upstream
+from tests.benchmarks import fanout, idle, ingest, push, throughput, upstream
+from tests.benchmarks import scenario as scene
 from tests.benchmarks.figures import Row, table
 
 

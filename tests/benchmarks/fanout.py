@@ -9,7 +9,7 @@ import orjson
 
 from tests.benchmarks.figures import Row
 from tests.benchmarks.processes import OURS, SERVER_CORE, free_port, serving
-from tests.benchmarks.scene import LIVE
+from tests.benchmarks.scenario import LIVE
 from tests.benchmarks.served import PACE
 from tests.benchmarks.subscribers import subscribed
 from tests.benchmarks.throughput import replaying

@@ -7,7 +7,7 @@ from statistics import median
 from tests.benchmarks.fanout import FIRST, SUBSCRIBERS
 from tests.benchmarks.figures import Row
 from tests.benchmarks.processes import OURS, SERVER_CORE, free_port, serving
-from tests.benchmarks.scene import LIVE
+from tests.benchmarks.scenario import LIVE
 from tests.benchmarks.subscribers import subscribed
 
 

@@ -10,7 +10,7 @@ from exo_graphql import clock
 from exo_graphql.cluster.snapshot import Source, advance
 from exo_graphql.exo.reader import parse_state
 from tests.benchmarks.figures import Row
-from tests.benchmarks.scene import multiplied, pictured
+from tests.benchmarks.scenario import multiplied, pictured
 
 NODES = (4, 32, 128)
 _SOURCE = Source("http://exo", "the-node")

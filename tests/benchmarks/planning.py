@@ -23,10 +23,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from exo_graphql.app import build
-from exo_graphql.run import Server, server_config
+from exo_graphql.serve import Server, server_config
 from exo_graphql.settings import Settings
 from tests.cluster.topologies import TOPOLOGIES
-from tests.server.wide import WideExo
+from tests.engine.wide import WideExo
 
 PORT = 52930
 TIMES = 16

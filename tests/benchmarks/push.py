@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import httpx
 import orjson
 
-from exo_graphql.demo.scene import SMALL_MODELS
+from exo_graphql.simulator.scenario import SMALL_MODELS
 from tests.benchmarks.fanout import FIRST
 from tests.benchmarks.figures import Row
 from tests.benchmarks.processes import LOAD_CORE, OURS, SERVER_CORE, free_port, serving

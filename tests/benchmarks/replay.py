@@ -9,8 +9,8 @@ from pathlib import Path
 
 import orjson
 
-from exo_graphql.run import block_on, serve_application
-from exo_graphql.server.wire import Receive, Scope, Send
+from exo_graphql.serve import block_on, serve_application
+from exo_graphql.transports.asgi import Receive, Scope, Send
 
 
 class Replay:

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.exo.feed import Feed
-from exo_graphql.exo.pace import FeedRules
-from exo_graphql.run import block_on, serve_application
+from exo_graphql.exo.pacing import FeedRules
+from exo_graphql.exo.poller import Feed
+from exo_graphql.serve import block_on, serve_application
 from tests.benchmarks.baseline import application
 
 PACE = 0.25

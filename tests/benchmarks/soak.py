@@ -25,7 +25,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
-from exo_graphql.demo.scene import SMALL_MODELS
+from exo_graphql.simulator.scenario import SMALL_MODELS
 from tests.benchmarks.attacks import ATTACKS, OVERVIEW
 from tests.benchmarks.soaked import serve
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from exo_graphql.app import House, build
-from exo_graphql.demo import Fault, Scene, SimulatedExo, default_scene
-from exo_graphql.demo.scene import SMALL_MODELS
-from exo_graphql.run import Server, server_config
+from exo_graphql.serve import Server, server_config
 from exo_graphql.settings import Settings
+from exo_graphql.simulator import Fault, Scene, SimulatedExo, default_scene
+from exo_graphql.simulator.scenario import SMALL_MODELS
 
 # Simulated seconds: the demo runs faster than time does, so that operations come to an end.
 SPEED = 10.0

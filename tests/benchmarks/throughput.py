@@ -10,7 +10,7 @@ import orjson
 from tests.benchmarks.figures import Row
 from tests.benchmarks.load import Load, requests_per_second
 from tests.benchmarks.processes import LOAD_CORE, OURS, SERVER_CORE, Server, fetch, free_port, serving
-from tests.benchmarks.scene import FIELDS, OVERVIEW, SECOND_MODEL
+from tests.benchmarks.scenario import FIELDS, OVERVIEW, SECOND_MODEL
 from tests.benchmarks.served import PACE
 
 GRAPHQL = "/graphql"

@@ -8,7 +8,7 @@ from tests.benchmarks.fanout import FIRST
 from tests.benchmarks.figures import Row
 from tests.benchmarks.load import requests_per_second
 from tests.benchmarks.processes import OURS, SERVER_CORE, fetch, free_port, serving
-from tests.benchmarks.scene import LIVE
+from tests.benchmarks.scenario import LIVE
 from tests.benchmarks.subscribers import subscribed
 from tests.benchmarks.throughput import SMALL, replaying
 

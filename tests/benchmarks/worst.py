@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from exo_graphql.app import build
-from exo_graphql.run import Server, server_config
+from exo_graphql.serve import Server, server_config
 from exo_graphql.settings import Settings
 from tests.benchmarks.attacks import ATTACKS
-from tests.server.wide import WideExo
+from tests.engine.wide import WideExo
 
 PORT = 52910
 _BYSTANDER = json.dumps({"query": "{ cluster { nodeCount } }"}).encode()

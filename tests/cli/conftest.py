@@ -12,8 +12,8 @@ from typing import IO, Any
 import pytest
 from typer.testing import CliRunner
 
-from exo_graphql.demo import SimulatedExo, default_scene, tiny_scene
 from exo_graphql.main import app
+from exo_graphql.simulator import SimulatedExo, default_scene, tiny_scene
 from tests.cli.threaded import Served, served
 
 PROGRAM = [sys.executable, "-c", "from exo_graphql.main import main; main()"]

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from exo_graphql.demo import SimulatedExo, tiny_scene
-from exo_graphql.demo.scene import DOWNLOADING_MODEL, READY_MODEL
+from exo_graphql.simulator import SimulatedExo, tiny_scene
+from exo_graphql.simulator.scenario import DOWNLOADING_MODEL, READY_MODEL
 from tests.cli.conftest import Command, command_at
 from tests.cli.threaded import Served, served
 

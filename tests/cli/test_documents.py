@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from graphql import GraphQLSchema, OperationDefinitionNode, build_schema, parse, validate
 
-from exo_graphql.cli.documents import FOLDER, document
+from exo_graphql.documents import FOLDER, document
 
 SCHEMA = Path(__file__).parents[2] / "schema.graphql"
+COMMAND_LINE = Path(__file__).parents[2] / "exo_graphql" / "cli"
 FILES = sorted(FOLDER.glob("*.graphql"))
 
 
@@ -39,7 +40,7 @@ def test_a_document_begins_with_a_sentence_that_says_what_it_is_for(file: Path) 
 
 def test_every_document_is_used_and_every_name_used_has_one() -> None:
     used = set[str]()
-    for source in FOLDER.parent.glob("*.py"):
+    for source in COMMAND_LINE.glob("*.py"):
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and _called(node) in ("document", "ask", "act", "wish", "_asked", "_Waiting"):
                 used |= {a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)}

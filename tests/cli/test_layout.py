@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from exo_graphql.cli.apart import with_unique_names
-from exo_graphql.cli.board import Board
 from exo_graphql.cli.layout import Column, Grid, wrap
+from exo_graphql.cli.live_screen import Board
+from exo_graphql.cli.unique_names import with_unique_names
 
 COLUMNS = [
     Column("MODEL"),

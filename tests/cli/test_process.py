@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
-from exo_graphql.demo import SimulatedExo, tiny_scene
+from exo_graphql.simulator import SimulatedExo, tiny_scene
 from tests.cli.conftest import PROGRAM, Process, command_at
-from tests.cli.test_wishes import operation_in
+from tests.cli.test_mutations import operation_in
 from tests.cli.threaded import Served, served
 
 Start = Callable[..., Process]

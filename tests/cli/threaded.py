@@ -8,8 +8,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any, TypeVar
 
-from exo_graphql.demo import SimulatedExo
-from tests.server.running import Running, running, until
+from exo_graphql.simulator import SimulatedExo
+from tests.transports.running import Running, running, until
 
 T = TypeVar("T")
 

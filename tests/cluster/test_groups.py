@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exo_graphql.cluster.capacity import fits_into, free_bytes, split
-from exo_graphql.cluster.demand import Demand, Fit, Misfit, kind_refusal
 from exo_graphql.cluster.groups import Groups
+from exo_graphql.cluster.memory import fits_into, free_bytes, split
+from exo_graphql.cluster.placement_request import Demand, Fit, Misfit, kind_refusal
 from exo_graphql.cluster.rings import MAX_STEPS, Work
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import InstanceType, ModelCard, Sharding

@@ -10,9 +10,9 @@ import httpx
 
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.rules import DEFAULT_RULES
-from exo_graphql.demo import SimulatedExo, tiny_scene
-from exo_graphql.exo.feed import Feed
-from exo_graphql.exo.pace import FeedRules
+from exo_graphql.exo.pacing import FeedRules
+from exo_graphql.exo.poller import Feed
+from exo_graphql.simulator import SimulatedExo, tiny_scene
 
 START = datetime(2026, 6, 22, 12, tzinfo=UTC)
 

@@ -3,9 +3,9 @@
 import pytest
 
 from exo_graphql.cluster.state import State, Task, TaskStatus
-from exo_graphql.demo import SimulatedExo, tiny_scene
 from exo_graphql.exo import reader
 from exo_graphql.exo.reader import parse_state
+from exo_graphql.simulator import SimulatedExo, tiny_scene
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import State
-from exo_graphql.exo import feed as feed_module
-from exo_graphql.exo.feed import Feed
+from exo_graphql.exo import poller as feed_module
+from exo_graphql.exo.poller import Feed
 from exo_graphql.exo.reader import parse_state
 from tests.cluster.documents import MODEL, completed, document, instance, runner
 from tests.exo.cluster import loop_moment

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from exo_graphql.cluster.readiness import Phase
-from exo_graphql.demo import Fault, parse_fault
-from exo_graphql.exo.pace import FeedRules
+from exo_graphql.exo.pacing import FeedRules
+from exo_graphql.simulator import Fault, parse_fault
 from tests.exo.cluster import Cluster, running
 
 pytestmark = pytest.mark.anyio

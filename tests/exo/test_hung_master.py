@@ -6,8 +6,8 @@ import pytest
 
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.demo import parse_fault
-from exo_graphql.exo.feed import Feed
+from exo_graphql.exo.poller import Feed
+from exo_graphql.simulator import parse_fault
 from tests.operations.threaded_time import ThreadedTimeLoop
 from tests.operations.world import A, world
 

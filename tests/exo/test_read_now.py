@@ -7,9 +7,9 @@ import pytest
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Unreachable
-from exo_graphql.demo import parse_fault
 from exo_graphql.exo.credit import URGENT_READS
-from exo_graphql.exo.pace import FeedRules, Mode, pause
+from exo_graphql.exo.pacing import FeedRules, Mode, pause
+from exo_graphql.simulator import parse_fault
 from tests.exo.cluster import Cluster, running, slow
 
 pytestmark = pytest.mark.anyio

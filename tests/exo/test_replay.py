@@ -15,7 +15,7 @@ import pytest
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import Snapshot, Source, advance
-from exo_graphql.exo.feed import Feed
+from exo_graphql.exo.poller import Feed
 from exo_graphql.exo.reader import read_state
 from tests.exo.cluster import START, loop_moment
 

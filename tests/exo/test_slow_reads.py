@@ -6,8 +6,8 @@ import pytest
 
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.upstream import Unreachable
-from exo_graphql.demo import parse_fault
-from exo_graphql.exo.pace import FeedRules, Mode, pause
+from exo_graphql.exo.pacing import FeedRules, Mode, pause
+from exo_graphql.simulator import parse_fault
 from tests.exo.cluster import Cluster, slow
 
 pytestmark = pytest.mark.anyio

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from exo_graphql.cluster.readiness import Phase
-from exo_graphql.demo import parse_fault
+from exo_graphql.simulator import parse_fault
 from tests.exo.cluster import Cluster, loop_now, running
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from exo_graphql.exo.feed import Feed
+from exo_graphql.exo.poller import Feed
 from exo_graphql.operations import OperationRules, Operations
 
 # The exo of the tests runs 20 times as fast as a real one, and so memory is given a twentieth of the time to come back.

@@ -13,7 +13,7 @@ from exo_graphql.cluster.loads import Loads
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
 from exo_graphql.cluster.upstream import Offer
-from exo_graphql.exo.feed import Feed
+from exo_graphql.exo.poller import Feed
 from exo_graphql.operations import Operation, Operations, OperationState
 from exo_graphql.operations.journal import Journal, Key, Record
 from exo_graphql.operations.run import Run

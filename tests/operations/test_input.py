@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from exo_graphql.demo import Scene, tiny_scene
 from exo_graphql.operations import (
     ClusterUnavailable,
     InvalidArgument,
@@ -16,6 +15,7 @@ from exo_graphql.operations import (
     OperationState,
     Problem,
 )
+from exo_graphql.simulator import Scene, tiny_scene
 from tests.operations.world import HALF, OTHER_HALF, A, World, steps, world
 
 pytestmark = pytest.mark.anyio

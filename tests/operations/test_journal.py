@@ -21,10 +21,10 @@ from exo_graphql.operations import (
     Step,
     StepState,
 )
-from exo_graphql.operations import problems as all_problems
+from exo_graphql.operations import errors as all_problems
 from exo_graphql.operations.journal import Contents, Journal, JournalError, Key, Record, dump
-from exo_graphql.operations.memo import Baseline, Departure, Memo, Target, Undoing, rekeyed
-from exo_graphql.operations.wishes import ShardingPreference, Wish
+from exo_graphql.operations.requests import ShardingPreference, Wish
+from exo_graphql.operations.saga_state import Baseline, Departure, Memo, Target, Undoing, rekeyed
 from tests.operations.world import A, operations, steps, world
 
 pytestmark = pytest.mark.anyio

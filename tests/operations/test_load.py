@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from exo_graphql.demo import parse_fault, tiny_scene
 from exo_graphql.operations import (
     DownloadFailed,
     InstanceTypePreference,
@@ -17,6 +16,7 @@ from exo_graphql.operations import (
     ShardingPreference,
     TimedOut,
 )
+from exo_graphql.simulator import parse_fault, tiny_scene
 from tests.operations.world import ABSENT, HALF, HUGE, OTHER_HALF, A, B, begun, steps, world
 
 pytestmark = pytest.mark.anyio

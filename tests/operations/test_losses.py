@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from exo_graphql.demo import Fault, tiny_scene
 from exo_graphql.operations import Operation, Operations, OperationState, Problem
+from exo_graphql.simulator import Fault, tiny_scene
 from tests.operations.world import HALF, OTHER_HALF, A, B, World, begun, steps, world
 
 pytestmark = pytest.mark.anyio

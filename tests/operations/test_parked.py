@@ -10,9 +10,9 @@ import pytest
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.snapshot import Snapshot, Source, advance
 from exo_graphql.cluster.state import Node, State
-from exo_graphql.demo import Scene, tiny_scene
 from exo_graphql.operations import Operation, OperationConflict, OperationFinished, Operations, OperationState
 from exo_graphql.operations.membership import is_same_cluster, members_of, present_id
+from exo_graphql.simulator import Scene, tiny_scene
 from tests.operations.test_journal import NOW
 from tests.operations.world import HALF, OTHER_HALF, A, World, begun, operations, steps, world
 

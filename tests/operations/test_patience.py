@@ -9,9 +9,9 @@ import pytest
 
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import Failure
-from exo_graphql.demo import Fault, parse_fault, tiny_scene
 from exo_graphql.operations import InvalidArgument, LoadFailed, NodeNotFound, OperationState
 from exo_graphql.operations.place import most_telling
+from exo_graphql.simulator import Fault, parse_fault, tiny_scene
 from tests.operations.test_journal import NOW
 from tests.operations.world import HALF, OTHER_HALF, A, B, begun, steps, world
 

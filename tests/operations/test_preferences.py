@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 
 from exo_graphql.cluster.state import Instance
-from exo_graphql.demo import Scene, tiny_scene
-from exo_graphql.demo.scene import Cable
 from exo_graphql.operations import (
     InstanceTypePreference,
     InvalidArgument,
@@ -15,6 +13,8 @@ from exo_graphql.operations import (
     PlacementView,
     ShardingPreference,
 )
+from exo_graphql.simulator import Scene, tiny_scene
+from exo_graphql.simulator.scenario import Cable
 from tests.operations.world import HALF, OTHER_HALF, A, World, world
 
 pytestmark = pytest.mark.anyio

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from exo_graphql.demo import tiny_scene
 from exo_graphql.operations import (
     InsufficientMemory,
     Operation,
@@ -16,6 +15,7 @@ from exo_graphql.operations import (
     OperationState,
     TooManyOperations,
 )
+from exo_graphql.simulator import tiny_scene
 from tests.operations.world import ABSENT, HALF, OTHER_HALF, A, B, C, begun, steps, world
 
 pytestmark = pytest.mark.anyio

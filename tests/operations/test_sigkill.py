@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from exo_graphql.demo import SimulatedExo, parse_fault, tiny_scene
-from exo_graphql.exo.feed import Feed
+from exo_graphql.exo.poller import Feed
+from exo_graphql.simulator import SimulatedExo, parse_fault, tiny_scene
 from tests.operations.world import HALF, OTHER_HALF
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,6 @@ import pytest
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.state import Instance
 from exo_graphql.cluster.upstream import Unreachable
-from exo_graphql.demo import Scene, parse_fault, tiny_scene
 from exo_graphql.operations import (
     DownloadFailed,
     InsufficientMemory,
@@ -18,6 +17,7 @@ from exo_graphql.operations import (
     OperationState,
     TimedOut,
 )
+from exo_graphql.simulator import Scene, parse_fault, tiny_scene
 from tests.operations.world import ABSENT, HALF, HUGE, OTHER_HALF, A, B, C, begun, phase_of, steps, world
 
 pytestmark = pytest.mark.anyio

@@ -14,10 +14,10 @@ import httpx
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Upstream
-from exo_graphql.demo import Scene, SimulatedExo, parse_fault, tiny_scene
-from exo_graphql.demo import clock as demo_clock
-from exo_graphql.exo.feed import Feed
+from exo_graphql.exo.poller import Feed
 from exo_graphql.operations import Operation, OperationRules, Operations, Problem
+from exo_graphql.simulator import Scene, SimulatedExo, parse_fault, tiny_scene
+from exo_graphql.simulator import clock as demo_clock
 from tests.exo.cluster import loop_moment, loop_now
 
 A, B, C = "test/tiny-a", "test/tiny-b", "test/tiny-c"

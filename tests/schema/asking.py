@@ -14,10 +14,10 @@ from exo_graphql.cluster.loads import Loads
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
 from exo_graphql.cluster.upstream import Offer, Unreachable
+from exo_graphql.engine.execution import Answer, Executor
 from exo_graphql.operations import Operations
 from exo_graphql.schema.build import build_schema
 from exo_graphql.schema.context import Context
-from exo_graphql.server.execution import Answer, Executor
 
 SCHEMA = build_schema()
 EXECUTOR = Executor(SCHEMA)

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import httpx
 
-from exo_graphql.demo import Fault, SimulatedExo
-from exo_graphql.demo.instance import Instance
+from exo_graphql.simulator import Fault, SimulatedExo
+from exo_graphql.simulator.instance import Instance
 from tests.trials.scenario import Act, Scenario
 
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from exo_graphql.demo.cards import Card
-from exo_graphql.demo.scene import GIB, TINY_CARDS, Scene, tiny_scene
+from exo_graphql.simulator.cards import Card
+from exo_graphql.simulator.scenario import GIB, TINY_CARDS, Scene, tiny_scene
 
 SMALL = ("test/small-1", "test/small-2", "test/small-3", "test/small-4")
 """Many of them fit beside anything."""

@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from unittest.mock import patch
 
-from exo_graphql.demo import SimulatedExo
-from exo_graphql.demo import clock as demo_clock
-from exo_graphql.exo.feed import Feed
+from exo_graphql.exo.poller import Feed
 from exo_graphql.operations import Operation, Operations, Problem
+from exo_graphql.simulator import SimulatedExo
+from exo_graphql.simulator import clock as demo_clock
 from tests.exo.cluster import loop_moment
 from tests.operations.threaded_time import ThreadedTimeLoop
 from tests.operations.world import operations

@@ -7,8 +7,8 @@ publishes: how long a dead node may go unnoticed.
 import asyncio
 from collections.abc import Callable, Sequence
 
-from exo_graphql.demo import SimulatedExo
-from exo_graphql.demo.instance import Instance
+from exo_graphql.simulator import SimulatedExo
+from exo_graphql.simulator.instance import Instance
 from tests.trials.evidence import Command, Life, Spell
 
 NOTICE = 13.0

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from exo_graphql.demo import SimulatedExo
-from exo_graphql.demo.gate import Receive, Scope, Send
+from exo_graphql.simulator import SimulatedExo
+from exo_graphql.simulator.fault_middleware import Receive, Scope, Send
 from tests.trials.evidence import Command
 
 SOMEBODY = "x-trial-somebody"

@@ -1,0 +1,89 @@
+"""How a field of the schema is read: what Strawberry made of an attribute, or of a resolver, of the house.
+
+Strawberry wraps each in layers that convert, await and extend. For a field that needs none of that, what is left is
+`getattr` or a call of the plain function below, and that is what is known here. Anything else is `NotPlain`.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum, unique
+from functools import partial
+from typing import Any
+
+from graphql import GraphQLEnumType, GraphQLField, GraphQLScalarType, get_named_type
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.types.field import StrawberryField
+from strawberry.types.fields.resolver import StrawberryResolver
+
+from exo_graphql.engine.compiled.selection import NotPlain
+
+
+@unique
+class Call(Enum):
+    """What a resolver is called with, before its arguments; as source, `{value}` being the parent."""
+
+    PARENT = "{value}"
+    PARENT_AND_INFO = "{value}, info"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A field that is an attribute (`attribute`) or a plain function (`function`, called as `call` says)."""
+
+    attribute: str | None
+    function: Callable[..., Any] | None = None
+    call: Call = Call.PARENT
+    python_names: Mapping[str, str] | None = None
+    """The function's parameter for each GraphQL argument; None without any."""
+
+    def with_arguments(self, arguments: Mapping[str, Any]) -> "Known":
+        """The same, its function called with these always."""
+        return replace(self, function=partial(self.function, **arguments)) if self.function else self
+
+
+def know(field: GraphQLField) -> Known:
+    """How the field is read. Raises `NotPlain`."""
+    definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    if not isinstance(definition, StrawberryField) or definition.extensions or definition.is_async:
+        raise NotPlain
+    resolver = definition.base_resolver
+    if resolver is None:
+        if not definition.is_basic_field or definition.default_resolver is not getattr:
+            raise NotPlain
+        return Known(definition.python_name)
+    function = resolver.wrapped_func
+    if not inspect.isfunction(function) or inspect.isasyncgenfunction(function):
+        raise NotPlain
+    names = {argument.python_name: argument for argument in definition.arguments}
+    return Known(None, function, _call(resolver, len(names)), _python_names(field, names) if names else None)
+
+
+def _call(resolver: StrawberryResolver[Any], argument_count: int) -> Call:
+    parent = resolver.parent_parameter or resolver.root_parameter
+    reserved = [p for p in (parent, resolver.info_parameter) if p is not None]
+    parameters = list(resolver.signature.parameters.values())
+    if resolver.self_parameter is not None or parameters[: len(reserved)] != reserved:
+        raise NotPlain
+    if len(parameters) != len(reserved) + argument_count or not reserved:
+        raise NotPlain
+    if any(p.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD for p in parameters):
+        raise NotPlain
+    if parent is None:
+        return Call.INFO
+    return Call.PARENT if resolver.info_parameter is None else Call.PARENT_AND_INFO
+
+
+def _python_names(field: GraphQLField, arguments: Mapping[str, Any]) -> Mapping[str, str]:
+    # Strawberry hands scalars, enums and lists of them through as graphql-core made them; input objects it converts.
+    if not all(isinstance(get_named_type(a.type), GraphQLScalarType | GraphQLEnumType) for a in field.args.values()):
+        raise NotPlain
+    by_definition = {id(argument): name for name, argument in arguments.items()}
+    names = {
+        graphql_name: by_definition.get(id(argument.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)))
+        for graphql_name, argument in field.args.items()
+    }
+    if None in names.values() or len(names) != len(arguments):
+        raise NotPlain
+    return {graphql_name: name for graphql_name, name in names.items() if name is not None}

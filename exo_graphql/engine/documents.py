@@ -1,0 +1,219 @@
+"""Documents: a text parsed and validated once, then kept.
+
+Most clients send few texts many times. Parsing and validating cost more than answering, so both are remembered, in
+bounded memory; what is wrong with a text is remembered just as well.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial
+
+from graphql import (
+    ASTValidationRule,
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+    recommended_rules,
+    specified_rules,
+    validate,
+)
+from graphql.validation import NoSchemaIntrospectionCustomRule
+
+from exo_graphql.engine.complexity import check_document
+from exo_graphql.engine.fast_validation import PROVED_RULES, is_plainly_valid
+from exo_graphql.engine.limits import LimitExceeded, Limits
+from exo_graphql.engine.worker_pool import Elsewhere
+
+# A longer text is read on a thread. The dearest text of this length takes 25 ms to parse and validate.
+READ_AT_ONCE = 800
+# A longer text is read on a thread even if it can be proved valid. The dearest of this length takes 10 ms to parse.
+PROVED_AT_ONCE = 2_000
+# A longer text is read again each time: its tree would take some 300 times its length.
+KEPT_CHARACTERS = 10_000
+# In the unit of `cost`: the dearest text takes 30 µs for each of its characters.
+COST_OF_CHARACTER = 8.0
+_SPLIT = "Ask in several requests."
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text that parsed; `errors` is empty if it is also valid."""
+
+    node: DocumentNode | None
+    errors: tuple[GraphQLError, ...]
+    operations: tuple[OperationDefinitionNode, ...]
+
+    def operation(self, name: str | None) -> OperationDefinitionNode | None:
+        """The operation of that name, or the only one; None if there is none such."""
+        if name is None:
+            return self.operations[0] if len(self.operations) == 1 else None
+        return next((op for op in self.operations if op.name is not None and op.name.value == name), None)
+
+
+def operation_error(document: Document, name: str | None) -> GraphQLError:
+    """Why `Document.operation` found none."""
+    if not document.operations:
+        return GraphQLError("The document holds no operation.")
+    if name is None:
+        return GraphQLError("Must provide operation name if query contains multiple operations.")
+    return GraphQLError(f"Unknown operation named '{name[:120]}'.")
+
+
+def document_rules(*, introspection: bool = True) -> tuple[type[ASTValidationRule], ...]:
+    """The specification's rules, bounded introspection, and none of it where it is switched off."""
+    rules = *specified_rules, *recommended_rules
+    return rules if introspection else (*rules, NoSchemaIntrospectionCustomRule)
+
+
+class Documents:
+    """Texts by their source, the most recently used ones, up to a number and a total size."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        *,
+        rules: Collection[type[ASTValidationRule]] = document_rules(),
+        limits: Limits | None = None,
+        elsewhere: Elsewhere | None = None,
+        capacity: int = 1000,
+        max_characters: int = 100_000,
+    ) -> None:
+        """Without `elsewhere`, long texts are read on the event loop, too."""
+        self._schema = schema
+        # One collection for all: a rule built for each request would be a new rule each time.
+        self._rules = tuple(rules)
+        self._provable = set(rules) <= PROVED_RULES
+        self._limits = limits or Limits()
+        self._elsewhere = elsewhere
+        self._under_way: dict[str, asyncio.Event] = {}
+        self._capacity = capacity
+        self._max_characters = max_characters
+        self._kept: OrderedDict[str, Document] = OrderedDict()
+        self._characters = 0
+
+    def read(self, source: str) -> Document:
+        """Parses and validates, or remembers having done so."""
+        document = self._known(source)
+        if document is None:
+            document = self._read(source)
+            self._keep(source, document)
+        return document
+
+    async def get(self, source: str) -> Document:
+        """What `read` gives, without holding the event loop for long. Raises `Overloaded`."""
+        document = self._known(source)
+        if document is not None:
+            return document
+        if len(source) <= READ_AT_ONCE or self._elsewhere is None or len(source) > self._limits.max_document_characters:
+            return self.read(source)
+        work = partial(self._read, source)
+        if len(source) <= PROVED_AT_ONCE:
+            begun = self._begin(source)
+            if isinstance(begun, Document):
+                self._keep(source, begun)
+                return begun
+            work = partial(self._validated, begun)
+        # Many who send one text at once wait for one reading of it.
+        while (reading := self._under_way.get(source)) is not None:
+            await reading.wait()
+            document = self._known(source)
+            if document is not None:
+                return document
+        reading = self._under_way[source] = asyncio.Event()
+        try:
+            document = await self._elsewhere.run(work, COST_OF_CHARACTER * len(source))
+        finally:
+            del self._under_way[source]
+            reading.set()
+        self._keep(source, document)
+        return document
+
+    def _known(self, source: str) -> Document | None:
+        known = self._kept.get(source)
+        if known is not None:
+            self._kept.move_to_end(source)
+        return known
+
+    def _read(self, source: str) -> Document:
+        begun = self._begin(source)
+        return begun if isinstance(begun, Document) else self._validated(begun)
+
+    def _begin(self, source: str) -> Document | DocumentNode:
+        """The document if it is no document at all, or plainly valid; else what the rules have to be asked about."""
+        try:
+            node = self._parse(source)
+            check_document(node, self._limits)
+        except GraphQLError as error:
+            return Document(None, (_alone(error),), ())
+        if self._provable and is_plainly_valid(self._schema, node):
+            return Document(node, (), _operations(node))
+        return node
+
+    def _validated(self, node: DocumentNode) -> Document:
+        errors = tuple(validate(self._schema, node, self._rules, self._limits.max_errors))
+        return Document(node, errors, _operations(node))
+
+    def _parse(self, source: str) -> DocumentNode:
+        limits = self._limits
+        if len(source) > limits.max_document_characters:
+            raise LimitExceeded(
+                "max_document_characters",
+                limits.max_document_characters,
+                f"a document of {len(source)} characters",
+                _SPLIT,
+                actual=len(source),
+            )
+        try:
+            return _unchained(parse(source, max_tokens=limits.max_tokens))
+        except GraphQLSyntaxError as error:
+            if f"more than {limits.max_tokens} tokens" not in error.message:
+                raise
+            raise LimitExceeded("max_tokens", limits.max_tokens, "more tokens", _SPLIT) from None
+
+    def _keep(self, source: str, document: Document) -> None:
+        if not self._capacity or len(source) > KEPT_CHARACTERS:
+            return
+        self._kept[source] = document
+        self._characters += len(source)
+        while len(self._kept) > self._capacity or self._characters > self._max_characters:
+            oldest, _ = self._kept.popitem(last=False)
+            self._characters -= len(oldest)
+
+
+def _alone(error: GraphQLError) -> GraphQLError:
+    """The error without the frames that it came through: these hold all of a text that was just refused."""
+    error.__context__ = None
+    return error.with_traceback(None)
+
+
+def _unchained(node: DocumentNode) -> DocumentNode:
+    """Forgets that tokens are neighbours, which nothing asks for after parsing.
+
+    As a chain they live as long as any node does, and leave only by the collector, which stops everybody else.
+    """
+    token = node.loc.start_token if node.loc is not None else None
+    while token is not None:
+        following = token.next
+        token.prev = token.next = None
+        token = following
+    return node
+
+
+def _operations(node: DocumentNode) -> tuple[OperationDefinitionNode, ...]:
+    return tuple(d for d in node.definitions if isinstance(d, OperationDefinitionNode))
+
+
+def is_subscription(operation: OperationDefinitionNode) -> bool:
+    """Whether it is answered by a stream."""
+    return operation.operation is OperationType.SUBSCRIPTION
+
+
+def is_mutation(operation: OperationDefinitionNode) -> bool:
+    """Whether it changes the cluster."""
+    return operation.operation is OperationType.MUTATION

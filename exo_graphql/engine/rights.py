@@ -1,0 +1,11 @@
+"""What a caller may do."""
+
+from enum import Enum, unique
+
+
+@unique
+class Rights(Enum):
+    """What a caller may do. A caller who may operate may read."""
+
+    READ = "READ"
+    OPERATE = "OPERATE"

@@ -1,0 +1,255 @@
+"""GraphQL for every transport: a request in, an encoded answer or a stream of them out."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum, unique
+from functools import partial
+from typing import Any, Self
+
+from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, OperationDefinitionNode
+
+from exo_graphql.cluster.upstream import Misconfigured, Unreachable, Upstream
+from exo_graphql.engine.budget import Budget
+from exo_graphql.engine.complexity import check_variables
+from exo_graphql.engine.documents import Documents, is_mutation, is_subscription, operation_error
+from exo_graphql.engine.errors import Code, internal_error, new_error_id
+from exo_graphql.engine.execution import Answer, Executor, refusal
+from exo_graphql.engine.limits import LimitExceeded, Limits
+from exo_graphql.engine.live import Live, Subscriber
+from exo_graphql.engine.requests import GraphQLRequest
+from exo_graphql.engine.rights import Rights
+from exo_graphql.engine.worker_pool import Elsewhere, Overloaded
+from exo_graphql.observability.metrics import Metrics
+from exo_graphql.operations import Operations
+from exo_graphql.schema.context import Context
+from exo_graphql.schema.errors import NamedError
+
+logger = logging.getLogger("exo_graphql")
+
+# At the end, mutations whose callers have gone have this long to be carried out.
+_SETTLING_SECONDS = 1.0
+
+
+@unique
+class Outcome(Enum):
+    """What became of a request, for the transports to put in their own words."""
+
+    EXECUTED = "EXECUTED"
+    REFUSED = "REFUSED"
+    """A request error: nothing was executed, there is no data."""
+    FORBIDDEN = "FORBIDDEN"
+    OVERLOADED = "OVERLOADED"
+    """Nothing was executed, since too much is under way."""
+    FAULT = "FAULT"
+    """Our own; what was asked may have been done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An encoded answer. `lasting` ones may be given again while the picture is the same."""
+
+    outcome: Outcome
+    payload: bytes
+    lasting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request whose document is valid and whose operation is known."""
+
+    request: GraphQLRequest
+    document: DocumentNode
+    operation: OperationDefinitionNode
+
+    @property
+    def is_subscription(self) -> bool:
+        """Whether it is answered by a stream."""
+        return is_subscription(self.operation)
+
+    @property
+    def is_mutation(self) -> bool:
+        """Whether it changes the cluster."""
+        return is_mutation(self.operation)
+
+    def key(self, rights: Rights) -> tuple[object, Rights]:
+        """Equal for subscriptions that share their executions."""
+        return self.request.key, rights
+
+
+class Service:
+    """Answers requests from the newest picture."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        documents: Documents,
+        upstream: Upstream,
+        operations: Operations,
+        *,
+        max_age: float,
+        elapsed: Callable[[], float],
+        elsewhere: Elsewhere | None = None,
+        limits: Limits | None = None,
+        compiled: bool = True,
+    ) -> None:
+        self.metrics = Metrics()
+        self._limits = limits or Limits()
+        self._elsewhere = elsewhere or Elsewhere()
+        self._documents = documents
+        self._upstream = upstream
+        self._operations = operations
+        self._max_age = max_age
+        self._elapsed = elapsed
+        self._executor = Executor(schema, compiled=compiled)
+        self._budget = Budget(
+            schema,
+            self._executor,
+            self._elsewhere,
+            self._limits,
+            lambda: (upstream.snapshot, operations.version),
+            operations.all,
+        )
+        self.live = Live(self._executor, self._context, upstream.interest, self._elsewhere, self._limits.max_live_cost)
+        self._cause: str | None = None
+        """Why there has never been a picture, where it will not pass by itself."""
+        self._changing: set[asyncio.Task[Reply]] = set()
+        """Mutations under way, whose callers may have gone."""
+        self._rooms = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Keeps the live queries up to date from here on."""
+        self._rooms.callback(self._elsewhere.close)
+        self._rooms.push_async_callback(self._settle)
+        self._rooms.enter_context(self._upstream.listen(lambda _: self.live.touch()))
+        self._rooms.callback(self._operations.listen(self.live.touch))
+        for work in (self.live.run(), self.live.run_elsewhere(self._elsewhere)):
+            self._rooms.push_async_callback(_ended, asyncio.create_task(work, name="live queries"))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._rooms.aclose()
+
+    async def _settle(self) -> None:
+        """Lets mutations under way end, at the end of all; what takes longer than exo should is ended."""
+        if self._changing:
+            await asyncio.wait(self._changing, timeout=_SETTLING_SECONDS)
+        for changing in tuple(self._changing):
+            await _ended(changing)
+
+    @property
+    def picture(self) -> tuple[object, int] | None:
+        """What every result depends on: the snapshot (by identity) and the operations' version. None before both."""
+        snapshot = self._upstream.snapshot
+        return None if snapshot is None else (snapshot, self._operations.version)
+
+    async def refresh(self) -> None:
+        """Sees to a picture that is fresh enough to answer from, as far as exo can be reached."""
+        try:
+            await self._upstream.fresh(self._max_age)
+        except Misconfigured as error:
+            self._cause = str(error)
+        except Unreachable:
+            # The last picture answers, and says that it is old; without any, resolvers refuse.
+            self._cause = None
+
+    async def prepare(self, request: GraphQLRequest) -> Prepared | Reply:
+        """Reads the document; a `Reply` tells what is wrong with it."""
+        try:
+            check_variables(request.variables, self._limits)
+            document = await self._documents.get(request.query)
+        except (LimitExceeded, Overloaded) as error:
+            return _refused(error)
+        if document.errors or document.node is None:
+            code = Code.PARSE_FAILED if document.node is None else Code.VALIDATION_FAILED
+            return Reply(Outcome.REFUSED, refusal(document.errors, code))
+        operation = document.operation(request.operation_name)
+        if operation is None:
+            unknown = operation_error(document, request.operation_name)
+            return Reply(Outcome.REFUSED, refusal((unknown,), Code.OPERATION_UNKNOWN))
+        prepared = Prepared(request, document.node, operation)
+        if prepared.is_subscription:
+            try:
+                self._budget.price(prepared.document, prepared.operation, prepared.request.variables)
+            except LimitExceeded as error:
+                return _refused(error)
+        return prepared
+
+    async def answer(self, prepared: Prepared, rights: Rights, *, refreshed: bool = False) -> Reply:
+        """Executes a query or mutation. `refreshed`: the caller has seen to a fresh picture."""
+        if prepared.is_mutation and rights is not Rights.OPERATE:
+            return Reply(Outcome.FORBIDDEN, refusal((_forbidden(),)))
+        if not (refreshed or _asks_only_of_schema(prepared.operation)):
+            await self.refresh()
+        if not prepared.is_mutation:
+            return await self._execute(prepared)
+        # What has begun to change the cluster is carried out, whether or not its caller waits for the answer.
+        changing = asyncio.create_task(self._execute(prepared), name="mutation")
+        self._changing.add(changing)
+        changing.add_done_callback(self._changing.discard)
+        return await asyncio.shield(changing)
+
+    async def _execute(self, prepared: Prepared) -> Reply:
+        context = self._context()
+        request = prepared.request
+        try:
+            cost = self._budget.price(prepared.document, prepared.operation, prepared.request.variables)
+            answer = await self._budget.start(request, prepared.document, context, cost)
+            waited = not isinstance(answer, Answer)
+            result = answer if isinstance(answer, Answer) else await answer
+        except (LimitExceeded, Overloaded) as refused:
+            return _refused(refused)
+        except Exception:
+            # Resolvers' faults are in the result; this one is the executor's or the encoder's.
+            error_id = new_error_id()
+            logger.exception("internal error %s", error_id)
+            return Reply(Outcome.FAULT, refusal((internal_error(error_id),)))
+        outcome = Outcome.REFUSED if result.refused else Outcome.EXECUTED
+        lasting = outcome is Outcome.EXECUTED and not (waited or result.told_time or prepared.is_mutation)
+        return Reply(outcome, result.payload, lasting)
+
+    @asynccontextmanager
+    async def subscribe(self, prepared: Prepared, rights: Rights) -> AsyncIterator[Subscriber]:
+        """Joins the live query of a subscription. Raises `LimitExceeded` where all together would cost too much."""
+        if not self.live.share_count and self._upstream.snapshot is not None:
+            # While nobody looks the picture may be seconds old: too old for a first word that may be the last.
+            await self.refresh()
+        request = prepared.request
+        async with self.live.subscribe(
+            prepared.key(rights),
+            prepared.document,
+            request.operation_name,
+            request.variables,
+            partial(self._budget.estimate, prepared.document, prepared.operation),
+        ) as subscriber:
+            yield subscriber
+
+    def _context(self) -> Context:
+        return Context(self._upstream.snapshot, self._operations, self._elapsed, self._elsewhere.run, self._cause)
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _refused(error: LimitExceeded | Overloaded) -> Reply:
+    outcome = Outcome.OVERLOADED if isinstance(error, Overloaded) else Outcome.REFUSED
+    return Reply(outcome, refusal((error,)))
+
+
+def _forbidden() -> GraphQLError:
+    return NamedError(
+        "FORBIDDEN",
+        "This token may read, not operate.",
+        "Use a token with the scope 'operate'.",
+    )
+
+
+def _asks_only_of_schema(operation: OperationDefinitionNode) -> bool:
+    return all(
+        isinstance(selection, FieldNode) and selection.name.value.startswith("__")
+        for selection in operation.selection_set.selections
+    )

@@ -1,0 +1,120 @@
+"""What the house may ask of exo beside its state: where a model would go, and every change to the cluster.
+
+Asked of the node that last gave a state. A wish is never repeated where it may have arrived: with exo, twice asked is
+twice done. Another node is asked only where no connection came about, or where the question changes nothing.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import Instance, InstanceType, Sharding
+from exo_graphql.cluster.upstream import Offer, Refused, Unreachable
+from exo_graphql.exo.answers import INSTANCE_WORDS, SHARDING_WORDS, read_offer, whole_model
+from exo_graphql.exo.client import Erring, ExoClient, NotFound, NotSent
+from exo_graphql.exo.endpoints import Door, Doors
+from exo_graphql.exo.reader import read_instance
+
+T = TypeVar("T")
+
+
+class Wishes(ABC):
+    """The half of `Upstream` that leaves for exo; see there for what each call means."""
+
+    def __init__(self, doors: Doors) -> None:
+        self._doors = doors
+
+    @property
+    @abstractmethod
+    def snapshot(self) -> Snapshot | None:
+        """The newest picture: it holds the cards that a download is asked with."""
+
+    async def offer(self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int) -> Offer:
+        """What exo's own placement would do now, or its reason not to."""
+
+        async def ask(exo: ExoClient) -> Offer:
+            try:
+                document = await exo.placement(
+                    model_id, SHARDING_WORDS[sharding], INSTANCE_WORDS[instance_type], min_nodes
+                )
+            except Refused as refusal:
+                return Offer(sharding, instance_type, None, str(refusal))
+            instance = read_instance(document)
+            if instance is None:
+                raise Erring("exo offered a placement that cannot be understood.")
+            return Offer(sharding, instance_type, instance)
+
+        return await self._ask(ask, harmless=True)
+
+    async def offers(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[Offer, ...]:
+        """Every placement exo can think of that contains `node_ids`."""
+        previews = await self._ask(lambda exo: exo.previews(model_id, node_ids), harmless=True)
+        return tuple(offer for offer in map(read_offer, previews) if offer is not None)
+
+    async def create(self, instance: Instance) -> None:
+        """Asks for exactly this instance."""
+        document = instance.document
+        if document is None:
+            raise Refused("The instance has no document of exo's to ask for.")
+        await self._ask(lambda exo: exo.create(document))
+
+    async def delete(self, instance_id: str) -> bool:
+        """Asks exo to delete an instance; False if exo knows none of that id."""
+        try:
+            await self._ask(lambda exo: exo.delete(instance_id))
+        except NotFound:
+            return False
+        return True
+
+    async def start_download(self, node_id: str, model_id: str) -> None:
+        """Asks a node to fetch all of a model's weights."""
+        card = self.snapshot.models.get(model_id) if self.snapshot is not None else None
+        shard = whole_model(card) if card is not None else None
+        if shard is None:
+            raise Refused("exo has not told enough about the model yet to ask for its download.")
+        await self._ask(lambda exo: exo.start_download(node_id, shard))
+
+    async def cancel_download(self, node_id: str, model_id: str) -> None:
+        """Asks a node to stop fetching; what has arrived stays."""
+        await self._ask(lambda exo: exo.cancel_download(node_id, model_id))
+
+    async def delete_download(self, node_id: str, model_id: str) -> None:
+        """Asks a node to remove the weights."""
+        await self._ask(lambda exo: exo.delete_download(node_id, model_id))
+
+    async def cancel_task(self, command_id: str) -> bool:
+        """Cancels an inference: each node's API knows only the streams it holds, so all that answer are asked."""
+        unreachable: Unreachable | None = None
+        asked: set[Door] = set()
+        while (door := self._doors.next(asked)) is not None:
+            asked.add(door)
+            try:
+                await door.client.cancel_task(command_id)
+            except NotFound:
+                continue
+            except Unreachable as error:
+                unreachable = error
+            else:
+                return True
+        if not asked:
+            raise Unreachable("No exo node answers.")
+        if unreachable is not None:
+            raise unreachable
+        return False
+
+    async def _ask(self, call: Callable[[ExoClient], Awaitable[T]], *, harmless: bool = False) -> T:
+        """Asks one node. `harmless` marks what changes nothing and may thus be asked of the next one as well."""
+        unreachable = Unreachable("No exo node answers.")
+        asked: set[Door] = set()
+        while (door := self._doors.next(asked)) is not None:
+            asked.add(door)
+            try:
+                return await call(door.client)
+            except NotSent as error:
+                unreachable = error
+            except Unreachable as error:
+                if not harmless:
+                    raise
+                unreachable = error
+        raise unreachable

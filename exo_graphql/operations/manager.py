@@ -1,0 +1,247 @@
+"""The roster: the operations under way, what each has been promised, and who wants to hear of them."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from datetime import datetime
+from pathlib import Path
+
+from exo_graphql.cluster.loads import NO_LOADS, FailedLoad, Loads
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.upstream import Upstream
+from exo_graphql.operations import loads
+from exo_graphql.operations.admission import Meaning, is_same_load
+from exo_graphql.operations.archive import Archive
+from exo_graphql.operations.errors import JournalUnavailable, Problem
+from exo_graphql.operations.journal import JournalError, Key, Record
+from exo_graphql.operations.operation import Operation, OperationState
+from exo_graphql.operations.requests import Wish
+from exo_graphql.operations.reservations import Claim
+from exo_graphql.operations.returning import ReturningMembers
+from exo_graphql.operations.rules import OperationRules
+from exo_graphql.operations.run import Run
+from exo_graphql.operations.worker import execute, fault
+
+log = logging.getLogger(__name__)
+
+
+def journal_unavailable(error: JournalError) -> JournalUnavailable:
+    """What a caller is answered when the journal cannot be written."""
+    return JournalUnavailable(message=str(error), suggestion="Free disk space, or set another state directory.")
+
+
+class Roster:
+    """Owns the task of every operation. `archive` remembers what has ended, and the keys."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        journal_path: Path | None,
+        rules: OperationRules,
+        clock: Callable[[], float],
+        now: Callable[[], datetime],
+    ) -> None:
+        self.version = 0
+        self.archive = Archive(journal_path, rules, now)
+        self._upstream = upstream
+        self._rules = rules
+        self._clock = clock
+        self._now = now
+        self._runs: dict[str, Run] = {}
+        self._work: set[asyncio.Task[None]] = set()
+        self._listeners: list[Callable[[], None]] = []
+        self._unloading: dict[str, str] = {}
+        self._loads = NO_LOADS
+        self._returning = ReturningMembers(rules, clock)
+        self._stack = ExitStack()
+
+    async def open(self) -> None:
+        """Goes on with what the journal says was under way."""
+        records = await self.archive.open()
+        self._stack.enter_context(self._upstream.listen(self._returning.note))
+        failed = self._loads.failed
+        for _, operation in self.archive.finished():
+            failed = loads.after(failed, operation)
+        self._mark_loads(failed)
+        for record in records:
+            log.info("Going on with operation %s (%s).", record.operation.id, record.operation.kind.value)
+            self._start(self._run(record))
+
+    async def close(self) -> None:
+        """Stops the work without ending any operation."""
+        self._stack.close()
+        work = tuple(self._work)
+        for task in work:
+            task.cancel()
+        if work:
+            await asyncio.wait(work)
+        await self.archive.close()
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def run(self, operation_id: str) -> Run | None:
+        """The run of an operation that has not ended."""
+        return self._runs.get(operation_id)
+
+    def get(self, operation_id: str) -> Operation | None:
+        """The operation of this id as it is now; None if it is not remembered."""
+        run = self._runs.get(operation_id)
+        return run.operation if run is not None else self.archive.operation(operation_id)
+
+    def all(self, active: bool | None = None) -> tuple[Operation, ...]:  # noqa: FBT001  # as the schema asks
+        """Newest first: those that have not ended, those that have, or both."""
+        # Copied first: a thread may ask while the event loop begins another.
+        runs = tuple(self._runs.values())
+        # One that has just ended may stand in both.
+        known = dict([*self.archive.finished(), *self.archive.unreadable()]) | {
+            run.record.sequence: run.operation for run in runs
+        }
+        newest_first = [known[order] for order in sorted(known, reverse=True)]
+        finished = [operation for operation in newest_first if not operation.active][: self._rules.kept_finished]
+        kept = {operation.id for operation in finished}
+        return tuple(
+            operation
+            for operation in newest_first
+            if active in (None, operation.active) and (operation.active or operation.id in kept)
+        )
+
+    def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls back at every change, synchronously; returns how to stop it."""
+        self._listeners.append(callback)
+
+        def stop() -> None:
+            with suppress(ValueError):
+                self._listeners.remove(callback)
+
+        return stop
+
+    async def somebody_returned(self, snapshot: Snapshot, problem: Problem) -> bool:
+        """Waits, while nodes are coming back, for a newer snapshot where that may change the refusal."""
+        if not self._returning.may_help(problem):
+            return False
+        with self._upstream.watching(), suppress(TimeoutError):
+            async with asyncio.timeout(self._rules.replan_seconds):
+                await self._upstream.changed(snapshot)
+        return True
+
+    def at_work(self) -> list[Operation]:
+        """Those that act or will, oldest first; not the parked ones."""
+        return [run.operation for run in self._runs.values() if run.operation.at_work]
+
+    def same_load(self, snapshot: Snapshot, wish: Wish, meaning: Meaning) -> Operation | None:
+        """The load under way that asks for the very same; none that is being undone."""
+        for run in self._runs.values():
+            if (
+                run.operation.at_work
+                and run.memo.undoing is None
+                and not run.memo.cancelling
+                and is_same_load(snapshot, wish, meaning, run.wish, run.operation.load_ids)
+            ):
+                return run.operation
+        return None
+
+    def claims(self, run: Run | None = None) -> tuple[Claim, ...]:
+        """What others have been promised, as far as it counts for `run` (for a new wish: all)."""
+        return tuple(
+            other.claim
+            for other in self._runs.values()
+            if other is not run
+            and other.operation.at_work
+            and (
+                run is None
+                or other.operation.state is not OperationState.PENDING
+                or other.record.sequence < run.record.sequence
+            )
+        )
+
+    async def begin(self, record: Record, key: Key | None) -> Operation | Problem:
+        """Starts an operation; answers once it is in the journal, or with why it cannot be written there.
+
+        It is registered before the first wait: from the call on, others see its claim and its key.
+        """
+        admitted: asyncio.Future[Operation | Problem] = asyncio.get_running_loop().create_future()
+        if key is not None:
+            self.archive.remember(key)
+        self._start(self._run(record), key, admitted)
+        # The caller may go away; the operation is begun all the same.
+        return await asyncio.shield(admitted)
+
+    def _run(self, record: Record) -> Run:
+        run = Run(
+            record,
+            self._upstream,
+            self._rules,
+            clock=self._clock,
+            now=self._now,
+            save=self.archive.save,
+            changed=self._changed,
+        )
+        self._runs[record.operation.id] = run
+        return run
+
+    def _start(
+        self, run: Run, key: Key | None = None, admitted: "asyncio.Future[Operation | Problem] | None" = None
+    ) -> None:
+        task = asyncio.create_task(self._bring_to_an_end(run, key, admitted), name=f"operation {run.operation.id}")
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+        self._changed(run)
+
+    async def _bring_to_an_end(
+        self, run: Run, key: Key | None, admitted: "asyncio.Future[Operation | Problem] | None"
+    ) -> None:
+        if admitted is not None:
+            try:
+                await self.archive.admit(run.record, key)
+            except JournalError as error:
+                del self._runs[run.operation.id]
+                self.archive.forget_key(key)
+                self._changed(None)
+                admitted.set_result(journal_unavailable(error))
+                return
+            except asyncio.CancelledError:
+                admitted.cancel()
+                raise
+            admitted.set_result(run.operation)
+        try:
+            await execute(run, lambda: self.claims(run))
+        except Exception:
+            # Nothing may leave an operation that is neither at work nor ended: it would block its models for ever.
+            log.exception("Operation %s met a fault of this server.", run.operation.id)
+            run.fail_open_steps("A fault of this server; its log tells more.")
+            message = "A fault of this server; what it had begun was not undone. See what is loaded."
+            run.tell(state=OperationState.FAILED, problem=fault(), message=message, finished_at=self._now())
+            run.deleting.clear()
+            with suppress(JournalError):
+                await self.archive.save(run.record)
+        self.archive.keep(run.record)
+        del self._runs[run.operation.id]
+        self._changed(None)
+        await self.archive.prune()
+        # After a restart it would be begun again, though its end has been told.
+        while True:
+            if await self.archive.catch_up():
+                return
+            await asyncio.sleep(self._rules.catch_up_seconds)
+
+    def _changed(self, _: Run | None) -> None:
+        self.version += 1
+        unloading = {id_: model for run in self._runs.values() for id_, model in run.deleting.items()}
+        if unloading != self._unloading:
+            self._unloading = unloading
+            self._upstream.mark_unloading(unloading)
+        failed = self._loads.failed
+        for run in self._runs.values():
+            if not run.operation.active:
+                failed = loads.after(failed, run.operation)
+        self._mark_loads(failed)
+        for listener in tuple(self._listeners):
+            listener()
+
+    def _mark_loads(self, failed: Mapping[str, FailedLoad]) -> None:
+        current = Loads(loads.under_way(run.operation for run in self._runs.values()), failed)
+        if current != self._loads:
+            self._loads = current
+            self._upstream.mark_loads(current)

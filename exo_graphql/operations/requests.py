@@ -1,0 +1,168 @@
+"""What callers wish, as they said it, and whether it can be meant at all."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum, unique
+
+import orjson
+
+from exo_graphql.cluster.names import Ambiguous, Unknown, find_model, find_node
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import InstanceType, ModelCard, Sharding
+from exo_graphql.operations.errors import InvalidArgument, ModelAmbiguous, ModelNotFound, NodeNotFound, Problem
+from exo_graphql.operations.operation import OperationKind
+from exo_graphql.operations.rules import OperationRules
+
+MAX_NAME = 256
+MAX_KEY = 255
+MAX_DRAIN = 86_400
+MAX_TIMEOUT = 30 * 86_400
+MAX_ATTEMPTS = 100
+
+
+@unique
+class ShardingPreference(Enum):
+    """How the model is to be divided; AUTO: tensor where supported and placeable, else pipeline."""
+
+    AUTO = "AUTO"
+    PIPELINE = "PIPELINE"
+    TENSOR = "TENSOR"
+
+
+@unique
+class InstanceTypePreference(Enum):
+    """Which engine joins the runners; AUTO: for tensor JACCL where placeable, for pipeline the ring."""
+
+    AUTO = "AUTO"
+    MLX_RING = "MLX_RING"
+    MLX_JACCL = "MLX_JACCL"
+
+
+Kind = tuple[Sharding, InstanceType]
+
+# As AUTO prefers. Tensor over RDMA gains most; a ring of pipelines is what exo itself takes by default.
+EVERY_KIND: tuple[Kind, ...] = (
+    (Sharding.TENSOR, InstanceType.MLX_JACCL),
+    (Sharding.TENSOR, InstanceType.MLX_RING),
+    (Sharding.PIPELINE, InstanceType.MLX_RING),
+    (Sharding.PIPELINE, InstanceType.MLX_JACCL),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Arguments as given. `drain_seconds` counts where something is unloaded, the placing ones where one is loaded."""
+
+    kind: OperationKind
+    load: tuple[str, ...] = ()
+    unload: tuple[str, ...] = ()
+    instance: str | None = None
+    min_nodes: int = 1
+    sharding: ShardingPreference = ShardingPreference.AUTO
+    instance_type: InstanceTypePreference = InstanceTypePreference.AUTO
+    nodes: tuple[str, ...] | None = None
+    additional: bool = False
+    drain_seconds: int = 30
+    timeout_seconds: int | None = None
+    attempts: int | None = None
+    """Failed attempts of exo's after which it turns back; None: 2 once something was unloaded, else exo's own five."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same arguments alone. What was added since the first release counts where it is given."""
+        arguments = asdict(self)
+        if self.attempts is None:
+            del arguments["attempts"]
+        return orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS).decode()
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The acceptable ways to place, in order of preference."""
+        return tuple(
+            (sharding, instance_type)
+            for sharding, instance_type in EVERY_KIND
+            if self.sharding in (ShardingPreference.AUTO, ShardingPreference[sharding.name])
+            and self.instance_type in (InstanceTypePreference.AUTO, InstanceTypePreference[instance_type.name])
+        )
+
+
+def invalid(wish: Wish, key: str | None, rules: OperationRules) -> InvalidArgument | None:
+    """What cannot be meant, whatever the cluster looks like."""
+    load, unload = ("model", "model") if wish.kind is not OperationKind.SWAP else ("load", "unload")
+    named = [(load, name) for name in wish.load] + [(unload, name) for name in wish.unload]
+    named += [("nodes", name) for name in wish.nodes or ()]
+    for argument, name in named:
+        problem = invalid_name(argument, name)
+        if problem is not None:
+            return problem
+    if not wish.load and not wish.unload:
+        return _invalid("load", "Nothing is to be loaded and nothing to be unloaded.", "Name at least one model.")
+    for argument, names in (("load", wish.load), ("unload", wish.unload), ("nodes", wish.nodes or ())):
+        if len(names) > rules.max_models and argument != "nodes":
+            return _invalid(argument, f"{len(names)} models in one list.", f"Name {rules.max_models} at most.")
+    if wish.nodes is not None and not wish.nodes:
+        return _invalid("nodes", "An empty list of nodes.", "Name the nodes, or leave the argument out.")
+    if wish.min_nodes < 1:
+        return _invalid("minNodes", f"{wish.min_nodes} nodes cannot hold a model.", "Ask for 1 or more.")
+    if not 0 <= wish.drain_seconds <= MAX_DRAIN:
+        return _invalid("drainSeconds", f"{wish.drain_seconds} is no time to wait.", f"Say 0 to {MAX_DRAIN}.")
+    if wish.timeout_seconds is not None and not 1 <= wish.timeout_seconds <= MAX_TIMEOUT:
+        return _invalid("timeoutSeconds", f"{wish.timeout_seconds} is no time-out.", f"Say 1 to {MAX_TIMEOUT}.")
+    if wish.attempts is not None and not 1 <= wish.attempts <= MAX_ATTEMPTS:
+        return _invalid("attempts", f"{wish.attempts} is no number of attempts.", f"Say 1 to {MAX_ATTEMPTS}.")
+    if key is not None and not 1 <= len(key) <= MAX_KEY:
+        return _invalid("idempotencyKey", f"A key of {len(key)} characters.", f"Use 1 to {MAX_KEY} characters.")
+    return None
+
+
+def invalid_name(argument: str, name: str) -> InvalidArgument | None:
+    """Empty and absurdly long names are refused before anything looks for them."""
+    if not name.strip():
+        return _invalid(argument, "An empty name.", "Give a full id, or the part of it after its last slash.")
+    if len(name) > MAX_NAME:
+        return _invalid(argument, f"A name of {len(name)} characters.", f"Names have {MAX_NAME} at most.")
+    return None
+
+
+def resolve_model(snapshot: Snapshot, name: str) -> ModelCard | Problem:
+    """The model of that name."""
+    found = find_model(snapshot.models, name)
+    match found:
+        case Ambiguous():
+            return ModelAmbiguous(
+                message=f"Several models are called {name!r}.",
+                suggestion="Use the full id of one of the candidates.",
+                candidates=found.candidates,
+            )
+        case Unknown():
+            return ModelNotFound(
+                message=f"Nothing in the cluster is called {name!r}.",
+                suggestion="Use one of the candidates." if found.candidates else "List the models to find its name.",
+                candidates=found.candidates,
+            )
+    return found
+
+
+def resolve_nodes(snapshot: Snapshot, names: Sequence[str]) -> tuple[str, ...] | Problem:
+    """The ids of the members of these names, without repeats."""
+    ids: dict[str, None] = {}
+    for name in names:
+        found = find_node(snapshot.nodes, name)
+        if isinstance(found, Ambiguous):
+            return InvalidArgument(
+                message=f"Several nodes are called {name!r}: {', '.join(found.candidates)}.",
+                suggestion="Use the node's id.",
+                argument="nodes",
+            )
+        if isinstance(found, Unknown):
+            return NodeNotFound(
+                message=f"No member of the cluster is called {name!r}.",
+                suggestion="Use one of the available nodes.",
+                available=found.candidates,
+            )
+        ids[found.id] = None
+    return tuple(ids)
+
+
+def _invalid(argument: str, message: str, suggestion: str) -> InvalidArgument:
+    return InvalidArgument(message=message, suggestion=suggestion, argument=argument)

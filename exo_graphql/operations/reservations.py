@@ -1,0 +1,97 @@
+"""Who has been promised which memory: running operations reserve it, so that two loads cannot be given the same.
+
+exo's own placement looks at free memory alone. Until the instance that an operation places is listed, and while what
+it unloads might have to be restored, only this server knows.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from exo_graphql.cluster.memory import free_bytes
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.operations.saga_state import Memo
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one operation means to the memory of others. `order` is the order in which they were asked for."""
+
+    operation_id: str
+    order: int
+    memo: Memo
+    waiting: bool
+    """It is PENDING: it has taken nothing yet, but is the first to be served of what becomes free."""
+    missing: Mapping[str, int] = field(default_factory=dict)
+    """Bytes by node that it has freed and that the nodes do not report yet."""
+
+    def reserved(self, snapshot: Snapshot) -> Counter[str]:
+        """Free memory, by node, that belongs to it: for what it places, or for what it may have to restore."""
+        if self.waiting:
+            return Counter()
+        placed = _sum(target.takes for target in self.memo.targets if target.follows is None)
+        leaving = _sum(departure.takes for departure in self.memo.departures)
+        held = _sum(takes for instance, takes in self.memo.own_instances() if instance.id in snapshot.state.instances)
+        whole = placed + leaving if self.memo.side_by_side else placed | leaving
+        return +(whole - held)
+
+    def still_takes(self, snapshot: Snapshot) -> Counter[str]:
+        """What it will have taken beyond now, by node, once it has ended well (or has been undone)."""
+        listed = snapshot.state.instances
+        if self.memo.undoing is not None:
+            return _sum(
+                departure.takes
+                for departure in self.memo.departures
+                if departure.asked
+                and departure.sound
+                and (departure.restored is None or departure.restored.id not in listed)
+            )
+        return _sum(
+            target.takes
+            for target in self.memo.targets
+            if target.follows is None and (target.instance is None or target.instance.id not in listed)
+        )
+
+    def still_frees(self, snapshot: Snapshot) -> Counter[str]:
+        """What it will have given back beyond now, by node, once it has ended."""
+        listed = snapshot.state.instances
+        if self.memo.undoing is not None:
+            leaving = [t.takes for t in self.memo.targets if t.instance is not None and t.instance.id in listed]
+        else:
+            leaving = [d.takes for d in self.memo.departures if d.instance.id in listed]
+        return _sum([*leaving, self.missing])
+
+    def releases(self, snapshot: Snapshot) -> bool:
+        """Whether anything that is taken or reserved now will be free once it has ended."""
+        return bool(self.still_frees(snapshot) + self.reserved(snapshot) - self.still_takes(snapshot))
+
+
+def free_now(snapshot: Snapshot, others: Iterable[Claim], *, margin: bool = True) -> dict[str, int]:
+    """Free memory by node that nobody else has been promised. `margin`: what loads takes that as well."""
+    free = free_bytes(snapshot, margin=margin)
+    for claim in others:
+        for node_id, size in claim.reserved(snapshot).items():
+            if node_id in free:
+                free[node_id] -= size
+    return free
+
+
+def free_later(snapshot: Snapshot, others: Iterable[Claim]) -> dict[str, int]:
+    """Free memory by node once all of the other operations have ended."""
+    free = free_bytes(snapshot, margin=True)
+    for claim in others:
+        for node_id in free:
+            free[node_id] += claim.still_frees(snapshot)[node_id] - claim.still_takes(snapshot)[node_id]
+    return free
+
+
+def both(now: Mapping[str, int], later: Mapping[str, int]) -> dict[str, int]:
+    """What can be taken now without taking what others wait for."""
+    return {node_id: min(size, later.get(node_id, size)) for node_id, size in now.items()}
+
+
+def _sum(parts: Iterable[Mapping[str, int]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update(part)
+    return total

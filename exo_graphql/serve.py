@@ -1,0 +1,226 @@
+"""Running the server: uvicorn, and a shutdown after which clients know that subscriptions go on."""
+
+import asyncio
+import contextlib
+import errno
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from types import FrameType
+from typing import ClassVar
+
+import uvicorn
+from uvicorn.loops.auto import auto_loop_factory
+
+from exo_graphql.app import SettingsError, build, read_faults
+from exo_graphql.operations import JournalError
+from exo_graphql.settings import Settings
+from exo_graphql.simulator import SimulatedExo
+from exo_graphql.transports.protocols import http_connections, websocket_connections
+
+if sys.platform != "win32":
+    import resource
+
+logger = logging.getLogger("exo_graphql")
+
+# What is still open this long after everybody was told is cut.
+GRACE_SECONDS = 2
+# Seconds after the first Ctrl-C from which on a further one does not wait for anything.
+BREAK_OFF_AFTER = 2 * GRACE_SECONDS
+# A connection on which nothing that was sent has been received for as long is cut: its client has gone without a
+# word, or does not read.
+UNREAD_SECONDS = 60
+# Seconds: how often Python takes the interpreter from a thread that others wait for. A request that is answered while
+# two threads are busy waits for it several times; measured, the slowest of a hundred take half as long as with the
+# usual 5 ms.
+SWITCH_SECONDS = 0.001
+# Bytes of an answer that the kernel takes at once; it doubles the number. An overview has 130 kB: from the kernel's own
+# first guess, it takes several rounds through the event loop, and a quarter more time. Growing by itself, as it would
+# without this, a buffer may reach four times as much.
+SEND_BUFFER = 512 * 1024
+# How many objects are made before the collector of cycles looks at them. It looked every 700, and at the documents and
+# the state that are kept each time again: half of the time of an unseen document.
+COLLECT_AFTER = 20_000, 20, 20
+# Files besides connections: the journal, connections to exo, what libraries keep open.
+SPARE_FILES = 200
+
+
+class _Advice(logging.Filter):
+    """Adds what to do to uvicorn's word that it cannot listen."""
+
+    _ADVICE: ClassVar = {
+        errno.EADDRINUSE: "Another program listens there: end it, or give another --port.",
+        errno.EACCES: "This user may not listen there: give a --port from 1024 on.",
+        errno.EADDRNOTAVAIL: "This machine has no such address: give another --host.",
+    }
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Changes the record; keeps every one."""
+        if isinstance(record.msg, OSError) and record.msg.errno in self._ADVICE:
+            record.msg = f"{record.msg}. {self._ADVICE[record.msg.errno]}"
+        return True
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which says goodbye before it closes its sockets."""
+
+    def __init__(self, config: uvicorn.Config, greeting: str, goodbye: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._greeting = greeting
+        self._goodbye = goodbye
+        self._asked_to_stop: float | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts to listen, and says where."""
+        sys.setswitchinterval(SWITCH_SECONDS)
+        advice = _Advice()
+        log = logging.getLogger("uvicorn.error")
+        log.addFilter(advice)
+        try:
+            await super().startup(sockets)
+        finally:
+            log.removeFilter(advice)
+        if self.started:
+            listeners = [listener for server in self.servers for listener in server.sockets]
+            _tune(listeners)
+            logger.info(self._greeting.format(port=listeners[0].getsockname()[1]))
+        # What start-up made lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*COLLECT_AFTER)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begins to shut down. At a second Ctrl-C uvicorn would break off and log a traceback, though the end is near.
+        Only where it does not come, a further Ctrl-C ends the process at once.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._asked_to_stop is None:
+            self._asked_to_stop = now
+            super().handle_exit(sig, frame)
+        elif sig == signal.SIGINT and now - self._asked_to_stop > BREAK_OFF_AFTER:
+            os._exit(130)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accepts nobody any more, sends subscribers away, then stops."""
+        for server in self.servers:
+            server.close()
+        await self._goodbye()
+        await super().shutdown(sockets)
+
+
+def _tune(listeners: Iterable[socket.socket]) -> None:
+    """What connections inherit from the listener: room to send, and an end to what is not received (Linux alone)."""
+    for listener in listeners:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
+
+
+def server_config(app: object, host: str, port: int, settings: Settings | None = None) -> uvicorn.Config:
+    """uvicorn as it is run everywhere, tests and benchmarks included."""
+    settings = settings or Settings.model_validate({})
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # a plain ASGI application
+        host=host,
+        port=port,
+        http=http_connections(  # type: ignore[arg-type]  # makes one
+            settings.max_connections, settings.header_timeout, settings.send_timeout
+        ),
+        ws=websocket_connections(settings.send_timeout),  # type: ignore[arg-type]  # makes one
+        ws_max_size=settings.max_message_bytes,
+        log_config=None,
+        # It logs whole URLs, and a line for each broken request: a client's words, and a client's choice how many.
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        # Compressing each message for each of a thousand subscribers costs more than it saves on a local network.
+        ws_per_message_deflate=False,
+    )
+
+
+def block_on(main: Coroutine[object, object, int]) -> int:
+    """Runs it to its end, in uvloop where there is one."""
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+        return runner.run(main)
+
+
+async def run(settings: Settings) -> int:
+    """Serves until a signal ends it; returns the exit code."""
+    try:
+        house = build(settings)
+    except SettingsError as error:
+        logger.error("%s", error)  # noqa: TRY400  # what to do, not where we were
+        return 2
+    try:
+        await house.operations.prepare()
+    except JournalError as error:
+        advice = "Give --state-dir a directory of its own that can be written."
+        logger.error("%s: %s %s", settings.state_dir, error, advice)  # noqa: TRY400  # what to do, not where we were
+        return 1
+    _allow_open_files(settings.max_connections)
+    config = server_config(house.application, settings.host, settings.port, settings)
+    base = base_url(settings.host)
+    greeting = f"GraphQL at {base}/graphql, the dashboard at {base}/"
+    return await _serve(Server(config, greeting, house.shut_down))
+
+
+def base_url(host: str) -> str:
+    """Where a server that listens on this host answers, with `{port}` in the place of its port."""
+    return f"http://[{host}]:{{port}}" if ":" in host else f"http://{host}:{{port}}"
+
+
+def _allow_open_files(connections: int) -> None:
+    """As many as the connections need, as far as the system lets us: often 1,024 are the default."""
+    if sys.platform == "win32":
+        return
+    wanted = connections + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+async def run_simulation(host: str, port: int, speed: float, faults: list[str]) -> int:
+    """Serves a simulated exo until a signal ends it."""
+    try:
+        exo = SimulatedExo(speed=speed, faults=read_faults(faults))
+    except SettingsError as error:
+        logger.error("%s", error)  # noqa: TRY400  # what to do, not where we were
+        return 2
+    return await serve_application(exo.app, host, port, f"exo, simulated, at {base_url(host)}")
+
+
+async def serve_application(app: object, host: str, port: int, greeting: str = "http://127.0.0.1:{port}") -> int:
+    """Serves another application exactly as this server is served, until a signal ends it; returns the exit code."""
+    return await _serve(Server(server_config(app, host, port), greeting, _no_goodbye))
+
+
+async def _no_goodbye() -> None:
+    return
+
+
+async def _serve(server: Server) -> int:
+    with contextlib.suppress(SystemExit), _signals_only_end_it():
+        await server.serve()
+    return 0 if server.started else 1
+
+
+@contextlib.contextmanager
+def _signals_only_end_it() -> Iterator[None]:
+    """uvicorn sends itself the signal that it has obeyed; that must not end the process before all is put away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

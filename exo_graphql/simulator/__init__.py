@@ -1,0 +1,7 @@
+"""A simulated exo: the embedded demo, and what the tests run against. It knows exo's HTTP contract and nothing else."""
+
+from exo_graphql.simulator.exo import SimulatedExo
+from exo_graphql.simulator.faults import Fault, parse_fault
+from exo_graphql.simulator.scenario import Scene, default_scene, tiny_scene, two_studios
+
+__all__ = ["Fault", "Scene", "SimulatedExo", "default_scene", "parse_fault", "tiny_scene", "two_studios"]

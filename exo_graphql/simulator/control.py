@@ -1,0 +1,118 @@
+"""The hand of a test, or of fate: faults, latencies, and somebody else acting on the same cluster."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from exo_graphql.simulator.cards import Document
+from exo_graphql.simulator.fault_middleware import Gate
+from exo_graphql.simulator.faults import Fault
+from exo_graphql.simulator.placement import Request
+from exo_graphql.simulator.simulation import Simulation
+
+
+class Control:
+    """Commands to the simulation that no client of exo could give.
+
+    Nodes are named by machine name or node id, models by exact id.
+    """
+
+    def __init__(self, simulation: Simulation, gate: Gate) -> None:
+        self._simulation = simulation
+        self._gate = gate
+
+    @property
+    def latency(self) -> float:
+        """Real seconds added to every answer."""
+        return self._gate.latency
+
+    @latency.setter
+    def latency(self, seconds: float) -> None:
+        self._gate.latency = seconds
+
+    @property
+    def command_latency(self) -> float:
+        """Real seconds added to the answers of everything but reads."""
+        return self._gate.command_latency
+
+    @command_latency.setter
+    def command_latency(self, seconds: float) -> None:
+        self._gate.command_latency = seconds
+
+    @property
+    def drop_connections(self) -> bool:
+        """Whether every request fails as if nobody listened (in process: `httpx.ConnectError`)."""
+        return self._gate.drop_connections
+
+    @drop_connections.setter
+    def drop_connections(self, drop: bool) -> None:
+        self._gate.drop_connections = drop
+
+    @property
+    def requests(self) -> Counter[tuple[str, str]]:
+        """Requests received so far by method and route template, e.g. `("GET", "/instance/{instance_id}")`."""
+        return self._gate.requests
+
+    @property
+    def now(self) -> float:
+        """Simulated seconds since the start."""
+        return self._simulation.clock.now - self._simulation.began
+
+    @property
+    def cards(self) -> tuple[str, ...]:
+        """The ids of all model cards known."""
+        return tuple(self._simulation.world.cards)
+
+    def inject(self, fault: Fault) -> None:
+        """Order a fault; one whose time is past begins at once."""
+        self._simulation.order(fault)
+        self._simulation.clock.run_due()
+
+    def clear(self, kind: str | None = None) -> None:
+        """Call off faults of this kind, or all; what they have already broken stays broken."""
+        self._simulation.faults.clear(kind)
+
+    def kill_node(self, name: str) -> None:
+        """exo dies on this node."""
+        self._simulation.election.kill(self._simulation.world.node_named(name))
+
+    def revive_node(self, name: str) -> str:
+        """exo starts again on this node's machine; the new node's id."""
+        return self._simulation.election.revive(self._simulation.world.node_named(name)).id
+
+    def kill_master(self) -> str:
+        """The master dies, and the state with it; its node id."""
+        master = self._simulation.world.master
+        self._simulation.election.kill(master)
+        return master.id
+
+    def restart(self, seconds: float) -> None:
+        """exo dies on every node and comes back after `seconds` with new node ids and nothing loaded."""
+        self._simulation.election.restart(seconds)
+
+    def crash(self, instance_id: str) -> bool:
+        """A runner of an instance that is ready fails; whether there was such a one."""
+        return self._simulation.instances.crash(instance_id)
+
+    def node_id(self, name: str) -> str:
+        """The id of the newest node on the machine with this name."""
+        return self._simulation.world.node_named(name).id
+
+    def advance(self, seconds: float) -> None:
+        """Jump ahead by simulated seconds; everything on the way happens, in order."""
+        self._simulation.clock.advance(seconds)
+
+    def delete_instance(self, instance_id: str) -> None:
+        """Somebody else deletes an instance."""
+        self._simulation.instances.delete(instance_id)
+
+    def place(self, model_id: str, nodes: Sequence[str] = ()) -> str | None:
+        """Somebody else places a model on (at least) these nodes; the instance's id, None when impossible."""
+        world = self._simulation.world
+        ids = frozenset(world.node_named(name).id for name in nodes)
+        before = set(world.state.instances)
+        self._simulation.place(Request(world.cards[model_id], min_nodes=max(1, len(ids)), nodes=ids))
+        return next(iter(set(world.state.instances) - before), None)
+
+    def create(self, document: Document) -> None:
+        """Somebody else creates exactly this instance."""
+        self._simulation.create(document)

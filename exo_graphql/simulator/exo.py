@@ -1,0 +1,81 @@
+"""The simulated exo: an ASGI application with a cluster behind it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from fastapi import FastAPI
+
+from exo_graphql.simulator.control import Control
+from exo_graphql.simulator.fault_middleware import Gate
+from exo_graphql.simulator.faults import Fault
+from exo_graphql.simulator.routes import build
+from exo_graphql.simulator.scenario import Scene, default_scene
+from exo_graphql.simulator.simulation import Simulation
+
+_SHORTEST_PAUSE = 0.02
+_LONGEST_PAUSE = 0.5
+
+
+class SimulatedExo:
+    """exo's HTTP contract over a simulated cluster.
+
+    `app` is the ASGI application. Time runs from `async with` (or from the first request, or from the start of
+    the application's lifespan when a server runs it) at `speed` simulated seconds a second. `seed` makes ids and
+    dice repeatable.
+    """
+
+    def __init__(
+        self,
+        scene: Scene | None = None,
+        speed: float = 1.0,
+        faults: Sequence[Fault] = (),
+        *,
+        seed: int | None = None,
+    ) -> None:
+        self._simulation = Simulation(default_scene() if scene is None else scene, speed, seed)
+        self._gate = Gate(build(self._simulation, self._lifespan), self._simulation)
+        self._task: asyncio.Task[None] | None = None
+        self.app = self._gate
+        self.control = Control(self._simulation, self._gate)
+        for fault in faults:
+            self._simulation.order(fault)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        self._gate.served = True
+        if self._task is not None:
+            yield
+            return
+        async with self:
+            yield
+
+    async def __aenter__(self) -> Self:
+        """Let time run."""
+        self._gate.closed = False
+        self._simulation.clock.start()
+        self._task = asyncio.create_task(self._tick(), name="simulated exo")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop; requests that hang are let go."""
+        self._gate.closed = True
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _tick(self) -> None:
+        clock = self._simulation.clock
+        while True:
+            clock.run_due()
+            pause = clock.real_seconds_to_next()
+            await asyncio.sleep(min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, pause or 0.0)))

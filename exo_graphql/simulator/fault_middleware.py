@@ -1,0 +1,102 @@
+"""What stands before the API: counting, latency, and the faults of transport."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, PlainTextResponse
+from starlette.routing import Match
+
+from exo_graphql.simulator.simulation import Simulation
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_POLL_SECONDS = 0.02
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Gate:
+    """ASGI middleware around exo's API."""
+
+    def __init__(self, app: FastAPI, simulation: Simulation) -> None:
+        self._app = app
+        self._simulation = simulation
+        self.latency = 0.0
+        self.command_latency = 0.0
+        self.drop_connections = False
+        self.closed = False
+        self.served = False
+        self.requests: Counter[tuple[str, str]] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (lifespan events pass through)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        simulation = self._simulation
+        simulation.clock.start()
+        simulation.clock.run_due()
+        self.requests[scope["method"], self._template(scope)] += 1
+        if self.drop_connections or not simulation.world.api.alive:
+            if not self.served:
+                # In process, this is what a client's transport raises when nobody listens.
+                raise httpx.ConnectError("connection refused (simulated)")
+            # A server cannot be told to refuse a connection that it has accepted.
+            await PlainTextResponse("nobody listens here (simulated)", 503)(scope, receive, send)
+            return
+        delay = self.latency + (0.0 if scope["method"] in _READS else self.command_latency)
+        if delay > 0:
+            await asyncio.sleep(delay)
+        if simulation.faults.is_active("hang"):
+            simulation.faults.strikes("hang")
+            arrived: list[MutableMapping[str, Any]] = []
+            if not await self._hang(receive, arrived):
+                return
+            receive = _replay(arrived, receive)
+        simulation.clock.run_due()
+        if simulation.faults.strikes("error"):
+            await PlainTextResponse("Internal Server Error", 500)(scope, receive, send)
+        elif simulation.faults.strikes("garbage"):
+            page = "<!doctype html><html><head><title>502</title></head><body><h1>Bad gateway</h1></body></html>"
+            await HTMLResponse(page)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _template(self, scope: Scope) -> str:
+        for route in self._app.routes:
+            match, _ = route.matches(scope)
+            if match is Match.FULL:
+                return str(getattr(route, "path", ""))
+        return str(scope["path"])
+
+    async def _hang(self, receive: Receive, arrived: list[MutableMapping[str, Any]]) -> bool:
+        """Wait while the fault is on, keeping what arrives; False when the client left or the simulation closed."""
+
+        async def listen() -> None:
+            while (message := await receive())["type"] != "http.disconnect":
+                arrived.append(message)
+
+        listening = asyncio.create_task(listen(), name="hanging request")
+        try:
+            while self._simulation.faults.is_active("hang"):
+                if self.closed or listening.done():
+                    return False
+                await asyncio.wait([listening], timeout=_POLL_SECONDS)
+        finally:
+            listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await listening
+        return True
+
+
+def _replay(arrived: list[MutableMapping[str, Any]], receive: Receive) -> Receive:
+    async def replay() -> MutableMapping[str, Any]:
+        return arrived.pop(0) if arrived else await receive()
+
+    return replay

@@ -1,0 +1,62 @@
+"""An instance and its runners, as read from the instance's document."""
+
+from dataclasses import dataclass, field
+
+from exo_graphql.simulator.cards import Card, Document
+from exo_graphql.simulator.clock import Running
+from exo_graphql.simulator.cluster import Node, World
+
+_SHORTEST_LAYER = 0.05
+
+
+@dataclass(slots=True, eq=False)
+class Runner:
+    """One node's process for an instance. Sizes in bytes."""
+
+    id: str
+    node: Node
+    rank: int
+    layers: int
+    resident: int
+
+    @property
+    def layer_seconds(self) -> float:
+        """How long one of its layers takes to load."""
+        return max(_SHORTEST_LAYER, self.resident / self.layers / self.node.machine.load_rate)
+
+
+@dataclass(slots=True, eq=False)
+class Instance:
+    """An instance that exo lists, or listed."""
+
+    id: str
+    document: Document
+    card: Card
+    runners: list[Runner]
+    phase: str = "starting"
+    """starting, loading, warming, ready or stuck (one of its nodes died)."""
+    deleted: bool = False
+    process: Running | None = None
+    serving: set[object] = field(default_factory=set)
+
+
+def read_instance(document: Document, world: World) -> Instance:
+    """The instance that a document describes; KeyError when it names a card or node that the world has not."""
+    body = next(iter(document.values()))
+    assignments = body["shardAssignments"]
+    card = world.cards[assignments["modelId"]]
+    runners = []
+    for node_id, runner_id in assignments["nodeToRunner"].items():
+        tag, shard = next(iter(assignments["runnerToShard"][runner_id].items()))
+        layers = max(1, shard["endLayer"] - shard["startLayer"])
+        share = 1 / shard["worldSize"] if tag == "TensorShardMetadata" else layers / card.layers
+        runners.append(
+            Runner(
+                runner_id,
+                world.nodes[node_id],
+                shard["deviceRank"],
+                layers,
+                round(card.resident_bytes * share),
+            )
+        )
+    return Instance(body["instanceId"], document, card, runners)

@@ -1,0 +1,327 @@
+"""Instances: from the document to its runners, through load, failure and retry, to the end.
+
+The stages and their times are those measured on a running exo (exo/API.md, "Life of an instance"), the retry rule is
+exo's (`worker/main.py`, `utils/keyed_backoff.py`): five attempts, min(10, 0.5 * 2^attempts) seconds after the last.
+"""
+
+from collections.abc import Callable, Generator
+
+from exo_graphql.simulator.cards import Document
+from exo_graphql.simulator.clock import Process, Running
+from exo_graphql.simulator.cluster import Node, World
+from exo_graphql.simulator.downloads import Downloads, fault_names
+from exo_graphql.simulator.faults import Faults
+from exo_graphql.simulator.instance import Instance, Runner, read_instance
+
+ATTEMPTS = 5
+PLAN_INTERVAL = 0.1
+"""Seconds between two looks of a worker at what it should do."""
+_KILLED = "Terminated (signal=9 (Killed))"
+_TRACEBACK = """Terminated (exitcode=1
+Runner error: ValueError: Received parameters not in model: lm_head.biases, lm_head.scales.
+Traceback (most recent call last):
+  File "/opt/exo/runner.py", line 61, in main
+    load_layers(shard)
+  File "/opt/exo/loader.py", line 118, in load_layers
+    model.load_weights(weights)
+ValueError: Received parameters not in model: lm_head.biases, lm_head.scales.
+)"""
+
+
+class Instances:
+    """All instances, and the processes that carry them on."""
+
+    def __init__(self, world: World, downloads: Downloads, faults: Faults) -> None:
+        self._world = world
+        self._downloads = downloads
+        self._faults = faults
+        self.all: dict[str, Instance] = {}
+        self._endings: list[Running] = []
+        self.on_end: list[Callable[[Instance], None]] = []
+        """Called with an instance when it is deleted, or lost with its session."""
+
+    def create(self, document: Document) -> None:
+        """List the instance and let its nodes begin.
+
+        The same id again replaces the document, no more. On a node that nobody knows an instance never lives; the
+        master soon deletes it.
+        """
+        body = next(iter(document.values()))
+        self._world.state.instances[body["instanceId"]] = document
+        self._world.event()
+        if body["instanceId"] in self.all or not set(body["shardAssignments"]["nodeToRunner"]) <= set(
+            self._world.nodes
+        ):
+            return
+        instance = read_instance(document, self._world)
+        self.all[instance.id] = instance
+        instance.process = self._world.clock.spawn(self._live(instance))
+
+    def create_ready(self, document: Document) -> None:
+        """List an instance that has been ready for a while; for the beginning of a scene."""
+        instance = read_instance(document, self._world)
+        self.all[instance.id] = instance
+        self._world.state.instances[instance.id] = document
+        for kind in ("CreateRunner", "LoadModel", "StartWarmup"):
+            for runner in instance.runners:
+                self._task(kind, instance, runner, "Complete")
+        for runner in instance.runners:
+            runner.node.held[runner] = runner.resident
+            self._world.set_runner(runner.id, "RunnerReady", prefillServerPort=None)
+        instance.phase = "ready"
+
+    def delete(self, instance_id: str, *, by_command: bool = True) -> None:
+        """Take the instance from the list at once; processes and memory follow.
+
+        `by_command`: as exo's DeleteInstance does, also cancel every download that no instance needs.
+        """
+        world = self._world
+        if world.state.instances.pop(instance_id, None) is not None:
+            world.event()
+        instance = self.all.pop(instance_id, None)
+        if instance is None:
+            return
+        for task_id, task in list(world.state.tasks.items()):
+            fields = next(iter(task.values()))
+            if fields["instanceId"] == instance_id and fields["taskStatus"] in ("Pending", "Running"):
+                world.set_task(task_id, "Cancelled")
+        instance.deleted = True
+        if by_command:
+            claimed = {(runner.node.id, one.card.model_id) for one in self.all.values() for runner in one.runners}
+            self._downloads.cancel_unclaimed(claimed)
+        # A runner that is loading does not listen until it has loaded (exo/API.md).
+        if instance.phase != "loading":
+            if instance.process is not None:
+                instance.process.cancel()
+            # The processes of one that failed are gone: its runner is listed as failed for good (recording 50).
+            if instance.phase != "failed":
+                self._end(self._shut_down(instance))
+        elif instance.process is not None:
+            self._endings.append(instance.process)
+        for callback in self.on_end:
+            callback(instance)
+
+    def lose_all(self) -> None:
+        """A new session began: every worker starts afresh, nothing is placed again."""
+        for instance in list(self.all.values()):
+            del self.all[instance.id]
+            instance.deleted = True
+            if instance.process is not None:
+                instance.process.cancel()
+            for runner in instance.runners:
+                self._release(runner)
+            for callback in self.on_end:
+                callback(instance)
+        for ending in self._endings:
+            ending.cancel()
+        self._endings.clear()
+        for node in self._world.nodes.values():
+            node.held.clear()
+            node.loading.clear()
+
+    def crash(self, instance_id: str) -> bool:
+        """A runner of an instance that is ready fails, and exo tries anew; whether there was such a one."""
+        instance = self.all.get(instance_id)
+        if instance is None or instance.phase != "ready":
+            return False
+        self._fail(instance, instance.runners[0], _KILLED)
+        self._end(self._after_failure(instance))
+        instance.process = self._world.clock.spawn(self._live(instance))
+        return True
+
+    def freeze(self, node: Node) -> None:
+        """A node died: its instances stay as they are, statuses and all, until the master deletes them."""
+        for instance in self.all.values():
+            if any(runner.node is node for runner in instance.runners):
+                if instance.process is not None:
+                    instance.process.cancel()
+                instance.phase = "stuck"
+
+    def _end(self, process: Process) -> None:
+        self._endings = [one for one in self._endings if not one.done]
+        self._endings.append(self._world.clock.spawn(process))
+
+    def _task(self, kind: str, instance: Instance, runner: Runner, status: str = "Pending") -> str:
+        fields: Document = {}
+        if kind == "CreateRunner":
+            fields["boundInstance"] = {
+                "instance": instance.document,
+                "boundRunnerId": runner.id,
+                "boundNodeId": runner.node.id,
+            }
+        elif kind == "DownloadModel":
+            body = next(iter(instance.document.values()))
+            fields["shardMetadata"] = body["shardAssignments"]["runnerToShard"][runner.id]
+        elif kind == "Shutdown":
+            fields["runnerId"] = runner.id
+        return self._world.add_task(kind, instance.id, status, **fields)
+
+    def _live(self, instance: Instance) -> Process:
+        for attempt in range(1, ATTEMPTS + 1):
+            yield PLAN_INTERVAL
+            began = self._world.clock.now
+            instance.phase = "starting"
+            message = yield from self._attempt(instance)
+            if message is None or instance.deleted:
+                return
+            yield max(PLAN_INTERVAL, began + min(10.0, 0.5 * 2**attempt) - self._world.clock.now)
+        self.delete(instance.id)
+
+    def _attempt(self, instance: Instance) -> Generator[float, None, str | None]:
+        """One attempt to become ready: None when it is (or when the instance was deleted), else what failed."""
+        yield from self._start(instance)
+        if instance.phase == "stuck":
+            return None
+        yield from self._await_weights(instance)
+        message = yield from self._load(instance)
+        if message is not None:
+            self._end(self._after_failure(instance))
+            return message
+        if instance.deleted:
+            self._end(self._shut_down(instance))
+            return None
+        yield from self._warm_up(instance)
+        return None
+
+    def _start(self, instance: Instance) -> Process:
+        world = self._world
+        living = [runner for runner in instance.runners if runner.node.alive]
+        created = [self._task("CreateRunner", instance, runner) for runner in living]
+        yield PLAN_INTERVAL
+        for task in created:
+            world.set_task(task, "Complete")
+        for runner in living:
+            self._want_weights(instance, runner)
+        starts = sorted(((world.rng.uniform(1.1, 1.8), runner) for runner in living), key=lambda pair: pair[0])
+        waited = 0.0
+        for at, runner in starts:
+            yield at - waited
+            waited = at
+            world.set_runner(runner.id, "RunnerIdle")
+        if len(living) < len(instance.runners):
+            # Placed on a node that died and has not been missed yet: the others wait for it until it is.
+            instance.phase = "stuck"
+            return
+        if len(instance.runners) == 1:
+            yield 0.05
+            return
+        tasks = [self._task("ConnectToGroup", instance, runner, "Running") for runner in instance.runners]
+        *accepting, connecting = sorted(instance.runners, key=lambda runner: runner.rank)
+        yield 0.05
+        for runner in accepting:
+            world.set_runner(runner.id, "RunnerConnecting")
+        yield PLAN_INTERVAL
+        world.set_runner(connecting.id, "RunnerConnecting")
+        yield 0.5
+        for runner, task in zip(instance.runners, tasks, strict=True):
+            world.set_runner(runner.id, "RunnerConnected")
+            world.set_task(task, "Complete")
+        yield PLAN_INTERVAL
+
+    def _want_weights(self, instance: Instance, runner: Runner) -> None:
+        if self._downloads.status(runner.node, instance.card) != "DownloadCompleted":
+            self._task("DownloadModel", instance, runner, "Running")
+            self._downloads.start(runner.node, instance.card)
+
+    def _await_weights(self, instance: Instance) -> Process:
+        asked = dict.fromkeys(instance.runners, 1)
+        last = dict.fromkeys(instance.runners, self._world.clock.now)
+        while True:
+            statuses = {runner: self._downloads.status(runner.node, instance.card) for runner in instance.runners}
+            if all(status == "DownloadCompleted" for status in statuses.values()):
+                return
+            for runner, status in statuses.items():
+                # Only an idle runner asks again: one that has connected to its group waits for good (exo
+                # `worker/plan.py`, `_model_needs_download`).
+                if status == "DownloadPending" and len(instance.runners) == 1:
+                    now = self._world.clock.now
+                    if now - last[runner] >= min(10.0, 0.5 * 2 ** asked[runner]):
+                        asked[runner] += 1
+                        last[runner] = now
+                        self._want_weights(instance, runner)
+            yield 2 * PLAN_INTERVAL
+
+    def _load(self, instance: Instance) -> Generator[float, None, str | None]:
+        world = self._world
+        instance.phase = "loading"
+        tasks = [self._task("LoadModel", instance, runner, "Running") for runner in instance.runners]
+        steps = sorted(
+            (
+                (done * runner.layer_seconds, done, runner)
+                for runner in instance.runners
+                for done in range(runner.layers + 1)
+            ),
+            key=lambda step: step[:2],
+        )
+        for runner in instance.runners:
+            runner.node.loading.add(runner)
+        waited = 0.0
+        for at, done, runner in steps:
+            if at > waited:
+                yield at - waited
+                waited = at
+            grown = runner.resident * done // runner.layers
+            if grown - runner.node.held.get(runner, 0) > runner.node.available:
+                return self._fail(instance, runner, _KILLED)
+            runner.node.held[runner] = grown
+            if done == runner.layers:
+                runner.node.loading.discard(runner)
+                world.set_runner(runner.id, "RunnerLoaded")
+            elif done == runner.layers // 2 and self._faults.strikes("load-fails", fault_names(instance.card)):
+                return self._fail(instance, runner, _TRACEBACK)
+            else:
+                world.set_runner(runner.id, "RunnerLoading", layersLoaded=done, totalLayers=runner.layers)
+        for task in tasks:
+            world.set_task(task, "Complete")
+        instance.phase = "loaded"
+        return None
+
+    def _warm_up(self, instance: Instance) -> Process:
+        world = self._world
+        instance.phase = "warming"
+        tasks = [self._task("StartWarmup", instance, runner, "Running") for runner in instance.runners]
+        yield PLAN_INTERVAL
+        # Rank 0 begins when all others have (exo `worker/plan.py`, `_ready_to_warmup`).
+        for runner in sorted(instance.runners, key=lambda runner: -runner.rank):
+            if runner.rank == 0 and len(instance.runners) > 1:
+                yield PLAN_INTERVAL
+            world.set_runner(runner.id, "RunnerWarmingUp")
+        yield world.rng.uniform(1.0, 1.6)
+        for runner, task in zip(instance.runners, tasks, strict=True):
+            world.set_runner(runner.id, "RunnerReady", prefillServerPort=None)
+            world.set_task(task, "Complete")
+        instance.phase = "ready"
+
+    def _fail(self, instance: Instance, failed: Runner, message: str) -> str:
+        instance.phase = "failed"
+        self._world.set_runner(failed.id, "RunnerFailed", errorMessage=message, diagnostics=[])
+        return message
+
+    def _after_failure(self, instance: Instance) -> Process:
+        """One runner failed: its process is gone, and its node and the others shut theirs down."""
+        yield PLAN_INTERVAL
+        for runner in instance.runners:
+            if not instance.deleted:
+                self._task("Shutdown", instance, runner)
+            self._release(runner)
+
+    def _shut_down(self, instance: Instance) -> Process:
+        world = self._world
+        yield PLAN_INTERVAL
+        tasks = [self._task("Shutdown", instance, runner) for runner in instance.runners if runner.node.alive]
+        yield PLAN_INTERVAL
+        for task in tasks:
+            world.set_task(task, "Running")
+        # Seen in the recordings: the only runner of an instance says that it is shutting down and is heard no more;
+        # members of a group are not heard again at all, and stay listed as they last were.
+        # Created again by then, it keeps its old status until its new process speaks.
+        again = instance.id in world.state.instances
+        if len(instance.runners) == 1 and instance.runners[0].id in world.state.runners and not again:
+            world.set_runner(instance.runners[0].id, "RunnerShuttingDown")
+        yield 0.3
+        for runner in instance.runners:
+            self._release(runner)
+
+    def _release(self, runner: Runner) -> None:
+        runner.node.held.pop(runner, None)
+        runner.node.loading.discard(runner)

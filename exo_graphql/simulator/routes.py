@@ -1,0 +1,316 @@
+"""exo's HTTP API: the routes that matter, with exo's bodies, status codes and three shapes of error."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
+from typing import Annotated
+
+import orjson
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from exo_graphql.simulator import bodies
+from exo_graphql.simulator.cards import Card, Document, card_document, listing
+from exo_graphql.simulator.inference import text_params
+from exo_graphql.simulator.placement import ImpossibleError, place
+from exo_graphql.simulator.placement import Request as Wanted
+from exo_graphql.simulator.simulation import Simulation
+from exo_graphql.simulator.state import NoSuchPathError, StateDocument, encode_at
+
+COMMAND_SECONDS = 0.08
+"""From a command's answer to its effect in the state (exo/API.md: 404 some 0.1 s after the first DELETE)."""
+UNKNOWN_MODEL_SECONDS = 17.0
+"""How long exo asks Hugging Face about a model that it has no card for."""
+_POLL_SECONDS = 0.05
+_HUNG_SECONDS = 0.2
+"""Simulated seconds between two looks whether a master that hangs is back."""
+_ANSWER = "This is a simulated exo: it has no weights, but it took its time."
+
+
+class _ServerError(Exception):
+    """exo's own exceptions end as a 500 in plain text."""
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
+
+
+def build(simulation: Simulation, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
+    """The application, reading and commanding `simulation`."""
+    app = FastAPI(title="exo", lifespan=lifespan)
+    app.add_middleware(
+        CORSMiddleware, allow_origins=["*"], allow_credentials=True, allow_methods=["*"], allow_headers=["*"]
+    )
+    app.exception_handler(HTTPException)(_error)
+    app.exception_handler(_ServerError)(_server_error)
+    routes = _Routes(simulation)
+    app.get("/node_id")(routes.node_id)
+    app.get("/state")(routes.state)
+    app.get("/state/{path:path}")(routes.state_at)
+    app.get("/models")(routes.models)
+    app.get("/v1/models")(routes.models)
+    app.post("/place_instance")(routes.place_instance)
+    app.post("/instance")(routes.create_instance)
+    app.get("/instance/placement")(routes.placement)
+    app.get("/instance/previews")(routes.previews)
+    app.get("/instance/{instance_id}")(routes.instance)
+    app.delete("/instance/{instance_id}")(routes.delete_instance)
+    app.get("/v1/instance-links")(routes.instance_links)
+    app.get("/v1/feature-flags")(routes.feature_flags)
+    app.post("/download/start")(routes.start_download)
+    app.post("/download/cancel")(routes.cancel_download)
+    app.delete("/download/{node_id}/{model_id:path}")(routes.delete_download)
+    app.post("/v1/chat/completions", response_model=None)(routes.chat)
+    app.post("/v1/cancel/{command_id}")(routes.cancel)
+    return app
+
+
+async def _error(_: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    phrase = HTTPStatus(error.status_code).phrase
+    body = {"message": error.detail, "type": phrase, "param": None, "code": error.status_code}
+    return JSONResponse({"error": body}, status_code=error.status_code)
+
+
+async def _server_error(_: Request, __: Exception) -> Response:
+    return Response("Internal Server Error", status_code=500, media_type="text/plain")
+
+
+class _Routes:
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._world = simulation.world
+        self._own_chats: set[str] = set()
+
+    async def node_id(self) -> str:
+        return self._world.api.id
+
+    async def state(self) -> Response:
+        return _json(self._simulation.frozen() or self._world.state.encode())
+
+    async def state_at(self, path: str) -> Response:
+        try:
+            # exo answers the bare path and the path with a slash at its end alike.
+            frozen = self._simulation.frozen()
+            if not path:
+                return _json(frozen or self._world.state.encode())
+            return _json(encode_at(self._world.state.parts() if frozen is None else orjson.loads(frozen), path))
+        except NoSuchPathError:
+            dotted = path.replace("/", ".")
+            raise HTTPException(404, f"unable to find path '{dotted}' in state json") from None
+
+    async def models(self, status: str | None = None) -> Response:
+        cards = list(self._world.cards.values())
+        if status == "downloaded":
+            complete = {
+                model_id
+                for models in self._world.state.downloads.values()
+                for model_id, listed in models.items()
+                if listed.tag == "DownloadCompleted"
+            }
+            cards = [card for card in cards if card.model_id in complete]
+        created = int(time.time())
+        return _json(orjson.dumps({"object": "list", "data": [listing(card, created) for card in cards]}))
+
+    async def place_instance(self, payload: bodies.PlaceInstance) -> Document:
+        card = await self._card(payload.model_id)
+        wanted = Wanted(card, payload.sharding.value, payload.instance_meta.value, payload.min_nodes)
+        command_id = await self._send(lambda: self._simulation.place(wanted))
+        return _received(command_id, model_card=card_document(card))
+
+    async def create_instance(self, payload: bodies.CreateInstance) -> Document:
+        body = next(iter(payload.instance.values()))
+        card = await self._card(body["shardAssignments"]["modelId"])
+        available = sum(one["ramAvailable"]["inBytes"] for one in self._world.state.memory.values())
+        if card.storage_bytes > available:
+            raise HTTPException(
+                400,
+                f"Insufficient memory to create instance. Required: {card.storage_bytes / 1024**3:.1f}GB, "
+                f"Available: {available / 1024**3:.1f}GB",
+            )
+        command_id = await self._send(lambda: self._simulation.create(payload.instance))
+        return _received(command_id, model_card=card_document(card))
+
+    async def placement(
+        self,
+        model_id: str,
+        sharding: bodies.Sharding = bodies.Sharding.Pipeline,
+        instance_meta: bodies.InstanceMeta = bodies.InstanceMeta.MlxRing,
+        min_nodes: int = 1,
+    ) -> Document:
+        card = await self._card(model_id)
+        try:
+            return self._place(Wanted(card, sharding.value, instance_meta.value, min_nodes))
+        except ImpossibleError as error:
+            raise HTTPException(400, str(error)) from error
+
+    async def previews(self, model_id: str, node_ids: Annotated[list[str] | None, Query()] = None) -> Document:
+        count = len(self._world.state.nodes)
+        if count == 0:
+            return {"previews": []}
+        card = self._world.cards.get(model_id)
+        if card is None:
+            await self._world.clock.sleep(UNKNOWN_MODEL_SECONDS + 1)
+            raise HTTPException(400, f"Failed to load model card: no answer from the hub for {model_id}")
+        previews: list[Document] = []
+        seen: set[tuple[str, str, int]] = set()
+        for sharding in ("Pipeline", "Tensor"):
+            for meta in ("MlxRing", "MlxJaccl"):
+                for least in range(1, count + 1):
+                    preview, size = self._preview(Wanted(card, sharding, meta, least, frozenset(node_ids or ())))
+                    if (sharding, meta, size) not in seen:
+                        seen.add((sharding, meta, size))
+                        previews.append(preview)
+        return {"previews": previews}
+
+    async def instance(self, instance_id: str) -> Document:
+        return self._known_instance(instance_id)
+
+    async def delete_instance(self, instance_id: str) -> Document:
+        self._known_instance(instance_id)
+        command_id = await self._send(lambda: self._simulation.instances.delete(instance_id))
+        return _received(command_id, instance_id=instance_id)
+
+    async def instance_links(self) -> list[Document]:
+        return []
+
+    async def feature_flags(self) -> Document:
+        return {"disaggregation": False}
+
+    # Download commands go past the master: no election holds them (exo `api/main.py`, `_send_download`).
+
+    async def start_download(self, payload: bodies.StartDownload) -> Document:
+        shard = next(iter(payload.shard_metadata.values()))
+        return self._download(payload.target_node_id, shard["modelCard"]["modelId"], "start")
+
+    async def cancel_download(self, payload: bodies.CancelDownload) -> Document:
+        return self._download(payload.target_node_id, payload.model_id, "cancel")
+
+    async def delete_download(self, node_id: str, model_id: str) -> Document:
+        return self._download(node_id, model_id, "delete")
+
+    async def chat(self, payload: bodies.ChatCompletion) -> Response:
+        if not any(one.card.model_id == payload.model for one in self._simulation.instances.all.values()):
+            raise HTTPException(404, f"No instance found for model {payload.model}")
+        messages = [message.document() for message in payload.messages]
+        params = text_params(payload.model, messages, payload.max_tokens)
+        # 25 tokens a second, and half a second to read the prompt.
+        seconds = 0.5 + min(payload.max_tokens or 200, 500) / 25
+        ended: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+
+        def done(problem: str | None) -> None:
+            if not ended.done():
+                ended.set_result(problem)
+
+        started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        state = self._world.state
+        await self._send(lambda: started.set_result(self._simulation.inference.submit(params, seconds, done)))
+        media_type = "text/event-stream" if payload.stream else "application/json"
+        return StreamingResponse(self._answer(payload, state, started, ended), media_type=media_type)
+
+    async def cancel(self, command_id: str) -> Document:
+        if command_id not in self._own_chats:
+            raise HTTPException(404, "Command not found or already completed")
+        await self._send(lambda: self._simulation.inference.cancel(command_id))
+        return {"message": "Command cancelled.", "command_id": command_id}
+
+    async def _answer(
+        self,
+        payload: bodies.ChatCompletion,
+        state: StateDocument,
+        started: asyncio.Future[str],
+        ended: asyncio.Future[str | None],
+    ) -> AsyncIterator[bytes]:
+        while not started.done():
+            await asyncio.wait([started], timeout=_POLL_SECONDS)
+            if not started.done() and self._world.state is not state:
+                # The command went to a master that died. exo lets its client wait for ever.
+                yield orjson.dumps({"error": {"message": "the command was lost in an election"}})
+                return
+        command_id = started.result()
+        self._own_chats.add(command_id)
+        try:
+            problem = await ended
+        finally:
+            self._own_chats.discard(command_id)
+            self._simulation.inference.cancel(command_id)
+        text = _ANSWER if problem is None else problem
+        choice: Document = {"index": 0, "logprobs": None, "finish_reason": "stop" if problem is None else "error"}
+        message = {"role": "assistant", "content": text}
+        answer = {"id": command_id, "created": int(time.time()), "model": payload.model}
+        if payload.stream:
+            chunk = {**answer, "object": "chat.completion.chunk", "choices": [{**choice, "delta": message}]}
+            yield b"data: " + orjson.dumps(chunk) + b"\n\n"
+            yield b"data: [DONE]\n\n"
+        else:
+            yield orjson.dumps({**answer, "object": "chat.completion", "choices": [{**choice, "message": message}]})
+
+    async def _card(self, model_id: str) -> Card:
+        card = self._world.cards.get(model_id)
+        if card is None:
+            await self._world.clock.sleep(UNKNOWN_MODEL_SECONDS)
+            raise _ServerError(model_id)
+        return card
+
+    def _known_instance(self, instance_id: str) -> Document:
+        document = self._world.state.instances.get(instance_id)
+        if document is None:
+            raise HTTPException(404, "Instance not found")
+        return document
+
+    async def _send(self, effect: Callable[[], object]) -> str:
+        """Hand a command to the master: it hangs while an election is on, and is lost if there is no master."""
+        lost = self._simulation.election.masterless
+        while (hold := self._simulation.election.hold) > 0:
+            await self._world.clock.sleep(hold)
+        if not lost:
+            state = self._world.state
+
+            def apply() -> None:
+                if self._simulation.frozen() is not None:
+                    self._world.clock.call_later(_HUNG_SECONDS, apply)
+                elif self._world.state is state:
+                    effect()
+
+            self._world.clock.call_later(COMMAND_SECONDS, apply)
+        return self._world.new_id()
+
+    def _place(self, wanted: Wanted) -> Document:
+        return place(wanted, self._world.state, self._world.rng, self._world.new_id)
+
+    def _preview(self, wanted: Wanted) -> tuple[Document, int]:
+        """One preview and its node count, 0 when it is an error."""
+        preview: Document = {
+            "model_id": wanted.card.model_id,
+            "sharding": wanted.sharding,
+            "instance_meta": wanted.meta,
+            "instance": None,
+            "memory_delta_by_node": None,
+            "error": None,
+        }
+        try:
+            instance = self._place(wanted)
+        except ImpossibleError as error:
+            return {**preview, "error": str(error)}, 0
+        nodes = sorted(next(iter(instance.values()))["shardAssignments"]["nodeToRunner"])
+        share, rest = divmod(wanted.card.storage_bytes, len(nodes))
+        deltas = {node: share + (index < rest) for index, node in enumerate(nodes)}
+        return {**preview, "instance": instance, "memory_delta_by_node": deltas}, len(nodes)
+
+    def _download(self, node_id: str, model_id: str, action: str) -> Document:
+        def effect() -> None:
+            node = self._world.nodes.get(node_id)
+            card = self._world.cards.get(model_id)
+            if node is not None and node.alive and card is not None:
+                getattr(self._simulation.downloads, action)(node, card)
+
+        self._world.clock.call_later(COMMAND_SECONDS, effect)
+        return {"commandId": self._world.new_id()}
+
+
+def _received(command_id: str, **fields: object) -> Document:
+    return {"message": "Command received.", "command_id": command_id, **fields}

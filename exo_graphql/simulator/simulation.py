@@ -1,0 +1,130 @@
+"""The simulated cluster as a whole: the rooms put together, and a scene set up in them."""
+
+import logging
+import random
+from datetime import timedelta
+
+from exo_graphql.simulator.cards import Document
+from exo_graphql.simulator.clock import Clock
+from exo_graphql.simulator.cluster import Node, World
+from exo_graphql.simulator.downloads import Downloads, fault_names
+from exo_graphql.simulator.election import Election
+from exo_graphql.simulator.faults import Fault, Faults, matches
+from exo_graphql.simulator.inference import Inference
+from exo_graphql.simulator.instances import Instances
+from exo_graphql.simulator.placement import ImpossibleError, Request, place
+from exo_graphql.simulator.scenario import Scene
+from exo_graphql.simulator.telemetry import report, telemetry
+
+logger = logging.getLogger(__name__)
+
+
+class Simulation:
+    """Everything but HTTP."""
+
+    def __init__(self, scene: Scene, speed: float, seed: int | None) -> None:
+        self.clock = Clock(speed)
+        self.faults = Faults(self.clock)
+        self.world = World(scene, self.clock, random.Random(seed))
+        self.downloads = Downloads(self.world, self.faults)
+        self.instances = Instances(self.world, self.downloads, self.faults)
+        self.inference = Inference(self.world, self.instances)
+        self.election = Election(self.world, self.instances, self.downloads)
+        self._frozen: bytes | None = None
+        self._set_up(scene)
+        self.began = self.clock.now
+
+    def place(self, wanted: Request) -> None:
+        """What the master does with a place command: if it is impossible, nothing but a line in its log."""
+        try:
+            document = place(wanted, self.world.state, self.world.rng, self.world.new_id)
+        except ImpossibleError as error:
+            logger.warning("not placed: %s: %s", wanted.card.model_id, error)
+        else:
+            self.create(document)
+
+    def create(self, document: Document) -> None:
+        """List exactly this instance."""
+        self.instances.create(document)
+
+    def order(self, fault: Fault) -> None:
+        """Let a fault happen at its time (at once, if that is past); ValueError when its target does not exist."""
+        self._check(fault)
+        since = max(self.began + fault.at, self.clock.now)
+        match fault.kind:
+            case "node-dies":
+                self.clock.call_later(since - self.clock.now, lambda: self._kill(fault, str(fault.target)))
+            case "master-dies":
+                self.clock.call_later(since - self.clock.now, lambda: self._kill(fault, self.world.master.id))
+            case _:
+                self.faults.add(fault, since)
+                # What a master that hangs leaves behind is the state of that moment, not of the next request.
+                self.clock.call_later(since - self.clock.now, self._freeze)
+
+    def frozen(self) -> bytes | None:
+        """exo's state as it stands since the master hangs; None while it does not.
+
+        Every node's API then goes on answering, from a state to which nothing is applied any more. The nodes
+        themselves work on: when the master is back, all of that is applied at once.
+        """
+        if not self.faults.is_active("master-hangs"):
+            self._frozen = None
+        elif self._frozen is None:
+            self._frozen = self.world.state.encode()
+        return self._frozen
+
+    def _freeze(self) -> None:
+        self.frozen()
+
+    def _check(self, fault: Fault) -> None:
+        if fault.target is None:
+            return
+        if fault.kind == "node-dies":
+            try:
+                self.world.node_named(fault.target)
+            except KeyError:
+                names = ", ".join(machine.name for machine in self.world.scene.machines)
+                raise ValueError(f"no node is named {fault.target!r}; there are {names}") from None
+        elif not any(matches(fault.target, fault_names(card)) for card in self.world.cards.values()):
+            raise ValueError(f"no model card is named {fault.target!r}")
+
+    def _kill(self, fault: Fault, name: str) -> None:
+        node = self.world.node_named(name)
+        self.election.kill(node)
+        if fault.duration is not None:
+            self.clock.call_later(fault.duration, lambda: self._revive(node))
+
+    def _revive(self, node: Node) -> None:
+        self.election.revive(node)
+
+    def _set_up(self, scene: Scene) -> None:
+        world = self.world
+        self.election.found()
+        for node in world.nodes.values():
+            report(world, node)
+        for model_id, names in scene.old_instances.items():
+            document = self._document(model_id, names)
+            self.instances.create_ready(document)
+            self.instances.delete(next(iter(document.values()))["instanceId"], by_command=False)
+        self.clock.advance(3.0)
+        for model_id, names in scene.ready.items():
+            self.instances.create_ready(self._document(model_id, names))
+        for model_id, (name, _) in scene.downloads.items():
+            self.downloads.start(world.node_named(name), world.cards[model_id])
+        for source in scene.traffic:
+            self.clock.spawn(self.inference.traffic(source))
+        self.clock.spawn(telemetry(world))
+        self.clock.spawn(self.downloads.rescan())
+        self.clock.spawn(self.election.plan())
+        self.clock.advance(2.0)
+        # All this was before: the clock on the wall shows the present.
+        world.born -= timedelta(seconds=self.clock.now)
+        for node in world.nodes.values():
+            report(world, node)
+
+    def _document(self, model_id: str, names: tuple[str, ...]) -> Document:
+        """A placement of the model on exactly these machines."""
+        card = self.world.cards[model_id]
+        nodes = frozenset(self.world.node_named(name).id for name in names)
+        wanted = Request(card, min_nodes=len(nodes), nodes=nodes)
+        return place(wanted, self.world.state, self.world.rng, self.world.new_id)

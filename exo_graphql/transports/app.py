@@ -1,0 +1,117 @@
+"""The ASGI application: who answers which path."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from exo_graphql import __version__
+from exo_graphql.observability.metrics import CONTENT_TYPE, Metrics
+from exo_graphql.transports.asgi import Receive, Scope, Send, address_of
+from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized
+from exo_graphql.transports.http import HttpEndpoint
+from exo_graphql.transports.websocket import WebSocketEndpoint
+from exo_graphql.web import dashboard_routes, page_routes
+
+ENDPOINT = "/graphql"
+HEALTH = "/healthz"
+READINESS = "/readyz"
+PROBES = (HEALTH, READINESS)
+_READING = ["GET", "HEAD"]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class Application:
+    """Gives `/graphql` to its own endpoints, straight from the socket, and everything else to FastAPI."""
+
+    def __init__(
+        self,
+        http: HttpEndpoint,
+        websocket: WebSocketEndpoint,
+        *,
+        lifespan: Lifespan,
+        ready: Callable[[], Awaitable[bool]],
+        access: Access,
+        metrics: Metrics,
+        root_path: str = "",
+    ) -> None:
+        self._http = http
+        self._websocket = websocket
+        self._root_path = root_path.rstrip("/")
+        self._pages = _pages(lifespan, ready, access, metrics)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one connection."""
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self._pages(scope, receive, send)
+            return
+        path = scope["path"]
+        if kind == "http" and self._root_path and path == self._root_path:
+            # The pages' addresses are relative: without the last slash they would miss the root path. This one is
+            # relative, too: only the client knows under which scheme and name a proxy shows this server.
+            await RedirectResponse(f"{self._root_path.rpartition('/')[2]}/")(scope, receive, send)
+            return
+        if self._root_path:
+            # Some proxies cut off the path under which they show this server, some keep it: both are understood.
+            path = without_root(path, self._root_path)
+        # A slash more names the same, without a redirect, which a proxy's scheme and path would be missing in.
+        path = path.rstrip("/") or "/"
+        if path != scope["path"]:
+            scope = {**scope, "path": path}
+        if path == ENDPOINT:
+            if kind == "http":
+                await self._http(scope, receive, send)
+            else:
+                await self._websocket(scope, receive, send)
+        elif kind == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+        else:
+            await self._pages(scope, receive, send)
+
+
+def without_root(path: str, root_path: str) -> str:
+    """The path below the one under which a proxy shows this server, if it is below."""
+    return path.removeprefix(root_path) if path.startswith(root_path + "/") else path
+
+
+def _pages(lifespan: Lifespan, ready: Callable[[], Awaitable[bool]], access: Access, metrics: Metrics) -> FastAPI:
+    app = FastAPI(
+        title="exo-graphql",
+        version=__version__,
+        lifespan=lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.router.routes.extend((*page_routes(), *dashboard_routes()))
+
+    @app.api_route(HEALTH, methods=_READING)
+    async def healthz() -> Response:
+        """The process runs."""
+        return JSONResponse({"status": "ok"})
+
+    @app.api_route(READINESS, methods=_READING)
+    async def readyz() -> Response:
+        """There is a fresh picture of the cluster."""
+        if await ready():
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "not ready"}, status_code=503)
+
+    @app.api_route("/metrics", methods=_READING)
+    async def prometheus(request: Request) -> Response:
+        """Figures in Prometheus' text format, for whoever may read."""
+        try:
+            access.rights(request.headers.get("authorization"), address_of(request.scope))
+        except Unauthorized as error:
+            told = {"errors": [error.formatted]}
+            return JSONResponse(told, status_code=401, headers={"www-authenticate": "Bearer"})
+        except TooManyFailures as error:
+            told = {"errors": [error.formatted]}
+            return JSONResponse(told, status_code=429, headers={"retry-after": str(error.retry_after)})
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+    return app

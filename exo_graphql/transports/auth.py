@@ -1,0 +1,134 @@
+"""Who may do what: bearer tokens with a scope, or, without any, loopback alone.
+
+exo itself asks nobody who they are. A token is `SCOPE:SECRET`; whoever has none is refused as soon as one is
+configured. Secrets are compared in constant time and never logged.
+"""
+
+import hmac
+import ipaddress
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from exo_graphql.clock import elapsed
+from exo_graphql.engine.rights import Rights
+from exo_graphql.schema.errors import NamedError
+from exo_graphql.transports.throttle import FailedTokens
+
+_SHORTEST_SECRET = 8
+
+
+class BadToken(ValueError):
+    """A configured token is malformed. The message does not repeat it."""
+
+
+class Unauthorized(NamedError):
+    """The caller has no token, or one that is not known."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "UNAUTHENTICATED",
+            "This server asks for a token.",
+            "Send the header 'Authorization: Bearer TOKEN' (over a websocket also in the payload of connection_init).",
+        )
+
+
+class TooManyFailures(NamedError):
+    """Too many wrong tokens have come from the caller's address: this one was not looked at."""
+
+    def __init__(self, seconds: float) -> None:
+        """`seconds` until one is looked at again."""
+        self.retry_after = math.ceil(seconds)
+        super().__init__(
+            "TOO_MANY_FAILED_TOKENS",
+            "Too many wrong tokens have come from this address.",
+            f"Try again in {self.retry_after} s, with a right one.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A configured token: the digest of its secret, and what its bearer may do."""
+
+    digest: bytes
+    rights: Rights
+
+
+def parse_tokens(text: str) -> tuple[Token, ...]:
+    """Reads `operate:SECRET` and `read:SECRET`, separated by commas or lines. Raises `BadToken`."""
+    tokens = []
+    for number, entry in enumerate(_entries(text), 1):
+        scope, colon, secret = entry.partition(":")
+        rights = {"read": Rights.READ, "operate": Rights.OPERATE}.get(scope.strip().lower())
+        if not colon or rights is None:
+            raise BadToken(f"token {number} must be 'read:SECRET' or 'operate:SECRET'")
+        if len(secret.strip()) < _SHORTEST_SECRET:
+            raise BadToken(f"token {number} must have a secret of at least {_SHORTEST_SECRET} characters")
+        if not all("!" <= character <= "~" for character in secret.strip()):
+            # A header holds nothing else reliably (RFC 6750, section 2.1 allows less).
+            raise BadToken(f"token {number} must have a secret of printable ASCII characters without spaces")
+        tokens.append(Token(_digest(secret.strip()), rights))
+    return tuple(tokens)
+
+
+def _entries(text: str) -> Iterable[str]:
+    for line in text.splitlines():
+        if not line.lstrip().startswith("#"):
+            yield from (part.strip() for part in line.split(",") if part.strip())
+
+
+def _digest(secret: str) -> bytes:
+    # Digests have one length, so that comparing them tells nothing of the secret's.
+    return sha256(secret.encode()).digest()
+
+
+class Access:
+    """Decides what a caller may do."""
+
+    def __init__(self, tokens: Sequence[Token], clock: Callable[[], float] = elapsed) -> None:
+        self._tokens = tuple(tokens)
+        self._failed = FailedTokens(clock)
+
+    def rights(self, authorization: str | None, address: str | None = None) -> Rights:
+        """What the bearer of this `Authorization`, who speaks from `address`, may do.
+
+        Raises `Unauthorized`, and `TooManyFailures` where this was tried in vain too often.
+        """
+        if not self._tokens:
+            return Rights.OPERATE
+        scheme, _, secret = (authorization or "").strip().partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthorized
+        digest = _digest(secret.strip())
+        wait = self._failed.wait(address, digest)
+        if wait > 0:
+            raise TooManyFailures(wait)
+        found: Rights | None = None
+        for token in self._tokens:  # all of them, always: how long it takes tells nothing
+            if hmac.compare_digest(token.digest, digest) and found is not Rights.OPERATE:
+                found = token.rights
+        if found is None:
+            self._failed.failed(address)
+            raise Unauthorized
+        self._failed.passed(address, digest)
+        return found
+
+
+def authorization_in(payload: Mapping[str, object] | None) -> str | None:
+    """The `Authorization` in a `connection_init` payload, as clients write it: by that name or as a bare `token`."""
+    for name, value in (payload or {}).items():
+        if isinstance(value, str) and name.lower() == "authorization":
+            return value
+    token = (payload or {}).get("token")
+    return f"Bearer {token}" if isinstance(token, str) else None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server that listens there."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,151 @@
+"""Browsers cannot be used against the server: which names it answers to, and which pages may speak to it.
+
+A page of another site can make a browser send requests to a server on its own machine or network. DNS rebinding lets
+it even read the answers, under a name of its own: so the server answers to names that are its own alone. A request
+that a page sent names the page's origin: only this server's own pages, and the allowed ones, are heard.
+"""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable
+
+import orjson
+
+from exo_graphql.transports.asgi import ASGIApp, Message, Receive, Scope, Send, headers_of, respond
+
+# A name or an address, and a port: no user, no path, nothing that two readers could read in two ways. RFC 3986, 3.2.2.
+_HOST = re.compile(rb"(?:\[([0-9a-f:.]+(?:%[\w.~%-]+)?)\]|([0-9a-z._-]+))(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
+_LONGEST_HOST = 300
+_PREFLIGHT = [
+    (b"access-control-allow-methods", b"GET, HEAD, POST"),
+    (b"access-control-allow-headers", b"authorization, content-type"),
+    (b"access-control-max-age", b"600"),
+]
+
+
+class Guard:
+    """Stands before the application and lets through what may come through."""
+
+    def __init__(
+        self, app: ASGIApp, hosts: Iterable[str], origins: Iterable[str], *, probes: Iterable[str] = ()
+    ) -> None:
+        """`probes`: paths that a request without a Host reaches, as load balancers send it. They tell no secret, and
+        no browser leaves its Host out.
+        """
+        self._app = app
+        self._probes = frozenset(probes)
+        self._hosts = frozenset(host.lower().rstrip(".") for host in (*hosts, *_own_names()))
+        self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
+        # Few different hosts and origins are ever seen; a bound all the same.
+        self._known_hosts: dict[bytes, bool] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the connection on, or refuses it."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        headers = headers_of(scope)
+        host = _host(scope)
+        if b"host" not in headers and b"origin" not in headers and self._is_probe(scope):
+            await self._app(scope, receive, send)
+            return
+        if not self._answers_to(host):
+            await _refuse(
+                scope,
+                receive,
+                send,
+                421,
+                "HOST_NOT_ALLOWED",
+                "This server does not answer to that name." if host else "The request names no host, or several.",
+                "Use its address, or allow the name with --allowed-host."
+                if host
+                else "Send one Host header; without, /healthz and /readyz alone are answered.",
+            )
+            return
+        origin = headers.get(b"origin")
+        if origin is None:
+            await self._app(scope, receive, send)
+            return
+        if self._is_same(origin, host):
+            await self._app(scope, receive, send)
+        elif origin.decode("latin-1").lower() not in self._origins:
+            await _refuse(
+                scope,
+                receive,
+                send,
+                403,
+                "ORIGIN_NOT_ALLOWED",
+                "Pages of that origin may not speak to this server.",
+                "Allow the origin with --allowed-origin.",
+            )
+        else:
+            await self._across(scope, receive, send, origin)
+
+    def _is_probe(self, scope: Scope) -> bool:
+        reads = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+        return reads and scope["path"].rstrip("/") in self._probes
+
+    def _answers_to(self, host: bytes) -> bool:
+        known = self._known_hosts.get(host)
+        if known is None:
+            name = _name(host)
+            known = _is_address(name) or (name in self._hosts and name != "")
+            if len(self._known_hosts) < 256:
+                self._known_hosts[host] = known
+        return known
+
+    @staticmethod
+    def _is_same(origin: bytes, host: bytes) -> bool:
+        # Behind a proxy that ends TLS the schemes differ; who is spoken to is the name and port.
+        scheme, _, place = origin.lower().partition(b"://")
+        return scheme in (b"http", b"https") and place == host.lower() != b""
+
+    async def _across(self, scope: Scope, receive: Receive, send: Send, origin: bytes) -> None:
+        allow = [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]
+
+        async def allowing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *allow]
+            await send(message)
+
+        if scope["type"] == "http" and scope["method"] == "OPTIONS":
+            await respond(send, 204, b"", b"text/plain", [*allow, *_PREFLIGHT])
+        else:
+            await self._app(scope, receive, allowing)
+
+
+def _own_names() -> Iterable[str]:
+    name = socket.gethostname().lower()
+    short = name.removesuffix(".local").partition(".")[0]
+    return {"localhost", name, short, f"{short}.local"} - {"", ".local"}
+
+
+def _host(scope: Scope) -> bytes:
+    """The Host header; empty where there is none, or where there are two, of which others might read the other."""
+    given = [value for name, value in scope["headers"] if name == b"host"]
+    return given[0] if len(given) == 1 and len(given[0]) <= _LONGEST_HOST else b""
+
+
+def _name(host: bytes) -> str:
+    found = _HOST.fullmatch(host)
+    return "" if found is None else (found[1] or found[2]).decode("ascii").lower().rstrip(".")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+async def _refuse(
+    scope: Scope, receive: Receive, send: Send, status: int, code: str, message: str, suggestion: str
+) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 4403})  # before the handshake: the client sees HTTP's 403
+        return
+    error = {"message": message, "extensions": {"code": code, "suggestion": suggestion}}
+    await respond(send, status, orjson.dumps({"errors": [error]}), b"application/json; charset=utf-8")

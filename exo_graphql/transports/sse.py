@@ -1,0 +1,124 @@
+"""GraphQL over server-sent events, in distinct-connections mode: one stream for each operation.
+
+The protocol: https://github.com/graphql/graphql-over-http/blob/main/rfcs/GraphQLOverSSE.md
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+
+from exo_graphql.engine.execution import refusal
+from exo_graphql.engine.limits import LimitExceeded
+from exo_graphql.engine.rights import Rights
+from exo_graphql.engine.service import Prepared, Reply, Service
+from exo_graphql.observability.metrics import Transport
+from exo_graphql.transports.asgi import Disconnected, Receive, Send, send_within
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRules:
+    """Numbers of an event stream, each a setting. Seconds."""
+
+    keep_alive: float = 12.0
+    """A comment is sent as often: proxies end a connection on which nothing moves for long."""
+    send_timeout: float = 30.0
+    """A client that reads nothing for as long counts as gone."""
+
+
+class _ServerLeaves(Exception):
+    """The server shuts down while a subscription is open."""
+
+
+async def answer_head(send: Send) -> None:
+    """What `stream_events` would begin with, and no more: nobody reads a stream's events after HEAD."""
+    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def stream_events(
+    service: Service,
+    prepared: Prepared | Reply,
+    rights: Rights,
+    receive: Receive,
+    send: Send,
+    rules: StreamRules,
+    leaving: asyncio.Event,
+    break_off: Callable[[], None],
+) -> None:
+    """Sends an operation's results as events until it completes or the client goes.
+
+    Once `leaving` is set a subscription is broken off, by `break_off`, within its response: after a `complete`, or
+    after an orderly end of the response, no client would come back.
+    """
+    send = partial(send_within, rules.send_timeout, send)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            beside = (
+                tasks.create_task(_disconnected(receive), name="event stream: reading"),
+                tasks.create_task(_comment(send, rules.keep_alive), name="event stream: keeping alive"),
+                *(
+                    (tasks.create_task(_left(leaving), name="event stream: leaving"),)
+                    if isinstance(prepared, Prepared) and prepared.is_subscription
+                    else ()
+                ),
+            )
+            async with aclosing(_payloads(service, prepared, rights)) as payloads:
+                async for payload in payloads:
+                    await _write(send, b"event: next\ndata: " + payload + b"\n\n")
+            for task in beside:
+                task.cancel()
+            await _write(send, b"event: complete\ndata:\n\n")
+            await send({"type": "http.response.body", "body": b""})
+    except* Disconnected:
+        pass  # there is nobody left to tell
+    except* _ServerLeaves:
+        break_off()
+
+
+async def _payloads(service: Service, prepared: Prepared | Reply, rights: Rights) -> AsyncGenerator[bytes]:
+    if isinstance(prepared, Reply):
+        service.metrics.refused(Transport.SSE)
+        yield prepared.payload
+    elif not prepared.is_subscription:
+        service.metrics.answered(Transport.SSE)
+        yield (await service.answer(prepared, rights)).payload
+    else:
+        try:
+            async with service.subscribe(prepared, rights) as subscriber:
+                service.metrics.answered(Transport.SSE)
+                async for answer in subscriber:
+                    yield answer.payload
+        except LimitExceeded as error:
+            service.metrics.refused(Transport.SSE)
+            yield refusal((error,))
+
+
+async def _comment(send: Send, every: float) -> None:
+    while True:
+        await asyncio.sleep(every)
+        await _write(send, b":\n\n")
+
+
+async def _write(send: Send, chunk: bytes) -> None:
+    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+async def _left(leaving: asyncio.Event) -> None:
+    await leaving.wait()
+    raise _ServerLeaves
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    raise Disconnected

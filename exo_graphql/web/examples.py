@@ -1,0 +1,89 @@
+"""Example operations for GraphiQL: the command line's own `.graphql` documents, in the package as files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from graphql import (
+    GraphQLError,
+    ListTypeNode,
+    NonNullTypeNode,
+    OperationDefinitionNode,
+    VariableDefinitionNode,
+    parse,
+    value_from_ast_untyped,
+)
+
+from exo_graphql.documents import FOLDER
+
+# What a visitor should see first; the others follow by name.
+FIRST = "status.graphql"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One operation to try: `kind` is query, mutation or subscription; `description` is the document's
+    leading comment on one line, "" without one; `variables` is JSON text for GraphiQL's editor, "" for none.
+    """
+
+    name: str
+    kind: str
+    description: str
+    query: str
+    variables: str
+
+
+def examples(folder: Path = FOLDER) -> list[Example]:
+    """One example for each document in `folder`, in the order to show them; empty without the folder.
+
+    A document that does not parse, or names no operation, is left out: the page must open all the same, and
+    the documents have their own test against the schema.
+    """
+    files = sorted(folder.glob("*.graphql"), key=lambda file: (file.name != FIRST, file.name))
+    return [example for file in files if (example := _example(file)) is not None]
+
+
+def _example(file: Path) -> Example | None:
+    text = file.read_text(encoding="utf-8")
+    try:
+        document = parse(text, no_location=True)
+    except GraphQLError:
+        return None
+    operation = next((node for node in document.definitions if isinstance(node, OperationDefinitionNode)), None)
+    if operation is None:
+        return None
+    return Example(
+        name=operation.name.value if operation.name else file.stem,
+        kind=operation.operation.value,
+        description=_leading_comment(text),
+        query=text,
+        variables=_variables(operation),
+    )
+
+
+def _leading_comment(text: str) -> str:
+    lines: list[str] = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.lstrip("#").strip())
+    return " ".join(lines)
+
+
+def _variables(operation: OperationDefinitionNode) -> str:
+    """What must be given, blank to be filled in, and what has a default, with it; nothing else."""
+    values = {
+        definition.variable.name.value: _value(definition)
+        for definition in operation.variable_definitions or ()
+        if definition.default_value is not None or isinstance(definition.type, NonNullTypeNode)
+    }
+    return json.dumps(values, indent=2) if values else ""
+
+
+def _value(definition: VariableDefinitionNode) -> object:
+    if definition.default_value is not None:
+        return value_from_ast_untyped(definition.default_value)
+    inner = definition.type.type if isinstance(definition.type, NonNullTypeNode) else definition.type
+    return [""] if isinstance(inner, ListTypeNode) else ""

@@ -1,0 +1,105 @@
+"""What is plainly valid is valid by every rule, whatever is done to a document; and plain questions are."""
+
+import re
+from random import Random
+
+import pytest
+from graphql import ASTValidationRule, GraphQLError, parse, print_schema, validate
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis_graphql import queries
+
+from exo_graphql.engine.documents import Documents, document_rules
+from exo_graphql.engine.fast_validation import is_plainly_valid
+from tests.engine.generated import Generator
+from tests.schema.asking import SCHEMA
+
+RULES = document_rules(introspection=False)
+EXAMPLES = settings(max_examples=200, deadline=None)
+# Words that mean something else elsewhere: fields, arguments, values, marks.
+WORDS = (
+    *("id", "nodes", "cluster", "models", "status", "node", "model", "ramTotalGb", "nothing", "__typename", "__schema"),
+    *('"text"', "1", "2.5", "true", "null", "READY", "COMPLETED", "[READY]", "[]", "$v", "{a: 1}", "99999999999"),
+    *("{", "}", "(", ")", ":", "status: [FAILED]", "id: 1", "id: 1.5", "loaded: 1", "@skip(if: true)", "...", "a:"),
+)
+
+
+def _plain(seed: int) -> str:
+    """A document that may be plain: the operation alone, its directives taken away."""
+    text = Generator(SCHEMA, Random(seed), ("n1", "rig/a")).document("query").split("\n")[0]
+    return re.sub(r"@\w+\([^)]*\)|\.\.\.\w+|\.\.\.( on \w+)?|^query \([^)]*\)", " ", text)
+
+
+@EXAMPLES
+@given(st.integers(0, 1 << 32), st.lists(st.tuples(st.integers(0), st.sampled_from(WORDS)), max_size=3))
+def test_what_is_plainly_valid_keeps_every_rule(seed: int, changes: list[tuple[int, str]]) -> None:
+    tokens = re.findall(r'"[^"]*"|[^\s]+', _plain(seed))
+    for place, word in changes:
+        tokens[place % len(tokens)] = word
+    try:
+        document = parse(" ".join(tokens))
+    except GraphQLError:
+        return
+    if is_plainly_valid(SCHEMA, document):
+        assert validate(SCHEMA, document, RULES) == []
+
+
+@EXAMPLES
+@given(queries(print_schema(SCHEMA)))
+def test_what_hypothesis_graphql_makes_is_plainly_valid_as_far_as_it_is_plain(text: str) -> None:
+    document = parse(text)
+    assert validate(SCHEMA, document, RULES) == []
+    if "..." not in text and not _repeats(text):
+        assert is_plainly_valid(SCHEMA, document)
+
+
+def _repeats(text: str) -> bool:
+    """Whether some word stands twice: then a key may, too."""
+    words = re.findall(r"\w+", text)
+    return len(set(words)) != len(words)
+
+
+@pytest.mark.parametrize(
+    ("query", "plain"),
+    [
+        ("{ cluster { nodeCount __typename } again: cluster { nodes { id models { id status { ready } } } } }", True),
+        ('{ downloads(status: [FAILED, PAUSED], node: "n") { id node { id } } }', True),
+        ("{ downloads(status: FAILED) { id } operations { error { code message } } }", True),
+        ("{ model(id: 5) { id } }", True),
+        ("{ cluster { nodes } }", False),
+        ("{ cluster { nodeCount { id } } }", False),
+        ("{ cluster { nodeCount nodeCount } }", False),
+        ("{ cluster { nothing } }", False),
+        ("{ cluster }", False),
+        ("{ __typename { id } }", False),
+        ("{ __schema { queryType { name } } }", False),
+        ("{ model { id } }", False),
+        ("{ model(id: null) { id } }", False),
+        ("{ model(id: 1.5) { id } }", False),
+        ('{ model(id: "a", id: "b") { id } }', False),
+        ('{ model(id: "a", name: "b") { id } }', False),
+        ("{ model(id: $id) { id } }", False),
+        ("{ models(loaded: 1) { id } }", False),
+        ("{ downloads(status: [GONE]) { id } }", False),
+        ("{ cluster @include(if: true) { nodeCount } }", False),
+        ("{ ... { cluster { nodeCount } } }", False),
+        ("query ($id: ID!) { model(id: $id) { id } }", False),
+        ("{ cluster { nodeCount } } fragment F on Cluster { nodeCount }", False),
+        ("query A { cluster { nodeCount } } query B { cluster { nodeCount } }", False),
+        ("subscription { cluster { nodeCount } }", False),
+        ('mutation { unloadModel(model: "a") { error { message } } }', False),
+        ("type Query { a: Int }", False),
+    ],
+)
+def test_which_documents_are_plain(query: str, plain: bool) -> None:
+    assert is_plainly_valid(SCHEMA, parse(query)) is plain
+
+
+@pytest.mark.parametrize("query", ["{ cluster { nodeCount } }", "{ cluster { nothing } }", "{ cluster {"])
+def test_documents_read_the_same_with_and_without_the_short_cut(query: str) -> None:
+    class NoRule(ASTValidationRule):
+        """A rule of which nothing is known."""
+
+    proved, asked = (Documents(SCHEMA, rules=rules).read(query) for rules in (RULES, (*RULES, NoRule)))
+    assert [error.formatted for error in proved.errors] == [error.formatted for error in asked.errors]
+    assert proved.node == asked.node

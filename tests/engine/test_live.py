@@ -1,0 +1,450 @@
+"""Live queries, under virtual time: what is executed, what is sent, to whom, and when they end."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import orjson
+import pytest
+
+from exo_graphql import app
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.engine.execution import Answer
+from exo_graphql.engine.live import Subscriber
+from exo_graphql.engine.requests import GraphQLRequest
+from exo_graphql.engine.rights import Rights
+from exo_graphql.engine.service import Prepared, Service
+from exo_graphql.exo.pacing import Mode
+from exo_graphql.exo.poller import Feed
+from exo_graphql.operations import Operation
+from exo_graphql.simulator import SimulatedExo, tiny_scene
+from exo_graphql.simulator import clock as demo_clock
+from tests.exo.cluster import loop_moment, loop_now
+from tests.operations.threaded_time import ThreadedTimeLoop
+from tests.operations.world import A, B, World
+from tests.transports.running import settings
+
+pytestmark = pytest.mark.anyio
+
+STATUS = "subscription ($model: String!, $until: ModelStatusUntil) { modelStatus(model: $model, until: $until) "
+PHASE = STATUS + "{ phase stale } }"
+CLOCKS = "subscription { cluster { observedAt ageSeconds stateVersion loadedModelCount "
+CLOCKS += "nodes { lastSeen secondsSinceSeen } } }"
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, object]]:
+    return "asyncio", {"loop_factory": ThreadedTimeLoop}
+
+
+@dataclass
+class Room:
+    """A service over a simulated cluster. `executions` are those of live queries, one for each."""
+
+    world: World
+    service: Service
+    executions: list[str]
+    pictures: list[Snapshot]
+
+    @property
+    def time(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    @asynccontextmanager
+    async def subscribe(
+        self, query: str, rights: Rights = Rights.OPERATE, **variables: Any
+    ) -> AsyncIterator[Subscriber]:
+        prepared = await self.service.prepare(GraphQLRequest(query, None, variables))
+        assert isinstance(prepared, Prepared), prepared
+        async with self.service.subscribe(prepared, rights) as subscriber:
+            yield subscriber
+
+    async def collect(self, query: str, **variables: Any) -> list[Any]:
+        """Every message until the subscription completes."""
+        async with self.subscribe(query, **variables) as subscriber:
+            return [body(answer) async for answer in subscriber]
+
+
+@asynccontextmanager
+async def room() -> AsyncIterator[Room]:
+    # The whole composition lives by the loop's time, so that all clocks are one.
+    loop_time = SimpleNamespace(monotonic=asyncio.get_running_loop().time)
+    loop_clock = SimpleNamespace(now=loop_moment, utc_now=loop_now, elapsed=asyncio.get_running_loop().time)
+    with patch.object(demo_clock, "time", loop_time), patch.object(app, "clock", loop_clock):
+        exo = SimulatedExo(tiny_scene(), seed=1)
+        exo.control.latency = 0.01
+        house = app.build(settings(), exo)
+        cluster = World(exo, house.feed, house.operations)
+        pictures: list[Snapshot] = []
+        made = Room(cluster, house.service, [], pictures)
+        execute = house.service._executor.execute
+
+        def counted(document: Any, context: Any, *arguments: Any) -> Any:
+            made.executions.append(context.version)
+            return execute(document, context, *arguments)
+
+        counting = patch.object(house.service._executor, "execute", counted)
+        async with asyncio.timeout(500), exo, house.feed, house.operations:
+            exo.control.advance(1000)  # until the machines have cooled down and nothing moves any more
+            await house.feed.fresh(0.0)
+            await asyncio.sleep(1)  # the catalogue comes a moment after the first picture
+            with house.feed.listen(pictures.append), counting:
+                async with house.service:
+                    yield made
+
+
+def body(answer: Answer) -> Any:
+    return orjson.loads(answer.payload)
+
+
+def status(answer: Answer) -> Mapping[str, Any]:
+    told: Mapping[str, Any] = body(answer)["data"]["modelStatus"]
+    return told
+
+
+async def _nothing_from(subscriber: Subscriber, seconds: float) -> bool:
+    """Whether nothing is sent for as long. (A subscriber whose wait was cancelled may be asked again.)"""
+    try:
+        async with asyncio.timeout(seconds):
+            await anext(subscriber)
+    except TimeoutError:
+        return True
+    return False
+
+
+def _mode(here: Room) -> Mode:
+    return here.world.feed.mode
+
+
+async def test_the_first_value_comes_at_once() -> None:
+    async with room() as here:
+        began = here.time
+        async with here.subscribe(PHASE, model=A) as subscriber:
+            assert status(await anext(subscriber)) == {"phase": "NOT_LOADED", "stale": False}
+        assert here.time - began < 0.05
+
+
+async def test_each_change_is_sent_once_in_order() -> None:
+    async with room() as here, here.subscribe(PHASE, model=A) as subscriber:
+        phases = [status(await anext(subscriber))["phase"]]
+        here.world.sim.control.place(A)
+        while phases[-1] != "READY":
+            phases.append(status(await anext(subscriber))["phase"])
+        assert phases == ["NOT_LOADED", "WAITING", "LOADING", "WARMING_UP", "READY"]
+        assert await _nothing_from(subscriber, 60)
+
+
+async def test_five_hundred_identical_subscriptions_are_executed_and_encoded_once_a_picture() -> None:
+    async with room() as here:
+        messages: list[list[bytes]] = [[] for _ in range(500)]
+
+        async def read(into: list[bytes]) -> None:
+            async with here.subscribe(STATUS + "{ phase progressPercent } }", model=A, until="READY") as subscriber:
+                into.extend([answer.payload async for answer in subscriber])
+
+        async with asyncio.TaskGroup() as tasks:
+            for into in messages:
+                tasks.create_task(read(into))
+            await asyncio.sleep(0.1)
+            assert here.service.live.subscriber_count == 500
+            assert here.service.live.share_count == 1
+            here.world.sim.control.place(A)
+        assert len(here.executions) == len(set(here.executions)) <= len(here.pictures) + 1
+        assert len(messages[0]) > 3
+        for others in messages[1:]:
+            # Not equal alone: one encoding, the very same bytes.
+            assert [id(payload) for payload in others] == [id(payload) for payload in messages[0]]
+
+
+async def test_another_variable_right_or_text_is_another_share() -> None:
+    async with (
+        room() as here,
+        here.subscribe(PHASE, model=A),
+        here.subscribe(PHASE, model=B),
+        here.subscribe(PHASE, Rights.READ, model=A),
+        here.subscribe(PHASE + " ", model=A),
+        here.subscribe(PHASE, model=A) as same,
+    ):
+        assert here.service.live.share_count == 4
+        assert status(await anext(same))["phase"] == "NOT_LOADED"
+
+
+async def test_variables_in_another_order_are_the_same_share() -> None:
+    async with (
+        room() as here,
+        here.subscribe(PHASE, model=A, until="READY"),
+        here.subscribe(PHASE, until="READY", model=A),
+    ):
+        assert here.service.live.share_count == 1
+
+
+async def test_no_message_comes_when_only_clocks_have_moved() -> None:
+    async with room() as here, here.subscribe(CLOCKS) as subscriber:
+        first = body(await anext(subscriber))["data"]["cluster"]
+        read = len(here.pictures)
+        assert await _nothing_from(subscriber, 30)
+        assert len(here.pictures) - read > 20
+        assert here.pictures[-1].observed_at > here.pictures[read].observed_at
+        here.world.sim.control.place(A)
+        second = body(await anext(subscriber))["data"]["cluster"]
+        assert second["stateVersion"] != first["stateVersion"]
+        assert second["observedAt"] > first["observedAt"]
+
+
+async def test_while_nothing_changes_nothing_is_executed() -> None:
+    async with room() as here, here.subscribe(PHASE, model=A) as subscriber:
+        await anext(subscriber)
+        executed = len(here.executions)
+        assert await _nothing_from(subscriber, 30)
+        assert len(here.executions) == executed
+
+
+async def test_whoever_joins_late_is_told_the_clocks_of_now() -> None:
+    async with room() as here, here.subscribe(CLOCKS) as early:
+        first = body(await anext(early))["data"]["cluster"]
+        await asyncio.sleep(30)
+        async with here.subscribe(CLOCKS) as late:
+            second = body(await anext(late))["data"]["cluster"]
+            assert second["observedAt"] > first["observedAt"]
+            assert second["ageSeconds"] < 1.2
+        assert await _nothing_from(early, 5)
+
+
+async def test_whoever_joins_while_exo_is_silent_is_told_the_true_age() -> None:
+    query = "subscription { cluster { connected ageSeconds } }"
+    async with room() as here, here.subscribe(query) as early:
+        await anext(early)
+        here.world.sim.control.drop_connections = True
+        assert body(await anext(early))["data"]["cluster"]["connected"] is False
+        await asyncio.sleep(60)
+        async with here.subscribe(query) as late:
+            told = body(await anext(late))["data"]["cluster"]
+        assert told["connected"] is False
+        assert 60 < told["ageSeconds"] < 66
+
+
+async def test_the_first_value_after_nobody_looked_is_read_anew() -> None:
+    async with room() as here:
+        await here.world.given(A)
+        (instance,) = (await here.world.picture()).state.instances
+        await asyncio.sleep(4)
+        assert here.world.feed.mode is Mode.IDLE
+        here.world.sim.control.delete_instance(instance)
+        async with here.subscribe(PHASE, model=A, until="READY") as subscriber:
+            assert status(await anext(subscriber))["phase"] == "NOT_LOADED"
+
+
+async def test_until_ready_completes_with_the_first_ready_status() -> None:
+    async with room() as here:
+        async with asyncio.TaskGroup() as tasks:
+            collecting = tasks.create_task(here.collect(PHASE, model=A, until="READY"))
+            await asyncio.sleep(3)
+            here.world.sim.control.place(A)
+        assert collecting.result()[0]["data"]["modelStatus"]["phase"] == "NOT_LOADED"
+        assert collecting.result()[-1]["data"]["modelStatus"]["phase"] == "READY"
+        again = await here.collect(PHASE, model=A, until="READY")
+        assert [message["data"]["modelStatus"]["phase"] for message in again] == ["READY"]
+
+
+async def test_until_ready_completes_when_exo_has_given_up() -> None:
+    async with room() as here:
+        here.world.fault(f"load-fails:{A}")
+        async with asyncio.TaskGroup() as tasks:
+            query = STATUS + "{ phase final failure { attempt } } }"
+            collecting = tasks.create_task(here.collect(query, model=A, until="READY"))
+            await asyncio.sleep(1)
+            here.world.sim.control.place(A)
+        told = [message["data"]["modelStatus"] for message in collecting.result()]
+        assert [each["final"] for each in told] == [False] * (len(told) - 1) + [True]
+        assert told[-1]["failure"]["attempt"] == max(each["failure"]["attempt"] for each in told if each["failure"]) > 1
+
+
+async def test_until_ready_completes_when_exo_has_swallowed_the_command_of_an_operation() -> None:
+    async def swallowed(_: object, __: object) -> None:
+        """As in an election: "Command received.", and nothing more ever."""
+
+    async with room() as here:
+        query = STATUS + "{ phase final failure { message } } }"
+        with patch.object(Feed, "create", swallowed):
+            assert isinstance(await here.world.ops.load(A), Operation)
+            told = [message["data"]["modelStatus"] for message in await here.collect(query, model=A, until="READY")]
+    assert [each["final"] for each in told] == [False] * (len(told) - 1) + [True]
+    assert told[-1]["phase"] == "NOT_LOADED"
+    assert "never made the instance" in told[-1]["failure"]["message"]
+
+
+async def test_a_verdict_on_an_earlier_load_does_not_end_the_wait_for_the_next() -> None:
+    async with room() as here:
+        here.world.fault(f"load-fails:{A}")
+        here.world.sim.control.place(A)
+        query = STATUS + "{ phase final ready } }"
+        given_up = await here.collect(query, model=A, until="READY")
+        assert given_up[-1]["data"]["modelStatus"]["final"] is True
+        here.world.sim.control.clear()
+        assert isinstance(await here.world.ops.load(A), Operation)
+        told = [message["data"]["modelStatus"] for message in await here.collect(query, model=A, until="READY")]
+        assert told[0] == {"phase": "NOT_LOADED", "final": False, "ready": False}
+        assert told[-1] == {"phase": "READY", "final": False, "ready": True}
+
+
+async def test_until_settled_completes_at_once_for_a_model_that_nobody_loads() -> None:
+    async with room() as here:
+        told = await here.collect(PHASE, model=A, until="SETTLED")
+    assert [message["data"]["modelStatus"]["phase"] for message in told] == ["NOT_LOADED"]
+
+
+async def test_a_stale_status_ends_nothing() -> None:
+    async with room() as here:
+        here.world.sim.control.drop_connections = True
+        async with here.subscribe(PHASE, model=B) as subscriber:
+            while not status(await anext(subscriber))["stale"]:
+                pass
+            async with asyncio.TaskGroup() as tasks:
+                collecting = tasks.create_task(here.collect(PHASE, model=A, until="SETTLED"))
+                await asyncio.sleep(30)
+                here.world.sim.control.drop_connections = False
+    assert [message["data"]["modelStatus"]["stale"] for message in collecting.result()] == [True, False]
+
+
+async def test_before_the_first_picture_a_subscription_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with room() as here:
+        # As if no state had ever arrived: what the feed's own tests hold it to.
+        monkeypatch.setattr(here.world.feed, "_snapshot", None)
+        here.world.sim.control.drop_connections = True
+        async with here.subscribe(PHASE, model=A) as subscriber:
+            assert await _nothing_from(subscriber, 30)
+            here.world.sim.control.drop_connections = False
+            assert status(await anext(subscriber)) == {"phase": "NOT_LOADED", "stale": False}
+
+
+async def test_a_slow_reader_skips_to_the_newest_and_holds_up_nobody() -> None:
+    async with room() as here, here.subscribe(PHASE, model=A) as slow, here.subscribe(PHASE, model=A) as quick:
+        await anext(slow)
+        await anext(quick)
+        here.world.sim.control.place(A)
+        seen: list[str] = []
+        while not seen or seen[-1] != "READY":
+            seen.append(status(await anext(quick))["phase"])
+        assert len(seen) == 4
+        assert status(await anext(slow))["phase"] == "READY"
+        assert await _nothing_from(slow, 30)
+
+
+async def test_who_leaves_leaves_nothing_behind() -> None:
+    async with room() as here:
+        before = asyncio.all_tasks()
+        async with here.subscribe(PHASE, model=A) as subscriber:
+            await anext(subscriber)
+            assert _mode(here) is Mode.REST
+        with pytest.raises(RuntimeError, match="mine"):
+            async with here.subscribe(PHASE, model=A):
+                raise RuntimeError("mine")
+        assert here.service.live.share_count == here.service.live.subscriber_count == 0
+        assert _mode(here) is Mode.IDLE
+        assert asyncio.all_tasks() == before
+
+
+async def test_a_fault_ends_its_own_share_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with room() as here, here.subscribe(PHASE, model=A) as sound, here.subscribe(PHASE, model=B) as unlucky:
+        await anext(sound)
+        await anext(unlucky)
+        execute = here.service._executor.execute
+
+        def stumbling(document: Any, context: Any, variables: Any, *arguments: Any) -> Any:
+            if variables["model"] == B:
+                raise KeyError("/secret/path")
+            return execute(document, context, variables, *arguments)
+
+        monkeypatch.setattr(here.service._executor, "execute", stumbling)
+        here.world.sim.control.place(A)
+        (error,) = body(await anext(unlucky))["errors"]
+        with pytest.raises(StopAsyncIteration):
+            await anext(unlucky)
+        while status(await anext(sound))["phase"] != "READY":
+            pass
+    assert error["extensions"]["code"] == "INTERNAL_ERROR"
+    assert error["extensions"]["errorId"] in caplog.text
+    assert "secret" not in error["message"]
+
+
+async def test_a_fault_at_the_start_is_told_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> object:
+        raise KeyError("/secret/path")
+
+    caplog.set_level(logging.CRITICAL)
+    async with room() as here:
+        monkeypatch.setattr(here.service._executor, "execute", broken)
+        (message,) = await here.collect(PHASE, model=A)
+        assert message["errors"][0]["extensions"]["code"] == "INTERNAL_ERROR"
+        assert here.service.live.share_count == 0
+
+
+async def test_what_cannot_be_subscribed_to_is_one_message_and_the_next_to_ask_is_asked_anew() -> None:
+    async with room() as here:
+        query = "subscription ($id: ID!) { operation(id: $id) { state } }"
+        async with here.subscribe(query, id="x") as subscriber, here.subscribe(query, id="x") as other:
+            for each in (subscriber, other):
+                assert body(await anext(each))["errors"][0]["extensions"]["code"] == "OPERATION_NOT_FOUND"
+                assert each.refused
+                with pytest.raises(StopAsyncIteration):
+                    await anext(each)
+
+
+async def test_an_operation_is_followed_to_its_last_state() -> None:
+    async with room() as here:
+        operation = await here.world.ops.load(A)
+        assert isinstance(operation, Operation)
+        query = "subscription ($id: ID!) { operation(id: $id) { state message steps { name state } } }"
+        told = [message["data"]["operation"] for message in await here.collect(query, id=operation.id)]
+        assert {each["state"] for each in told[:-1]} == {"RUNNING"}
+        assert told[-1]["state"] == "SUCCEEDED"
+        done = [sum(step["state"] == "SUCCEEDED" for step in each["steps"]) for each in told]
+        assert done == sorted(done)
+        assert len(told) > 3
+        assert all(before != after for before, after in pairwise(told))
+        again = await here.collect(query, id=operation.id)
+        assert [message["data"]["operation"] for message in again] == [told[-1]]
+
+
+async def test_many_dear_shares_give_way_to_others_in_between() -> None:
+    async with room() as here, AsyncExitStack() as subscriptions:
+        for number in range(20):
+            await subscriptions.enter_async_context(here.subscribe(f"subscription {{ a{number}: nodes {{ id }} }}"))
+        execute = here.service._executor.execute
+        turns = 0
+        turns_at: list[int] = []
+        spinning: list[asyncio.Task[None]] = []
+
+        async def spin() -> None:
+            nonlocal turns
+            while len(turns_at) < 20:
+                turns += 1
+                await asyncio.sleep(0)
+
+        def dear(*arguments: Any) -> Any:
+            if not turns_at:
+                spinning.append(asyncio.create_task(spin()))
+            turns_at.append(turns)
+            ends_at = time.perf_counter() + 0.006
+            while time.perf_counter() < ends_at:
+                pass
+            return execute(*arguments)
+
+        with patch.object(here.service._executor, "execute", dear):
+            here.world.sim.control.place(A)
+            await here.world.feed.changed(here.world.feed.snapshot)
+            await asyncio.sleep(0)  # the first of them has begun
+            await asyncio.gather(*spinning)
+        # Never more than two of 6 ms without a turn for the others.
+        assert max(turns_at.count(turn) for turn in turns_at) <= 2

@@ -1,0 +1,340 @@
+"""One feed for all who ask: how often it reads, what it tells, what it leaves behind."""
+
+import asyncio
+from contextlib import ExitStack
+from itertools import pairwise
+
+import pytest
+
+from exo_graphql.cluster.readiness import Phase
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.upstream import Unreachable, Upstream
+from exo_graphql.exo.pacing import FeedRules, Mode
+from exo_graphql.simulator import parse_fault
+from tests.exo.cluster import Cluster, running
+
+pytestmark = pytest.mark.anyio
+
+
+def mode(cluster: Cluster) -> Mode:
+    return cluster.feed.mode
+
+
+async def follow(cluster: Cluster, seen: list[Snapshot]) -> None:
+    """A client that waits for each picture."""
+    snapshot = cluster.feed.snapshot
+    while True:
+        snapshot = await cluster.feed.changed(snapshot)
+        seen.append(snapshot)
+
+
+@pytest.mark.parametrize("clients", [1, 500])
+async def test_exo_sees_the_same_requests_whoever_asks(clients: int) -> None:
+    async with running() as cluster, asyncio.TaskGroup() as tasks:
+        await asyncio.sleep(0.5)  # the catalogue has come: a picture without a read
+        begun = cluster.time
+        with ExitStack() as looking:
+            seen: list[Snapshot] = []
+            followers = []
+            for _ in range(clients):
+                looking.enter_context(cluster.feed.interest())
+                followers.append(tasks.create_task(follow(cluster, seen)))
+            await asyncio.sleep(30)
+        for follower in followers:
+            follower.cancel()
+        # One each 1.039 s.
+        reads = cluster.wire.reads(since=begun)
+        assert len(reads) == 29
+        assert len(seen) == clients * len(reads)
+        assert len(cluster.wire.requests) - len(reads) == 3, "the first picture, the node's id and the catalogue"
+
+
+async def test_at_rest_it_reads_once_a_second_and_takes_less_than_a_twentieth_of_exos_time() -> None:
+    async with running(cost=0.039) as cluster:
+        begun = cluster.time
+        with cluster.feed.interest():
+            await asyncio.sleep(60)
+        starts = [read.started for read in cluster.wire.reads(since=begun)]
+        assert min(b - a for a, b in pairwise(starts)) >= 1.0
+        assert 0.03 < cluster.wire.share(begun, cluster.time) <= 0.05
+
+
+async def test_a_dear_state_is_read_less_often_so_that_the_share_stays() -> None:
+    async with running(cost=0.26) as cluster:
+        begun = cluster.time
+        with cluster.feed.interest():
+            await asyncio.sleep(120)
+        assert 0.045 < cluster.wire.share(begun, cluster.time) <= 0.051
+
+
+@pytest.mark.parametrize("cost", [0.013, 0.039, 0.26])
+async def test_an_operation_is_watched_closely_within_its_share(cost: float) -> None:
+    async with running(cost=cost) as cluster:
+        begun = cluster.time
+        with cluster.feed.watching():
+            assert mode(cluster) is Mode.QUICK
+            await asyncio.sleep(60)
+        reads = cluster.wire.reads(since=begun)
+        pauses = [b.started - a.ended for a, b in pairwise(reads) if a.ended is not None]
+        assert min(pauses) >= 0.1 - 1e-9
+        assert 0.1 < cluster.wire.share(begun, cluster.time) <= 0.151
+        assert mode(cluster) is Mode.IDLE
+
+
+async def test_a_model_in_transition_is_watched_closely_while_somebody_looks() -> None:
+    async with running() as cluster:
+        model = cluster.exos["a"].control.cards[0]
+        assert cluster.exos["a"].control.place(model) is not None
+        cluster.exos["a"].control.advance(0.05)
+        await cluster.feed.fresh(0.0)
+        assert mode(cluster) is Mode.IDLE, "nobody looks"
+        with cluster.feed.interest():
+            assert mode(cluster) is Mode.QUICK
+            exo = cluster.exos["a"].control
+            phases: list[Phase] = []
+            for _ in range(400):
+                exo.advance(0.1)
+                status = (await cluster.feed.fresh(0.0)).status(model)
+                if status.phase not in phases[-1:]:
+                    phases.append(status.phase)
+                if status.ready:
+                    break
+            assert phases[-1] is Phase.READY
+            assert Phase.LOADING in phases
+            assert mode(cluster) is Mode.REST, "it has arrived"
+
+
+async def side_by_side(cluster: Cluster, seconds: float) -> None:
+    """Lets as much time pass in the simulated cluster as here."""
+    for _ in range(round(seconds / 0.1)):
+        cluster.exos["a"].control.advance(0.1)
+        await asyncio.sleep(0.1)
+
+
+async def test_a_model_that_failed_is_watched_closely_since_exo_tries_it_again() -> None:
+    async with running() as cluster:
+        exo = cluster.exos["a"].control
+        model = exo.cards[0]
+        exo.inject(parse_fault(f"load-fails:{model}"))
+        assert exo.place(model) is not None
+        with cluster.feed.interest():
+            seen: dict[Phase, set[Mode]] = {}
+            with cluster.feed.listen(lambda s: seen.setdefault(s.status(model).phase, set()).add(mode(cluster))):
+                await side_by_side(cluster, 20.0)
+            assert seen[Phase.FAILED] == {Mode.QUICK}
+
+
+async def test_a_model_that_was_given_up_is_not_watched_closely_for_ever() -> None:
+    async with running() as cluster:
+        exo = cluster.exos["a"].control
+        model = exo.cards[0]
+        for node in (await cluster.feed.fresh()).nodes:
+            await cluster.feed.delete_download(node.id, model)
+        exo.inject(parse_fault(f"download-fails:{model}"))
+        exo.advance(1.0)
+        assert exo.place(model) is not None
+        with cluster.feed.interest():
+            await side_by_side(cluster, 5.0)
+            assert mode(cluster) is Mode.QUICK
+            await side_by_side(cluster, 35.0)
+            status = (await cluster.feed.fresh()).status(model)
+            assert (status.final, mode(cluster)) == (True, Mode.REST)
+
+
+async def test_when_nobody_looks_it_reads_seldom() -> None:
+    async with running() as cluster:
+        begun = cluster.time
+        await asyncio.sleep(60)
+        assert len(cluster.wire.reads(since=begun)) == 11
+
+
+async def test_the_first_to_look_does_not_wait_for_the_idle_pause() -> None:
+    async with running() as cluster:
+        await asyncio.sleep(4.0)
+        before = cluster.time
+        with cluster.feed.interest():
+            await cluster.feed.changed(cluster.feed.snapshot)
+        assert cluster.time - before == pytest.approx(cluster.cost)
+
+
+async def test_a_query_refreshes_an_old_picture_once_for_all_who_wait() -> None:
+    async with running() as cluster:
+        await asyncio.sleep(3.0)
+        before = len(cluster.wire.reads())
+        pictures = await asyncio.gather(*(cluster.feed.fresh() for _ in range(200)))
+        assert len(cluster.wire.reads()) == before + 1
+        assert len({id(picture) for picture in pictures}) == 1
+
+
+async def test_a_query_that_joins_a_read_under_way_asks_for_no_other() -> None:
+    async with running() as cluster:
+        await asyncio.sleep(3.0)
+        first = asyncio.create_task(cluster.feed.fresh())
+        await asyncio.sleep(0.01)
+        begun = cluster.time
+        assert await cluster.feed.fresh() is await first
+        await asyncio.sleep(3.0)
+        assert cluster.wire.reads(since=begun) == []
+
+
+async def test_a_query_is_answered_at_once_from_a_young_picture() -> None:
+    async with running() as cluster:
+        await asyncio.sleep(0.9)
+        before = cluster.time, len(cluster.wire.requests)
+        await cluster.feed.fresh()
+        assert (cluster.time, len(cluster.wire.requests)) == before
+
+
+async def test_a_picture_asked_for_now_comes_from_a_read_that_began_later() -> None:
+    async with running() as cluster:
+        with cluster.feed.watching():
+            last = cluster.wire.reads()[-1]
+            await asyncio.sleep(last.started + 0.039 + 0.221 + 0.01 - cluster.time)
+            assert cluster.wire.reads()[-1].ended is None
+            asked = cluster.time
+            await cluster.feed.fresh(0.0)
+            assert [read for read in cluster.wire.reads(since=asked) if read.ended is not None]
+
+
+async def test_queries_in_a_row_do_not_read_more_often_than_they_ask() -> None:
+    async with running() as cluster:
+        begun = cluster.time
+        while cluster.time - begun < 30:
+            await cluster.feed.fresh()
+            await asyncio.sleep(0.05)
+        assert 25 <= len(cluster.wire.reads(since=begun)) <= 30
+
+
+async def test_a_query_waits_a_second_at_most_for_an_exo_that_hangs() -> None:
+    async with running() as cluster:
+        await asyncio.sleep(3.0)
+        old = cluster.feed.snapshot
+        cluster.exos["a"].control.inject(parse_fault("hang"))
+        before = cluster.time
+        assert await cluster.feed.fresh() is old
+        assert cluster.time - before == pytest.approx(1.0)
+
+
+async def test_before_the_first_picture_a_query_waits_five_seconds_and_then_says_so() -> None:
+    cluster = Cluster("a")
+    cluster.exos["a"].control.drop_connections = True
+    async with cluster.feed:
+        with pytest.raises(Unreachable, match="No exo node has told the state"):
+            await cluster.feed.fresh()
+        assert cluster.time == pytest.approx(5.0)
+        assert cluster.feed.snapshot is None
+
+
+async def test_before_the_first_picture_a_subscriber_waits_for_it() -> None:
+    cluster = Cluster("a")
+    cluster.exos["a"].control.drop_connections = True
+    async with cluster.feed, asyncio.timeout(60):
+        waiting = asyncio.create_task(cluster.feed.changed(None))
+        await asyncio.sleep(20)
+        assert not waiting.done()
+        cluster.exos["a"].control.drop_connections = False
+        assert (await waiting).node_count == 2
+        assert cluster.time <= 20 + 1.2
+
+
+async def test_every_picture_is_told_to_listeners_and_waiters_alike() -> None:
+    async with running() as cluster:
+        heard: list[Snapshot] = []
+
+        def deaf(_: Snapshot) -> None:
+            raise RuntimeError("a fault of the listener's own")
+
+        with cluster.feed.listen(deaf), cluster.feed.listen(heard.append), cluster.feed.interest():
+            first = await cluster.feed.changed(cluster.feed.snapshot)
+            second = await cluster.feed.changed(first)
+        assert heard == [first, second]
+        await cluster.feed.changed(second)
+        assert heard == [first, second], "told no more after it left"
+
+
+async def test_a_picture_in_which_only_clocks_moved_keeps_its_version_and_is_told_all_the_same() -> None:
+    async with running() as cluster:
+        await asyncio.sleep(0.5)  # the catalogue has come
+        with cluster.feed.interest():
+            first = await cluster.feed.changed(cluster.feed.snapshot)
+            second = await cluster.feed.changed(first)
+        assert second.observed_at > first.observed_at
+        assert second.same_as(first) == (second.version == first.version)
+
+
+async def test_an_instance_marked_as_unloading_is_shown_so_at_once() -> None:
+    async with running() as cluster:
+        exo = cluster.exos["a"].control
+        model = exo.cards[0]
+        instance = exo.place(model)
+        assert instance is not None
+        exo.advance(30)
+        assert (await cluster.feed.fresh(0.0)).status(model).ready
+        cluster.feed.mark_unloading({instance: model})
+        assert cluster.feed.snapshot is not None
+        assert cluster.feed.snapshot.status(model).phase is Phase.UNLOADING
+        cluster.feed.mark_unloading({})
+        assert cluster.feed.snapshot.status(model).ready
+
+
+async def test_the_catalogue_is_read_at_the_start_and_each_minute_while_somebody_looks() -> None:
+    def asked() -> int:
+        return sum(request.path == "/models" for request in cluster.wire.requests)
+
+    async with running() as cluster:
+        await asyncio.sleep(1.0)
+        assert asked() == 1
+        assert cluster.feed.snapshot is not None
+        assert set(cluster.feed.snapshot.catalogue) == set(cluster.exos["a"].control.cards)
+        await asyncio.sleep(180)
+        assert asked() == 1, "nobody looked"
+        with cluster.feed.interest():
+            await asyncio.sleep(179)
+        assert asked() == 1 + 3
+
+
+async def test_a_catalogue_that_cannot_be_read_harms_nothing_and_is_asked_for_now_and_then() -> None:
+    cluster = Cluster("a")
+    app = cluster.exos["a"]._gate._app
+    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") != "/models"]
+    async with cluster.feed:
+        await cluster.feed.fresh()
+        with cluster.feed.interest():
+            await asyncio.sleep(20.0)
+        snapshot = cluster.feed.snapshot
+        assert snapshot is not None
+        assert (snapshot.connected, snapshot.catalogue) == (True, {})
+        assert 4 <= sum(request.path == "/models" for request in cluster.wire.requests) <= 5
+
+
+async def test_reads_are_counted_and_costed() -> None:
+    async with running(cost=0.05) as cluster:
+        await cluster.feed.fresh(0.0)
+        stats = cluster.feed.stats
+        assert (stats.reads, stats.failures) == (2, 0)
+        assert stats.cost == pytest.approx(0.05)
+        assert stats.requests_total == len(cluster.wire.requests)
+
+
+async def test_nothing_is_left_behind() -> None:
+    before = asyncio.all_tasks()
+    async with running("ab") as cluster:
+        cluster.exos["a"].control.inject(parse_fault("hang"))
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    assert asyncio.all_tasks() == before
+
+
+async def test_leaving_is_quick_even_while_exo_hangs() -> None:
+    async with running() as cluster:
+        cluster.exos["a"].control.inject(parse_fault("hang"))
+        await asyncio.sleep(7.0)
+        before = cluster.time
+    assert cluster.time - before < 0.1
+
+
+async def test_it_keeps_its_promises_to_the_house() -> None:
+    cluster = Cluster("a", FeedRules())
+    upstream: Upstream = cluster.feed
+    assert upstream.snapshot is None
+    await asyncio.sleep(0)

@@ -1,0 +1,71 @@
+"""Clients that read nothing of what they are sent: each is let go, whatever it is that waits for it.
+
+The kernel's buffers are made small, so that it is this process which holds what is not read. The kernel itself gives
+up after a minute, on Linux alone: none of these tests is as patient.
+"""
+
+import asyncio
+import json
+import socket
+
+import pytest
+from graphql import get_introspection_query
+
+from tests.transports.raw import buffered, narrow, raw
+from tests.transports.running import Running, running, until
+
+pytestmark = pytest.mark.anyio
+
+TIMEOUT = 0.5
+# More than the 64 kB at which a connection counts as paused.
+LONG = get_introspection_query()
+# Less than that, and more than the kernel takes.
+SHORT = "{ __schema { types { name description fields { name description } } } }"
+
+
+async def _ask(server: Running, plain: socket.socket, query: str, headers: str = "", times: int = 1) -> None:
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(plain, ("127.0.0.1", server.port))
+    body = json.dumps({"query": query})
+    request = (
+        f"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{headers}"
+        f"content-length: {len(body)}\r\n\r\n{body}"
+    )
+    await loop.sock_sendall(plain, request.encode() * times)
+
+
+async def _is_let_go(server: Running) -> None:
+    await until(lambda: not server.server.server_state.connections, 4 * TIMEOUT)
+
+
+@pytest.mark.parametrize("times", [1, 3], ids=["once", "pipelined"])
+@pytest.mark.parametrize("headers", ["", "connection: close\r\n", "accept: text/event-stream\r\n"])
+@pytest.mark.parametrize("query", [LONG, SHORT], ids=["long", "short"])
+async def test_a_client_that_reads_nothing_of_its_answer_is_let_go(query: str, headers: str, times: int) -> None:
+    async with running(send_timeout=TIMEOUT) as server:
+        with narrow(server) as plain:
+            await _ask(server, plain, query, headers, times)
+            await until(lambda: server.server.server_state.connections and buffered(server) > 10_000)
+            await _is_let_go(server)
+
+
+async def test_a_client_that_reads_slowly_gets_its_whole_answer() -> None:
+    async with running(send_timeout=TIMEOUT) as server:
+        with narrow(server) as plain:
+            await _ask(server, plain, SHORT)
+            loop = asyncio.get_running_loop()
+            began, received = loop.time(), b""
+            while not received.endswith(b"]}}}"):
+                received += await loop.sock_recv(plain, 4096)
+                await asyncio.sleep(0.3 * TIMEOUT)
+                assert received
+            assert loop.time() - began > 2 * TIMEOUT
+            assert json.loads(received.partition(b"\r\n\r\n")[2])["data"]["__schema"]["types"]
+
+
+async def test_a_websocket_that_is_closed_does_not_stay_for_what_is_not_read() -> None:
+    async with running(send_timeout=TIMEOUT) as server, raw(server) as client:
+        await client.send(id="1", type="subscribe", payload={"query": SHORT})
+        await until(lambda: buffered(server) > 10_000)
+        await client.send(type="nonsense")
+        await _is_let_go(server)

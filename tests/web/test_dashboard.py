@@ -1,0 +1,117 @@
+"""The dashboard's page and files as any HTTP client sees them, and what it asks, held against the schema."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from graphql import GraphQLSchema, parse, validate
+
+from exo_graphql.app import build
+from exo_graphql.schema.build import build_schema
+from exo_graphql.settings import Settings
+from exo_graphql.simulator import SimulatedExo, tiny_scene
+from exo_graphql.web import dashboard
+
+pytestmark = pytest.mark.anyio
+
+STATIC = Path(dashboard.__file__).with_name("static")
+_SETTINGS: dict[str, Any] = {"root_path": "/below"}
+IMPORT = re.compile(r'^import [^;]*? from "([^"]+)";', re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    house = build(Settings(**_SETTINGS), SimulatedExo(tiny_scene()))
+    transport = httpx.ASGITransport(app=house.application)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://localhost/below/", headers={"Accept": "text/html,*/*;q=0.8"}
+    ) as made:
+        yield made
+
+
+async def _files(client: httpx.AsyncClient) -> dict[str, httpx.Response]:
+    """The page's files, and what they import, by address; each asked for once."""
+    page = await client.get("")
+    waiting = [page.url.join(address) for address in re.findall(r'(?:src|href)="([^"#]+)"', page.text)]
+    seen: dict[str, httpx.Response] = {}
+    while waiting:
+        url = waiting.pop()
+        if str(url) not in seen:
+            seen[str(url)] = response = await client.get(url)
+            waiting.extend(url.join(address) for address in IMPORT.findall(response.text))
+    return seen
+
+
+async def test_the_page_and_all_that_it_loads_are_served_below_a_root_path(client: httpx.AsyncClient) -> None:
+    files = await _files(client)
+    assert {url: response.status_code for url, response in files.items() if response.status_code != 200} == {}
+    assert all(url.startswith("http://localhost/below/") for url in files)
+    scripts = {url.rsplit("/", 1)[1] for url in files if "/dashboard/assets/" in url and url.endswith(".js")}
+    assert scripts == {script.name for script in STATIC.glob("*.js")}
+
+
+async def test_nothing_of_it_is_third_party(client: httpx.AsyncClient) -> None:
+    assert [url for url in await _files(client) if "/vendor/" in url] == []
+
+
+async def test_a_proxy_may_cut_the_root_path_off_or_leave_it(client: httpx.AsyncClient) -> None:
+    kept = await client.get("http://localhost/below/")
+    cut = await client.get("http://localhost/")
+    assert kept.status_code == 200
+    assert kept.text == cut.text
+
+
+async def test_without_its_last_slash_the_root_path_leads_to_the_page(client: httpx.AsyncClient) -> None:
+    response = await client.get("http://localhost/below")
+    assert response.status_code == 307
+    # Relative: the scheme and the name under which a proxy shows this server are the client's knowledge alone.
+    assert response.headers["location"] == "below/"
+
+
+async def test_a_head_request_is_answered(client: httpx.AsyncClient) -> None:
+    assert (await client.head("")).status_code == 200
+
+
+async def test_the_page_allows_no_source_but_its_own_server_and_nothing_inline(client: httpx.AsyncClient) -> None:
+    page = await client.get("")
+    policy = page.headers["content-security-policy"]
+    sources = {word for directive in policy.split("; ") for word in directive.split()[1:]}
+    assert sources == {"'none'", "'self'", "data:"}
+    assert "default-src 'none';" in policy
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert page.headers["x-frame-options"] == "DENY"
+
+
+@pytest.mark.parametrize("path", ["../__init__.py", "%2e%2e/dashboard.html", "..%2f__init__.py", "nothing.js"])
+async def test_nothing_but_the_assets_can_be_read(client: httpx.AsyncClient, path: str) -> None:
+    response = await client.get(httpx.URL(f"http://localhost/below/dashboard/assets/{path}"))
+    assert response.status_code == 404
+
+
+def test_text_of_the_server_never_becomes_markup() -> None:
+    for script in STATIC.glob("*.js"):
+        found = re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b", script.read_text())
+        assert found == [], script.name
+
+
+def _documents() -> dict[str, str]:
+    text = (STATIC / "documents.js").read_text(encoding="utf-8")
+    found = dict(re.findall(r"const (\w+) = `([^`]*)`", text))
+    return {name: body.replace("${REFUSAL}", found["REFUSAL"]) for name, body in found.items() if name != "REFUSAL"}
+
+
+@pytest.fixture(scope="module")
+def schema() -> GraphQLSchema:
+    return build_schema()
+
+
+@pytest.mark.parametrize("name", ["CANCEL", "LOAD", "MAY_CHANGE", "PLACEMENTS", "SEARCH", "SWAP", "UNLOAD", "WATCH"])
+def test_each_document_is_valid(name: str, schema: GraphQLSchema) -> None:
+    assert [error.message for error in validate(schema, parse(_documents()[name]))] == []
+
+
+def test_every_document_is_among_those_that_are_held_against_the_schema() -> None:
+    assert set(_documents()) == {"CANCEL", "LOAD", "MAY_CHANGE", "PLACEMENTS", "SEARCH", "SWAP", "UNLOAD", "WATCH"}

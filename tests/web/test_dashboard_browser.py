@@ -1,0 +1,509 @@
+"""The dashboard in a real Chromium, over the real server and a simulated exo."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from exo_graphql.simulator import Fault, SimulatedExo, tiny_scene
+from exo_graphql.simulator.scenario import default_scene
+from tests.chromium import Visit
+from tests.transports.running import Running, running, until
+
+pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
+
+A = "test/tiny-a"
+HALF, OTHER_HALF = "test/half", "test/other-half"
+PATIENCE_MS = 20_000.0
+
+# Keeps each phase that a model's row has shown, in order.
+REMEMBER_PHASES = """model => {
+  window.phases = [];
+  const look = () => {
+    const phase = document.querySelector(`[data-model="${model}"]`)?.dataset.phase;
+    if (phase && window.phases.at(-1) !== phase) window.phases.push(phase);
+  };
+  new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
+}"""
+
+
+def _exo(speed: float = 1.0) -> SimulatedExo:
+    return SimulatedExo(tiny_scene(), speed=speed, seed=1)
+
+
+def _model(page: Page, model_id: str, phase: str = "") -> Locator:
+    return page.locator(f'[data-model="{model_id}"]' + (f'[data-phase="{phase}"]' if phase else ""))
+
+
+async def _open(page: Page, running: Running) -> None:
+    page.set_default_timeout(PATIENCE_MS)
+    await page.goto(f"http://127.0.0.1:{running.port}/")
+    await _connected(page)
+
+
+async def _connected(page: Page, connected: str = "true") -> None:
+    await expect(page.locator("body")).to_have_attribute("data-connected", connected, timeout=PATIENCE_MS)
+
+
+async def _shown(locator: Locator) -> None:
+    await expect(locator).to_be_visible(timeout=PATIENCE_MS)
+
+
+async def _ask(running: Running, query: str) -> Any:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = (await client.post(running.url, json={"query": query})).json()
+    assert "errors" not in answer, answer
+    return answer["data"]
+
+
+async def _ready(running: Running, page: Page, model_id: str) -> None:
+    answer = await _ask(running, f'mutation {{ loadModel(model: "{model_id}") {{ error {{ message }} }} }}')
+    assert answer["loadModel"]["error"] is None
+    await _shown(_model(page, model_id, "READY"))
+
+
+async def _choose(page: Page, model_id: str) -> None:
+    """In the open dialog: search, and choose."""
+    await page.get_by_label("Search the catalogue").fill(model_id.partition("/")[2])
+    radio = page.locator(f'[data-choice="{model_id}"]').get_by_role("radio")
+    await radio.click()
+    # The list is drawn anew with each state: a click between two drawings is lost, and made again as a person would.
+    while not await radio.is_checked():
+        await radio.click()
+
+
+async def test_a_model_goes_from_loading_to_ready_by_itself_and_nothing_else_is_asked(visit: Visit) -> None:
+    page = visit.page
+    async with running(_exo(speed=2)) as server:
+        await _open(page, server)
+        await page.evaluate(REMEMBER_PHASES, A)
+        await _ready(server, page, A)
+        phases = await page.evaluate("window.phases")
+        await page.close()  # its stream breaks off when the server stops, which a browser calls an error
+    assert "LOADING" in phases
+    assert phases[-1] == "READY"
+    assert phases.index("LOADING") < phases.index("READY")
+    assert visit.foreign == []
+    assert visit.problems == []
+
+
+async def test_one_stream_and_no_polling(visit: Visit) -> None:
+    page = visit.page
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.post_data or "") if request.method == "POST" else None)
+    async with running(_exo(speed=15)) as server:
+        await _open(page, server)
+        await _ready(server, page, A)
+        await _ask(server, f'mutation {{ unloadModel(model: "{A}") {{ error {{ message }} }} }}')
+        await expect(_model(page, A)).to_have_count(0, timeout=PATIENCE_MS)
+    kinds = [body.split('query":"')[1].strip("\\n")[:12] for body in asked]
+    assert kinds == ["subscription", "query MayCha"]
+
+
+async def test_nodes_show_what_they_report_and_unknown_where_they_report_nothing(visit: Visit) -> None:
+    page = visit.page
+    async with running(SimulatedExo(default_scene(), seed=1)) as server:
+        await _open(page, server)
+        await expect(page.locator("[data-node]")).to_have_count(4)
+        spark = page.locator(f'[data-node="{server.exo.control.node_id("spark-7f21")}"]')
+        for name in ("GPU", "CPU", "Temp.", "Power"):
+            value = spark.locator(f'dt:text-is("{name}") + dd')
+            await expect(value).to_have_text("\N{EN DASH}unknown")
+        studio = page.locator(f'[data-node="{server.exo.control.node_id("Mac Studio 1")}"]')
+        await expect(studio).to_contain_text("of 512.0 GiB used")
+        await expect(studio.locator('dt:text-is("Temp.") + dd')).to_contain_text("°C")
+        await expect(studio).to_have_attribute("data-status", "ONLINE")
+        download = page.locator("[data-download][data-status=DOWNLOADING]")
+        await expect(download).to_contain_text("MiB/s")
+        await expect(download).to_contain_text("left")
+
+
+async def test_a_swap_is_previewed_confirmed_and_followed_step_by_step(visit: Visit) -> None:
+    page = visit.page
+    async with running(_exo(speed=15)) as server:
+        await _open(page, server)
+        await _ready(server, page, HALF)
+        await page.get_by_role("button", name="Swap half", exact=True).click()
+        await _choose(page, OTHER_HALF)
+        way = page.locator('[data-way="PIPELINE MLX_RING"]')
+        await expect(way).to_have_attribute("data-fits", "true")
+        await expect(way.get_by_role("meter", name="Memory in use after")).to_have_count(2)
+        await expect(way).to_contain_text("→")
+        await page.locator("#wish").get_by_role("button", name="Swap…").click()
+        question = page.get_by_role("dialog", name="Swap models?")
+        await expect(question).to_contain_text("half")
+        await question.get_by_role("button", name="Swap", exact=True).click()
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        operation = page.locator("[data-operation]").first
+        await expect(operation).to_contain_text("Swap half for other-half")
+        await expect(operation).to_be_focused()
+        await expect(operation).to_have_attribute("data-state", "SUCCEEDED", timeout=PATIENCE_MS)
+        steps = operation.locator(".steps > li")
+        assert await steps.locator("strong").all_text_contents() == [
+            "plan",
+            "download",
+            "drain",
+            "unload",
+            "memory",
+            "place",
+            "load",
+        ]
+        for step in await steps.all():
+            assert await step.get_attribute("data-state") in {"SUCCEEDED", "SKIPPED"}
+        await _shown(_model(page, OTHER_HALF, "READY"))
+        await expect(_model(page, HALF)).to_have_count(0)
+        await page.close()  # its stream breaks off when the server stops, which a browser calls an error
+    assert visit.problems == []
+
+
+async def test_a_refusal_says_why_and_one_click_makes_room(visit: Visit) -> None:
+    page = visit.page
+    async with running(_exo(speed=15)) as server:
+        await _open(page, server)
+        await _ready(server, page, HALF)
+        await page.get_by_role("button", name="Load model…").click()
+        await _choose(page, OTHER_HALF)
+        await expect(page.locator('[data-way="PIPELINE MLX_RING"]')).to_contain_text("does not fit")
+        await page.locator("#wish").get_by_role("button", name="Load", exact=True).click()
+        refusal = page.locator("#wish").get_by_role("alert")
+        await expect(refusal).to_contain_text("needs 10.0 GiB")
+        await refusal.get_by_role("button", name="Unload half and load it…").click()
+        await page.get_by_role("dialog", name="Swap models?").get_by_role("button", name="Swap", exact=True).click()
+        await _shown(_model(page, OTHER_HALF, "READY"))
+        await page.close()  # its stream breaks off when the server stops, which a browser calls an error
+    assert visit.problems == []
+
+
+async def test_an_unload_that_is_not_confirmed_is_not_done(visit: Visit) -> None:
+    page = visit.page
+    async with running(_exo(speed=15)) as server:
+        await _open(page, server)
+        await _ready(server, page, A)
+        await page.get_by_role("button", name="Unload tiny-a").click()
+        question = page.get_by_role("dialog", name="Unload tiny-a?")
+        await question.get_by_role("button", name="Cancel").click()
+        await expect(question).to_have_count(0)
+        assert len((await _ask(server, "{ operations { id } }"))["operations"]) == 1
+        await page.get_by_role("button", name="Unload tiny-a").click()
+        await question.get_by_role("button", name="Unload", exact=True).click()
+        await expect(_model(page, A)).to_have_count(0, timeout=PATIENCE_MS)
+        await _shown(page.get_by_text("No model is loaded."))
+
+
+async def test_a_running_operation_can_be_cancelled(visit: Visit) -> None:
+    page = visit.page
+    async with running(_exo(speed=0.6)) as server:
+        await _open(page, server)
+        await _ask(server, f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}')
+        operation = page.locator("[data-operation]")
+        await operation.get_by_role("button", name="Cancel: Load tiny-a").click()
+        await expect(operation).to_have_attribute("data-state", "CANCELLED", timeout=PATIENCE_MS)
+        await expect(operation.get_by_role("button", name="Cancel")).to_have_count(0)
+
+
+async def test_a_failure_is_shown_with_its_reason(visit: Visit) -> None:
+    page = visit.page
+    exo = SimulatedExo(tiny_scene(), speed=10, seed=1, faults=[Fault("load-fails", A)])
+    async with running(exo) as server:
+        await _open(page, server)
+        await _ask(server, f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}')
+        await _shown(_model(page, A, "FAILED"))
+        await expect(_model(page, A).locator(".failure").first).to_contain_text(
+            re.compile(r"on node-[12], attempt \d\): Runner error")
+        )
+        operation = page.locator("[data-operation]")
+        await expect(operation).to_have_attribute("data-state", "FAILED", timeout=PATIENCE_MS)
+
+
+async def test_exo_out_of_reach_is_marked_and_heals(visit: Visit) -> None:
+    page = visit.page
+    async with running(_exo(), lost_after=0.5, rest_pause=0.1, quick_pause=0.1) as server:
+        await _open(page, server)
+        server.exo.control.drop_connections = True
+        await expect(page.locator("body")).to_have_attribute("data-stale", "", timeout=PATIENCE_MS)
+        await _connected(page)  # to this server, which says that exo is gone
+        await expect(page.locator("#banner")).to_contain_text("What is shown is from")
+        await expect(page.locator("#health")).to_have_text("exo unreachable")
+        await expect(page.locator("[data-node]")).to_have_count(2)
+        server.exo.control.drop_connections = False
+        await expect(page.locator("#health")).to_have_text("Healthy", timeout=PATIENCE_MS)
+        await expect(page.locator("body")).not_to_have_attribute("data-stale", "")
+        await page.close()  # its stream breaks off when the server stops, which a browser calls an error
+    assert visit.problems == []
+
+
+async def test_a_server_that_has_never_reached_exo_says_so(visit: Visit) -> None:
+    page = visit.page
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    async with running(demo=False, exo_url=(f"http://127.0.0.1:{port}",)) as server:
+        await page.goto(f"http://127.0.0.1:{server.port}/")
+        await expect(page.locator("#health")).to_have_text("Waiting for exo", timeout=PATIENCE_MS)
+        await _connected(page, "false")
+    assert visit.foreign == []
+
+
+async def test_a_dead_node_is_marked_then_gone(visit: Visit) -> None:
+    page = visit.page
+    async with running(_exo(speed=2), unseen_after=3.0, idle_pause=1.0, rest_pause=0.1) as server:
+        await _open(page, server)
+        node = page.locator(f'[data-node="{server.exo.control.node_id("node-2")}"]')
+        await expect(node).to_have_attribute("data-status", "ONLINE")
+        server.exo.control.kill_node("node-2")
+        await expect(node).to_have_attribute("data-status", "STALE", timeout=PATIENCE_MS)
+        await expect(node).to_contain_text("Last seen at")
+        await expect(page.locator("#health")).to_have_text("Unhealthy")
+        await expect(page.locator("#banner")).to_contain_text("node-2")
+        await expect(node).to_have_count(0, timeout=PATIENCE_MS)
+        await expect(page.locator("#spoken")).to_contain_text("node-2 has left.")
+
+
+@asynccontextmanager
+async def _process(port: int) -> AsyncIterator["asyncio.subprocess.Process"]:
+    """The installed command, as an operator runs it; answers when this is entered."""
+    command = (
+        sys.executable,
+        "-c",
+        "from exo_graphql.main import main; main()",
+        "serve",
+        "--demo",
+        "--port",
+        str(port),
+    )
+    process = await asyncio.create_subprocess_exec(*command)
+    try:
+        async with asyncio.timeout(20), httpx.AsyncClient(trust_env=False) as client:
+            while True:
+                try:
+                    await client.get(f"http://127.0.0.1:{port}/readyz")
+                    break
+                except httpx.TransportError:
+                    assert process.returncode is None, "the server did not start"
+                    await asyncio.sleep(0.05)
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGKILL)
+        await process.wait()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+async def test_a_restart_of_the_server_is_seen_and_heals_itself(visit: Visit, ending: signal.Signals) -> None:
+    page = visit.page
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    async with _process(port) as first:
+        await page.goto(f"http://127.0.0.1:{port}/")
+        await _connected(page)
+        nodes = await page.locator("[data-node]").evaluate_all("rows => rows.map(row => row.dataset.node)")
+        await page.evaluate("window.samePage = true")
+        os.kill(first.pid, ending)
+        await first.wait()
+        await _connected(page, "false")
+        await expect(page.locator("#health")).to_have_text("Disconnected")
+        await _shown(page.get_by_role("button", name="Try now"))
+        # What was last seen stays, under the warning.
+        await expect(page.locator("[data-node]")).to_have_count(4)
+    async with _process(port):
+        await _connected(page)
+        await expect(page.locator("#health")).to_have_text("Healthy")
+        await expect(page.locator("[data-node]")).to_have_count(4)
+        now = await page.locator("[data-node]").evaluate_all("rows => rows.map(row => row.dataset.node)")
+        assert set(now).isdisjoint(nodes)  # another exo's: what is shown is new
+        assert await page.evaluate("window.samePage") is True
+        await expect(page.locator("#banner")).to_be_hidden()
+
+
+async def test_a_token_is_asked_for_and_one_that_may_only_read_is_explained(visit: Visit) -> None:
+    page = visit.page
+    async with running(_exo(speed=15), tokens="operate:open-sesame,read:just-looking") as server:
+        page.set_default_timeout(PATIENCE_MS)
+        await page.goto(f"http://127.0.0.1:{server.port}/")
+        await _shown(page.get_by_role("dialog", name="This server wants a token"))
+        await page.get_by_role("button", name="Cancel").click()
+        await expect(page.locator("#health")).to_have_text("No token")
+        await _connected(page, "false")
+        await page.get_by_role("button", name="Give a token").click()
+        await page.get_by_label("Token", exact=True).fill("just-looking")
+        await page.get_by_role("button", name="Use token").click()
+        await _connected(page)
+        await page.get_by_role("button", name="Load model…").click()
+        await _choose(page, A)
+        await page.locator("#wish").get_by_role("button", name="Load", exact=True).click()
+        refusal = page.locator("#wish").get_by_role("alert")
+        await expect(refusal).to_contain_text("This token may read, not operate.")
+        await refusal.get_by_role("button", name="Use another token…").click()
+        await page.get_by_label("Token", exact=True).fill("open-sesame")
+        await page.get_by_role("button", name="Use token").click()
+        await page.locator("#wish").get_by_role("button", name="Load", exact=True).click()
+        await _shown(_model(page, A, "READY"))
+        assert "sesame" not in await page.evaluate("JSON.stringify(localStorage) + document.cookie + location.href")
+
+
+async def test_a_server_that_lets_nobody_change_anything_shows_no_actions(visit: Visit) -> None:
+    page = visit.page
+    exo = SimulatedExo(replace(tiny_scene(), ready={A: ("node-1",)}), seed=1)
+    async with running(exo, read_only=True) as server:
+        await _open(page, server)
+        await _shown(_model(page, A, "READY"))
+        await expect(page.get_by_role("button")).to_have_count(0)
+        await page.close()  # its stream breaks off when the server stops, which a browser calls an error
+    assert visit.problems == []
+
+
+async def test_names_from_the_cluster_are_text(visit: Visit) -> None:
+    page = visit.page
+    scene = tiny_scene()
+    evil = "<img src=x onerror=alert(1)>"
+    machines = (replace(scene.machines[0], name=evil), *scene.machines[1:])
+    scene = replace(scene, machines=machines, api=evil, weights={})
+    async with running(SimulatedExo(scene, seed=1)) as server:
+        await _open(page, server)
+        await expect(page.get_by_role("heading", name=evil)).to_have_count(1)
+        await expect(page.locator("main img")).to_have_count(0)
+        await page.close()  # its stream breaks off when the server stops, which a browser calls an error
+    assert visit.problems == []
+
+
+async def test_the_keyboard_suffices(visit: Visit) -> None:
+    page = visit.page
+    async with running(_exo(speed=15)) as server:
+        await _open(page, server)
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_role("link", name="Skip to the models")).to_be_focused()
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_role("button", name="Load model…")).to_be_focused()
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_label("Search the catalogue")).to_be_focused()
+        await page.keyboard.press("Escape")
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        await expect(page.get_by_role("button", name="Load model…")).to_be_focused()
+        await page.keyboard.press("Enter")
+        await page.keyboard.type("tiny-a")
+        await expect(page.locator("[data-choice]")).to_have_count(1)
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Space")
+        await page.keyboard.press("Enter")
+        await _shown(_model(page, A, "READY"))
+        await expect(page.locator("#spoken")).to_contain_text("Load tiny-a: succeeded.")
+
+
+async def test_a_wish_without_an_answer_is_sent_again_under_the_same_key_and_happens_once(visit: Visit) -> None:
+    page = visit.page
+    async with running(_exo(speed=2)) as server:
+        await _open(page, server)
+        cut = True
+
+        async def lose_the_answer(route: Any) -> None:
+            if cut and "mutation Load" in (route.request.post_data or ""):
+                await route.fetch()  # it arrives and is done
+                await route.abort()
+            else:
+                await route.continue_()
+
+        await page.route("**/graphql", lose_the_answer)
+        await page.get_by_role("button", name="Load model…").click()
+        await _choose(page, A)
+        load = page.locator("#wish").get_by_role("button", name="Load", exact=True)
+        await load.click()
+        await expect(page.locator("#wish").get_by_role("alert")).to_contain_text("The server does not answer.")
+        cut = False
+        await load.click()
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        await _shown(_model(page, A, "READY"))
+        assert len((await _ask(server, "{ operations { id } }"))["operations"]) == 1
+
+
+async def test_on_a_phone_nothing_is_cut_off_and_nothing_scrolls_sideways(visit: Visit) -> None:
+    page = visit.page
+    await page.set_viewport_size({"width": 375, "height": 667})
+    async with running(SimulatedExo(default_scene(), speed=5, seed=1)) as server:
+        await _open(page, server)
+        assert await page.evaluate("document.documentElement.scrollWidth") == 375
+        await page.get_by_role("button", name="Load model…").click()
+        await _choose(page, "mlx-community/Kimi-K2.5")
+        await _shown(page.locator("[data-way]").first)
+        content = page.locator("#wish .content")
+        assert await content.evaluate("element => element.scrollWidth <= element.clientWidth")
+        await expect(page.locator("#wish").get_by_role("button", name="Load", exact=True)).to_be_in_viewport(ratio=1)
+        await page.locator("#wish").get_by_role("button", name="Load", exact=True).click()
+        operation = page.locator("[data-operation]")
+        await expect(operation).to_be_in_viewport(timeout=PATIENCE_MS)
+        assert await page.evaluate("document.documentElement.scrollWidth") == 375
+
+
+async def test_it_follows_the_systems_colours(visit: Visit) -> None:
+    page = visit.page
+    brightness = """() => {
+      const { backgroundColor, color } = getComputedStyle(document.body);
+      const mean = (colour) => colour.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3;
+      return [mean(backgroundColor), mean(color)];
+    }"""
+    async with running(_exo()) as server:
+        await page.emulate_media(color_scheme="light")
+        await _open(page, server)
+        light_page, light_ink = await page.evaluate(brightness)
+        await page.emulate_media(color_scheme="dark")
+        dark_page, dark_ink = await page.evaluate(brightness)
+    assert light_page > 200 > 80 > light_ink
+    assert dark_page < 60 < 200 < dark_ink
+
+
+async def test_a_closed_page_leaves_no_subscriber(visit: Visit) -> None:
+    async with running(_exo()) as server:
+        await _open(visit.page, server)
+        assert server.house.service.live.subscriber_count == 1
+        await visit.page.goto("about:blank")
+        await until(lambda: server.house.service.live.subscriber_count == 0)
+
+
+async def test_a_page_that_nobody_sees_gives_its_connection_back_until_somebody_looks(visit: Visit) -> None:
+    page = visit.page
+    await page.clock.install()
+    async with running(_exo()) as server:
+        await _open(page, server)
+        await _hide(page, hidden=True)
+        await page.clock.fast_forward(61_000)
+        await until(lambda: server.house.service.live.subscriber_count == 0)
+        await _connected(page, "false")
+        await _hide(page, hidden=False)
+        await _connected(page)
+        await page.close()  # its stream breaks off when the server stops, which a browser calls an error
+    assert visit.problems == []
+
+
+async def _hide(page: Page, *, hidden: bool) -> None:
+    await page.evaluate(
+        """hidden => {
+          Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
+
+
+async def test_a_connection_on_which_nothing_comes_is_given_up_and_made_anew(visit: Visit) -> None:
+    page = visit.page
+    streams: list[str] = []
+    page.on(
+        "request", lambda request: streams.append(request.url) if "Dashboard" in (request.post_data or "") else None
+    )
+    await page.clock.install()
+    async with running(_exo(speed=0.001), keep_alive=600.0) as server:
+        await _open(page, server)
+        assert len(streams) == 1
+        await page.clock.fast_forward(41_000)
+        await expect(page.locator("#health")).to_have_text("Disconnected")
+        await page.clock.fast_forward(1_000)
+        await _connected(page)
+    assert len(streams) == 2
