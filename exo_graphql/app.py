@@ -17,9 +17,9 @@ from exo_graphql.engine.documents import Documents, document_rules
 from exo_graphql.engine.limits import Limits
 from exo_graphql.engine.results import Results
 from exo_graphql.engine.service import Service
-from exo_graphql.engine.worker_pool import Elsewhere
-from exo_graphql.exo.pacing import FeedRules
-from exo_graphql.exo.poller import Feed
+from exo_graphql.engine.worker_pool import WorkerPool
+from exo_graphql.exo.pacing import PollerRules
+from exo_graphql.exo.poller import Poller
 from exo_graphql.observability.metrics import ClusterCollector, ServerCollector, UpstreamFigures
 from exo_graphql.operations import OperationRules, Operations
 from exo_graphql.schema.build import build_schema
@@ -30,7 +30,7 @@ from exo_graphql.transports.app import PROBES, Application
 from exo_graphql.transports.asgi import ASGIApp
 from exo_graphql.transports.auth import Access, BadToken, Token, is_loopback, parse_tokens
 from exo_graphql.transports.http import HttpEndpoint
-from exo_graphql.transports.origin_policy import Guard
+from exo_graphql.transports.origin_policy import OriginPolicy
 from exo_graphql.transports.sse import StreamRules
 from exo_graphql.transports.websocket import WebSocketEndpoint
 
@@ -44,12 +44,12 @@ class SettingsError(ValueError):
 
 
 @dataclass(slots=True)
-class House:
+class Components:
     """The rooms of one running server, for whoever has to reach them: tests, and the ends for operators."""
 
-    application: ASGIApp
+    asgi: ASGIApp
     service: Service
-    feed: Feed
+    poller: Poller
     operations: Operations
     websocket: WebSocketEndpoint
     demo: SimulatedExo | None
@@ -61,34 +61,34 @@ class House:
         await self.websocket.shut_down()
 
 
-def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
+def build(settings: Settings, demo: SimulatedExo | None = None) -> Components:
     """The whole server. `demo` stands in for the one that `settings.demo` would make. Raises `SettingsError`."""
     if settings.demo and settings.exo_url:
         raise SettingsError("demo: --demo stands in for an exo, and --exo-url names one. Give one of the two.")
     if demo is None and settings.demo:
         demo = SimulatedExo(speed=settings.demo_speed, faults=read_faults(settings.fault))
-    feed = _feed(settings, demo)
+    poller = _poller(settings, demo)
     journal = None if demo is not None else settings.state_dir / "operations.sqlite3"
-    operations = Operations(feed, journal, _operation_rules(settings), clock=clock.elapsed, now=clock.utc_now)
+    operations = Operations(poller, journal, _operation_rules(settings), clock=clock.elapsed, now=clock.utc_now)
     access = Access(_tokens(settings))
     schema = build_schema(read_only=settings.read_only)
     limits = Limits(**{limit.name: getattr(settings, limit.name) for limit in fields(Limits)})
-    elsewhere = Elsewhere(max_cost=settings.max_waiting_cost)
+    worker_pool = WorkerPool(max_cost=settings.max_waiting_cost)
     documents = Documents(
         schema,
         rules=document_rules(introspection=settings.introspection),
         limits=limits,
-        elsewhere=elsewhere,
+        worker_pool=worker_pool,
         capacity=1000 if settings.cache else 0,
     )
     service = Service(
         schema,
         documents,
-        feed,
+        poller,
         operations,
         max_age=settings.max_age,
         elapsed=clock.elapsed,
-        elsewhere=elsewhere,
+        worker_pool=worker_pool,
         limits=limits,
         compiled=settings.compiled,
     )
@@ -107,14 +107,14 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
         async with AsyncExitStack() as rooms:
             if demo is not None:
                 await rooms.enter_async_context(demo)
-            await rooms.enter_async_context(feed)
+            await rooms.enter_async_context(poller)
             await rooms.enter_async_context(operations)
             await rooms.enter_async_context(service)
             yield
 
     async def ready() -> bool:
         await service.refresh()
-        return feed.snapshot is not None and not feed.snapshot.stale
+        return poller.snapshot is not None and not poller.snapshot.stale
 
     application = Application(
         HttpEndpoint(
@@ -133,19 +133,19 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> House:
         metrics=service.metrics,
         root_path=settings.root_path,
     )
-    service.metrics.add(ClusterCollector(lambda: feed.snapshot, clock.elapsed))
+    service.metrics.add(ClusterCollector(lambda: poller.snapshot, clock.elapsed))
     service.metrics.add(
         ServerCollector(
             operations,
-            lambda: UpstreamFigures(feed.stats.reads, feed.stats.failures, feed.stats.cost),
+            lambda: UpstreamFigures(poller.stats.reads, poller.stats.failures, poller.stats.cost),
             lambda: service.live.subscriber_count,
             lambda: websocket.connection_count,
         )
     )
     roots = {"", settings.root_path.rstrip("/")}
     probes = [root + probe for root in roots for probe in PROBES]
-    guard = Guard(application, settings.allowed_host, settings.allowed_origin, probes=probes)
-    return House(guard, service, feed, operations, websocket, demo, leaving)
+    guard = OriginPolicy(application, settings.allowed_host, settings.allowed_origin, probes=probes)
+    return Components(guard, service, poller, operations, websocket, demo, leaving)
 
 
 def read_faults(texts: Sequence[str]) -> list[Fault]:
@@ -182,8 +182,8 @@ def _read_tokens(path: Path) -> str:
     return path.read_text(encoding="utf-8-sig")  # as some editors write it
 
 
-def _feed(settings: Settings, demo: SimulatedExo | None) -> Feed:
-    rules = FeedRules(
+def _poller(settings: Settings, demo: SimulatedExo | None) -> Poller:
+    rules = PollerRules(
         rest_pause=settings.rest_pause,
         rest_share=settings.rest_share,
         quick_pause=settings.quick_pause,
@@ -205,7 +205,7 @@ def _feed(settings: Settings, demo: SimulatedExo | None) -> Feed:
         tls = client_context(settings.ca_file) if any(url.startswith("https:") for url in urls) else None
     except NoCertificates as error:
         raise SettingsError(str(error)) from error
-    return Feed(urls, transport=transport, tls=tls, rules=rules, readiness=readiness, now=clock.now)
+    return Poller(urls, transport=transport, tls=tls, rules=rules, readiness=readiness, now=clock.now)
 
 
 def _operation_rules(settings: Settings) -> OperationRules:

@@ -153,21 +153,21 @@ def block_on(main: Coroutine[object, object, int]) -> int:
 async def run(settings: Settings) -> int:
     """Serves until a signal ends it; returns the exit code."""
     try:
-        house = build(settings)
+        components = build(settings)
     except SettingsError as error:
         logger.error("%s", error)  # noqa: TRY400  # what to do, not where we were
         return 2
     try:
-        await house.operations.prepare()
+        await components.operations.prepare()
     except JournalError as error:
         advice = "Give --state-dir a directory of its own that can be written."
         logger.error("%s: %s %s", settings.state_dir, error, advice)  # noqa: TRY400  # what to do, not where we were
         return 1
     _allow_open_files(settings.max_connections)
-    config = server_config(house.application, settings.host, settings.port, settings)
+    config = server_config(components.asgi, settings.host, settings.port, settings)
     base = base_url(settings.host)
     greeting = f"GraphQL at {base}/graphql, the dashboard at {base}/"
-    return await _serve(Server(config, greeting, house.shut_down))
+    return await _serve(Server(config, greeting, components.shut_down))
 
 
 def base_url(host: str) -> str:

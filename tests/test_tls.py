@@ -17,7 +17,7 @@ import trustme
 
 from exo_graphql.app import SettingsError, build
 from exo_graphql.serve import Server, server_config
-from exo_graphql.simulator import SimulatedExo, tiny_scene
+from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.transports.running import A, Running, running, settings, until
 
 pytestmark = pytest.mark.anyio
@@ -69,7 +69,7 @@ async def _nothing() -> None:
 @asynccontextmanager
 async def _over(certificate: Path | None, **given: Any) -> AsyncIterator[Running]:
     """A server over an exo that shows this certificate."""
-    exo = SimulatedExo(tiny_scene(), seed=1)
+    exo = SimulatedExo(tiny_scenario(), seed=1)
     async with (
         exo,
         _served(exo.app, certificate) as port,
@@ -154,7 +154,7 @@ async def _command(*arguments: str, **variables: str) -> tuple[int | None, str]:
 
 
 async def test_the_command_line_trusts_as_it_is_told_and_names_the_cause_if_not(authority: Authority) -> None:
-    async with running() as server, _served(server.house.application, authority.server) as port:
+    async with running() as server, _served(server.components.asgi, authority.server) as port:
         url = ("--url", f"https://127.0.0.1:{port}")
         assert (await _command(*url, "--ca-file", str(authority.ca_file), "nodes"))[0] == 0
         assert (await _command(*url, "nodes", EXO_GRAPHQL_CA_FILE=str(authority.ca_file)))[0] == 0

@@ -20,7 +20,7 @@ _ENDED_SHOWN = 3
 _OPERATIONS_SHARE = 0.5
 
 
-class Board:
+class LiveScreen:
     """What `watch` draws of the data of `watch.graphql`. A screen of any height is enough for it."""
 
     def __init__(self, cluster: Json, warning: str = "", *, wide: bool = False) -> None:

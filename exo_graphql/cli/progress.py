@@ -10,7 +10,7 @@ from rich.text import Text
 
 from exo_graphql.cli.format import percent
 from exo_graphql.cli.layout import Column, Grid, Prose
-from exo_graphql.cli.progress_view import Frame
+from exo_graphql.cli.progress_view import ProgressView
 from exo_graphql.cli.terminal import Terminal
 
 _BAR_CELLS = 30
@@ -32,7 +32,7 @@ class Progress(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def show(self, frame: Frame) -> None:
+    def show(self, frame: ProgressView) -> None:
         """Shows the newest picture."""
 
     def lost(self, reason: str) -> None:
@@ -55,7 +55,7 @@ class Silent:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def show(self, frame: Frame) -> None:
+    def show(self, frame: ProgressView) -> None:
         """Shows nothing."""
 
     def lost(self, reason: str) -> None:
@@ -75,7 +75,7 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def show(self, frame: Frame) -> None:
+    def show(self, frame: ProgressView) -> None:
         """Prints a line if it says something new."""
         telling = (frame.stage, frame.message if frame.percent is None else frame.percent // 10)
         if telling == self._told:
@@ -98,7 +98,7 @@ class Bar:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, refresh_per_second=8)
-        self._frame: Frame | None = None
+        self._frame: ProgressView | None = None
 
     def __enter__(self) -> Self:
         self._live.__enter__()
@@ -107,7 +107,7 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         self._live.__exit__(None, None, None)
 
-    def show(self, frame: Frame) -> None:
+    def show(self, frame: ProgressView) -> None:
         """Draws it."""
         self._frame = frame
         self._live.update(self._drawn(frame))
@@ -117,7 +117,7 @@ class Bar:
         warning = Prose.of((reason, "yellow"), hanging=2)
         self._live.update(warning if self._frame is None else Group(self._drawn(self._frame), warning))
 
-    def _drawn(self, frame: Frame) -> RenderableType:
+    def _drawn(self, frame: ProgressView) -> RenderableType:
         columns = [Column(""), Column(""), Column("", drop=1, sentence=True)]
         rows = []
         for step in frame.steps:

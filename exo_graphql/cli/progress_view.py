@@ -16,7 +16,7 @@ _MOVING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class ProgressView:
     """One picture. `stage` is the model's phase or the step's name; `percent` is 0 to 100, None if it cannot be told;
     `pace` says how fast it goes and how long it will take, "" if unknown.
     """
@@ -51,13 +51,13 @@ class Pace:
         return moved / seconds if seconds > 0 and moved > 0 else None
 
 
-def operation_frame(operation: Json, pace: Pace) -> Frame:
+def operation_frame(operation: Json, pace: Pace) -> ProgressView:
     """A load, unload or swap: what it says of itself, or of the model on its way, which is told sooner."""
     step = next((step["name"] for step in operation["steps"] if step["state"] == "RUNNING"), None)
     model = _on_its_way(operation["loads"], step) if operation["state"] == "RUNNING" else None
     told = _pace(model, model["status"], pace) if model is not None else ""
     status = model["status"] if model is not None and model["status"]["phase"] in _MOVING else None
-    return Frame(
+    return ProgressView(
         title=operation_title(operation),
         stage=status["phase"] if status is not None else step or operation["state"],
         message=f"{model['name']}: {status['message']}" if model and status else operation["message"],
@@ -82,10 +82,10 @@ def operation_title(operation: Json) -> str:
     return f"Load {loads}" if operation["kind"] == "LOAD" else f"Unload {unloads}"
 
 
-def status_frame(status: Json, pace: Pace) -> Frame:
+def status_frame(status: Json, pace: Pace) -> ProgressView:
     """A model that somebody waits for."""
     model = status["model"]
-    return Frame(
+    return ProgressView(
         title=f"{status['modelId']}",
         stage=status["phase"],
         message=status["message"],

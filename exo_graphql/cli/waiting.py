@@ -11,7 +11,7 @@ from exo_graphql.cli.failures import Failure, Interrupted, TimedOut, from_proble
 from exo_graphql.cli.following import newest
 from exo_graphql.cli.format import duration
 from exo_graphql.cli.progress import progress
-from exo_graphql.cli.progress_view import Frame, Pace, operation_frame, status_frame
+from exo_graphql.cli.progress_view import Pace, ProgressView, operation_frame, status_frame
 from exo_graphql.cli.session import Session
 from exo_graphql.cli.terminal import clean
 from exo_graphql.cli.unique_names import with_unique_names
@@ -105,7 +105,7 @@ class _Waiting:
         name: str,
         variables: Json,
         *,
-        frame: Callable[[Data, Pace], Frame],
+        frame: Callable[[Data, Pace], ProgressView],
         ended: Callable[[Data], bool],
         failure: Callable[[Data], Failure | None],
     ) -> None:
@@ -143,8 +143,8 @@ class _Waiting:
         async with self._session.client() as client:
             messages = client.follow(self._document, self._variables, patient=patient)
             with progress(self._session.terminal) as view:
-                async with aclosing(newest(messages, view.lost)) as pictures:
-                    async for data in pictures:
+                async with aclosing(newest(messages, view.lost)) as snapshots:
+                    async for data in snapshots:
                         self._data = data
                         view.show(self._frame(with_unique_names(clean(data)), pace))
                         if self._ended(data):

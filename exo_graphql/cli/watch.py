@@ -11,7 +11,7 @@ from rich.text import Text
 from exo_graphql.cli import interrupts
 from exo_graphql.cli.following import newest
 from exo_graphql.cli.format import count, percent
-from exo_graphql.cli.live_screen import Board, downloads_of
+from exo_graphql.cli.live_screen import LiveScreen, downloads_of
 from exo_graphql.cli.session import Session
 from exo_graphql.cli.terminal import Terminal, clean
 from exo_graphql.cli.unique_names import with_unique_names
@@ -38,8 +38,8 @@ async def _watch(session: Session, screen: "Screen") -> None:
     async with session.client() as client:
         try:
             messages = client.follow(document("watch"), {})
-            async with aclosing(newest(messages, screen.lost)) as pictures:
-                async for data in pictures:
+            async with aclosing(newest(messages, screen.lost)) as snapshots:
+                async for data in snapshots:
                     screen.show(data)
         finally:
             screen.stop()
@@ -123,7 +123,7 @@ class WholeScreen(Screen):
 
     def _draw(self, warning: str) -> None:
         if self._cluster is not None:
-            self._live.update(Board(self._cluster, warning, wide=self._wide), refresh=True)
+            self._live.update(LiveScreen(self._cluster, warning, wide=self._wide), refresh=True)
 
 
 def summary(cluster: Json) -> str:

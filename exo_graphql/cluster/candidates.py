@@ -11,7 +11,7 @@ from math import comb
 from typing import TypeVar
 
 from exo_graphql.cluster.memory import fits_into, split, with_margin
-from exo_graphql.cluster.placement_request import ALONE, Demand, Fit, Misfit, backends_of
+from exo_graphql.cluster.placement_request import ALONE, Fit, NoFit, PlacementRequest, backends_of
 from exo_graphql.cluster.rings import RingSearch, Work, find_complete, heaviest_ring
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import DownloadKind, InstanceType, Sharding
@@ -35,10 +35,12 @@ Group = tuple[int, ...]
 class Candidates:
     """The groups for one demand, and the free memory (bytes by node) that it is held against."""
 
-    def __init__(self, snapshot: Snapshot, demand: Demand, free: Mapping[str, int], work: Work) -> None:
+    def __init__(
+        self, snapshot: Snapshot, placement_request: PlacementRequest, free: Mapping[str, int], work: Work
+    ) -> None:
         self._snapshot = snapshot
         self._topology = snapshot.topology
-        self._demand = demand
+        self._demand = placement_request
         self._by_id = free
         self._free = [max(0, free.get(node_id, 0)) for node_id in self._topology.ids]
         self._work = work
@@ -70,7 +72,7 @@ class Candidates:
 
     def nearest(
         self, counts: Sequence[int], sharding: Sharding, instance_type: InstanceType
-    ) -> Fit | Misfit | str | None:
+    ) -> Fit | NoFit | str | None:
         """What is missing on the group that comes nearest, of these sizes; or why there is none of this kind.
 
         Nothing may be missing on it, where a search for smaller groups was ended by its bound.
@@ -308,7 +310,7 @@ class Candidates:
             return 1.0
         return (download.downloaded_bytes or 0) / download.total_bytes if download.total_bytes else 0.0
 
-    def _shortage(self, group: Group, sharding: Sharding) -> Misfit:
+    def _shortage(self, group: Group, sharding: Sharding) -> NoFit:
         card = self._demand.card
         free = {self._topology.ids[number]: self._free[number] for number in group}
         size, available = card.storage_bytes or 0, sum(free.values())
@@ -318,4 +320,4 @@ class Candidates:
             # There is room for the weights, but none to spare.
             spare = sum(max(0, with_margin(part) - free[node_id]) for node_id, part in added.items())
             short = max(with_margin(size) - available, spare, 1)
-        return Misfit("Not enough free memory.", available_bytes=available, shortfall_bytes=short)
+        return NoFit("Not enough free memory.", available_bytes=available, shortfall_bytes=short)

@@ -16,8 +16,8 @@ from exo_graphql.cluster.readiness import (
     RANK,
     READY_RUNNERS,
     Failure,
+    InstanceStatus,
     Phase,
-    Reading,
     all_begun,
     names_no_cause,
     one_line,
@@ -37,7 +37,7 @@ UNLOADED_UNREADY = "An operation of this server removed the instance before it w
 
 
 @dataclass(frozen=True, slots=True)
-class ModelPast:
+class ModelHistory:
     """What is remembered of a model. `changed_at` is None until a change has been seen."""
 
     phase: Phase
@@ -53,7 +53,7 @@ class ModelPast:
 
 
 @dataclass(frozen=True, slots=True)
-class InstancePast:
+class InstanceHistory:
     """What is remembered of an instance while it is listed."""
 
     model_id: str
@@ -78,7 +78,7 @@ class InstancePast:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetch:
+class DownloadHistory:
     """A download that an instance waits for."""
 
     most_bytes: int = 0
@@ -90,7 +90,7 @@ class Fetch:
     quiet_since: float | None = None
     """When (`Moment.elapsed`), since it first failed, a byte last came (at first: when it failed); None until then."""
 
-    def seen(self, download: Download, now: Moment) -> "Fetch":
+    def seen(self, download: Download, now: Moment) -> "DownloadHistory":
         """The same after another state.
 
         exo tells 0 bytes for a partial download that waits, and the partial again once it goes on: growth is a byte
@@ -113,9 +113,9 @@ class Fetch:
 class History:
     """Everything remembered, as of one snapshot."""
 
-    models: Mapping[str, ModelPast] = field(default_factory=dict)
-    instances: Mapping[str, InstancePast] = field(default_factory=dict)
-    fetches: Mapping[tuple[str, str], Fetch] = field(default_factory=dict)
+    models: Mapping[str, ModelHistory] = field(default_factory=dict)
+    instances: Mapping[str, InstanceHistory] = field(default_factory=dict)
+    fetches: Mapping[tuple[str, str], DownloadHistory] = field(default_factory=dict)
     """By node and model."""
     behind_since: float | None = None
     """When (`Moment.elapsed`) the first state arrived that lacks events which an earlier one had; None while none
@@ -151,9 +151,9 @@ class History:
 
 
 def remember(
-    past: History,
+    history: History,
     state: State,
-    readings: Mapping[str, Reading],
+    instance_statuses: Mapping[str, InstanceStatus],
     unloading: Mapping[str, str],
     now: Moment,
     *,
@@ -167,45 +167,45 @@ def remember(
     """
     failures: dict[str, Failure] = {}
     instances = {
-        instance.id: _instance_past(past, instance, state, readings[instance.id], failures, now)
+        instance.id: _instance_past(history, instance, state, instance_statuses[instance.id], failures, now)
         for instance in state.instances.values()
     }
-    fetches = _fetches(past, state, failures, now)
-    gone = [(id_, was) for id_, was in past.instances.items() if id_ not in instances]
-    went_back = past.went_back(state)
+    fetches = _fetches(history, state, failures, now)
+    gone = [(id_, was) for id_, was in history.instances.items() if id_ not in instances]
+    went_back = history.went_back(state)
     started_again = (
-        past.emptied
+        history.emptied
         # Nobody lags for ever: this is another history.
-        or (past.behind_since is not None and past.is_behind(state))
-        or (went_back and not past.members <= state.nodes.keys())
+        or (history.behind_since is not None and history.is_behind(state))
+        or (went_back and not history.members <= state.nodes.keys())
         # Node ids are new at every start, and a new session may have come further than the old one by now.
-        or (bool(past.members) and bool(state.nodes) and past.members.isdisjoint(state.nodes))
+        or (bool(history.members) and bool(state.nodes) and history.members.isdisjoint(state.nodes))
     )
     ended = set()
     for id_, was in gone:
-        failure, lost = _end(past, id_, was, state, unloading, now, started_again=started_again)
+        failure, lost = _end(history, id_, was, state, unloading, now, started_again=started_again)
         if failure is not None:
             failures[was.model_id] = failure
         if lost or not was.was_ready:
             ended.add(was.model_id)
     return History(
-        models=_model_pasts(past, instances, unloading, failures, ended, loads, now, first=first),
+        models=_model_pasts(history, instances, unloading, failures, ended, loads, now, first=first),
         instances=instances,
         fetches=fetches,
-        behind_since=past.behind_since,
-        empty_since=past.empty_since,
+        behind_since=history.behind_since,
+        empty_since=history.empty_since,
         index=state.index,
         members=frozenset(state.nodes),
         # Told once a state with nodes has shown what is left.
-        emptied=past.emptied and (past.empty_since is not None or not state.nodes),
+        emptied=history.emptied and (history.empty_since is not None or not state.nodes),
         loading=loads.under_way,
     )
 
 
 def _end(
-    past: History,
+    history: History,
     id_: str,
-    was: InstancePast,
+    was: InstanceHistory,
     state: State,
     unloading: Mapping[str, str],
     now: Moment,
@@ -216,7 +216,7 @@ def _end(
     had_failed = was.failure is not None or any(
         fetch.error is not None
         for node_id in was.nodes.values()
-        if node_id is not None and (fetch := past.fetches.get((node_id, was.model_id))) is not None
+        if node_id is not None and (fetch := history.fetches.get((node_id, was.model_id))) is not None
     )
     if id_ in unloading or was.phase is Phase.UNLOADING:
         return None if was.was_ready or had_failed else Failure(now.at, UNLOADED_UNREADY), False
@@ -235,7 +235,7 @@ def _end(
     return None if was.was_ready or had_failed else Failure(now.at, REMOVED_UNREADY), False
 
 
-def model_phase(model_id: str, instances: Mapping[str, InstancePast], unloading: Mapping[str, str]) -> Phase:
+def model_phase(model_id: str, instances: Mapping[str, InstanceHistory], unloading: Mapping[str, str]) -> Phase:
     """The best phase of the model's instances. One that exo no longer lists but whose memory is not back counts too."""
     phases = [was.phase for was in instances.values() if was.model_id == model_id]
     if any(model == model_id and id_ not in instances for id_, model in unloading.items()):
@@ -244,14 +244,14 @@ def model_phase(model_id: str, instances: Mapping[str, InstancePast], unloading:
 
 
 def _instance_past(
-    past: History,
+    history: History,
     instance: Instance,
     state: State,
-    reading: Reading,
+    instance_status: InstanceStatus,
     failures: dict[str, Failure],
     now: Moment,
-) -> InstancePast:
-    was = past.instances.get(instance.id)
+) -> InstanceHistory:
+    was = history.instances.get(instance.id)
     attempts = dict(was.attempts) if was is not None else {}
     runners = [state.runners.get(shard.runner_id) for shard in instance.shards]
     failed = set()
@@ -269,11 +269,11 @@ def _instance_past(
             failures[instance.model_id] = failure
     # Not the reading: a node out of reach or a deletion asked for hides that the runners were ready.
     is_ready = bool(runners) and all(runner is not None and runner.status in READY_RUNNERS for runner in runners)
-    return InstancePast(
+    return InstanceHistory(
         model_id=instance.model_id,
-        phase=reading.phase,
+        phase=instance_status.phase,
         was_ready=is_ready or (was is not None and was.was_ready and not failed),
-        node_id=reading.node_id,
+        node_id=instance_status.node_id,
         attempts=attempts,
         failed=frozenset(failed),
         nodes={shard.runner_id: shard.node_id for shard in instance.shards},
@@ -281,7 +281,7 @@ def _instance_past(
     )
 
 
-def _attempt(state: State, instance_id: str, runner_id: str, was: InstancePast | None) -> int | None:
+def _attempt(state: State, instance_id: str, runner_id: str, was: InstanceHistory | None) -> int | None:
     """Which attempt has failed, if the runner is failed now."""
     runner = state.runners.get(runner_id)
     if runner is None or runner.status is not RunnerStatus.FAILED:
@@ -293,7 +293,7 @@ def _attempt(state: State, instance_id: str, runner_id: str, was: InstancePast |
 
 
 def _runner_failure(
-    state: State, runner_id: str, node_id: str | None, attempt: int, was: InstancePast | None, now: Moment
+    state: State, runner_id: str, node_id: str | None, attempt: int, was: InstanceHistory | None, now: Moment
 ) -> Failure:
     error = state.runners[runner_id].error or NO_MESSAGE
     message = one_line(error)
@@ -320,14 +320,16 @@ def needed_downloads(state: State) -> Sequence[tuple[str, str]]:
     return tuple(dict.fromkeys(needed))
 
 
-def _fetches(past: History, state: State, failures: dict[str, Failure], now: Moment) -> Mapping[tuple[str, str], Fetch]:
-    fetches: dict[tuple[str, str], Fetch] = {}
+def _fetches(
+    history: History, state: State, failures: dict[str, Failure], now: Moment
+) -> Mapping[tuple[str, str], DownloadHistory]:
+    fetches: dict[tuple[str, str], DownloadHistory] = {}
     for pair in needed_downloads(state):
         node_id, model_id = pair
         download = state.download(node_id, model_id)
         if download is None or download.kind is DownloadKind.COMPLETED:
             continue
-        fetch = past.fetches.get(pair, Fetch()).seen(download, now)
+        fetch = history.fetches.get(pair, DownloadHistory()).seen(download, now)
         if download.kind is DownloadKind.FAILED:
             error = one_line(download.error or "The download failed without a message.")
             if error != fetch.error:
@@ -340,8 +342,8 @@ def _fetches(past: History, state: State, failures: dict[str, Failure], now: Mom
 
 
 def _model_pasts(
-    past: History,
-    instances: Mapping[str, InstancePast],
+    history: History,
+    instances: Mapping[str, InstanceHistory],
     unloading: Mapping[str, str],
     failures: Mapping[str, Failure],
     ended: Set[str],
@@ -349,13 +351,13 @@ def _model_pasts(
     now: Moment,
     *,
     first: bool,
-) -> Mapping[str, ModelPast]:
+) -> Mapping[str, ModelHistory]:
     present = {was.model_id for was in instances.values()}
-    models: dict[str, ModelPast] = {}
-    asked_again = loads.under_way - past.loading
+    models: dict[str, ModelHistory] = {}
+    asked_again = loads.under_way - history.loading
     wanted = present | loads.under_way
-    for model_id in {*past.models, *present, *unloading.values(), *failures, *ended, *loads.failed}:
-        was = past.models.get(model_id, ModelPast(Phase.NOT_LOADED))
+    for model_id in {*history.models, *present, *unloading.values(), *failures, *ended, *loads.failed}:
+        was = history.models.get(model_id, ModelHistory(Phase.NOT_LOADED))
         phase = model_phase(model_id, instances, unloading)
         failure = failures.get(model_id, was.failure)
         gave_up = model_id in ended or (was.gave_up and model_id not in asked_again)
@@ -364,7 +366,7 @@ def _model_pasts(
         if failed is not None and failed.operation_id != was.judged and not gave_up and model_id not in wanted:
             gave_up, failure = True, Failure(failed.at, failed.message)
         changed = phase is not was.phase and not first
-        models[model_id] = ModelPast(
+        models[model_id] = ModelHistory(
             phase=phase,
             changed_at=now.at if changed else was.changed_at,
             changed_elapsed=now.elapsed if changed else was.changed_elapsed,

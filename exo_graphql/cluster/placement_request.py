@@ -16,7 +16,7 @@ _BACKENDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class PlacementRequest:
     """What is to be placed. `kinds` are the acceptable ways in order of preference; `node_ids` means exactly these."""
 
     card: ModelCard
@@ -79,7 +79,7 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
-class Misfit:
+class NoFit:
     """Why nothing fits. The bytes are those of the group that comes nearest; None where memory is not the reason."""
 
     reason: str

@@ -100,7 +100,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class InstanceStatus:
     """What the rules say of one instance now."""
 
     phase: Phase
@@ -114,7 +114,7 @@ class Reading:
     attempt: int | None = None
     """Which of exo's attempts at the runners this is, from 1 (exo makes up to 5); None where none is under way."""
 
-    def of_attempt(self, attempt: int) -> "Reading":
+    def of_attempt(self, attempt: int) -> "InstanceStatus":
         """The same as the phase of an attempt; from the second on, the message says so."""
         if self.phase not in _ATTEMPTED:
             return self
@@ -141,7 +141,7 @@ def _has_begun(runner: Runner | None) -> bool:
 
 def read_instance(
     instance: Instance, state: State, rules: Rules, *, unloading: Set[str], unknown_because: str | None = None
-) -> Reading:
+) -> InstanceStatus:
     """The phase of one instance: the first rule that holds.
 
     `unloading` holds the instances that this server has asked exo to delete; `unknown_because` says, in a
@@ -156,19 +156,23 @@ def read_instance(
     )
 
 
-def _unreachable(instance: Instance, state: State, rules: Rules, *, unknown_because: str | None) -> Reading | None:
+def _unreachable(
+    instance: Instance, state: State, rules: Rules, *, unknown_because: str | None
+) -> InstanceStatus | None:
     """Rule 0. exo goes on calling the runners of a dead node ready for up to 45 s."""
     if unknown_because is not None:
-        return Reading(Phase.UNREACHABLE, unknown_because)
+        return InstanceStatus(Phase.UNREACHABLE, unknown_because)
     for shard in instance.shards:
         if shard.node_id is None:
-            return Reading(Phase.UNREACHABLE, "exo does not say which node holds a shard.")
+            return InstanceStatus(Phase.UNREACHABLE, "exo does not say which node holds a shard.")
         node = state.nodes.get(shard.node_id)
         if node is None:
-            return Reading(Phase.UNREACHABLE, "A node that holds a shard has left the cluster.", node_id=shard.node_id)
+            return InstanceStatus(
+                Phase.UNREACHABLE, "A node that holds a shard has left the cluster.", node_id=shard.node_id
+            )
         if node_status(node.seconds_since_seen, rules) is NodeStatus.STALE:
             name = node.friendly_name or node.id
-            return Reading(
+            return InstanceStatus(
                 Phase.UNREACHABLE,
                 f"Node {name} has not been seen for {rules.unseen_after:g} s or more.",
                 node_id=node.id,
@@ -176,30 +180,32 @@ def _unreachable(instance: Instance, state: State, rules: Rules, *, unknown_beca
     return None
 
 
-def _failed(instance: Instance, state: State) -> Reading | None:
+def _failed(instance: Instance, state: State) -> InstanceStatus | None:
     """Rule 1. Neither is final by itself: exo retries a failed runner up to 5 times."""
     for shard in instance.shards:
         runner = state.runners.get(shard.runner_id)
         if runner is not None and runner.status is RunnerStatus.FAILED:
             error = runner.error or NO_MESSAGE
-            return Reading(Phase.FAILED, one_line(error), node_id=shard.node_id, error=error)
+            return InstanceStatus(Phase.FAILED, one_line(error), node_id=shard.node_id, error=error)
     if all_begun(instance, state):
         return None
     for download in _downloads(instance, state):
         if download.kind is DownloadKind.FAILED:
             error = download.error or "The download failed without a message."
-            return Reading(Phase.FAILED, f"Download failed: {one_line(error)}", node_id=download.node_id, error=error)
+            return InstanceStatus(
+                Phase.FAILED, f"Download failed: {one_line(error)}", node_id=download.node_id, error=error
+            )
     return None
 
 
-def _unloading(instance: Instance, unloading: Set[str]) -> Reading | None:
+def _unloading(instance: Instance, unloading: Set[str]) -> InstanceStatus | None:
     """Rule 2. exo's state never shows it: a deleted instance is gone at once, its memory is not."""
     if instance.id not in unloading:
         return None
-    return Reading(Phase.UNLOADING, "Asked exo to delete the instance; its memory is not yet free.")
+    return InstanceStatus(Phase.UNLOADING, "Asked exo to delete the instance; its memory is not yet free.")
 
 
-def _lacking_weights(instance: Instance, state: State) -> Reading | None:
+def _lacking_weights(instance: Instance, state: State) -> InstanceStatus | None:
     """Rule 3. A `DownloadPending` alone means nothing: exo lists one for every model card it knows."""
     if all_begun(instance, state):
         return None
@@ -208,14 +214,14 @@ def _lacking_weights(instance: Instance, state: State) -> Reading | None:
         return None
     under_way = [d for d in downloads if d.kind is DownloadKind.ONGOING]
     if not under_way:
-        return Reading(Phase.WAITING, "Waiting for exo to start the download of the weights.")
+        return InstanceStatus(Phase.WAITING, "Waiting for exo to start the download of the weights.")
     # A node that has not begun may not say how much it needs: the card does.
     needed = [d.total_bytes or (d.model.storage_bytes if d.model is not None else None) for d in downloads]
     done = _sum_known([at_most(d.downloaded_bytes, total) for d, total in zip(downloads, needed, strict=True)])
     total = _sum_known(needed)
     etas = [d.eta_seconds for d in under_way if d.eta_seconds is not None]
     speed = sum(d.speed or 0.0 for d in under_way)
-    return Reading(
+    return InstanceStatus(
         Phase.DOWNLOADING,
         f"Downloading: {gib(done) or 0:g} of {gib(total) or 0:g} GiB at {speed / (1 << 20):.1f} MiB/s."
         if done is not None and total is not None
@@ -225,20 +231,20 @@ def _lacking_weights(instance: Instance, state: State) -> Reading | None:
     )
 
 
-def _least_advanced(instance: Instance, state: State) -> Reading:
+def _least_advanced(instance: Instance, state: State) -> InstanceStatus:
     """Rule 4. An instance is as far as the runner that has come least far."""
     if not instance.shards:
-        return Reading(Phase.WAITING, "exo has assigned no runner yet.")
+        return InstanceStatus(Phase.WAITING, "exo has assigned no runner yet.")
     runners = [state.runners.get(shard.runner_id) for shard in instance.shards]
     _, phase = min((_ADVANCE[None if r is None else r.status] for r in runners), key=lambda pair: pair[0])
     if phase is Phase.READY:
         if any(r is not None and r.status is RunnerStatus.RUNNING for r in runners):
-            return Reading(Phase.RUNNING, "Serving requests.", progress_percent=100.0)
-        return Reading(Phase.READY, "Ready to serve.", progress_percent=100.0)
+            return InstanceStatus(Phase.RUNNING, "Serving requests.", progress_percent=100.0)
+        return InstanceStatus(Phase.READY, "Ready to serve.", progress_percent=100.0)
     if phase is Phase.LOADING:
         return _loading(instance, runners)
     # Every layer is there by then: a measure that has come to 100 stays there until the model is ready.
-    return Reading(phase, _MESSAGES[phase], progress_percent=100.0 if phase is Phase.WARMING_UP else None)
+    return InstanceStatus(phase, _MESSAGES[phase], progress_percent=100.0 if phase is Phase.WARMING_UP else None)
 
 
 _MESSAGES = {
@@ -249,20 +255,22 @@ _MESSAGES = {
 }
 
 
-def _loading(instance: Instance, runners: list[Runner | None]) -> Reading:
+def _loading(instance: Instance, runners: list[Runner | None]) -> InstanceStatus:
     """Layers summed over the runners. exo counts 0 … total-1 and never reports the last one: `Loaded` says it."""
     loaded = total = 0
     for shard, runner in zip(instance.shards, runners, strict=True):
         own = (runner.total_layers if runner is not None else None) or shard.layer_count
         if runner is None or own is None:
-            return Reading(Phase.LOADING, "Loading layers.")
+            return InstanceStatus(Phase.LOADING, "Loading layers.")
         total += own
         # Past loading a runner reports no layers: all of them are there. Before v1.0.69 it reported none at all.
         arrived = runner.layers_loaded if runner.status is RunnerStatus.LOADING else own
         if arrived is None:
-            return Reading(Phase.LOADING, "Loading layers.")
+            return InstanceStatus(Phase.LOADING, "Loading layers.")
         loaded += arrived
-    return Reading(Phase.LOADING, f"Loading layers: {loaded} of {total}.", progress_percent=percent(loaded, total))
+    return InstanceStatus(
+        Phase.LOADING, f"Loading layers: {loaded} of {total}.", progress_percent=percent(loaded, total)
+    )
 
 
 def all_begun(instance: Instance, state: State) -> bool:

@@ -10,15 +10,15 @@ from enum import Enum, unique
 from functools import cached_property
 
 from exo_graphql.cluster.contact import Contact, Pulse
-from exo_graphql.cluster.history import History, ModelPast, needed_downloads, remember
+from exo_graphql.cluster.history import History, ModelHistory, needed_downloads, remember
 from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import (
     BROKEN,
     RANK,
+    InstanceStatus,
     NodeStatus,
     Phase,
-    Reading,
     node_status,
     read_instance,
 )
@@ -80,7 +80,7 @@ class Snapshot:
         self,
         state: State,
         history: History,
-        readings: Mapping[str, Reading],
+        instance_statuses: Mapping[str, InstanceStatus],
         catalogue: Mapping[str, ModelCard],
         source: Source,
         rules: Rules,
@@ -94,7 +94,7 @@ class Snapshot:
     ) -> None:
         self.state = state
         self.history = history
-        self.readings = readings
+        self.instance_statuses = instance_statuses
         self.catalogue = catalogue
         self.source = source
         self.rules = rules
@@ -122,7 +122,7 @@ class Snapshot:
         return (
             self.source == other.source
             and self.stale == other.stale
-            and self.readings == other.readings
+            and self.instance_statuses == other.instance_statuses
             and self.node_statuses == other.node_statuses
             and self.given_up == other.given_up
             and self.history.models == other.history.models
@@ -286,9 +286,9 @@ class Snapshot:
         ids = dict.fromkeys(shard.node_id for instance in instances for shard in instance.shards)
         return tuple(self.state.nodes[id_] for id_ in ids if id_ is not None and id_ in self.state.nodes)
 
-    def reading(self, instance_id: str) -> Reading:
+    def instance_status(self, instance_id: str) -> InstanceStatus:
         """What the rules say of a listed instance."""
-        return self.readings[instance_id]
+        return self.instance_statuses[instance_id]
 
     def status(self, model_id: str) -> ModelStatus:
         """Readiness of a model by its full id; `found` is False for one that nothing knows."""
@@ -311,19 +311,19 @@ class Snapshot:
                 observed_at=self.observed_at,
             )
         instances = self.instances_of(model_id)
-        past = self.history.models.get(model_id, ModelPast(Phase.NOT_LOADED))
+        history = self.history.models.get(model_id, ModelHistory(Phase.NOT_LOADED))
         # Of several that are equally far the one with most of it done: never the one that exo happens to list first.
         best = min(
-            (self.readings[i.id] for i in sorted(instances, key=lambda i: i.id)),
-            key=lambda reading: (RANK[reading.phase], -(reading.progress_percent or 0.0)),
+            (self.instance_statuses[i.id] for i in sorted(instances, key=lambda i: i.id)),
+            key=lambda instance_status: (RANK[instance_status.phase], -(instance_status.progress_percent or 0.0)),
             default=None,
         )
-        if best is None or RANK[past.phase] < RANK[best.phase]:
-            best = self._without_instance(past)
-        unready = [instance for instance in instances if not self.readings[instance.id].ready]
+        if best is None or RANK[history.phase] < RANK[best.phase]:
+            best = self._without_instance(history)
+        unready = [instance for instance in instances if not self.instance_statuses[instance.id].ready]
         ready_instances = len(instances) - len(unready)
         given_up = bool(unready) and all(instance.id in self.given_up for instance in unready)
-        lost = not instances and past.gave_up and model_id not in self.loads.under_way
+        lost = not instances and history.gave_up and model_id not in self.loads.under_way
         return ModelStatus(
             model_id,
             found=True,
@@ -338,21 +338,21 @@ class Snapshot:
             node_ids=tuple(node.id for node in self.nodes_of(instances)),
             instance_ids=tuple(instance.id for instance in instances),
             attempt=best.attempt,
-            failure=past.failure,
-            changed_at=past.changed_at,
+            failure=history.failure,
+            changed_at=history.changed_at,
             observed_at=self.observed_at,
         )
 
     @staticmethod
-    def _without_instance(past: ModelPast) -> Reading:
-        if past.phase is Phase.UNLOADING:
-            return Reading(past.phase, "The instance is gone; its memory is not yet free.")
-        if past.gave_up and past.failure is not None:
-            reason = past.failure.message
-            if past.failure.attempt is not None:
-                reason = f"The last attempt that failed ({past.failure.attempt}): {past.failure.cause or reason}"
-            return Reading(Phase.NOT_LOADED, f"Not loaded. {reason}")
-        return Reading(Phase.NOT_LOADED, "Not loaded.")
+    def _without_instance(history: ModelHistory) -> InstanceStatus:
+        if history.phase is Phase.UNLOADING:
+            return InstanceStatus(history.phase, "The instance is gone; its memory is not yet free.")
+        if history.gave_up and history.failure is not None:
+            reason = history.failure.message
+            if history.failure.attempt is not None:
+                reason = f"The last attempt that failed ({history.failure.attempt}): {history.failure.cause or reason}"
+            return InstanceStatus(Phase.NOT_LOADED, f"Not loaded. {reason}")
+        return InstanceStatus(Phase.NOT_LOADED, "Not loaded.")
 
     # Downloads
 
@@ -543,16 +543,19 @@ def advance(
         catalogue = previous.catalogue if previous is not None else {}
     unloading = unloading if unloading is not None else {}
     unknown_because = _unknown_because(contact, history, pulse, now, rules)
-    readings = {
+    instance_statuses = {
         instance.id: read_instance(instance, shown, rules, unloading=unloading.keys(), unknown_because=unknown_because)
         for instance in shown.instances.values()
     }
-    history = remember(history, shown, readings, unloading, now, first=previous is None, loads=loads)
-    readings = {id_: reading.of_attempt(history.instances[id_].attempt) for id_, reading in readings.items()}
+    history = remember(history, shown, instance_statuses, unloading, now, first=previous is None, loads=loads)
+    instance_statuses = {
+        id_: instance_status.of_attempt(history.instances[id_].attempt)
+        for id_, instance_status in instance_statuses.items()
+    }
     snapshot = Snapshot(
         shown,
         history,
-        readings,
+        instance_statuses,
         catalogue,
         source,
         rules,

@@ -32,7 +32,7 @@ class Refused(UpstreamError):
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class PlacementPreview:
     """A placement that exo would make, or its reason not to.
 
     `instance.document` is exo's own document with fresh instance and runner ids: handing it to `create` makes exactly
@@ -101,11 +101,13 @@ class Upstream(Protocol):
         """Tells the snapshots which models this server's operations are to load, and which they could not."""
         ...
 
-    async def offer(self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int) -> Offer:
+    async def preview(
+        self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int
+    ) -> PlacementPreview:
         """What exo's own placement would do now (`GET /instance/placement`). It looks at free memory alone."""
         ...
 
-    async def offers(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[Offer, ...]:
+    async def previews(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[PlacementPreview, ...]:
         """Every placement exo can think of (`GET /instance/previews`); `node_ids` means "contains these"."""
         ...
 

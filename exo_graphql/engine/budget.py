@@ -9,9 +9,9 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.engine.cost import Costs
 from exo_graphql.engine.execution import Answer, Executor
 from exo_graphql.engine.limits import LimitExceeded, Limits
-from exo_graphql.engine.list_sizes import Sizes
+from exo_graphql.engine.list_sizes import ListSizes
 from exo_graphql.engine.requests import GraphQLRequest
-from exo_graphql.engine.worker_pool import Elsewhere, Waiter
+from exo_graphql.engine.worker_pool import Waiter, WorkerPool
 from exo_graphql.operations import Operation
 from exo_graphql.schema.context import Context
 
@@ -28,19 +28,19 @@ class Budget:
         self,
         schema: GraphQLSchema,
         executor: Executor,
-        elsewhere: Elsewhere,
+        worker_pool: WorkerPool,
         limits: Limits,
-        picture: Callable[[], tuple[Snapshot | None, int]],
+        snapshot: Callable[[], tuple[Snapshot | None, int]],
         operations: Callable[[], Iterable[Operation]],
     ) -> None:
         """`picture`: the newest, and the version of the operations."""
         self._executor = executor
-        self._elsewhere = elsewhere
+        self._worker_pool = worker_pool
         self._limits = limits
         self._costs = Costs(schema)
-        self._picture = picture
+        self._snapshot = snapshot
         self._operations = operations
-        self._sizes = Sizes(None, operations)
+        self._sizes = ListSizes(None, operations)
         self._measured: tuple[Snapshot | None, int] | None = None
 
     def price(
@@ -94,7 +94,7 @@ class Budget:
         arguments = document, context, request.variables, request.operation_name
         if cost <= PLAIN_AT_ONCE and not self._executor.is_quick(document, request.variables, request.operation_name):
             # Compiled on a thread, where it makes an answer at once if nothing has to be waited for.
-            answer = await self._elsewhere.run(partial(self._executor.plain, *arguments))
+            answer = await self._worker_pool.run(partial(self._executor.plain, *arguments))
             if answer is not None:
                 return answer
         if cost <= AT_ONCE:
@@ -103,11 +103,11 @@ class Budget:
         if answer is not None:
             return answer
         waiter = Waiter()
-        return await self._elsewhere.run(partial(self._executor.execute, *arguments, waiter), cost, waiter)
+        return await self._worker_pool.run(partial(self._executor.execute, *arguments, waiter), cost, waiter)
 
-    def _newest(self) -> Sizes:
-        picture = self._picture()
-        if self._measured is None or picture[0] is not self._measured[0] or picture[1] != self._measured[1]:
-            self._measured = picture
-            self._sizes = Sizes(picture[0], self._operations)
+    def _newest(self) -> ListSizes:
+        snapshot = self._snapshot()
+        if self._measured is None or snapshot[0] is not self._measured[0] or snapshot[1] != self._measured[1]:
+            self._measured = snapshot
+            self._sizes = ListSizes(snapshot[0], self._operations)
         return self._sizes

@@ -33,9 +33,9 @@ from graphql import (
     get_nullable_type,
 )
 
-from exo_graphql.engine.list_sizes import Sizes
+from exo_graphql.engine.list_sizes import ListSizes
 
-Size = Callable[[Sizes], float]
+Size = Callable[[ListSizes], float]
 
 # Lists of plain values (addresses, capabilities, reasons) are short.
 _SHORT_LIST = 8.0
@@ -113,7 +113,7 @@ class Cost:
         lengths = (len(value) if isinstance(value, list) else 1 for value in given)
         return self.total + sum(length * times for length, (_, times) in zip(lengths, self.named, strict=True))
 
-    def holds(self, sizes: Sizes) -> bool:
+    def holds(self, sizes: ListSizes) -> bool:
         """Whether a new estimate would be the same."""
         return all(size(sizes) == value for size, value in self.sizes)
 
@@ -127,7 +127,7 @@ class Costs:
         # By identity: comparing two operations would compare all of their nodes.
         self._kept: dict[int, tuple[weakref.ref[OperationDefinitionNode], Cost]] = {}
 
-    def of(self, document: DocumentNode, operation: OperationDefinitionNode, sizes: Sizes) -> Cost:
+    def of(self, document: DocumentNode, operation: OperationDefinitionNode, sizes: ListSizes) -> Cost:
         """The cost of a valid document's operation."""
         key = id(operation)
         kept = self._kept.get(key)
@@ -146,7 +146,7 @@ class _Estimate:
         schema: GraphQLSchema,
         introspection: Mapping[tuple[str, str], float],
         document: DocumentNode,
-        sizes: Sizes,
+        sizes: ListSizes,
     ) -> None:
         self._schema = schema
         self._introspection = introspection
@@ -260,31 +260,31 @@ class _Estimate:
 _UNKNOWN_LIST = 1000.0
 
 
-def _models(sizes: Sizes) -> float:
+def _models(sizes: ListSizes) -> float:
     return sizes.models
 
 
-def _nodes(sizes: Sizes) -> float:
+def _nodes(sizes: ListSizes) -> float:
     return sizes.nodes
 
 
-def _tasks(sizes: Sizes) -> float:
+def _tasks(sizes: ListSizes) -> float:
     return sizes.tasks
 
 
-def _all_tasks(sizes: Sizes) -> float:
+def _all_tasks(sizes: ListSizes) -> float:
     return sizes.all_tasks
 
 
-def _loaded(sizes: Sizes) -> float:
+def _loaded(sizes: ListSizes) -> float:
     return sizes.loaded * sizes.instances_of_model
 
 
-def _shards(sizes: Sizes) -> float:
+def _shards(sizes: ListSizes) -> float:
     return sizes.shards
 
 
-def _all_downloads(sizes: Sizes) -> float:
+def _all_downloads(sizes: ListSizes) -> float:
     return sizes.all_downloads
 
 

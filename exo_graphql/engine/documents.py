@@ -26,9 +26,9 @@ from graphql import (
 from graphql.validation import NoSchemaIntrospectionCustomRule
 
 from exo_graphql.engine.complexity import check_document
-from exo_graphql.engine.fast_validation import PROVED_RULES, is_plainly_valid
+from exo_graphql.engine.fast_validation import PROVED_RULES, is_surely_valid
 from exo_graphql.engine.limits import LimitExceeded, Limits
-from exo_graphql.engine.worker_pool import Elsewhere
+from exo_graphql.engine.worker_pool import WorkerPool
 
 # A longer text is read on a thread. The dearest text of this length takes 25 ms to parse and validate.
 READ_AT_ONCE = 800
@@ -80,7 +80,7 @@ class Documents:
         *,
         rules: Collection[type[ASTValidationRule]] = document_rules(),
         limits: Limits | None = None,
-        elsewhere: Elsewhere | None = None,
+        worker_pool: WorkerPool | None = None,
         capacity: int = 1000,
         max_characters: int = 100_000,
     ) -> None:
@@ -90,7 +90,7 @@ class Documents:
         self._rules = tuple(rules)
         self._provable = set(rules) <= PROVED_RULES
         self._limits = limits or Limits()
-        self._elsewhere = elsewhere
+        self._worker_pool = worker_pool
         self._under_way: dict[str, asyncio.Event] = {}
         self._capacity = capacity
         self._max_characters = max_characters
@@ -110,7 +110,11 @@ class Documents:
         document = self._known(source)
         if document is not None:
             return document
-        if len(source) <= READ_AT_ONCE or self._elsewhere is None or len(source) > self._limits.max_document_characters:
+        if (
+            len(source) <= READ_AT_ONCE
+            or self._worker_pool is None
+            or len(source) > self._limits.max_document_characters
+        ):
             return self.read(source)
         work = partial(self._read, source)
         if len(source) <= PROVED_AT_ONCE:
@@ -127,7 +131,7 @@ class Documents:
                 return document
         reading = self._under_way[source] = asyncio.Event()
         try:
-            document = await self._elsewhere.run(work, COST_OF_CHARACTER * len(source))
+            document = await self._worker_pool.run(work, COST_OF_CHARACTER * len(source))
         finally:
             del self._under_way[source]
             reading.set()
@@ -151,7 +155,7 @@ class Documents:
             check_document(node, self._limits)
         except GraphQLError as error:
             return Document(None, (_alone(error),), ())
-        if self._provable and is_plainly_valid(self._schema, node):
+        if self._provable and is_surely_valid(self._schema, node):
             return Document(node, (), _operations(node))
         return node
 

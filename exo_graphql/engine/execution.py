@@ -15,7 +15,7 @@ from exo_graphql.engine.compiled import Plans
 from exo_graphql.engine.errors import Code, public_errors
 from exo_graphql.engine.worker_pool import Waiter
 from exo_graphql.schema.context import Context
-from exo_graphql.schema.volatile import ClockNumber, ClockText
+from exo_graphql.schema.volatile import VolatileNumber, VolatileText
 
 
 @dataclass(slots=True, eq=False)
@@ -27,7 +27,7 @@ class Answer:
     """Whether `data` is null as a whole (a request error, or an error at the root)."""
     refused: bool
     """A request error (a variable that does not fit): nothing was executed, `data` is absent."""
-    told_time: bool
+    time_dependent: bool
     completed: bool
     signed: bytes | Callable[[], bytes]
     """The signature, or how to get it: only live queries need one."""
@@ -130,7 +130,7 @@ def encode(result: ExecutionResult, context: Context) -> Answer:
         payload=orjson.dumps(body, default=_plain),
         failed=result.data is None,
         refused=refused,
-        told_time=context.told_time,
+        time_dependent=context.time_dependent,
         completed=context.completed,
         signed=partial(orjson.dumps, body, default=_ignore_clocks, option=orjson.OPT_PASSTHROUGH_SUBCLASS),
     )
@@ -146,11 +146,11 @@ def refusal(errors: Iterable[GraphQLError], code: Code = Code.INTERNAL) -> bytes
 
 def _plain(value: object) -> object:
     # orjson knows subclasses of str, not of float.
-    if isinstance(value, ClockNumber):
+    if isinstance(value, VolatileNumber):
         return float(value)
     raise TypeError(f"{type(value).__name__} in a result")
 
 
 def _ignore_clocks(value: object) -> None:
-    if not isinstance(value, ClockNumber | ClockText):
+    if not isinstance(value, VolatileNumber | VolatileText):
         raise TypeError(f"{type(value).__name__} in a result")

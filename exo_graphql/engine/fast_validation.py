@@ -38,7 +38,7 @@ PROVED_RULES = frozenset({*specified_rules, *recommended_rules, NoSchemaIntrospe
 _Fields = Mapping[str, GraphQLField]
 
 
-def is_plainly_valid(schema: GraphQLSchema, document: DocumentNode) -> bool:
+def is_surely_valid(schema: GraphQLSchema, document: DocumentNode) -> bool:
     """Whether the document certainly keeps `PROVED_RULES`. False says nothing."""
     operation = document.definitions[0]
     if len(document.definitions) != 1 or not isinstance(operation, OperationDefinitionNode):

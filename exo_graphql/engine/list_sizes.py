@@ -8,7 +8,7 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.operations import Operation
 
 
-class Sizes:
+class ListSizes:
     """How long the lists of one picture are, each counted when it is first asked for."""
 
     def __init__(self, snapshot: Snapshot | None, operations: Callable[[], Iterable[Operation]]) -> None:

@@ -24,7 +24,7 @@ from exo_graphql.engine.budget import AT_ONCE, PLAIN_AT_ONCE
 from exo_graphql.engine.errors import internal_error, new_error_id
 from exo_graphql.engine.execution import Answer, Executor, refusal
 from exo_graphql.engine.limits import LimitExceeded
-from exo_graphql.engine.worker_pool import Elsewhere, Overloaded, Waiter
+from exo_graphql.engine.worker_pool import Overloaded, Waiter, WorkerPool
 from exo_graphql.schema.context import Context
 
 logger = logging.getLogger("exo_graphql")
@@ -40,7 +40,7 @@ _FAULT = "internal error %s in a live query"
 
 
 @dataclass(eq=False, slots=True)
-class Share:
+class SharedSubscription:
     """One execution for all who asked the same. `number` counts the messages; 0 before the first."""
 
     document: DocumentNode
@@ -72,7 +72,7 @@ class Share:
         return (
             self.is_current(context)
             and self.observed_at == context.snapshot.observed_at
-            and (self.answer is None or not self.answer.told_time or now - self.executed_at < DATED_AFTER_SECONDS)
+            and (self.answer is None or not self.answer.time_dependent or now - self.executed_at < DATED_AFTER_SECONDS)
         )
 
     def publish(self, answer: Answer) -> None:
@@ -96,7 +96,7 @@ class Subscriber:
 
     __slots__ = ("_seen", "_share", "_waiting", "refused")
 
-    def __init__(self, share: Share) -> None:
+    def __init__(self, share: SharedSubscription) -> None:
         self._share = share
         self._seen = 0
         self._waiting: asyncio.Future[None] | None = None
@@ -133,20 +133,20 @@ class Live:
         executor: Executor,
         context: Callable[[], Context],
         interest: Callable[[], AbstractContextManager[None]],
-        elsewhere: Elsewhere | None = None,
+        worker_pool: WorkerPool | None = None,
         max_cost: float = math.inf,
     ) -> None:
         """Without `elsewhere` dear shares are executed like others. `max_cost`: of all shares together."""
         self._executor = executor
         self._context = context
         self._interest = interest
-        self._elsewhere = elsewhere
+        self._worker_pool = worker_pool
         self._max_cost = max_cost
         self._cost = 0.0
-        self._shares: dict[object, Share] = {}
+        self._shares: dict[object, SharedSubscription] = {}
         self._touched = asyncio.Event()
-        self._dear: dict[Share, None] = {}
-        self._dear_added = asyncio.Event()
+        self._expensive: dict[SharedSubscription, None] = {}
+        self._expensive_added = asyncio.Event()
 
     @property
     def cost(self) -> float:
@@ -163,7 +163,7 @@ class Live:
         """Subscriptions that are open."""
         return sum(len(share.subscribers) for share in self._shares.values())
 
-    def touch(self) -> None:
+    def notify(self) -> None:
         """There is a new picture, or an operation has moved."""
         self._touched.set()
 
@@ -182,7 +182,7 @@ class Live:
         """
         share = self._shares.get(key)
         if share is None or share.ended:
-            share = Share(document, operation_name, variables, price, price())
+            share = SharedSubscription(document, operation_name, variables, price, price())
             self._add(key, share)
         context = self._context()
         if not share.is_exact(context, asyncio.get_running_loop().time()):
@@ -200,7 +200,7 @@ class Live:
                 if self._shares.get(key) is share:
                     self._drop(key)
 
-    def _add(self, key: object, share: Share) -> None:
+    def _add(self, key: object, share: SharedSubscription) -> None:
         # In one step with the look at the sum: many subscriptions are on their way here at once.
         if key in self._shares:
             self._drop(key)
@@ -223,7 +223,7 @@ class Live:
         # What is left of sums of fractions is no cost.
         self._cost = self._cost - share.cost if self._shares else 0.0
 
-    def _price(self, share: Share) -> float:
+    def _price(self, share: SharedSubscription) -> float:
         """Its cost now, which is its part of the sum from here on: the cluster grows, and so do its shares."""
         cost = share.price()
         if share.listed:
@@ -245,52 +245,52 @@ class Live:
                     await asyncio.sleep(0)
                     began = time.perf_counter()
 
-    async def run_elsewhere(self, elsewhere: Elsewhere) -> None:
+    async def run_in_pool(self, worker_pool: WorkerPool) -> None:
         """Executes the dear shares, in turn, until cancelled."""
         while True:
-            await self._dear_added.wait()
-            self._dear_added.clear()
-            while self._dear:
-                share = next(iter(self._dear))
-                del self._dear[share]
+            await self._expensive_added.wait()
+            self._expensive_added.clear()
+            while self._expensive:
+                share = next(iter(self._expensive))
+                del self._expensive[share]
                 context = self._context()
-                if not self._is_due(share, context) or context.picture is None:
+                if not self._is_due(share, context) or context.latest is None:
                     continue
                 waiter = Waiter()
                 share.work = asyncio.ensure_future(
-                    elsewhere.run(partial(self._answer, share, context, waiter), share.cost, waiter)
+                    worker_pool.run(partial(self._answer, share, context, waiter), share.cost, waiter)
                 )
                 try:
                     await asyncio.wait([share.work])
                     if share.work.cancelled():  # the last subscriber has left
                         continue
-                    self._publish(share, context, context.picture, share.work.result())
+                    self._publish(share, context, context.latest, share.work.result())
                 except Overloaded:
-                    self._dear[share] = None
+                    self._expensive[share] = None
                     await asyncio.sleep(OVERLOADED_SECONDS)
                 finally:
                     share.work.cancel()
                     share.work = None
 
     @staticmethod
-    def _is_due(share: Share, context: Context) -> bool:
+    def _is_due(share: SharedSubscription, context: Context) -> bool:
         return bool(share.subscribers) and not share.ended and not share.is_current(context)
 
-    def _execute(self, share: Share, context: Context) -> None:
-        if context.picture is None:
+    def _execute(self, share: SharedSubscription, context: Context) -> None:
+        if context.latest is None:
             return
         answer = self._answer_at_once(share, context)
         if answer is None:
-            self._dear[share] = None
-            self._dear_added.set()
+            self._expensive[share] = None
+            self._expensive_added.set()
         else:
-            self._publish(share, context, context.picture, answer)
+            self._publish(share, context, context.latest, answer)
 
-    def _answer_at_once(self, share: Share, context: Context) -> Answer | None:
+    def _answer_at_once(self, share: SharedSubscription, context: Context) -> Answer | None:
         try:
             cost = self._price(share)
             quick = self._executor.is_quick(share.document, share.variables, share.operation_name)
-            if self._elsewhere is None or (cost <= AT_ONCE and quick):
+            if self._worker_pool is None or (cost <= AT_ONCE and quick):
                 return self._executed(share, context)
             if cost > PLAIN_AT_ONCE or not quick:
                 return None
@@ -300,20 +300,20 @@ class Live:
             return _fault(error_id)
 
     @staticmethod
-    def _publish(share: Share, context: Context, picture: Snapshot, answer: Answer) -> None:
+    def _publish(share: SharedSubscription, context: Context, snapshot: Snapshot, answer: Answer) -> None:
         share.version = context.version
-        share.observed_at = picture.observed_at
+        share.observed_at = snapshot.observed_at
         share.executed_at = asyncio.get_running_loop().time()
         share.publish(answer)
 
-    def _answer(self, share: Share, context: Context, waiter: Waiter) -> Answer:
+    def _answer(self, share: SharedSubscription, context: Context, waiter: Waiter) -> Answer:
         try:
             return self._executed(share, context, waiter)
         except Exception:
             logger.exception(_FAULT, error_id := new_error_id())
             return _fault(error_id)
 
-    def _executed(self, share: Share, context: Context, waiter: Waiter | None = None) -> Answer:
+    def _executed(self, share: SharedSubscription, context: Context, waiter: Waiter | None = None) -> Answer:
         answer = self._executor.execute(share.document, context, share.variables, share.operation_name, waiter)
         if not isinstance(answer, Answer):
             # No subscription field waits for anything; one that did would have to be awaited elsewhere.
@@ -324,4 +324,4 @@ class Live:
 def _fault(error_id: str) -> Answer:
     """The last message of a share that met a fault."""
     payload = refusal((internal_error(error_id),))
-    return Answer(payload, failed=True, refused=True, told_time=False, completed=True, signed=payload)
+    return Answer(payload, failed=True, refused=True, time_dependent=False, completed=True, signed=payload)

@@ -10,7 +10,7 @@ class Results:
     def __init__(self, *, capacity: int = 2000, max_bytes: int = 16 << 20) -> None:
         self._capacity = capacity
         self._max_bytes = max_bytes
-        self._picture: object = None
+        self._snapshot: object = None
         self._kept: OrderedDict[Hashable, tuple[int, bytes]] = OrderedDict()
         self._bytes = 0
 
@@ -19,18 +19,18 @@ class Results:
         """Bytes that are kept, of keys and results."""
         return self._bytes
 
-    def get(self, picture: object, key: Hashable) -> bytes | None:
+    def get(self, snapshot: object, key: Hashable) -> bytes | None:
         """The stored result of that picture, if any. `picture` is whatever a result depends on besides its key."""
-        if picture != self._picture:
+        if snapshot != self._snapshot:
             self._kept.clear()
             self._bytes = 0
-            self._picture = picture
+            self._snapshot = snapshot
         kept = self._kept.get(key)
         return None if kept is None else kept[1]
 
-    def put(self, picture: object, key: Hashable, size: int, result: bytes) -> None:
+    def put(self, snapshot: object, key: Hashable, size: int, result: bytes) -> None:
         """Stores a result; `size` counts its key's bytes too. A result of a picture that is past is not kept."""
-        if picture != self._picture or not self._capacity or size > self._max_bytes // 4:
+        if snapshot != self._snapshot or not self._capacity or size > self._max_bytes // 4:
             return
         # Two who asked at once may both have been answered before either was stored.
         before, _ = self._kept.pop(key, (0, b""))

@@ -21,7 +21,7 @@ from exo_graphql.engine.limits import LimitExceeded, Limits
 from exo_graphql.engine.live import Live, Subscriber
 from exo_graphql.engine.requests import GraphQLRequest
 from exo_graphql.engine.rights import Rights
-from exo_graphql.engine.worker_pool import Elsewhere, Overloaded
+from exo_graphql.engine.worker_pool import Overloaded, WorkerPool
 from exo_graphql.observability.metrics import Metrics
 from exo_graphql.operations import Operations
 from exo_graphql.schema.context import Context
@@ -91,13 +91,13 @@ class Service:
         *,
         max_age: float,
         elapsed: Callable[[], float],
-        elsewhere: Elsewhere | None = None,
+        worker_pool: WorkerPool | None = None,
         limits: Limits | None = None,
         compiled: bool = True,
     ) -> None:
         self.metrics = Metrics()
         self._limits = limits or Limits()
-        self._elsewhere = elsewhere or Elsewhere()
+        self._worker_pool = worker_pool or WorkerPool()
         self._documents = documents
         self._upstream = upstream
         self._operations = operations
@@ -107,12 +107,14 @@ class Service:
         self._budget = Budget(
             schema,
             self._executor,
-            self._elsewhere,
+            self._worker_pool,
             self._limits,
             lambda: (upstream.snapshot, operations.version),
             operations.all,
         )
-        self.live = Live(self._executor, self._context, upstream.interest, self._elsewhere, self._limits.max_live_cost)
+        self.live = Live(
+            self._executor, self._context, upstream.interest, self._worker_pool, self._limits.max_live_cost
+        )
         self._cause: str | None = None
         """Why there has never been a picture, where it will not pass by itself."""
         self._changing: set[asyncio.Task[Reply]] = set()
@@ -121,11 +123,11 @@ class Service:
 
     async def __aenter__(self) -> Self:
         """Keeps the live queries up to date from here on."""
-        self._rooms.callback(self._elsewhere.close)
+        self._rooms.callback(self._worker_pool.close)
         self._rooms.push_async_callback(self._settle)
-        self._rooms.enter_context(self._upstream.listen(lambda _: self.live.touch()))
-        self._rooms.callback(self._operations.listen(self.live.touch))
-        for work in (self.live.run(), self.live.run_elsewhere(self._elsewhere)):
+        self._rooms.enter_context(self._upstream.listen(lambda _: self.live.notify()))
+        self._rooms.callback(self._operations.listen(self.live.notify))
+        for work in (self.live.run(), self.live.run_in_pool(self._worker_pool)):
             self._rooms.push_async_callback(_ended, asyncio.create_task(work, name="live queries"))
         return self
 
@@ -140,7 +142,7 @@ class Service:
             await _ended(changing)
 
     @property
-    def picture(self) -> tuple[object, int] | None:
+    def snapshot(self) -> tuple[object, int] | None:
         """What every result depends on: the snapshot (by identity) and the operations' version. None before both."""
         snapshot = self._upstream.snapshot
         return None if snapshot is None else (snapshot, self._operations.version)
@@ -207,7 +209,7 @@ class Service:
             logger.exception("internal error %s", error_id)
             return Reply(Outcome.FAULT, refusal((internal_error(error_id),)))
         outcome = Outcome.REFUSED if result.refused else Outcome.EXECUTED
-        lasting = outcome is Outcome.EXECUTED and not (waited or result.told_time or prepared.is_mutation)
+        lasting = outcome is Outcome.EXECUTED and not (waited or result.time_dependent or prepared.is_mutation)
         return Reply(outcome, result.payload, lasting)
 
     @asynccontextmanager
@@ -227,7 +229,7 @@ class Service:
             yield subscriber
 
     def _context(self) -> Context:
-        return Context(self._upstream.snapshot, self._operations, self._elapsed, self._elsewhere.run, self._cause)
+        return Context(self._upstream.snapshot, self._operations, self._elapsed, self._worker_pool.run, self._cause)
 
 
 async def _ended(task: asyncio.Task[Any]) -> None:

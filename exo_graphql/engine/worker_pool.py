@@ -51,7 +51,7 @@ class Waiter:
 USUAL_COST = 10_000.0
 
 
-class Elsewhere:
+class WorkerPool:
     """A few threads, and a bounded queue before them. Call from one event loop alone."""
 
     def __init__(self, threads: int = 2, max_cost: float = 4_000_000) -> None:

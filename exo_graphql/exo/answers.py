@@ -6,7 +6,7 @@ import orjson
 
 from exo_graphql.cluster.state import InstanceType, ModelCard, Sharding
 from exo_graphql.cluster.units import MIB
-from exo_graphql.cluster.upstream import Offer
+from exo_graphql.cluster.upstream import PlacementPreview
 from exo_graphql.exo.reader import read_instance
 
 # exo's own words where it takes or tells them outside of a document.
@@ -33,7 +33,7 @@ def parse_catalogue(body: bytes) -> Mapping[str, ModelCard]:
     return {card.id: card for card in cards if card is not None}
 
 
-def read_offer(preview: object) -> Offer | None:
+def read_preview(preview: object) -> PlacementPreview | None:
     """One entry of `GET /instance/previews`; None for one of a sharding or an engine that is unknown here."""
     if not isinstance(preview, dict):
         return None
@@ -45,7 +45,7 @@ def read_offer(preview: object) -> Offer | None:
     reason = _text(preview, "error")
     if instance is None and reason is None:
         reason = "exo gave no reason."
-    return Offer(sharding, instance_type, instance, reason)
+    return PlacementPreview(sharding, instance_type, instance, reason)
 
 
 def whole_model(card: ModelCard) -> Mapping[str, object] | None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from exo_graphql.cluster.state import ModelCard
 from exo_graphql.cluster.upstream import UpstreamError
 from exo_graphql.exo.answers import NotACatalogue, parse_catalogue
-from exo_graphql.exo.endpoints import Door
-from exo_graphql.exo.pacing import FeedRules
+from exo_graphql.exo.endpoints import Endpoint
+from exo_graphql.exo.pacing import PollerRules
 
 logger = logging.getLogger(__name__)
 
@@ -16,19 +16,19 @@ logger = logging.getLogger(__name__)
 class Catalogue:
     """The cards as last told. It is read at each new connection, and from time to time while somebody looks."""
 
-    def __init__(self, rules: FeedRules, changed: Callable[[], None]) -> None:
+    def __init__(self, rules: PollerRules, changed: Callable[[], None]) -> None:
         self.cards: Mapping[str, ModelCard] = {}
         """By id; the same object while nothing in it changes."""
         self._rules = rules
         self._changed = changed
-        self._door: Door | None = None
+        self._endpoint: Endpoint | None = None
         self._due_at = float("-inf")
         self._due = asyncio.Event()
 
-    def after_a_read(self, door: Door, *, looked_at: bool) -> None:
+    def after_a_read(self, endpoint: Endpoint, *, looked_at: bool) -> None:
         """A state has come through `door`. If the catalogue is due, it is read now: in the feed's own pause."""
-        if door is not self._door or (looked_at and asyncio.get_running_loop().time() >= self._due_at):
-            self._door = door
+        if endpoint is not self._endpoint or (looked_at and asyncio.get_running_loop().time() >= self._due_at):
+            self._endpoint = endpoint
             self._due.set()
 
     async def keep(self) -> None:
@@ -37,10 +37,10 @@ class Catalogue:
         while True:
             await self._due.wait()
             self._due.clear()
-            if self._door is None:
+            if self._endpoint is None:
                 continue
             try:
-                cards = parse_catalogue(await self._door.client.models(self._rules.read_timeout))
+                cards = parse_catalogue(await self._endpoint.client.models(self._rules.read_timeout))
             except (UpstreamError, NotACatalogue) as error:
                 logger.info("exo's catalogue could not be read: %s", error)
                 self._due_at = loop.time() + self._rules.catalogue_retry

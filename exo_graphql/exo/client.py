@@ -46,7 +46,7 @@ class NotFound(Refused):
 
 
 @dataclass(slots=True)
-class FeedStats:
+class PollerStats:
     """What reading costs and how it goes, for metrics and tests."""
 
     reads: int = 0
@@ -86,7 +86,7 @@ class ExoClient:
         *,
         tls: ssl.SSLContext | None = None,
         command_timeout: float = 15.0,
-        stats: FeedStats | None = None,
+        stats: PollerStats | None = None,
     ) -> None:
         url = httpx.URL(base_url.rstrip("/"))
         self.url = str(url.copy_with(userinfo=b"")).rstrip("/")
@@ -95,7 +95,7 @@ class ExoClient:
         """Why TLS does not come about; None once it has."""
         self._command_timeout = command_timeout
         self._commands = asyncio.Semaphore(MAX_COMMANDS)
-        self._stats = stats if stats is not None else FeedStats()
+        self._stats = stats if stats is not None else PollerStats()
         self._http = httpx.AsyncClient(
             base_url=url,
             transport=transport,

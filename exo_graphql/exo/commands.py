@@ -10,47 +10,49 @@ from typing import TypeVar
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
-from exo_graphql.cluster.upstream import Offer, Refused, Unreachable
-from exo_graphql.exo.answers import INSTANCE_WORDS, SHARDING_WORDS, read_offer, whole_model
+from exo_graphql.cluster.upstream import PlacementPreview, Refused, Unreachable
+from exo_graphql.exo.answers import INSTANCE_WORDS, SHARDING_WORDS, read_preview, whole_model
 from exo_graphql.exo.client import Erring, ExoClient, NotFound, NotSent
-from exo_graphql.exo.endpoints import Door, Doors
+from exo_graphql.exo.endpoints import Endpoint, Endpoints
 from exo_graphql.exo.reader import read_instance
 
 T = TypeVar("T")
 
 
-class Wishes(ABC):
+class Commands(ABC):
     """The half of `Upstream` that leaves for exo; see there for what each call means."""
 
-    def __init__(self, doors: Doors) -> None:
-        self._doors = doors
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._endpoints = endpoints
 
     @property
     @abstractmethod
     def snapshot(self) -> Snapshot | None:
         """The newest picture: it holds the cards that a download is asked with."""
 
-    async def offer(self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int) -> Offer:
+    async def preview(
+        self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int
+    ) -> PlacementPreview:
         """What exo's own placement would do now, or its reason not to."""
 
-        async def ask(exo: ExoClient) -> Offer:
+        async def ask(exo: ExoClient) -> PlacementPreview:
             try:
                 document = await exo.placement(
                     model_id, SHARDING_WORDS[sharding], INSTANCE_WORDS[instance_type], min_nodes
                 )
             except Refused as refusal:
-                return Offer(sharding, instance_type, None, str(refusal))
+                return PlacementPreview(sharding, instance_type, None, str(refusal))
             instance = read_instance(document)
             if instance is None:
                 raise Erring("exo offered a placement that cannot be understood.")
-            return Offer(sharding, instance_type, instance)
+            return PlacementPreview(sharding, instance_type, instance)
 
         return await self._ask(ask, harmless=True)
 
-    async def offers(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[Offer, ...]:
+    async def previews(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[PlacementPreview, ...]:
         """Every placement exo can think of that contains `node_ids`."""
         previews = await self._ask(lambda exo: exo.previews(model_id, node_ids), harmless=True)
-        return tuple(offer for offer in map(read_offer, previews) if offer is not None)
+        return tuple(preview for preview in map(read_preview, previews) if preview is not None)
 
     async def create(self, instance: Instance) -> None:
         """Asks for exactly this instance."""
@@ -86,11 +88,11 @@ class Wishes(ABC):
     async def cancel_task(self, command_id: str) -> bool:
         """Cancels an inference: each node's API knows only the streams it holds, so all that answer are asked."""
         unreachable: Unreachable | None = None
-        asked: set[Door] = set()
-        while (door := self._doors.next(asked)) is not None:
-            asked.add(door)
+        asked: set[Endpoint] = set()
+        while (endpoint := self._endpoints.next(asked)) is not None:
+            asked.add(endpoint)
             try:
-                await door.client.cancel_task(command_id)
+                await endpoint.client.cancel_task(command_id)
             except NotFound:
                 continue
             except Unreachable as error:
@@ -106,11 +108,11 @@ class Wishes(ABC):
     async def _ask(self, call: Callable[[ExoClient], Awaitable[T]], *, harmless: bool = False) -> T:
         """Asks one node. `harmless` marks what changes nothing and may thus be asked of the next one as well."""
         unreachable = Unreachable("No exo node answers.")
-        asked: set[Door] = set()
-        while (door := self._doors.next(asked)) is not None:
-            asked.add(door)
+        asked: set[Endpoint] = set()
+        while (endpoint := self._endpoints.next(asked)) is not None:
+            asked.add(endpoint)
             try:
-                return await call(door.client)
+                return await call(endpoint.client)
             except NotSent as error:
                 unreachable = error
             except Unreachable as error:

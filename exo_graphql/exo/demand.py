@@ -9,7 +9,7 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.exo.pacing import Mode
 
 
-class Audience:
+class Demand:
     """Counts who looks, and rouses the reader when somebody new does."""
 
     def __init__(self, look_lasts: float) -> None:
@@ -72,6 +72,6 @@ class Audience:
 def _is_in_transition(snapshot: Snapshot) -> bool:
     """Whether an instance is on its way. A failed one is: exo retries it within seconds, until it gives up."""
     return any(
-        (reading.phase in IN_TRANSITION or reading.phase is Phase.FAILED) and id_ not in snapshot.given_up
-        for id_, reading in snapshot.readings.items()
+        (status.phase in IN_TRANSITION or status.phase is Phase.FAILED) and id_ not in snapshot.given_up
+        for id_, status in snapshot.instance_statuses.items()
     )

@@ -9,7 +9,7 @@ from enum import Enum, unique
 
 
 @dataclass(frozen=True, slots=True)
-class FeedRules:
+class PollerRules:
     """Numbers of the feed, each a setting. Seconds, and shares of exo's time from 0 to 1."""
 
     rest_share: float = 0.05
@@ -63,7 +63,7 @@ class Mode(Enum):
     """Somebody looks at a model in transition, or an operation runs."""
 
 
-def pause(mode: Mode, cost: float, rules: FeedRules) -> float:
+def pause(mode: Mode, cost: float, rules: PollerRules) -> float:
     """Seconds from the end of one read to the start of the next, for reads that usually cost `cost` seconds.
 
     A share s of exo's time leaves a pause of cost * (1 - s) / s. A dear read makes even an idle feed slower.
@@ -74,7 +74,7 @@ def pause(mode: Mode, cost: float, rules: FeedRules) -> float:
     return max(shortest, cost * (1 - rules.rest_share) / rules.rest_share)
 
 
-def usual_cost(before: float | None, cost: float, reads: int, rules: FeedRules) -> float:
+def usual_cost(before: float | None, cost: float, reads: int, rules: PollerRules) -> float:
     """The usual cost after one more read that took `cost`, there having been `reads` before it.
 
     The first read, which also opens the connection to an exo that may be cold, is forgotten with the second.
@@ -82,7 +82,7 @@ def usual_cost(before: float | None, cost: float, reads: int, rules: FeedRules) 
     return cost if before is None or reads < 2 else before + rules.cost_weight * (cost - before)
 
 
-def read_timeout(cost: float | None, rules: FeedRules, failures: int = 0) -> float:
+def read_timeout(cost: float | None, rules: PollerRules, failures: int = 0) -> float:
     """How long a read may take, where one usually costs `cost` (None: not yet known).
 
     It grows, up to fourfold, with the reads that failed in a row: what usually takes long could not be learned else. A
@@ -91,7 +91,7 @@ def read_timeout(cost: float | None, rules: FeedRules, failures: int = 0) -> flo
     return max(rules.read_timeout, rules.read_patience * (cost or 0.0)) * (1 << min(failures, 2))
 
 
-def lost_after(mode: Mode, cost: float | None, rules: FeedRules, unseen_after: float) -> float:
+def lost_after(mode: Mode, cost: float | None, rules: PollerRules, unseen_after: float) -> float:
     """Seconds after which exo counts as lost, from the first request for its state that was not answered.
 
     A pause is no silence, since nobody asked. So that people hear of a loss after `rules.lost_after` all the same, the
@@ -103,7 +103,7 @@ def lost_after(mode: Mode, cost: float | None, rules: FeedRules, unseen_after: f
     return min(max(rules.lost_after - usual, rules.read_patience * (cost or 0.0), rules.quick_pause), unseen_after)
 
 
-def longest_gap(cost: float | None, rules: FeedRules) -> float:
+def longest_gap(cost: float | None, rules: PollerRules) -> float:
     """The longest time from the start of one read to that of the next that the pace of reading explains.
 
     Nobody looks, the read before took twice its usual time, and a busy machine may be late by `GAP_SLACK`.

@@ -23,12 +23,12 @@ from exo_graphql.cluster.snapshot import Snapshot, Source, advance
 from exo_graphql.cluster.state import State
 from exo_graphql.cluster.upstream import Unreachable, UpstreamError
 from exo_graphql.exo.catalogue import Catalogue
-from exo_graphql.exo.client import ExoClient, FeedStats, Untrusted
-from exo_graphql.exo.commands import Wishes
+from exo_graphql.exo.client import ExoClient, PollerStats, Untrusted
+from exo_graphql.exo.commands import Commands
 from exo_graphql.exo.credit import Credit
-from exo_graphql.exo.demand import Audience
-from exo_graphql.exo.endpoints import Door, Doors
-from exo_graphql.exo.pacing import FeedRules, Mode, longest_gap, lost_after, pause, read_timeout, usual_cost
+from exo_graphql.exo.demand import Demand
+from exo_graphql.exo.endpoints import Endpoint, Endpoints
+from exo_graphql.exo.pacing import Mode, PollerRules, longest_gap, lost_after, pause, read_timeout, usual_cost
 from exo_graphql.exo.reader import NotAState, parse_state
 
 logger = logging.getLogger(__name__)
@@ -57,13 +57,13 @@ _SILENT = "No exo node answers at present."
 class _Known:
     """A state that exo need not send again as long as it has the same ETag."""
 
-    door: Door
+    endpoint: Endpoint
     etag: str
     state: State
     read_at: float
 
 
-class Feed(Wishes):
+class Poller(Commands):
     """`Upstream` for one cluster behind one or several URLs. It reads while it is entered (`async with`).
 
     `transport` reaches an exo in this process; None means the network. `now` stamps
@@ -76,20 +76,20 @@ class Feed(Wishes):
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         tls: ssl.SSLContext | None = None,
-        rules: FeedRules | None = None,
+        rules: PollerRules | None = None,
         readiness: Rules = DEFAULT_RULES,
         now: Callable[[], Moment] = clock.now,
     ) -> None:
-        self.rules = rules if rules is not None else FeedRules()
-        self.stats = FeedStats()
+        self.rules = rules if rules is not None else PollerRules()
+        self.stats = PollerStats()
         timeout = self.rules.command_timeout
         clients = [ExoClient(url, transport, tls=tls, command_timeout=timeout, stats=self.stats) for url in urls]
-        self._audience = Audience(self.rules.look_lasts)
-        super().__init__(Doors(clients, self.rules, self._audience.roused.set))
+        self._demand = Demand(self.rules.look_lasts)
+        super().__init__(Endpoints(clients, self.rules, self._demand.roused.set))
         self._catalogue = Catalogue(self.rules, self._look_again)
         self._readiness = readiness
         self._now = now
-        self._source = Source(self._doors.current.client.url)
+        self._source = Source(self._endpoints.current.client.url)
         self._snapshot: Snapshot | None = None
         self._unloading: Mapping[str, str] = {}
         self._loads = NO_LOADS
@@ -132,8 +132,8 @@ class Feed(Wishes):
                 await asyncio.wait([task])
             self._turn_over()
         finally:
-            for door in self._doors.all:
-                await door.client.aclose()
+            for endpoint in self._endpoints.all:
+                await endpoint.client.aclose()
 
     async def _run(self) -> None:
         try:
@@ -141,8 +141,8 @@ class Feed(Wishes):
                 tasks.create_task(self._reading())
                 tasks.create_task(self._watching_the_time())
                 tasks.create_task(self._catalogue.keep())
-                for door in self._doors.all:
-                    tasks.create_task(self._doors.keep(door))
+                for endpoint in self._endpoints.all:
+                    tasks.create_task(self._endpoints.keep(endpoint))
         except Exception:
             # A fault of ours. Whoever asks must at least learn that what he sees will not move any more.
             logger.exception("The feed has ended; nothing reads exo's state any more.")
@@ -164,14 +164,14 @@ class Feed(Wishes):
         share one read. Raises `Unreachable` when there is no first picture within `first_wait`.
         """
         now = self._elapsed()
-        self._audience.queries(now)
+        self._demand.queries(now)
         oldest = now - max_age
         if self._snapshot is None or self._is_worth_waiting(oldest):
             patience = self.rules.first_wait if self._snapshot is None else self.rules.fresh_wait
             with suppress(TimeoutError):
                 async with asyncio.timeout(patience):
                     while self._snapshot is None or self._is_worth_waiting(oldest):
-                        self._audience.wait()
+                        self._demand.wait()
                         await self._news.wait()
         if self._snapshot is None:
             raise self._unreachable(_NO_PICTURE)
@@ -183,7 +183,9 @@ class Feed(Wishes):
 
     def _unreachable(self, message: str) -> Unreachable:
         """With the cause where it is one that only whoever runs this server can mend."""
-        causes = (door.client.untrusted for door in self._doors.all if door.client.untrusted is not None)
+        causes = (
+            endpoint.client.untrusted for endpoint in self._endpoints.all if endpoint.client.untrusted is not None
+        )
         cause = next(causes, None)
         return Unreachable(message) if cause is None else Untrusted(f"{message} {cause}")
 
@@ -199,7 +201,7 @@ class Feed(Wishes):
                 while self._succeeded <= after:
                     if self._failed > after or not self._source.connected or self._task is None:
                         raise self._unreachable(_SILENT if self._snapshot is not None else _NO_PICTURE)
-                    self._audience.hurry()
+                    self._demand.hurry()
                     await self._turned.wait()
         except TimeoutError as error:
             raise self._unreachable(_NO_PICTURE) from error
@@ -211,7 +213,7 @@ class Feed(Wishes):
         """Waits for a snapshot other than `since`. Wakes at each reading, changed or not; see `Upstream`."""
         while self._snapshot is None or self._snapshot is since:
             if urgent:
-                self._audience.hurry()
+                self._demand.hurry()
             await self._news.wait()
         return self._snapshot
 
@@ -226,11 +228,11 @@ class Feed(Wishes):
 
     def interest(self) -> AbstractContextManager[None]:
         """While inside, somebody looks: the state is read at the pace of rest, and quicker in a transition."""
-        return self._audience.interest()
+        return self._demand.interest()
 
     def watching(self) -> AbstractContextManager[None]:
         """While inside, the state is read at the quicker pace of an operation under way."""
-        return self._audience.operation()
+        return self._demand.operation()
 
     def mark_unloading(self, unloading: Mapping[str, str]) -> None:
         """Tells the pictures which instances (id → model id) this server asked exo to delete and is not done with."""
@@ -247,7 +249,7 @@ class Feed(Wishes):
     @property
     def mode(self) -> Mode:
         """Who is looking at what now."""
-        return self._audience.mode(self._snapshot)
+        return self._demand.mode(self._snapshot)
 
     async def _reading(self) -> None:
         while True:
@@ -268,49 +270,49 @@ class Feed(Wishes):
     async def _turn(self) -> None:
         """Waits until the state is to be read again."""
         while True:
-            self._audience.roused.clear()
+            self._demand.roused.clear()
             delay = self._due() - self._elapsed()
             if delay <= 0:
                 return
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay if delay < float("inf") else None):
-                    await self._audience.roused.wait()
+                    await self._demand.roused.wait()
 
     def _due(self) -> float:
-        if self._doors.shut:
+        if self._endpoints.shut:
             return float("inf")
         if self._silent_since is not None:
             return float("-inf")
         cost = self.stats.cost or 0.0
         quick = pause(Mode.QUICK, cost, self.rules)
-        if self._audience.urgent:
+        if self._demand.urgent:
             return self._rested_at + self._credit.urgent(quick)
-        if self._audience.waits or self.mode is Mode.QUICK:
+        if self._demand.waits or self.mode is Mode.QUICK:
             return self._rested_at + self._credit.usual(quick)
         return self._rested_at + pause(self.mode, cost, self.rules)
 
     async def _read(self) -> None:
         """Reads the state from the first URL that gives one."""
         # What an operation acts upon is read whole: an ETag that is an event's index names no session of exo's.
-        whole = self._audience.urgent
-        self._audience.waits = self._audience.urgent = False
+        whole = self._demand.urgent
+        self._demand.waits = self._demand.urgent = False
         self._begun += 1
         if self._silent_since is None:
             # Silence begins with a request that is not answered, never with a pause in which there was none.
             self._silent_since = self._elapsed()
             quick = pause(Mode.QUICK, self.stats.cost or 0.0, self.rules)
             self._credit.spend(quick, kept=self._silent_since - self._rested_at)
-        tried: set[Door] = set()
-        while (door := self._doors.next(tried)) is not None:
-            tried.add(door)
+        tried: set[Endpoint] = set()
+        while (endpoint := self._endpoints.next(tried)) is not None:
+            tried.add(endpoint)
             try:
-                state, asked_at, cost = await self._read_through(door, whole=whole)
+                state, asked_at, cost = await self._read_through(endpoint, whole=whole)
             except UpstreamError as error:
-                self._doors.failed(door, error)
+                self._endpoints.failed(endpoint, error)
             except NotAState as error:
-                self._doors.failed(door, error, logging.ERROR)
+                self._endpoints.failed(endpoint, error, logging.ERROR)
             else:
-                self._received(door, state, asked_at, cost)
+                self._received(endpoint, state, asked_at, cost)
                 self._succeeded = self._begun
                 break
             self.stats.failures += 1
@@ -323,16 +325,16 @@ class Feed(Wishes):
         turned, self._turned = self._turned, asyncio.Event()
         turned.set()
 
-    async def _read_through(self, door: Door, *, whole: bool) -> tuple[State, float, float]:
+    async def _read_through(self, endpoint: Endpoint, *, whole: bool) -> tuple[State, float, float]:
         """The state, when it was asked for, and how many seconds that took."""
-        if not door.met:
-            await door.meet(self.rules.read_timeout)
+        if not endpoint.identified:
+            await endpoint.identify(self.rules.read_timeout)
         asked_at = self._elapsed()
-        known = None if whole or door.failures else self._known
-        if known is not None and (known.door is not door or asked_at - known.read_at >= _KNOWN_LASTS):
+        known = None if whole or endpoint.failures else self._known
+        if known is not None and (known.endpoint is not endpoint or asked_at - known.read_at >= _KNOWN_LASTS):
             known = None
-        patience = read_timeout(self.stats.cost, self.rules, door.failures)
-        answer = await door.client.state(patience, None if known is None else known.etag)
+        patience = read_timeout(self.stats.cost, self.rules, endpoint.failures)
+        answer = await endpoint.client.state(patience, None if known is None else known.etag)
         cost = self._elapsed() - asked_at
         body = answer.body
         if body is None and known is not None:
@@ -344,29 +346,29 @@ class Feed(Wishes):
             state = parse_state(body, before)
         else:
             state = await asyncio.to_thread(parse_state, body, before)
-        self._known = None if answer.etag is None else _Known(door, answer.etag, state, asked_at)
+        self._known = None if answer.etag is None else _Known(endpoint, answer.etag, state, asked_at)
         return state, asked_at, cost
 
-    def _received(self, door: Door, state: State, asked_at: float, cost: float) -> None:
+    def _received(self, endpoint: Endpoint, state: State, asked_at: float, cost: float) -> None:
         gap = asked_at - self._asked_at
-        self._doors.succeeded(door)
-        if self._is_another(door, state):
-            door.met = False
-        self._source = Source(door.client.url, door.node_id)
+        self._endpoints.succeeded(endpoint)
+        if self._is_another(endpoint, state):
+            endpoint.identified = False
+        self._source = Source(endpoint.client.url, endpoint.node_id)
         self._asked_at = asked_at
         self._silent_since = None
-        self._audience.waits = self._audience.urgent = False
+        self._demand.waits = self._demand.urgent = False
         self._publish(self._next(state, unbroken=gap <= longest_gap(self.stats.cost, self.rules)))
         self.stats.cost = usual_cost(self.stats.cost, cost, self.stats.reads, self.rules)
         self.stats.reads += 1
-        self._catalogue.after_a_read(door, looked_at=self._audience.looks(self._elapsed()))
+        self._catalogue.after_a_read(endpoint, looked_at=self._demand.looks(self._elapsed()))
 
-    def _is_another(self, door: Door, state: State) -> bool:
+    def _is_another(self, endpoint: Endpoint, state: State) -> bool:
         """Whether exo may have been started again behind the same URL: its id is no member, and the members changed.
 
         While they do not change it would tell the same id again: it is not asked before each read.
         """
-        if door.node_id is None or not state.nodes or door.node_id in state.nodes:
+        if endpoint.node_id is None or not state.nodes or endpoint.node_id in state.nodes:
             return False
         return self._snapshot is None or self._snapshot.state.nodes.keys() != state.nodes.keys()
 
@@ -429,11 +431,11 @@ class Feed(Wishes):
     def _patience(self) -> float:
         """Seconds without an answer after which exo counts as lost."""
         patience = lost_after(self.mode, self.stats.cost, self.rules, self._readiness.unseen_after)
-        return patience + _LAST_CHANCE if self._doors.have_a_standby else patience
+        return patience + _LAST_CHANCE if self._endpoints.have_a_standby else patience
 
     def _wake_up(self, now: float) -> None:
         """This process, or the whole machine, was suspended: exo was not asked meanwhile, so it was not silent."""
         logger.info("This server was suspended for a while; reading exo's state again.")
         if self._silent_since is not None:
             self._silent_since = now
-        self._audience.roused.set()
+        self._demand.roused.set()

@@ -11,14 +11,14 @@ from exo_graphql.operations.errors import (
     InvalidArgument,
     ModelNotLoaded,
     OperationConflict,
-    Problem,
+    OperationError,
 )
 from exo_graphql.operations.operation import Operation, OperationKind
-from exo_graphql.operations.requests import Wish, resolve_model, resolve_nodes
+from exo_graphql.operations.requests import OperationRequest, resolve_model, resolve_nodes
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class ResolvedRequest:
     """A wish in full ids. `same_ids` were on both sides of a swap: they stay."""
 
     load_ids: tuple[str, ...]
@@ -59,29 +59,29 @@ async def present(upstream: Upstream, *, to_act: bool = True) -> Snapshot | Clus
     return snapshot
 
 
-def understand(snapshot: Snapshot, wish: Wish) -> Meaning | Problem:
+def resolve(snapshot: Snapshot, request: OperationRequest) -> ResolvedRequest | OperationError:
     """Names as ids, and whether the cluster as it is leaves the wish a meaning."""
-    load, unload = _ids(snapshot, wish.load), _ids(snapshot, wish.unload)
-    if isinstance(load, Problem):
+    load, unload = _ids(snapshot, request.load), _ids(snapshot, request.unload)
+    if isinstance(load, OperationError):
         return load
-    if isinstance(unload, Problem):
+    if isinstance(unload, OperationError):
         return unload
-    node_ids = None if wish.nodes is None else resolve_nodes(snapshot, wish.nodes)
-    if isinstance(node_ids, Problem):
+    node_ids = None if request.nodes is None else resolve_nodes(snapshot, request.nodes)
+    if isinstance(node_ids, OperationError):
         return node_ids
     most = snapshot.node_count if node_ids is None else len(node_ids)
-    if load and wish.min_nodes > most:
+    if load and request.min_nodes > most:
         return InvalidArgument(
-            message=f"At least {wish.min_nodes} nodes were asked for; there are {most}.",
+            message=f"At least {request.min_nodes} nodes were asked for; there are {most}.",
             suggestion=f"Ask for {most} at most.",
             argument="minNodes",
         )
-    if wish.kind is OperationKind.UNLOAD:
-        problem = _not_loaded(snapshot, unload[0], wish.instance)
-        if problem is not None:
-            return problem
+    if request.kind is OperationKind.UNLOAD:
+        error = _not_loaded(snapshot, unload[0], request.instance)
+        if error is not None:
+            return error
     same = tuple(id_ for id_ in load if id_ in unload)
-    return Meaning(load, tuple(id_ for id_ in unload if id_ not in same), node_ids, same)
+    return ResolvedRequest(load, tuple(id_ for id_ in unload if id_ not in same), node_ids, same)
 
 
 def conflict(model_ids: frozenset[str] | set[str], at_work: Iterable[Operation]) -> OperationConflict | None:
@@ -97,35 +97,46 @@ def conflict(model_ids: frozenset[str] | set[str], at_work: Iterable[Operation])
     return None
 
 
-def is_same_load(snapshot: Snapshot, wish: Wish, meaning: Meaning, other: Wish, load_ids: tuple[str, ...]) -> bool:
+def is_same_load(
+    snapshot: Snapshot,
+    request: OperationRequest,
+    resolved: ResolvedRequest,
+    other: OperationRequest,
+    load_ids: tuple[str, ...],
+) -> bool:
     """Whether another request, for these models, asks for the very same load. How long it may take is no part of it.
 
     Overlapping cron jobs ask for the same twice; who wants a second copy says `additional`.
     """
-    if OperationKind.LOAD is not wish.kind or wish.kind is not other.kind or wish.additional or other.additional:
+    if (
+        OperationKind.LOAD is not request.kind
+        or request.kind is not other.kind
+        or request.additional
+        or other.additional
+    ):
         return False
     there = None if other.nodes is None else resolve_nodes(snapshot, other.nodes)
-    if isinstance(there, Problem):
+    if isinstance(there, OperationError):
         return False
     return (
-        load_ids == meaning.load_ids
-        and (None if there is None else set(there)) == (None if meaning.node_ids is None else set(meaning.node_ids))
-        and (wish.min_nodes, wish.sharding, wish.instance_type)
+        load_ids == resolved.load_ids
+        and (None if there is None else set(there)) == (None if resolved.node_ids is None else set(resolved.node_ids))
+        and (request.min_nodes, request.sharding, request.instance_type)
         == (other.min_nodes, other.sharding, other.instance_type)
     )
 
 
-def _ids(snapshot: Snapshot, names: Iterable[str]) -> tuple[str, ...] | Problem:
+def _ids(snapshot: Snapshot, names: Iterable[str]) -> tuple[str, ...] | OperationError:
     ids: dict[str, None] = {}
     for name in names:
         card = resolve_model(snapshot, name)
-        if isinstance(card, Problem):
+        if isinstance(card, OperationError):
             return card
         ids[card.id] = None
     return tuple(ids)
 
 
-def _not_loaded(snapshot: Snapshot, model_id: str, instance: str | None) -> Problem | None:
+def _not_loaded(snapshot: Snapshot, model_id: str, instance: str | None) -> OperationError | None:
     instances = snapshot.instances_of(model_id)
     if not instances:
         loaded = tuple(card.id for card in snapshot.loaded_models)

@@ -9,7 +9,7 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Download, DownloadKind
 from exo_graphql.cluster.upstream import Upstream, UpstreamError
 from exo_graphql.operations.admission import present
-from exo_graphql.operations.errors import InvalidArgument, OperationConflict, Problem
+from exo_graphql.operations.errors import InvalidArgument, OperationConflict, OperationError
 from exo_graphql.operations.operation import Operation
 from exo_graphql.operations.requests import invalid_name, resolve_model, resolve_nodes
 
@@ -28,7 +28,7 @@ class DownloadsResult:
     """One result a node; none where there is a `problem` with the wish as a whole."""
 
     results: tuple[NodeDownloadResult, ...] = ()
-    problem: Problem | None = None
+    error: OperationError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class _Asked:
 async def start(upstream: Upstream, model: str, nodes: Sequence[str] | None) -> DownloadsResult:
     """Fetches the weights; on a node that has them, done."""
     asked = await _asked(upstream, model, nodes)
-    if isinstance(asked, Problem):
-        return DownloadsResult(problem=asked)
+    if isinstance(asked, OperationError):
+        return DownloadsResult(error=asked)
 
     def refusal(download: Download | None, name: str) -> str | None:
         if download is None or download.kind is not DownloadKind.FAILED:
@@ -59,9 +59,9 @@ async def cancel(
 ) -> DownloadsResult:
     """Stops fetching; what has arrived stays."""
     asked = await _asked(upstream, model, nodes)
-    problem = asked if isinstance(asked, Problem) else _in_use(asked.model_id, active)
-    if isinstance(asked, Problem) or problem is not None:
-        return DownloadsResult(problem=problem)
+    error = asked if isinstance(asked, OperationError) else _in_use(asked.model_id, active)
+    if isinstance(asked, OperationError) or error is not None:
+        return DownloadsResult(error=error)
 
     def refusal(download: Download | None, name: str) -> str | None:
         under_way = download is not None and download.kind is DownloadKind.ONGOING
@@ -76,9 +76,9 @@ async def delete(
 ) -> DownloadsResult:
     """Removes the weights. An instance that runs on them goes on running."""
     asked = await _asked(upstream, model, nodes)
-    problem = asked if isinstance(asked, Problem) else _in_use(asked.model_id, active)
-    if isinstance(asked, Problem) or problem is not None:
-        return DownloadsResult(problem=problem)
+    error = asked if isinstance(asked, OperationError) else _in_use(asked.model_id, active)
+    if isinstance(asked, OperationError) or error is not None:
+        return DownloadsResult(error=error)
 
     def has_some(download: Download | None) -> bool:
         return download is not None and (download.kind is not DownloadKind.PENDING or bool(download.downloaded_bytes))
@@ -90,23 +90,23 @@ async def delete(
     return await _each(asked, holding, refusal, lambda id_: upstream.delete_download(id_, asked.model_id))
 
 
-async def _asked(upstream: Upstream, model: str, nodes: Sequence[str] | None) -> _Asked | Problem:
+async def _asked(upstream: Upstream, model: str, nodes: Sequence[str] | None) -> _Asked | OperationError:
     for argument, name in (("model", model), *(("nodes", name) for name in nodes or ())):
-        problem = invalid_name(argument, name)
-        if problem is not None:
-            return problem
+        error = invalid_name(argument, name)
+        if error is not None:
+            return error
     if nodes is not None and not nodes:
         return InvalidArgument(
             message="An empty list of nodes.", suggestion="Name nodes, or leave it out.", argument="nodes"
         )
     snapshot = await present(upstream)
-    if isinstance(snapshot, Problem):
+    if isinstance(snapshot, OperationError):
         return snapshot
     card = resolve_model(snapshot, model)
-    if isinstance(card, Problem):
+    if isinstance(card, OperationError):
         return card
     node_ids = tuple(node.id for node in snapshot.nodes) if nodes is None else resolve_nodes(snapshot, nodes)
-    if isinstance(node_ids, Problem):
+    if isinstance(node_ids, OperationError):
         return node_ids
     return _Asked(snapshot, card.id, node_ids, nodes is not None)
 

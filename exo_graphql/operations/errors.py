@@ -16,7 +16,7 @@ from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class OperationError:
     """`message` says what is wrong, `suggestion` what to do about it; both are sentences."""
 
     message: str
@@ -29,56 +29,56 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelNotFound(Problem):
+class ModelNotFound(OperationError):
     """Nothing in the cluster has this name. `candidates` are the closest full ids, best first."""
 
     candidates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelAmbiguous(Problem):
+class ModelAmbiguous(OperationError):
     """Several models have this short name."""
 
     candidates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelNotLoaded(Problem):
+class ModelNotLoaded(OperationError):
     """The model has no instance. `loaded_ids` are the models that have."""
 
     loaded_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeNotFound(Problem):
+class NodeNotFound(OperationError):
     """No member has this id or name. `available` names those that exist."""
 
     available: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceNotFound(Problem):
+class InstanceNotFound(OperationError):
     """The model has no such instance. `instance_ids` are those it has."""
 
     instance_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InvalidArgument(Problem):
+class InvalidArgument(OperationError):
     """An argument that cannot be meant; `argument` is its name in the schema."""
 
     argument: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IdempotencyKeyReused(Problem):
+class IdempotencyKeyReused(OperationError):
     """The key belongs to an operation with other arguments."""
 
     operation_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InsufficientMemory(Problem):
+class InsufficientMemory(OperationError):
     """It does not fit.
 
     Bytes; `available_bytes` and `shortfall_bytes` are of the group of nodes that comes nearest, less what is promised
@@ -94,50 +94,50 @@ class InsufficientMemory(Problem):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlacementRefused(Problem):
+class PlacementRefused(OperationError):
     """exo would not place it, and memory is not the reason. `reason` is exo's own where exo told one."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OperationConflict(Problem):
+class OperationConflict(OperationError):
     """Another operation is at work on the same model."""
 
     operation_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OperationNotFound(Problem):
+class OperationNotFound(OperationError):
     """No operation has this id, or it ended too long ago to be remembered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OperationFinished(Problem):
+class OperationFinished(OperationError):
     """The operation has ended; nothing is left to cancel."""
 
     operation_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TooManyOperations(Problem):
+class TooManyOperations(OperationError):
     """As many operations as are allowed are not finished."""
 
     limit: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskNotFound(Problem):
+class TaskNotFound(OperationError):
     """exo lists no such task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskNotCancellable(Problem):
+class TaskNotCancellable(OperationError):
     """The task is no inference under way, or no exo node that was asked holds its stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoadFailed(Problem):
+class LoadFailed(OperationError):
     """exo could not make the model ready, or somebody removed it before it was.
 
     `attempts` are exo's that have failed; 0 where none did (the instance was lost or removed).
@@ -148,44 +148,44 @@ class LoadFailed(Problem):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DownloadFailed(Problem):
+class DownloadFailed(OperationError):
     """A node could not fetch the weights."""
 
     model_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnloadFailed(Problem):
+class UnloadFailed(OperationError):
     """exo did not remove an instance."""
 
     model_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TimedOut(Problem):
+class TimedOut(OperationError):
     """It took longer than `timeoutSeconds`, or nothing progressed for too long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cancelled(Problem):
+class Cancelled(OperationError):
     """`cancelOperation` stopped it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterUnavailable(Problem):
+class ClusterUnavailable(OperationError):
     """No exo node answers as it should. `last_seen_at` (UTC) is when the last state arrived; None if none ever did."""
 
     last_seen_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JournalUnavailable(Problem):
+class JournalUnavailable(OperationError):
     """The journal cannot be written, so nothing may be begun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InternalFault(Problem):
+class InternalFault(OperationError):
     """A fault of this server; its log tells more."""
 
 
-BY_NAME: dict[str, type[Problem]] = {kind.__name__: kind for kind in Problem.__subclasses__()}
+BY_NAME: dict[str, type[OperationError]] = {kind.__name__: kind for kind in OperationError.__subclasses__()}

@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from exo_graphql.operations.errors import BY_NAME, Problem
+from exo_graphql.operations.errors import BY_NAME, OperationError
 from exo_graphql.operations.migrations import NewerSchema, migrate
 from exo_graphql.operations.operation import Operation
-from exo_graphql.operations.requests import Wish
-from exo_graphql.operations.saga_state import Memo
+from exo_graphql.operations.requests import OperationRequest
+from exo_graphql.operations.saga_state import SagaState
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -42,8 +42,8 @@ class Record:
 
     sequence: int
     operation: Operation
-    wish: Wish
-    memo: Memo
+    request: OperationRequest
+    saga_state: SagaState
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +157,9 @@ class Journal:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
-        (sound,) = db.execute("PRAGMA quick_check(1)").fetchone()
-        if sound != "ok":
-            raise sqlite3.DatabaseError(sound)
+        (healthy,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if healthy != "ok":
+            raise sqlite3.DatabaseError(healthy)
         try:
             migrate(db)
         except NewerSchema as error:
@@ -251,26 +251,26 @@ class Journal:
 
 
 def dump(record: Record) -> bytes:
-    """A record as JSON. A problem is written with its type's name, since its fields alone do not tell it.
+    """A record as JSON. An error is written with its type's name, since its fields alone do not tell it.
 
     Raises `JournalError` for what cannot be written: exo's own documents are in it, however deep they are nested. One
     that has ended is written without them.
     """
     operation = record.operation
-    problem = operation.problem
+    error = operation.error
     try:
         return orjson.dumps(
             {
-                "operation": _OPERATION.dump_python(replace(operation, problem=None), mode="json"),
-                "problem": None if problem is None else [type(problem).__name__, _dump_problem(problem)],
-                "wish": _WISH.dump_python(record.wish, mode="json"),
-                "memo": _MEMO.dump_python(record.memo, mode="json"),
+                "operation": _OPERATION.dump_python(replace(operation, error=None), mode="json"),
+                "error": None if error is None else [type(error).__name__, _dump_error(error)],
+                "request": _REQUEST.dump_python(record.request, mode="json"),
+                "saga_state": _SAGA_STATE.dump_python(record.saga_state, mode="json"),
             }
         )
-    except (TypeError, ValueError, RecursionError) as error:
-        if not operation.active and record.memo != Memo():
-            return dump(replace(record, memo=Memo()))
-        raise JournalError(f"The operation cannot be written to the journal: {error}.") from error
+    except (TypeError, ValueError, RecursionError) as unwritable:
+        if not operation.active and record.saga_state != SagaState():
+            return dump(replace(record, saga_state=SagaState()))
+        raise JournalError(f"The operation cannot be written to the journal: {unwritable}.") from unwritable
 
 
 def _load(sequence: int, body: bytes, *, whole: bool) -> Record | None:
@@ -281,8 +281,8 @@ def _load(sequence: int, body: bytes, *, whole: bool) -> Record | None:
     try:
         raw: dict[str, Any] = orjson.loads(body)
         operation = _read_operation(raw)
-        wish, memo = _WISH.validate_python(raw["wish"]), _MEMO.validate_python(raw["memo"])
-        record = Record(sequence, operation, wish, memo)
+        request, saga_state = _REQUEST.validate_python(raw["request"]), _SAGA_STATE.validate_python(raw["saga_state"])
+        record = Record(sequence, operation, request, saga_state)
         if whole:
             _hold(raw, record)
     except (orjson.JSONDecodeError, ValidationError, KeyError, TypeError, ValueError, JournalError):
@@ -293,7 +293,7 @@ def _load(sequence: int, body: bytes, *, whole: bool) -> Record | None:
 
 def _hold(raw: dict[str, Any], record: Record) -> None:
     again = orjson.loads(dump(record))
-    for part in ("operation", "wish", "memo"):
+    for part in ("operation", "request", "saga_state"):
         if again[part] != raw[part]:
             raise ValueError(f"its {part} has fields that are not known here, or lacks some")
 
@@ -307,14 +307,14 @@ def _load_operation(body: bytes) -> Operation | None:
 
 def _read_operation(raw: dict[str, Any]) -> Operation:
     operation = _OPERATION.validate_python(raw["operation"])
-    if raw["problem"] is None:
+    if raw["error"] is None:
         return operation
-    name, fields = raw["problem"]
-    return replace(operation, problem=TypeAdapter(BY_NAME[name]).validate_python(fields))
+    name, fields = raw["error"]
+    return replace(operation, error=TypeAdapter(BY_NAME[name]).validate_python(fields))
 
 
-def _dump_problem(problem: Problem) -> object:
-    return TypeAdapter(type(problem)).dump_python(problem, mode="json")
+def _dump_error(error: OperationError) -> object:
+    return TypeAdapter(type(error)).dump_python(error, mode="json")
 
 
 def _retrieve(future: "asyncio.Future[Any]") -> None:
@@ -324,5 +324,5 @@ def _retrieve(future: "asyncio.Future[Any]") -> None:
 
 
 _OPERATION = TypeAdapter(Operation)
-_MEMO = TypeAdapter(Memo)
-_WISH = TypeAdapter(Wish)
+_SAGA_STATE = TypeAdapter(SagaState)
+_REQUEST = TypeAdapter(OperationRequest)

@@ -17,7 +17,7 @@ def after(failed: Mapping[str, FailedLoad], operation: Operation) -> Mapping[str
         if operation.state is OperationState.SUCCEEDED or model_id not in operation.load_ids:
             changed.pop(model_id, None)
         else:
-            reason = operation.problem.message if operation.problem is not None else operation.message
+            reason = operation.error.message if operation.error is not None else operation.message
             changed[model_id] = FailedLoad(operation.id, reason, operation.finished_at or operation.started_at)
     return failed if changed == failed else changed
 

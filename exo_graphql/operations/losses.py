@@ -8,19 +8,19 @@ from exo_graphql.cluster.readiness import BROKEN, NodeStatus, Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance
 from exo_graphql.operations.errors import LoadFailed
-from exo_graphql.operations.saga_state import Memo
+from exo_graphql.operations.saga_state import SagaState
 
 
-def loss(memo: Memo, snapshot: Snapshot) -> LoadFailed | None:
+def loss(saga_state: SagaState, snapshot: Snapshot) -> LoadFailed | None:
     """The first target that had been ready and is gone or failed now. Out of reach is not lost: it is waited for."""
-    for target in memo.targets:
+    for target in saga_state.targets:
         instance_id = target.instance_id
         if not target.ready or instance_id is None:
             continue
         if instance_id not in snapshot.state.instances:
             what = f"{target.model_id} was ready and its instance is gone: {why_gone(snapshot, target.model_id)}"
-        elif snapshot.reading(instance_id).phase is Phase.FAILED:
-            what = f"{target.model_id} was ready and has failed: {snapshot.reading(instance_id).message}"
+        elif snapshot.instance_status(instance_id).phase is Phase.FAILED:
+            what = f"{target.model_id} was ready and has failed: {snapshot.instance_status(instance_id).message}"
         else:
             continue
         return LoadFailed(
@@ -40,21 +40,21 @@ def why_gone(snapshot: Snapshot, model_id: str) -> str:
     return "somebody else or exo removed it."
 
 
-def note_losses(memo: Memo, before: Snapshot | None, snapshot: Snapshot) -> None:
+def note_losses(saga_state: SagaState, before: Snapshot | None, snapshot: Snapshot) -> None:
     """Marks what somebody else deleted of the models that are to be unloaded: it is not restored.
 
     `before` is the snapshot before this one; None where exo was out of sight in between. In doubt it was a loss, and
     what is lost is restored.
     """
-    for departure in memo.departures:
-        if departure.asked or departure.foreign or departure.instance.id in snapshot.state.instances:
+    for removal in saga_state.removals:
+        if removal.asked or removal.foreign or removal.instance.id in snapshot.state.instances:
             continue
-        departure.foreign = before is not None and _was_deleted(departure.instance, before, snapshot)
+        removal.foreign = before is not None and _was_deleted(removal.instance, before, snapshot)
 
 
 def _was_deleted(instance: Instance, before: Snapshot, now: Snapshot) -> bool:
     """Whether a person's act is the only explanation: it was healthy, on members that are all still there."""
-    if instance.id not in before.state.instances or before.reading(instance.id).phase in BROKEN:
+    if instance.id not in before.state.instances or before.instance_status(instance.id).phase in BROKEN:
         return False
     went_back = now.state.index is not None and before.state.index is not None and now.state.index < before.state.index
     return not went_back and all(
@@ -63,10 +63,14 @@ def _was_deleted(instance: Instance, before: Snapshot, now: Snapshot) -> bool:
     )
 
 
-def not_ready(memo: Memo, snapshot: Snapshot) -> list[str]:
+def not_ready(saga_state: SagaState, snapshot: Snapshot) -> list[str]:
     """Models that had been ready and do not serve in this snapshot: out of reach, or being started again by exo."""
-    return [t.model_id for t in memo.targets if t.ready and not _serves(t.instance_id, snapshot)]
+    return [t.model_id for t in saga_state.targets if t.ready and not _serves(t.instance_id, snapshot)]
 
 
 def _serves(instance_id: str | None, snapshot: Snapshot) -> bool:
-    return instance_id is not None and instance_id in snapshot.state.instances and snapshot.reading(instance_id).ready
+    return (
+        instance_id is not None
+        and instance_id in snapshot.state.instances
+        and snapshot.instance_status(instance_id).ready
+    )

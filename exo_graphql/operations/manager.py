@@ -11,13 +11,13 @@ from exo_graphql.cluster.loads import NO_LOADS, FailedLoad, Loads
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Upstream
 from exo_graphql.operations import loads
-from exo_graphql.operations.admission import Meaning, is_same_load
+from exo_graphql.operations.admission import ResolvedRequest, is_same_load
 from exo_graphql.operations.archive import Archive
-from exo_graphql.operations.errors import JournalUnavailable, Problem
+from exo_graphql.operations.errors import JournalUnavailable, OperationError
 from exo_graphql.operations.journal import JournalError, Key, Record
 from exo_graphql.operations.operation import Operation, OperationState
-from exo_graphql.operations.requests import Wish
-from exo_graphql.operations.reservations import Claim
+from exo_graphql.operations.requests import OperationRequest
+from exo_graphql.operations.reservations import Reservation
 from exo_graphql.operations.returning import ReturningMembers
 from exo_graphql.operations.rules import OperationRules
 from exo_graphql.operations.run import Run
@@ -117,9 +117,9 @@ class Roster:
 
         return stop
 
-    async def somebody_returned(self, snapshot: Snapshot, problem: Problem) -> bool:
+    async def somebody_returned(self, snapshot: Snapshot, error: OperationError) -> bool:
         """Waits, while nodes are coming back, for a newer snapshot where that may change the refusal."""
-        if not self._returning.may_help(problem):
+        if not self._returning.may_help(error):
             return False
         with self._upstream.watching(), suppress(TimeoutError):
             async with asyncio.timeout(self._rules.replan_seconds):
@@ -130,22 +130,22 @@ class Roster:
         """Those that act or will, oldest first; not the parked ones."""
         return [run.operation for run in self._runs.values() if run.operation.at_work]
 
-    def same_load(self, snapshot: Snapshot, wish: Wish, meaning: Meaning) -> Operation | None:
+    def same_load(self, snapshot: Snapshot, request: OperationRequest, resolved: ResolvedRequest) -> Operation | None:
         """The load under way that asks for the very same; none that is being undone."""
         for run in self._runs.values():
             if (
                 run.operation.at_work
-                and run.memo.undoing is None
-                and not run.memo.cancelling
-                and is_same_load(snapshot, wish, meaning, run.wish, run.operation.load_ids)
+                and run.saga_state.undoing is None
+                and not run.saga_state.cancelling
+                and is_same_load(snapshot, request, resolved, run.request, run.operation.load_ids)
             ):
                 return run.operation
         return None
 
-    def claims(self, run: Run | None = None) -> tuple[Claim, ...]:
+    def reservations(self, run: Run | None = None) -> tuple[Reservation, ...]:
         """What others have been promised, as far as it counts for `run` (for a new wish: all)."""
         return tuple(
-            other.claim
+            other.reservation
             for other in self._runs.values()
             if other is not run
             and other.operation.at_work
@@ -156,12 +156,12 @@ class Roster:
             )
         )
 
-    async def begin(self, record: Record, key: Key | None) -> Operation | Problem:
+    async def begin(self, record: Record, key: Key | None) -> Operation | OperationError:
         """Starts an operation; answers once it is in the journal, or with why it cannot be written there.
 
         It is registered before the first wait: from the call on, others see its claim and its key.
         """
-        admitted: asyncio.Future[Operation | Problem] = asyncio.get_running_loop().create_future()
+        admitted: asyncio.Future[Operation | OperationError] = asyncio.get_running_loop().create_future()
         if key is not None:
             self.archive.remember(key)
         self._start(self._run(record), key, admitted)
@@ -182,7 +182,7 @@ class Roster:
         return run
 
     def _start(
-        self, run: Run, key: Key | None = None, admitted: "asyncio.Future[Operation | Problem] | None" = None
+        self, run: Run, key: Key | None = None, admitted: "asyncio.Future[Operation | OperationError] | None" = None
     ) -> None:
         task = asyncio.create_task(self._bring_to_an_end(run, key, admitted), name=f"operation {run.operation.id}")
         self._work.add(task)
@@ -190,7 +190,7 @@ class Roster:
         self._changed(run)
 
     async def _bring_to_an_end(
-        self, run: Run, key: Key | None, admitted: "asyncio.Future[Operation | Problem] | None"
+        self, run: Run, key: Key | None, admitted: "asyncio.Future[Operation | OperationError] | None"
     ) -> None:
         if admitted is not None:
             try:
@@ -206,13 +206,13 @@ class Roster:
                 raise
             admitted.set_result(run.operation)
         try:
-            await execute(run, lambda: self.claims(run))
+            await execute(run, lambda: self.reservations(run))
         except Exception:
             # Nothing may leave an operation that is neither at work nor ended: it would block its models for ever.
             log.exception("Operation %s met a fault of this server.", run.operation.id)
             run.fail_open_steps("A fault of this server; its log tells more.")
             message = "A fault of this server; what it had begun was not undone. See what is loaded."
-            run.tell(state=OperationState.FAILED, problem=fault(), message=message, finished_at=self._now())
+            run.tell(state=OperationState.FAILED, error=fault(), message=message, finished_at=self._now())
             run.deleting.clear()
             with suppress(JournalError):
                 await self.archive.save(run.record)

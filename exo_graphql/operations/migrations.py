@@ -49,13 +49,7 @@ def _what_a_saga_relies_on(db: sqlite3.Connection) -> None:
     """Which cluster it is, what was there before, what has been ready; and a row that is written first."""
     db.execute("CREATE TABLE probe (writes INTEGER NOT NULL)")
     db.execute("INSERT INTO probe VALUES (0)")
-    for sequence, body in db.execute("SELECT sequence, record FROM operations").fetchall():
-        try:
-            record = orjson.loads(body)
-            _extend(record)
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-            continue  # what could not be read before is kept as it is
-        db.execute("UPDATE operations SET record = ? WHERE sequence = ?", (orjson.dumps(record), sequence))
+    _rewrite(db, _extend)
 
 
 def _extend(record: dict[str, Any]) -> None:
@@ -74,9 +68,40 @@ def _extend(record: dict[str, Any]) -> None:
         record["problem"][1]["attempts"] = 0
 
 
+def _plain_names(db: sqlite3.Connection) -> None:
+    """The names that the code has for the same things since."""
+    _rewrite(db, _rename)
+
+
+def _rename(record: dict[str, Any]) -> None:
+    saga_state = record["memo"]
+    saga_state["removals"] = saga_state.pop("departures")
+    for removal in saga_state["removals"]:
+        removal["healthy"] = removal.pop("sound")
+    for target in saga_state["targets"]:
+        target["adopts"] = target.pop("follows")
+    record["operation"]["error"] = record["operation"].pop("problem")
+    for old, new in {"problem": "error", "wish": "request", "memo": "saga_state"}.items():
+        record[new] = record.pop(old)
+
+
+def _rewrite(db: sqlite3.Connection, change: Callable[[dict[str, Any]], None]) -> None:
+    for sequence, body in db.execute("SELECT sequence, record FROM operations").fetchall():
+        try:
+            record = orjson.loads(body)
+            change(record)
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+            continue  # what could not be read before is kept as it is
+        db.execute("UPDATE operations SET record = ? WHERE sequence = ?", (orjson.dumps(record), sequence))
+
+
 def _nodes(instance: dict[str, Any] | None) -> dict[str, str]:
     shards = [] if instance is None else instance["shards"]
     return {shard["node_id"]: "" for shard in shards if shard["node_id"] is not None}
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_release, _what_a_saga_relies_on)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _first_release,
+    _what_a_saga_relies_on,
+    _plain_names,
+)

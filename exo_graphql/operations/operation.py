@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, unique
 
-from exo_graphql.operations.errors import Problem
+from exo_graphql.operations.errors import OperationError
 
 
 @unique
@@ -75,7 +75,7 @@ class Operation:
     unload_ids: tuple[str, ...] = ()
     progress_percent: float | None = None
     finished_at: datetime | None = None
-    problem: Problem | None = None
+    error: OperationError | None = None
     idempotency_key: str | None = None
     waiting_for: tuple[str, ...] = ()
 

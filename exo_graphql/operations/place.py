@@ -10,7 +10,7 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import DownloadKind, Instance, RunnerStatus
 from exo_graphql.cluster.upstream import Refused
 from exo_graphql.operations.errors import DownloadFailed, LoadFailed, PlacementRefused
-from exo_graphql.operations.run import Halt, Run
+from exo_graphql.operations.run import Abort, Run
 
 EXO_TRIES = 5
 """How often exo starts a failing runner before it deletes the instance (its `EXO_MAX_INSTANCE_RETRIES`)."""
@@ -48,9 +48,9 @@ async def create(run: Run, instance: Instance, step: str, snapshot: Snapshot) ->
     urgent = False
     while instance.id not in snapshot.state.instances:
         if was_created(snapshot, instance):
-            raise Halt(gone(run, snapshot, instance))
+            raise Abort(gone(run, snapshot, instance))
         if asked_at is not None and run.live - asked_at >= run.rules.appear_seconds:
-            raise Halt(
+            raise Abort(
                 PlacementRefused(
                     message=f"exo accepted the placement of {instance.model_id} and never made the instance.",
                     suggestion="Ask again; see exo's log if it happens again.",
@@ -61,14 +61,14 @@ async def create(run: Run, instance: Instance, step: str, snapshot: Snapshot) ->
             absent = [id_ for id_ in node_ids(instance) if id_ not in snapshot.state.nodes]
             if absent:
                 # exo would make it all the same, on nodes that are not there.
-                raise Halt(_left(run, instance, absent))
+                raise Abort(_left(run, instance, absent))
             try:
                 await run.ask(lambda: run.upstream.create(instance))
             except Refused as error:
                 # An earlier request may have been done and its answer lost: what has no room any more is its double.
                 snapshot = await run.look()
                 if not was_created(snapshot, instance):
-                    raise Halt(
+                    raise Abort(
                         PlacementRefused(
                             message=f"exo refused to place {instance.model_id}: {error}",
                             suggestion="Ask for its placements to see what would fit now.",
@@ -95,7 +95,7 @@ def node_ids(instance: Instance) -> list[str]:
 
 
 def _left(run: Run, instance: Instance, absent: list[str]) -> PlacementRefused:
-    names = ", ".join(run.memo.members.get(id_) or id_ for id_ in absent)
+    names = ", ".join(run.saga_state.members.get(id_) or id_ for id_ in absent)
     return PlacementRefused(
         message=f"{instance.model_id} cannot be placed where it was planned: {names} left the cluster.",
         suggestion="Ask again when its nodes are back, or for other nodes.",
@@ -114,29 +114,29 @@ async def follow(run: Run, instance: Instance, step: str, attempts: int | None =
     causes: dict[int, Failure] = {}
     while True:
         if instance.id not in snapshot.state.instances:
-            raise Halt(gone(run, snapshot, instance, causes))
-        reading = snapshot.reading(instance.id)
-        if reading.ready:
+            raise Abort(gone(run, snapshot, instance, causes))
+        instance_status = snapshot.instance_status(instance.id)
+        if instance_status.ready:
             return snapshot
         failure = _failure(run, snapshot, instance)
         if failure is not None and failure.attempt is not None:
             causes[failure.attempt] = failure
             # exo would try again, up to five times; whoever has unloaded something cannot wait for that.
             if attempts is not None and failure.attempt >= attempts:
-                raise Halt(_failed(snapshot, instance, causes))
+                raise Abort(_failed(snapshot, instance, causes))
         if instance.id in snapshot.given_up:
             # exo may call it pending, or under way, by now.
-            reason = reading.message if failure is None else failure.message
-            raise Halt(
+            reason = instance_status.message if failure is None else failure.message
+            raise Abort(
                 DownloadFailed(
                     message=f"The weights of {instance.model_id} could not be fetched: {reason}",
                     suggestion="See that the nodes reach the model's source and have room on disk.",
                     model_id=instance.model_id,
                 )
             )
-        run.progressed(_metric(snapshot, instance, reading.phase))
+        run.progressed(_metric(snapshot, instance, instance_status.phase))
         attempt = max(causes, default=0) + 1
-        run.report(step, f"{instance.model_id}: {reading.message}", reading.progress_percent, attempt)
+        run.report(step, f"{instance.model_id}: {instance_status.message}", instance_status.progress_percent, attempt)
         snapshot = await run.next(snapshot)
 
 

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
-from exo_graphql.cluster.groups import Groups
+from exo_graphql.cluster.groups import PlacementSearch
 from exo_graphql.cluster.memory import fits_into, freed, instance_bytes, with_margin
-from exo_graphql.cluster.placement_request import Demand, Fit, Misfit
+from exo_graphql.cluster.placement_request import Fit, NoFit, PlacementRequest
 from exo_graphql.cluster.rings import Work
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import InstanceType, Sharding
 from exo_graphql.cluster.units import gib
-from exo_graphql.cluster.upstream import Offer, Refused, Unreachable, Upstream
+from exo_graphql.cluster.upstream import PlacementPreview, Refused, Unreachable, Upstream
 from exo_graphql.operations.admission import present
-from exo_graphql.operations.errors import ClusterUnavailable, InvalidArgument, PlacementRefused, Problem
+from exo_graphql.operations.errors import ClusterUnavailable, InvalidArgument, OperationError, PlacementRefused
 from exo_graphql.operations.planner import give_way
 from exo_graphql.operations.requests import Kind, invalid_name, resolve_model, resolve_nodes
-from exo_graphql.operations.reservations import Claim, free_now
+from exo_graphql.operations.reservations import Reservation, free_now
 
 T = TypeVar("T")
 
@@ -80,109 +80,120 @@ class PlacementView:
 
 async def views(
     upstream: Upstream,
-    claims: Sequence[Claim],
+    reservations: Sequence[Reservation],
     model: str,
     min_nodes: int | None,
     nodes: Sequence[str] | None,
     unload: Sequence[str] | None,
     offload: Offload = in_thread,
-) -> tuple[PlacementView, ...] | Problem:
+) -> tuple[PlacementView, ...] | OperationError:
     """One view for each sharding and instance type; exo's own offers, or, with `unload`, computed as exo would."""
     for argument, name in (
         ("model", model),
         *(("nodes", n) for n in nodes or ()),
         *(("unload", n) for n in unload or ()),
     ):
-        problem: Problem | None = invalid_name(argument, name)
-        if problem is not None:
-            return problem
+        error: OperationError | None = invalid_name(argument, name)
+        if error is not None:
+            return error
     if min_nodes is not None and min_nodes < 1:
         return InvalidArgument(message=f"{min_nodes} nodes.", suggestion="Ask for 1 or more.", argument="minNodes")
     snapshot = await present(upstream, to_act=False)
-    if isinstance(snapshot, Problem):
+    if isinstance(snapshot, OperationError):
         return snapshot
     card = resolve_model(snapshot, model)
-    if isinstance(card, Problem):
+    if isinstance(card, OperationError):
         return card
     node_ids = None if nodes is None else resolve_nodes(snapshot, nodes)
-    if isinstance(node_ids, Problem):
+    if isinstance(node_ids, OperationError):
         return node_ids
     gone: dict[str, None] = {}
     for name in unload or ():
         named = resolve_model(snapshot, name)
-        if isinstance(named, Problem):
+        if isinstance(named, OperationError):
             return named
         gone[named.id] = None
-    bounds = [Demand(card, (way,), min_nodes or 1, None if node_ids is None else frozenset(node_ids)) for way in _WAYS]
+    bounds = [
+        PlacementRequest(card, (way,), min_nodes or 1, None if node_ids is None else frozenset(node_ids))
+        for way in _WAYS
+    ]
     leaving = [instance_bytes(instance, snapshot.models) for id_ in gone for instance in snapshot.instances_of(id_)]
     memory = _Memory(
-        freed(free_now(snapshot, claims), leaving), freed(free_now(snapshot, claims, margin=False), leaving)
+        freed(free_now(snapshot, reservations), leaving), freed(free_now(snapshot, reservations, margin=False), leaving)
     )
     if unload:
         return await offload(partial(_all_computed, snapshot, bounds, memory))
     try:
-        offers = await upstream.offers(card.id, tuple(node_ids or ()))
-    except Unreachable as error:
+        previews = await upstream.previews(card.id, tuple(node_ids or ()))
+    except Unreachable as failure:
         return ClusterUnavailable(
-            message=f"exo does not answer: {error}",
+            message=f"exo does not answer: {failure}",
             suggestion="See that exo runs and can be reached, then ask again.",
             last_seen_at=snapshot.observed_at,
         )
-    except Refused as error:
+    except Refused as failure:
         return PlacementRefused(
-            message=f"exo refused: {error}", suggestion="See exo's log, then ask again.", reason=str(error)
+            message=f"exo refused: {failure}", suggestion="See exo's log, then ask again.", reason=str(failure)
         )
-    return await offload(lambda: tuple(_offered(snapshot, offers, demand, memory) for demand in bounds))
+    return await offload(
+        lambda: tuple(_offered(snapshot, previews, placement_request, memory) for placement_request in bounds)
+    )
 
 
-def _all_computed(snapshot: Snapshot, demands: Sequence[Demand], memory: _Memory) -> tuple[PlacementView, ...]:
-    groups = Groups(snapshot)
-    return tuple(_computed(groups, demand, memory) for demand in demands)
+def _all_computed(
+    snapshot: Snapshot, placement_requests: Sequence[PlacementRequest], memory: _Memory
+) -> tuple[PlacementView, ...]:
+    groups = PlacementSearch(snapshot)
+    return tuple(_computed(groups, placement_request, memory) for placement_request in placement_requests)
 
 
-def _computed(groups: Groups, demand: Demand, memory: _Memory) -> PlacementView:
-    fit = groups.fit(demand, memory.free, Work(pause=give_way))
-    (way,) = demand.kinds
+def _computed(groups: PlacementSearch, placement_request: PlacementRequest, memory: _Memory) -> PlacementView:
+    fit = groups.fit(placement_request, memory.free, Work(pause=give_way))
+    (way,) = placement_request.kinds
     if isinstance(fit, Fit):
         return _view(way, fit.added_bytes, memory)
     return PlacementView(*way, fits=False, reason=_missing(fit), nodes=())
 
 
-def _missing(misfit: Misfit) -> str:
-    if misfit.shortfall_bytes is None:
-        return f"{misfit.reason}{misfit.caveat}"
-    short = f"The best candidate nodes are {gib(misfit.shortfall_bytes)} GiB short."
-    return f"{misfit.reason} {short}{misfit.caveat}"
+def _missing(no_fit: NoFit) -> str:
+    if no_fit.shortfall_bytes is None:
+        return f"{no_fit.reason}{no_fit.caveat}"
+    short = f"The best candidate nodes are {gib(no_fit.shortfall_bytes)} GiB short."
+    return f"{no_fit.reason} {short}{no_fit.caveat}"
 
 
-def _offered(snapshot: Snapshot, offers: Sequence[Offer], demand: Demand, memory: _Memory) -> PlacementView:
+def _offered(
+    snapshot: Snapshot, previews: Sequence[PlacementPreview], placement_request: PlacementRequest, memory: _Memory
+) -> PlacementView:
     """The smallest of exo's offers of this way that the caller's bounds allow, named after what it holds.
 
     exo lists a pipeline over a ring on one node under each sharding and instance type that it is asked for.
     """
-    (way,) = demand.kinds
-    models = {**snapshot.models, demand.card.id: demand.card}
+    (way,) = placement_request.kinds
+    models = {**snapshot.models, placement_request.card.id: placement_request.card}
     found: list[tuple[Kind, dict[str, int]]] = []
-    reason = demand.contradiction
+    reason = placement_request.contradiction
     on_one_node = False
-    for offer in offers:
-        if (offer.sharding, offer.instance_type) != way:
+    for preview in previews:
+        if (preview.sharding, preview.instance_type) != way:
             continue
-        held = offer.instance
+        held = preview.instance
         if held is None:
-            reason = reason or offer.reason
-        elif not demand.accepts(held.sharding, held.instance_type):
+            reason = reason or preview.reason
+        elif not placement_request.accepts(held.sharding, held.instance_type):
             on_one_node = True
         else:
             takes = instance_bytes(held, models)
-            if len(takes) >= demand.min_nodes and (demand.node_ids is None or takes.keys() == demand.node_ids):
+            if len(takes) >= placement_request.min_nodes and (
+                placement_request.node_ids is None or takes.keys() == placement_request.node_ids
+            ):
                 found.append(((held.sharding or way[0], held.instance_type or way[1]), takes))
     if found:
         kind, takes = min(found, key=lambda one: len(one[1]))
         return _view(kind, takes, memory)
-    if reason is None and on_one_node and demand.node_ids is None:
-        reason = demand.no_group
-    where = " on these nodes" if demand.node_ids is not None else ""
+    if reason is None and on_one_node and placement_request.node_ids is None:
+        reason = placement_request.no_group
+    where = " on these nodes" if placement_request.node_ids is not None else ""
     return PlacementView(*way, fits=False, reason=reason or f"exo offers no such placement{where}.")
 
 

@@ -9,7 +9,7 @@ from exo_graphql.cluster.state import Instance
 from exo_graphql.cluster.units import gib
 from exo_graphql.cluster.upstream import Refused
 from exo_graphql.operations.errors import UnloadFailed
-from exo_graphql.operations.run import Halt, Run
+from exo_graphql.operations.run import Abort, Run
 from exo_graphql.operations.saga_state import Baseline
 
 
@@ -71,7 +71,7 @@ async def delete(run: Run, instances: Sequence[Instance]) -> Snapshot:
     send_at = run.clock()
     while listed := [i for i in instances if i.id in snapshot.state.instances]:
         if asked_at is not None and run.live - asked_at >= run.rules.appear_seconds:
-            raise Halt(
+            raise Abort(
                 UnloadFailed(
                     message=f"exo accepted to remove {listed[0].model_id} and goes on listing it.",
                     suggestion="Ask again; see exo's log if it happens again.",
@@ -95,7 +95,7 @@ async def _delete(run: Run, instance: Instance) -> None:
         # False: exo knows it no more. Whether it is gone, the state will show.
         await run.ask(lambda: run.upstream.delete(instance.id))
     except Refused as error:
-        raise Halt(
+        raise Abort(
             UnloadFailed(
                 message=f"exo refused to remove {instance.model_id}: {error}",
                 suggestion="See exo's log.",
@@ -117,21 +117,21 @@ async def memory_back(
     """
     snapshot = await run.look()
     until = run.clock() + run.rules.memory_seconds
-    readings = {node_id: {_stamp(snapshot, node_id)} for node_id in baseline}
+    instance_statuses = {node_id: {_stamp(snapshot, node_id)} for node_id in baseline}
     while True:
-        for node_id, stamps in readings.items():
+        for node_id, stamps in instance_statuses.items():
             stamps.add(_stamp(snapshot, node_id))
         missing = {
             node_id: lacking
             for node_id, before in baseline.items()
-            for lacking in [_lacking(run, snapshot, node_id, before, len(readings[node_id]) - 1)]
+            for lacking in [_lacking(run, snapshot, node_id, before, len(instance_statuses[node_id]) - 1)]
             if lacking is not None
         }
         run.missing = missing
         if not missing:
             return None
         if enough and all(
-            _has_free(snapshot, id_, size) and len(readings.get(id_, "")) != 1 for id_, size in enough.items()
+            _has_free(snapshot, id_, size) and len(instance_statuses.get(id_, "")) != 1 for id_, size in enough.items()
         ):
             run.missing = {}
             return None

@@ -9,7 +9,7 @@ import orjson
 from exo_graphql.cluster.names import Ambiguous, Unknown, find_model, find_node
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import InstanceType, ModelCard, Sharding
-from exo_graphql.operations.errors import InvalidArgument, ModelAmbiguous, ModelNotFound, NodeNotFound, Problem
+from exo_graphql.operations.errors import InvalidArgument, ModelAmbiguous, ModelNotFound, NodeNotFound, OperationError
 from exo_graphql.operations.operation import OperationKind
 from exo_graphql.operations.rules import OperationRules
 
@@ -50,7 +50,7 @@ EVERY_KIND: tuple[Kind, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class OperationRequest:
     """Arguments as given. `drain_seconds` counts where something is unloaded, the placing ones where one is loaded."""
 
     kind: OperationKind
@@ -86,30 +86,30 @@ class Wish:
         )
 
 
-def invalid(wish: Wish, key: str | None, rules: OperationRules) -> InvalidArgument | None:
+def invalid(request: OperationRequest, key: str | None, rules: OperationRules) -> InvalidArgument | None:
     """What cannot be meant, whatever the cluster looks like."""
-    load, unload = ("model", "model") if wish.kind is not OperationKind.SWAP else ("load", "unload")
-    named = [(load, name) for name in wish.load] + [(unload, name) for name in wish.unload]
-    named += [("nodes", name) for name in wish.nodes or ()]
+    load, unload = ("model", "model") if request.kind is not OperationKind.SWAP else ("load", "unload")
+    named = [(load, name) for name in request.load] + [(unload, name) for name in request.unload]
+    named += [("nodes", name) for name in request.nodes or ()]
     for argument, name in named:
-        problem = invalid_name(argument, name)
-        if problem is not None:
-            return problem
-    if not wish.load and not wish.unload:
+        error = invalid_name(argument, name)
+        if error is not None:
+            return error
+    if not request.load and not request.unload:
         return _invalid("load", "Nothing is to be loaded and nothing to be unloaded.", "Name at least one model.")
-    for argument, names in (("load", wish.load), ("unload", wish.unload), ("nodes", wish.nodes or ())):
+    for argument, names in (("load", request.load), ("unload", request.unload), ("nodes", request.nodes or ())):
         if len(names) > rules.max_models and argument != "nodes":
             return _invalid(argument, f"{len(names)} models in one list.", f"Name {rules.max_models} at most.")
-    if wish.nodes is not None and not wish.nodes:
+    if request.nodes is not None and not request.nodes:
         return _invalid("nodes", "An empty list of nodes.", "Name the nodes, or leave the argument out.")
-    if wish.min_nodes < 1:
-        return _invalid("minNodes", f"{wish.min_nodes} nodes cannot hold a model.", "Ask for 1 or more.")
-    if not 0 <= wish.drain_seconds <= MAX_DRAIN:
-        return _invalid("drainSeconds", f"{wish.drain_seconds} is no time to wait.", f"Say 0 to {MAX_DRAIN}.")
-    if wish.timeout_seconds is not None and not 1 <= wish.timeout_seconds <= MAX_TIMEOUT:
-        return _invalid("timeoutSeconds", f"{wish.timeout_seconds} is no time-out.", f"Say 1 to {MAX_TIMEOUT}.")
-    if wish.attempts is not None and not 1 <= wish.attempts <= MAX_ATTEMPTS:
-        return _invalid("attempts", f"{wish.attempts} is no number of attempts.", f"Say 1 to {MAX_ATTEMPTS}.")
+    if request.min_nodes < 1:
+        return _invalid("minNodes", f"{request.min_nodes} nodes cannot hold a model.", "Ask for 1 or more.")
+    if not 0 <= request.drain_seconds <= MAX_DRAIN:
+        return _invalid("drainSeconds", f"{request.drain_seconds} is no time to wait.", f"Say 0 to {MAX_DRAIN}.")
+    if request.timeout_seconds is not None and not 1 <= request.timeout_seconds <= MAX_TIMEOUT:
+        return _invalid("timeoutSeconds", f"{request.timeout_seconds} is no time-out.", f"Say 1 to {MAX_TIMEOUT}.")
+    if request.attempts is not None and not 1 <= request.attempts <= MAX_ATTEMPTS:
+        return _invalid("attempts", f"{request.attempts} is no number of attempts.", f"Say 1 to {MAX_ATTEMPTS}.")
     if key is not None and not 1 <= len(key) <= MAX_KEY:
         return _invalid("idempotencyKey", f"A key of {len(key)} characters.", f"Use 1 to {MAX_KEY} characters.")
     return None
@@ -124,7 +124,7 @@ def invalid_name(argument: str, name: str) -> InvalidArgument | None:
     return None
 
 
-def resolve_model(snapshot: Snapshot, name: str) -> ModelCard | Problem:
+def resolve_model(snapshot: Snapshot, name: str) -> ModelCard | OperationError:
     """The model of that name."""
     found = find_model(snapshot.models, name)
     match found:
@@ -143,7 +143,7 @@ def resolve_model(snapshot: Snapshot, name: str) -> ModelCard | Problem:
     return found
 
 
-def resolve_nodes(snapshot: Snapshot, names: Sequence[str]) -> tuple[str, ...] | Problem:
+def resolve_nodes(snapshot: Snapshot, names: Sequence[str]) -> tuple[str, ...] | OperationError:
     """The ids of the members of these names, without repeats."""
     ids: dict[str, None] = {}
     for name in names:

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 
 from exo_graphql.cluster.memory import free_bytes
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.operations.saga_state import Memo
+from exo_graphql.operations.saga_state import SagaState
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Reservation:
     """What one operation means to the memory of others. `order` is the order in which they were asked for."""
 
     operation_id: str
     order: int
-    memo: Memo
+    saga_state: SagaState
     waiting: bool
     """It is PENDING: it has taken nothing yet, but is the first to be served of what becomes free."""
     missing: Mapping[str, int] = field(default_factory=dict)
@@ -29,36 +29,36 @@ class Claim:
         """Free memory, by node, that belongs to it: for what it places, or for what it may have to restore."""
         if self.waiting:
             return Counter()
-        placed = _sum(target.takes for target in self.memo.targets if target.follows is None)
-        leaving = _sum(departure.takes for departure in self.memo.departures)
-        held = _sum(takes for instance, takes in self.memo.own_instances() if instance.id in snapshot.state.instances)
-        whole = placed + leaving if self.memo.side_by_side else placed | leaving
+        placed = _sum(target.takes for target in self.saga_state.targets if target.adopts is None)
+        leaving = _sum(removal.takes for removal in self.saga_state.removals)
+        held = _sum(
+            takes for instance, takes in self.saga_state.own_instances() if instance.id in snapshot.state.instances
+        )
+        whole = placed + leaving if self.saga_state.side_by_side else placed | leaving
         return +(whole - held)
 
     def still_takes(self, snapshot: Snapshot) -> Counter[str]:
         """What it will have taken beyond now, by node, once it has ended well (or has been undone)."""
         listed = snapshot.state.instances
-        if self.memo.undoing is not None:
+        if self.saga_state.undoing is not None:
             return _sum(
-                departure.takes
-                for departure in self.memo.departures
-                if departure.asked
-                and departure.sound
-                and (departure.restored is None or departure.restored.id not in listed)
+                removal.takes
+                for removal in self.saga_state.removals
+                if removal.asked and removal.healthy and (removal.restored is None or removal.restored.id not in listed)
             )
         return _sum(
             target.takes
-            for target in self.memo.targets
-            if target.follows is None and (target.instance is None or target.instance.id not in listed)
+            for target in self.saga_state.targets
+            if target.adopts is None and (target.instance is None or target.instance.id not in listed)
         )
 
     def still_frees(self, snapshot: Snapshot) -> Counter[str]:
         """What it will have given back beyond now, by node, once it has ended."""
         listed = snapshot.state.instances
-        if self.memo.undoing is not None:
-            leaving = [t.takes for t in self.memo.targets if t.instance is not None and t.instance.id in listed]
+        if self.saga_state.undoing is not None:
+            leaving = [t.takes for t in self.saga_state.targets if t.instance is not None and t.instance.id in listed]
         else:
-            leaving = [d.takes for d in self.memo.departures if d.instance.id in listed]
+            leaving = [d.takes for d in self.saga_state.removals if d.instance.id in listed]
         return _sum([*leaving, self.missing])
 
     def releases(self, snapshot: Snapshot) -> bool:
@@ -66,22 +66,22 @@ class Claim:
         return bool(self.still_frees(snapshot) + self.reserved(snapshot) - self.still_takes(snapshot))
 
 
-def free_now(snapshot: Snapshot, others: Iterable[Claim], *, margin: bool = True) -> dict[str, int]:
+def free_now(snapshot: Snapshot, others: Iterable[Reservation], *, margin: bool = True) -> dict[str, int]:
     """Free memory by node that nobody else has been promised. `margin`: what loads takes that as well."""
     free = free_bytes(snapshot, margin=margin)
-    for claim in others:
-        for node_id, size in claim.reserved(snapshot).items():
+    for reservation in others:
+        for node_id, size in reservation.reserved(snapshot).items():
             if node_id in free:
                 free[node_id] -= size
     return free
 
 
-def free_later(snapshot: Snapshot, others: Iterable[Claim]) -> dict[str, int]:
+def free_later(snapshot: Snapshot, others: Iterable[Reservation]) -> dict[str, int]:
     """Free memory by node once all of the other operations have ended."""
     free = free_bytes(snapshot, margin=True)
-    for claim in others:
+    for reservation in others:
         for node_id in free:
-            free[node_id] += claim.still_frees(snapshot)[node_id] - claim.still_takes(snapshot)[node_id]
+            free[node_id] += reservation.still_frees(snapshot)[node_id] - reservation.still_takes(snapshot)[node_id]
     return free
 
 

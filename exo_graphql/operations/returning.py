@@ -11,8 +11,8 @@ from exo_graphql.operations.errors import (
     InsufficientMemory,
     InvalidArgument,
     NodeNotFound,
+    OperationError,
     PlacementRefused,
-    Problem,
 )
 from exo_graphql.operations.rules import OperationRules
 
@@ -42,10 +42,10 @@ class ReturningMembers:
         self._left = {name: at for name, at in away.items() if name not in names}
         self._names, self._changed_at = names, now
 
-    def may_help(self, problem: Problem) -> bool:
+    def may_help(self, error: OperationError) -> bool:
         """Whether somebody may still return, and the refusal would then be another."""
-        for_want_of_nodes = isinstance(problem, NodeNotFound | InsufficientMemory | PlacementRefused) or (
-            isinstance(problem, InvalidArgument) and problem.argument == "minNodes"
+        for_want_of_nodes = isinstance(error, NodeNotFound | InsufficientMemory | PlacementRefused) or (
+            isinstance(error, InvalidArgument) and error.argument == "minNodes"
         )
         now = self._clock()
         return (

@@ -17,15 +17,15 @@ from exo_graphql.cluster.readiness import Failure
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
-from exo_graphql.operations.errors import Cancelled, ClusterUnavailable, JournalUnavailable, Problem, TimedOut
+from exo_graphql.operations.errors import Cancelled, ClusterUnavailable, JournalUnavailable, OperationError, TimedOut
 from exo_graphql.operations.journal import JournalError, Record
 from exo_graphql.operations.losses import loss, note_losses
 from exo_graphql.operations.membership import is_same_cluster
 from exo_graphql.operations.operation import Operation, OperationState, Step, StepState
-from exo_graphql.operations.requests import Wish
-from exo_graphql.operations.reservations import Claim
+from exo_graphql.operations.requests import OperationRequest
+from exo_graphql.operations.reservations import Reservation
 from exo_graphql.operations.rules import OperationRules
-from exo_graphql.operations.saga_state import Memo
+from exo_graphql.operations.saga_state import SagaState
 
 _T = TypeVar("_T")
 
@@ -33,12 +33,12 @@ MOST_PROGRESS = 99.0
 """What an operation shows at most until it has ended: 100 % is said once, when it is true."""
 
 
-class Halt(Exception):
+class Abort(Exception):
     """The operation cannot go on; `problem` says why."""
 
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.message)
-        self.problem = problem
+    def __init__(self, error: OperationError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 class Parked(Exception):
@@ -71,9 +71,9 @@ class Run:
         """Set when a person says that a parked operation may go on."""
         self._discard = asyncio.Event()
         """Set when a person says that a parked operation is to be given up."""
-        if record.memo.discarding:
+        if record.saga_state.discarding:
             self._discard.set()
-        if record.memo.cancelling:
+        if record.saga_state.cancelling:
             self._stop.set()
         self._seen: Snapshot | None = None
         """The newest snapshot that was looked at, whatever it was worth."""
@@ -106,21 +106,21 @@ class Run:
         return self.record.operation
 
     @property
-    def memo(self) -> Memo:
+    def saga_state(self) -> SagaState:
         """What a restart would go by."""
-        return self.record.memo
+        return self.record.saga_state
 
     @property
-    def wish(self) -> Wish:
+    def request(self) -> OperationRequest:
         """As the caller said it."""
-        return self.record.wish
+        return self.record.request
 
     @property
-    def claim(self) -> Claim:
+    def reservation(self) -> Reservation:
         """What it means to the memory of others."""
         operation = self.operation
         waiting = operation.state is OperationState.PENDING
-        return Claim(operation.id, self.record.sequence, self.memo, waiting, self.missing)
+        return Reservation(operation.id, self.record.sequence, self.saga_state, waiting, self.missing)
 
     # Telling
 
@@ -160,8 +160,8 @@ class Run:
         try:
             await self._save(self.record)
         except JournalError as error:
-            if self.memo.undoing is None:
-                raise Halt(
+            if self.saga_state.undoing is None:
+                raise Abort(
                     JournalUnavailable(
                         message=str(error), suggestion="Free disk space, or set another state directory."
                     )
@@ -221,35 +221,35 @@ class Run:
 
         Returns once that is written: a server that is killed right after must not go on with it.
         """
-        memo = self.memo
-        before = memo.cancelling, memo.discarding
+        saga_state = self.saga_state
+        before = saga_state.cancelling, saga_state.discarding
         if self.operation.state is OperationState.PARKED:
-            memo.discarding = True
+            saga_state.discarding = True
         else:
-            memo.cancelling = True
+            saga_state.cancelling = True
         try:
             await self._save(self.record)
         except JournalError:
-            memo.cancelling, memo.discarding = before
+            saga_state.cancelling, saga_state.discarding = before
             raise
-        (self._discard if memo.discarding else self._stop).set()
+        (self._discard if saga_state.discarding else self._stop).set()
 
     def check(self) -> None:
         """Raises `Halt` where the operation must not go on. While undoing, a lack of progress alone ends it."""
-        if self.memo.undoing is not None:
+        if self.saga_state.undoing is not None:
             self._wait_for_exo()
         else:
             if self._stop.is_set():
-                raise Halt(Cancelled(message="The operation was cancelled."))
+                raise Abort(Cancelled(message="The operation was cancelled."))
             if self._deadline is not None and self.clock() >= self._deadline:
-                raise Halt(
+                raise Abort(
                     TimedOut(
-                        message=f"Not done within {self.wish.timeout_seconds} s.",
+                        message=f"Not done within {self.request.timeout_seconds} s.",
                         suggestion="Ask again with a longer timeoutSeconds.",
                     )
                 )
         if self.clock() - self._progress_at >= self.rules.stall_seconds:
-            raise Halt(
+            raise Abort(
                 TimedOut(
                     message=f"Nothing progressed for {self.rules.stall_seconds:g} s.",
                     suggestion="See the nodes and downloads for what is stuck, then ask again.",
@@ -267,12 +267,12 @@ class Run:
             self._away_since = now
         if now - self._away_since < self.rules.away_seconds:
             self._progress_at = now
-            reason = self.memo.undoing.reason if self.memo.undoing is not None else ""
+            reason = self.saga_state.undoing.reason if self.saga_state.undoing is not None else ""
             self.tell(message=f"{reason} Waiting for exo to answer, to undo what was done.")
 
     def _deadline_from_start(self) -> float | None:
         """On this process' own clock; after a restart what is left of the time, were the wall clock right or not."""
-        timeout = self.wish.timeout_seconds
+        timeout = self.request.timeout_seconds
         if timeout is None:
             return None
         spent = (self.now() - self.operation.started_at).total_seconds()
@@ -312,7 +312,7 @@ class Run:
         newer = asyncio.ensure_future(self.upstream.changed(self._seen or since, urgent=urgent))
         stop = asyncio.ensure_future(self._stop.wait())
         # A stop that was asked for has been seen once undoing is under way: it must not wake every wait.
-        waits = {newer} if self.memo.undoing is not None else {newer, stop}
+        waits = {newer} if self.saga_state.undoing is not None else {newer, stop}
         snapshot = since
         try:
             await asyncio.wait(waits, timeout=self.rules.tick_seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -340,17 +340,17 @@ class Run:
         if before is None or before.state.nodes.keys() != snapshot.state.nodes.keys():
             self.members_changed_at = self.live
         if before is not snapshot:
-            note_losses(self.memo, None if self._gap else before, snapshot)
+            note_losses(self.saga_state, None if self._gap else before, snapshot)
         self._gap = False
-        if self.memo.undoing is None:
-            lost = loss(self.memo, snapshot)
+        if self.saga_state.undoing is None:
+            lost = loss(self.saga_state, snapshot)
             if lost is not None:
-                raise Halt(lost)
+                raise Abort(lost)
         return True
 
     def _is_strange(self, snapshot: Snapshot) -> bool:
         """Whether it is of another cluster. After a restart members come back one by one: that is given time."""
-        if is_same_cluster(self.memo.members, snapshot):
+        if is_same_cluster(self.saga_state.members, snapshot):
             self._strange_since = None
             return False
         now = self.clock()
@@ -358,7 +358,7 @@ class Run:
             self._strange_since = now
         if now - self._strange_since >= self.rules.settled_seconds:
             self._strange_since = None
-            then = ", ".join(sorted({name or id_ for id_, name in self.memo.members.items()}))
+            then = ", ".join(sorted({name or id_ for id_, name in self.saga_state.members.items()}))
             here = ", ".join(label(node) for node in snapshot.nodes)
             raise Parked(f"It was begun on another cluster (of {then}); here are {here}.")
         return True
@@ -393,12 +393,12 @@ class Run:
         """
         while True:
             if self._discard.is_set():
-                raise Halt(Cancelled(message="The operation was discarded while it was parked."))
+                raise Abort(Cancelled(message="The operation was discarded while it was parked."))
             if self._resume.is_set():
                 self._resume.clear()
                 return True
             snapshot = self.upstream.snapshot
-            if snapshot is not None and not snapshot.stale and is_same_cluster(self.memo.members, snapshot):
+            if snapshot is not None and not snapshot.stale and is_same_cluster(self.saga_state.members, snapshot):
                 return False
             waits = [
                 asyncio.ensure_future(self._resume.wait()),
@@ -412,14 +412,14 @@ class Run:
                     task.cancel()
 
     async def _pause(self, seconds: float) -> None:
-        if self.memo.undoing is not None:
+        if self.saga_state.undoing is not None:
             await asyncio.sleep(seconds)
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
 
-    async def ask(self, wish: Callable[[], Awaitable[_T]]) -> _T:
+    async def ask(self, request: Callable[[], Awaitable[_T]]) -> _T:
         """Performs a wish that may be sent twice, through elections and short absences of exo.
 
         Raises `Halt` when exo stays away; `Refused` is the caller's to judge.
@@ -428,11 +428,11 @@ class Run:
         while True:
             self.check()
             try:
-                return await wish()
+                return await request()
             except Unreachable as error:
                 # Nothing else can restore what was taken away: while undoing, only the lack of progress ends it.
-                if self.memo.undoing is None and self.clock() >= until:
-                    raise Halt(self._unavailable(str(error))) from error
+                if self.saga_state.undoing is None and self.clock() >= until:
+                    raise Abort(self._unavailable(str(error))) from error
                 await self._pause(self.rules.tick_seconds)
 
     def _unavailable(self, reason: str) -> ClusterUnavailable:
@@ -444,4 +444,4 @@ class Run:
         )
 
 
-__all__ = ["Halt", "Refused", "Run"]
+__all__ = ["Abort", "Refused", "Run"]

@@ -12,7 +12,7 @@ once, A was not touched, and the operation turns back.
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from exo_graphql.cluster.groups import Demand, Misfit
+from exo_graphql.cluster.groups import NoFit, PlacementRequest
 from exo_graphql.cluster.memory import less
 from exo_graphql.cluster.names import label
 from exo_graphql.cluster.snapshot import Snapshot
@@ -23,36 +23,36 @@ from exo_graphql.operations.losses import not_ready
 from exo_graphql.operations.membership import present_id, todays
 from exo_graphql.operations.operation import StepState
 from exo_graphql.operations.place import create, follow, node_ids, was_created
-from exo_graphql.operations.plan import departing, is_sound, step_names
-from exo_graphql.operations.planner import Chosen, choose, demand
+from exo_graphql.operations.plan import is_healthy, removals_of, step_names
+from exo_graphql.operations.planner import Chosen, choose, placement_request
 from exo_graphql.operations.requests import resolve_nodes
-from exo_graphql.operations.reservations import Claim, free_now
-from exo_graphql.operations.run import Halt, Run
-from exo_graphql.operations.saga_state import Departure, Target
+from exo_graphql.operations.reservations import Reservation, free_now
+from exo_graphql.operations.run import Abort, Run
+from exo_graphql.operations.saga_state import Removal, Target
 from exo_graphql.operations.settle import settled
 
-Claims = Callable[[], Sequence[Claim]]
+Reservations = Callable[[], Sequence[Reservation]]
 
 
-async def forward(run: Run, claims: Claims) -> str:
+async def forward(run: Run, reservations: Reservations) -> str:
     """Takes every step that has not been taken; returns what has been reached, as a sentence. Raises `Halt`."""
-    memo = run.memo
-    if memo.side_by_side:
-        for target in memo.targets:
-            await _load(run, target, claims)
+    saga_state = run.saga_state
+    if saga_state.side_by_side:
+        for target in saga_state.targets:
+            await _load(run, target, reservations)
         await _unload(run)
     else:
         await _download(run)
         await _unload(run)
-        for target in memo.targets:
-            await _load(run, target, claims)
+        for target in saga_state.targets:
+            await _load(run, target, reservations)
     for _ in range(run.rules.max_rounds):
         snapshot = await _confirm(run, run.operation.steps[-1].name)
-        if not any(departure.instance.id in snapshot.state.instances for departure in memo.departures):
-            return verdict.reached(run.operation, memo, snapshot)
+        if not any(removal.instance.id in snapshot.state.instances for removal in saga_state.removals):
+            return verdict.reached(run.operation, saga_state, snapshot)
         # A master that was away has come back, and with it what had been deleted.
         await _delete(run)
-    raise Halt(_comes_back(run))
+    raise Abort(_comes_back(run))
 
 
 async def _confirm(run: Run, step: str) -> Snapshot:
@@ -61,7 +61,7 @@ async def _confirm(run: Run, step: str) -> Snapshot:
     What is out of reach is waited for; `Run` raises `Halt` for what is gone or has failed.
     """
     snapshot = await run.look()
-    while waited := not_ready(run.memo, snapshot):
+    while waited := not_ready(run.saga_state, snapshot):
         names = ", ".join(dict.fromkeys(waited))
         run.report(step, f"Waiting for {names}, which was ready, to be ready again.")
         snapshot = await run.next(snapshot)
@@ -74,25 +74,25 @@ async def _confirm(run: Run, step: str) -> Snapshot:
 async def _download(run: Run) -> None:
     if run.is_done("download"):
         return
-    pairs = [(node_id, t.model_id) for t in run.memo.targets if t.follows is None for node_id in t.takes]
+    pairs = [(node_id, t.model_id) for t in run.saga_state.targets if t.adopts is None for node_id in t.takes]
     await run.begin("download", "Looking for the weights on the chosen nodes.")
     await run.finish("download", await weights.fetch(run, pairs, "download"))
-    run.memo.fetching = []
+    run.saga_state.fetching = []
 
 
-async def _load(run: Run, target: Target, claims: Claims) -> None:
-    place, load = step_names(run.memo, target)
+async def _load(run: Run, target: Target, reservations: Reservations) -> None:
+    place, load = step_names(run.saga_state, target)
     if run.is_done(load):
         return
     if not run.is_done(place):
-        await _place(run, target, place, claims)
+        await _place(run, target, place, reservations)
     await run.begin(load, f"Waiting for {target.model_id} to be ready.")
     instance = target.instance
     if instance is None:
         snapshot = await run.look()
-        instance = snapshot.state.instances.get(target.follows or "")
+        instance = snapshot.state.instances.get(target.adopts or "")
     if instance is None:
-        raise Halt(
+        raise Abort(
             PlacementRefused(
                 message=f"The instance of {target.model_id} that was to be followed has been removed.",
                 suggestion="Ask again: it will be placed anew.",
@@ -106,19 +106,19 @@ async def _load(run: Run, target: Target, claims: Claims) -> None:
 
 def _attempts(run: Run) -> int | None:
     """Failed attempts of exo's that are waited for; None: all. Without the old model, every second counts."""
-    if run.wish.attempts is not None:
-        return run.wish.attempts
-    unloaded = any(departure.asked for departure in run.memo.departures)
+    if run.request.attempts is not None:
+        return run.request.attempts
+    unloaded = any(removal.asked for removal in run.saga_state.removals)
     return run.rules.turn_back_attempts if unloaded else None
 
 
-async def _place(run: Run, target: Target, step: str, claims: Claims) -> None:
+async def _place(run: Run, target: Target, step: str, reservations: Reservations) -> None:
     begun = run.operation.step(step)
     asked = target.instance is not None and begun is not None and begun.state is not StepState.PENDING
     snapshot = await run.look()
-    if not asked and target.follows is None:
-        target.follows = _loaded_meanwhile(run, snapshot, target)
-    if target.follows is not None:
+    if not asked and target.adopts is None:
+        target.adopts = _loaded_meanwhile(run, snapshot, target)
+    if target.adopts is not None:
         target.instance = None
         await run.finish(
             step, f"{target.model_id} has a healthy instance: following it, placing nothing.", StepState.SKIPPED
@@ -131,10 +131,10 @@ async def _place(run: Run, target: Target, step: str, claims: Claims) -> None:
             snapshot = await settled(run, snapshot, planned, step)
             if not planned <= snapshot.state.nodes.keys():
                 target.instance = None
-    target.takes = todays(run.memo.members, snapshot, target.takes)
+    target.takes = todays(run.saga_state.members, snapshot, target.takes)
     if target.instance is None:
         await run.begin(step, f"Asking exo where {target.model_id} fits.")
-        chosen, snapshot = await _choose(run, target, step, snapshot, claims)
+        chosen, snapshot = await _choose(run, target, step, snapshot, reservations)
         target.instance, target.takes = chosen.instance, chosen.takes
     where = _where(run.upstream.snapshot or snapshot, target.takes)
     # From here on the instance is known by its id, whatever happens before exo lists it.
@@ -145,143 +145,147 @@ async def _place(run: Run, target: Target, step: str, claims: Claims) -> None:
 
 def _loaded_meanwhile(run: Run, snapshot: Snapshot, target: Target) -> str | None:
     """A healthy instance that somebody has placed since the plan was made; None where another copy is wanted."""
-    if run.wish.additional or (target.instance is not None and was_created(snapshot, target.instance)):
+    if run.request.additional or (target.instance is not None and was_created(snapshot, target.instance)):
         return None
-    own = {instance.id for instance, _ in run.memo.own_instances()}
-    healthy = [i for i in snapshot.instances_of(target.model_id) if i.id not in own and is_sound(snapshot, i)]
+    own = {instance.id for instance, _ in run.saga_state.own_instances()}
+    healthy = [i for i in snapshot.instances_of(target.model_id) if i.id not in own and is_healthy(snapshot, i)]
     return healthy[0].id if healthy else None
 
 
-async def _choose(run: Run, target: Target, step: str, snapshot: Snapshot, claims: Claims) -> tuple[Chosen, Snapshot]:
+async def _choose(
+    run: Run, target: Target, step: str, snapshot: Snapshot, reservations: Reservations
+) -> tuple[Chosen, Snapshot]:
     """Plans again with what is really free, for a while: nodes report their memory a little late."""
     until = run.live + run.rules.place_seconds
     while True:
         ids = None
-        if run.wish.nodes is not None:
+        if run.request.nodes is not None:
             snapshot = await _pinned(run, snapshot, step)
-            found = resolve_nodes(snapshot, _todays(run, snapshot, run.wish.nodes))
+            found = resolve_nodes(snapshot, _todays(run, snapshot, run.request.nodes))
             if not isinstance(found, tuple):
-                raise Halt(found)
+                raise Abort(found)
             ids = found
         card = snapshot.models.get(target.model_id)
         if card is None:
-            raise Halt(_refused(target, "The cluster does not know the model any more."))
-        chosen = await _offered(run, target, demand(card, run.wish, ids), snapshot, claims)
+            raise Abort(_refused(target, "The cluster does not know the model any more."))
+        chosen = await _offered(run, target, placement_request(card, run.request, ids), snapshot, reservations)
         if isinstance(chosen, Chosen):
             return chosen, snapshot
         if run.live >= until or not chosen.about_memory:
-            raise Halt(_no_room(snapshot, target, chosen))
+            raise Abort(_no_room(snapshot, target, chosen))
         run.report(step, f"Waiting for room for {target.model_id}: {chosen.reason}")
         snapshot = await run.next(snapshot)
 
 
 async def _pinned(run: Run, snapshot: Snapshot, step: str) -> Snapshot:
     """Waits for nodes that were named and are coming back, after an election for example."""
-    if isinstance(resolve_nodes(snapshot, _todays(run, snapshot, run.wish.nodes or ())), NodeNotFound):
-        return await settled(run, snapshot, run.memo.members, step)
+    if isinstance(resolve_nodes(snapshot, _todays(run, snapshot, run.request.nodes or ())), NodeNotFound):
+        return await settled(run, snapshot, run.saga_state.members, step)
     return snapshot
 
 
 def _todays(run: Run, snapshot: Snapshot, names: Iterable[str]) -> tuple[str, ...]:
     """Ids that were drawn anew since the operation was planned, by the name that their node still has."""
-    return tuple(present_id(run.memo.members, snapshot, name) or name for name in names)
+    return tuple(present_id(run.saga_state.members, snapshot, name) or name for name in names)
 
 
-async def _offered(run: Run, target: Target, wanted: Demand, snapshot: Snapshot, claims: Claims) -> Chosen | Misfit:
+async def _offered(
+    run: Run, target: Target, wanted: PlacementRequest, snapshot: Snapshot, reservations: Reservations
+) -> Chosen | NoFit:
     """What exo offers, if possible without taking the room planned for the targets that come after."""
-    free = free_now(snapshot, claims())
+    free = free_now(snapshot, reservations())
     spared = free
-    for other in run.memo.targets:
-        if other is not target and other.follows is None and other.instance is None:
+    for other in run.saga_state.targets:
+        if other is not target and other.adopts is None and other.instance is None:
             spared = less(spared, other.takes)
 
-    async def ask(room: dict[str, int]) -> Chosen | Misfit:
+    async def ask(room: dict[str, int]) -> Chosen | NoFit:
         return await run.ask(lambda: choose(run.upstream, snapshot, wanted, room, tuple(target.takes)))
 
     try:
         chosen = await ask(spared)
         return chosen if isinstance(chosen, Chosen) or spared == free else await ask(free)
     except Refused as error:
-        raise Halt(_refused(target, str(error))) from error
+        raise Abort(_refused(target, str(error))) from error
 
 
 # Unloading
 
 
 async def _unload(run: Run) -> None:
-    memo = run.memo
+    saga_state = run.saga_state
     if not run.operation.step("drain") or run.is_done("memory"):
         return
     if not run.is_done("drain"):
         await run.begin("drain", "Looking for running requests.")
         _note_newcomers(run, await _confirm(run, "drain"))
-        if memo.departures:
-            done = await remove.drain(run, lambda s: _note_newcomers(run, s), "drain", run.wish.drain_seconds)
+        if saga_state.removals:
+            done = await remove.drain(run, lambda s: _note_newcomers(run, s), "drain", run.request.drain_seconds)
             await run.finish("drain", done)
         else:
             await run.finish("drain", _nothing(run), StepState.SKIPPED)
     if not run.is_done("unload"):
         await _delete(run)
-    if not memo.departures:
+    if not saga_state.removals:
         await run.finish("memory", _nothing(run), StepState.SKIPPED)
         return
-    run.deleting = {d.instance.id: d.instance.model_id for d in memo.departures if d.asked}
+    run.deleting = {d.instance.id: d.instance.model_id for d in saga_state.removals if d.asked}
     await run.begin("memory", "Waiting for the memory to be free again.")
-    memo.memory_note = await remove.memory_back(run, memo.baseline, "memory")
+    saga_state.memory_note = await remove.memory_back(run, saga_state.baseline, "memory")
     run.deleting.clear()
-    await run.finish("memory", memo.memory_note or "The memory is free again.")
+    await run.finish("memory", saga_state.memory_note or "The memory is free again.")
 
 
 async def _delete(run: Run) -> None:
     """Deletes one instance after the other, until a snapshot shows none; before each, what was loaded must serve."""
-    memo = run.memo
+    saga_state = run.saga_state
     asked: dict[str, str] = {}
-    for _ in range(run.rules.max_rounds * max(1, len(memo.departures))):
+    for _ in range(run.rules.max_rounds * max(1, len(saga_state.removals))):
         snapshot = await _confirm(run, "unload")
-        known = {departure.instance.id for departure in memo.departures}
+        known = {removal.instance.id for removal in saga_state.removals}
         listed = _note_newcomers(run, snapshot)
         if late := listed - known:
             # It came after the others were drained: its requests are waited for as well.
             await run.begin("unload", "Waiting for the requests of a copy that came late.")
-            await remove.drain(run, partial(_listed, late), "unload", run.wish.drain_seconds)
+            await remove.drain(run, partial(_listed, late), "unload", run.request.drain_seconds)
             continue
-        leaving = next((d for d in memo.departures if d.instance.id in listed), None)
+        leaving = next((d for d in saga_state.removals if d.instance.id in listed), None)
         if leaving is None:
             break
         if not leaving.asked:
             leaving.asked = True
-            remove.include(memo.baseline, remove.measure(snapshot, [leaving.instance]))
+            remove.include(saga_state.baseline, remove.measure(snapshot, [leaving.instance]))
         asked[leaving.instance.id] = leaving.instance.model_id
         run.deleting = {**run.deleting, **asked}
         await run.begin("unload", f"Asking exo to remove {leaving.instance.model_id}.")
         await remove.delete(run, [leaving.instance])
     else:
-        raise Halt(_comes_back(run))
-    if not memo.departures:
+        raise Abort(_comes_back(run))
+    if not saga_state.removals:
         await run.finish("unload", _nothing(run), StepState.SKIPPED)
         return
-    ours = sorted({d.instance.model_id for d in memo.departures if d.asked})
-    gone = sum(not d.asked for d in memo.departures)
+    ours = sorted({d.instance.model_id for d in saga_state.removals if d.asked})
+    gone = sum(not d.asked for d in saga_state.removals)
     note = f" {gone} had been removed by somebody else." if gone else ""
     await run.finish("unload", f"{', '.join(ours)} removed.{note}" if ours else "Somebody else had removed it already.")
 
 
 def _note_newcomers(run: Run, snapshot: Snapshot) -> set[str]:
     """The listed instances that are to leave, those that somebody has placed since the plan was made included."""
-    memo = run.memo
-    known = {departure.instance.id for departure in memo.departures}
-    if memo.only_instance is None:
-        own = {target.instance_id for target in memo.targets}
-        newcomers: list[Departure] = [
-            departure
+    saga_state = run.saga_state
+    known = {removal.instance.id for removal in saga_state.removals}
+    if saga_state.only_instance is None:
+        own = {target.instance_id for target in saga_state.targets}
+        newcomers: list[Removal] = [
+            removal
             for model_id in run.operation.unload_ids
-            for departure in departing(snapshot, model_id, None)
-            if departure.instance.id not in known | own
+            for removal in removals_of(snapshot, model_id, None)
+            if removal.instance.id not in known | own
         ]
         for newcomer in newcomers:
             newcomer.newcomer = True
-        memo.departures.extend(newcomers)
-    return {d.instance.id for d in memo.departures} & snapshot.state.instances.keys()
+        saga_state.removals.extend(newcomers)
+    return {d.instance.id for d in saga_state.removals} & snapshot.state.instances.keys()
 
 
 def _listed(ids: set[str], snapshot: Snapshot) -> set[str]:
@@ -301,20 +305,20 @@ def _comes_back(run: Run) -> UnloadFailed:
 
 
 def _nothing(run: Run) -> str:
-    names = ", ".join(run.memo.unloaded_already)
+    names = ", ".join(run.saga_state.unloaded_already)
     return f"Nothing to unload: {names} is not loaded." if names else "Nothing to unload."
 
 
-def _no_room(snapshot: Snapshot, target: Target, misfit: Misfit) -> PlacementRefused | InsufficientMemory:
-    if misfit.shortfall_bytes is None or misfit.available_bytes is None:
-        return _refused(target, misfit.reason)
+def _no_room(snapshot: Snapshot, target: Target, no_fit: NoFit) -> PlacementRefused | InsufficientMemory:
+    if no_fit.shortfall_bytes is None or no_fit.available_bytes is None:
+        return _refused(target, no_fit.reason)
     card = snapshot.models[target.model_id]
     return InsufficientMemory(
         message=f"{target.model_id} does not fit into what is really free now.",
         suggestion="See which models and other programs use the nodes' memory.",
         needed_bytes=card.storage_bytes or 0,
-        available_bytes=misfit.available_bytes,
-        shortfall_bytes=misfit.shortfall_bytes,
+        available_bytes=no_fit.available_bytes,
+        shortfall_bytes=no_fit.shortfall_bytes,
         loaded_ids=tuple(loaded.id for loaded in snapshot.loaded_models),
     )
 

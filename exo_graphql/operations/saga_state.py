@@ -20,7 +20,7 @@ class Target:
 
     model_id: str
     takes: dict[str, int] = field(default_factory=dict)
-    follows: str | None = None
+    adopts: str | None = None
     instance: Instance | None = None
     ready: bool = False
     """It has been seen ready: from then on, losing it turns the operation back."""
@@ -28,16 +28,16 @@ class Target:
     @property
     def instance_id(self) -> str | None:
         """The instance that serves this target; None until one is chosen."""
-        return self.instance.id if self.instance is not None else self.follows
+        return self.instance.id if self.instance is not None else self.adopts
 
 
 @dataclass(slots=True)
-class Departure:
+class Removal:
     """An instance to be unloaded. `asked` is set before exo is told to delete it."""
 
     instance: Instance
     takes: dict[str, int]
-    sound: bool
+    healthy: bool
     """It served or was on its way when it was noticed: worth restoring."""
     ready: bool = False
     """It served when it was noticed."""
@@ -71,11 +71,11 @@ class Undoing:
 
 
 @dataclass(slots=True)
-class Memo:
+class SagaState:
     """The whole plan and how far it has come. `restrictions` are the caller's for placing."""
 
     targets: list[Target] = field(default_factory=list)
-    departures: list[Departure] = field(default_factory=list)
+    removals: list[Removal] = field(default_factory=list)
     side_by_side: bool = False
     """New and old fit together: load first, unload after."""
     only_instance: str | None = None
@@ -101,8 +101,8 @@ class Memo:
     def own_instances(self) -> list[tuple[Instance, Mapping[str, int]]]:
         """Every instance that this operation has placed or removes, with its bytes by node."""
         placed = [(t.instance, t.takes) for t in self.targets if t.instance is not None]
-        leaving = [(d.instance, d.takes) for d in self.departures]
-        restored = [(d.restored, d.takes) for d in self.departures if d.restored is not None]
+        leaving = [(d.instance, d.takes) for d in self.removals]
+        restored = [(d.restored, d.takes) for d in self.removals if d.restored is not None]
         return [*placed, *leaving, *restored]
 
 

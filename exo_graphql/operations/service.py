@@ -14,24 +14,24 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Task
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
 from exo_graphql.operations import downloads, placements, tasks
-from exo_graphql.operations.admission import Meaning, conflict, present, understand
+from exo_graphql.operations.admission import ResolvedRequest, conflict, present, resolve
 from exo_graphql.operations.errors import (
     ClusterUnavailable,
     IdempotencyKeyReused,
     InvalidArgument,
+    OperationError,
     OperationFinished,
     OperationNotFound,
     PlacementRefused,
-    Problem,
     TooManyOperations,
 )
 from exo_graphql.operations.journal import JournalError, Key, Record
 from exo_graphql.operations.manager import Roster, journal_unavailable
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState, Step, StepState
 from exo_graphql.operations.plan import Waiting, draft, plan, steps, summary
-from exo_graphql.operations.requests import InstanceTypePreference, ShardingPreference, Wish, invalid
+from exo_graphql.operations.requests import InstanceTypePreference, OperationRequest, ShardingPreference, invalid
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES, OperationRules
-from exo_graphql.operations.saga_state import Memo
+from exo_graphql.operations.saga_state import SagaState
 from exo_graphql.operations.worker import waiting_message
 
 
@@ -113,9 +113,9 @@ class Operations:
         timeout_seconds: int | None = None,
         attempts: int | None = None,
         idempotency_key: str | None = None,
-    ) -> Operation | Problem:
+    ) -> Operation | OperationError:
         """Loads a model, or follows the sound instance that it has. `nodes` means exactly these."""
-        wish = Wish(
+        request = OperationRequest(
             OperationKind.LOAD,
             load=(model,),
             min_nodes=min_nodes,
@@ -126,14 +126,16 @@ class Operations:
             timeout_seconds=timeout_seconds,
             attempts=attempts,
         )
-        return await self._admit(wish, idempotency_key)
+        return await self._admit(request, idempotency_key)
 
     async def unload(
         self, model: str, instance: str | None = None, drain_seconds: int = 30, idempotency_key: str | None = None
-    ) -> Operation | Problem:
+    ) -> Operation | OperationError:
         """Unloads all instances of a model, or the one named."""
-        wish = Wish(OperationKind.UNLOAD, unload=(model,), instance=instance, drain_seconds=drain_seconds)
-        return await self._admit(wish, idempotency_key)
+        request = OperationRequest(
+            OperationKind.UNLOAD, unload=(model,), instance=instance, drain_seconds=drain_seconds
+        )
+        return await self._admit(request, idempotency_key)
 
     async def swap(
         self,
@@ -147,9 +149,9 @@ class Operations:
         timeout_seconds: int | None = None,
         attempts: int | None = None,
         idempotency_key: str | None = None,
-    ) -> Operation | Problem:
+    ) -> Operation | OperationError:
         """Unloads some models and loads others; if a later step fails, what was unloaded is restored."""
-        wish = Wish(
+        request = OperationRequest(
             OperationKind.SWAP,
             load=tuple(load),
             unload=tuple(unload),
@@ -161,9 +163,9 @@ class Operations:
             timeout_seconds=timeout_seconds,
             attempts=attempts,
         )
-        return await self._admit(wish, idempotency_key)
+        return await self._admit(request, idempotency_key)
 
-    async def cancel(self, operation_id: str) -> Operation | Problem:
+    async def cancel(self, operation_id: str) -> Operation | OperationError:
         """Stops an operation and undoes it. What is being undone already goes on being undone."""
         run = self._roster.run(operation_id)
         if run is not None and run.operation.active:
@@ -177,7 +179,7 @@ class Operations:
             return unreadable
         return self._ended(operation_id, "To reverse it, ask for the opposite.")
 
-    async def resume(self, operation_id: str) -> Operation | Problem:
+    async def resume(self, operation_id: str) -> Operation | OperationError:
         """Lets a parked operation go on, on the cluster that is here now."""
         run = self._roster.run(operation_id)
         if run is None:
@@ -196,7 +198,7 @@ class Operations:
         # One that is at work already goes on: that is what was asked for.
         return run.operation
 
-    def _ended(self, operation_id: str, suggestion: str) -> Problem:
+    def _ended(self, operation_id: str, suggestion: str) -> OperationError:
         if self.get(operation_id) is None:
             return OperationNotFound(
                 message=f"No operation {operation_id!r} is remembered.", suggestion="List the operations."
@@ -210,12 +212,14 @@ class Operations:
         nodes: Sequence[str] | None = None,
         unload: Sequence[str] | None = None,
         offload: placements.Offload = placements.in_thread,
-    ) -> tuple[placements.PlacementView, ...] | Problem:
+    ) -> tuple[placements.PlacementView, ...] | OperationError:
         """Where the model would go, for each sharding and instance type, or why it would not fit.
 
         `offload` runs the search, which may take long.
         """
-        return await placements.views(self._upstream, self._roster.claims(), model, min_nodes, nodes, unload, offload)
+        return await placements.views(
+            self._upstream, self._roster.reservations(), model, min_nodes, nodes, unload, offload
+        )
 
     async def start_download(self, model: str, nodes: Sequence[str] | None = None) -> downloads.DownloadsResult:
         """Fetches the weights onto these nodes, or onto every node."""
@@ -229,18 +233,18 @@ class Operations:
         """Removes the weights from these nodes, or from every node that has some."""
         return await downloads.delete(self._upstream, model, nodes, self._roster.at_work())
 
-    async def cancel_task(self, task_id: str) -> Task | Problem:
+    async def cancel_task(self, task_id: str) -> Task | OperationError:
         """Cancels an inference under way."""
         return await tasks.cancel(self._upstream, task_id)
 
     # Admission
 
-    async def _admit(self, wish: Wish, key: str | None) -> Operation | Problem:
-        problem: Problem | None = invalid(wish, key, self.rules)
-        if problem is not None:
-            return problem
+    async def _admit(self, request: OperationRequest, key: str | None) -> Operation | OperationError:
+        error: OperationError | None = invalid(request, key, self.rules)
+        if error is not None:
+            return error
         while True:
-            known = self._by_key(wish, key)
+            known = self._by_key(request, key)
             if known is not None:
                 return known
             if len(self._roster) + len(self._admissions) >= self.rules.max_running:
@@ -250,55 +254,57 @@ class Operations:
                     limit=self.rules.max_running,
                 )
             snapshot = await present(self._upstream)
-            if isinstance(snapshot, Problem):
+            if isinstance(snapshot, OperationError):
                 return snapshot
-            meaning = understand(snapshot, wish)
-            if isinstance(meaning, Problem):
+            resolved = resolve(snapshot, request)
+            if isinstance(resolved, OperationError):
                 # The first of two requests with one key may have changed what a name means (unloaded it) by now.
-                known = self._by_key(wish, key)
-                if known is None and await self._roster.somebody_returned(snapshot, meaning):
+                known = self._by_key(request, key)
+                if known is None and await self._roster.somebody_returned(snapshot, resolved):
                     continue
-                return known or meaning
-            rival = self._rival(meaning, key)
+                return known or resolved
+            rival = self._rival(resolved, key)
             if rival is None:
                 # Between here and the registration nothing waits.
-                if (known := self._by_key(wish, key)) is not None:
+                if (known := self._by_key(request, key)) is not None:
                     return known
-                same = self._roster.same_load(snapshot, wish, meaning)
+                same = self._roster.same_load(snapshot, request, resolved)
                 if same is not None:
-                    return await self._follow(same, wish, key)
-                touched = meaning.model_ids | set(meaning.same_ids)
+                    return await self._follow(same, request, key)
+                touched = resolved.model_ids | set(resolved.same_ids)
                 outcome = conflict(touched, self._roster.at_work()) or await self._plan_and_start(
-                    wish, key, snapshot, meaning
+                    request, key, snapshot, resolved
                 )
-                if isinstance(outcome, Problem) and await self._roster.somebody_returned(snapshot, outcome):
+                if isinstance(outcome, OperationError) and await self._roster.somebody_returned(snapshot, outcome):
                     continue
                 return outcome
             # It asks exo, which is bounded in time; then this wish is looked at anew.
             await rival.ended.wait()
 
-    async def _follow(self, operation: Operation, wish: Wish, key: str | None) -> Operation | Problem:
+    async def _follow(
+        self, operation: Operation, request: OperationRequest, key: str | None
+    ) -> Operation | OperationError:
         """A mutation states an end: an identical load that is under way is that end. Its key leads there too."""
         if key is not None:
-            used = Key(key, wish.fingerprint, operation.id, self._now().timestamp())
+            used = Key(key, request.fingerprint, operation.id, self._now().timestamp())
             try:
                 await self._roster.archive.add_key(used)
             except JournalError as error:
                 return journal_unavailable(error)
         return operation
 
-    def _rival(self, meaning: Meaning, key: str | None) -> _Admission | None:
+    def _rival(self, resolved: ResolvedRequest, key: str | None) -> _Admission | None:
         for admission in self._admissions:
-            if (key is not None and admission.key == key) or admission.model_ids & meaning.model_ids:
+            if (key is not None and admission.key == key) or admission.model_ids & resolved.model_ids:
                 return admission
         return None
 
-    def _by_key(self, wish: Wish, key: str | None) -> Operation | IdempotencyKeyReused | None:
+    def _by_key(self, request: OperationRequest, key: str | None) -> Operation | IdempotencyKeyReused | None:
         known = self._roster.archive.key(key)
         operation = self.get(known.operation_id) if known is not None else None
         if known is None or operation is None:
             return None
-        if known.fingerprint != wish.fingerprint:
+        if known.fingerprint != request.fingerprint:
             return IdempotencyKeyReused(
                 message="This idempotency key was used for an operation with other arguments.",
                 suggestion="Use a fresh key for another wish.",
@@ -307,17 +313,19 @@ class Operations:
         return operation
 
     async def _plan_and_start(
-        self, wish: Wish, key: str | None, snapshot: Snapshot, meaning: Meaning
-    ) -> Operation | Problem:
-        admission = _Admission(key, meaning.model_ids, asyncio.Event())
+        self, request: OperationRequest, key: str | None, snapshot: Snapshot, resolved: ResolvedRequest
+    ) -> Operation | OperationError:
+        admission = _Admission(key, resolved.model_ids, asyncio.Event())
         self._admissions.append(admission)
         try:
-            memo = draft(snapshot, wish, meaning.load_ids, meaning.unload_ids)
-            outcome = await plan(self._upstream, snapshot, wish, memo, meaning.node_ids, lambda: self._roster.claims())
-            if isinstance(outcome, Problem):
+            saga_state = draft(snapshot, request, resolved.load_ids, resolved.unload_ids)
+            outcome = await plan(
+                self._upstream, snapshot, request, saga_state, resolved.node_ids, lambda: self._roster.reservations()
+            )
+            if isinstance(outcome, OperationError):
                 return outcome
-            record = self._record(wish, key, meaning, memo, outcome)
-            used = None if key is None else Key(key, wish.fingerprint, record.operation.id, self._now().timestamp())
+            record = self._record(request, key, resolved, saga_state, outcome)
+            used = None if key is None else Key(key, request.fingerprint, record.operation.id, self._now().timestamp())
             return await self._roster.begin(record, used)
         except Unreachable as error:
             return ClusterUnavailable(
@@ -333,9 +341,16 @@ class Operations:
             self._admissions.remove(admission)
             admission.ended.set()
 
-    def _record(self, wish: Wish, key: str | None, meaning: Meaning, memo: Memo, waiting: Waiting | None) -> Record:
+    def _record(
+        self,
+        request: OperationRequest,
+        key: str | None,
+        resolved: ResolvedRequest,
+        saga_state: SagaState,
+        waiting: Waiting | None,
+    ) -> Record:
         now = self._now()
-        message = waiting_message(waiting) if waiting is not None else summary(memo, meaning.same_ids)
+        message = waiting_message(waiting) if waiting is not None else summary(saga_state, resolved.same_ids)
         planned = Step("plan", StepState.RUNNING, now, None, message)
         if waiting is None:
             planned = replace(planned, state=StepState.SUCCEEDED, finished_at=now)
@@ -343,16 +358,16 @@ class Operations:
             self._roster.archive.next_sequence(),
             Operation(
                 id=str(uuid4()),
-                kind=wish.kind,
+                kind=request.kind,
                 state=OperationState.RUNNING if waiting is None else OperationState.PENDING,
                 message=message,
-                steps=tuple(planned if step.name == "plan" else step for step in steps(wish.kind, memo)),
+                steps=tuple(planned if step.name == "plan" else step for step in steps(request.kind, saga_state)),
                 started_at=now,
-                load_ids=meaning.load_ids,
-                unload_ids=meaning.unload_ids,
+                load_ids=resolved.load_ids,
+                unload_ids=resolved.unload_ids,
                 idempotency_key=key,
                 waiting_for=() if waiting is None else waiting.operation_ids,
             ),
-            wish,
-            memo,
+            request,
+            saga_state,
         )

@@ -14,14 +14,14 @@ async def settled(run: Run, snapshot: Snapshot, node_ids: Collection[str], step:
     lost master nodes return over 3 to 16 s: a model that lay on three of them is not restored onto the first one.
     """
     begun_at = run.live
-    while len(present_ids(run.memo.members, snapshot, node_ids)) < len(node_ids):
+    while len(present_ids(run.saga_state.members, snapshot, node_ids)) < len(node_ids):
         if (
             run.live - run.members_changed_at >= run.rules.settled_seconds
             or run.live - begun_at >= run.rules.return_seconds
         ):
             break
-        absent = set(node_ids) - present_ids(run.memo.members, snapshot, node_ids).keys()
-        names = ", ".join(sorted(run.memo.members.get(id_) or id_ for id_ in absent))
+        absent = set(node_ids) - present_ids(run.saga_state.members, snapshot, node_ids).keys()
+        names = ", ".join(sorted(run.saga_state.members.get(id_) or id_ for id_ in absent))
         run.report(step, f"Waiting for {names} to return.")
         run.progressed()
         snapshot = await run.next(snapshot)

@@ -4,13 +4,13 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Task
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
 from exo_graphql.operations.admission import present
-from exo_graphql.operations.errors import ClusterUnavailable, Problem, TaskNotCancellable, TaskNotFound
+from exo_graphql.operations.errors import ClusterUnavailable, OperationError, TaskNotCancellable, TaskNotFound
 
 
-async def cancel(upstream: Upstream, task_id: str) -> Task | Problem:
+async def cancel(upstream: Upstream, task_id: str) -> Task | OperationError:
     """The task, once exo has accepted to cancel it. exo drops a cancelled task from its state a little later."""
     snapshot = await present(upstream)
-    if isinstance(snapshot, Problem):
+    if isinstance(snapshot, OperationError):
         return snapshot
     task = snapshot.state.tasks.get(task_id)
     if task is None:

@@ -15,18 +15,18 @@ from exo_graphql.operations.errors import LoadFailed, TimedOut
 from exo_graphql.operations.membership import present_ids, todays
 from exo_graphql.operations.operation import OperationKind, StepState
 from exo_graphql.operations.place import create, follow, node_ids, was_created
-from exo_graphql.operations.plan import is_sound
-from exo_graphql.operations.planner import Chosen, choose, demand
-from exo_graphql.operations.requests import InstanceTypePreference, ShardingPreference, Wish
+from exo_graphql.operations.plan import is_healthy
+from exo_graphql.operations.planner import Chosen, choose, placement_request
+from exo_graphql.operations.requests import InstanceTypePreference, OperationRequest, ShardingPreference
 from exo_graphql.operations.reservations import free_now
-from exo_graphql.operations.run import Halt, Run
-from exo_graphql.operations.saga import Claims
-from exo_graphql.operations.saga_state import Departure, rekeyed
+from exo_graphql.operations.run import Abort, Run
+from exo_graphql.operations.saga import Reservations
+from exo_graphql.operations.saga_state import Removal, rekeyed
 from exo_graphql.operations.settle import settled
 from exo_graphql.operations.verdict import missing, undone
 
 
-class NoRoom(Halt):
+class NoRoom(Abort):
     """What is missing fits nowhere, also after a while: trying again at once would change nothing."""
 
 
@@ -45,27 +45,27 @@ class Patience:
         return self._run.live >= self._until
 
 
-async def undo(run: Run, claims: Claims) -> None:
+async def undo(run: Run, reservations: Reservations) -> None:
     """Leaves the cluster as before, as a last snapshot shows. Raises `Halt` where that fails."""
     await weights.stop(run)
-    failed: Halt | None = None
+    failed: Abort | None = None
     patience = Patience(run)
     for _ in range(run.rules.max_rounds):
         await _remove(run)
         try:
-            await _restore(run, claims, patience)
-        except Halt as halt:
+            await _restore(run, reservations, patience)
+        except Abort as abort:
             if (
-                isinstance(halt, NoRoom)
-                or isinstance(halt.problem, TimedOut)
-                or any(departure.hopeless for departure in run.memo.departures)
+                isinstance(abort, NoRoom)
+                or isinstance(abort.error, TimedOut)
+                or any(removal.hopeless for removal in run.saga_state.removals)
             ):
                 raise
             # What was lost meanwhile is looked at anew: exo may have been started again while it restored.
-            failed = halt
+            failed = abort
             continue
         snapshot = await _serving(run)
-        if not missing(run.memo, snapshot) and not _left(run, snapshot):
+        if not missing(run.saga_state, snapshot) and not _left(run, snapshot):
             return
         failed = None
     if failed is not None:
@@ -76,13 +76,13 @@ async def undo(run: Run, claims: Claims) -> None:
 
 
 def _left(run: Run, snapshot: Snapshot) -> list[Instance]:
-    placed = [t.instance for t in run.memo.targets if t.instance is not None]
+    placed = [t.instance for t in run.saga_state.targets if t.instance is not None]
     return [instance for instance in placed if instance.id in snapshot.state.instances]
 
 
 async def _remove(run: Run) -> None:
-    undoing = run.memo.undoing
-    placed = [t.instance for t in run.memo.targets if t.instance is not None]
+    undoing = run.saga_state.undoing
+    placed = [t.instance for t in run.saga_state.targets if t.instance is not None]
     if undoing is None or not placed:
         return
     snapshot = await run.look() if run.is_done("remove") else await _settled(run, placed)
@@ -96,8 +96,10 @@ async def _remove(run: Run) -> None:
     await run.begin("remove", f"Removing {', '.join(instance.model_id for instance in placed)} again.")
     snapshot = await remove.delete(run, placed)
     enough: Counter[str] = Counter()
-    for departure in missing(run.memo, snapshot):
-        enough.update({id_: with_margin(n) for id_, n in todays(run.memo.members, snapshot, departure.takes).items()})
+    for removal in missing(run.saga_state, snapshot):
+        enough.update(
+            {id_: with_margin(n) for id_, n in todays(run.saga_state.members, snapshot, removal.takes).items()}
+        )
     note = await remove.memory_back(run, undoing.removing, "remove", enough)
     await run.finish("remove", note or "Removed; the memory is free again.")
 
@@ -114,26 +116,26 @@ async def _settled(run: Run, placed: list[Instance]) -> Snapshot:
 # Restoring
 
 
-async def _restore(run: Run, claims: Claims, patience: Patience) -> None:
-    old = [departure for departure in run.memo.departures if departure.sound]
-    snapshot = await _gone_or_kept(run, [departure for departure in old if departure.asked])
+async def _restore(run: Run, reservations: Reservations, patience: Patience) -> None:
+    old = [removal for removal in run.saga_state.removals if removal.healthy]
+    snapshot = await _gone_or_kept(run, [removal for removal in old if removal.asked])
     _adopt(run, snapshot)
-    lost = missing(run.memo, snapshot)
+    lost = missing(run.saga_state, snapshot)
     under_way = [d for d in old if d.restored is not None and d.restored.id in snapshot.state.instances]
     if not lost and not under_way:
-        if any(departure.asked for departure in old) and not run.is_done("restore"):
-            names = ", ".join(sorted({departure.instance.model_id for departure in old}))
+        if any(removal.asked for removal in old) and not run.is_done("restore"):
+            names = ", ".join(sorted({removal.instance.model_id for removal in old}))
             await run.finish("restore", f"{names} was still loaded.", StepState.SKIPPED)
         return
-    names = ", ".join(sorted({departure.instance.model_id for departure in [*lost, *under_way]}))
+    names = ", ".join(sorted({removal.instance.model_id for removal in [*lost, *under_way]}))
     await run.begin("restore", f"Restoring {names}.")
     # Once for all: each of three models waiting for its own nodes, one after the other, would take three minutes.
-    needed = {node_id for departure in lost for node_id in node_ids(departure.instance)}
+    needed = {node_id for removal in lost for node_id in node_ids(removal.instance)}
     snapshot = await settled(run, snapshot, needed, "restore")
-    for departure in lost:
-        await _make(run, departure, claims, patience)
-    for departure in [*under_way, *lost]:
-        await _follow(run, departure)
+    for removal in lost:
+        await _make(run, removal, reservations, patience)
+    for removal in [*under_way, *lost]:
+        await _follow(run, removal)
     run.deleting.clear()
     await run.finish("restore", f"{names} is ready again.")
 
@@ -143,95 +145,95 @@ def _adopt(run: Run, snapshot: Snapshot) -> None:
 
     It may have been this server, before it was killed while its journal could not be written.
     """
-    if run.memo.only_instance is not None:
+    if run.saga_state.only_instance is not None:
         return
-    known = {instance.id for instance, _ in run.memo.own_instances()}
-    for departure in missing(run.memo, snapshot):
-        for instance in snapshot.instances_of(departure.instance.model_id):
-            if instance.id not in known and is_sound(snapshot, instance):
-                departure.restored = instance
+    known = {instance.id for instance, _ in run.saga_state.own_instances()}
+    for removal in missing(run.saga_state, snapshot):
+        for instance in snapshot.instances_of(removal.instance.model_id):
+            if instance.id not in known and is_healthy(snapshot, instance):
+                removal.restored = instance
                 known.add(instance.id)
                 break
 
 
-async def _gone_or_kept(run: Run, leaving: list[Departure]) -> Snapshot:
+async def _gone_or_kept(run: Run, leaving: list[Removal]) -> Snapshot:
     """Whether a deletion that was asked for, or was about to be, has happened shows after a moment."""
     snapshot = await run.look()
     until = run.live + run.rules.settle_seconds
     while run.live < until and any(d.instance.id in snapshot.state.instances for d in leaving):
         snapshot = await run.next(snapshot)
     snapshot = await run.look()
-    for departure in leaving:
-        if departure.instance.id in snapshot.state.instances:
-            run.deleting.pop(departure.instance.id, None)
+    for removal in leaving:
+        if removal.instance.id in snapshot.state.instances:
+            run.deleting.pop(removal.instance.id, None)
     return snapshot
 
 
-async def _make(run: Run, departure: Departure, claims: Claims, patience: Patience) -> None:
+async def _make(run: Run, removal: Removal, reservations: Reservations, patience: Patience) -> None:
     """Places it as it was where its nodes are there, else wherever exo would place it."""
     snapshot = await run.look()
-    if departure.restored is not None:
-        here = all(id_ in snapshot.state.nodes for id_ in node_ids(departure.restored))
+    if removal.restored is not None:
+        here = all(id_ in snapshot.state.nodes for id_ in node_ids(removal.restored))
         if not here:
-            departure.restored = None
-        elif was_created(snapshot, departure.restored):
+            removal.restored = None
+        elif was_created(snapshot, removal.restored):
             # It was there and is lost again: under its old ids exo would list it as ready before it is.
-            departure.restored = rekeyed(departure.restored)
-    if departure.restored is None:
-        departure.restored = await _placement(run, departure, claims, patience)
+            removal.restored = rekeyed(removal.restored)
+    if removal.restored is None:
+        removal.restored = await _placement(run, removal, reservations, patience)
         snapshot = await run.look()
     await run.save()
     while True:
         try:
-            await create(run, departure.restored, "restore", snapshot)
-        except Halt as halt:
-            if isinstance(halt.problem, LoadFailed):
+            await create(run, removal.restored, "restore", snapshot)
+        except Abort as abort:
+            if isinstance(abort.error, LoadFailed):
                 # It was listed and is gone again: `_follow` sees it so.
                 return
-            if not isinstance(halt.__cause__, Refused):
+            if not isinstance(abort.__cause__, Refused):
                 raise
             # exo counts the memory that it was told of last; what the failed model held comes back within seconds.
             if patience.is_over:
-                if departure.retried:
-                    raise NoRoom(halt.problem) from halt
+                if removal.retried:
+                    raise NoRoom(abort.error) from abort
                 # Its own nodes have no room any more: others may.
-                departure.restored, departure.retried = None, True
+                removal.restored, removal.retried = None, True
                 raise
             snapshot = await run.next(await run.look())
         else:
             return
 
 
-async def _follow(run: Run, departure: Departure) -> None:
+async def _follow(run: Run, removal: Removal) -> None:
     """Follows what was restored. Where exo gives up on it, another placement is tried in the next round, once."""
-    if departure.restored is None:
+    if removal.restored is None:
         return
     try:
-        await follow(run, departure.restored, "restore")
-    except Halt as halt:
-        if isinstance(halt.problem, LoadFailed) and halt.problem.attempts:
-            departure.restored = None
-            if not departure.retried:
-                run.report("restore", f"{halt.problem.message} Trying once more.")
-                departure.retried = True
+        await follow(run, removal.restored, "restore")
+    except Abort as abort:
+        if isinstance(abort.error, LoadFailed) and abort.error.attempts:
+            removal.restored = None
+            if not removal.retried:
+                run.report("restore", f"{abort.error.message} Trying once more.")
+                removal.retried = True
                 await run.save()
             else:
-                departure.hopeless = True
+                removal.hopeless = True
         raise
 
 
-async def _placement(run: Run, departure: Departure, claims: Claims, patience: Patience) -> Instance:
+async def _placement(run: Run, removal: Removal, reservations: Reservations, patience: Patience) -> Instance:
     """Where it is to be placed. Raises `Halt` once nothing has fitted for a while: memory is reported a little late."""
-    instance = departure.instance
+    instance = removal.instance
     while True:
         snapshot = await run.look()
-        ids = present_ids(run.memo.members, snapshot, node_ids(instance))
-        same_nodes = None if departure.retried or len(ids) < len(node_ids(instance)) else tuple(ids.values())
+        ids = present_ids(run.saga_state.members, snapshot, node_ids(instance))
+        same_nodes = None if removal.retried or len(ids) < len(node_ids(instance)) else tuple(ids.values())
         if same_nodes is not None and all(then == now for then, now in ids.items()):
             return rekeyed(instance)
-        found = await _chosen(run, snapshot, instance, same_nodes, claims)
+        found = await _chosen(run, snapshot, instance, same_nodes, reservations)
         if isinstance(found, Chosen):
-            departure.takes = found.takes
+            removal.takes = found.takes
             return found.instance
         if patience.is_over:
             raise NoRoom(
@@ -246,16 +248,16 @@ async def _placement(run: Run, departure: Departure, claims: Claims, patience: P
 
 
 async def _chosen(
-    run: Run, snapshot: Snapshot, instance: Instance, same_nodes: tuple[str, ...] | None, claims: Claims
+    run: Run, snapshot: Snapshot, instance: Instance, same_nodes: tuple[str, ...] | None, reservations: Reservations
 ) -> Chosen | str:
     """On the same nodes in the same way if possible, else anywhere in the same way, else in any way; or why not."""
     card = snapshot.models.get(instance.model_id)
     if card is None:
         return "The cluster does not know the model any more."
-    free = free_now(snapshot, claims())
+    free = free_now(snapshot, reservations())
     kind = run.operation.kind
-    ways = [] if same_nodes is None else [demand(card, _same_way(kind, instance), same_nodes)]
-    ways += [demand(card, wish, None) for wish in (_same_way(kind, instance), Wish(kind))]
+    ways = [] if same_nodes is None else [placement_request(card, _same_way(kind, instance), same_nodes)]
+    ways += [placement_request(card, request, None) for request in (_same_way(kind, instance), OperationRequest(kind))]
     reason = ""
     for wanted in ways:
         try:
@@ -269,10 +271,10 @@ async def _chosen(
     return reason
 
 
-def _same_way(kind: OperationKind, instance: Instance) -> Wish:
+def _same_way(kind: OperationKind, instance: Instance) -> OperationRequest:
     sharding = ShardingPreference.TENSOR if instance.sharding is Sharding.TENSOR else ShardingPreference.PIPELINE
     jaccl = instance.instance_type is InstanceType.MLX_JACCL
-    return Wish(
+    return OperationRequest(
         kind=kind,
         sharding=sharding,
         instance_type=InstanceTypePreference.MLX_JACCL if jaccl else InstanceTypePreference.MLX_RING,
@@ -286,7 +288,7 @@ async def _serving(run: Run) -> Snapshot:
     """
     snapshot = await run.look()
     until = run.live + run.rules.return_seconds
-    while run.live < until and undone(run.memo, snapshot).waiting:
+    while run.live < until and undone(run.saga_state, snapshot).waiting:
         run.progressed()
         snapshot = await run.next(snapshot)
     return await run.look()

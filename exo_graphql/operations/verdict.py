@@ -3,24 +3,24 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from exo_graphql.cluster.readiness import BROKEN, Reading
+from exo_graphql.cluster.readiness import BROKEN, InstanceStatus
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState
 from exo_graphql.operations.place import was_created
-from exo_graphql.operations.saga_state import Departure, Memo
+from exo_graphql.operations.saga_state import Removal, SagaState
 
 
-def reached(operation: Operation, memo: Memo, snapshot: Snapshot) -> str:
+def reached(operation: Operation, saga_state: SagaState, snapshot: Snapshot) -> str:
     """What a snapshot shows in which every target serves and nothing that was to leave is listed."""
     said = []
     if operation.load_ids:
         said.append(f"{_names(operation.load_ids)} ready.")
-    own = {target.instance_id for target in memo.targets}
-    left = {departure.instance.model_id for departure in memo.departures}
+    own = {target.instance_id for target in saga_state.targets}
+    left = {removal.instance.model_id for removal in saga_state.removals}
     again = [
         id_
         for id_ in operation.unload_ids
-        if memo.only_instance is None and any(i.id not in own for i in snapshot.instances_of(id_))
+        if saga_state.only_instance is None and any(i.id not in own for i in snapshot.instances_of(id_))
     ]
     unloaded = [id_ for id_ in operation.unload_ids if id_ in left]
     if unloaded:
@@ -28,8 +28,8 @@ def reached(operation: Operation, memo: Memo, snapshot: Snapshot) -> str:
     said += [f"{id_} was not loaded." for id_ in operation.unload_ids if id_ not in left]
     if again:
         said.append(f"Since then somebody else has loaded {_names(again)}, which is loaded now.")
-    if memo.memory_note:
-        said.append(memo.memory_note)
+    if saga_state.memory_note:
+        said.append(saga_state.memory_note)
     return " ".join(said) or "Nothing had to be done."
 
 
@@ -62,54 +62,56 @@ class Undone:
         return not (self.missing or self.removed or self.waiting)
 
 
-def undone(memo: Memo, snapshot: Snapshot) -> Undone:
+def undone(saga_state: SagaState, snapshot: Snapshot) -> Undone:
     """What the snapshot shows. An instance that was being started when the operation began need not be ready yet."""
     listed = snapshot.state.instances
     restored: list[str] = []
     waiting: list[str] = []
-    for departure in (d for d in memo.departures if d.sound):
-        model_id = departure.instance.model_id
-        now = serving_id(departure, snapshot)
+    for removal in (d for d in saga_state.removals if d.healthy):
+        model_id = removal.instance.model_id
+        now = serving_id(removal, snapshot)
         if now is None:
             continue
-        if _is_worse(departure, snapshot.reading(now)):
-            waiting.append(f"{model_id} is {snapshot.reading(now).phase.value}: {snapshot.reading(now).message}")
-        elif now != departure.instance.id:
+        if _is_worse(removal, snapshot.instance_status(now)):
+            waiting.append(
+                f"{model_id} is {snapshot.instance_status(now).phase.value}: {snapshot.instance_status(now).message}"
+            )
+        elif now != removal.instance.id:
             restored.append(model_id)
-    gone = {departure.instance.model_id for departure in missing(memo, snapshot)}
-    served = {d.instance.model_id for d in memo.departures if d.sound and serving_id(d, snapshot) is not None}
-    placed = [target.instance for target in memo.targets if target.instance is not None]
-    own = {instance.id for instance, _ in memo.own_instances()}
+    gone = {removal.instance.model_id for removal in missing(saga_state, snapshot)}
+    served = {d.instance.model_id for d in saga_state.removals if d.healthy and serving_id(d, snapshot) is not None}
+    placed = [target.instance for target in saga_state.targets if target.instance is not None]
+    own = {instance.id for instance, _ in saga_state.own_instances()}
     return Undone(
         restored=_unique(restored),
         missing=_unique(gone),
         partly=_unique(gone & served),
         removed=_unique(
             d.instance.model_id
-            for d in memo.departures
-            if d.sound and d.foreign and not d.newcomer and d.instance.model_id not in gone | served
+            for d in saga_state.removals
+            if d.healthy and d.foreign and not d.newcomer and d.instance.model_id not in gone | served
         ),
         waiting=_unique(waiting),
         left=_unique(instance.model_id for instance in placed if instance.id in listed),
         created=any(was_created(snapshot, instance) for instance in placed),
         theirs=_unique(
             target.model_id
-            for target in memo.targets
-            if target.follows is None and any(i.id not in own for i in snapshot.instances_of(target.model_id))
+            for target in saga_state.targets
+            if target.adopts is None and any(i.id not in own for i in snapshot.instances_of(target.model_id))
         ),
-        lost=_unique(model_id for id_, model_id in memo.before.items() if id_ not in listed and id_ not in own),
+        lost=_unique(model_id for id_, model_id in saga_state.before.items() if id_ not in listed and id_ not in own),
     )
 
 
-def missing(memo: Memo, snapshot: Snapshot) -> list[Departure]:
+def missing(saga_state: SagaState, snapshot: Snapshot) -> list[Removal]:
     """What served or was on its way, is not there, and was not removed by others: what is to be restored.
 
     Of each model no more copies than when the operation was planned. For example somebody loads a second copy of A
     while A is unloaded: both are unloaded, and one of them is restored.
     """
-    found: list[Departure] = []
-    for model_id in dict.fromkeys(departure.instance.model_id for departure in memo.departures):
-        copies = [d for d in memo.departures if d.instance.model_id == model_id and d.sound]
+    found: list[Removal] = []
+    for model_id in dict.fromkeys(removal.instance.model_id for removal in saga_state.removals):
+        copies = [d for d in saga_state.removals if d.instance.model_id == model_id and d.healthy]
         wanted = sum(not d.newcomer for d in copies)
         ours = [d for d in copies if not d.foreign]
         gone = [d for d in ours if serving_id(d, snapshot) is None]
@@ -117,19 +119,19 @@ def missing(memo: Memo, snapshot: Snapshot) -> list[Departure]:
     return found
 
 
-def _is_worse(departure: Departure, reading: Reading) -> bool:
+def _is_worse(removal: Removal, instance_status: InstanceStatus) -> bool:
     """Whether it is less far than it was when the operation noticed it."""
-    if departure.ready or departure.restored is not None:
-        return not reading.ready
-    return reading.phase in BROKEN
+    if removal.ready or removal.restored is not None:
+        return not instance_status.ready
+    return instance_status.phase in BROKEN
 
 
-def serving_id(departure: Departure, snapshot: Snapshot) -> str | None:
+def serving_id(removal: Removal, snapshot: Snapshot) -> str | None:
     """The listed instance that stands in for the one that was there; None where none does."""
     listed = snapshot.state.instances
-    if departure.instance.id in listed:
-        return departure.instance.id
-    return departure.restored.id if departure.restored is not None and departure.restored.id in listed else None
+    if removal.instance.id in listed:
+        return removal.instance.id
+    return removal.restored.id if removal.restored is not None and removal.restored.id in listed else None
 
 
 def ended(operation: Operation, shown: Undone, *, cancelled: bool) -> OperationState:

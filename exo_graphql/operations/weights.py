@@ -11,7 +11,7 @@ from exo_graphql.cluster.units import GIB, MIB, gib, percent
 from exo_graphql.cluster.upstream import Refused, UpstreamError
 from exo_graphql.operations.errors import DownloadFailed
 from exo_graphql.operations.membership import present_ids
-from exo_graphql.operations.run import Halt, Run
+from exo_graphql.operations.run import Abort, Run
 from exo_graphql.operations.settle import settled
 
 Pair = tuple[str, str]
@@ -49,7 +49,7 @@ async def fetch(run: Run, pairs: Iterable[Pair], step: str) -> str:
             if download.kind is DownloadKind.FAILED:
                 errors[pair] = one_line(download.error or "exo told no reason.")
             if pair in errors and run.clock() - moved[pair][1] >= run.rules.give_up_seconds:
-                raise Halt(_failed(snapshot, pair, errors[pair]))
+                raise Abort(_failed(snapshot, pair, errors[pair]))
             idle = run.clock() - sent.get(pair, -run.rules.resend_seconds) >= run.rules.resend_seconds
             # exo ignores a start while the entry says failed; within a minute it says pending again.
             if download.kind is DownloadKind.PENDING and idle:
@@ -67,18 +67,18 @@ async def _present(run: Run, snapshot: Snapshot, pairs: list[Pair], step: str) -
     nodes = {node_id for node_id, _ in pairs}
     if not nodes <= snapshot.state.nodes.keys():
         snapshot = await settled(run, snapshot, nodes, step)
-    ids = present_ids(run.memo.members, snapshot, nodes)
+    ids = present_ids(run.saga_state.members, snapshot, nodes)
     for pair in pairs:
         if pair[0] not in ids:
-            name = run.memo.members.get(pair[0]) or pair[0]
-            raise Halt(_failed(snapshot, (name, pair[1]), "the node has left the cluster."))
+            name = run.saga_state.members.get(pair[0]) or pair[0]
+            raise Abort(_failed(snapshot, (name, pair[1]), "the node has left the cluster."))
     return [(ids[node_id], model_id) for node_id, model_id in pairs]
 
 
 async def stop(run: Run) -> None:
     """Stops the downloads that this operation started; what has arrived stays."""
     snapshot = run.upstream.snapshot
-    for pair in run.memo.fetching:
+    for pair in run.saga_state.fetching:
         download = snapshot.state.download(*pair) if snapshot is not None else None
         if download is None or download.kind is DownloadKind.COMPLETED:
             continue
@@ -88,13 +88,13 @@ async def stop(run: Run) -> None:
 
 
 async def _start(run: Run, snapshot: Snapshot, pair: Pair) -> None:
-    if pair not in run.memo.fetching:
-        run.memo.fetching.append(pair)
+    if pair not in run.saga_state.fetching:
+        run.saga_state.fetching.append(pair)
         await run.save()
     try:
         await run.ask(lambda: run.upstream.start_download(*pair))
     except Refused as error:
-        raise Halt(_failed(snapshot, pair, str(error))) from error
+        raise Abort(_failed(snapshot, pair, str(error))) from error
 
 
 def _failed(snapshot: Snapshot, pair: Pair, reason: str) -> DownloadFailed:

@@ -7,33 +7,33 @@ from dataclasses import replace
 
 from exo_graphql.cluster.upstream import UpstreamError
 from exo_graphql.operations import verdict
-from exo_graphql.operations.admission import understand
+from exo_graphql.operations.admission import resolve
 from exo_graphql.operations.errors import (
     Cancelled,
     InternalFault,
+    OperationError,
     PlacementRefused,
-    Problem,
 )
 from exo_graphql.operations.membership import members_of
 from exo_graphql.operations.operation import OperationKind, OperationState, StepState
 from exo_graphql.operations.plan import Waiting, draft, plan, steps
-from exo_graphql.operations.reservations import Claim
-from exo_graphql.operations.run import Halt, Parked, Run
+from exo_graphql.operations.reservations import Reservation
+from exo_graphql.operations.run import Abort, Parked, Run
 from exo_graphql.operations.saga import forward
 from exo_graphql.operations.saga_state import Undoing
 from exo_graphql.operations.undo import undo
 
 log = logging.getLogger(__name__)
 
-Claims = Callable[[], Sequence[Claim]]
+Reservations = Callable[[], Sequence[Reservation]]
 
 
-async def execute(run: Run, claims: Claims) -> None:
+async def execute(run: Run, reservations: Reservations) -> None:
     """Brings the operation to an end. Nothing but a cancelled task (the server stops) leaves it unfinished."""
     while True:
         try:
             with run.upstream.watching():
-                await _execute(run, claims)
+                await _execute(run, reservations)
         except Parked as parked:
             if not await _park(run, str(parked)):
                 return
@@ -41,27 +41,27 @@ async def execute(run: Run, claims: Claims) -> None:
             return
 
 
-async def _execute(run: Run, claims: Claims) -> None:
-    if run.memo.undoing is None:
+async def _execute(run: Run, reservations: Reservations) -> None:
+    if run.saga_state.undoing is None:
         try:
-            await _wait_turn(run, claims)
-            said = await forward(run, claims)
+            await _wait_turn(run, reservations)
+            said = await forward(run, reservations)
         except Parked:
             raise
-        except Halt as halt:
-            problem = halt.problem
-        except UpstreamError as error:
-            problem = PlacementRefused(
-                message=f"exo refused: {error}", suggestion="See exo's log, then ask again.", reason=str(error)
+        except Abort as abort:
+            error = abort.error
+        except UpstreamError as refusal:
+            error = PlacementRefused(
+                message=f"exo refused: {refusal}", suggestion="See exo's log, then ask again.", reason=str(refusal)
             )
         except Exception:
             log.exception("Operation %s met a fault of this server.", run.operation.id)
-            problem = fault()
+            error = fault()
         else:
             await _end(run, OperationState.SUCCEEDED, said)
             return
-        await _turn_back(run, problem)
-    await _undo(run, claims)
+        await _turn_back(run, error)
+    await _undo(run, reservations)
 
 
 async def _park(run: Run, why: str) -> bool:
@@ -69,60 +69,62 @@ async def _park(run: Run, why: str) -> bool:
     log.warning("Operation %s is parked: %s", run.operation.id, why)
     run.tell(state=OperationState.PARKED, message=f"{why} Resume it to go on here, or cancel it to discard it.")
     # Whether this can be written or not: after a restart it would be parked again.
-    with suppress(Halt):
+    with suppress(Abort):
         await run.save()
     try:
         resumed = await run.parked()
-    except Halt as halt:
+    except Abort as abort:
         run.fail_open_steps("Discarded.")
-        run.tell(problem=halt.problem)
+        run.tell(error=abort.error)
         await _end(run, OperationState.CANCELLED, f"Discarded while parked; nothing was undone. {why}")
         return False
     snapshot = run.upstream.snapshot
     if resumed and snapshot is not None:
-        run.memo.members = members_of(snapshot)
+        run.saga_state.members = members_of(snapshot)
     log.info("Operation %s goes on.", run.operation.id)
     planned = run.operation.step("plan")
-    waiting = planned is not None and planned.state is StepState.RUNNING and run.memo.undoing is None
+    waiting = planned is not None and planned.state is StepState.RUNNING and run.saga_state.undoing is None
     run.tell(state=OperationState.PENDING if waiting else OperationState.RUNNING, message="Going on.")
-    with suppress(Halt):
+    with suppress(Abort):
         await run.save()
     return True
 
 
-async def _wait_turn(run: Run, claims: Claims) -> None:
+async def _wait_turn(run: Run, reservations: Reservations) -> None:
     """While PENDING: plans anew whenever what it waits for has changed, and from time to time."""
     if run.operation.state is not OperationState.PENDING:
         return
     snapshot = await run.look()
-    planned_at, known = run.clock(), _ahead(claims)
+    planned_at, known = run.clock(), _ahead(reservations)
     while True:
-        ahead = _ahead(claims)
-        run.progressed((ahead, [claim.missing for claim in claims()]))
+        ahead = _ahead(reservations)
+        run.progressed((ahead, [reservation.missing for reservation in reservations()]))
         if ahead != known or run.clock() - planned_at >= run.rules.replan_seconds:
             planned_at, known = run.clock(), ahead
-            if await _plan_again(run, claims):
+            if await _plan_again(run, reservations):
                 return
         snapshot = await run.next(snapshot)
 
 
-async def _plan_again(run: Run, claims: Claims) -> bool:
+async def _plan_again(run: Run, reservations: Reservations) -> bool:
     snapshot = await run.look()
-    meaning = understand(snapshot, replace(run.wish, kind=OperationKind.SWAP))
-    if isinstance(meaning, Problem):
-        raise Halt(meaning)
-    memo = draft(snapshot, run.wish, meaning.load_ids, meaning.unload_ids)
-    outcome = await run.ask(lambda: plan(run.upstream, snapshot, run.wish, memo, meaning.node_ids, claims))
-    if isinstance(outcome, Problem):
-        raise Halt(outcome)
-    memo.cancelling = run.memo.cancelling
-    run.record = replace(run.record, memo=memo)
+    resolved = resolve(snapshot, replace(run.request, kind=OperationKind.SWAP))
+    if isinstance(resolved, OperationError):
+        raise Abort(resolved)
+    saga_state = draft(snapshot, run.request, resolved.load_ids, resolved.unload_ids)
+    outcome = await run.ask(
+        lambda: plan(run.upstream, snapshot, run.request, saga_state, resolved.node_ids, reservations)
+    )
+    if isinstance(outcome, OperationError):
+        raise Abort(outcome)
+    saga_state.cancelling = run.saga_state.cancelling
+    run.record = replace(run.record, saga_state=saga_state)
     if isinstance(outcome, Waiting):
         run.tell(waiting_for=outcome.operation_ids)
         run.report("plan", waiting_message(outcome))
         return False
     plan_step = run.operation.step("plan")
-    planned = steps(run.operation.kind, memo)
+    planned = steps(run.operation.kind, saga_state)
     run.tell(
         state=OperationState.RUNNING,
         waiting_for=(),
@@ -137,17 +139,17 @@ def waiting_message(waiting: Waiting) -> str:
     return f"Fits once memory has been released by {', '.join(waiting.operation_ids)}: waiting for it."
 
 
-def _ahead(claims: Claims) -> tuple[tuple[str, bool], ...]:
-    return tuple((claim.operation_id, claim.waiting) for claim in claims())
+def _ahead(reservations: Reservations) -> tuple[tuple[str, bool], ...]:
+    return tuple((reservation.operation_id, reservation.waiting) for reservation in reservations())
 
 
-async def _turn_back(run: Run, problem: Problem) -> None:
+async def _turn_back(run: Run, error: OperationError) -> None:
     """From here on the operation can only be undone, after a restart too."""
-    run.memo.undoing = Undoing(problem.message, isinstance(problem, Cancelled))
-    run.fail_open_steps(problem.message)
+    run.saga_state.undoing = Undoing(error.message, isinstance(error, Cancelled))
+    run.fail_open_steps(error.message)
     run.tell(
-        problem=problem,
-        message=problem.message,
+        error=error,
+        message=error.message,
         state=OperationState.RUNNING,
         waiting_for=(),
         progress_percent=None,
@@ -156,34 +158,34 @@ async def _turn_back(run: Run, problem: Problem) -> None:
     await run.save()
 
 
-async def _undo(run: Run, claims: Claims) -> None:
+async def _undo(run: Run, reservations: Reservations) -> None:
     """Undoes, and says what the last snapshot shows, whether undoing went well or not."""
-    undoing = run.memo.undoing
-    problem = run.operation.problem or fault()
+    undoing = run.saga_state.undoing
+    error = run.operation.error or fault()
     cancelled = undoing is not None and undoing.cancelled
     reason: str | None = None
     try:
-        await undo(run, claims)
+        await undo(run, reservations)
     except Parked:
         raise
-    except Halt as halt:
-        reason = halt.problem.message
-    except UpstreamError as error:
-        reason = f"exo refused: {error}"
+    except Abort as abort:
+        reason = abort.error.message
+    except UpstreamError as refusal:
+        reason = f"exo refused: {refusal}"
     except Exception:
         log.exception("Undoing operation %s met a fault of this server.", run.operation.id)
         reason = "A fault of this server; its log tells more."
-    said = [_sentence(problem.message)]
+    said = [_sentence(error.message)]
     if reason is not None:
         run.fail_open_steps(reason)
         log.error("Operation %s could not be undone: %s", run.operation.id, reason)
         advice = "See what is loaded, and load what is missing."
-        run.tell(problem=replace(problem, suggestion=f"{problem.suggestion or ''} {advice}".strip()))
+        run.tell(error=replace(error, suggestion=f"{error.suggestion or ''} {advice}".strip()))
         said.append(f"It could not be undone: {_sentence(reason)}")
     run.progressed()
     try:
-        shown = verdict.undone(run.memo, await run.look())
-    except (Halt, UpstreamError):
+        shown = verdict.undone(run.saga_state, await run.look())
+    except (Abort, UpstreamError):
         said.append("exo cannot be asked what is loaded now.")
         await _end(run, OperationState.FAILED, " ".join(said))
         return
@@ -208,7 +210,7 @@ async def _end(run: Run, state: OperationState, message: str) -> None:
         finished_at=max(run.now(), operation.started_at),
     )
     # It has happened all the same; the archive writes it once it can.
-    with suppress(Halt):
+    with suppress(Abort):
         await run.save()
 
 

@@ -5,7 +5,7 @@ from graphql import GraphQLObjectType, GraphQLSchema, Undefined, lexicographic_s
 from graphql import build_schema as parse_schema
 from strawberry.schema.config import StrawberryConfig
 
-from exo_graphql.schema import operation_error as problem
+from exo_graphql.schema import operation_error as error
 from exo_graphql.schema.mutation import Mutation
 from exo_graphql.schema.query import Query
 from exo_graphql.schema.scalars import SCALARS, keep_clocks
@@ -19,7 +19,7 @@ def build_schema(*, read_only: bool = False) -> GraphQLSchema:
         query=Query,
         mutation=None if read_only else Mutation,
         subscription=Subscription,
-        types=problem.ERROR_TYPES,
+        types=error.ERROR_TYPES,
         config=StrawberryConfig(scalar_map=SCALARS),
     )
     schema = strawberry_schema._schema  # noqa: SLF001  # its public face hides the GraphQLSchema that it made

@@ -16,7 +16,7 @@ from exo_graphql.schema.model import Model
 from exo_graphql.schema.node import Node
 from exo_graphql.schema.operation import Operation
 from exo_graphql.schema.task import Task
-from exo_graphql.schema.volatile import ClockNumber, ClockText, clock_moment
+from exo_graphql.schema.volatile import VolatileNumber, VolatileText, clock_moment
 
 
 def _models(root: Parent[Snapshot]) -> tuple[state.ModelCard, ...]:
@@ -45,15 +45,15 @@ def _operations(
     return tuple(operation for operation in operations.all() if operation.id not in left_out)
 
 
-def _state_version(root: Parent[Snapshot], info: Info) -> ClockText:  # noqa: ARG001
-    return ClockText(info.context.version)
+def _state_version(root: Parent[Snapshot], info: Info) -> VolatileText:  # noqa: ARG001
+    return VolatileText(info.context.version)
 
 
-def _age(root: Parent[Snapshot], info: Info) -> ClockNumber:
-    return ClockNumber(max(0.0, round(info.context.now - root.observed.elapsed, 3)))
+def _age(root: Parent[Snapshot], info: Info) -> VolatileNumber:
+    return VolatileNumber(max(0.0, round(info.context.now - root.observed.elapsed, 3)))
 
 
-def _observed_at(root: Parent[Snapshot]) -> ClockText | None:
+def _observed_at(root: Parent[Snapshot]) -> VolatileText | None:
     return clock_moment(root.observed_at)
 
 

@@ -17,14 +17,14 @@ class Context:
     It also notes what the answer depends on: one that told the time must not be told again later.
     """
 
-    __slots__ = ("_cause", "_clock", "_now", "completed", "offload", "operations", "picture", "snapshot")
+    __slots__ = ("_cause", "_clock", "_now", "completed", "latest", "offload", "operations", "snapshot")
 
     snapshot: Snapshot
     """The picture; raises `CLUSTER_UNAVAILABLE` while there has never been one."""
 
     def __init__(
         self,
-        picture: Snapshot | None,
+        snapshot: Snapshot | None,
         operations: Operations,
         clock: Callable[[], float],
         offload: Offload = in_thread,
@@ -32,7 +32,7 @@ class Context:
     ) -> None:
         """`offload` runs what takes long off the event loop. `cause`: why there has never been a picture, if known."""
         self._cause = cause
-        self.picture = picture
+        self.latest = snapshot
         self.operations = operations
         self.offload = offload
         self.completed = False
@@ -40,8 +40,8 @@ class Context:
         self._clock = clock
         self._now: float | None = None
         # An attribute, since resolvers read it for each object.
-        if picture is not None:
-            self.snapshot = picture
+        if snapshot is not None:
+            self.snapshot = snapshot
 
     def __getattr__(self, name: str) -> NoReturn:
         """Is asked where there is no such attribute."""
@@ -55,7 +55,7 @@ class Context:
         return self._now
 
     @property
-    def told_time(self) -> bool:
+    def time_dependent(self) -> bool:
         """Whether the result holds the time of the answer."""
         return self._now is not None
 

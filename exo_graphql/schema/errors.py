@@ -30,41 +30,39 @@ class ClusterUnavailableError(NamedError):
         )
 
 
-def model_error(problem: Ambiguous | Unknown) -> NamedError:
+def model_error(error: Ambiguous | Unknown) -> NamedError:
     """What to tell of a model name that is not one model."""
-    name = shorten(problem.name)
-    if isinstance(problem, Ambiguous):
+    name = shorten(error.name)
+    if isinstance(error, Ambiguous):
         return NamedError(
             "MODEL_AMBIGUOUS",
-            f"{name!r} could be any of {len(problem.candidates)} models.",
+            f"{name!r} could be any of {len(error.candidates)} models.",
             "Use the full id of one of them.",
-            candidates=list(problem.candidates),
+            candidates=list(error.candidates),
         )
     return NamedError(
         "MODEL_NOT_FOUND",
         f"The cluster knows no model {name!r}.",
-        _did_you_mean(problem.candidates) or "List the models with { models { id } }.",
-        candidates=list(problem.candidates),
+        _did_you_mean(error.candidates) or "List the models with { models { id } }.",
+        candidates=list(error.candidates),
     )
 
 
-def node_error(problem: Ambiguous | Unknown) -> NamedError:
+def node_error(error: Ambiguous | Unknown) -> NamedError:
     """What to tell of a node name that is not one member."""
-    name = shorten(problem.name)
-    if isinstance(problem, Ambiguous):
+    name = shorten(error.name)
+    if isinstance(error, Ambiguous):
         return NamedError(
             "NODE_AMBIGUOUS",
-            f"{name!r} is the name of {len(problem.candidates)} nodes.",
+            f"{name!r} is the name of {len(error.candidates)} nodes.",
             "Use the id of one of them.",
-            candidates=list(problem.candidates),
+            candidates=list(error.candidates),
         )
     return NamedError(
         "NODE_NOT_FOUND",
         f"The cluster has no node {name!r}.",
-        f"Use one of: {', '.join(problem.candidates)}."
-        if problem.candidates
-        else "The cluster has no nodes at present.",
-        available=list(problem.candidates),
+        f"Use one of: {', '.join(error.candidates)}." if error.candidates else "The cluster has no nodes at present.",
+        available=list(error.candidates),
     )
 
 

@@ -74,23 +74,23 @@ def _model(root: Parent[state.Instance], info: Info) -> state.ModelCard:
 
 
 def _phase(root: Parent[state.Instance], info: Info) -> Phase:
-    return info.context.snapshot.reading(root.id).phase
+    return info.context.snapshot.instance_status(root.id).phase
 
 
 def _ready(root: Parent[state.Instance], info: Info) -> bool:
-    return info.context.snapshot.reading(root.id).ready
+    return info.context.snapshot.instance_status(root.id).ready
 
 
 def _progress(root: Parent[state.Instance], info: Info) -> float | None:
-    return info.context.snapshot.reading(root.id).progress_percent
+    return info.context.snapshot.instance_status(root.id).progress_percent
 
 
 def _attempt(root: Parent[state.Instance], info: Info) -> int | None:
-    return info.context.snapshot.reading(root.id).attempt
+    return info.context.snapshot.instance_status(root.id).attempt
 
 
 def _message(root: Parent[state.Instance], info: Info) -> str:
-    return info.context.snapshot.reading(root.id).message
+    return info.context.snapshot.instance_status(root.id).message
 
 
 @strawberry.type(description="A model placed on one or more nodes. A model may have several.")

@@ -10,7 +10,7 @@ from exo_graphql.cluster import readiness, state, status
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.fields import field
-from exo_graphql.schema.volatile import ClockText, clock_moment
+from exo_graphql.schema.volatile import VolatileText, clock_moment
 
 if TYPE_CHECKING:
     from exo_graphql.schema.instance import Instance
@@ -47,7 +47,7 @@ def _model(root: Parent[status.ModelStatus], info: Info) -> state.ModelCard | No
     return info.context.snapshot.models.get(root.model_id)
 
 
-def _observed_at(root: Parent[status.ModelStatus]) -> ClockText | None:
+def _observed_at(root: Parent[status.ModelStatus]) -> VolatileText | None:
     return clock_moment(root.observed_at)
 
 

@@ -9,13 +9,15 @@ from exo_graphql.cluster import state
 from exo_graphql.operations import (
     DownloadsResult,
     InstanceTypePreference,
-    Problem,
     ShardingPreference,
 )
 from exo_graphql.operations import (
     NodeDownloadResult as NodeDownload,
 )
 from exo_graphql.operations import Operation as OperationValue
+from exo_graphql.operations import (
+    OperationError as OperationErrorValue,
+)
 from exo_graphql.schema.arguments import ModelName, NodeNames, OperationId
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.enums import described
@@ -78,20 +80,20 @@ _SHARDING = ShardingPreference.AUTO
 _INSTANCE_TYPE = InstanceTypePreference.AUTO
 _DRAIN_SECONDS = 30
 
-Result = OperationValue | Problem
+Result = OperationValue | OperationErrorValue
 
 
 def _operation(root: Parent[Result]) -> OperationValue | None:
     return root if isinstance(root, OperationValue) else None
 
 
-def _error(root: Parent[Result]) -> Problem | None:
-    return root if isinstance(root, Problem) else None
+def _error(root: Parent[Result]) -> OperationErrorValue | None:
+    return root if isinstance(root, OperationErrorValue) else None
 
 
 @strawberry.type(description="Exactly one of operation and error is non-null.")
 class LoadModelPayload:
-    """`Operation | Problem`."""
+    """`Operation | OperationError`."""
 
     operation: Operation | None = field(resolver=_operation, description="The operation; null if it was refused.")
     error: OperationError | None = field(resolver=_error, description="Why it was refused; null if it was not.")
@@ -99,27 +101,27 @@ class LoadModelPayload:
 
 @strawberry.type(description="Exactly one of operation and error is non-null.")
 class UnloadModelPayload(LoadModelPayload):
-    """`Operation | Problem`."""
+    """`Operation | OperationError`."""
 
 
 @strawberry.type(description="Exactly one of operation and error is non-null.")
 class SwapModelsPayload(LoadModelPayload):
-    """`Operation | Problem`."""
+    """`Operation | OperationError`."""
 
 
 @strawberry.type(description="Exactly one of operation and error is non-null.")
 class CancelOperationPayload(LoadModelPayload):
-    """`Operation | Problem`."""
+    """`Operation | OperationError`."""
 
 
 @strawberry.type(description="Exactly one of operation and error is non-null.")
 class ResumeOperationPayload(LoadModelPayload):
-    """`Operation | Problem`."""
+    """`Operation | OperationError`."""
 
 
 def _node(root: Parent[NodeDownload], info: Info) -> state.Node | None:
-    picture = info.context.picture
-    return None if picture is None else picture.state.nodes.get(root.node_id)
+    snapshot = info.context.latest
+    return None if snapshot is None else snapshot.state.nodes.get(root.node_id)
 
 
 @strawberry.type(description="What one node was asked.")
@@ -131,8 +133,8 @@ class NodeDownloadResult:
     error: str | None = field(description="Why it was not asked, else null.")
 
 
-def _problem(root: Parent[DownloadsResult]) -> Problem | None:
-    return root.problem
+def _problem(root: Parent[DownloadsResult]) -> OperationErrorValue | None:
+    return root.error
 
 
 @strawberry.type(description="What each node was asked, or why none was.")
@@ -143,20 +145,20 @@ class DownloadPayload:
     error: OperationError | None = field(resolver=_problem, description="Why no node was asked, else null.")
 
 
-TaskResult = state.Task | Problem
+TaskResult = state.Task | OperationErrorValue
 
 
 def _task(root: Parent[TaskResult]) -> state.Task | None:
     return root if isinstance(root, state.Task) else None
 
 
-def _task_error(root: Parent[TaskResult]) -> Problem | None:
-    return root if isinstance(root, Problem) else None
+def _task_error(root: Parent[TaskResult]) -> OperationErrorValue | None:
+    return root if isinstance(root, OperationErrorValue) else None
 
 
 @strawberry.type(description="Exactly one of task and error is non-null.")
 class CancelTaskPayload:
-    """`Task | Problem`."""
+    """`Task | OperationError`."""
 
     task: Task | None = field(resolver=_task, description="The task whose cancelling was asked for; null if refused.")
     error: OperationError | None = field(resolver=_task_error, description="Why it was refused; null if it was not.")

@@ -13,7 +13,7 @@ from exo_graphql.schema.context import Info
 from exo_graphql.schema.downloads import select_downloads
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.scalars import Bytes
-from exo_graphql.schema.volatile import ClockNumber, ClockText, clock_moment, clock_number
+from exo_graphql.schema.volatile import VolatileNumber, VolatileText, clock_moment, clock_number
 
 if TYPE_CHECKING:
     from exo_graphql.schema.download import Download
@@ -40,11 +40,11 @@ def _status(root: Parent[state.Node], info: Info) -> NodeStatus:
     return info.context.snapshot.node_statuses[root.id]
 
 
-def _last_seen(root: Parent[state.Node]) -> ClockText | None:
+def _last_seen(root: Parent[state.Node]) -> VolatileText | None:
     return clock_moment(root.last_seen)
 
 
-def _seconds_since_seen(root: Parent[state.Node]) -> ClockNumber | None:
+def _seconds_since_seen(root: Parent[state.Node]) -> VolatileNumber | None:
     return clock_number(root.seconds_since_seen)
 
 

@@ -61,7 +61,7 @@ class Step:
 
 def _models(info: Info, ids: tuple[str, ...]) -> tuple[state.ModelCard, ...]:
     # A model can leave the catalogue while its operation is still listed.
-    known = info.context.picture.models if info.context.picture is not None else {}
+    known = info.context.latest.models if info.context.latest is not None else {}
     return tuple(known.get(id_) or state.ModelCard(id_) for id_ in ids)
 
 
@@ -73,8 +73,8 @@ def _unloads(root: Parent[ops.Operation], info: Info) -> tuple[state.ModelCard, 
     return _models(info, root.unload_ids)
 
 
-def _error(root: Parent[ops.Operation]) -> ops.Problem | None:
-    return root.problem
+def _error(root: Parent[ops.Operation]) -> ops.OperationError | None:
+    return root.error
 
 
 @strawberry.type(

@@ -11,8 +11,8 @@ from strawberry import Parent
 from exo_graphql.cluster import state
 from exo_graphql.cluster.units import gib
 from exo_graphql.operations import Operation as OperationValue
-from exo_graphql.operations import Problem
-from exo_graphql.operations import errors as problems
+from exo_graphql.operations import OperationError as OperationErrorValue
+from exo_graphql.operations import errors
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.enums import described
 from exo_graphql.schema.errors import NamedError
@@ -54,7 +54,7 @@ ErrorCode = Enum("ErrorCode", {code: code for code in _CODES})  # type: ignore[m
 described(ErrorCode, "What kind of refusal or failure it is: the type's name in capitals.", **_CODES)
 
 
-def _code(root: Parent[Problem]) -> Enum:
+def _code(root: Parent[OperationErrorValue]) -> Enum:
     return ErrorCode[root.code]
 
 
@@ -63,7 +63,7 @@ def _code(root: Parent[Problem]) -> Enum:
     "to go on."
 )
 class OperationError:
-    """`operations.Problem`."""
+    """`operations.OperationError`."""
 
     code: ErrorCode = field(resolver=_code, description="The type's name in capitals.")
     message: str = field(description="What is wrong, in a sentence.")
@@ -73,11 +73,11 @@ class OperationError:
 ERROR_TYPES: list[type] = []
 
 
-def _tells(problem: type[Problem], description: str) -> Callable[[T], T]:
+def _tells(error: type[OperationErrorValue], description: str) -> Callable[[T], T]:
     """Publishes a class as the type that tells of `problem`."""
 
     def publish(cls: T) -> T:
-        cls.is_type_of = classmethod(lambda _, value, __: type(value) is problem)  # type: ignore[attr-defined]
+        cls.is_type_of = classmethod(lambda _, value, __: type(value) is error)  # type: ignore[attr-defined]
         published = strawberry.type(cls, description=description)
         ERROR_TYPES.append(published)
         return published
@@ -86,40 +86,38 @@ def _tells(problem: type[Problem], description: str) -> Callable[[T], T]:
 
 
 def _cards(info: Info, ids: tuple[str, ...]) -> tuple[state.ModelCard, ...]:
-    known = info.context.picture.models if info.context.picture is not None else {}
+    known = info.context.latest.models if info.context.latest is not None else {}
     return tuple(known.get(id_) or state.ModelCard(id_) for id_ in ids)
 
 
-def _loaded(
-    root: Parent[problems.ModelNotLoaded | problems.InsufficientMemory], info: Info
-) -> tuple[state.ModelCard, ...]:
+def _loaded(root: Parent[errors.ModelNotLoaded | errors.InsufficientMemory], info: Info) -> tuple[state.ModelCard, ...]:
     return _cards(info, root.loaded_ids)
 
 
-def _unload_to_fit(root: Parent[problems.InsufficientMemory], info: Info) -> tuple[state.ModelCard, ...]:
+def _unload_to_fit(root: Parent[errors.InsufficientMemory], info: Info) -> tuple[state.ModelCard, ...]:
     return _cards(info, root.unload_to_fit_ids)
 
 
-def _needed(root: Parent[problems.InsufficientMemory]) -> float | None:
+def _needed(root: Parent[errors.InsufficientMemory]) -> float | None:
     return gib(root.needed_bytes)
 
 
-def _available(root: Parent[problems.InsufficientMemory]) -> float | None:
+def _available(root: Parent[errors.InsufficientMemory]) -> float | None:
     return gib(root.available_bytes)
 
 
-def _shortfall(root: Parent[problems.InsufficientMemory]) -> float | None:
+def _shortfall(root: Parent[errors.InsufficientMemory]) -> float | None:
     return gib(root.shortfall_bytes)
 
 
 def _operation(
-    root: Parent[problems.OperationConflict | problems.IdempotencyKeyReused | problems.OperationFinished], info: Info
+    root: Parent[errors.OperationConflict | errors.IdempotencyKeyReused | errors.OperationFinished], info: Info
 ) -> OperationValue | None:
     return info.context.find_operation(root.operation_id)
 
 
 def _model(
-    root: Parent[problems.LoadFailed | problems.DownloadFailed | problems.UnloadFailed], info: Info
+    root: Parent[errors.LoadFailed | errors.DownloadFailed | errors.UnloadFailed], info: Info
 ) -> state.ModelCard:
     return _cards(info, (root.model_id,))[0]
 
@@ -128,60 +126,60 @@ _LazyModel = Annotated["Model", strawberry.lazy("exo_graphql.schema.model")]
 _LazyOperation = Annotated["Operation", strawberry.lazy("exo_graphql.schema.operation")]
 
 
-@_tells(problems.ModelNotFound, _CODES["MODEL_NOT_FOUND"])
+@_tells(errors.ModelNotFound, _CODES["MODEL_NOT_FOUND"])
 class ModelNotFound(OperationError):
-    """`problems.ModelNotFound`."""
+    """`errors.ModelNotFound`."""
 
     candidates: list[str] = field(description="The closest full ids, best first.")
 
 
-@_tells(problems.ModelAmbiguous, _CODES["MODEL_AMBIGUOUS"])
+@_tells(errors.ModelAmbiguous, _CODES["MODEL_AMBIGUOUS"])
 class ModelAmbiguous(OperationError):
-    """`problems.ModelAmbiguous`."""
+    """`errors.ModelAmbiguous`."""
 
     candidates: list[str] = field(description="The full ids that could be meant.")
 
 
-@_tells(problems.ModelNotLoaded, _CODES["MODEL_NOT_LOADED"])
+@_tells(errors.ModelNotLoaded, _CODES["MODEL_NOT_LOADED"])
 class ModelNotLoaded(OperationError):
-    """`problems.ModelNotLoaded`."""
+    """`errors.ModelNotLoaded`."""
 
     loaded: list[_LazyModel] = field(resolver=_loaded, description="The models that are loaded.")
 
 
-@_tells(problems.NodeNotFound, _CODES["NODE_NOT_FOUND"])
+@_tells(errors.NodeNotFound, _CODES["NODE_NOT_FOUND"])
 class NodeNotFound(OperationError):
-    """`problems.NodeNotFound`."""
+    """`errors.NodeNotFound`."""
 
     available: list[str] = field(description="The nodes that exist, by friendly name or id.")
 
 
-@_tells(problems.InstanceNotFound, _CODES["INSTANCE_NOT_FOUND"])
+@_tells(errors.InstanceNotFound, _CODES["INSTANCE_NOT_FOUND"])
 class InstanceNotFound(OperationError):
-    """`problems.InstanceNotFound`."""
+    """`errors.InstanceNotFound`."""
 
     instance_ids: list[strawberry.ID] = field(description="The instances that the model has.")
 
 
-@_tells(problems.InvalidArgument, _CODES["INVALID_ARGUMENT"])
+@_tells(errors.InvalidArgument, _CODES["INVALID_ARGUMENT"])
 class InvalidArgument(OperationError):
-    """`problems.InvalidArgument`."""
+    """`errors.InvalidArgument`."""
 
     argument: str = field(description="The argument's name.")
 
 
-@_tells(problems.IdempotencyKeyReused, _CODES["IDEMPOTENCY_KEY_REUSED"])
+@_tells(errors.IdempotencyKeyReused, _CODES["IDEMPOTENCY_KEY_REUSED"])
 class IdempotencyKeyReused(OperationError):
-    """`problems.IdempotencyKeyReused`."""
+    """`errors.IdempotencyKeyReused`."""
 
     operation: _LazyOperation | None = field(
         resolver=_operation, description="The operation that the key belongs to; null once it is forgotten."
     )
 
 
-@_tells(problems.InsufficientMemory, _CODES["INSUFFICIENT_MEMORY"])
+@_tells(errors.InsufficientMemory, _CODES["INSUFFICIENT_MEMORY"])
 class InsufficientMemory(OperationError):
-    """`problems.InsufficientMemory`."""
+    """`errors.InsufficientMemory`."""
 
     needed_gb: float = field(resolver=_needed, description="What it needs, in GiB (2^30 bytes), one decimal.")
     available_gb: float = field(
@@ -197,104 +195,102 @@ class InsufficientMemory(OperationError):
     )
 
 
-@_tells(problems.PlacementRefused, _CODES["PLACEMENT_REFUSED"])
+@_tells(errors.PlacementRefused, _CODES["PLACEMENT_REFUSED"])
 class PlacementRefused(OperationError):
-    """`problems.PlacementRefused`."""
+    """`errors.PlacementRefused`."""
 
     reason: str = field(description="The reason, exo's own where exo told one.")
 
 
-@_tells(problems.OperationConflict, _CODES["OPERATION_CONFLICT"])
+@_tells(errors.OperationConflict, _CODES["OPERATION_CONFLICT"])
 class OperationConflict(OperationError):
-    """`problems.OperationConflict`."""
+    """`errors.OperationConflict`."""
 
     operation: _LazyOperation | None = field(
         resolver=_operation, description="The operation that came first; null once it is forgotten."
     )
 
 
-@_tells(problems.OperationNotFound, _CODES["OPERATION_NOT_FOUND"])
+@_tells(errors.OperationNotFound, _CODES["OPERATION_NOT_FOUND"])
 class OperationNotFound(OperationError):
-    """`problems.OperationNotFound`."""
+    """`errors.OperationNotFound`."""
 
 
-@_tells(problems.OperationFinished, _CODES["OPERATION_FINISHED"])
+@_tells(errors.OperationFinished, _CODES["OPERATION_FINISHED"])
 class OperationFinished(OperationError):
-    """`problems.OperationFinished`."""
+    """`errors.OperationFinished`."""
 
     operation: _LazyOperation | None = field(
         resolver=_operation, description="The operation; null once it is forgotten."
     )
 
 
-@_tells(problems.TooManyOperations, _CODES["TOO_MANY_OPERATIONS"])
+@_tells(errors.TooManyOperations, _CODES["TOO_MANY_OPERATIONS"])
 class TooManyOperations(OperationError):
-    """`problems.TooManyOperations`."""
+    """`errors.TooManyOperations`."""
 
     limit: int = field(description="How many may be active.")
 
 
-@_tells(problems.TaskNotFound, _CODES["TASK_NOT_FOUND"])
+@_tells(errors.TaskNotFound, _CODES["TASK_NOT_FOUND"])
 class TaskNotFound(OperationError):
-    """`problems.TaskNotFound`."""
+    """`errors.TaskNotFound`."""
 
 
-@_tells(problems.TaskNotCancellable, _CODES["TASK_NOT_CANCELLABLE"])
+@_tells(errors.TaskNotCancellable, _CODES["TASK_NOT_CANCELLABLE"])
 class TaskNotCancellable(OperationError):
-    """`problems.TaskNotCancellable`."""
+    """`errors.TaskNotCancellable`."""
 
 
-@_tells(problems.LoadFailed, _CODES["LOAD_FAILED"])
+@_tells(errors.LoadFailed, _CODES["LOAD_FAILED"])
 class LoadFailed(OperationError):
-    """`problems.LoadFailed`."""
+    """`errors.LoadFailed`."""
 
     model: _LazyModel = field(resolver=_model, description="The model.")
 
 
-@_tells(problems.DownloadFailed, _CODES["DOWNLOAD_FAILED"])
+@_tells(errors.DownloadFailed, _CODES["DOWNLOAD_FAILED"])
 class DownloadFailed(OperationError):
-    """`problems.DownloadFailed`."""
+    """`errors.DownloadFailed`."""
 
     model: _LazyModel = field(resolver=_model, description="The model.")
 
 
-@_tells(problems.UnloadFailed, _CODES["UNLOAD_FAILED"])
+@_tells(errors.UnloadFailed, _CODES["UNLOAD_FAILED"])
 class UnloadFailed(OperationError):
-    """`problems.UnloadFailed`."""
+    """`errors.UnloadFailed`."""
 
     model: _LazyModel = field(resolver=_model, description="The model.")
 
 
-@_tells(problems.TimedOut, _CODES["TIMED_OUT"])
+@_tells(errors.TimedOut, _CODES["TIMED_OUT"])
 class TimedOut(OperationError):
-    """`problems.TimedOut`."""
+    """`errors.TimedOut`."""
 
 
-@_tells(problems.Cancelled, _CODES["CANCELLED"])
+@_tells(errors.Cancelled, _CODES["CANCELLED"])
 class Cancelled(OperationError):
-    """`problems.Cancelled`."""
+    """`errors.Cancelled`."""
 
 
-@_tells(problems.ClusterUnavailable, _CODES["CLUSTER_UNAVAILABLE"])
+@_tells(errors.ClusterUnavailable, _CODES["CLUSTER_UNAVAILABLE"])
 class ClusterUnavailable(OperationError):
-    """`problems.ClusterUnavailable`."""
+    """`errors.ClusterUnavailable`."""
 
     last_seen_at: datetime | None = field(description="When the last state arrived (UTC); null if none ever did.")
 
 
-@_tells(problems.JournalUnavailable, _CODES["JOURNAL_UNAVAILABLE"])
+@_tells(errors.JournalUnavailable, _CODES["JOURNAL_UNAVAILABLE"])
 class JournalUnavailable(OperationError):
-    """`problems.JournalUnavailable`."""
+    """`errors.JournalUnavailable`."""
 
 
-@_tells(problems.InternalFault, _CODES["INTERNAL_FAULT"])
+@_tells(errors.InternalFault, _CODES["INTERNAL_FAULT"])
 class InternalFault(OperationError):
-    """`problems.InternalFault`."""
+    """`errors.InternalFault`."""
 
 
-def problem_error(problem: Problem) -> NamedError:
+def problem_error(error: OperationErrorValue) -> NamedError:
     """The same, as a top-level error, for questions that answer with a value or not at all."""
-    choices = {
-        name: list(getattr(problem, name)) for name in ("candidates", "available") if getattr(problem, name, None)
-    }
-    return NamedError(problem.code, problem.message, problem.suggestion, **choices)
+    choices = {name: list(getattr(error, name)) for name in ("candidates", "available") if getattr(error, name, None)}
+    return NamedError(error.code, error.message, error.suggestion, **choices)

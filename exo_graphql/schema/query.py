@@ -10,7 +10,8 @@ from exo_graphql.cluster import state
 from exo_graphql.cluster.names import Ambiguous, Unknown, find_model
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.status import ModelStatus as Status
-from exo_graphql.operations import PlacementView, Problem
+from exo_graphql.operations import OperationError as OperationErrorValue
+from exo_graphql.operations import PlacementView
 from exo_graphql.schema.arguments import (
     TASKS_UNDER_WAY,
     DownloadFilter,
@@ -146,7 +147,7 @@ async def _placements(
     answer = await info.context.operations.placements(
         model_id, min_nodes=min_nodes, nodes=node_ids, unload=unload_ids, offload=offload
     )
-    if isinstance(answer, Problem):
+    if isinstance(answer, OperationErrorValue):
         raise problem_error(answer)
     return answer
 

@@ -7,13 +7,13 @@ import strawberry
 from graphql import GraphQLFloat
 from strawberry.types.scalar import ScalarDefinition
 
-from exo_graphql.schema.volatile import ClockNumber, ClockText, moment
+from exo_graphql.schema.volatile import VolatileNumber, VolatileText, moment
 
 Bytes = NewType("Bytes", int)
 
 
-def _moment(value: datetime | ClockText) -> str:
-    return value if isinstance(value, ClockText) else moment(value)
+def _moment(value: datetime | VolatileText) -> str:
+    return value if isinstance(value, VolatileText) else moment(value)
 
 
 SCALARS: dict[object, ScalarDefinition] = {
@@ -36,7 +36,7 @@ _coerce_float = GraphQLFloat.coerce_output_value
 
 
 def _number(value: object) -> object:
-    return value if isinstance(value, ClockNumber) else _coerce_float(value)
+    return value if isinstance(value, VolatileNumber) else _coerce_float(value)
 
 
 def keep_clocks() -> None:

@@ -7,13 +7,13 @@ them out without knowing where in the results they are.
 from datetime import UTC, datetime
 
 
-class ClockText(str):
+class VolatileText(str):
     """A moment, or the version, in a clock field."""
 
     __slots__ = ()
 
 
-class ClockNumber(float):
+class VolatileNumber(float):
     """A duration in a clock field."""
 
     __slots__ = ()
@@ -24,11 +24,11 @@ def moment(value: datetime) -> str:
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def clock_moment(value: datetime | None) -> ClockText | None:
+def clock_moment(value: datetime | None) -> VolatileText | None:
     """A moment in a clock field."""
-    return None if value is None else ClockText(moment(value))
+    return None if value is None else VolatileText(moment(value))
 
 
-def clock_number(value: float | None) -> ClockNumber | None:
+def clock_number(value: float | None) -> VolatileNumber | None:
     """A duration in a clock field."""
-    return None if value is None else ClockNumber(value)
+    return None if value is None else VolatileNumber(value)

@@ -2,6 +2,6 @@
 
 from exo_graphql.simulator.exo import SimulatedExo
 from exo_graphql.simulator.faults import Fault, parse_fault
-from exo_graphql.simulator.scenario import Scene, default_scene, tiny_scene, two_studios
+from exo_graphql.simulator.scenario import Scenario, default_scenario, tiny_scenario, two_studios
 
-__all__ = ["Fault", "Scene", "SimulatedExo", "default_scene", "parse_fault", "tiny_scene", "two_studios"]
+__all__ = ["Fault", "Scenario", "SimulatedExo", "default_scenario", "parse_fault", "tiny_scenario", "two_studios"]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from exo_graphql.simulator.cards import Card, Document
 from exo_graphql.simulator.clock import Clock
-from exo_graphql.simulator.scenario import Machine, Scene
+from exo_graphql.simulator.scenario import Machine, Scenario
 from exo_graphql.simulator.state import StateDocument
 
 logger = logging.getLogger(__name__)
@@ -38,27 +38,27 @@ class Node:
         return max(0, self.machine.ram - self.machine.os_used - sum(self.held.values()))
 
 
-class World:
+class SimulatedCluster:
     """Everything the rooms of the simulation share."""
 
-    def __init__(self, scene: Scene, clock: Clock, rng: random.Random) -> None:
-        self.scene = scene
+    def __init__(self, scenario: Scenario, clock: Clock, rng: random.Random) -> None:
+        self.scenario = scenario
         self.clock = clock
         self.rng = rng
         self.state = StateDocument()
-        self.cards: dict[str, Card] = {card.model_id: card for card in scene.cards}
+        self.cards: dict[str, Card] = {card.model_id: card for card in scenario.cards}
         self.born = datetime.now(UTC)
-        self.disks: dict[str, dict[str, int]] = {machine.name: {} for machine in scene.machines}
-        for model_id, names in scene.weights.items():
+        self.disks: dict[str, dict[str, int]] = {machine.name: {} for machine in scenario.machines}
+        for model_id, names in scenario.weights.items():
             for name in names:
                 self.disks[name][model_id] = self.cards[model_id].repository_bytes
-        for model_id, (name, share) in scene.downloads.items():
+        for model_id, (name, share) in scenario.downloads.items():
             self.disks[name][model_id] = round(self.cards[model_id].repository_bytes * share)
         self.nodes: dict[str, Node] = {}
-        for machine in scene.machines:
+        for machine in scenario.machines:
             self.add_node(machine)
-        self.api = self.node_named(scene.api)
-        self.master = self.node_named(scene.master)
+        self.api = self.node_named(scenario.api)
+        self.master = self.node_named(scenario.master)
 
     def new_id(self) -> str:
         """A random UUID."""
@@ -116,7 +116,7 @@ class World:
     def connect(self, source: Node, sink: Node) -> None:
         """Put the edges from `source` to `sink` into the topology."""
         edges = [_socket(address) for address in _addresses(sink)]
-        for cable in self.scene.cables:
+        for cable in self.scenario.cables:
             ends = {cable.a: cable.a_port, cable.b: cable.b_port}
             names = (source.machine.name, sink.machine.name)
             if set(names) == set(ends) and source.machine.rdma and sink.machine.rdma:

@@ -4,53 +4,53 @@ from collections import Counter
 from collections.abc import Sequence
 
 from exo_graphql.simulator.cards import Document
-from exo_graphql.simulator.fault_middleware import Gate
+from exo_graphql.simulator.fault_middleware import FaultMiddleware
 from exo_graphql.simulator.faults import Fault
 from exo_graphql.simulator.placement import Request
 from exo_graphql.simulator.simulation import Simulation
 
 
-class Control:
+class TestControl:
     """Commands to the simulation that no client of exo could give.
 
     Nodes are named by machine name or node id, models by exact id.
     """
 
-    def __init__(self, simulation: Simulation, gate: Gate) -> None:
+    def __init__(self, simulation: Simulation, middleware: FaultMiddleware) -> None:
         self._simulation = simulation
-        self._gate = gate
+        self._middleware = middleware
 
     @property
     def latency(self) -> float:
         """Real seconds added to every answer."""
-        return self._gate.latency
+        return self._middleware.latency
 
     @latency.setter
     def latency(self, seconds: float) -> None:
-        self._gate.latency = seconds
+        self._middleware.latency = seconds
 
     @property
     def command_latency(self) -> float:
         """Real seconds added to the answers of everything but reads."""
-        return self._gate.command_latency
+        return self._middleware.command_latency
 
     @command_latency.setter
     def command_latency(self, seconds: float) -> None:
-        self._gate.command_latency = seconds
+        self._middleware.command_latency = seconds
 
     @property
     def drop_connections(self) -> bool:
         """Whether every request fails as if nobody listened (in process: `httpx.ConnectError`)."""
-        return self._gate.drop_connections
+        return self._middleware.drop_connections
 
     @drop_connections.setter
     def drop_connections(self, drop: bool) -> None:
-        self._gate.drop_connections = drop
+        self._middleware.drop_connections = drop
 
     @property
     def requests(self) -> Counter[tuple[str, str]]:
         """Requests received so far by method and route template, e.g. `("GET", "/instance/{instance_id}")`."""
-        return self._gate.requests
+        return self._middleware.requests
 
     @property
     def now(self) -> float:

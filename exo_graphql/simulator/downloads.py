@@ -4,7 +4,7 @@ import orjson
 
 from exo_graphql.simulator.cards import Card, Document, whole_shard
 from exo_graphql.simulator.clock import Process, Running
-from exo_graphql.simulator.cluster import Node, World
+from exo_graphql.simulator.cluster import Node, SimulatedCluster
 from exo_graphql.simulator.faults import Faults
 from exo_graphql.simulator.state import Listed
 
@@ -22,7 +22,7 @@ def fault_names(card: Card) -> tuple[str, ...]:
 class Downloads:
     """Starts, carries on and ends downloads; writes `state.downloads`."""
 
-    def __init__(self, world: World, faults: Faults) -> None:
+    def __init__(self, world: SimulatedCluster, faults: Faults) -> None:
         self._world = world
         self._faults = faults
         self._active: dict[tuple[str, str], Running] = {}
@@ -106,7 +106,7 @@ class Downloads:
                 self._active.pop((node.id, card.model_id), None)
                 self._completed(node, card)
                 return
-            jitter = 1 if self._world.scene.steady else self._world.rng.uniform(0.93, 1.05)
+            jitter = 1 if self._world.scenario.steady else self._world.rng.uniform(0.93, 1.05)
             self._ongoing(node, card, node.weights[card.model_id] - before, rate * jitter)
 
     def _list(self, node: Node, card: Card, tag: str, downloaded: int, total: int, fields: Document) -> None:

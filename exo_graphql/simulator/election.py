@@ -1,7 +1,7 @@
 """Nodes that come and go, masters that die, and the elections they cause (exo/API.md, "Nodes and masters")."""
 
 from exo_graphql.simulator.clock import Process
-from exo_graphql.simulator.cluster import Node, World
+from exo_graphql.simulator.cluster import Node, SimulatedCluster
 from exo_graphql.simulator.downloads import Downloads
 from exo_graphql.simulator.instances import Instances
 from exo_graphql.simulator.state import StateDocument
@@ -17,7 +17,7 @@ SILENCE_SECONDS = 30.0
 class Election:
     """Membership of the cluster, and when it takes commands."""
 
-    def __init__(self, world: World, instances: Instances, downloads: Downloads) -> None:
+    def __init__(self, world: SimulatedCluster, instances: Instances, downloads: Downloads) -> None:
         self._world = world
         self._instances = instances
         self._downloads = downloads
@@ -112,7 +112,7 @@ class Election:
         yield 0.0
         if world.state is not state:
             return
-        for turn, machine in enumerate(world.scene.machines):
+        for turn, machine in enumerate(world.scenario.machines):
             if not world.node_named(machine.name).alive:
                 world.clock.spawn(self._join(world.add_node(machine), 0.1 + 3.0 * turn))
         world.api = world.node_named(world.api.machine.name)

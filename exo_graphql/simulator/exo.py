@@ -8,11 +8,11 @@ from typing import Self
 
 from fastapi import FastAPI
 
-from exo_graphql.simulator.control import Control
-from exo_graphql.simulator.fault_middleware import Gate
+from exo_graphql.simulator.control import TestControl
+from exo_graphql.simulator.fault_middleware import FaultMiddleware
 from exo_graphql.simulator.faults import Fault
 from exo_graphql.simulator.routes import build
-from exo_graphql.simulator.scenario import Scene, default_scene
+from exo_graphql.simulator.scenario import Scenario, default_scenario
 from exo_graphql.simulator.simulation import Simulation
 
 _SHORTEST_PAUSE = 0.02
@@ -29,23 +29,23 @@ class SimulatedExo:
 
     def __init__(
         self,
-        scene: Scene | None = None,
+        scenario: Scenario | None = None,
         speed: float = 1.0,
         faults: Sequence[Fault] = (),
         *,
         seed: int | None = None,
     ) -> None:
-        self._simulation = Simulation(default_scene() if scene is None else scene, speed, seed)
-        self._gate = Gate(build(self._simulation, self._lifespan), self._simulation)
+        self._simulation = Simulation(default_scenario() if scenario is None else scenario, speed, seed)
+        self._middleware = FaultMiddleware(build(self._simulation, self._lifespan), self._simulation)
         self._task: asyncio.Task[None] | None = None
-        self.app = self._gate
-        self.control = Control(self._simulation, self._gate)
+        self.app = self._middleware
+        self.control = TestControl(self._simulation, self._middleware)
         for fault in faults:
             self._simulation.order(fault)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        self._gate.served = True
+        self._middleware.served = True
         if self._task is not None:
             yield
             return
@@ -54,7 +54,7 @@ class SimulatedExo:
 
     async def __aenter__(self) -> Self:
         """Let time run."""
-        self._gate.closed = False
+        self._middleware.closed = False
         self._simulation.clock.start()
         self._task = asyncio.create_task(self._tick(), name="simulated exo")
         return self
@@ -66,7 +66,7 @@ class SimulatedExo:
         traceback: TracebackType | None,
     ) -> None:
         """Stop; requests that hang are let go."""
-        self._gate.closed = True
+        self._middleware.closed = True
         task, self._task = self._task, None
         if task is not None:
             task.cancel()

@@ -21,7 +21,7 @@ _POLL_SECONDS = 0.02
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class Gate:
+class FaultMiddleware:
     """ASGI middleware around exo's API."""
 
     def __init__(self, app: FastAPI, simulation: Simulation) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from exo_graphql.simulator.cards import Document
 from exo_graphql.simulator.clock import Process, Running
-from exo_graphql.simulator.cluster import World
+from exo_graphql.simulator.cluster import SimulatedCluster
 from exo_graphql.simulator.instance import Instance
 from exo_graphql.simulator.instances import PLAN_INTERVAL, Instances
 from exo_graphql.simulator.scenario import Traffic
@@ -36,7 +36,7 @@ class Chat:
 class Inference:
     """Hands chats to instances and lets them take their time."""
 
-    def __init__(self, world: World, instances: Instances) -> None:
+    def __init__(self, world: SimulatedCluster, instances: Instances) -> None:
         self._world = world
         self._instances = instances
         self._chats: dict[str, Chat] = {}

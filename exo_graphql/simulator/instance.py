@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from exo_graphql.simulator.cards import Card, Document
 from exo_graphql.simulator.clock import Running
-from exo_graphql.simulator.cluster import Node, World
+from exo_graphql.simulator.cluster import Node, SimulatedCluster
 
 _SHORTEST_LAYER = 0.05
 
@@ -40,7 +40,7 @@ class Instance:
     serving: set[object] = field(default_factory=set)
 
 
-def read_instance(document: Document, world: World) -> Instance:
+def read_instance(document: Document, world: SimulatedCluster) -> Instance:
     """The instance that a document describes; KeyError when it names a card or node that the world has not."""
     body = next(iter(document.values()))
     assignments = body["shardAssignments"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 
 from exo_graphql.simulator.cards import Document
 from exo_graphql.simulator.clock import Process, Running
-from exo_graphql.simulator.cluster import Node, World
+from exo_graphql.simulator.cluster import Node, SimulatedCluster
 from exo_graphql.simulator.downloads import Downloads, fault_names
 from exo_graphql.simulator.faults import Faults
 from exo_graphql.simulator.instance import Instance, Runner, read_instance
@@ -31,7 +31,7 @@ ValueError: Received parameters not in model: lm_head.biases, lm_head.scales.
 class Instances:
     """All instances, and the processes that carry them on."""
 
-    def __init__(self, world: World, downloads: Downloads, faults: Faults) -> None:
+    def __init__(self, world: SimulatedCluster, downloads: Downloads, faults: Faults) -> None:
         self._world = world
         self._downloads = downloads
         self._faults = faults

@@ -84,7 +84,7 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class Scenario:
     """What the simulation begins with. Models by exact id, machines by name."""
 
     machines: tuple[Machine, ...]
@@ -179,12 +179,12 @@ def _spark() -> Machine:
     )
 
 
-def default_scene() -> Scene:
+def default_scenario() -> Scenario:
     """Four unlike nodes in the middle of a working day."""
     machines = (studio("Mac Studio 1", 21), studio("Mac Studio 2", 22), _mini(), _spark())
     everywhere = tuple(machine.name for machine in machines)
     studios = everywhere[:2]
-    return Scene(
+    return Scenario(
         machines=machines,
         cards=all_cards(),
         api="Mac Studio 1",
@@ -204,7 +204,7 @@ def default_scene() -> Scene:
     )
 
 
-def two_studios() -> Scene:
+def two_studios() -> Scenario:
     """Two 512 GB nodes, 690 GB of 1024 available in all (32.6 % used), one model ready on both, all still."""
     held = card_named(READY_MODEL).resident_bytes // 2
     machines = tuple(
@@ -212,7 +212,7 @@ def two_studios() -> Scene:
         for name, host in (("Mac Studio 1", 21), ("Mac Studio 2", 22))
     )
     both = tuple(machine.name for machine in machines)
-    return Scene(
+    return Scenario(
         machines=machines,
         cards=all_cards(),
         api=both[0],
@@ -254,7 +254,7 @@ TINY_CARDS = (
 `half`, `other-half`: weights everywhere, room on the whole cluster for one of them. `huge`: fits nowhere."""
 
 
-def tiny_scene(nodes: int = 2) -> Scene:
+def tiny_scenario(nodes: int = 2) -> Scenario:
     """`nodes` nodes of 8 GiB (6 available), cards that load in seconds, nothing loaded, no traffic, all still.
 
     With two nodes `test/half` and `test/other-half` need both, and exclude each other.
@@ -277,7 +277,7 @@ def tiny_scene(nodes: int = 2) -> Scene:
     )
     names = tuple(machine.name for machine in machines)
     present = ("test/tiny-a", "test/tiny-b", "test/tiny-c", "test/half", "test/other-half")
-    return Scene(
+    return Scenario(
         machines=machines,
         cards=TINY_CARDS,
         api=names[0],

@@ -6,14 +6,14 @@ from datetime import timedelta
 
 from exo_graphql.simulator.cards import Document
 from exo_graphql.simulator.clock import Clock
-from exo_graphql.simulator.cluster import Node, World
+from exo_graphql.simulator.cluster import Node, SimulatedCluster
 from exo_graphql.simulator.downloads import Downloads, fault_names
 from exo_graphql.simulator.election import Election
 from exo_graphql.simulator.faults import Fault, Faults, matches
 from exo_graphql.simulator.inference import Inference
 from exo_graphql.simulator.instances import Instances
 from exo_graphql.simulator.placement import ImpossibleError, Request, place
-from exo_graphql.simulator.scenario import Scene
+from exo_graphql.simulator.scenario import Scenario
 from exo_graphql.simulator.telemetry import report, telemetry
 
 logger = logging.getLogger(__name__)
@@ -22,16 +22,16 @@ logger = logging.getLogger(__name__)
 class Simulation:
     """Everything but HTTP."""
 
-    def __init__(self, scene: Scene, speed: float, seed: int | None) -> None:
+    def __init__(self, scenario: Scenario, speed: float, seed: int | None) -> None:
         self.clock = Clock(speed)
         self.faults = Faults(self.clock)
-        self.world = World(scene, self.clock, random.Random(seed))
+        self.world = SimulatedCluster(scenario, self.clock, random.Random(seed))
         self.downloads = Downloads(self.world, self.faults)
         self.instances = Instances(self.world, self.downloads, self.faults)
         self.inference = Inference(self.world, self.instances)
         self.election = Election(self.world, self.instances, self.downloads)
         self._frozen: bytes | None = None
-        self._set_up(scene)
+        self._set_up(scenario)
         self.began = self.clock.now
 
     def place(self, wanted: Request) -> None:
@@ -83,7 +83,7 @@ class Simulation:
             try:
                 self.world.node_named(fault.target)
             except KeyError:
-                names = ", ".join(machine.name for machine in self.world.scene.machines)
+                names = ", ".join(machine.name for machine in self.world.scenario.machines)
                 raise ValueError(f"no node is named {fault.target!r}; there are {names}") from None
         elif not any(matches(fault.target, fault_names(card)) for card in self.world.cards.values()):
             raise ValueError(f"no model card is named {fault.target!r}")
@@ -97,21 +97,21 @@ class Simulation:
     def _revive(self, node: Node) -> None:
         self.election.revive(node)
 
-    def _set_up(self, scene: Scene) -> None:
+    def _set_up(self, scenario: Scenario) -> None:
         world = self.world
         self.election.found()
         for node in world.nodes.values():
             report(world, node)
-        for model_id, names in scene.old_instances.items():
+        for model_id, names in scenario.old_instances.items():
             document = self._document(model_id, names)
             self.instances.create_ready(document)
             self.instances.delete(next(iter(document.values()))["instanceId"], by_command=False)
         self.clock.advance(3.0)
-        for model_id, names in scene.ready.items():
+        for model_id, names in scenario.ready.items():
             self.instances.create_ready(self._document(model_id, names))
-        for model_id, (name, _) in scene.downloads.items():
+        for model_id, (name, _) in scenario.downloads.items():
             self.downloads.start(world.node_named(name), world.cards[model_id])
-        for source in scene.traffic:
+        for source in scenario.traffic:
             self.clock.spawn(self.inference.traffic(source))
         self.clock.spawn(telemetry(world))
         self.clock.spawn(self.downloads.rescan())

@@ -3,13 +3,13 @@
 import math
 
 from exo_graphql.simulator.clock import Process
-from exo_graphql.simulator.cluster import Node, World
+from exo_graphql.simulator.cluster import Node, SimulatedCluster
 
 INTERVAL = 1.0
 """Seconds between two reports of a node (exo's `InfoGatherer`: macmon and psutil every second)."""
 
 
-def telemetry(world: World) -> Process:
+def telemetry(world: SimulatedCluster) -> Process:
     """Report every joined living node, forever."""
     while True:
         for node in world.nodes.values():
@@ -18,10 +18,10 @@ def telemetry(world: World) -> Process:
         yield max(INTERVAL, world.clock.lag - INTERVAL)
 
 
-def report(world: World, node: Node) -> None:
+def report(world: SimulatedCluster, node: Node) -> None:
     """Write one node's present figures into the state."""
     state, machine, now = world.state, node.machine, world.clock.now
-    wobble = 0 if world.scene.steady else round(machine.ram * 0.004 * (1 + math.sin(now / 7 + len(machine.name))))
+    wobble = 0 if world.scenario.steady else round(machine.ram * 0.004 * (1 + math.sin(now / 7 + len(machine.name))))
     state.last_seen[node.id] = world.wall
     state.memory[node.id] = {
         "ramTotal": {"inBytes": machine.ram},
@@ -37,7 +37,7 @@ def report(world: World, node: Node) -> None:
     world.event()  # a Mac's figures come in one event (exo's `MacmonMetrics`)
     if not machine.mac:
         return
-    jitter = 0.0 if world.scene.steady else world.rng.random()
+    jitter = 0.0 if world.scenario.steady else world.rng.random()
     if node.serving:
         gpu, cores = 0.86 + 0.12 * jitter, 0.11 + 0.06 * jitter
     elif node.loading:

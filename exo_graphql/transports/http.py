@@ -121,11 +121,11 @@ class HttpEndpoint:
         kind = _kind(accept)
         rights = self._rights(scope, headers)
         body = await read_body(receive, self._max_body_bytes, self._body_timeout)
-        picture = None
-        if kind != EVENT_STREAM and self._service.picture is not None:
+        snapshot = None
+        if kind != EVENT_STREAM and self._service.snapshot is not None:
             await self._service.refresh()
-            picture = self._service.picture
-            stored = self._results.get(picture, (rights, body))
+            snapshot = self._service.snapshot
+            stored = self._results.get(snapshot, (rights, body))
             if stored is not None:
                 await respond(send, 200, stored, _CONTENT_TYPES[kind])
                 self._answered(began)
@@ -134,9 +134,9 @@ class HttpEndpoint:
         if _is_streamed(prepared, kind, accept):
             await self._stream(scope, prepared, rights, receive, send)
             return
-        reply = await self._answer(prepared, rights, refreshed=picture is not None)
-        if reply.lasting and picture is not None and picture == self._service.picture:
-            self._results.put(picture, (rights, body), len(body) + len(reply.payload), reply.payload)
+        reply = await self._answer(prepared, rights, refreshed=snapshot is not None)
+        if reply.lasting and snapshot is not None and snapshot == self._service.snapshot:
+            self._results.put(snapshot, (rights, body), len(body) + len(reply.payload), reply.payload)
         await self._send(reply, kind, send, began)
 
     async def _get(

@@ -24,7 +24,7 @@ _PREFLIGHT = [
 ]
 
 
-class Guard:
+class OriginPolicy:
     """Stands before the application and lets through what may come through."""
 
     def __init__(

@@ -18,8 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.benchmarks import fanout, idle, ingest, push, throughput, upstream
-from tests.benchmarks import scenario as scene
+from tests.benchmarks import fanout, idle, ingest, push, scenario, throughput, upstream
 from tests.benchmarks.figures import Row, table
 
 
@@ -34,7 +33,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.getLogger("httpx").setLevel(logging.WARNING)
     quick = arguments.quick
-    bodies = asyncio.run(scene.bodies())
+    bodies = asyncio.run(scenario.bodies())
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as directory:
         states = Path(directory) / "states"

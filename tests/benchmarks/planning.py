@@ -115,8 +115,8 @@ def _serve(port: int, topology: str) -> None:
             "still_after": 7200,
         }
         settings = Settings.model_validate({"port": port, **rarely})
-        house = build(settings, JoinedExo(topology).simulated)
-        await Server(server_config(house.application, "127.0.0.1", port, settings), "", house.shut_down)._serve()
+        components = build(settings, JoinedExo(topology).simulated)
+        await Server(server_config(components.asgi, "127.0.0.1", port, settings), "", components.shut_down)._serve()
 
     asyncio.run(serve())
 

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.exo.pacing import FeedRules
-from exo_graphql.exo.poller import Feed
+from exo_graphql.exo.pacing import PollerRules
+from exo_graphql.exo.poller import Poller
 from exo_graphql.serve import block_on, serve_application
 from tests.benchmarks.baseline import application
 
@@ -22,17 +22,17 @@ PACE = 0.25
 
 def main(port: int, exo_url: str) -> None:
     """Serves it until the process ends."""
-    feed = Feed((exo_url,), rules=FeedRules(rest_pause=PACE, rest_share=0.9, idle_pause=PACE))
+    poller = Poller((exo_url,), rules=PollerRules(rest_pause=PACE, rest_share=0.9, idle_pause=PACE))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with feed:
-            await feed.fresh(0.0)
+        async with poller:
+            await poller.fresh(0.0)
             yield
 
     def newest() -> Snapshot:
-        assert feed.snapshot is not None
-        return feed.snapshot
+        assert poller.snapshot is not None
+        return poller.snapshot
 
     app = application(newest)
     app.router.lifespan_context = lifespan

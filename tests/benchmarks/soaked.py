@@ -8,10 +8,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from exo_graphql.app import House, build
+from exo_graphql.app import Components, build
 from exo_graphql.serve import Server, server_config
 from exo_graphql.settings import Settings
-from exo_graphql.simulator import Fault, Scene, SimulatedExo, default_scene
+from exo_graphql.simulator import Fault, Scenario, SimulatedExo, default_scenario
 from exo_graphql.simulator.scenario import SMALL_MODELS
 
 # Simulated seconds: the demo runs faster than time does, so that operations come to an end.
@@ -68,13 +68,13 @@ class _Stalls:
 
 
 async def _serve(port: int, faults_every: float, asked: Connection, logged: _Counted) -> None:
-    scene: Scene = default_scene()
-    exo = SimulatedExo(scene, SPEED, seed=1)
+    scenario: Scenario = default_scenario()
+    exo = SimulatedExo(scenario, SPEED, seed=1)
     settings = Settings.model_validate({"port": port})
-    house = build(settings, exo)
-    server = Server(server_config(house.application, "127.0.0.1", port, settings), "", house.shut_down)
+    components = build(settings, exo)
+    server = Server(server_config(components.asgi, "127.0.0.1", port, settings), "", components.shut_down)
     serving = asyncio.create_task(server._serve())
-    troubling = asyncio.create_task(_trouble(exo, scene, faults_every))
+    troubling = asyncio.create_task(_trouble(exo, scenario, faults_every))
     stalls = _Stalls()
     watching = asyncio.create_task(stalls.watch())
     loop = asyncio.get_running_loop()
@@ -86,7 +86,7 @@ async def _serve(port: int, faults_every: float, asked: Connection, logged: _Cou
             return
         longest = stalls.take()
         gc.collect()
-        asked.send({**_holding(house, server, logged), "longest stalls ms": longest})
+        asked.send({**_holding(components, server, logged), "longest stalls ms": longest})
         stalls.take()
 
     loop.add_reader(asked.fileno(), answer)
@@ -100,21 +100,21 @@ async def _serve(port: int, faults_every: float, asked: Connection, logged: _Cou
     asked.send([task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()])
 
 
-def _holding(house: House, server: Server, logged: _Counted) -> dict[str, Any]:
+def _holding(components: Components, server: Server, logged: _Counted) -> dict[str, Any]:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
         "memory MB": round(pages * 4096 / 1e6, 1),
         "tasks": len(asyncio.all_tasks()),
         "connections": len(server.server_state.connections),
-        "live queries": house.service.live.share_count,
-        "operations": len(house.operations.all()),
+        "live queries": components.service.live.share_count,
+        "operations": len(components.operations.all()),
         "logged faults": dict(logged.kinds),
     }
 
 
-async def _trouble(exo: SimulatedExo, scene: Scene, every: float) -> None:
+async def _trouble(exo: SimulatedExo, scenario: Scenario, every: float) -> None:
     dice = random.Random(2)
-    names = [machine.name for machine in scene.machines if machine.name != scene.api]
+    names = [machine.name for machine in scenario.machines if machine.name != scenario.api]
     while True:
         await asyncio.sleep(every * dice.uniform(0.5, 1.5))
         if dice.random() < 0.3:

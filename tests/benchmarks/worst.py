@@ -33,8 +33,8 @@ def _serve(port: int, moving: bool) -> None:
         # exo's state is read once: reading 4 MB of it again costs time of its own, which is not a request's doing.
         rarely = {"max_age": 3600, "rest_pause": 3600, "quick_pause": 3600, "idle_pause": 3600, "unseen_after": 7200}
         settings = Settings.model_validate({"port": port, **({} if moving else rarely)})
-        house = build(settings, WideExo().simulated)
-        await Server(server_config(house.application, "127.0.0.1", port, settings), "", house.shut_down)._serve()
+        components = build(settings, WideExo().simulated)
+        await Server(server_config(components.asgi, "127.0.0.1", port, settings), "", components.shut_down)._serve()
 
     asyncio.run(serve())
 

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from exo_graphql.main import app
-from exo_graphql.simulator import SimulatedExo, default_scene, tiny_scene
+from exo_graphql.simulator import SimulatedExo, default_scenario, tiny_scenario
 from tests.cli.threaded import Served, served
 
 PROGRAM = [sys.executable, "-c", "from exo_graphql.main import main; main()"]
@@ -117,7 +117,7 @@ def start() -> Iterator[Callable[..., Process]]:
 @pytest.fixture(scope="module")
 def day() -> Iterator[Served]:
     """Four unlike nodes in the middle of a working day; for looking only."""
-    with served(SimulatedExo(default_scene(), seed=3)) as server:
+    with served(SimulatedExo(default_scenario(), seed=3)) as server:
         yield server
 
 
@@ -130,14 +130,14 @@ def look(day: Served) -> Command:
 @pytest.fixture
 def tiny() -> Iterator[Served]:
     """Two small nodes, ten times as fast as real ones."""
-    with served(SimulatedExo(tiny_scene(), speed=10.0, seed=1)) as server:
+    with served(SimulatedExo(tiny_scenario(), speed=10.0, seed=1)) as server:
         yield server
 
 
 @pytest.fixture
 def slow() -> Iterator[Served]:
     """Two small nodes as slow as real ones: what is begun is still under way a moment later."""
-    with served(SimulatedExo(tiny_scene(), seed=1)) as server:
+    with served(SimulatedExo(tiny_scenario(), seed=1)) as server:
         yield server
 
 
@@ -150,6 +150,6 @@ def act(tiny: Served) -> Command:
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Served]:
     """Two small nodes behind tokens."""
-    exo = SimulatedExo(tiny_scene(), speed=10.0, seed=1)
+    exo = SimulatedExo(tiny_scenario(), speed=10.0, seed=1)
     with served(exo, tokens="read:reading-secret,operate:operating-secret") as server:
         yield server

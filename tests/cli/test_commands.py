@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from exo_graphql.simulator import SimulatedExo, tiny_scene
+from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from exo_graphql.simulator.scenario import DOWNLOADING_MODEL, READY_MODEL
 from tests.cli.conftest import Command, command_at
 from tests.cli.threaded import Served, served
@@ -129,7 +129,7 @@ def test_an_operation_that_is_none_exits_with_1(look: Command) -> None:
 
 
 def test_health_is_0_when_healthy_and_1_with_the_reason_when_not() -> None:
-    with served(SimulatedExo(tiny_scene(3), seed=1)) as three:
+    with served(SimulatedExo(tiny_scenario(3), seed=1)) as three:
         ask = command_at(three.url)
         well = ask("health")
         assert (well.code, well.out, well.err) == (0, "healthy: 3 of 3 nodes online\n", "")
@@ -143,18 +143,18 @@ def test_health_is_0_when_healthy_and_1_with_the_reason_when_not() -> None:
 
 
 def test_a_read_only_server_refuses_wishes_with_1_and_says_why() -> None:
-    with served(SimulatedExo(tiny_scene(), seed=1), read_only=True) as server:
+    with served(SimulatedExo(tiny_scenario(), seed=1), read_only=True) as server:
         ran = command_at(server.url)("models", "load", "tiny-a")
     assert (ran.code, ran.out) == (1, "")
     assert "--read-only" in ran.err
 
 
 def test_a_server_that_exo_does_not_answer_is_1() -> None:
-    exo = SimulatedExo(tiny_scene(), seed=1)
+    exo = SimulatedExo(tiny_scenario(), seed=1)
     exo.control.drop_connections = True
     with served(exo, demo=False) as server:
-        feed = server.server.house.feed
-        feed.rules = replace(feed.rules, first_wait=0.5)  # not the usual 5 s
+        poller = server.server.components.poller
+        poller.rules = replace(poller.rules, first_wait=0.5)  # not the usual 5 s
         ran = command_at(server.url)("--json", "health")
     assert (ran.code, ran.json["error"]["code"], "[CLUSTER_UNAVAILABLE]" in ran.err) == (1, "CLUSTER_UNAVAILABLE", True)
 

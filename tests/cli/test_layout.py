@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rich.text import Text
 
 from exo_graphql.cli.layout import Column, Grid, wrap
-from exo_graphql.cli.live_screen import Board
+from exo_graphql.cli.live_screen import LiveScreen
 from exo_graphql.cli.unique_names import with_unique_names
 
 COLUMNS = [
@@ -144,7 +144,7 @@ def cluster(models: int, nodes: int, operations: int) -> dict[str, object]:
 def test_on_a_short_terminal_models_and_operations_come_first_and_what_is_left_out_is_named(
     width: int, height: int
 ) -> None:
-    lines = plain(Board(cluster(models=2, nodes=30, operations=1)).lines(width, height))
+    lines = plain(LiveScreen(cluster(models=2, nodes=30, operations=1)).lines(width, height))
     text = " ".join(" ".join(lines).split())
     assert len(lines) <= height
     assert max(map(len, lines)) <= width
@@ -157,7 +157,7 @@ def test_on_a_short_terminal_models_and_operations_come_first_and_what_is_left_o
 
 
 def test_on_a_tall_terminal_nothing_is_left_out() -> None:
-    lines = plain(Board(cluster(models=2, nodes=3, operations=1)).lines(80, 40))
+    lines = plain(LiveScreen(cluster(models=2, nodes=3, operations=1)).lines(80, 40))
     assert not any("Left out" in line for line in lines)
     assert any(line.startswith("node-2") for line in lines)
 
@@ -165,7 +165,7 @@ def test_on_a_tall_terminal_nothing_is_left_out() -> None:
 @pytest.mark.parametrize("height", range(1, 24))
 @pytest.mark.parametrize("width", [24, 40, 80])
 def test_nothing_is_shown_at_the_cost_of_all_of_what_matters_more(width: int, height: int) -> None:
-    lines = plain(Board(cluster(models=2, nodes=30, operations=1)).lines(width, height))
+    lines = plain(LiveScreen(cluster(models=2, nodes=30, operations=1)).lines(width, height))
     assert len(lines) <= height
     assert "Nodes" not in lines or {"Models", "Operations"} <= set(lines)
 
@@ -176,8 +176,8 @@ def test_a_name_is_parted_at_its_seams_and_never_inside_a_figure() -> None:
 
 def test_ids_are_shown_in_full_on_a_wide_board() -> None:
     known = cluster(models=1, nodes=1, operations=0)
-    assert "x/m0" in "\n".join(plain(Board(known, wide=True).lines(120, 40)))
-    assert "x/m0" not in "\n".join(plain(Board(known).lines(120, 40)))
+    assert "x/m0" in "\n".join(plain(LiveScreen(known, wide=True).lines(120, 40)))
+    assert "x/m0" not in "\n".join(plain(LiveScreen(known).lines(120, 40)))
 
 
 @given(

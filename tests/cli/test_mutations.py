@@ -5,7 +5,7 @@ import re
 import pytest
 
 from exo_graphql.cli.waiting import operation_failure
-from exo_graphql.simulator import SimulatedExo, default_scene
+from exo_graphql.simulator import SimulatedExo, default_scenario
 from exo_graphql.simulator.faults import Fault
 from tests.cli.conftest import Command, Ran, command_at
 from tests.cli.threaded import Served, served
@@ -45,7 +45,7 @@ def test_a_load_that_waits_shows_the_bytes_on_their_way_with_speed_and_time_to_g
 
 
 def test_a_load_that_waits_shows_the_layers_on_their_way_with_speed_and_time_to_go() -> None:
-    with served(SimulatedExo(default_scene(), speed=2.0, seed=1)) as server:
+    with served(SimulatedExo(default_scenario(), speed=2.0, seed=1)) as server:
         out = command_at(server.url)("models", "load", "--wait", "qwen3-30b-a3b-4bit").out
     shown = r"^LOADING: \d+ % Qwen3-30B-A3B-4bit: Loading layers: \d+ of 48\. \([\d.]+ layers/s, \d+ s to go\)$"
     assert re.search(shown, out, re.MULTILINE), out

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from exo_graphql.simulator import SimulatedExo, tiny_scene
+from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.cli.conftest import PROGRAM, Process, command_at
 from tests.cli.test_mutations import operation_in
 from tests.cli.threaded import Served, served
@@ -21,7 +21,7 @@ Start = Callable[..., Process]
 
 def states(served: Served) -> list[str]:
     """The states of the server's operations."""
-    return served.call(lambda: [operation.state.value for operation in served.server.house.operations.all()])
+    return served.call(lambda: [operation.state.value for operation in served.server.components.operations.all()])
 
 
 def test_ctrl_c_leaves_the_operation_running_and_says_so_with_its_id(slow: Served, start: Start) -> None:
@@ -55,7 +55,7 @@ def test_a_wait_survives_a_broken_connection_and_a_server_that_is_away(slow: Ser
 def test_a_wish_whose_answer_is_lost_is_sent_again_and_is_one_operation(slow: Served, start: Start) -> None:
     slow.relay.mute = True
     process = start("--url", slow.url, "models", "load", "tiny-a")
-    slow.until(lambda: slow.server.house.operations.all())
+    slow.until(lambda: slow.server.components.operations.all())
     slow.call(slow.relay.cut)
     slow.relay.mute = False
     assert process.end().code == 0
@@ -79,7 +79,7 @@ def test_watch_prints_a_line_for_each_change_and_heals(tiny: Served, start: Star
 
 
 def test_watch_says_so_while_the_server_itself_waits_for_exo(start: Start) -> None:
-    exo = SimulatedExo(tiny_scene(), seed=1)
+    exo = SimulatedExo(tiny_scenario(), seed=1)
     exo.control.drop_connections = True
     with served(exo, demo=False) as server:
         process = start("--url", server.url, "watch")

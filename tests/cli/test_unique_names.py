@@ -42,7 +42,7 @@ def exo() -> Iterator[str]:
 
 def test_models_of_equal_short_names_are_with_unique_names_by_their_owners() -> None:
     with exo() as url, served(None, demo=False, exo_url=(url,)) as server:
-        server.until(lambda: server.server.house.feed.snapshot is not None)
+        server.until(lambda: server.server.components.poller.snapshot is not None)
         run = command_at(server.url)
         for command in (["models"], ["status"], ["nodes"]):
             out = run(*command).out
@@ -58,7 +58,7 @@ def test_models_of_equal_short_names_are_with_unique_names_by_their_owners() -> 
 
 def test_names_that_nodes_give_themselves_do_not_break_tables() -> None:
     with exo() as url, served(None, demo=False, exo_url=(url,)) as server:
-        server.until(lambda: server.server.house.feed.snapshot is not None)
+        server.until(lambda: server.server.components.poller.snapshot is not None)
         ran = command_at(server.url)("nodes")
     head, *rows = ran.out.splitlines()
     assert len(rows) == 3

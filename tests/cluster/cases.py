@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from exo_graphql.cluster.snapshot import Snapshot
-from tests.cluster.documents import Json, picture
+from tests.cluster.documents import Json, snapshot_of
 
 _DIRECTORY = Path(__file__).parents[1] / "data" / "cases"
 
@@ -18,4 +18,4 @@ def case(name: str) -> Json:
 
 def seen(name: str) -> Snapshot:
     """The first snapshot that the document makes."""
-    return picture(case(name))
+    return snapshot_of(case(name))

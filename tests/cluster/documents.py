@@ -187,6 +187,6 @@ class Story:
         return self.snapshot
 
 
-def picture(state: Json) -> Snapshot:
+def snapshot_of(state: Json) -> Snapshot:
     """The first picture that a state makes."""
     return Story().see(0.0, state)

@@ -19,9 +19,9 @@ from tests.cluster.documents import (
     instance,
     ongoing,
     pending,
-    picture,
     runner,
     size,
+    snapshot_of,
 )
 
 A, B = f"{'0' * 30}a0", f"{'0' * 30}a1"
@@ -57,7 +57,7 @@ def test_a_node_that_does_not_say_how_much_it_needs_needs_what_the_card_says() -
         [instance("i1", {"n1": "r1", "n2": "r2"})],
         downloads={"n1": [ongoing(MODEL, 2 * GIB, 4 * GIB)], "n2": [pending(MODEL, 0, 0)]},
     )
-    assert picture(state).status(MODEL).progress_percent == 25.0
+    assert snapshot_of(state).status(MODEL).progress_percent == 25.0
 
 
 def test_a_download_is_at_100_percent_when_no_byte_is_missing_and_not_before() -> None:
@@ -68,7 +68,7 @@ def test_a_download_is_at_100_percent_when_no_byte_is_missing_and_not_before() -
             {"r1": runner("Idle")},
             {"n1": [ongoing(MODEL, 4 * GIB - missing, 4 * GIB)]},
         )
-        assert picture(state).status(MODEL).progress_percent == shown
+        assert snapshot_of(state).status(MODEL).progress_percent == shown
 
 
 # Several entries of one model on one node
@@ -80,7 +80,7 @@ def test_two_entries_of_one_model_read_as_the_more_advanced_one_whatever_their_o
         for entries in state["downloads"].values():
             if turned:
                 entries.reverse()
-        snapshot = picture(state)
+        snapshot = snapshot_of(state)
         status = snapshot.status("org/m-4bit")
         # 2 and 3 of 5 GiB: each node needs its own shards.
         assert (status.phase, status.progress_percent, status.eta_seconds) == (Phase.DOWNLOADING, 50.0, 60.0)
@@ -102,7 +102,7 @@ _ENTRIES = {
 def test_of_two_entries_the_more_advanced_one_counts(names: tuple[str, str]) -> None:
     def read(*entries: str) -> object:
         state = document(["n1"], downloads={"n1": [_ENTRIES[name] for name in entries]})
-        return picture(state).state.download("n1", MODEL)
+        return snapshot_of(state).state.download("n1", MODEL)
 
     assert read(*names) == read(min(names, key=list(_ENTRIES).index))
 
@@ -110,7 +110,7 @@ def test_of_two_entries_the_more_advanced_one_counts(names: tuple[str, str]) -> 
 def test_an_entry_of_a_kind_unknown_here_counts_for_nothing_beside_one_that_is_known() -> None:
     strange: Json = {"DownloadVerifying": pending()["DownloadPending"]}
     for entries in ([strange, pending()], [pending(), strange]):
-        download = picture(document(["n1"], downloads={"n1": entries})).state.download("n1", MODEL)
+        download = snapshot_of(document(["n1"], downloads={"n1": entries})).state.download("n1", MODEL)
         assert download is not None
         assert download.kind is DownloadKind.PENDING
 
@@ -151,7 +151,7 @@ _ABORT = {"RunnerRingTransportError": {"message": "Ring transport aborted"}}
 def test_the_cause_is_what_says_most(message: str | None, diagnostics: object, shown: str) -> None:
     failed = runner("Failed", errorMessage=message, diagnostics=diagnostics)
     state = document(["n1"], [instance("i1", {"n1": "r1"})], {"r1": failed})
-    status = picture(state).status(MODEL)
+    status = snapshot_of(state).status(MODEL)
     assert status.message == shown
     assert status.failure is not None
     assert status.failure.message == shown
@@ -175,7 +175,7 @@ def test_a_prefill_instance_alone_makes_no_model_ready() -> None:
 def test_a_share_slightly_above_1_is_all_of_it(told: float, shown: float | None) -> None:
     state = document(["n1"])
     state["nodeSystem"] = {"n1": {"gpuUsage": told, "pcpuUsage": told, "ecpuUsage": told}}
-    (node,) = picture(state).nodes
+    (node,) = snapshot_of(state).nodes
     assert (node.gpu_usage_percent, node.cpu_p_usage_percent, node.cpu_e_usage_percent) == (shown,) * 3
 
 
@@ -183,7 +183,7 @@ def test_no_more_memory_or_disk_is_free_than_there_is() -> None:
     state = document(["n1"])
     state["nodeMemory"]["n1"] = {"ramTotal": size(64 * GIB), "ramAvailable": size(65 * GIB)}
     state["nodeDisk"] = {"n1": {"total": size(100 * GIB), "available": size(101 * GIB)}}
-    snapshot = picture(state)
+    snapshot = snapshot_of(state)
     (node,) = snapshot.nodes
     assert (node.ram_available_gb, node.ram_used_gb, node.ram_used_percent) == (64.0, 0.0, 0.0)
     assert (node.disk_available_gb, node.disk_total_gb) == (100.0, 100.0)
@@ -207,7 +207,7 @@ def _with_custom_card(ids: list[str] | None) -> Json:
     [(["user/own"], ["test/exos", "user/own"]), ([], ["test/exos"]), (None, ["test/exos", "user/own"])],
 )
 def test_a_custom_card_that_was_removed_is_not_listed(listed: list[str] | None, models: list[str]) -> None:
-    assert list(picture(_with_custom_card(listed)).models) == models
+    assert list(snapshot_of(_with_custom_card(listed)).models) == models
 
 
 def test_until_exo_lists_its_custom_cards_the_catalogue_says_which_there_are() -> None:
@@ -220,4 +220,4 @@ def test_until_exo_lists_its_custom_cards_the_catalogue_says_which_there_are() -
 def test_a_removed_card_whose_model_is_loaded_is_listed_with_what_the_instance_says() -> None:
     state = _with_custom_card([])
     state["instances"] = {"i1": instance("i1", {"n1": "r1"}, "user/own")}
-    assert picture(state).models["user/own"].layer_count == 8
+    assert snapshot_of(state).models["user/own"].layer_count == 8

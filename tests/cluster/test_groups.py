@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exo_graphql.cluster.groups import Groups
+from exo_graphql.cluster.groups import PlacementSearch
 from exo_graphql.cluster.memory import fits_into, free_bytes, split
-from exo_graphql.cluster.placement_request import Demand, Fit, Misfit, kind_refusal
+from exo_graphql.cluster.placement_request import Fit, NoFit, PlacementRequest, kind_refusal
 from exo_graphql.cluster.rings import MAX_STEPS, Work
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import InstanceType, ModelCard, Sharding
@@ -33,8 +33,8 @@ def _card(size_gib: float, layers: int = 80, heads: int = 8) -> ModelCard:
 
 def _fit(
     snapshot: Snapshot, card: ModelCard, kinds: tuple[tuple[Sharding, InstanceType], ...], **rest: object
-) -> Fit | Misfit:
-    return Groups(snapshot).fit(Demand(card, kinds, **rest), free_bytes(snapshot))  # type: ignore[arg-type]
+) -> Fit | NoFit:
+    return PlacementSearch(snapshot).fit(PlacementRequest(card, kinds, **rest), free_bytes(snapshot))  # type: ignore[arg-type]
 
 
 # The bound
@@ -50,7 +50,7 @@ def test_no_answer_takes_more_work_than_is_allowed(topology: str, memory: str, c
     for share in (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.96, 1.5):
         for kinds in (AUTO, (RING,), (TENSOR,)):
             work = Work()
-            fit = Groups(snapshot).fit(Demand(_card(share * sum(free_gib)), kinds), free, work)
+            fit = PlacementSearch(snapshot).fit(PlacementRequest(_card(share * sum(free_gib)), kinds), free, work)
             assert work.steps <= MOST_STEPS
             if isinstance(fit, Fit):
                 assert fits_into(fit.added_bytes, free)
@@ -89,7 +89,7 @@ def test_what_clusters_are_made_of_is_searched_to_the_end(topology: str, share: 
     snapshot = snapshot_of(TOPOLOGIES[topology](64), [16] * 64)
     fit = _fit(snapshot, _card(share * 64 * 16, layers=6400), (RING,))
     if nodes is None:
-        assert isinstance(fit, Misfit)
+        assert isinstance(fit, NoFit)
         assert fit.searched is None
         assert fit.caveat == ""
     else:
@@ -101,8 +101,8 @@ def test_an_answer_that_is_not_sure_says_so() -> None:
     # Of nodes in two sets each ring takes as many from either; that no other ring has room is not quickly seen.
     snapshot = snapshot_of(TOPOLOGIES["uneven bipartite"](64), [16 + number % 5 for number in range(64)])
     work = Work(limit=2_000)
-    fit = Groups(snapshot).fit(Demand(_card(600), (RING,)), free_bytes(snapshot), work)
-    assert isinstance(fit, Misfit)
+    fit = PlacementSearch(snapshot).fit(PlacementRequest(_card(600), (RING,)), free_bytes(snapshot), work)
+    assert isinstance(fit, NoFit)
     assert work.cut
     assert fit.searched
     assert f"{fit.searched} groups of nodes were searched; there may be others." in fit.caveat
@@ -110,9 +110,9 @@ def test_an_answer_that_is_not_sure_says_so() -> None:
 
 def test_many_questions_under_one_bound_keep_it_together() -> None:
     snapshot = snapshot_of(TOPOLOGIES["uneven bipartite"](64), [16 + number % 5 for number in range(64)])
-    groups, free, work = Groups(snapshot), free_bytes(snapshot), Work(limit=5_000)
+    groups, free, work = PlacementSearch(snapshot), free_bytes(snapshot), Work(limit=5_000)
     for _ in range(50):
-        groups.find(Demand(_card(600), AUTO), free, work)
+        groups.find(PlacementRequest(_card(600), AUTO), free, work)
     assert work.steps < 6_000
 
 
@@ -120,7 +120,7 @@ def test_whoever_searches_in_a_thread_lets_others_run_between() -> None:
     pauses: list[int] = []
     work = Work(limit=10_000, pause=lambda: pauses.append(work.steps))
     snapshot = snapshot_of(TOPOLOGIES["grid"](64), [8, 16, 24, 48] * 16)
-    Groups(snapshot).fit(Demand(_card(420), (RING,)), free_bytes(snapshot), work)
+    PlacementSearch(snapshot).fit(PlacementRequest(_card(420), (RING,)), free_bytes(snapshot), work)
     assert pauses
     assert all(later - earlier < 3_000 for earlier, later in zip([0, *pauses], pauses, strict=False))
 
@@ -171,7 +171,7 @@ def test_in_a_small_cluster_exactly_what_fits_is_found(
     pairs, free_gib, rdma = cluster
     snapshot = snapshot_of(pairs, free_gib, rdma)
     free, card = free_bytes(snapshot), _card(size, layers=12, heads=4)
-    fit = Groups(snapshot).fit(Demand(card, kinds, min_nodes), free)
+    fit = PlacementSearch(snapshot).fit(PlacementRequest(card, kinds, min_nodes), free)
     expected: tuple[int, tuple[Sharding, InstanceType]] | None = None
     names = tuple(snapshot.state.nodes)
     masks = range(1, 1 << len(names))
@@ -189,7 +189,7 @@ def test_in_a_small_cluster_exactly_what_fits_is_found(
             if fitting and expected is None:
                 expected = count, kind
     if expected is None:
-        assert isinstance(fit, Misfit), fit
+        assert isinstance(fit, NoFit), fit
         assert fit.searched is None
     else:
         assert isinstance(fit, Fit), (fit, expected)

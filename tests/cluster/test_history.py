@@ -3,7 +3,7 @@
 import pytest
 
 from exo_graphql.cluster.contact import Contact
-from exo_graphql.cluster.history import KEPT_MODELS, LOST_WITH_MASTER, ModelPast
+from exo_graphql.cluster.history import KEPT_MODELS, LOST_WITH_MASTER, ModelHistory
 from exo_graphql.cluster.readiness import Failure, Phase
 from exo_graphql.cluster.rules import Rules
 from exo_graphql.cluster.snapshot import Source
@@ -372,11 +372,11 @@ def test_a_node_that_replays_the_past_is_not_believed() -> None:
     assert story.see(0.0, state(READY, index=3000)).status(MODEL).ready
     story.see(1.0, document(["n1"], index=3200))
     for t, index in ((2.0, 900), (10.0, 1900), (30.0, 3100)):
-        past = story.see(t, state(READY, index=index))
-        assert past.stale
-        assert past.instances_of(MODEL) == ()
-        assert not past.healthy
-        assert any("lacks the newest events" in reason for reason in past.unhealthy_reasons)
+        history = story.see(t, state(READY, index=index))
+        assert history.stale
+        assert history.instances_of(MODEL) == ()
+        assert not history.healthy
+        assert any("lacks the newest events" in reason for reason in history.unhealthy_reasons)
     caught_up = story.see(31.0, document(["n1"], index=3200))
     assert (caught_up.stale, caught_up.instances_of(MODEL)) == (False, ())
     # Another lag later begins a grace of its own.
@@ -436,4 +436,4 @@ def test_the_past_of_the_most_recent_models_alone_is_kept() -> None:
     snapshot = story.see(1.0, document(["n1"], [*many[:3], instance("x", {"n1": "rx"}, "test/late")]))
     assert len(snapshot.history.models) == KEPT_MODELS
     assert {"test/0", "test/1", "test/2", "test/late"} <= set(snapshot.history.models)
-    assert snapshot.history.models["test/late"] == ModelPast(Phase.WAITING, at(1))
+    assert snapshot.history.models["test/late"] == ModelHistory(Phase.WAITING, at(1))

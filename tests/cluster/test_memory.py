@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exo_graphql.cluster.groups import Groups
+from exo_graphql.cluster.groups import PlacementSearch
 from exo_graphql.cluster.history import History
 from exo_graphql.cluster.memory import (
     MAX_SETS,
@@ -23,7 +23,7 @@ from exo_graphql.cluster.memory import (
     untaken_bytes,
 )
 from exo_graphql.cluster.moment import Moment
-from exo_graphql.cluster.placement_request import Demand, Fit, Misfit
+from exo_graphql.cluster.placement_request import Fit, NoFit, PlacementRequest
 from exo_graphql.cluster.readiness import read_instance
 from exo_graphql.cluster.rules import DEFAULT_RULES
 from exo_graphql.cluster.snapshot import Snapshot, Source
@@ -70,11 +70,11 @@ def _snapshot(*nodes: Node, instances: tuple[Instance, ...] = (), **rest: object
         instances={instance.id: instance for instance in instances},
         **rest,  # type: ignore[arg-type]
     )
-    readings = {i.id: read_instance(i, state, DEFAULT_RULES, unloading=frozenset()) for i in instances}
+    instance_statuses = {i.id: read_instance(i, state, DEFAULT_RULES, unloading=frozenset()) for i in instances}
     return Snapshot(
         state,
         History(),
-        readings,
+        instance_statuses,
         {},
         Source("http://exo"),
         DEFAULT_RULES,
@@ -99,8 +99,8 @@ def _card(size: int, layers: int = 8, **document: Any) -> ModelCard:
     return ModelCard("m", storage_bytes=size * GIB, layer_count=layers, supports_tensor=True, document=document)
 
 
-def _fit(snapshot: Snapshot, card: ModelCard, *kinds: tuple[Sharding, InstanceType], **rest: object) -> Fit | Misfit:
-    return Groups(snapshot).fit(Demand(card, kinds or (RING,), **rest), _free(snapshot))  # type: ignore[arg-type]
+def _fit(snapshot: Snapshot, card: ModelCard, *kinds: tuple[Sharding, InstanceType], **rest: object) -> Fit | NoFit:
+    return PlacementSearch(snapshot).fit(PlacementRequest(card, kinds or (RING,), **rest), _free(snapshot))  # type: ignore[arg-type]
 
 
 def _shard(
@@ -211,9 +211,9 @@ def test_the_node_that_has_the_weights_is_preferred() -> None:
 def test_the_sum_of_the_cluster_is_no_group_of_nodes() -> None:
     # Two pairs without a connection between them: 20 GiB in all, 10 in each.
     snapshot = _snapshot(*(_node(n, 5 * GIB, to) for n, to in (("a", "b"), ("b", "a"), ("c", "d"), ("d", "c"))))
-    misfit = _fit(snapshot, _card(12))
-    assert isinstance(misfit, Misfit)
-    assert (misfit.available_bytes, misfit.shortfall_bytes) == (10 * GIB, 2 * GIB)
+    no_fit = _fit(snapshot, _card(12))
+    assert isinstance(no_fit, NoFit)
+    assert (no_fit.available_bytes, no_fit.shortfall_bytes) == (10 * GIB, 2 * GIB)
 
 
 def test_a_ring_is_a_group_if_its_neighbours_reach_each_other_both_ways() -> None:
@@ -223,16 +223,16 @@ def test_a_ring_is_a_group_if_its_neighbours_reach_each_other_both_ways() -> Non
     assert set(fit.added_bytes) == {"a", "b", "c"}
     # exo finds the cycle, and then refuses it: "requires connectivity between neighbouring nodes".
     one_way = _snapshot(*(_node(n, 5 * GIB, to) for n, to in (("a", "b"), ("b", "c"), ("c", "a"))))
-    assert isinstance(_fit(one_way, _card(12)), Misfit)
+    assert isinstance(_fit(one_way, _card(12)), NoFit)
     chain = _snapshot(*(_node(n, 5 * GIB, to) for n, to in (("a", "b"), ("b", "ac"), ("c", "b"))))
-    assert isinstance(_fit(chain, _card(12)), Misfit)
+    assert isinstance(_fit(chain, _card(12)), NoFit)
 
 
 def test_what_fits_without_any_spare_does_not_fit() -> None:
     assert isinstance(_fit(_ring(104), _card(100)), Fit)
-    misfit = _fit(_ring(103), _card(100))
-    assert isinstance(misfit, Misfit)
-    assert (misfit.available_bytes, misfit.shortfall_bytes) == (103 * GIB, GIB)
+    no_fit = _fit(_ring(103), _card(100))
+    assert isinstance(no_fit, NoFit)
+    assert (no_fit.available_bytes, no_fit.shortfall_bytes) == (103 * GIB, GIB)
     # What is kept for a placement holds the margin as well.
     fit = _fit(_ring(104), _card(100))
     assert isinstance(fit, Fit)
@@ -242,7 +242,7 @@ def test_what_fits_without_any_spare_does_not_fit() -> None:
 def test_a_tensor_shard_that_no_small_node_can_hold_does_not_fit() -> None:
     # exo itself compares the sum alone and would place half of 40 on the node of 8.
     snapshot = _ring(64, 8)
-    assert isinstance(_fit(snapshot, _card(40), TENSOR, min_nodes=2), Misfit)
+    assert isinstance(_fit(snapshot, _card(40), TENSOR, min_nodes=2), NoFit)
     fit = _fit(snapshot, _card(40), TENSOR, RING, min_nodes=2)
     assert isinstance(fit, Fit)
     assert fit.sharding is Sharding.PIPELINE
@@ -264,17 +264,17 @@ def test_tensor_sharding_divides_evenly_or_not_at_all(document: dict[str, Any], 
 def test_reasons_that_are_not_memory() -> None:
     metal = _ring(6, 6)
     wrong = _fit(metal, _card(4, backends=["MlxCuda"]))
-    assert isinstance(wrong, Misfit)
+    assert isinstance(wrong, NoFit)
     assert not wrong.about_memory
     assert "backend" in wrong.reason
     no_rdma = _fit(metal, _card(4), JACCL, min_nodes=2)
-    assert isinstance(no_rdma, Misfit)
+    assert isinstance(no_rdma, NoFit)
     assert "RDMA" in no_rdma.reason
     alone = _fit(metal, _card(4), min_nodes=3)
-    assert isinstance(alone, Misfit)
+    assert isinstance(alone, NoFit)
     assert not alone.about_memory
     unknown = _fit(metal, ModelCard("m"))
-    assert isinstance(unknown, Misfit)
+    assert isinstance(unknown, NoFit)
     assert not unknown.about_memory
 
 
@@ -289,7 +289,7 @@ def test_chosen_nodes_mean_exactly_these() -> None:
     assert isinstance(fit, Fit)
     assert set(fit.added_bytes) == {"a", "c"}
     small = _fit(snapshot, _card(7), node_ids=frozenset("a"))
-    assert isinstance(small, Misfit)
+    assert isinstance(small, NoFit)
     assert small.shortfall_bytes == GIB
 
 

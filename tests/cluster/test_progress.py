@@ -19,8 +19,8 @@ from tests.cluster.documents import (
     instance,
     ongoing,
     pending,
-    picture,
     runner,
+    snapshot_of,
 )
 
 LAYERS = 4
@@ -133,7 +133,7 @@ def test_downloads_stay_within_their_bounds_and_the_order_of_entries_does_not_ma
 
     def status(told: list[list[Json]]) -> tuple[object, ...]:
         state = document(list(nodes), [instance("i1", nodes)], downloads=dict(zip(nodes, told, strict=True)))
-        snapshot = picture(state)
+        snapshot = snapshot_of(state)
         found = snapshot.status(MODEL)
         for download in snapshot.all_downloads:
             assert download.downloaded_bytes is None or download.downloaded_bytes >= 0
@@ -158,9 +158,9 @@ def test_a_model_is_ready_when_all_its_instances_are_whatever_their_order(
 
     def status(told: list[tuple[Json, Json]]) -> tuple[object, ...]:
         runners = {f"r{next(iter(one.values()))['instanceId'][1:]}": report for one, report in told}
-        snapshot = picture(document(["n1"], [one for one, _ in told], runners))
+        snapshot = snapshot_of(document(["n1"], [one for one, _ in told], runners))
         found = snapshot.status(MODEL)
-        ready = [snapshot.reading(id_).ready for id_ in found.instance_ids]
+        ready = [snapshot.instance_status(id_).ready for id_ in found.instance_ids]
         assert (found.ready, found.ready_instances) == (all(ready), sum(ready))
         assert found.phase in {Phase.READY, Phase.RUNNING} or not any(ready)
         assert not (found.final and found.ready)

@@ -20,8 +20,8 @@ from tests.cluster.documents import (
     instance,
     ongoing,
     pending,
-    picture,
     runner,
+    snapshot_of,
 )
 from tests.cluster.recordings import EXO
 
@@ -45,7 +45,7 @@ def two_nodes(first: Json | None, second: Json | None, **more: Any) -> Json:
 
 
 def phase_of(state: Json) -> Phase:
-    return picture(state).status(MODEL).phase
+    return snapshot_of(state).status(MODEL).phase
 
 
 # Rule 0: out of reach
@@ -54,7 +54,7 @@ def phase_of(state: Json) -> Phase:
 def test_a_node_that_left_the_topology_makes_its_instance_unreachable_though_its_runner_says_ready() -> None:
     state = two_nodes(READY, READY)
     state["topology"]["nodes"] = ["n1"]
-    status = picture(state).status(MODEL)
+    status = snapshot_of(state).status(MODEL)
     assert (status.phase, status.ready, status.progress_percent) == (Phase.UNREACHABLE, False, None)
     assert status.message == "A node that holds a shard has left the cluster."
 
@@ -115,7 +115,7 @@ def test_a_server_that_sees_only_states_without_nodes_for_10_seconds_knows_of_no
 def test_an_instance_whose_node_exo_does_not_name_is_never_called_ready() -> None:
     state = one_node(READY)
     del state["instances"]["i1"]["MlxRingInstance"]["shardAssignments"]["nodeToRunner"]
-    status = picture(state).status(MODEL)
+    status = snapshot_of(state).status(MODEL)
     assert (status.phase, status.message) == (Phase.UNREACHABLE, "exo does not say which node holds a shard.")
 
 
@@ -124,12 +124,12 @@ def test_an_instance_whose_node_exo_does_not_name_is_never_called_ready() -> Non
 
 def test_one_failed_runner_fails_its_instance() -> None:
     failed = runner("Failed", errorMessage="Terminated (exitcode=1)\nRunner error: no memory\nTraceback\n  more")
-    status = picture(two_nodes(READY, failed)).status(MODEL)
+    status = snapshot_of(two_nodes(READY, failed)).status(MODEL)
     assert (status.phase, status.message) == (Phase.FAILED, "Runner error: no memory")
 
 
 def test_a_failed_download_fails_an_instance_while_a_runner_has_not_begun() -> None:
-    status = picture(one_node(runner("Idle"), failed_download("disk full"))).status(MODEL)
+    status = snapshot_of(one_node(runner("Idle"), failed_download("disk full"))).status(MODEL)
     assert (status.phase, status.message) == (Phase.FAILED, "Download failed: disk full")
 
 
@@ -199,17 +199,17 @@ def test_a_download_is_told_over_the_assigned_nodes_alone_and_by_the_slowest() -
             "n4": [ongoing(MODEL, 0, 400 * GIB, speed=1.0, eta_ms=9_000_000)],
         },
     )
-    status = picture(state).status(MODEL)
+    status = snapshot_of(state).status(MODEL)
     assert (status.phase, status.progress_percent, status.eta_seconds) == (Phase.DOWNLOADING, 58.3, 30.0)
     assert status.message == "Downloading: 7 of 12 GiB at 100.5 MiB/s."
 
 
 def test_a_download_without_an_estimate_has_no_eta_and_one_without_a_size_no_progress() -> None:
-    status = picture(one_node(runner("Idle"), ongoing(eta_ms=0))).status(MODEL)
+    status = snapshot_of(one_node(runner("Idle"), ongoing(eta_ms=0))).status(MODEL)
     assert (status.eta_seconds, status.progress_percent) == (None, 0.0)
     state = one_node(runner("Idle"), ongoing())
     del state["downloads"]["n1"][0]["DownloadOngoing"]["downloadProgress"]["downloaded"]
-    status = picture(state).status(MODEL)
+    status = snapshot_of(state).status(MODEL)
     assert (status.progress_percent, status.message) == (None, "Downloading the weights.")
 
 
@@ -225,13 +225,13 @@ def test_weights_deleted_under_a_running_instance_change_nothing() -> None:
 
 
 def test_a_node_that_has_told_nothing_of_the_weights_is_not_known_to_lack_them() -> None:
-    assert picture(one_node(runner("Idle"))).status(MODEL).message == "Waiting for a runner to start."
+    assert snapshot_of(one_node(runner("Idle"))).status(MODEL).message == "Waiting for a runner to start."
 
 
 def test_a_download_of_an_unknown_kind_is_not_known_to_lack_the_weights() -> None:
     strange = pending()
     strange["DownloadVerifying"] = strange.pop("DownloadPending")
-    assert picture(one_node(runner("Connecting"), strange)).status(MODEL).phase is Phase.CONNECTING
+    assert snapshot_of(one_node(runner("Connecting"), strange)).status(MODEL).phase is Phase.CONNECTING
 
 
 # Rule 4: the least advanced runner
@@ -260,7 +260,7 @@ def test_the_least_advanced_runner_decides(first: str | None, second: str | None
     expected = min(phases, key=_ORDER.index)
     if expected is Phase.READY and Phase.RUNNING in phases:
         expected = Phase.RUNNING  # all ready or running, and any running
-    status = picture(two_nodes(*reports)).status(MODEL)
+    status = snapshot_of(two_nodes(*reports)).status(MODEL)
     assert status.phase is expected
     assert status.ready is (expected in {Phase.READY, Phase.RUNNING})
 
@@ -283,12 +283,12 @@ def test_layers_are_summed_over_the_runners(
         runner(name, **{k: v for k, v in (("layersLoaded", loaded), ("totalLayers", total)) if v is not None})
         for name, loaded, total in reports
     ]
-    status = picture(two_nodes(*told)).status(MODEL)
+    status = snapshot_of(two_nodes(*told)).status(MODEL)
     assert (status.phase, status.progress_percent, status.message) == (Phase.LOADING, progress, message)
 
 
 def test_an_instance_without_runners_waits() -> None:
-    status = picture(document(["n1"], [instance("i1", {})])).status(MODEL)
+    status = snapshot_of(document(["n1"], [instance("i1", {})])).status(MODEL)
     assert (status.phase, status.progress_percent) == (Phase.WAITING, None)
 
 
@@ -324,7 +324,7 @@ def test_a_model_takes_the_phase_of_its_best_instance(best: Phase, worst: Phase)
     )
     unloading = {id_: MODEL for id_, phase in (("i1", worst), ("i2", best)) if phase is Phase.UNLOADING}
     snapshot = Story().see(0.0, state, unloading=unloading)
-    assert [snapshot.readings[id_].phase for id_ in ("i1", "i2")] == [worst, best]
+    assert [snapshot.instance_statuses[id_].phase for id_ in ("i1", "i2")] == [worst, best]
     status = snapshot.status(MODEL)
     ready = [phase in {Phase.READY, Phase.RUNNING} for phase in (worst, best)]
     assert (status.phase, status.ready, status.ready_instances) == (best, all(ready), sum(ready))

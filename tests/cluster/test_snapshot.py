@@ -22,9 +22,9 @@ from tests.cluster.documents import (
     instance,
     ongoing,
     pending,
-    picture,
     runner,
     size,
+    snapshot_of,
     task,
 )
 from tests.cluster.recordings import EXO, NAMES, START, moment, steps
@@ -49,7 +49,7 @@ def two_studios() -> Json:
 
 
 def test_two_studios_have_1024_gib_of_which_690_are_free() -> None:
-    snapshot = picture(two_studios())
+    snapshot = snapshot_of(two_studios())
     assert (snapshot.ram_total_gb, snapshot.ram_available_gb, snapshot.ram_used_gb) == (1024.0, 690.0, 334.0)
     assert snapshot.ram_used_percent == 32.6
     assert [[card.id for card in snapshot.models_on(node.id)] for node in snapshot.nodes] == [[MODEL], [MODEL]]
@@ -60,7 +60,7 @@ def test_two_studios_have_1024_gib_of_which_690_are_free() -> None:
 def test_a_node_that_reports_no_memory_is_not_a_node_with_none() -> None:
     state = two_studios()
     state["nodeMemory"].pop("studio-2")
-    snapshot = picture(state)
+    snapshot = snapshot_of(state)
     assert (snapshot.ram_total_gb, snapshot.ram_available_gb, snapshot.nodes_without_memory) == (512.0, 340.0, 1)
     silent = snapshot.state.nodes["studio-2"]
     assert (silent.ram_total_gb, silent.ram_available_gb, silent.ram_used_gb, silent.ram_used_percent) == (None,) * 4
@@ -69,7 +69,7 @@ def test_a_node_that_reports_no_memory_is_not_a_node_with_none() -> None:
 def test_a_node_that_tells_half_of_its_memory_bends_no_sum() -> None:
     state = two_studios()
     del state["nodeMemory"]["studio-2"]["ramAvailable"]
-    snapshot = picture(state)
+    snapshot = snapshot_of(state)
     assert (snapshot.ram_total_gb, snapshot.ram_used_percent, snapshot.nodes_without_memory) == (512.0, 33.6, 1)
     assert snapshot.state.nodes["studio-2"].ram_total_gb == 512.0
 
@@ -77,7 +77,7 @@ def test_a_node_that_tells_half_of_its_memory_bends_no_sum() -> None:
 def test_totals_are_unknown_while_nobody_reports() -> None:
     state = two_studios()
     state["nodeMemory"] = {}
-    snapshot = picture(state)
+    snapshot = snapshot_of(state)
     assert (snapshot.ram_total_gb, snapshot.ram_available_gb, snapshot.ram_used_gb, snapshot.ram_used_percent) == (
         None,
         None,
@@ -88,7 +88,7 @@ def test_totals_are_unknown_while_nobody_reports() -> None:
 
 
 def test_two_instances_of_a_model_are_one_loaded_model() -> None:
-    snapshot = picture(document(["n1"], [instance("i1", {"n1": "r1"}), instance("i2", {"n1": "r2"})]))
+    snapshot = snapshot_of(document(["n1"], [instance("i1", {"n1": "r1"}), instance("i2", {"n1": "r2"})]))
     assert (snapshot.loaded_model_count, [card.id for card in snapshot.loaded_models]) == (1, [MODEL])
 
 
@@ -111,7 +111,7 @@ def test_two_instances_of_a_model_are_one_loaded_model() -> None:
 )
 def test_a_download_on_the_node_of_an_instance(entry: Json, report: Json | None, status: DownloadStatus) -> None:
     runners = {} if report is None else {"r1": report}
-    snapshot = picture(document(["n1"], [instance("i1", {"n1": "r1"})], runners, {"n1": [entry]}))
+    snapshot = snapshot_of(document(["n1"], [instance("i1", {"n1": "r1"})], runners, {"n1": [entry]}))
     (download,) = snapshot.all_downloads
     assert snapshot.download_status(download) is status
 
@@ -127,21 +127,21 @@ def test_a_pending_entry_alone_never_means_that_anybody_wants_the_model(
         {},
         {"n2": [pending(downloaded=downloaded), pending("test/two", downloaded)]},
     )
-    snapshot = picture(state)
+    snapshot = snapshot_of(state)
     assert {snapshot.download_status(download) for download in snapshot.all_downloads} == {status}
     assert snapshot.active_download_count == 0
 
 
 def test_downloads_of_nodes_that_left_count_nowhere() -> None:
     state = document(["n1"], downloads={"n1": [ongoing()], "gone": [ongoing(), completed("test/two")]})
-    snapshot = picture(state)
+    snapshot = snapshot_of(state)
     assert [download.id for download in snapshot.all_downloads] == [f"n1:{MODEL}"]
     assert snapshot.active_download_count == 1
 
 
 def test_what_has_not_started_is_left_out_unless_asked() -> None:
     state = document(["n1"], downloads={"n1": [pending("test/a"), pending("test/b", 5), completed("test/c")]})
-    snapshot = picture(state)
+    snapshot = snapshot_of(state)
     assert [download.model_id for download in snapshot.started_downloads] == ["test/b", "test/c"]
     assert [download.model_id for download in snapshot.all_downloads] == ["test/a", "test/b", "test/c"]
 
@@ -160,7 +160,7 @@ def test_runners_and_tasks_without_an_instance_count_nowhere() -> None:
             "t3": task("LoadModel", "i1", "Running"),
         },
     )
-    snapshot = picture(state)
+    snapshot = snapshot_of(state)
     assert [t.id for t in snapshot.tasks] == ["t3"]
     assert (snapshot.active_task_count, snapshot.status(MODEL).ready, snapshot.status(MODEL).failure) == (
         0,
@@ -186,7 +186,7 @@ def test_runners_and_tasks_without_an_instance_count_nowhere() -> None:
 )
 def test_an_active_task_is_inference_that_is_pending_or_running(tag: str, status: str, active: bool) -> None:
     state = document(["n1"], [instance("i1", {"n1": "r1"})], tasks={"t": task(tag, "i1", status)})
-    snapshot = picture(state)
+    snapshot = snapshot_of(state)
     assert [snapshot.is_active(t) for t in snapshot.all_tasks] == [active]
     assert snapshot.active_task_count == int(active)
 
@@ -197,7 +197,7 @@ def test_tasks_of_a_model_and_on_a_node_follow_its_instances() -> None:
         [instance("i1", {"n1": "r1"}), instance("i2", {"n1": "r2", "n2": "r3"}, "test/two")],
         tasks={"t1": task("LoadModel", "i1"), "t2": task("LoadModel", "i2")},
     )
-    snapshot = picture(state)
+    snapshot = snapshot_of(state)
     assert [t.id for t in snapshot.tasks_of("test/two")] == ["t2"]
     assert [t.id for t in snapshot.tasks_on("n1")] == ["t1", "t2"]
     assert [t.id for t in snapshot.tasks_on("n2")] == ["t2"]
@@ -217,11 +217,11 @@ def test_the_cluster_knows_the_catalogue_what_is_loaded_and_what_may_be_download
 def test_a_model_loaded_without_a_card_is_known_by_its_id() -> None:
     state = document(["n1"], [instance("i1", {"n1": "r1"})])
     del state["instances"]["i1"]["MlxRingInstance"]["shardAssignments"]["runnerToShard"]["r1"]
-    assert picture(state).models == {MODEL: ModelCard(MODEL)}
+    assert snapshot_of(state).models == {MODEL: ModelCard(MODEL)}
 
 
 def test_a_name_that_nothing_knows_is_not_found() -> None:
-    status = picture(document()).status("test/none")
+    status = snapshot_of(document()).status("test/none")
     assert (status.found, status.phase.value, status.model_id) == (False, "NOT_LOADED", "test/none")
 
 
@@ -262,7 +262,7 @@ def test_a_cluster_is_unhealthy_for_each_reason_in_a_sentence() -> None:
 def test_a_model_that_loads_or_a_node_never_stamped_is_no_reason() -> None:
     state = document(["n1"], [instance("i1", {"n1": "r1"})], {"r1": runner("Loading")})
     state["lastSeen"] = {}
-    snapshot = picture(state)
+    snapshot = snapshot_of(state)
     assert (snapshot.healthy, snapshot.online_node_count, snapshot.node_statuses) == (
         True,
         0,

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from exo_graphql.cluster.state import INFERENCE, TaskKind
-from tests.cluster.documents import MODEL, Json, document, instance, picture, runner, task
+from tests.cluster.documents import MODEL, Json, document, instance, runner, snapshot_of, task
 from tests.cluster.recordings import NAMES, walk
 
 READY = runner("Ready", prefillServerPort=None)
@@ -15,7 +15,7 @@ def listed(report: Json | None, *tags: tuple[str, str], nodes: int = 1) -> list[
     runners = {f"n{n}": f"r{n}" for n in range(nodes)}
     tasks = {f"t{n}": task(tag, "i1", status) for n, (tag, status) in enumerate(tags)}
     reports = {} if report is None else dict.fromkeys(runners.values(), report)
-    return [t.id for t in picture(document(list(runners), [instance("i1", runners)], reports, tasks=tasks)).tasks]
+    return [t.id for t in snapshot_of(document(list(runners), [instance("i1", runners)], reports, tasks=tasks)).tasks]
 
 
 def test_a_ready_model_shows_none_of_the_downloads_that_its_attempts_left_running() -> None:
@@ -62,11 +62,11 @@ def test_no_recorded_state_lists_more_of_exos_own_work_than_an_instance_has_runn
             found = snapshot.state.instances[instance_id or ""]
             assert kind not in {TaskKind.DOWNLOAD_MODEL, TaskKind.SHUTDOWN}, t
             assert count <= len(found.shards), t
-            assert not snapshot.readings[found.id].ready, t
+            assert not snapshot.instance_statuses[found.id].ready, t
 
 
 def test_a_task_of_an_instance_that_is_gone_is_never_active() -> None:
-    snapshot = picture(document(["n1"], tasks={"t": task("TextGeneration", "gone")}))
+    snapshot = snapshot_of(document(["n1"], tasks={"t": task("TextGeneration", "gone")}))
     (kept,) = snapshot.all_tasks
     assert (snapshot.tasks, snapshot.is_active(kept), snapshot.active_task_count) == ((), False, 0)
     assert snapshot.tasks_of(MODEL, snapshot.all_tasks) == ()

@@ -234,7 +234,13 @@ def test_every_step_of_a_recording_reads_as_the_rules_say(name: str, model: str)
 
 def test_a_second_instance_has_a_phase_of_its_own_beside_the_one_that_serves() -> None:
     phases = [
-        (t, *(snapshot.readings[instance.id].phase.value for instance in snapshot.instances_of("rig/tiny-llama-a")))
+        (
+            t,
+            *(
+                snapshot.instance_statuses[instance.id].phase.value
+                for instance in snapshot.instances_of("rig/tiny-llama-a")
+            ),
+        )
         for t, snapshot in walk("21-double-place")
     ]
     second = [phase[2] for phase in phases if len(phase) == 3]

@@ -183,7 +183,7 @@ async def behind(*names: str, **settings: Any) -> AsyncIterator[tuple[Running, l
             stack.push_async_callback(upstream.stop)
         urls = ",".join(f"http://127.0.0.1:{upstream.port}" for upstream in upstreams)
         server = await stack.enter_async_context(running(demo=False, exo_url=urls, **settings))
-        await server.house.feed.fresh()
+        await server.components.poller.fresh()
         yield server, upstreams
 
 
@@ -208,9 +208,9 @@ async def replay(name: str, model: str, *, subscribers: int = 1, connections: in
                 watch = watches[place, message["id"]]
                 watch.messages.append((clock() - began, (status["phase"], status["progressPercent"])))
 
-        executor = server.house.service._executor
+        executor = server.components.service._executor
         async with asyncio.TaskGroup() as tasks:
-            reading = [tasks.create_task(read(*each)) for each in enumerate(sockets)]
+            instance_status = [tasks.create_task(read(*each)) for each in enumerate(sockets)]
             await until(lambda: all(watch.messages for watch in watches.values()))
             # A few reads at rest, for the feed to learn what they cost.
             await until(lambda: recorded.requests["/state"] >= 4, seconds=10)
@@ -221,6 +221,6 @@ async def replay(name: str, model: str, *, subscribers: int = 1, connections: in
                 await until(lambda: all(watch.told[-1] == truth[-1].told for watch in watches.values()), seconds=10)
                 reads = recorded.requests["/state"] - before
                 await asyncio.sleep(0.5)  # nothing more may come
-            for task in reading:
+            for task in instance_status:
                 task.cancel()
         return Replay(list(watches.values()), truth, recorded.answered, reads, execute.call_count)

@@ -34,10 +34,10 @@ from exo_graphql.engine.compiled.plan import Operation as CompiledOperation
 from exo_graphql.engine.execution import Answer, Executor
 from exo_graphql.operations import (
     Operation,
+    OperationError,
     OperationKind,
     Operations,
     OperationState,
-    Problem,
     Step,
     StepState,
 )
@@ -70,7 +70,7 @@ class Remembered(Operations):
         return next((each for each in self._known if each.id == operation_id), None)
 
 
-def _problems() -> list[Problem]:
+def _problems() -> list[OperationError]:
     given: dict[str, Any] = {
         "message": "It went wrong.",
         "suggestion": "Try again.",
@@ -92,7 +92,7 @@ def _problems() -> list[Problem]:
     }
     made = []
     for kind in vars(problems).values():
-        if isinstance(kind, type) and issubclass(kind, Problem) and kind is not Problem:
+        if isinstance(kind, type) and issubclass(kind, OperationError) and kind is not OperationError:
             names = {each.name for each in dataclasses.fields(kind)}
             made.append(kind(**{name: value for name, value in given.items() if name in names}))
     return made
@@ -111,9 +111,9 @@ def _operations() -> Remembered:
                 NOW,
                 load_ids=("rig/tiny-llama-a",),
                 progress_percent=None if number % 2 else 50.0,
-                problem=problem,
+                error=error,
             )
-            for number, problem in enumerate([None, *_problems()])
+            for number, error in enumerate([None, *_problems()])
         )
     )
 
@@ -150,7 +150,7 @@ def _odd(snapshot: Snapshot, turn: int) -> Snapshot:
 
 
 @cache
-def pictures() -> tuple[Snapshot | None, ...]:
+def snapshots() -> tuple[Snapshot | None, ...]:
     """No picture, the recorded ones, and some of them made odd."""
     recorded = [snapshot for name in NAMES for _, snapshot in walk(name)]
     return (None, *recorded, *(_odd(snapshot, turn) for turn, snapshot in enumerate(recorded[::9])))
@@ -161,9 +161,9 @@ def texts() -> tuple[str, ...]:
     """Names that some picture knows, and some that none does."""
     known = {
         text
-        for picture in pictures()[1::5]
-        if picture is not None
-        for text in (*picture.state.nodes, *picture.instances_by_model, *list(picture.models)[:3])
+        for snapshot in snapshots()[1::5]
+        if snapshot is not None
+        for text in (*snapshot.state.nodes, *snapshot.instances_by_model, *list(snapshot.models)[:3])
     }
     return (
         *sorted(known),
@@ -176,24 +176,24 @@ def texts() -> tuple[str, ...]:
 
 
 def answered(
-    executor: Executor, query: str, picture: Snapshot | None, variables: Mapping[str, Any] | None
+    executor: Executor, query: str, snapshot: Snapshot | None, variables: Mapping[str, Any] | None
 ) -> tuple[Answer, Context]:
     """The answer, whole, and what else it left behind."""
-    context = Context(picture, OPERATIONS, lambda: 1.0)
+    context = Context(snapshot, OPERATIONS, lambda: 1.0)
     answer = executor.execute(parse(query), context, variables, None)
     assert isinstance(answer, Answer)
     return answer, context
 
 
-def assert_alike(query: str, picture: Snapshot | None, variables: Mapping[str, Any] | None = None) -> Answer:
+def assert_alike(query: str, snapshot: Snapshot | None, variables: Mapping[str, Any] | None = None) -> Answer:
     """Both ways give the same; returns it."""
-    short, _ = answered(SHORT_WAY, query, picture, variables)
-    long, _ = answered(LONG_WAY, query, picture, variables)
+    short, _ = answered(SHORT_WAY, query, snapshot, variables)
+    long, _ = answered(LONG_WAY, query, snapshot, variables)
     assert _nameless(short.payload) == _nameless(long.payload), query
     assert _nameless(short.signature) == _nameless(long.signature), query
     assert (short.failed, short.refused, short.completed) == (long.failed, long.refused, long.completed)
     # Having told the time is why a result is not kept: it may be claimed in vain, never left out.
-    assert short.told_time or not long.told_time
+    assert short.time_dependent or not long.time_dependent
     return long
 
 
@@ -202,10 +202,10 @@ def _nameless(body: bytes) -> bytes:
     return re.sub(rb'"errorId":"[0-9a-f]+"', b"", body)
 
 
-def takes_short_way(query: str, picture: Snapshot, variables: Mapping[str, Any] | None = None) -> bool:
+def takes_short_way(query: str, snapshot: Snapshot, variables: Mapping[str, Any] | None = None) -> bool:
     """Whether the operation is answered by a plan."""
     with suppress(Exception):
-        Plans(SCHEMA).run(parse(query), None, Context(picture, OPERATIONS, lambda: 0.0), variables)
+        Plans(SCHEMA).run(parse(query), None, Context(snapshot, OPERATIONS, lambda: 0.0), variables)
         return True
     return False
 
@@ -216,14 +216,14 @@ def test_documents_with_variables_fragments_and_directives(seed: int, kind: str,
     generator = Generator(SCHEMA, Random(seed), texts())
     document = generator.document(kind)
     if not validate(SCHEMA, parse(document)):
-        assert_alike(document, data.draw(st.sampled_from(pictures())), generator.values)
+        assert_alike(document, data.draw(st.sampled_from(snapshots())), generator.values)
 
 
 @EXAMPLES
 @given(queries(print_schema(SCHEMA)), st.data())
 def test_documents_of_hypothesis_graphql(document: str, data: st.DataObject) -> None:
     if "placements" not in document:
-        assert_alike(document, data.draw(st.sampled_from(pictures())))
+        assert_alike(document, data.draw(st.sampled_from(snapshots())))
 
 
 @EXAMPLES
@@ -232,7 +232,7 @@ def test_variables_that_may_not_fit(seed: int, variables: dict[str, Any], data: 
     generator = Generator(SCHEMA, Random(seed), texts())
     document = generator.document("query")
     if generator.declared and not validate(SCHEMA, parse(document)):
-        assert_alike(document, data.draw(st.sampled_from(pictures())), generator.values | variables)
+        assert_alike(document, data.draw(st.sampled_from(snapshots())), generator.values | variables)
 
 
 def test_the_generated_documents_ask_all_there_is() -> None:
@@ -264,9 +264,9 @@ LEAVES = [
 
 @pytest.mark.parametrize("query", [*LEAVES, "{ nodes { connections { __typename } } }"])
 def test_values_that_a_type_has_an_opinion_on(query: str) -> None:
-    for picture in pictures():
-        if picture is not None and picture.source.api_node_id is None:
-            assert_alike(query, picture)
+    for snapshot in snapshots():
+        if snapshot is not None and snapshot.source.api_node_id is None:
+            assert_alike(query, snapshot)
 
 
 PLAIN = """query Plain($status: [DownloadStatus!], $more: Boolean = true) {
@@ -298,7 +298,7 @@ def test_an_object_is_of_the_first_type_that_claims_it_and_of_its_interface() ->
     told = orjson.loads(assert_alike(query, _recorded()).payload)["data"]["operations"]
     assert [each["error"] and each["error"]["__typename"] for each in told] == [
         None,
-        *(type(problem).__name__ for problem in _problems()),
+        *(type(error).__name__ for error in _problems()),
     ]
     assert {
         "__typename": "LoadFailed",
@@ -314,7 +314,7 @@ def test_a_plain_operation_takes_the_short_way(more: bool) -> None:
     assert takes_short_way(PLAIN, _recorded(), variables)
     answer = assert_alike(PLAIN, _recorded(), variables)
     assert not answer.failed
-    assert answer.told_time
+    assert answer.time_dependent
     assert b'"status":"ONLINE"' in answer.payload or not more
 
 
@@ -338,7 +338,7 @@ def test_a_mutation_is_never_tried_before_it_is_executed() -> None:
     asked: list[str] = []
 
     class Counting(Remembered):
-        async def unload(self, model: str, **_: Any) -> Problem:  # type: ignore[override]
+        async def unload(self, model: str, **_: Any) -> OperationError:  # type: ignore[override]
             asked.append(model)
             return _problems()[0]
 

@@ -21,13 +21,13 @@ from graphql import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis_graphql import queries
 
-from exo_graphql.app import House, build
-from exo_graphql.cluster.groups import Groups
+from exo_graphql.app import Components, build
+from exo_graphql.cluster.groups import PlacementSearch
 from exo_graphql.engine import execution
 from exo_graphql.engine.compiled import object_compiler as reader
 from exo_graphql.engine.compiled.compiler import Compilation
 from exo_graphql.engine.cost import LISTS, Cost, Costs
-from exo_graphql.engine.list_sizes import Sizes
+from exo_graphql.engine.list_sizes import ListSizes
 from exo_graphql.engine.requests import GraphQLRequest
 from exo_graphql.engine.rights import Rights
 from exo_graphql.engine.service import Outcome, Prepared, Reply
@@ -39,7 +39,7 @@ from tests.engine.wide import WideExo
 pytestmark = pytest.mark.anyio
 
 SCHEMA = build_schema()
-EMPTY = Sizes(None, tuple)
+EMPTY = ListSizes(None, tuple)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
-async def house() -> AsyncIterator[House]:
+async def components() -> AsyncIterator[Components]:
     """Over 32 nodes with 120 downloads each, read once."""
     exo = WideExo()
     once = {
@@ -59,26 +59,26 @@ async def house() -> AsyncIterator[House]:
         "unseen_after": 7200,
         "max_cost": 10**9,
     }
-    house = build(Settings.model_validate(once), exo.simulated)
-    async with exo, house.feed, house.operations, house.service:
-        await house.feed.fresh()
-        yield house
+    components = build(Settings.model_validate(once), exo.simulated)
+    async with exo, components.poller, components.operations, components.service:
+        await components.poller.fresh()
+        yield components
 
 
-def _estimate(query: str, sizes: Sizes = EMPTY, costs: Costs | None = None) -> Cost:
+def _estimate(query: str, sizes: ListSizes = EMPTY, costs: Costs | None = None) -> Cost:
     document = parse(query)
     (operation,) = (d for d in document.definitions if isinstance(d, OperationDefinitionNode))
     return (costs or Costs(SCHEMA)).of(document, operation, sizes)
 
 
-def _sizes(house: House) -> Sizes:
-    return Sizes(house.feed.snapshot, house.operations.all)
+def _sizes(components: Components) -> ListSizes:
+    return ListSizes(components.poller.snapshot, components.operations.all)
 
 
-async def _answer(house: House, query: str) -> Any:
-    prepared = await house.service.prepare(GraphQLRequest(query))
+async def _answer(components: Components, query: str) -> Any:
+    prepared = await components.service.prepare(GraphQLRequest(query))
     assert isinstance(prepared, Prepared), prepared.payload
-    reply = await house.service.answer(prepared, Rights.OPERATE, refreshed=True)
+    reply = await components.service.answer(prepared, Rights.OPERATE, refreshed=True)
     return orjson.loads(reply.payload)
 
 
@@ -113,32 +113,32 @@ def test_every_list_of_objects_in_the_schema_has_a_size() -> None:
         "{ __schema { types { fields { type { fields { type { name } } } } } } }",
     ],
 )
-async def test_the_estimate_is_never_below_what_the_answer_holds(house: House, query: str) -> None:
-    held = _held((await _answer(house, query))["data"])
+async def test_the_estimate_is_never_below_what_the_answer_holds(components: Components, query: str) -> None:
+    held = _held((await _answer(components, query))["data"])
     assert held > 90
-    assert held <= _estimate(query, _sizes(house)).total
+    assert held <= _estimate(query, _sizes(components)).total
 
 
-async def test_the_overview_of_32_nodes_with_every_download_is_within_the_limit(house: House) -> None:
-    cost = _estimate(f"{{ {OVERVIEW} }}", _sizes(house)).total
+async def test_the_overview_of_32_nodes_with_every_download_is_within_the_limit(components: Components) -> None:
+    cost = _estimate(f"{{ {OVERVIEW} }}", _sizes(components)).total
     assert 60_000 < cost < Settings.model_fields["max_cost"].default / 4
 
 
-async def test_each_level_of_a_cycle_multiplies(house: House) -> None:
+async def test_each_level_of_a_cycle_multiplies(components: Components) -> None:
     levels = ["{ " + "nodes { models { " * n + "id" + " } }" * n + " }" for n in range(1, 6)]
-    costs = [_estimate(level, _sizes(house)).total for level in levels]
+    costs = [_estimate(level, _sizes(components)).total for level in levels]
     assert all(dearer > 8 * cheaper for cheaper, dearer in itertools.pairwise(costs))
 
 
-async def test_a_fragment_costs_as_if_it_were_written_out(house: House) -> None:
-    sizes = _sizes(house)
+async def test_a_fragment_costs_as_if_it_were_written_out(components: Components) -> None:
+    sizes = _sizes(components)
     spread = _estimate("{ a: nodes { ...n } b: nodes { ...n } } fragment n on Node { id models { id } }", sizes)
     written = _estimate("{ a: nodes { id models { id } } b: nodes { id models { id } } }", sizes)
     assert spread.total == written.total
 
 
-async def test_a_status_that_includes_the_merely_possible_downloads_costs_them(house: House) -> None:
-    sizes = _sizes(house)
+async def test_a_status_that_includes_the_merely_possible_downloads_costs_them(components: Components) -> None:
+    sizes = _sizes(components)
     started = _estimate("{ nodes { downloads { id } } }", sizes).total
     every = _estimate("query($s: [DownloadStatus!]) { nodes { downloads(status: $s) { id } } }", sizes).total
     assert every - started == pytest.approx(32 * (sizes.downloads_on_node - sizes.started_on_node))
@@ -171,39 +171,41 @@ def test_every_name_that_placements_list_is_priced_wherever_it_stands() -> None:
         assert twice.with_names({"u": ["m"] * length}) == twice.total + 3 * length
 
 
-async def test_placements_that_name_very_many_models_are_refused(house: House) -> None:
+async def test_placements_that_name_very_many_models_are_refused(components: Components) -> None:
     fields = " ".join(f'a{number}: placements(model: "GLM-5", unload: $unload) {{ fits }}' for number in range(20))
     query = f"query q($unload: [String!]) {{ {fields} }}"
-    prepared = await house.service.prepare(GraphQLRequest(query, variables={"unload": ["Kimi-K2.5"] * 500}))
+    prepared = await components.service.prepare(GraphQLRequest(query, variables={"unload": ["Kimi-K2.5"] * 500}))
     assert isinstance(prepared, Prepared)
-    reply = await house.service.answer(prepared, Rights.READ)
+    reply = await components.service.answer(prepared, Rights.READ)
     assert reply.outcome is Outcome.REFUSED
     (error,) = orjson.loads(reply.payload)["errors"]
     assert error["extensions"]["limit"] == "max_wish_cost"
     assert error["extensions"]["actual"] > 10_000
 
 
-async def test_placements_are_searched_off_the_event_loop(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_placements_are_searched_off_the_event_loop(
+    components: Components, monkeypatch: pytest.MonkeyPatch
+) -> None:
     threads: list[int] = []
-    find = Groups.find
+    find = PlacementSearch.find
 
-    def noting(self: Groups, *arguments: Any) -> Any:
+    def noting(self: PlacementSearch, *arguments: Any) -> Any:
         threads.append(threading.get_ident())
         return find(self, *arguments)
 
-    monkeypatch.setattr(Groups, "find", noting)
-    prepared = await house.service.prepare(
+    monkeypatch.setattr(PlacementSearch, "find", noting)
+    prepared = await components.service.prepare(
         GraphQLRequest('{ placements(model: "GLM-5", unload: ["Kimi-K2.5"]) { fits } }')
     )
     assert isinstance(prepared, Prepared)
-    reply = await house.service.answer(prepared, Rights.READ)
+    reply = await components.service.answer(prepared, Rights.READ)
     assert len(orjson.loads(reply.payload)["data"]["placements"]) == 4
     assert len(threads) == 4
     assert threading.get_ident() not in threads
 
 
 async def test_a_long_document_is_compiled_off_the_event_loop_and_answered_on_it_from_then_on(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    components: Components, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled: list[int] = []
     answered: list[int] = []
@@ -222,16 +224,16 @@ async def test_a_long_document_is_compiled_off_the_event_loop_and_answered_on_it
     query = "{ cluster { " + " ".join(f"a{number}: ramTotalGb" for number in range(490)) + " } }"
     here = threading.get_ident()
     for _ in range(3):
-        assert len((await _answer(house, query))["data"]["cluster"]) == 490
+        assert len((await _answer(components, query))["data"]["cluster"]) == 490
     assert len(compiled) == 1
     assert here not in compiled
     assert [thread == here for thread in answered] == [False, True, True]
-    await _answer(house, "{ cluster { ramTotalGb } }")
+    await _answer(components, "{ cluster { ramTotalGb } }")
     assert compiled[1:] == [here]
 
 
 async def test_no_function_is_so_long_that_compiling_it_holds_everybody(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    components: Components, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lengths: list[int] = []
     make = reader._compiled.__wrapped__
@@ -243,18 +245,18 @@ async def test_no_function_is_so_long_that_compiling_it_holds_everybody(
     monkeypatch.setattr(reader, "_compiled", noting)
     leaves = " ".join(f"a{number}: ramTotalGb" for number in range(250))
     objects = " ".join(f"b{number}: nodes {{ id friendlyName chip osVersion }}" for number in range(100))
-    answer = await _answer(house, f"{{ cluster {{ {leaves} {objects} }} }}")
+    answer = await _answer(components, f"{{ cluster {{ {leaves} {objects} }} }}")
     assert list(answer["data"]["cluster"]) == [*(f"a{n}" for n in range(250)), *(f"b{n}" for n in range(100))]
     assert max(lengths) <= 200
 
 
-async def test_an_estimate_is_kept_until_a_size_that_it_depends_on_changes(house: House) -> None:
+async def test_an_estimate_is_kept_until_a_size_that_it_depends_on_changes(components: Components) -> None:
     costs = Costs(SCHEMA)
     document = parse("{ nodes { id } }")
     operation = document.definitions[0]
     assert isinstance(operation, OperationDefinitionNode)
-    first = costs.of(document, operation, _sizes(house))
-    assert costs.of(document, operation, _sizes(house)) is first
+    first = costs.of(document, operation, _sizes(components))
+    assert costs.of(document, operation, _sizes(components)) is first
     assert costs.of(document, operation, EMPTY).total < first.total
 
 
@@ -264,11 +266,11 @@ async def test_an_estimate_is_kept_until_a_size_that_it_depends_on_changes(house
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-async def test_no_answer_to_a_generated_query_holds_more_than_was_estimated(house: House, query: str) -> None:
-    prepared = await house.service.prepare(GraphQLRequest(query))
+async def test_no_answer_to_a_generated_query_holds_more_than_was_estimated(components: Components, query: str) -> None:
+    prepared = await components.service.prepare(GraphQLRequest(query))
     if isinstance(prepared, Reply):
         assert prepared.outcome is Outcome.REFUSED
         return
-    answer = await _answer(house, query)
+    answer = await _answer(components, query)
     if answer.get("data"):
-        assert _held(answer["data"]) <= _estimate(query, _sizes(house)).total
+        assert _held(answer["data"]) <= _estimate(query, _sizes(components)).total

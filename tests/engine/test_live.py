@@ -22,13 +22,13 @@ from exo_graphql.engine.requests import GraphQLRequest
 from exo_graphql.engine.rights import Rights
 from exo_graphql.engine.service import Prepared, Service
 from exo_graphql.exo.pacing import Mode
-from exo_graphql.exo.poller import Feed
+from exo_graphql.exo.poller import Poller
 from exo_graphql.operations import Operation
-from exo_graphql.simulator import SimulatedExo, tiny_scene
+from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from exo_graphql.simulator import clock as demo_clock
 from tests.exo.cluster import loop_moment, loop_now
 from tests.operations.threaded_time import ThreadedTimeLoop
-from tests.operations.world import A, B, World
+from tests.operations.world import A, B, SimulatedCluster
 from tests.transports.running import settings
 
 pytestmark = pytest.mark.anyio
@@ -48,10 +48,10 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
 class Room:
     """A service over a simulated cluster. `executions` are those of live queries, one for each."""
 
-    world: World
+    world: SimulatedCluster
     service: Service
     executions: list[str]
-    pictures: list[Snapshot]
+    snapshots: list[Snapshot]
 
     @property
     def time(self) -> float:
@@ -78,25 +78,25 @@ async def room() -> AsyncIterator[Room]:
     loop_time = SimpleNamespace(monotonic=asyncio.get_running_loop().time)
     loop_clock = SimpleNamespace(now=loop_moment, utc_now=loop_now, elapsed=asyncio.get_running_loop().time)
     with patch.object(demo_clock, "time", loop_time), patch.object(app, "clock", loop_clock):
-        exo = SimulatedExo(tiny_scene(), seed=1)
+        exo = SimulatedExo(tiny_scenario(), seed=1)
         exo.control.latency = 0.01
-        house = app.build(settings(), exo)
-        cluster = World(exo, house.feed, house.operations)
-        pictures: list[Snapshot] = []
-        made = Room(cluster, house.service, [], pictures)
-        execute = house.service._executor.execute
+        components = app.build(settings(), exo)
+        cluster = SimulatedCluster(exo, components.poller, components.operations)
+        snapshots: list[Snapshot] = []
+        made = Room(cluster, components.service, [], snapshots)
+        execute = components.service._executor.execute
 
         def counted(document: Any, context: Any, *arguments: Any) -> Any:
             made.executions.append(context.version)
             return execute(document, context, *arguments)
 
-        counting = patch.object(house.service._executor, "execute", counted)
-        async with asyncio.timeout(500), exo, house.feed, house.operations:
+        counting = patch.object(components.service._executor, "execute", counted)
+        async with asyncio.timeout(500), exo, components.poller, components.operations:
             exo.control.advance(1000)  # until the machines have cooled down and nothing moves any more
-            await house.feed.fresh(0.0)
+            await components.poller.fresh(0.0)
             await asyncio.sleep(1)  # the catalogue comes a moment after the first picture
-            with house.feed.listen(pictures.append), counting:
-                async with house.service:
+            with components.poller.listen(snapshots.append), counting:
+                async with components.service:
                     yield made
 
 
@@ -120,7 +120,7 @@ async def _nothing_from(subscriber: Subscriber, seconds: float) -> bool:
 
 
 def _mode(here: Room) -> Mode:
-    return here.world.feed.mode
+    return here.world.poller.mode
 
 
 async def test_the_first_value_comes_at_once() -> None:
@@ -156,7 +156,7 @@ async def test_five_hundred_identical_subscriptions_are_executed_and_encoded_onc
             assert here.service.live.subscriber_count == 500
             assert here.service.live.share_count == 1
             here.world.sim.control.place(A)
-        assert len(here.executions) == len(set(here.executions)) <= len(here.pictures) + 1
+        assert len(here.executions) == len(set(here.executions)) <= len(here.snapshots) + 1
         assert len(messages[0]) > 3
         for others in messages[1:]:
             # Not equal alone: one encoding, the very same bytes.
@@ -188,10 +188,10 @@ async def test_variables_in_another_order_are_the_same_share() -> None:
 async def test_no_message_comes_when_only_clocks_have_moved() -> None:
     async with room() as here, here.subscribe(CLOCKS) as subscriber:
         first = body(await anext(subscriber))["data"]["cluster"]
-        read = len(here.pictures)
+        read = len(here.snapshots)
         assert await _nothing_from(subscriber, 30)
-        assert len(here.pictures) - read > 20
-        assert here.pictures[-1].observed_at > here.pictures[read].observed_at
+        assert len(here.snapshots) - read > 20
+        assert here.snapshots[-1].observed_at > here.snapshots[read].observed_at
         here.world.sim.control.place(A)
         second = body(await anext(subscriber))["data"]["cluster"]
         assert second["stateVersion"] != first["stateVersion"]
@@ -233,9 +233,9 @@ async def test_whoever_joins_while_exo_is_silent_is_told_the_true_age() -> None:
 async def test_the_first_value_after_nobody_looked_is_read_anew() -> None:
     async with room() as here:
         await here.world.given(A)
-        (instance,) = (await here.world.picture()).state.instances
+        (instance,) = (await here.world.snapshot()).state.instances
         await asyncio.sleep(4)
-        assert here.world.feed.mode is Mode.IDLE
+        assert here.world.poller.mode is Mode.IDLE
         here.world.sim.control.delete_instance(instance)
         async with here.subscribe(PHASE, model=A, until="READY") as subscriber:
             assert status(await anext(subscriber))["phase"] == "NOT_LOADED"
@@ -272,7 +272,7 @@ async def test_until_ready_completes_when_exo_has_swallowed_the_command_of_an_op
 
     async with room() as here:
         query = STATUS + "{ phase final failure { message } } }"
-        with patch.object(Feed, "create", swallowed):
+        with patch.object(Poller, "create", swallowed):
             assert isinstance(await here.world.ops.load(A), Operation)
             told = [message["data"]["modelStatus"] for message in await here.collect(query, model=A, until="READY")]
     assert [each["final"] for each in told] == [False] * (len(told) - 1) + [True]
@@ -316,7 +316,7 @@ async def test_a_stale_status_ends_nothing() -> None:
 async def test_before_the_first_picture_a_subscription_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     async with room() as here:
         # As if no state had ever arrived: what the feed's own tests hold it to.
-        monkeypatch.setattr(here.world.feed, "_snapshot", None)
+        monkeypatch.setattr(here.world.poller, "_snapshot", None)
         here.world.sim.control.drop_connections = True
         async with here.subscribe(PHASE, model=A) as subscriber:
             assert await _nothing_from(subscriber, 30)
@@ -432,7 +432,7 @@ async def test_many_dear_shares_give_way_to_others_in_between() -> None:
                 turns += 1
                 await asyncio.sleep(0)
 
-        def dear(*arguments: Any) -> Any:
+        def expensive(*arguments: Any) -> Any:
             if not turns_at:
                 spinning.append(asyncio.create_task(spin()))
             turns_at.append(turns)
@@ -441,9 +441,9 @@ async def test_many_dear_shares_give_way_to_others_in_between() -> None:
                 pass
             return execute(*arguments)
 
-        with patch.object(here.service._executor, "execute", dear):
+        with patch.object(here.service._executor, "execute", expensive):
             here.world.sim.control.place(A)
-            await here.world.feed.changed(here.world.feed.snapshot)
+            await here.world.poller.changed(here.world.poller.snapshot)
             await asyncio.sleep(0)  # the first of them has begun
             await asyncio.gather(*spinning)
         # Never more than two of 6 ms without a turn for the others.

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from exo_graphql.engine.results import Results
-from exo_graphql.simulator import SimulatedExo, tiny_scene
+from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.transports.running import A, Running, running
 
 pytestmark = pytest.mark.anyio
@@ -75,7 +75,7 @@ async def client(**given: Any) -> AsyncIterator[tuple[httpx.AsyncClient, Running
     """A server whose picture stays as it is until it is read anew, and a client of it."""
     async with (
         running(
-            SimulatedExo(tiny_scene(), seed=1), max_age=1000.0, idle_pause=1000.0, unseen_after=2000.0, **given
+            SimulatedExo(tiny_scenario(), seed=1), max_age=1000.0, idle_pause=1000.0, unseen_after=2000.0, **given
         ) as server,
         httpx.AsyncClient(base_url=server.url.removesuffix("/graphql"), trust_env=False) as http,
     ):
@@ -125,7 +125,7 @@ async def test_a_stored_result_ends_with_its_picture(kind: dict[str, bool]) -> N
         assert b"NOT_LOADED" in (await ask(http, query))[1]
         server.exo.control.place(A)
         server.exo.control.advance(0.1)
-        await server.house.feed.fresh(0.0)
+        await server.components.poller.fresh(0.0)
         assert b"NOT_LOADED" not in (await ask(http, query))[1]
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from exo_graphql.engine.documents import PROVED_AT_ONCE, Documents
-from exo_graphql.engine.worker_pool import Elsewhere, GivenUp, Overloaded, Waiter
+from exo_graphql.engine.worker_pool import GivenUp, Overloaded, Waiter, WorkerPool
 from exo_graphql.schema.build import build_schema
 from tests.transports.running import until
 
@@ -15,41 +15,41 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_what_is_done_elsewhere_is_returned_or_raised_here() -> None:
-    elsewhere = Elsewhere()
-    assert await elsewhere.run(threading.get_ident) != threading.get_ident()
+    worker_pool = WorkerPool()
+    assert await worker_pool.run(threading.get_ident) != threading.get_ident()
     with pytest.raises(ZeroDivisionError):
-        await elsewhere.run(lambda: 1 // 0)
-    await until(lambda: elsewhere.under_way == 0)
-    elsewhere.close()
+        await worker_pool.run(lambda: 1 // 0)
+    await until(lambda: worker_pool.under_way == 0)
+    worker_pool.close()
 
 
 async def test_more_than_the_queue_may_cost_is_refused_at_once_and_place_is_made_again() -> None:
-    elsewhere = Elsewhere(threads=1, max_cost=100)
+    worker_pool = WorkerPool(threads=1, max_cost=100)
     gate = threading.Event()
-    running, queued = (asyncio.create_task(elsewhere.run(gate.wait, 45)) for _ in range(2))
-    await until(lambda: elsewhere.under_way == 2)
+    running, queued = (asyncio.create_task(worker_pool.run(gate.wait, 45)) for _ in range(2))
+    await until(lambda: worker_pool.under_way == 2)
     with pytest.raises(Overloaded) as refused:
-        await elsewhere.run(gate.wait, 11)
+        await worker_pool.run(gate.wait, 11)
     assert refused.value.extensions
     assert refused.value.extensions["code"] == "OVERLOADED"
     assert (refused.value.extensions["limit"], refused.value.extensions["value"]) == ("max_waiting_cost", 100)
-    cheap = asyncio.create_task(elsewhere.run(gate.wait, 10))
-    await until(lambda: elsewhere.cost == 100)
+    cheap = asyncio.create_task(worker_pool.run(gate.wait, 10))
+    await until(lambda: worker_pool.cost == 100)
     gate.set()
     assert [await each for each in (running, queued, cheap)] == [True] * 3
-    await until(lambda: elsewhere.under_way == 0)
-    assert elsewhere.cost == 0
-    elsewhere.close()
+    await until(lambda: worker_pool.under_way == 0)
+    assert worker_pool.cost == 0
+    worker_pool.close()
 
 
 async def test_one_piece_of_work_is_taken_on_whatever_it_costs() -> None:
-    elsewhere = Elsewhere(threads=1, max_cost=100)
-    assert await elsewhere.run(lambda: 7, 1000) == 7
-    elsewhere.close()
+    worker_pool = WorkerPool(threads=1, max_cost=100)
+    assert await worker_pool.run(lambda: 7, 1000) == 7
+    worker_pool.close()
 
 
 async def test_work_that_has_begun_learns_that_nobody_waits_for_it() -> None:
-    elsewhere = Elsewhere(threads=1)
+    worker_pool = WorkerPool(threads=1)
     waiter, begun = Waiter(), threading.Event()
     ends: list[str] = []
 
@@ -62,33 +62,33 @@ async def test_work_that_has_begun_learns_that_nobody_waits_for_it() -> None:
         except GivenUp:
             ends.append("given up")
 
-    running = asyncio.create_task(elsewhere.run(work, 1, waiter))
+    running = asyncio.create_task(worker_pool.run(work, 1, waiter))
     await until(begun.is_set)
     running.cancel()
     await asyncio.wait([running])
-    await until(lambda: elsewhere.under_way == 0)
+    await until(lambda: worker_pool.under_way == 0)
     assert ends == ["given up"]
-    elsewhere.close()
+    worker_pool.close()
 
 
 async def test_work_that_has_not_begun_goes_with_its_caller() -> None:
-    elsewhere = Elsewhere(threads=1)
+    worker_pool = WorkerPool(threads=1)
     gate, done = threading.Event(), []
-    running = asyncio.create_task(elsewhere.run(gate.wait))
-    queued = asyncio.create_task(elsewhere.run(lambda: done.append(1)))
-    await until(lambda: elsewhere.under_way == 2)
+    running = asyncio.create_task(worker_pool.run(gate.wait))
+    queued = asyncio.create_task(worker_pool.run(lambda: done.append(1)))
+    await until(lambda: worker_pool.under_way == 2)
     queued.cancel()
     await asyncio.wait([queued])
-    await until(lambda: elsewhere.under_way == 1)
+    await until(lambda: worker_pool.under_way == 1)
     gate.set()
     await running
     assert done == []
-    elsewhere.close()
+    worker_pool.close()
 
 
 async def test_a_long_text_that_many_send_at_once_is_read_once_and_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    elsewhere = Elsewhere()
-    documents = Documents(build_schema(), elsewhere=elsewhere)
+    worker_pool = WorkerPool()
+    documents = Documents(build_schema(), worker_pool=worker_pool)
     readers = []
     read = documents._read
 
@@ -105,20 +105,20 @@ async def test_a_long_text_that_many_send_at_once_is_read_once_and_elsewhere(mon
     assert await documents.get(long) is found[0]
     await documents.get("{ nodes { id } }")
     assert readers[1] == threading.get_ident()
-    elsewhere.close()
+    worker_pool.close()
 
 
 async def test_when_the_first_reader_of_a_text_leaves_another_reads_it() -> None:
-    elsewhere = Elsewhere(threads=1)
-    documents = Documents(build_schema(), elsewhere=elsewhere)
+    worker_pool = WorkerPool(threads=1)
+    documents = Documents(build_schema(), worker_pool=worker_pool)
     gate = threading.Event()
-    blocking = asyncio.create_task(elsewhere.run(gate.wait))
+    blocking = asyncio.create_task(worker_pool.run(gate.wait))
     long = "{ nodes { id } } #" + "." * PROVED_AT_ONCE
     first, second = (asyncio.create_task(documents.get(long)) for _ in range(2))
-    await until(lambda: elsewhere.under_way == 2)
+    await until(lambda: worker_pool.under_way == 2)
     first.cancel()
     await asyncio.wait([first])
     gate.set()
     assert (await second).errors == ()
     await blocking
-    elsewhere.close()
+    worker_pool.close()

@@ -10,9 +10,9 @@ import httpx
 
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.rules import DEFAULT_RULES
-from exo_graphql.exo.pacing import FeedRules
-from exo_graphql.exo.poller import Feed
-from exo_graphql.simulator import SimulatedExo, tiny_scene
+from exo_graphql.exo.pacing import PollerRules
+from exo_graphql.exo.poller import Poller
+from exo_graphql.simulator import SimulatedExo, tiny_scenario
 
 START = datetime(2026, 6, 22, 12, tzinfo=UTC)
 
@@ -83,13 +83,13 @@ class Wire(httpx.AsyncBaseTransport):
 class Cluster:
     """Simulated exos behind hosts `a`, `b`, …, the wire to them, and a feed that reads them."""
 
-    def __init__(self, hosts: str, rules: FeedRules | None = None, *, cost: float = 0.039) -> None:
-        self.exos = {host: SimulatedExo(tiny_scene(), seed=ord(host)) for host in hosts}
+    def __init__(self, hosts: str, rules: PollerRules | None = None, *, cost: float = 0.039) -> None:
+        self.exos = {host: SimulatedExo(tiny_scenario(), seed=ord(host)) for host in hosts}
         self.cost = cost
         for exo in self.exos.values():
             exo.control.latency = cost
         self.wire = Wire(self.exos)
-        self.feed = Feed(
+        self.poller = Poller(
             [f"http://{host}" for host in hosts],
             transport=self.wire,
             rules=rules,
@@ -117,22 +117,22 @@ class Cluster:
 
 
 @asynccontextmanager
-async def running(hosts: str = "a", rules: FeedRules | None = None, *, cost: float = 0.039) -> AsyncIterator[Cluster]:
+async def running(hosts: str = "a", rules: PollerRules | None = None, *, cost: float = 0.039) -> AsyncIterator[Cluster]:
     """A cluster whose feed has its first picture."""
     cluster = Cluster(hosts, rules, cost=cost)
-    async with cluster.feed:
-        await cluster.feed.fresh()
+    async with cluster.poller:
+        await cluster.poller.fresh()
         yield cluster
 
 
 @asynccontextmanager
-async def slow(cost: float, hosts: str = "a", rules: FeedRules | None = None) -> AsyncIterator[Cluster]:
+async def slow(cost: float, hosts: str = "a", rules: PollerRules | None = None) -> AsyncIterator[Cluster]:
     """The same where a read of the state, and that alone, takes exo `cost` seconds, and the feed has learned it."""
     cluster = Cluster(hosts, rules, cost=0.0)
     cluster.cost = cluster.wire.read_cost = cost
-    async with cluster.feed:
-        await cluster.feed.changed(None)
+    async with cluster.poller:
+        await cluster.poller.changed(None)
         for _ in range(2):
-            with cluster.feed.watching():
-                await cluster.feed.changed(cluster.feed.snapshot)
+            with cluster.poller.watching():
+                await cluster.poller.changed(cluster.poller.snapshot)
         yield cluster

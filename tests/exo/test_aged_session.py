@@ -5,13 +5,13 @@ import pytest
 from exo_graphql.cluster.state import State, Task, TaskStatus
 from exo_graphql.exo import reader
 from exo_graphql.exo.reader import parse_state
-from exo_graphql.simulator import SimulatedExo, tiny_scene
+from exo_graphql.simulator import SimulatedExo, tiny_scenario
 
 
 @pytest.fixture(scope="module")
 def exo() -> SimulatedExo:
     """Half an hour of loads and unloads."""
-    exo = SimulatedExo(tiny_scene(), seed=3)
+    exo = SimulatedExo(tiny_scenario(), seed=3)
     for _ in range(150):
         instance = exo.control.place(exo.control.cards[0])
         assert instance is not None

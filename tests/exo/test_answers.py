@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exo_graphql.cluster.state import InstanceType, ModelCard, Sharding
-from exo_graphql.exo.answers import NotACatalogue, parse_catalogue, read_offer, whole_model
+from exo_graphql.exo.answers import NotACatalogue, parse_catalogue, read_preview, whole_model
 from exo_graphql.exo.reader import read_card
 
 ANSWERS: dict[str, Any] = json.loads((Path(__file__).parent.parent / "data" / "answers.json").read_text())
@@ -84,11 +84,16 @@ def test_what_is_no_catalogue_is_told(body: bytes) -> None:
 
 
 def test_previews_are_offers_or_reasons() -> None:
-    offers = [read_offer(preview) for preview in ANSWERS["previews"]["answer"]["previews"]]
+    previews = [read_preview(entry) for entry in ANSWERS["previews"]["answer"]["previews"]]
     assert [
-        (offer.sharding, offer.instance_type, len(offer.instance.shards) if offer.instance else None, offer.reason)
-        for offer in offers
-        if offer is not None
+        (
+            preview.sharding,
+            preview.instance_type,
+            len(preview.instance.shards) if preview.instance else None,
+            preview.reason,
+        )
+        for preview in previews
+        if preview is not None
     ] == [
         (Sharding.PIPELINE, InstanceType.MLX_RING, 1, None),
         (Sharding.PIPELINE, InstanceType.MLX_RING, 2, None),
@@ -110,22 +115,22 @@ def test_previews_are_offers_or_reasons() -> None:
 
 
 def test_an_offer_holds_exos_own_document() -> None:
-    preview = ANSWERS["previews"]["answer"]["previews"][0]
-    offer = read_offer(preview)
-    assert offer is not None
-    assert offer.instance is not None
-    assert offer.instance.document == preview["instance"]
+    entry = ANSWERS["previews"]["answer"]["previews"][0]
+    preview = read_preview(entry)
+    assert preview is not None
+    assert preview.instance is not None
+    assert preview.instance.document == entry["instance"]
 
 
 @pytest.mark.parametrize("preview", [None, {}, {"sharding": "Sliced", "instance_meta": "MlxRing"}, {"sharding": []}])
 def test_a_preview_of_an_unknown_kind_is_no_offer(preview: object) -> None:
-    assert read_offer(preview) is None
+    assert read_preview(preview) is None
 
 
 def test_a_preview_with_neither_instance_nor_reason_gives_a_reason() -> None:
-    offer = read_offer({"sharding": "Tensor", "instance_meta": "MlxJaccl", "instance": None, "error": None})
-    assert offer is not None
-    assert (offer.instance, offer.reason) == (None, "exo gave no reason.")
+    preview = read_preview({"sharding": "Tensor", "instance_meta": "MlxJaccl", "instance": None, "error": None})
+    assert preview is not None
+    assert (preview.instance, preview.reason) == (None, "exo gave no reason.")
 
 
 def test_the_shard_of_a_whole_model_is_the_one_exo_took() -> None:

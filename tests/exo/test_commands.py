@@ -6,7 +6,7 @@ import pytest
 
 from exo_graphql.cluster.state import DownloadKind, InstanceType, Sharding
 from exo_graphql.cluster.upstream import Refused, Unreachable
-from exo_graphql.exo.pacing import FeedRules
+from exo_graphql.exo.pacing import PollerRules
 from exo_graphql.simulator import parse_fault
 from tests.exo.cluster import Cluster, running
 
@@ -20,58 +20,58 @@ def wishes(cluster: Cluster, path: str) -> list[str]:
 
 async def test_an_offer_is_created_exactly_and_deleted() -> None:
     async with running() as cluster:
-        feed, exo = cluster.feed, cluster.exos["a"].control
+        poller, exo = cluster.poller, cluster.exos["a"].control
         model = exo.cards[0]
-        offer = await feed.offer(model, Sharding.PIPELINE, InstanceType.MLX_RING, 2)
-        assert offer.instance is not None
-        assert {shard.node_id for shard in offer.instance.shards} == {n.id for n in (await feed.fresh()).nodes}
-        await feed.create(offer.instance)
+        preview = await poller.preview(model, Sharding.PIPELINE, InstanceType.MLX_RING, 2)
+        assert preview.instance is not None
+        assert {shard.node_id for shard in preview.instance.shards} == {n.id for n in (await poller.fresh()).nodes}
+        await poller.create(preview.instance)
         exo.advance(0.2)
-        assert (await feed.fresh(0.0)).instances_of(model) == (offer.instance,)
-        assert await feed.delete(offer.instance.id)
+        assert (await poller.fresh(0.0)).instances_of(model) == (preview.instance,)
+        assert await poller.delete(preview.instance.id)
         exo.advance(1.0)
-        assert (await feed.fresh(0.0)).instances_of(model) == ()
-        assert not await feed.delete(offer.instance.id)
+        assert (await poller.fresh(0.0)).instances_of(model) == ()
+        assert not await poller.delete(preview.instance.id)
 
 
 async def test_what_does_not_fit_is_an_offer_with_a_reason() -> None:
     async with running() as cluster:
         model = cluster.exos["a"].control.cards[0]
-        offer = await cluster.feed.offer(model, Sharding.PIPELINE, InstanceType.MLX_RING, 9)
-        assert (offer.instance, offer.reason) == (None, "No cycles found with sufficient memory")
+        preview = await cluster.poller.preview(model, Sharding.PIPELINE, InstanceType.MLX_RING, 9)
+        assert (preview.instance, preview.reason) == (None, "No cycles found with sufficient memory")
 
 
 async def test_offers_name_every_placement() -> None:
     async with running() as cluster:
         model = cluster.exos["a"].control.cards[0]
-        offers = await cluster.feed.offers(model)
-        assert {(o.sharding, o.instance_type) for o in offers} >= {
+        previews = await cluster.poller.previews(model)
+        assert {(o.sharding, o.instance_type) for o in previews} >= {
             (Sharding.PIPELINE, InstanceType.MLX_RING),
             (Sharding.TENSOR, InstanceType.MLX_RING),
         }
-        (node, *_) = (await cluster.feed.fresh()).nodes
-        for offer in await cluster.feed.offers(model, [node.id]):
-            assert offer.instance is None or node.id in {shard.node_id for shard in offer.instance.shards}
+        (node, *_) = (await cluster.poller.fresh()).nodes
+        for preview in await cluster.poller.previews(model, [node.id]):
+            assert preview.instance is None or node.id in {shard.node_id for shard in preview.instance.shards}
 
 
 async def test_a_download_is_deleted_started_and_cancelled() -> None:
     async with running() as cluster:
-        feed, exo = cluster.feed, cluster.exos["a"].control
-        snapshot = await feed.fresh()
+        poller, exo = cluster.poller, cluster.exos["a"].control
+        snapshot = await poller.fresh()
         completed = [d for d in snapshot.all_downloads if d.kind is DownloadKind.COMPLETED]
         download = max(completed, key=lambda d: d.total_bytes or 0)
 
         async def now() -> DownloadKind | None:
-            found = (await feed.fresh(0.0)).state.download(download.node_id, download.model_id)
+            found = (await poller.fresh(0.0)).state.download(download.node_id, download.model_id)
             return found.kind if found is not None else None
 
-        await feed.delete_download(download.node_id, download.model_id)
+        await poller.delete_download(download.node_id, download.model_id)
         exo.advance(0.5)
         assert await now() is DownloadKind.PENDING
-        await feed.start_download(download.node_id, download.model_id)
+        await poller.start_download(download.node_id, download.model_id)
         exo.advance(0.5)
         assert await now() is DownloadKind.ONGOING
-        await feed.cancel_download(download.node_id, download.model_id)
+        await poller.cancel_download(download.node_id, download.model_id)
         exo.advance(0.5)
         assert await now() is DownloadKind.PENDING
 
@@ -79,34 +79,34 @@ async def test_a_download_is_deleted_started_and_cancelled() -> None:
 async def test_a_download_of_a_model_without_a_card_is_refused_here() -> None:
     async with running() as cluster:
         with pytest.raises(Refused, match="not told enough about the model"):
-            await cluster.feed.start_download("n", "nobody/knows-it")
+            await cluster.poller.start_download("n", "nobody/knows-it")
         assert wishes(cluster, "/download") == []
 
 
 async def test_a_command_that_hangs_ends_and_is_not_repeated() -> None:
-    async with running("ab", FeedRules(command_timeout=4.0)) as cluster:
+    async with running("ab", PollerRules(command_timeout=4.0)) as cluster:
         cluster.exos["a"].control.command_latency = 100.0
         before = cluster.time
         with pytest.raises(Unreachable, match=r"within 4\.0 s"):
-            await cluster.feed.delete("x")
+            await cluster.poller.delete("x")
         assert cluster.time - before == pytest.approx(4.0)
         assert wishes(cluster, "/instance") == ["a DELETE"]
-        assert cluster.feed.snapshot is not None
-        assert cluster.feed.snapshot.connected, "an election hangs commands, never reads"
+        assert cluster.poller.snapshot is not None
+        assert cluster.poller.snapshot.connected, "an election hangs commands, never reads"
 
 
 async def test_a_command_that_was_answered_with_an_error_is_not_repeated() -> None:
     async with running("ab") as cluster:
         cluster.exos["a"].control.inject(parse_fault("error"))
         with pytest.raises(Unreachable, match="failed inside"):
-            await cluster.feed.delete("x")
+            await cluster.poller.delete("x")
         assert wishes(cluster, "/instance") == ["a DELETE"]
 
 
 async def test_a_command_that_found_no_connection_goes_to_the_next_url() -> None:
     async with running("ab") as cluster:
         cluster.exos["a"].control.drop_connections = True
-        assert not await cluster.feed.delete("x")
+        assert not await cluster.poller.delete("x")
         assert wishes(cluster, "/instance") == ["a DELETE", "b DELETE"]
 
 
@@ -114,7 +114,7 @@ async def test_a_question_that_changes_nothing_is_asked_of_the_next_url_after_an
     async with running("ab") as cluster:
         cluster.exos["a"].control.inject(parse_fault("error"))
         model = cluster.exos["b"].control.cards[0]
-        assert (await cluster.feed.offer(model, Sharding.PIPELINE, InstanceType.MLX_RING, 1)).instance is not None
+        assert (await cluster.poller.preview(model, Sharding.PIPELINE, InstanceType.MLX_RING, 1)).instance is not None
         assert wishes(cluster, "/instance/placement") == ["a GET", "b GET"]
 
 
@@ -122,10 +122,10 @@ async def test_commands_go_to_the_url_that_last_gave_a_state() -> None:
     async with running("ab") as cluster:
         cluster.exos["a"].control.drop_connections = True
         await asyncio.sleep(2.0)
-        await cluster.feed.fresh()
+        await cluster.poller.fresh()
         cluster.exos["a"].control.drop_connections = False
         await asyncio.sleep(3.0)
-        await cluster.feed.delete("x")
+        await cluster.poller.delete("x")
         assert wishes(cluster, "/instance") == ["b DELETE"]
 
 
@@ -134,16 +134,16 @@ async def test_without_any_url_a_command_says_so() -> None:
         for exo in cluster.exos.values():
             exo.control.drop_connections = True
         with pytest.raises(Unreachable, match="cannot be reached"):
-            await cluster.feed.delete("x")
-        with cluster.feed.interest():
+            await cluster.poller.delete("x")
+        with cluster.poller.interest():
             await asyncio.sleep(5.0)
             with pytest.raises(Unreachable, match="No exo node answers"):
-                await cluster.feed.delete("x")
+                await cluster.poller.delete("x")
             with pytest.raises(Unreachable, match="No exo node answers"):
-                await cluster.feed.cancel_task("x")
+                await cluster.poller.cancel_task("x")
 
 
 async def test_a_task_is_cancelled_by_the_node_that_holds_it() -> None:
     async with running("ab") as cluster:
-        assert not await cluster.feed.cancel_task("nope")
+        assert not await cluster.poller.cancel_task("nope")
         assert wishes(cluster, "/v1/cancel") == ["a POST", "b POST"]

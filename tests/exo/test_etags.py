@@ -10,8 +10,8 @@ import pytest
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import State
-from exo_graphql.exo import poller as feed_module
-from exo_graphql.exo.poller import Feed
+from exo_graphql.exo import poller as poller_module
+from exo_graphql.exo.poller import Poller
 from exo_graphql.exo.reader import parse_state
 from tests.cluster.documents import MODEL, completed, document, instance, runner
 from tests.exo.cluster import loop_moment
@@ -42,73 +42,73 @@ class Exo:
 
 
 @asynccontextmanager
-async def reading(exo: Exo) -> AsyncIterator[Feed]:
-    async with Feed(["http://exo"], transport=httpx.MockTransport(exo.answer), now=loop_moment) as feed:
-        await feed.fresh()
-        yield feed
+async def reading(exo: Exo) -> AsyncIterator[Poller]:
+    async with Poller(["http://exo"], transport=httpx.MockTransport(exo.answer), now=loop_moment) as poller:
+        await poller.fresh()
+        yield poller
 
 
-async def until(feed: Feed, holds: Callable[[Snapshot], bool]) -> Snapshot:
-    snapshot = await feed.changed(None)
+async def until(poller: Poller, holds: Callable[[Snapshot], bool]) -> Snapshot:
+    snapshot = await poller.changed(None)
     while not holds(snapshot):
-        snapshot = await feed.changed(snapshot)
+        snapshot = await poller.changed(snapshot)
     return snapshot
 
 
 async def test_a_state_that_has_not_moved_is_not_sent_again_and_counts_as_read() -> None:
     exo = Exo()
-    async with reading(exo) as feed:
-        first = feed.snapshot
+    async with reading(exo) as poller:
+        first = poller.snapshot
         assert first is not None
-        with feed.interest():
-            second = await feed.changed(await feed.changed(first))
+        with poller.interest():
+            second = await poller.changed(await poller.changed(first))
         assert exo.answers == [200, 304, 304]
         assert second.state is first.state
         assert second.observed_at > first.observed_at
         assert (second.connected, second.stale, second.version) == (True, False, first.version)
-        assert (feed.stats.reads, feed.stats.failures) == (3, 0)
+        assert (poller.stats.reads, poller.stats.failures) == (3, 0)
         exo.index += 1
-        with feed.interest():
-            moved = await feed.changed(second)
+        with poller.interest():
+            moved = await poller.changed(second)
         assert exo.answers[-1] == 200
         assert moved.state.index == 11
 
 
 async def test_what_an_operation_acts_upon_is_read_whole() -> None:
     exo = Exo()
-    async with reading(exo) as feed:
-        assert feed.snapshot is not None
+    async with reading(exo) as poller:
+        assert poller.snapshot is not None
         # Another session of exo's has come to the same index.
         exo.ready = False
-        assert not (await feed.read_now()).status(MODEL).ready
+        assert not (await poller.read_now()).status(MODEL).ready
         assert 304 not in exo.answers
 
 
 async def test_another_session_at_the_same_index_is_not_hidden_for_long() -> None:
     exo = Exo()
-    async with reading(exo) as feed:
+    async with reading(exo) as poller:
         exo.ready = False
-        with feed.interest():
+        with poller.interest():
             begun = asyncio.get_running_loop().time()
-            await until(feed, lambda snapshot: not snapshot.status(MODEL).ready)
-            assert asyncio.get_running_loop().time() - begun <= feed_module._KNOWN_LASTS + 1.1
+            await until(poller, lambda snapshot: not snapshot.status(MODEL).ready)
+            assert asyncio.get_running_loop().time() - begun <= poller_module._KNOWN_LASTS + 1.1
 
 
 async def test_a_304_means_that_nothing_moved_so_a_hung_master_is_noticed_by_it() -> None:
     exo = Exo()
-    async with reading(exo) as feed:
+    async with reading(exo) as poller:
         begun = asyncio.get_running_loop().time()
-        with feed.interest():
-            stale = await until(feed, lambda snapshot: snapshot.stale)
+        with poller.interest():
+            stale = await until(poller, lambda snapshot: snapshot.stale)
             assert stale.connected
             assert 15.0 <= asyncio.get_running_loop().time() - begun <= 17.0
             exo.index += 1
-            await until(feed, lambda snapshot: not snapshot.stale)
+            await until(poller, lambda snapshot: not snapshot.stale)
 
 
 async def test_after_a_failure_the_state_is_read_whole() -> None:
     exo = Exo()
-    async with reading(exo) as feed:
+    async with reading(exo) as poller:
         exo.answers.clear()
         fails = True
 
@@ -119,9 +119,9 @@ async def test_after_a_failure_the_state_is_read_whole() -> None:
                 return httpx.Response(500)
             return await exo.answer(request)
 
-        feed._doors.current.client._http._transport = httpx.MockTransport(answer)
-        with feed.interest():
-            await feed.changed(feed.snapshot)
+        poller._endpoints.current.client._http._transport = httpx.MockTransport(answer)
+        with poller.interest():
+            await poller.changed(poller.snapshot)
         assert exo.answers == [200]
 
 
@@ -133,10 +133,10 @@ async def test_an_unmoved_state_is_not_parsed_again(monkeypatch: pytest.MonkeyPa
         parsed += 1
         return parse_state(body, before)
 
-    monkeypatch.setattr(feed_module, "parse_state", counted)
+    monkeypatch.setattr(poller_module, "parse_state", counted)
     exo = Exo()
-    async with reading(exo) as feed:
-        with feed.interest():
+    async with reading(exo) as poller:
+        with poller.interest():
             await asyncio.sleep(5)
     assert parsed == 1
     assert exo.answers.count(304) >= 4

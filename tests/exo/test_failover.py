@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from exo_graphql.cluster.readiness import Phase
-from exo_graphql.exo.pacing import FeedRules
+from exo_graphql.exo.pacing import PollerRules
 from exo_graphql.simulator import Fault, parse_fault
 from tests.exo.cluster import Cluster, running
 
@@ -32,86 +32,86 @@ def mends(cluster: Cluster, host: str) -> None:
 
 
 def url(cluster: Cluster) -> str:
-    assert cluster.feed.snapshot is not None
-    return cluster.feed.snapshot.exo_url
+    assert cluster.poller.snapshot is not None
+    return cluster.poller.snapshot.exo_url
 
 
 def connected(cluster: Cluster) -> bool:
-    assert cluster.feed.snapshot is not None
-    return cluster.feed.snapshot.connected
+    assert cluster.poller.snapshot is not None
+    return cluster.poller.snapshot.connected
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_failing_url_gives_way_to_the_next(fault: str) -> None:
     async with running("ab") as cluster:
-        with cluster.feed.interest():
+        with cluster.poller.interest():
             assert url(cluster) == "http://a"
             breaks(cluster, "a", fault)
             broke = cluster.time
             versions = [True]
             while url(cluster) != "http://b":
-                await cluster.feed.changed(cluster.feed.snapshot)
+                await cluster.poller.changed(cluster.poller.snapshot)
                 versions.append(connected(cluster))
         # A pause, and the read that times out where it does not fail at once.
         assert cluster.time - broke < 1.1 + (1.5 if fault == "hang" else 0.0)
         assert all(versions), "the cluster was never lost"
-        snapshot = cluster.feed.snapshot
+        snapshot = cluster.poller.snapshot
         assert snapshot is not None
-        assert snapshot.api_node_id == await cluster.feed._doors.current.client.node_id(1.0)
+        assert snapshot.api_node_id == await cluster.poller._endpoints.current.client.node_id(1.0)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_cluster_without_a_working_url_is_lost_in_time_and_found_again(fault: str) -> None:
     async with running("a") as cluster:
-        with cluster.feed.interest():
-            last = await cluster.feed.changed(cluster.feed.snapshot)
+        with cluster.poller.interest():
+            last = await cluster.poller.changed(cluster.poller.snapshot)
             heard = cluster.time
             breaks(cluster, "a", fault)
             while connected(cluster):
-                await cluster.feed.changed(cluster.feed.snapshot)
+                await cluster.poller.changed(cluster.poller.snapshot)
             assert cluster.time - heard == pytest.approx(2.5, abs=0.05)
-            lost = cluster.feed.snapshot
+            lost = cluster.poller.snapshot
             assert lost is not None
             assert (lost.stale, lost.state, lost.observed_at) == (True, last.state, last.observed_at)
             before = cluster.time
-            assert await cluster.feed.fresh() is lost
+            assert await cluster.poller.fresh() is lost
             assert cluster.time == before, "answered at once from what there is"
             await asyncio.sleep(30)
             mends(cluster, "a")
             mended = cluster.time
             while not connected(cluster):
-                await cluster.feed.changed(cluster.feed.snapshot)
+                await cluster.poller.changed(cluster.poller.snapshot)
             assert cluster.time - mended <= 2.0
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_short_failure_is_never_told(fault: str) -> None:
     async with running("a") as cluster:
-        with cluster.feed.interest():
-            await cluster.feed.changed(cluster.feed.snapshot)
+        with cluster.poller.interest():
+            await cluster.poller.changed(cluster.poller.snapshot)
             breaks(cluster, "a", fault)
             await asyncio.sleep(1.2)
             mends(cluster, "a")
             for _ in range(5):
-                await cluster.feed.changed(cluster.feed.snapshot)
+                await cluster.poller.changed(cluster.poller.snapshot)
                 assert connected(cluster)
 
 
 async def test_one_read_that_breaks_is_made_again_at_once() -> None:
     async with running("a") as cluster:
-        with cluster.feed.interest():
-            await cluster.feed.changed(cluster.feed.snapshot)
+        with cluster.poller.interest():
+            await cluster.poller.changed(cluster.poller.snapshot)
             cluster.exos["a"].control.inject(Fault("error", count=1))
             before = cluster.time
-            while cluster.feed.stats.failures == 0:
-                await cluster.feed.changed(cluster.feed.snapshot)
+            while cluster.poller.stats.failures == 0:
+                await cluster.poller.changed(cluster.poller.snapshot)
             assert cluster.time - before < 1.0 + 4 * cluster.cost
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_every_url_is_tried_again_at_least_every_two_seconds(fault: str) -> None:
     async with running("abc") as cluster:
-        with cluster.feed.interest():
+        with cluster.poller.interest():
             breaks(cluster, "a", fault)
             await asyncio.sleep(3.0)
             begun = cluster.time
@@ -127,7 +127,7 @@ async def test_every_url_is_tried_again_at_least_every_two_seconds(fault: str) -
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_all_urls_fail_and_the_first_to_come_back_is_read(fault: str) -> None:
     async with running("abc") as cluster:
-        with cluster.feed.interest():
+        with cluster.poller.interest():
             for host in "abc":
                 breaks(cluster, host, fault)
             await asyncio.sleep(10.0)
@@ -135,27 +135,27 @@ async def test_all_urls_fail_and_the_first_to_come_back_is_read(fault: str) -> N
             mends(cluster, "c")
             mended = cluster.time
             while not connected(cluster):
-                await cluster.feed.changed(cluster.feed.snapshot)
+                await cluster.poller.changed(cluster.poller.snapshot)
             assert url(cluster) == "http://c"
             assert cluster.time - mended <= 2.0
 
 
 async def test_a_standby_that_is_known_to_hang_is_not_waited_for() -> None:
     async with running("abc") as cluster:
-        with cluster.feed.interest():
+        with cluster.poller.interest():
             breaks(cluster, "b", "hang")
             await asyncio.sleep(3.0)
             breaks(cluster, "a", "refuse")
             broke = cluster.time
             while url(cluster) != "http://c":
-                await cluster.feed.changed(cluster.feed.snapshot)
+                await cluster.poller.changed(cluster.poller.snapshot)
             assert cluster.time - broke < 1.1
             assert cluster.wire.reads("b") == []
 
 
 async def test_it_stays_where_it_is_when_the_preferred_url_is_back() -> None:
     async with running("ab") as cluster:
-        with cluster.feed.interest():
+        with cluster.poller.interest():
             breaks(cluster, "a", "refuse")
             await asyncio.sleep(3.0)
             mends(cluster, "a")
@@ -169,19 +169,19 @@ async def test_it_stays_where_it_is_when_the_preferred_url_is_back() -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_there_are_never_two_reads_at_once(fault: str) -> None:
     async with running("ab") as cluster:
-        with cluster.feed.interest(), cluster.feed.watching():
+        with cluster.poller.interest(), cluster.poller.watching():
             for host in "ab":
                 breaks(cluster, host, fault)
                 await asyncio.sleep(3.0)
             mends(cluster, "b")
             for _ in range(50):
-                await asyncio.gather(*(cluster.feed.fresh(0.0) for _ in range(20)))
+                await asyncio.gather(*(cluster.poller.fresh(0.0) for _ in range(20)))
     assert cluster.wire.most_at_once == 1
 
 
 async def test_what_is_no_state_is_one_logged_error_an_episode(caplog: pytest.LogCaptureFixture) -> None:
     async with running("a") as cluster:
-        with cluster.feed.interest(), caplog.at_level(logging.WARNING, "exo_graphql.exo"):
+        with cluster.poller.interest(), caplog.at_level(logging.WARNING, "exo_graphql.exo"):
             for _ in range(2):
                 breaks(cluster, "a", "garbage")
                 await asyncio.sleep(20.0)
@@ -189,20 +189,20 @@ async def test_what_is_no_state_is_one_logged_error_an_episode(caplog: pytest.Lo
                 await asyncio.sleep(5.0)
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert [record.message[:40] for record in errors] == ["No state of exo from http://a: not JSON:"] * 2
-    assert cluster.feed.stats.failures > 20
+    assert cluster.poller.stats.failures > 20
 
 
 async def test_a_url_that_answers_404_to_everything_is_no_exo() -> None:
     cluster = Cluster("ab")
     # What listens on `a` is another service: it has no such routes.
-    app = cluster.exos["a"]._gate._app
+    app = cluster.exos["a"]._middleware._app
     app.router.routes.clear()
-    async with cluster.feed:
-        assert (await cluster.feed.fresh()).exo_url == "http://b"
+    async with cluster.poller:
+        assert (await cluster.poller.fresh()).exo_url == "http://b"
 
 
 async def test_when_nobody_looks_silence_begins_with_the_first_read_that_fails() -> None:
-    async with running("a", FeedRules(idle_pause=8.0)) as cluster:
+    async with running("a", PollerRules(idle_pause=8.0)) as cluster:
         await asyncio.sleep(1.0)
         breaks(cluster, "a", "hang")
         await asyncio.sleep(6.9)
@@ -220,7 +220,7 @@ async def test_a_poller_is_told_in_time_that_exo_is_lost() -> None:
         broke = cluster.time
         for asked in range(20):
             await asyncio.sleep(broke + 0.25 * asked - cluster.time)
-            if not (await cluster.feed.fresh()).connected:
+            if not (await cluster.poller.fresh()).connected:
                 break
         assert cluster.time - broke < 3.0
 
@@ -231,40 +231,40 @@ async def test_time_alone_makes_a_lost_cluster_unreachable() -> None:
         model = exo.cards[0]
         assert exo.place(model) is not None
         exo.advance(30)
-        assert (await cluster.feed.fresh(0.0)).status(model).ready
-        with cluster.feed.interest():
-            await cluster.feed.changed(cluster.feed.snapshot)
+        assert (await cluster.poller.fresh(0.0)).status(model).ready
+        with cluster.poller.interest():
+            await cluster.poller.changed(cluster.poller.snapshot)
             heard = cluster.time
             breaks(cluster, "a", "hang")
-            snapshot = cluster.feed.snapshot
+            snapshot = cluster.poller.snapshot
             while snapshot is None or snapshot.status(model).phase is not Phase.UNREACHABLE:
-                snapshot = await cluster.feed.changed(snapshot)
+                snapshot = await cluster.poller.changed(snapshot)
             # A pause, in which nobody asked; then it was asked, and has not answered for 10 s.
             assert cluster.time - heard == pytest.approx(11.0, abs=0.51)
             mends(cluster, "a")
             while not snapshot.status(model).ready:
-                snapshot = await cluster.feed.changed(snapshot)
+                snapshot = await cluster.poller.changed(snapshot)
 
 
 async def test_a_slow_cluster_is_reached_all_the_same() -> None:
     # 120 nodes: the very first read takes longer than a read may that nothing is known of.
     cluster = Cluster("a", cost=2.0)
     cluster.exos["a"].control.latency = 0.0
-    async with cluster.feed:
-        cluster.feed._doors.current.met = True
+    async with cluster.poller:
+        cluster.poller._endpoints.current.identified = True
         cluster.exos["a"].control.latency = 2.0
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1.6):
-                await cluster.feed.changed(None)
+                await cluster.poller.changed(None)
         cluster.exos["a"].control.latency = 1.4
-        assert (await cluster.feed.changed(None)).connected
+        assert (await cluster.poller.changed(None)).connected
 
 
 async def test_an_exo_started_again_is_told_by_its_new_id() -> None:
     async with running("a") as cluster:
-        with cluster.feed.interest():
+        with cluster.poller.interest():
             exo = cluster.exos["a"].control
-            first = await cluster.feed.changed(cluster.feed.snapshot)
+            first = await cluster.poller.changed(cluster.poller.snapshot)
             api = next(node for node in first.nodes if node.id == first.api_node_id)
             assert api.friendly_name is not None
             exo.kill_node(api.friendly_name)
@@ -272,7 +272,7 @@ async def test_an_exo_started_again_is_told_by_its_new_id() -> None:
             revived = exo.revive_node(api.friendly_name)
             exo.advance(60)
             await asyncio.sleep(5.0)
-            snapshot = cluster.feed.snapshot
+            snapshot = cluster.poller.snapshot
             assert snapshot is not None
             assert snapshot.api_node_id == revived != first.api_node_id
 
@@ -280,22 +280,22 @@ async def test_an_exo_started_again_is_told_by_its_new_id() -> None:
 async def test_an_exo_that_was_started_again_between_two_reads_is_told_by_its_new_id() -> None:
     async with running("a") as cluster:
         exo = cluster.exos["a"].control
-        first = await cluster.feed.fresh()
+        first = await cluster.poller.fresh()
         api = next(node for node in first.nodes if node.id == first.api_node_id)
         assert api.friendly_name is not None
         exo.kill_node(api.friendly_name)
         revived = exo.revive_node(api.friendly_name)
         exo.advance(60)
-        await cluster.feed.fresh(0.0)
-        assert (await cluster.feed.fresh(0.0)).api_node_id == revived
-        assert cluster.feed.stats.failures == 0
+        await cluster.poller.fresh(0.0)
+        assert (await cluster.poller.fresh(0.0)).api_node_id == revived
+        assert cluster.poller.stats.failures == 0
 
 
 async def test_an_exo_whose_id_is_no_member_is_not_asked_for_it_before_each_read() -> None:
     async with running("a") as cluster:
-        cluster.feed._doors.current.node_id = "of a node that has left"
+        cluster.poller._endpoints.current.node_id = "of a node that has left"
         begun = cluster.time
         for _ in range(10):
-            await cluster.feed.fresh(0.0)
+            await cluster.poller.fresh(0.0)
         assert len(cluster.wire.reads(since=begun)) == 10
         assert [r.path for r in cluster.wire.tries("a", since=begun) if r.path == "/node_id"] == []

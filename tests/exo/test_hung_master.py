@@ -6,7 +6,7 @@ import pytest
 
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.exo.poller import Feed
+from exo_graphql.exo.poller import Poller
 from exo_graphql.simulator import parse_fault
 from tests.operations.threaded_time import ThreadedTimeLoop
 from tests.operations.world import A, world
@@ -24,10 +24,10 @@ def clock() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def until(feed: Feed, phase: Phase) -> Snapshot:
-    snapshot = feed.snapshot
+async def until(poller: Poller, phase: Phase) -> Snapshot:
+    snapshot = poller.snapshot
     while snapshot is None or snapshot.status(A).phase is not phase:
-        snapshot = await feed.changed(snapshot)
+        snapshot = await poller.changed(snapshot)
     return snapshot
 
 
@@ -36,24 +36,24 @@ async def test_it_is_noticed_by_reading_and_forgotten_once_exo_works_again(watch
     async with world() as w:
         await w.given(A)
         await asyncio.sleep(30)
-        assert (await w.picture()).status(A).ready
+        assert (await w.snapshot()).status(A).ready
         began = clock()
         w.fault("master-hangs")
         if watched:
-            with w.feed.interest():
-                hung = await until(w.feed, Phase.UNREACHABLE)
+            with w.poller.interest():
+                hung = await until(w.poller, Phase.UNREACHABLE)
         else:
-            hung = await until(w.feed, Phase.UNREACHABLE)
+            hung = await until(w.poller, Phase.UNREACHABLE)
         # At rest it is read each second, else every five: fifteen seconds, and one read.
         assert 15.0 <= clock() - began <= (17.0 if watched else 21.0)
         assert (hung.connected, hung.stale, hung.healthy) == (True, True, False)
         assert "hangs" in hung.status(A).message
         await asyncio.sleep(120)
-        assert w.feed.snapshot is not None
-        assert w.feed.snapshot.status(A).phase is Phase.UNREACHABLE
+        assert w.poller.snapshot is not None
+        assert w.poller.snapshot.status(A).phase is Phase.UNREACHABLE
         w.sim.control.clear("master-hangs")
-        with w.feed.interest():
-            back = await until(w.feed, Phase.READY)
+        with w.poller.interest():
+            back = await until(w.poller, Phase.READY)
         assert (back.stale, back.healthy) == (False, True)
 
 
@@ -61,9 +61,9 @@ async def test_a_healthy_cluster_at_rest_is_never_taken_for_it() -> None:
     async with world() as w:
         await w.given(A)
         seen: list[bool] = []
-        with w.feed.listen(lambda snapshot: seen.append(snapshot.stale)):
+        with w.poller.listen(lambda snapshot: seen.append(snapshot.stale)):
             await asyncio.sleep(300)
-            with w.feed.interest():
+            with w.poller.interest():
                 await asyncio.sleep(300)
         assert len(seen) >= 300
         assert not any(seen)
@@ -74,7 +74,7 @@ async def test_a_short_hang_changes_nothing() -> None:
         await w.given(A)
         w.sim.control.inject(parse_fault(f"master-hangs@{w.sim.control.now}+12"))
         seen: list[bool] = []
-        with w.feed.interest(), w.feed.listen(lambda snapshot: seen.append(snapshot.stale)):
+        with w.poller.interest(), w.poller.listen(lambda snapshot: seen.append(snapshot.stale)):
             await asyncio.sleep(60)
         assert len(seen) >= 50
         assert not any(seen)

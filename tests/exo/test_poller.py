@@ -9,7 +9,7 @@ import pytest
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Unreachable, Upstream
-from exo_graphql.exo.pacing import FeedRules, Mode
+from exo_graphql.exo.pacing import Mode, PollerRules
 from exo_graphql.simulator import parse_fault
 from tests.exo.cluster import Cluster, running
 
@@ -17,14 +17,14 @@ pytestmark = pytest.mark.anyio
 
 
 def mode(cluster: Cluster) -> Mode:
-    return cluster.feed.mode
+    return cluster.poller.mode
 
 
 async def follow(cluster: Cluster, seen: list[Snapshot]) -> None:
     """A client that waits for each picture."""
-    snapshot = cluster.feed.snapshot
+    snapshot = cluster.poller.snapshot
     while True:
-        snapshot = await cluster.feed.changed(snapshot)
+        snapshot = await cluster.poller.changed(snapshot)
         seen.append(snapshot)
 
 
@@ -37,7 +37,7 @@ async def test_exo_sees_the_same_requests_whoever_asks(clients: int) -> None:
             seen: list[Snapshot] = []
             followers = []
             for _ in range(clients):
-                looking.enter_context(cluster.feed.interest())
+                looking.enter_context(cluster.poller.interest())
                 followers.append(tasks.create_task(follow(cluster, seen)))
             await asyncio.sleep(30)
         for follower in followers:
@@ -52,7 +52,7 @@ async def test_exo_sees_the_same_requests_whoever_asks(clients: int) -> None:
 async def test_at_rest_it_reads_once_a_second_and_takes_less_than_a_twentieth_of_exos_time() -> None:
     async with running(cost=0.039) as cluster:
         begun = cluster.time
-        with cluster.feed.interest():
+        with cluster.poller.interest():
             await asyncio.sleep(60)
         starts = [read.started for read in cluster.wire.reads(since=begun)]
         assert min(b - a for a, b in pairwise(starts)) >= 1.0
@@ -62,7 +62,7 @@ async def test_at_rest_it_reads_once_a_second_and_takes_less_than_a_twentieth_of
 async def test_a_dear_state_is_read_less_often_so_that_the_share_stays() -> None:
     async with running(cost=0.26) as cluster:
         begun = cluster.time
-        with cluster.feed.interest():
+        with cluster.poller.interest():
             await asyncio.sleep(120)
         assert 0.045 < cluster.wire.share(begun, cluster.time) <= 0.051
 
@@ -71,7 +71,7 @@ async def test_a_dear_state_is_read_less_often_so_that_the_share_stays() -> None
 async def test_an_operation_is_watched_closely_within_its_share(cost: float) -> None:
     async with running(cost=cost) as cluster:
         begun = cluster.time
-        with cluster.feed.watching():
+        with cluster.poller.watching():
             assert mode(cluster) is Mode.QUICK
             await asyncio.sleep(60)
         reads = cluster.wire.reads(since=begun)
@@ -86,15 +86,15 @@ async def test_a_model_in_transition_is_watched_closely_while_somebody_looks() -
         model = cluster.exos["a"].control.cards[0]
         assert cluster.exos["a"].control.place(model) is not None
         cluster.exos["a"].control.advance(0.05)
-        await cluster.feed.fresh(0.0)
+        await cluster.poller.fresh(0.0)
         assert mode(cluster) is Mode.IDLE, "nobody looks"
-        with cluster.feed.interest():
+        with cluster.poller.interest():
             assert mode(cluster) is Mode.QUICK
             exo = cluster.exos["a"].control
             phases: list[Phase] = []
             for _ in range(400):
                 exo.advance(0.1)
-                status = (await cluster.feed.fresh(0.0)).status(model)
+                status = (await cluster.poller.fresh(0.0)).status(model)
                 if status.phase not in phases[-1:]:
                     phases.append(status.phase)
                 if status.ready:
@@ -117,9 +117,9 @@ async def test_a_model_that_failed_is_watched_closely_since_exo_tries_it_again()
         model = exo.cards[0]
         exo.inject(parse_fault(f"load-fails:{model}"))
         assert exo.place(model) is not None
-        with cluster.feed.interest():
+        with cluster.poller.interest():
             seen: dict[Phase, set[Mode]] = {}
-            with cluster.feed.listen(lambda s: seen.setdefault(s.status(model).phase, set()).add(mode(cluster))):
+            with cluster.poller.listen(lambda s: seen.setdefault(s.status(model).phase, set()).add(mode(cluster))):
                 await side_by_side(cluster, 20.0)
             assert seen[Phase.FAILED] == {Mode.QUICK}
 
@@ -128,16 +128,16 @@ async def test_a_model_that_was_given_up_is_not_watched_closely_for_ever() -> No
     async with running() as cluster:
         exo = cluster.exos["a"].control
         model = exo.cards[0]
-        for node in (await cluster.feed.fresh()).nodes:
-            await cluster.feed.delete_download(node.id, model)
+        for node in (await cluster.poller.fresh()).nodes:
+            await cluster.poller.delete_download(node.id, model)
         exo.inject(parse_fault(f"download-fails:{model}"))
         exo.advance(1.0)
         assert exo.place(model) is not None
-        with cluster.feed.interest():
+        with cluster.poller.interest():
             await side_by_side(cluster, 5.0)
             assert mode(cluster) is Mode.QUICK
             await side_by_side(cluster, 35.0)
-            status = (await cluster.feed.fresh()).status(model)
+            status = (await cluster.poller.fresh()).status(model)
             assert (status.final, mode(cluster)) == (True, Mode.REST)
 
 
@@ -152,8 +152,8 @@ async def test_the_first_to_look_does_not_wait_for_the_idle_pause() -> None:
     async with running() as cluster:
         await asyncio.sleep(4.0)
         before = cluster.time
-        with cluster.feed.interest():
-            await cluster.feed.changed(cluster.feed.snapshot)
+        with cluster.poller.interest():
+            await cluster.poller.changed(cluster.poller.snapshot)
         assert cluster.time - before == pytest.approx(cluster.cost)
 
 
@@ -161,18 +161,18 @@ async def test_a_query_refreshes_an_old_picture_once_for_all_who_wait() -> None:
     async with running() as cluster:
         await asyncio.sleep(3.0)
         before = len(cluster.wire.reads())
-        pictures = await asyncio.gather(*(cluster.feed.fresh() for _ in range(200)))
+        snapshots = await asyncio.gather(*(cluster.poller.fresh() for _ in range(200)))
         assert len(cluster.wire.reads()) == before + 1
-        assert len({id(picture) for picture in pictures}) == 1
+        assert len({id(snapshot) for snapshot in snapshots}) == 1
 
 
 async def test_a_query_that_joins_a_read_under_way_asks_for_no_other() -> None:
     async with running() as cluster:
         await asyncio.sleep(3.0)
-        first = asyncio.create_task(cluster.feed.fresh())
+        first = asyncio.create_task(cluster.poller.fresh())
         await asyncio.sleep(0.01)
         begun = cluster.time
-        assert await cluster.feed.fresh() is await first
+        assert await cluster.poller.fresh() is await first
         await asyncio.sleep(3.0)
         assert cluster.wire.reads(since=begun) == []
 
@@ -181,18 +181,18 @@ async def test_a_query_is_answered_at_once_from_a_young_picture() -> None:
     async with running() as cluster:
         await asyncio.sleep(0.9)
         before = cluster.time, len(cluster.wire.requests)
-        await cluster.feed.fresh()
+        await cluster.poller.fresh()
         assert (cluster.time, len(cluster.wire.requests)) == before
 
 
 async def test_a_picture_asked_for_now_comes_from_a_read_that_began_later() -> None:
     async with running() as cluster:
-        with cluster.feed.watching():
+        with cluster.poller.watching():
             last = cluster.wire.reads()[-1]
             await asyncio.sleep(last.started + 0.039 + 0.221 + 0.01 - cluster.time)
             assert cluster.wire.reads()[-1].ended is None
             asked = cluster.time
-            await cluster.feed.fresh(0.0)
+            await cluster.poller.fresh(0.0)
             assert [read for read in cluster.wire.reads(since=asked) if read.ended is not None]
 
 
@@ -200,7 +200,7 @@ async def test_queries_in_a_row_do_not_read_more_often_than_they_ask() -> None:
     async with running() as cluster:
         begun = cluster.time
         while cluster.time - begun < 30:
-            await cluster.feed.fresh()
+            await cluster.poller.fresh()
             await asyncio.sleep(0.05)
         assert 25 <= len(cluster.wire.reads(since=begun)) <= 30
 
@@ -208,28 +208,28 @@ async def test_queries_in_a_row_do_not_read_more_often_than_they_ask() -> None:
 async def test_a_query_waits_a_second_at_most_for_an_exo_that_hangs() -> None:
     async with running() as cluster:
         await asyncio.sleep(3.0)
-        old = cluster.feed.snapshot
+        old = cluster.poller.snapshot
         cluster.exos["a"].control.inject(parse_fault("hang"))
         before = cluster.time
-        assert await cluster.feed.fresh() is old
+        assert await cluster.poller.fresh() is old
         assert cluster.time - before == pytest.approx(1.0)
 
 
 async def test_before_the_first_picture_a_query_waits_five_seconds_and_then_says_so() -> None:
     cluster = Cluster("a")
     cluster.exos["a"].control.drop_connections = True
-    async with cluster.feed:
+    async with cluster.poller:
         with pytest.raises(Unreachable, match="No exo node has told the state"):
-            await cluster.feed.fresh()
+            await cluster.poller.fresh()
         assert cluster.time == pytest.approx(5.0)
-        assert cluster.feed.snapshot is None
+        assert cluster.poller.snapshot is None
 
 
 async def test_before_the_first_picture_a_subscriber_waits_for_it() -> None:
     cluster = Cluster("a")
     cluster.exos["a"].control.drop_connections = True
-    async with cluster.feed, asyncio.timeout(60):
-        waiting = asyncio.create_task(cluster.feed.changed(None))
+    async with cluster.poller, asyncio.timeout(60):
+        waiting = asyncio.create_task(cluster.poller.changed(None))
         await asyncio.sleep(20)
         assert not waiting.done()
         cluster.exos["a"].control.drop_connections = False
@@ -244,20 +244,20 @@ async def test_every_picture_is_told_to_listeners_and_waiters_alike() -> None:
         def deaf(_: Snapshot) -> None:
             raise RuntimeError("a fault of the listener's own")
 
-        with cluster.feed.listen(deaf), cluster.feed.listen(heard.append), cluster.feed.interest():
-            first = await cluster.feed.changed(cluster.feed.snapshot)
-            second = await cluster.feed.changed(first)
+        with cluster.poller.listen(deaf), cluster.poller.listen(heard.append), cluster.poller.interest():
+            first = await cluster.poller.changed(cluster.poller.snapshot)
+            second = await cluster.poller.changed(first)
         assert heard == [first, second]
-        await cluster.feed.changed(second)
+        await cluster.poller.changed(second)
         assert heard == [first, second], "told no more after it left"
 
 
 async def test_a_picture_in_which_only_clocks_moved_keeps_its_version_and_is_told_all_the_same() -> None:
     async with running() as cluster:
         await asyncio.sleep(0.5)  # the catalogue has come
-        with cluster.feed.interest():
-            first = await cluster.feed.changed(cluster.feed.snapshot)
-            second = await cluster.feed.changed(first)
+        with cluster.poller.interest():
+            first = await cluster.poller.changed(cluster.poller.snapshot)
+            second = await cluster.poller.changed(first)
         assert second.observed_at > first.observed_at
         assert second.same_as(first) == (second.version == first.version)
 
@@ -269,12 +269,12 @@ async def test_an_instance_marked_as_unloading_is_shown_so_at_once() -> None:
         instance = exo.place(model)
         assert instance is not None
         exo.advance(30)
-        assert (await cluster.feed.fresh(0.0)).status(model).ready
-        cluster.feed.mark_unloading({instance: model})
-        assert cluster.feed.snapshot is not None
-        assert cluster.feed.snapshot.status(model).phase is Phase.UNLOADING
-        cluster.feed.mark_unloading({})
-        assert cluster.feed.snapshot.status(model).ready
+        assert (await cluster.poller.fresh(0.0)).status(model).ready
+        cluster.poller.mark_unloading({instance: model})
+        assert cluster.poller.snapshot is not None
+        assert cluster.poller.snapshot.status(model).phase is Phase.UNLOADING
+        cluster.poller.mark_unloading({})
+        assert cluster.poller.snapshot.status(model).ready
 
 
 async def test_the_catalogue_is_read_at_the_start_and_each_minute_while_somebody_looks() -> None:
@@ -284,24 +284,24 @@ async def test_the_catalogue_is_read_at_the_start_and_each_minute_while_somebody
     async with running() as cluster:
         await asyncio.sleep(1.0)
         assert asked() == 1
-        assert cluster.feed.snapshot is not None
-        assert set(cluster.feed.snapshot.catalogue) == set(cluster.exos["a"].control.cards)
+        assert cluster.poller.snapshot is not None
+        assert set(cluster.poller.snapshot.catalogue) == set(cluster.exos["a"].control.cards)
         await asyncio.sleep(180)
         assert asked() == 1, "nobody looked"
-        with cluster.feed.interest():
+        with cluster.poller.interest():
             await asyncio.sleep(179)
         assert asked() == 1 + 3
 
 
 async def test_a_catalogue_that_cannot_be_read_harms_nothing_and_is_asked_for_now_and_then() -> None:
     cluster = Cluster("a")
-    app = cluster.exos["a"]._gate._app
+    app = cluster.exos["a"]._middleware._app
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") != "/models"]
-    async with cluster.feed:
-        await cluster.feed.fresh()
-        with cluster.feed.interest():
+    async with cluster.poller:
+        await cluster.poller.fresh()
+        with cluster.poller.interest():
             await asyncio.sleep(20.0)
-        snapshot = cluster.feed.snapshot
+        snapshot = cluster.poller.snapshot
         assert snapshot is not None
         assert (snapshot.connected, snapshot.catalogue) == (True, {})
         assert 4 <= sum(request.path == "/models" for request in cluster.wire.requests) <= 5
@@ -309,8 +309,8 @@ async def test_a_catalogue_that_cannot_be_read_harms_nothing_and_is_asked_for_no
 
 async def test_reads_are_counted_and_costed() -> None:
     async with running(cost=0.05) as cluster:
-        await cluster.feed.fresh(0.0)
-        stats = cluster.feed.stats
+        await cluster.poller.fresh(0.0)
+        stats = cluster.poller.stats
         assert (stats.reads, stats.failures) == (2, 0)
         assert stats.cost == pytest.approx(0.05)
         assert stats.requests_total == len(cluster.wire.requests)
@@ -334,7 +334,7 @@ async def test_leaving_is_quick_even_while_exo_hangs() -> None:
 
 
 async def test_it_keeps_its_promises_to_the_house() -> None:
-    cluster = Cluster("a", FeedRules())
-    upstream: Upstream = cluster.feed
+    cluster = Cluster("a", PollerRules())
+    upstream: Upstream = cluster.poller
     assert upstream.snapshot is None
     await asyncio.sleep(0)

@@ -7,11 +7,11 @@ import pytest
 import uvicorn
 
 from exo_graphql.cluster.state import State
-from exo_graphql.exo import poller as feed_module
-from exo_graphql.exo.pacing import FeedRules
-from exo_graphql.exo.poller import Feed
+from exo_graphql.exo import poller as poller_module
+from exo_graphql.exo.pacing import PollerRules
+from exo_graphql.exo.poller import Poller
 from exo_graphql.exo.reader import parse_state
-from exo_graphql.simulator import SimulatedExo, tiny_scene
+from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.exo.cluster import Cluster
 
 pytestmark = pytest.mark.anyio
@@ -24,46 +24,46 @@ def anyio_backend() -> str:
 
 
 async def test_a_large_state_is_parsed_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed_module, "PARSE_ELSEWHERE", 1000)
+    monkeypatch.setattr(poller_module, "PARSE_ELSEWHERE", 1000)
     cluster = Cluster("a", cost=0.0)
-    async with cluster.feed:
-        assert (await cluster.feed.fresh()).node_count == 2
+    async with cluster.poller:
+        assert (await cluster.poller.fresh()).node_count == 2
 
 
 async def test_a_state_that_our_own_code_stumbles_over_does_not_end_all_reading(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def stumble(_: bytes, __: State | None) -> State:
-        monkeypatch.setattr(feed_module, "parse_state", parse_state)
+        monkeypatch.setattr(poller_module, "parse_state", parse_state)
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(feed_module, "parse_state", stumble)
-    cluster = Cluster("a", FeedRules(idle_pause=0.05), cost=0.0)
-    async with cluster.feed:
+    monkeypatch.setattr(poller_module, "parse_state", stumble)
+    cluster = Cluster("a", PollerRules(idle_pause=0.05), cost=0.0)
+    async with cluster.poller:
         with caplog.at_level(logging.ERROR, "exo_graphql.exo"):
-            assert (await cluster.feed.fresh()).node_count == 2
+            assert (await cluster.poller.fresh()).node_count == 2
     assert [record.message for record in caplog.records] == ["A state of exo could not be understood."]
-    assert cluster.feed.stats.failures == 1
+    assert cluster.poller.stats.failures == 1
 
 
 async def test_a_served_exo_is_lost_when_it_stops() -> None:
-    exo = SimulatedExo(tiny_scene(), seed=1)
+    exo = SimulatedExo(tiny_scenario(), seed=1)
     server = uvicorn.Server(uvicorn.Config(exo.app, port=0, log_level="warning", timeout_graceful_shutdown=1))
     serving = asyncio.create_task(server.serve())
     async with asyncio.timeout(20):
         while not server.started:  # noqa: ASYNC110 (uvicorn offers no event)
             await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
-        rules = FeedRules(rest_pause=0.1, lost_after=0.4, retry_every=0.1)
-        async with Feed([f"http://127.0.0.1:{port}"], rules=rules) as feed:
-            first = await feed.fresh()
+        rules = PollerRules(rest_pause=0.1, lost_after=0.4, retry_every=0.1)
+        async with Poller([f"http://127.0.0.1:{port}"], rules=rules) as poller:
+            first = await poller.fresh()
             assert (first.connected, first.node_count) == (True, 2)
             assert first.api_node_id in first.state.nodes
-            with feed.interest():
+            with poller.interest():
                 server.should_exit = True
                 await serving
                 snapshot = first
                 while snapshot.connected:
-                    snapshot = await feed.changed(snapshot)
+                    snapshot = await poller.changed(snapshot)
             assert snapshot.stale
             assert snapshot.node_count == 2

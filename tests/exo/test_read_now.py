@@ -8,7 +8,7 @@ import pytest
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Unreachable
 from exo_graphql.exo.credit import URGENT_READS
-from exo_graphql.exo.pacing import FeedRules, Mode, pause
+from exo_graphql.exo.pacing import Mode, PollerRules, pause
 from exo_graphql.simulator import parse_fault
 from tests.exo.cluster import Cluster, running, slow
 
@@ -19,8 +19,8 @@ COSTS = [0.01, 0.039, 0.26, 1.1, 2.0, 5.0]
 
 async def read_began_after(cluster: Cluster, asked: float) -> Snapshot:
     """Reads now, and holds that the snapshot is what a read that began later than `asked` was answered with."""
-    before = cluster.feed.snapshot
-    snapshot = await cluster.feed.read_now()
+    before = cluster.poller.snapshot
+    snapshot = await cluster.poller.read_now()
     done = [read for read in cluster.wire.reads(since=asked) if read.ended is not None]
     assert done, "no read began after the call"
     assert snapshot is not before
@@ -30,10 +30,10 @@ async def read_began_after(cluster: Cluster, asked: float) -> Snapshot:
 @pytest.mark.parametrize("cost", COSTS)
 async def test_a_look_is_read_at_once_and_never_older_than_the_call(cost: float) -> None:
     async with slow(cost) as cluster:
-        with cluster.feed.watching():
+        with cluster.poller.watching():
             await asyncio.sleep(cost * 100)
             for _ in range(3):
-                await asyncio.sleep(pause(Mode.QUICK, cost, FeedRules()) / 2)
+                await asyncio.sleep(pause(Mode.QUICK, cost, PollerRules()) / 2)
                 asked = cluster.time
                 await read_began_after(cluster, asked)
                 # What is under way is waited for; it began too early.
@@ -45,36 +45,36 @@ async def test_a_query_asks_for_no_older_one_either_but_waits_a_second_at_most(c
     async with slow(cost) as cluster:
         await asyncio.sleep(cost * 100)
         asked = cluster.time
-        snapshot = await cluster.feed.fresh(0.0)
+        snapshot = await cluster.poller.fresh(0.0)
         assert cluster.time - asked <= 1.0
         assert snapshot.connected
 
 
 async def test_a_read_that_is_under_way_is_too_old() -> None:
     async with slow(1.0) as cluster:
-        with cluster.feed.watching():
-            await cluster.feed.changed(cluster.feed.snapshot)
-            await asyncio.sleep(pause(Mode.QUICK, 1.0, FeedRules()) + 0.1)
+        with cluster.poller.watching():
+            await cluster.poller.changed(cluster.poller.snapshot)
+            await asyncio.sleep(pause(Mode.QUICK, 1.0, PollerRules()) + 0.1)
             assert cluster.wire.reads()[-1].ended is None
             await read_began_after(cluster, cluster.time)
 
 
 async def test_a_look_sees_what_was_done_before_it() -> None:
     async with slow(0.26) as cluster:
-        with cluster.feed.watching():
+        with cluster.poller.watching():
             exo = cluster.exos["a"].control
             for turn in range(3):
                 await asyncio.sleep(0.3 * turn)
                 instance = exo.place(exo.cards[turn])
                 assert instance is not None
-                assert instance in (await cluster.feed.read_now()).state.instances
+                assert instance in (await cluster.poller.read_now()).state.instances
 
 
 async def test_many_who_look_share_a_read() -> None:
     async with slow(0.26) as cluster:
         await asyncio.sleep(10)
         before = len(cluster.wire.reads())
-        looks = await asyncio.gather(*(cluster.feed.read_now() for _ in range(100)))
+        looks = await asyncio.gather(*(cluster.poller.read_now() for _ in range(100)))
         assert len(cluster.wire.reads()) == before + 1
         assert len({id(look) for look in looks}) == 1
 
@@ -84,16 +84,16 @@ async def test_an_operation_that_looks_in_a_loop_keeps_to_the_share_in_the_long_
     async with slow(cost) as cluster:
         await asyncio.sleep(cost * 200)
         begun = cluster.time
-        with cluster.feed.watching():
+        with cluster.poller.watching():
             while cluster.time - begun < 200 * max(cost, 0.1):
-                await cluster.feed.read_now()
+                await cluster.poller.read_now()
         spent = sum(read.ended - read.started for read in cluster.wire.reads(since=begun) if read.ended is not None)
         assert spent <= 0.15 * (cluster.time - begun) + (URGENT_READS + 1) * cost
         # The first ones do not wait; the last ones come at the pace of an operation.
         reads = cluster.wire.reads(since=begun)
         pauses = [b.started - a.ended for a, b in pairwise(reads) if a.ended is not None]
         assert max(pauses[: URGENT_READS - 1]) == pytest.approx(0.0, abs=1e-6)
-        assert min(pauses[-3:]) == pytest.approx(pause(Mode.QUICK, cost, FeedRules()), rel=0.01)
+        assert min(pauses[-3:]) == pytest.approx(pause(Mode.QUICK, cost, PollerRules()), rel=0.01)
 
 
 @pytest.mark.parametrize("cost", [0.013, 0.26])
@@ -101,26 +101,26 @@ async def test_what_was_read_early_is_paid_back_by_the_reads_that_nobody_hurries
     async with slow(cost) as cluster:
         await asyncio.sleep(cost * 200)
         begun = cluster.time
-        with cluster.feed.watching():
+        with cluster.poller.watching():
             for _ in range(20):
                 for _ in range(4):
-                    await cluster.feed.read_now()
+                    await cluster.poller.read_now()
                 await asyncio.sleep(30 * max(cost, 0.1))
         assert cluster.wire.share(begun, cluster.time) <= 0.15 + URGENT_READS * cost / (cluster.time - begun)
-        with cluster.feed.watching():
+        with cluster.poller.watching():
             await asyncio.sleep(300 * max(cost, 0.1))
         reads = cluster.wire.reads()[-4:-1]
         pauses = [b.started - a.ended for a, b in pairwise(reads) if a.ended is not None]
-        assert pauses == pytest.approx([pause(Mode.QUICK, cost, FeedRules())] * 2), "all is paid back"
+        assert pauses == pytest.approx([pause(Mode.QUICK, cost, PollerRules())] * 2), "all is paid back"
 
 
 async def test_a_wait_for_a_change_can_be_hurried_too() -> None:
     async with slow(0.26) as cluster:
-        with cluster.feed.watching():
+        with cluster.poller.watching():
             await asyncio.sleep(20)
-            last = await cluster.feed.changed(cluster.feed.snapshot)
+            last = await cluster.poller.changed(cluster.poller.snapshot)
             asked = cluster.time
-            await cluster.feed.changed(last, urgent=True)
+            await cluster.poller.changed(last, urgent=True)
             assert cluster.time - asked == pytest.approx(cluster.cost)
 
 
@@ -137,10 +137,10 @@ async def test_a_look_at_an_exo_that_gives_no_state_is_refused_not_answered_from
         else:
             exo.inject(parse_fault(fault))
         asked = cluster.time
-        with cluster.feed.watching():
+        with cluster.poller.watching():
             for _ in range(5):
                 with pytest.raises(Unreachable):
-                    await cluster.feed.read_now()
+                    await cluster.poller.read_now()
                 await asyncio.sleep(0.5)
         assert cluster.time - asked <= 30 + 10 * cost
         exo.drop_connections = False
@@ -158,23 +158,23 @@ async def test_a_look_at_an_exo_that_gives_no_state_is_refused_not_answered_from
 async def test_one_url_that_fails_does_not_refuse_a_look_while_another_answers() -> None:
     async with running("ab") as cluster:
         cluster.exos["a"].control.drop_connections = True
-        assert (await cluster.feed.read_now()).exo_url == "http://b"
+        assert (await cluster.poller.read_now()).exo_url == "http://b"
 
 
 async def test_before_the_first_snapshot_a_look_is_refused_in_time() -> None:
     cluster = Cluster("a")
     cluster.exos["a"].control.drop_connections = True
-    async with cluster.feed:
+    async with cluster.poller:
         with pytest.raises(Unreachable):
-            await cluster.feed.read_now()
+            await cluster.poller.read_now()
         with pytest.raises(Unreachable):
-            await cluster.feed.read_now()
+            await cluster.poller.read_now()
         assert cluster.time <= 5.1
 
 
 async def test_whoever_looks_when_reading_ends_is_not_left_waiting() -> None:
     async with slow(5.0) as cluster:
-        look = asyncio.create_task(cluster.feed.read_now())
+        look = asyncio.create_task(cluster.poller.read_now())
         await asyncio.sleep(1.0)
     with pytest.raises(Unreachable):
         await look

@@ -10,7 +10,7 @@ import pytest
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.state import InstanceType, Shard, Sharding
 from exo_graphql.exo.reader import read_instance, read_state
-from tests.cluster.documents import picture
+from tests.cluster.documents import snapshot_of
 
 DATA = Path(__file__).parents[1] / "data" / "cases"
 ID = "ea8bf9ef-2bd5-4c19-aa41-0951f007ec19"
@@ -34,15 +34,15 @@ def test_a_list_of_shards_is_read_as_the_two_maps_are() -> None:
 
 def test_the_readiness_of_such_an_instance_is_that_of_its_runners() -> None:
     state = zenoh()
-    snapshot = picture(state)
+    snapshot = snapshot_of(state)
     (status,) = (snapshot.status(card.id) for card in snapshot.loaded_models)
     report = next(iter(state["runners"][RUNNER]))
     assert status.phase is (Phase.READY if report == "RunnerReady" else status.phase)
     assert status.node_ids == (NODE,)
     state["runners"][RUNNER] = {"RunnerReady": {"prefillServerPort": None}}
-    assert picture(state).status("rig/six-e").ready
+    assert snapshot_of(state).status("rig/six-e").ready
     state["runners"][RUNNER] = {"RunnerLoading": {"layersLoaded": 2, "totalLayers": 8}}
-    loading = picture(state).status("rig/six-e")
+    loading = snapshot_of(state).status("rig/six-e")
     assert (loading.phase, loading.progress_percent) == (Phase.LOADING, 25.0)
 
 

@@ -7,7 +7,7 @@ import pytest
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import DownloadStatus, Snapshot
 from exo_graphql.cluster.state import TaskKind
-from tests.cluster.documents import GIB, MODEL, picture, size
+from tests.cluster.documents import GIB, MODEL, size, snapshot_of
 
 Json = dict[str, Any]
 
@@ -170,7 +170,7 @@ RELEASES = {"v1.0.65": v1_0_65(), "v1.0.69": v1_0_69()}
 
 @pytest.fixture(params=RELEASES)
 def snapshot(request: pytest.FixtureRequest) -> Snapshot:
-    return picture(RELEASES[request.param])
+    return snapshot_of(RELEASES[request.param])
 
 
 def test_its_nodes(snapshot: Snapshot) -> None:
@@ -209,7 +209,7 @@ def test_its_cards(snapshot: Snapshot) -> None:
 
 
 def test_before_v1_0_69_loading_tells_no_layers_and_pending_no_bytes() -> None:
-    snapshot = picture(v1_0_65())
+    snapshot = snapshot_of(v1_0_65())
     status = snapshot.status(MODEL)
     assert (status.phase, status.progress_percent) == (Phase.LOADING, None)
     waiting = snapshot.state.downloads["n1"]["test/four"]
@@ -223,7 +223,7 @@ def test_before_v1_0_69_loading_tells_no_layers_and_pending_no_bytes() -> None:
 
 
 def test_from_v1_0_69_on_it_does() -> None:
-    snapshot = picture(v1_0_69())
+    snapshot = snapshot_of(v1_0_69())
     status = snapshot.status(MODEL)
     assert (status.phase, status.progress_percent) == (Phase.LOADING, 87.5)
     waiting = snapshot.state.downloads["n1"]["test/four"]

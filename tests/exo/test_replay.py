@@ -15,7 +15,7 @@ import pytest
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import Snapshot, Source, advance
-from exo_graphql.exo.poller import Feed
+from exo_graphql.exo.poller import Poller
 from exo_graphql.exo.reader import read_state
 from tests.exo.cluster import START, loop_moment
 
@@ -66,9 +66,9 @@ async def watched(recording: Recording, tell: Callable[[Snapshot], object]) -> l
         if not told or told[-1][1] != tell(snapshot):
             told.append((loop.time(), tell(snapshot)))
 
-    feed = Feed(["http://exo"], transport=httpx.MockTransport(recording.answer), now=loop_moment)
-    async with feed:
-        with feed.interest(), feed.listen(look):
+    poller = Poller(["http://exo"], transport=httpx.MockTransport(recording.answer), now=loop_moment)
+    async with poller:
+        with poller.interest(), poller.listen(look):
             await asyncio.sleep(recording.times[-1] + 3.0)
     return told
 

@@ -6,7 +6,7 @@ import pytest
 
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.upstream import Unreachable
-from exo_graphql.exo.pacing import FeedRules, Mode, pause
+from exo_graphql.exo.pacing import Mode, PollerRules, pause
 from exo_graphql.simulator import parse_fault
 from tests.exo.cluster import Cluster, slow
 
@@ -28,7 +28,7 @@ def load(cluster: Cluster) -> str:
 async def test_a_loaded_model_stays_ready_however_long_the_pauses(cost: float, mode: str) -> None:
     async with slow(cost) as cluster:
         model = load(cluster)
-        await cluster.feed.read_now()
+        await cluster.poller.read_now()
         seen: list[tuple[Phase, bool, bool]] = []
 
         async def alive() -> None:
@@ -38,17 +38,17 @@ async def test_a_loaded_model_stays_ready_however_long_the_pauses(cost: float, m
                 cluster.exos["a"].control.advance(1.0)
 
         living = asyncio.create_task(alive())
-        with cluster.feed.listen(lambda s: seen.append((s.status(model).phase, s.connected, s.stale))):
-            seconds = 10 * pause(Mode.IDLE, cost, FeedRules())
+        with cluster.poller.listen(lambda s: seen.append((s.status(model).phase, s.connected, s.stale))):
+            seconds = 10 * pause(Mode.IDLE, cost, PollerRules())
             if mode == "rest":
-                with cluster.feed.interest():
+                with cluster.poller.interest():
                     await asyncio.sleep(seconds)
             elif mode == "operation":
-                with cluster.feed.watching():
+                with cluster.poller.watching():
                     await asyncio.sleep(seconds)
             elif mode == "queries":
                 for _ in range(20):
-                    snapshot = await cluster.feed.fresh()
+                    snapshot = await cluster.poller.fresh()
                     assert snapshot.status(model).ready
                     await asyncio.sleep(seconds / 20)
             else:
@@ -62,36 +62,36 @@ async def test_a_loaded_model_stays_ready_however_long_the_pauses(cost: float, m
 async def test_exos_own_silence_is_noticed_at_every_cost(cost: float) -> None:
     async with slow(cost) as cluster:
         model = load(cluster)
-        await cluster.feed.read_now()
+        await cluster.poller.read_now()
         cluster.exos["a"].control.inject(parse_fault("hang"))
         broke = cluster.time
-        with cluster.feed.watching():
+        with cluster.poller.watching():
             with pytest.raises(Unreachable):
-                await cluster.feed.read_now()
+                await cluster.poller.read_now()
             asked = next(read.started for read in cluster.wire.reads(since=broke))
-            snapshot = cluster.feed.snapshot
+            snapshot = cluster.poller.snapshot
             while snapshot is None or snapshot.status(model).phase is not Phase.UNREACHABLE:
-                snapshot = await cluster.feed.changed(snapshot)
+                snapshot = await cluster.poller.changed(snapshot)
             # Ten seconds after it was asked and did not answer, not ten after the last pause began.
             assert cluster.time - asked == pytest.approx(10.0, abs=0.51)
             assert not snapshot.connected
             cluster.exos["a"].control.clear()
             while not snapshot.status(model).ready:
-                snapshot = await cluster.feed.changed(snapshot)
+                snapshot = await cluster.poller.changed(snapshot)
 
 
 @pytest.mark.parametrize("cost", [1.1, 5.0])
 async def test_a_machine_that_slept_between_two_reads_reads_again_at_once_and_has_lost_nothing(cost: float) -> None:
     async with slow(cost) as cluster:
         model = load(cluster)
-        with cluster.feed.interest():
-            await cluster.feed.read_now()
+        with cluster.poller.interest():
+            await cluster.poller.read_now()
             await asyncio.sleep(1.0)
             seen: list[Phase] = []
-            with cluster.feed.listen(lambda s: seen.append(s.status(model).phase)):
+            with cluster.poller.listen(lambda s: seen.append(s.status(model).phase)):
                 cluster.sleep(3600.0)
                 woke = cluster.time
-                await cluster.feed.changed(cluster.feed.snapshot)
+                await cluster.poller.changed(cluster.poller.snapshot)
                 assert cluster.time - woke <= cost + 0.5 + 1e-6
             assert set(seen) == {Phase.READY}
 
@@ -99,11 +99,11 @@ async def test_a_machine_that_slept_between_two_reads_reads_again_at_once_and_ha
 async def test_a_machine_that_slept_during_a_read_does_not_call_exo_silent_for_it() -> None:
     async with slow(5.0) as cluster:
         model = load(cluster)
-        with cluster.feed.interest():
-            look = asyncio.create_task(cluster.feed.read_now())
+        with cluster.poller.interest():
+            look = asyncio.create_task(cluster.poller.read_now())
             await asyncio.sleep(1.0)
             seen: list[tuple[Phase, bool]] = []
-            with cluster.feed.listen(lambda s: seen.append((s.status(model).phase, s.connected))):
+            with cluster.poller.listen(lambda s: seen.append((s.status(model).phase, s.connected))):
                 cluster.sleep(3600.0)
                 await look
             assert set(seen) == {(Phase.READY, True)}
@@ -111,6 +111,6 @@ async def test_a_machine_that_slept_during_a_read_does_not_call_exo_silent_for_i
 
 async def test_after_a_sleep_no_query_takes_what_was_before_for_fresh() -> None:
     async with slow(0.01) as cluster:
-        old = await cluster.feed.fresh()
+        old = await cluster.poller.fresh()
         cluster.sleep(3600.0)
-        assert await cluster.feed.fresh() is not old
+        assert await cluster.poller.fresh() is not old

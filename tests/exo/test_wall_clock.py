@@ -21,18 +21,18 @@ async def test_a_clock_that_is_set_while_exo_dies_hides_and_hastens_nothing(by: 
         model = exo.cards[0]
         assert exo.place(model) is not None
         exo.advance(30)
-        with cluster.feed.interest():
-            snapshot = await cluster.feed.read_now()
+        with cluster.poller.interest():
+            snapshot = await cluster.poller.read_now()
             assert snapshot.status(model).ready
             broke = cluster.time
             exo.inject(parse_fault("hang"))
             cluster.set_wall_clock(by)
             while snapshot.connected:
-                snapshot = await cluster.feed.changed(snapshot)
+                snapshot = await cluster.poller.changed(snapshot)
             assert cluster.time - broke == pytest.approx(2.5, abs=0.1)
             assert snapshot.status(model).phase is Phase.READY
             while snapshot.status(model).phase is Phase.READY:
-                snapshot = await cluster.feed.changed(snapshot)
+                snapshot = await cluster.poller.changed(snapshot)
             assert snapshot.status(model).phase is Phase.UNREACHABLE
             assert cluster.time - broke == pytest.approx(11.0, abs=0.6)
             # It stamps all the same.
@@ -44,17 +44,17 @@ async def test_a_clock_that_is_set_gives_no_download_up_early_or_late(by: float)
     async with running() as cluster:
         exo = cluster.exos["a"].control
         model = exo.cards[0]
-        for node in (await cluster.feed.fresh()).nodes:
-            await cluster.feed.delete_download(node.id, model)
+        for node in (await cluster.poller.fresh()).nodes:
+            await cluster.poller.delete_download(node.id, model)
         exo.inject(parse_fault(f"download-fails:{model}"))
         exo.advance(1.0)
         assert exo.place(model) is not None
-        with cluster.feed.interest():
+        with cluster.poller.interest():
             failed = given_up = 0.0
             for _ in range(600):
                 exo.advance(0.1)
                 await asyncio.sleep(0.1)
-                status = (await cluster.feed.fresh()).status(model)
+                status = (await cluster.poller.fresh()).status(model)
                 if status.failure is not None and not failed:
                     failed = cluster.time
                     cluster.set_wall_clock(by)
@@ -67,15 +67,15 @@ async def test_a_clock_that_is_set_gives_no_download_up_early_or_late(by: float)
 @pytest.mark.parametrize("by", [-HOUR, 0.0, HOUR])
 async def test_an_election_keeps_its_grace_whatever_the_clock_is_set_to(by: float) -> None:
     async with running() as cluster:
-        with cluster.feed.interest():
-            await cluster.feed.read_now()
+        with cluster.poller.interest():
+            await cluster.poller.read_now()
             emptied = cluster.time
             _empty(cluster)
-            snapshot = await cluster.feed.read_now()
+            snapshot = await cluster.poller.read_now()
             cluster.set_wall_clock(by)
             while snapshot.node_count:
                 assert snapshot.stale
-                snapshot = await cluster.feed.changed(snapshot)
+                snapshot = await cluster.poller.changed(snapshot)
             assert cluster.time - emptied == pytest.approx(60.0, abs=1.2)
 
 

@@ -34,7 +34,7 @@ async def test_figures_tell_the_cluster_and_count_what_was_asked() -> None:
             await socket.send(id="1", type="subscribe", payload={"query": PHASE})
             await socket.receive()
             text = (await _get(server.port, "/metrics")).text
-        snapshot = server.house.feed.snapshot
+        snapshot = server.components.poller.snapshot
         assert snapshot is not None
         node = snapshot.nodes[0]
         assert _value(text, "exo_up") == 1
@@ -56,7 +56,7 @@ async def test_figures_tell_the_cluster_and_count_what_was_asked() -> None:
 async def test_what_a_node_does_not_tell_is_absent_not_zero() -> None:
     async with running() as server:
         await _get(server.port, "/readyz")
-        snapshot = server.house.feed.snapshot
+        snapshot = server.components.poller.snapshot
         assert snapshot is not None
         text = (await _get(server.port, "/metrics")).text
         for node in snapshot.nodes:
@@ -69,7 +69,7 @@ async def test_operations_are_counted_by_state() -> None:
         wish = f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}'
         await client.post(server.url, json={"query": wish})
         text = (await _get(server.port, "/metrics")).text
-        states = [operation.state.value for operation in server.house.operations.all()]
+        states = [operation.state.value for operation in server.components.operations.all()]
         assert len(states) == 1
         assert sum(_value(text, f'exo_graphql_operations{{state="{state}"}}') or 0 for state in set(states)) == 1
 

@@ -9,7 +9,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from exo_graphql.exo.poller import Feed
+from exo_graphql.exo.poller import Poller
 from exo_graphql.operations import OperationRules, Operations
 
 # The exo of the tests runs 20 times as fast as a real one, and so memory is given a twentieth of the time to come back.
@@ -18,7 +18,7 @@ RULES = OperationRules(memory_seconds=1.0)
 
 async def main(url: str, journal: Path, models: list[str]) -> None:
     """Prints `STEP STATE` at each change, and the verdict."""
-    async with Feed([url]) as feed, Operations(feed, journal, RULES) as ops:
+    async with Poller([url]) as poller, Operations(poller, journal, RULES) as ops:
         changed = asyncio.Event()
 
         def tell() -> None:

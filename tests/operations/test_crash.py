@@ -12,20 +12,20 @@ import pytest
 from exo_graphql.cluster.loads import Loads
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
-from exo_graphql.cluster.upstream import Offer
-from exo_graphql.exo.poller import Feed
+from exo_graphql.cluster.upstream import PlacementPreview
+from exo_graphql.exo.poller import Poller
 from exo_graphql.operations import Operation, Operations, OperationState
 from exo_graphql.operations.journal import Journal, Key, Record
 from exo_graphql.operations.run import Run
-from tests.operations.world import HALF, OTHER_HALF, A, B, World, operations, steps, world
+from tests.operations.world import HALF, OTHER_HALF, A, B, SimulatedCluster, operations, steps, world
 
 pytestmark = pytest.mark.anyio
 
 T = TypeVar("T")
-Wish = Callable[[Operations], Awaitable[object]]
+OperationRequest = Callable[[Operations], Awaitable[object]]
 
 
-class Guillotine:
+class Killer:
     """Counts the moments in which a process could die, before and after each write and each command; falls at one."""
 
     def __init__(self, fatal: int | None) -> None:
@@ -54,98 +54,106 @@ class Guillotine:
         return result
 
 
-class MortalUpstream:
+class KillableUpstream:
     """The feed, through which a process that may die commands exo."""
 
-    def __init__(self, feed: Feed, guillotine: Guillotine) -> None:
-        self._feed = feed
-        self._guillotine = guillotine
+    def __init__(self, poller: Poller, killer: Killer) -> None:
+        self._poller = poller
+        self._killer = killer
 
     @property
     def snapshot(self) -> Snapshot | None:
-        return self._feed.snapshot
+        return self._poller.snapshot
 
     async def fresh(self, max_age: float = 0.0) -> Snapshot:
-        return await self._feed.fresh(max_age)
+        return await self._poller.fresh(max_age)
 
     async def read_now(self) -> Snapshot:
-        return await self._feed.read_now()
+        return await self._poller.read_now()
 
     async def changed(self, since: Snapshot | None, *, urgent: bool = False) -> Snapshot:
-        return await self._feed.changed(since, urgent=urgent)
+        return await self._poller.changed(since, urgent=urgent)
 
     def watching(self) -> AbstractContextManager[None]:
-        return self._feed.watching()
+        return self._poller.watching()
 
     def interest(self) -> AbstractContextManager[None]:
-        return self._feed.interest()
+        return self._poller.interest()
 
     def listen(self, listener: Callable[[Snapshot], None]) -> AbstractContextManager[None]:
-        return self._feed.listen(listener)
+        return self._poller.listen(listener)
 
     def mark_unloading(self, unloading: Mapping[str, str]) -> None:
-        self._feed.mark_unloading(unloading)
+        self._poller.mark_unloading(unloading)
 
     def mark_loads(self, loads: Loads) -> None:
-        self._feed.mark_loads(loads)
+        self._poller.mark_loads(loads)
 
-    async def offer(self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int) -> Offer:
-        return await self._feed.offer(model_id, sharding, instance_type, min_nodes)
+    async def preview(
+        self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int
+    ) -> PlacementPreview:
+        return await self._poller.preview(model_id, sharding, instance_type, min_nodes)
 
-    async def offers(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[Offer, ...]:
-        return await self._feed.offers(model_id, node_ids)
+    async def previews(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[PlacementPreview, ...]:
+        return await self._poller.previews(model_id, node_ids)
 
     async def create(self, instance: Instance) -> None:
-        await self._guillotine.around(self._feed.create(instance))
+        await self._killer.around(self._poller.create(instance))
 
     async def delete(self, instance_id: str) -> bool:
-        return await self._guillotine.around(self._feed.delete(instance_id))
+        return await self._killer.around(self._poller.delete(instance_id))
 
     async def start_download(self, node_id: str, model_id: str) -> None:
-        await self._guillotine.around(self._feed.start_download(node_id, model_id))
+        await self._killer.around(self._poller.start_download(node_id, model_id))
 
     async def cancel_download(self, node_id: str, model_id: str) -> None:
-        await self._guillotine.around(self._feed.cancel_download(node_id, model_id))
+        await self._killer.around(self._poller.cancel_download(node_id, model_id))
 
     async def delete_download(self, node_id: str, model_id: str) -> None:
-        await self._feed.delete_download(node_id, model_id)
+        await self._poller.delete_download(node_id, model_id)
 
     async def cancel_task(self, command_id: str) -> bool:
-        return await self._feed.cancel_task(command_id)
+        return await self._poller.cancel_task(command_id)
 
 
 async def _live_and_die(
-    w: World, journal: Path, fatal: int | None, wish: Wish, monkeypatch: pytest.MonkeyPatch, *, cancel_at: str | None
+    w: SimulatedCluster,
+    journal: Path,
+    fatal: int | None,
+    request: OperationRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    cancel_at: str | None,
 ) -> int:
     """One process: wishes, works, and dies at the moment `fatal`. Returns the moments that it lived through."""
-    guillotine = Guillotine(fatal)
+    killer = Killer(fatal)
     save, admit = Journal.save, Journal.admit
 
-    async def mortal_save(self: Journal, record: Record) -> None:
-        await guillotine.around(save(self, record))
+    async def killable_save(self: Journal, record: Record) -> None:
+        await killer.around(save(self, record))
 
-    async def mortal_admit(self: Journal, record: Record, key: Key | None = None) -> None:
-        await guillotine.around(admit(self, record, key))
+    async def killable_admit(self: Journal, record: Record, key: Key | None = None) -> None:
+        await killer.around(admit(self, record, key))
 
     with monkeypatch.context() as patched:
-        patched.setattr(Journal, "save", mortal_save)
-        patched.setattr(Journal, "admit", mortal_admit)
-        ops = operations(MortalUpstream(w.feed, guillotine), journal)
+        patched.setattr(Journal, "save", killable_save)
+        patched.setattr(Journal, "admit", killable_admit)
+        ops = operations(KillableUpstream(w.poller, killer), journal)
         await ops.__aenter__()
         with suppress(asyncio.CancelledError):
-            operation = await wish(ops)
+            operation = await request(ops)
             assert isinstance(operation, Operation), operation
             if cancel_at is not None:
                 cancelling: set[asyncio.Task[None]] = set()
                 ops.listen(lambda: _cancel(ops, operation.id, cancel_at, cancelling))
             done = asyncio.create_task(w.end(operation, ops))
-            dead = asyncio.create_task(guillotine.dead.wait())
+            dead = asyncio.create_task(killer.dead.wait())
             await asyncio.wait({done, dead}, return_when=asyncio.FIRST_COMPLETED)
             for task in (done, dead):
                 task.cancel()
         # What a kernel does to the killed: no task runs on, no file stays open.
         await ops.__aexit__(None, None, None)
-    return guillotine.moments
+    return killer.moments
 
 
 def _cancel(ops: Operations, operation_id: str, step: str, cancelling: set[asyncio.Task[None]]) -> None:
@@ -162,7 +170,7 @@ async def _cancelled(run: Run) -> None:
 
 async def _check(
     journal: Path,
-    wish: Wish,
+    request: OperationRequest,
     given: Sequence[str],
     expected: dict[OperationState, list[str]],
     monkeypatch: pytest.MonkeyPatch,
@@ -179,11 +187,11 @@ async def _check(
         async with world() as w, AsyncExitStack() as watch:
             await w.given(*given)
             ever: dict[str, set[str]] = {}
-            watch.enter_context(w.feed.listen(partial(_note_instances, ever)))
+            watch.enter_context(w.poller.listen(partial(_note_instances, ever)))
             if fault is not None:
                 w.fault(fault)
-            lived = await _live_and_die(w, path, fatal, wish, monkeypatch, cancel_at=cancel_at)
-            async with operations(w.feed, path) as ops:
+            lived = await _live_and_die(w, path, fatal, request, monkeypatch, cancel_at=cancel_at)
+            async with operations(w.poller, path) as ops:
                 known = ops.all()
                 if not known:
                     # It died before the wish was written: nobody was told of an operation, and nothing was done.
@@ -260,10 +268,10 @@ async def test_a_server_that_stops_in_good_order_goes_on_at_the_next_start(tmp_p
     path = tmp_path / "journal.db"
     async with world() as w:
         await w.given(HALF)
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             operation = await ops.swap([HALF], [OTHER_HALF])
             await w.when(operation, lambda now: steps(now)["load"] == "RUNNING", ops)
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             assert isinstance(operation, Operation)
             resumed = ops.get(operation.id)
             assert resumed is not None
@@ -275,13 +283,13 @@ async def test_a_server_that_stops_in_good_order_goes_on_at_the_next_start(tmp_p
 async def test_what_was_removed_while_the_server_was_down_is_not_placed_again(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with world() as w:
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             operation = await ops.load(A)
             await w.when(operation, lambda now: steps(now)["load"] == "RUNNING", ops)
         snapshot = await w.until(lambda snapshot: bool(snapshot.state.runners))
         (instance,) = snapshot.state.instances
         w.sim.control.delete_instance(instance)
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             ended = await w.end(operation, ops)
         assert ended.state is OperationState.FAILED
         assert await w.listed() == []
@@ -292,12 +300,12 @@ async def test_an_operation_that_waits_for_memory_goes_on_waiting(tmp_path: Path
     path = tmp_path / "journal.db"
     async with world() as w:
         await w.given(HALF)
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             await ops.unload(HALF)
             load = await ops.load(OTHER_HALF)
             assert isinstance(load, Operation)
             assert load.state is OperationState.PENDING
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             assert (await w.end(load, ops)).state is OperationState.SUCCEEDED
         assert await w.serving() == [OTHER_HALF]
 
@@ -305,12 +313,12 @@ async def test_an_operation_that_waits_for_memory_goes_on_waiting(tmp_path: Path
 async def test_the_time_out_goes_on_over_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with world() as w:
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             operation = await ops.load(HALF, timeout_seconds=60)
             await w.when(operation, lambda now: steps(now)["load"] == "RUNNING", ops)
-            (instance,) = (await w.picture()).state.instances
+            (instance,) = (await w.snapshot()).state.instances
         await asyncio.sleep(61)
         w.sim.control.delete_instance(instance)
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             ended = await w.end(operation, ops)
         assert ended.message.startswith("Not done within 60 s.")

@@ -11,13 +11,13 @@ from exo_graphql.operations import (
     Operation,
     OperationConflict,
 )
-from tests.operations.world import ABSENT, A, World, world
+from tests.operations.world import ABSENT, A, SimulatedCluster, world
 
 pytestmark = pytest.mark.anyio
 
 
-async def _kinds(w: World, model: str) -> dict[str, DownloadKind]:
-    snapshot = await w.picture()
+async def _kinds(w: SimulatedCluster, model: str) -> dict[str, DownloadKind]:
+    snapshot = await w.snapshot()
     return {
         node.friendly_name or node.id: download.kind
         for node in snapshot.nodes
@@ -29,7 +29,7 @@ async def _kinds(w: World, model: str) -> dict[str, DownloadKind]:
 async def test_a_download_starts_on_the_node_that_is_named() -> None:
     async with world() as w:
         result = await w.ops.start_download("absent", ["node-2"])
-        assert result.problem is None
+        assert result.error is None
         assert [(r.node_id, r.accepted, r.error) for r in result.results] == [
             (w.sim.control.node_id("node-2"), True, None)
         ]
@@ -64,7 +64,7 @@ async def test_a_cancelled_download_keeps_its_part_and_idle_nodes_are_named() ->
         assert result.results[1].error == f"node-2 is not downloading {ABSENT}: nothing to cancel."
         await w.until(lambda snapshot: snapshot.active_download_count == 0)
         (partial,) = [
-            d for d in (await w.picture()).started_downloads if d.model_id == ABSENT and d.kind is DownloadKind.PENDING
+            d for d in (await w.snapshot()).started_downloads if d.model_id == ABSENT and d.kind is DownloadKind.PENDING
         ]
         assert (partial.downloaded_bytes or 0) > 0
 
@@ -109,16 +109,16 @@ async def test_weights_that_an_operation_needs_are_left_alone() -> None:
         assert isinstance(operation, Operation)
         await w.until(lambda snapshot: snapshot.active_download_count == 1)
         for result in (await w.ops.cancel_download(ABSENT), await w.ops.delete_download(ABSENT)):
-            assert isinstance(result.problem, OperationConflict)
-            assert result.problem.operation_id == operation.id
+            assert isinstance(result.error, OperationConflict)
+            assert result.error.operation_id == operation.id
 
 
 async def test_wishes_that_cannot_be_meant() -> None:
     async with world() as w:
-        assert isinstance((await w.ops.start_download("nonesuch")).problem, ModelNotFound)
-        assert isinstance((await w.ops.start_download("")).problem, InvalidArgument)
-        assert isinstance((await w.ops.start_download(A, [])).problem, InvalidArgument)
-        assert isinstance((await w.ops.delete_download(A, ["node-9"])).problem, NodeNotFound)
+        assert isinstance((await w.ops.start_download("nonesuch")).error, ModelNotFound)
+        assert isinstance((await w.ops.start_download("")).error, InvalidArgument)
+        assert isinstance((await w.ops.start_download(A, [])).error, InvalidArgument)
+        assert isinstance((await w.ops.delete_download(A, ["node-9"])).error, NodeNotFound)
 
 
 async def test_an_exo_that_fails_is_told_node_by_node_or_as_a_whole() -> None:
@@ -130,6 +130,6 @@ async def test_an_exo_that_fails_is_told_node_by_node_or_as_a_whole() -> None:
         assert all((result.error or "").startswith("node-") for result in early.results)
         # What cannot be looked at now is not acted upon, though a snapshot of a moment ago is there.
         w.sim.control.drop_connections = True
-        assert w.feed.snapshot is not None
-        assert w.feed.snapshot.connected
-        assert isinstance((await w.ops.start_download(ABSENT)).problem, ClusterUnavailable)
+        assert w.poller.snapshot is not None
+        assert w.poller.snapshot.connected
+        assert isinstance((await w.ops.start_download(ABSENT)).error, ClusterUnavailable)

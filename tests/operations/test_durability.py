@@ -99,14 +99,14 @@ async def test_a_cancellation_that_was_answered_outlives_the_server(
     path = tmp_path / "journal.db"
     async with world() as w:
         await w.given(HALF)
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             operation = begun(await ops.swap([HALF], [OTHER_HALF]))
             await w.when(operation, lambda now: steps(now)[step] == "RUNNING", ops)
             begun(await ops.cancel(operation.id))
             # Killed at this very moment: nothing is written any more.
             monkeypatch.setattr(Journal, "save", _dead)
         monkeypatch.undo()
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             ended = await w.end(operation, ops)
             assert ended.state is OperationState.CANCELLED, ended
             assert await w.serving() == [HALF]
@@ -140,23 +140,23 @@ async def test_an_offer_that_cannot_be_written_down_ends_the_operation_and_block
 ) -> None:
     async with world() as w:
         await w.given(B)
-        real = w.feed.offers
+        real = w.poller.previews
 
         async def deep(*arguments: Any) -> Any:
-            offers = await real(*arguments)
-            for offer in offers:
-                if isinstance(offer.instance, Instance) and offer.instance.document is not None:
-                    offer.instance.document["deep"] = _nested(300)  # type: ignore[index]  # a plain dict in truth
-            return offers
+            previews = await real(*arguments)
+            for preview in previews:
+                if isinstance(preview.instance, Instance) and preview.instance.document is not None:
+                    preview.instance.document["deep"] = _nested(300)  # type: ignore[index]  # a plain dict in truth
+            return previews
 
         with pytest.raises(TypeError):
             orjson.dumps(_nested(300))
-        monkeypatch.setattr(w.feed, "offers", deep)
+        monkeypatch.setattr(w.poller, "previews", deep)
         answer = await (w.ops.swap([B], [A]) if swap else w.ops.load(A))
         if swap:
             ended = await w.end(answer)
             assert ended.state is OperationState.FAILED, ended
-            assert isinstance(ended.problem, JournalUnavailable)
+            assert isinstance(ended.error, JournalUnavailable)
         else:
             assert isinstance(answer, JournalUnavailable)
         assert await w.serving() == [B]
@@ -178,14 +178,14 @@ async def test_a_fault_of_our_own_ends_the_operation(monkeypatch: pytest.MonkeyP
             operation = begun(await w.ops.load(A))
             ended = await w.end(operation)
         assert ended.state is OperationState.FAILED
-        assert ended.problem is not None
-        assert ended.problem.code == "INTERNAL_FAULT"
+        assert ended.error is not None
+        assert ended.error.code == "INTERNAL_FAULT"
         assert (await w.end(await w.ops.load(A))).state is OperationState.SUCCEEDED
 
 
 async def test_the_file_holds_no_operation_whose_admission_failed(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    async with world() as w, operations(w.feed, path) as ops:
+    async with world() as w, operations(w.poller, path) as ops:
         await w.end(await ops.load(A), ops)
     db = sqlite3.connect(path)
     assert db.execute("SELECT count(*), sum(active) FROM operations").fetchone() == (1, 0)

@@ -12,17 +12,17 @@ from exo_graphql.operations import (
     ModelNotFound,
     NodeNotFound,
     Operation,
+    OperationError,
     OperationState,
-    Problem,
 )
-from exo_graphql.simulator import Scene, tiny_scene
-from tests.operations.world import HALF, OTHER_HALF, A, World, steps, world
+from exo_graphql.simulator import Scenario, tiny_scenario
+from tests.operations.world import HALF, OTHER_HALF, A, SimulatedCluster, steps, world
 
 pytestmark = pytest.mark.anyio
 
-Ask = Callable[[World], Awaitable[Operation | Problem]]
+Ask = Callable[[SimulatedCluster], Awaitable[Operation | OperationError]]
 
-WISHES: dict[str, tuple[Ask, type[Problem]]] = {
+WISHES: dict[str, tuple[Ask, type[OperationError]]] = {
     "unknown model": (lambda w: w.ops.load("nonesuch"), ModelNotFound),
     "unknown model to unload": (lambda w: w.ops.unload("nonesuch"), ModelNotFound),
     "unknown model in a swap": (lambda w: w.ops.swap([A], ["nonesuch"]), ModelNotFound),
@@ -51,10 +51,10 @@ async def test_what_cannot_be_meant_is_refused_and_harms_nothing(name: str) -> N
     ask, kind = WISHES[name]
     async with world() as w:
         await w.given(A)
-        problem = await ask(w)
-        assert type(problem) is kind
-        assert problem.message
-        assert problem.suggestion
+        error = await ask(w)
+        assert type(error) is kind
+        assert error.message
+        assert error.suggestion
         assert w.ops.all() == ()
         assert await w.serving() == [A]
         assert all(method == "GET" for method, _ in w.sim.control.requests)
@@ -62,33 +62,33 @@ async def test_what_cannot_be_meant_is_refused_and_harms_nothing(name: str) -> N
 
 async def test_an_unknown_model_comes_with_close_matches() -> None:
     async with world() as w:
-        problem = await w.ops.load("tiny-aa")
-        assert isinstance(problem, ModelNotFound)
-        assert problem.candidates[0] == A
-        assert problem.code == "MODEL_NOT_FOUND"
+        error = await w.ops.load("tiny-aa")
+        assert isinstance(error, ModelNotFound)
+        assert error.candidates[0] == A
+        assert error.code == "MODEL_NOT_FOUND"
 
 
 async def test_an_unknown_node_comes_with_those_that_exist() -> None:
     async with world() as w:
-        problem = await w.ops.load("tiny-a", nodes=["node-7"])
-        assert isinstance(problem, NodeNotFound)
-        assert problem.available == ("node-1", "node-2")
+        error = await w.ops.load("tiny-a", nodes=["node-7"])
+        assert isinstance(error, NodeNotFound)
+        assert error.available == ("node-1", "node-2")
 
 
 async def test_an_ambiguous_name_comes_with_its_candidates() -> None:
     async with world(_twins()) as w:
-        problem = await w.ops.load("tiny-a")
-        assert isinstance(problem, ModelAmbiguous)
-        assert set(problem.candidates) == {A, "other/tiny-a"}
+        error = await w.ops.load("tiny-a")
+        assert isinstance(error, ModelAmbiguous)
+        assert set(error.candidates) == {A, "other/tiny-a"}
 
 
 @pytest.mark.parametrize("fault", ["error", "garbage", "hang"])
 async def test_a_wish_to_an_exo_that_fails_is_refused(fault: str) -> None:
     async with world() as w:
         w.fault(fault)
-        problem = await w.ops.load(A)
-        assert isinstance(problem, ClusterUnavailable)
-        assert problem.suggestion
+        error = await w.ops.load(A)
+        assert isinstance(error, ClusterUnavailable)
+        assert error.suggestion
         w.sim.control.clear()
         await w.until(lambda snapshot: not snapshot.stale)
         assert (await w.end(await w.ops.load(A))).state is OperationState.SUCCEEDED
@@ -124,11 +124,11 @@ async def test_an_exo_that_fails_for_long_ends_in_one_model_or_the_other(fault: 
             # It failed before it had changed anything.
             OperationState.FAILED: [HALF],
         }
-        await w.until(lambda snapshot: all(snapshot.reading(id_).ready for id_ in snapshot.state.instances))
+        await w.until(lambda snapshot: all(snapshot.instance_status(id_).ready for id_ in snapshot.state.instances))
         assert await w.serving() == await w.listed() == serves[ended.state], ended
 
 
-def _twins() -> Scene:
-    scene = tiny_scene()
-    twin = replace(scene.cards[0], model_id="other/tiny-a")
-    return replace(scene, cards=(*scene.cards, twin))
+def _twins() -> Scenario:
+    scenario = tiny_scenario()
+    twin = replace(scenario.cards[0], model_id="other/tiny-a")
+    return replace(scenario, cards=(*scenario.cards, twin))

@@ -14,17 +14,17 @@ from exo_graphql.operations import (
     InsufficientMemory,
     JournalUnavailable,
     Operation,
+    OperationError,
     OperationKind,
     OperationRules,
     OperationState,
-    Problem,
     Step,
     StepState,
 )
 from exo_graphql.operations import errors as all_problems
 from exo_graphql.operations.journal import Contents, Journal, JournalError, Key, Record, dump
-from exo_graphql.operations.requests import ShardingPreference, Wish
-from exo_graphql.operations.saga_state import Baseline, Departure, Memo, Target, Undoing, rekeyed
+from exo_graphql.operations.requests import OperationRequest, ShardingPreference
+from exo_graphql.operations.saga_state import Baseline, Removal, SagaState, Target, Undoing, rekeyed
 from tests.operations.world import A, operations, steps, world
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +42,7 @@ INSTANCE = Instance(
 
 
 def _record(
-    sequence: int = 1, problem: Problem | None = None, state: OperationState = OperationState.RUNNING
+    sequence: int = 1, error: OperationError | None = None, state: OperationState = OperationState.RUNNING
 ) -> Record:
     operation = Operation(
         id=f"operation-{sequence}",
@@ -54,20 +54,22 @@ def _record(
         load_ids=("m",),
         unload_ids=("o",),
         progress_percent=12.5,
-        problem=problem,
+        error=error,
         idempotency_key="k",
         waiting_for=("w",),
     )
-    memo = Memo(
-        targets=[Target("m", {"n": 1 << 40}, instance=INSTANCE), Target("f", follows="i2")],
-        departures=[Departure(INSTANCE, {"n": 7}, sound=True, asked=True, restored=rekeyed(INSTANCE))],
+    saga_state = SagaState(
+        targets=[Target("m", {"n": 1 << 40}, instance=INSTANCE), Target("f", adopts="i2")],
+        removals=[Removal(INSTANCE, {"n": 7}, healthy=True, asked=True, restored=rekeyed(INSTANCE))],
         side_by_side=True,
         baseline={"n": Baseline(None, 7)},
         fetching=[("n", "m")],
         undoing=Undoing("Because.", cancelled=True, removing={"n": Baseline(1, 2)}),
     )
-    wish = Wish(OperationKind.SWAP, load=("m",), unload=("o",), nodes=("n",), sharding=ShardingPreference.TENSOR)
-    return Record(sequence, operation, wish, memo)
+    request = OperationRequest(
+        OperationKind.SWAP, load=("m",), unload=("o",), nodes=("n",), sharding=ShardingPreference.TENSOR
+    )
+    return Record(sequence, operation, request, saga_state)
 
 
 async def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
@@ -84,7 +86,7 @@ async def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     assert records == [_record_like(records[0])]
     assert keys == [key]
     # Documents do not count in comparisons, so they are held against each other here.
-    target = records[0].memo.targets[0].instance
+    target = records[0].saga_state.targets[0].instance
     assert target is not None
     assert target.document == INSTANCE.document
 
@@ -92,7 +94,7 @@ async def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
 def _record_like(read: Record) -> Record:
     """The record as written; the ids that were made up at random are taken from the read one."""
     record = _record()
-    record.memo.departures[0].restored = read.memo.departures[0].restored
+    record.saga_state.removals[0].restored = read.saga_state.removals[0].restored
     return record
 
 
@@ -100,7 +102,7 @@ def _found(directory: Path, pattern: str) -> list[Path]:
     return list(directory.glob(pattern))
 
 
-PROBLEMS: list[Problem] = [
+PROBLEMS: list[OperationError] = [
     ClusterUnavailable(message="Gone.", suggestion="Wait.", last_seen_at=NOW),
     ClusterUnavailable(message="Never there."),
     InsufficientMemory(
@@ -109,22 +111,24 @@ PROBLEMS: list[Problem] = [
 ]
 
 
-@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.code)
-async def test_a_problem_is_read_as_the_kind_that_it_was(problem: Problem, tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", PROBLEMS, ids=lambda error: error.code)
+async def test_a_problem_is_read_as_the_kind_that_it_was(error: OperationError, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     await journal.open()
-    await journal.save(_record(problem=problem))
+    await journal.save(_record(error=error))
     await journal.close()
     journal = Journal(tmp_path / "journal.db")
     records = (await journal.open()).records
     await journal.close()
-    assert records[0].operation.problem == problem
+    assert records[0].operation.error == error
 
 
 def test_every_kind_of_problem_can_be_found_again_by_its_name() -> None:
-    kinds = [kind for kind in vars(all_problems).values() if isinstance(kind, type) and issubclass(kind, Problem)]
+    kinds = [
+        kind for kind in vars(all_problems).values() if isinstance(kind, type) and issubclass(kind, OperationError)
+    ]
     for kind in kinds:
-        if kind is not Problem:
+        if kind is not OperationError:
             assert all_problems.BY_NAME[kind.__name__] is kind
 
 
@@ -134,7 +138,7 @@ async def test_a_damaged_journal_is_set_aside_and_a_new_one_begun(
 ) -> None:
     path = tmp_path / "journal.db"
     path.write_bytes(damage)
-    async with world() as w, operations(w.feed, path) as ops:
+    async with world() as w, operations(w.poller, path) as ops:
         assert ops.all() == ()
         assert (await w.end(await ops.load(A), ops)).state is OperationState.SUCCEEDED
     (aside,) = _found(tmp_path, "journal.db.damaged-*")
@@ -207,7 +211,7 @@ async def test_an_end_that_could_not_be_written_is_written_once_it_can_be(
 ) -> None:
     path = tmp_path / "journal.db"
     async with world() as w:
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             real = Journal.save
 
             async def full(journal: Journal, record: Record) -> None:
@@ -218,13 +222,13 @@ async def test_an_end_that_could_not_be_written_is_written_once_it_can_be(
 
             monkeypatch.setattr(Journal, "save", full)
             ended = await w.end(await ops.load(A), ops)
-            assert isinstance(ended.problem, JournalUnavailable)
+            assert isinstance(ended.error, JournalUnavailable)
             monkeypatch.undo()
             await asyncio.sleep(OperationRules().catch_up_seconds + 1.0)
             # As if it were killed now: nothing more is written when it ends.
             monkeypatch.setattr(Journal, "save", full)
         monkeypatch.undo()
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             assert ops.get(ended.id) == ended
             assert await w.listed() == []
 
@@ -236,9 +240,9 @@ async def test_nothing_is_begun_that_cannot_be_written(monkeypatch: pytest.Monke
             raise JournalError("The journal cannot be used: database or disk is full.")
 
         monkeypatch.setattr(Journal, "admit", full)
-        problem = await w.ops.load(A)
-        assert isinstance(problem, JournalUnavailable)
-        assert problem.suggestion
+        error = await w.ops.load(A)
+        assert isinstance(error, JournalUnavailable)
+        assert error.suggestion
         assert w.ops.all() == ()
         assert await w.listed() == []
         monkeypatch.undo()
@@ -255,7 +259,7 @@ async def test_the_last_finished_ones_are_kept(tmp_path: Path) -> None:
         rows = [(record.sequence, record.operation.id, dump(record)) for record in ended]
         db.executemany("INSERT INTO operations (sequence, id, active, record) VALUES (?, ?, 0, ?)", rows)
     db.close()
-    async with world() as w, operations(w.feed, path) as ops:
+    async with world() as w, operations(w.poller, path) as ops:
         assert len(ops.all()) == 1000
         assert ops.all()[0].id == "operation-1010"
         assert ops.all()[-1].id == "operation-11"

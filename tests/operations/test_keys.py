@@ -64,13 +64,13 @@ async def test_the_same_key_with_other_arguments_is_refused(what: str) -> None:
 async def test_a_key_is_remembered_over_restarts_for_a_day(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with world() as w:
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             first = await w.end(await ops.load(A, idempotency_key="k"), ops)
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             again = await ops.load(A, idempotency_key="k")
             assert again == first
         tomorrow = loop_now() + timedelta(days=1)
-        async with Operations(w.feed, path, now=lambda: tomorrow) as ops:
+        async with Operations(w.poller, path, now=lambda: tomorrow) as ops:
             fresh = await ops.load(A, idempotency_key="k")
             assert isinstance(fresh, Operation)
             assert fresh.id != first.id
@@ -86,7 +86,7 @@ async def test_a_clock_that_is_set_back_or_forth_ends_no_operation_and_forgets_n
     async with world() as w:
         error = timedelta()
         ops = Operations(
-            w.feed,
+            w.poller,
             None,
             OperationRules(),
             clock=lambda: asyncio.get_running_loop().time(),

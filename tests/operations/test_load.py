@@ -16,7 +16,7 @@ from exo_graphql.operations import (
     ShardingPreference,
     TimedOut,
 )
-from exo_graphql.simulator import parse_fault, tiny_scene
+from exo_graphql.simulator import parse_fault, tiny_scenario
 from tests.operations.world import ABSENT, HALF, HUGE, OTHER_HALF, A, B, begun, steps, world
 
 pytestmark = pytest.mark.anyio
@@ -81,10 +81,10 @@ async def test_additional_places_another_copy() -> None:
 
 
 async def test_chosen_nodes_mean_exactly_these() -> None:
-    async with world(tiny_scene(3)) as w:
+    async with world(tiny_scenario(3)) as w:
         wanted = {w.sim.control.node_id("node-1"), w.sim.control.node_id("node-3")}
         assert (await w.end(await w.ops.load(A, nodes=["node-1", "NODE-3"]))).state is OperationState.SUCCEEDED
-        (instance,) = (await w.picture()).state.instances.values()
+        (instance,) = (await w.snapshot()).state.instances.values()
         assert {shard.node_id for shard in instance.shards} == wanted
 
 
@@ -101,7 +101,7 @@ async def test_auto_prefers_tensor_where_several_nodes_hold_the_model(
 ) -> None:
     async with world() as w:
         assert (await w.end(await w.ops.load(A, min_nodes=2, sharding=preference))).state is OperationState.SUCCEEDED
-        (instance,) = (await w.picture()).state.instances.values()
+        (instance,) = (await w.snapshot()).state.instances.values()
         assert instance.sharding is not None
         assert instance.sharding.value == expected
         assert len(instance.shards) == 2
@@ -109,12 +109,12 @@ async def test_auto_prefers_tensor_where_several_nodes_hold_the_model(
 
 async def test_what_fits_nowhere_is_refused_with_the_numbers() -> None:
     async with world() as w:
-        problem = await w.ops.load(HUGE)
-        assert isinstance(problem, InsufficientMemory)
-        assert problem.needed_bytes == 2000 << 30
-        assert problem.available_bytes == 12 << 30
-        assert problem.shortfall_bytes == 1988 << 30
-        assert problem.unload_to_fit_ids == ()
+        error = await w.ops.load(HUGE)
+        assert isinstance(error, InsufficientMemory)
+        assert error.needed_bytes == 2000 << 30
+        assert error.available_bytes == 12 << 30
+        assert error.shortfall_bytes == 1988 << 30
+        assert error.unload_to_fit_ids == ()
         assert await w.listed() == []
         assert w.ops.all() == ()
 
@@ -122,17 +122,17 @@ async def test_what_fits_nowhere_is_refused_with_the_numbers() -> None:
 async def test_what_fits_after_an_unload_names_the_smallest_set() -> None:
     async with world() as w:
         await w.given(A, HALF)
-        problem = await w.ops.load(OTHER_HALF)
-        assert isinstance(problem, InsufficientMemory)
-        assert problem.unload_to_fit_ids == (HALF,)
-        assert set(problem.loaded_ids) == {A, HALF}
+        error = await w.ops.load(OTHER_HALF)
+        assert isinstance(error, InsufficientMemory)
+        assert error.unload_to_fit_ids == (HALF,)
+        assert set(error.loaded_ids) == {A, HALF}
 
 
 async def test_what_exo_refuses_for_another_reason_is_told_in_its_words() -> None:
     async with world() as w:
-        problem = await w.ops.load(A, min_nodes=2, instance_type=InstanceTypePreference.MLX_JACCL)
-        assert isinstance(problem, PlacementRefused)
-        assert "RDMA" in problem.reason
+        error = await w.ops.load(A, min_nodes=2, instance_type=InstanceTypePreference.MLX_JACCL)
+        assert isinstance(error, PlacementRefused)
+        assert "RDMA" in error.reason
 
 
 async def test_missing_weights_are_downloaded_by_exo_and_followed() -> None:
@@ -149,8 +149,8 @@ async def test_a_model_that_exo_gives_up_on_fails_the_load_and_leaves_nothing() 
         w.fault(f"load-fails:{A}")
         ended = await w.end(await w.ops.load(A))
         assert ended.state is OperationState.FAILED
-        assert isinstance(ended.problem, LoadFailed)
-        assert "after 5 attempts" in ended.problem.message
+        assert isinstance(ended.error, LoadFailed)
+        assert "after 5 attempts" in ended.error.message
         assert steps(ended)["load"] == "FAILED"
         assert await w.listed() == []
 
@@ -162,9 +162,9 @@ async def test_the_reason_that_exo_gave_up_is_told_though_its_last_trace_was_mis
         w.fault(f"load-fails:{A}")
         ended = await w.end(await w.ops.load(A))
         assert ended.state is OperationState.FAILED
-        assert isinstance(ended.problem, LoadFailed)
-        assert "after 5 attempts" in ended.problem.message
-        assert "Received parameters not in model" in ended.problem.message
+        assert isinstance(ended.error, LoadFailed)
+        assert "after 5 attempts" in ended.error.message
+        assert "Received parameters not in model" in ended.error.message
 
 
 async def test_what_failed_in_an_earlier_load_is_not_the_reason_of_this_one() -> None:
@@ -174,15 +174,15 @@ async def test_what_failed_in_an_earlier_load_is_not_the_reason_of_this_one() ->
         w.sim.control.clear()
         operation = begun(await w.ops.load(A))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
-        (instance,) = (await w.picture()).state.instances
+        (instance,) = (await w.snapshot()).state.instances
         w.sim.control.delete_instance(instance)
         ended = await w.end(operation)
-        assert isinstance(ended.problem, LoadFailed)
-        assert "by somebody else or by exo" in ended.problem.message
+        assert isinstance(ended.error, LoadFailed)
+        assert "by somebody else or by exo" in ended.error.message
 
 
 async def test_a_node_lost_in_an_earlier_load_is_not_the_reason_of_this_one() -> None:
-    async with world(tiny_scene(3)) as w:
+    async with world(tiny_scenario(3)) as w:
         operation = begun(await w.ops.load(HALF, nodes=["node-1", "node-2"]))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
         w.sim.control.kill_node("node-2")
@@ -190,11 +190,11 @@ async def test_a_node_lost_in_an_earlier_load_is_not_the_reason_of_this_one() ->
         assert "lost" in lost.message, lost.message
         operation = begun(await w.ops.load(HALF, nodes=["node-1", "node-3"]))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
-        (instance,) = (await w.picture()).state.instances
+        (instance,) = (await w.snapshot()).state.instances
         w.sim.control.delete_instance(instance)
         ended = await w.end(operation)
-        assert isinstance(ended.problem, LoadFailed)
-        assert "by somebody else or by exo" in ended.problem.message
+        assert isinstance(ended.error, LoadFailed)
+        assert "by somebody else or by exo" in ended.error.message
 
 
 async def test_one_failed_attempt_is_not_the_end() -> None:
@@ -210,7 +210,7 @@ async def test_a_failed_download_fails_the_load_and_the_instance_is_removed() ->
         w.fault(f"download-fails:{ABSENT}")
         ended = await w.end(await w.ops.load(ABSENT))
         assert ended.state is OperationState.FAILED
-        assert isinstance(ended.problem, DownloadFailed | LoadFailed)
+        assert isinstance(ended.error, DownloadFailed | LoadFailed)
         assert await w.listed() == []
 
 
@@ -220,8 +220,8 @@ async def test_why_the_weights_could_not_be_fetched_is_told_though_exo_has_forgo
         # In a quarter of a minute exo looks at its disks, and calls the download that failed pending again.
         w.sim.control.advance(45.0)
         ended = await w.end(await w.ops.load(ABSENT, min_nodes=2))
-        assert isinstance(ended.problem, DownloadFailed)
-        assert "503, message='Service Unavailable'" in ended.problem.message
+        assert isinstance(ended.error, DownloadFailed)
+        assert "503, message='Service Unavailable'" in ended.error.message
 
 
 async def test_a_time_out_removes_what_was_placed() -> None:
@@ -229,7 +229,7 @@ async def test_a_time_out_removes_what_was_placed() -> None:
         started = asyncio.get_running_loop().time()
         ended = await w.end(await w.ops.load(ABSENT, timeout_seconds=3))
         assert ended.state is OperationState.FAILED
-        assert isinstance(ended.problem, TimedOut)
+        assert isinstance(ended.error, TimedOut)
         assert steps(ended)["remove"] == "SUCCEEDED"
         assert await w.listed() == []
         assert asyncio.get_running_loop().time() - started < 30
@@ -240,8 +240,8 @@ async def test_a_load_that_stands_still_fails() -> None:
         # A runner's process takes more than a second to start: nothing moves for as long.
         ended = await w.end(await w.ops.load(A))
         assert ended.state is OperationState.FAILED
-        assert isinstance(ended.problem, TimedOut)
-        assert "Nothing progressed for 1 s" in ended.problem.message
+        assert isinstance(ended.error, TimedOut)
+        assert "Nothing progressed for 1 s" in ended.error.message
 
 
 async def test_a_cancelled_load_is_undone() -> None:
@@ -252,7 +252,7 @@ async def test_a_cancelled_load_is_undone() -> None:
         ended = await w.end(operation)
         assert ended.state is OperationState.CANCELLED
         assert await w.listed() == []
-        free = [node.ram_available_bytes for node in (await w.picture()).nodes]
+        free = [node.ram_available_bytes for node in (await w.snapshot()).nodes]
         assert all(size is not None and size > 5.9 * (1 << 30) for size in free)
 
 
@@ -260,7 +260,7 @@ async def test_an_instance_removed_by_somebody_else_ends_the_load_with_that_trut
     async with world() as w:
         operation = begun(await w.ops.load(HALF))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
-        (instance,) = (await w.picture()).state.instances
+        (instance,) = (await w.snapshot()).state.instances
         w.sim.control.delete_instance(instance)
         ended = await w.end(operation)
         assert ended.state is OperationState.FAILED
@@ -280,7 +280,7 @@ async def test_an_instance_of_somebody_else_is_not_removed_when_following_it_is_
 
 
 async def test_a_node_lost_while_loading_fails_the_load() -> None:
-    async with world(tiny_scene(3)) as w:
+    async with world(tiny_scenario(3)) as w:
         operation = begun(await w.ops.load(HALF, nodes=["node-1", "node-2"]))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
         w.sim.control.kill_node("node-2")
@@ -291,7 +291,7 @@ async def test_a_node_lost_while_loading_fails_the_load() -> None:
 
 async def test_a_command_lost_in_an_election_is_sent_again() -> None:
     async with world() as w:
-        await w.picture()
+        await w.snapshot()
         w.sim.control.kill_master()
         operation = begun(await w.ops.load(B))
         if not hasattr(operation, "steps"):

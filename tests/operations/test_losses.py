@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from exo_graphql.operations import Operation, Operations, OperationState, Problem
-from exo_graphql.simulator import Fault, tiny_scene
-from tests.operations.world import HALF, OTHER_HALF, A, B, World, begun, steps, world
+from exo_graphql.operations import Operation, OperationError, Operations, OperationState
+from exo_graphql.simulator import Fault, tiny_scenario
+from tests.operations.world import HALF, OTHER_HALF, A, B, SimulatedCluster, begun, steps, world
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +25,7 @@ class Case:
     """An operation, what is loaded before it, and its steps. The last of the nodes is the master."""
 
     given: tuple[str, ...]
-    request: Callable[[Operations], Awaitable[Operation | Problem]]
+    request: Callable[[Operations], Awaitable[Operation | OperationError]]
     steps: tuple[str, ...]
     nodes: int = 2
 
@@ -47,7 +47,7 @@ CASES = {
 }
 
 
-async def _holds(w: World) -> dict[str, tuple[str, bool]]:
+async def _holds(w: SimulatedCluster) -> dict[str, tuple[str, bool]]:
     """What exo says that it holds, asked without any code of ours between: model and readiness by instance."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(w.sim.app), base_url="http://exo") as exo:
         state = (await exo.get("/state")).json()
@@ -62,52 +62,52 @@ async def _holds(w: World) -> dict[str, tuple[str, bool]]:
     return held
 
 
-async def _delete(w: World, models: tuple[str, ...]) -> None:
+async def _delete(w: SimulatedCluster, models: tuple[str, ...]) -> None:
     for id_, (model, _) in (await _holds(w)).items():
         if model in models:
             w.sim.control.delete_instance(id_)
 
 
-async def _new_deleted(w: World, operation: Operation) -> None:
+async def _new_deleted(w: SimulatedCluster, operation: Operation) -> None:
     await _delete(w, operation.load_ids)
 
 
-async def _old_deleted(w: World, operation: Operation) -> None:
+async def _old_deleted(w: SimulatedCluster, operation: Operation) -> None:
     await _delete(w, operation.unload_ids)
 
 
-async def _runner_fails(w: World, operation: Operation) -> None:
+async def _runner_fails(w: SimulatedCluster, operation: Operation) -> None:
     for id_, (model, _) in (await _holds(w)).items():
         if model in operation.load_ids:
             w.sim.control.crash(id_)
 
 
-async def _node_dies(w: World, operation: Operation) -> None:
+async def _node_dies(w: SimulatedCluster, operation: Operation) -> None:
     w.sim.control.inject(Fault("node-dies", "node-2", at=w.sim.control.now))
 
 
-async def _node_dies_and_returns(w: World, operation: Operation) -> None:
+async def _node_dies_and_returns(w: SimulatedCluster, operation: Operation) -> None:
     w.sim.control.inject(Fault("node-dies", "node-2", at=w.sim.control.now, duration=15.0))
 
 
-async def _master_dies(w: World, operation: Operation) -> None:
+async def _master_dies(w: SimulatedCluster, operation: Operation) -> None:
     w.sim.control.inject(Fault("master-dies", at=w.sim.control.now, duration=5.0))
 
 
-async def _exo_restarts(w: World, operation: Operation) -> None:
+async def _exo_restarts(w: SimulatedCluster, operation: Operation) -> None:
     w.sim.control.restart(4.0)
 
 
-async def _exo_hangs(w: World, operation: Operation) -> None:
+async def _exo_hangs(w: SimulatedCluster, operation: Operation) -> None:
     w.sim.control.inject(Fault("hang", at=w.sim.control.now, duration=12.0))
 
 
-async def _old_loaded_again(w: World, operation: Operation) -> None:
+async def _old_loaded_again(w: SimulatedCluster, operation: Operation) -> None:
     for model in operation.unload_ids:
         w.sim.control.place(model)
 
 
-async def _new_loaded_by_others(w: World, operation: Operation) -> None:
+async def _new_loaded_by_others(w: SimulatedCluster, operation: Operation) -> None:
     for model in operation.load_ids:
         w.sim.control.place(model)
 
@@ -135,7 +135,7 @@ LOSSES = {
 )
 async def test_the_verdict_is_what_exo_holds(case: str, step: str, loss: str) -> None:
     chosen = CASES[case]
-    async with world(tiny_scene(chosen.nodes)) as w:
+    async with world(tiny_scenario(chosen.nodes)) as w:
         await w.given(*chosen.given)
         operation = begun(await chosen.request(w.ops))
         reached = await w.when(operation, lambda now: not now.active or steps(now)[step] in ("RUNNING", "SKIPPED"))
@@ -147,7 +147,7 @@ async def test_the_verdict_is_what_exo_holds(case: str, step: str, loss: str) ->
         await _check(w, ended, chosen.given)
 
 
-async def _check(w: World, ended: Operation, given: tuple[str, ...]) -> None:
+async def _check(w: SimulatedCluster, ended: Operation, given: tuple[str, ...]) -> None:
     holds = sorted((await _holds(w)).values())
     ready = {model for model, is_ready in holds if is_ready}
     listed = [model for model, _ in holds]
@@ -157,7 +157,7 @@ async def _check(w: World, ended: Operation, given: tuple[str, ...]) -> None:
         for model in ended.unload_ids:
             assert model not in listed or model in ended.message.partition("somebody else has loaded")[2], said
         return
-    assert ended.problem is not None, said
+    assert ended.error is not None, said
     assert ended.state is not OperationState.ROLLED_BACK or ready >= set(ended.unload_ids) & set(given), said
     for model in set(ended.unload_ids) & set(given) - ready:
         short = (f"{model} is not loaded any more", f"{model} was removed by somebody else", f"{model} is ")

@@ -12,7 +12,7 @@ from exo_graphql.operations import OperationNotFound, OperationState
 from exo_graphql.operations.journal import Journal, JournalError
 from exo_graphql.operations.migrations import MIGRATIONS
 from tests.operations.test_journal import _record
-from tests.operations.world import HALF, OTHER_HALF, A, World, begun, operations, world
+from tests.operations.world import HALF, OTHER_HALF, A, SimulatedCluster, begun, operations, world
 
 pytestmark = pytest.mark.anyio
 
@@ -31,17 +31,17 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-async def _other_ids(w: World) -> None:
+async def _other_ids(w: SimulatedCluster) -> None:
     """The simulated exo draws the same ids each time; the journal holds the first ones."""
     await w.given(A)
-    (id_,) = (await w.picture()).state.instances
+    (id_,) = (await w.snapshot()).state.instances
     w.sim.control.delete_instance(id_)
 
 
 async def test_a_swap_that_the_first_release_began_is_finished(path: Path) -> None:
     async with world() as w, AsyncExitStack() as stack:
         await _other_ids(w)
-        ops = await stack.enter_async_context(operations(w.feed, path))
+        ops = await stack.enter_async_context(operations(w.poller, path))
         assert {operation.id for operation in ops.all()} == {LOADED, SWAPPED}
         swap = ops.get(SWAPPED)
         assert swap is not None
@@ -57,7 +57,7 @@ async def test_what_was_loaded_before_an_upgrade_is_restored_after_it(path: Path
     async with world() as w:
         await _other_ids(w)
         w.fault(f"load-fails:{OTHER_HALF}")
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             swap = ops.get(SWAPPED)
             assert swap is not None
             ended = await w.end(swap, ops)
@@ -101,10 +101,12 @@ async def test_a_migration_that_breaks_off_changes_nothing(path: Path, monkeypat
 
 
 CHANGES = {
-    "a field of the plan has another name": lambda record: record["memo"].update(goals=record["memo"].pop("targets")),
-    "a field of the plan is missing": lambda record: record["memo"].pop("departures"),
-    "a field of a target has another name": lambda record: record["memo"]["targets"][0].update(serves="x"),
-    "a field of the request is unknown": lambda record: record["wish"].update(urgency=3),
+    "a field of the plan has another name": lambda record: record["saga_state"].update(
+        goals=record["saga_state"].pop("targets")
+    ),
+    "a field of the plan is missing": lambda record: record["saga_state"].pop("removals"),
+    "a field of a target has another name": lambda record: record["saga_state"]["targets"][0].update(serves="x"),
+    "a field of the request is unknown": lambda record: record["request"].update(urgency=3),
     "a field of the operation is unknown": lambda record: record["operation"].update(owner="me"),
     "a value is unknown": lambda record: record["operation"].update(state="RESTING"),
     "it is no record at all": lambda record: record.clear(),
@@ -127,7 +129,7 @@ async def test_an_entry_that_cannot_be_read_is_kept_and_parked(change: str, tmp_
     db.commit()
     db.close()
     async with world() as w:
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             (parked,) = ops.all(active=True)
             assert (parked.id, parked.state) == ("operation-7", OperationState.PARKED)
             # It blocks nothing, and nothing is written over it.
@@ -138,9 +140,9 @@ async def test_an_entry_that_cannot_be_read_is_kept_and_parked(change: str, tmp_
         db = sqlite3.connect(path)
         assert db.execute("SELECT record FROM operations WHERE sequence = 7").fetchone() == (written,)
         db.close()
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             discarded = begun(await ops.cancel("operation-7"))
             assert discarded.state is OperationState.CANCELLED
             assert isinstance(await ops.cancel("operation-7"), OperationNotFound)
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             assert ops.get("operation-7") is None

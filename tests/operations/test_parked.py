@@ -12,25 +12,25 @@ from exo_graphql.cluster.snapshot import Snapshot, Source, advance
 from exo_graphql.cluster.state import Node, State
 from exo_graphql.operations import Operation, OperationConflict, OperationFinished, Operations, OperationState
 from exo_graphql.operations.membership import is_same_cluster, members_of, present_id
-from exo_graphql.simulator import Scene, tiny_scene
+from exo_graphql.simulator import Scenario, tiny_scenario
 from tests.operations.test_journal import NOW
-from tests.operations.world import HALF, OTHER_HALF, A, World, begun, operations, steps, world
+from tests.operations.world import HALF, OTHER_HALF, A, SimulatedCluster, begun, operations, steps, world
 
 pytestmark = pytest.mark.anyio
 
 CREATE, DELETE = ("POST", "/instance"), ("DELETE", "/instance/{instance_id}")
 
 
-def _elsewhere(prefix: str = "other") -> Scene:
+def _worker_pool(prefix: str = "other") -> Scenario:
     """The same machines under other names."""
-    scene = tiny_scene()
-    names = {machine.name: machine.name.replace("node", prefix) for machine in scene.machines}
+    scenario = tiny_scenario()
+    names = {machine.name: machine.name.replace("node", prefix) for machine in scenario.machines}
     return replace(
-        scene,
-        machines=tuple(replace(machine, name=names[machine.name]) for machine in scene.machines),
-        api=names[scene.api],
-        master=names[scene.master],
-        weights={model: tuple(names[name] for name in held) for model, held in scene.weights.items()},
+        scenario,
+        machines=tuple(replace(machine, name=names[machine.name]) for machine in scenario.machines),
+        api=names[scenario.api],
+        master=names[scenario.master],
+        weights={model: tuple(names[name] for name in held) for model, held in scenario.weights.items()},
     )
 
 
@@ -39,13 +39,13 @@ async def _begun(path: Path, step: str) -> AsyncIterator[str]:
     """A swap of HALF for OTHER_HALF whose server ended at a step; its id."""
     async with world() as w:
         await w.given(HALF)
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             operation = begun(await ops.swap([HALF], [OTHER_HALF]))
             await w.when(operation, lambda now: steps(now)[step] == "RUNNING", ops)
     yield operation.id
 
 
-async def _parked(w: World, ops: Operations, operation_id: str) -> Operation:
+async def _parked(w: SimulatedCluster, ops: Operations, operation_id: str) -> Operation:
     operation = ops.get(operation_id)
     assert operation is not None
     return await w.when(operation, lambda now: now.state is OperationState.PARKED, ops)
@@ -54,9 +54,9 @@ async def _parked(w: World, ops: Operations, operation_id: str) -> Operation:
 @pytest.mark.parametrize("step", ["drain", "memory", "place", "load"])
 async def test_a_swap_is_not_gone_on_with_on_another_cluster(step: str, tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    async with _begun(path, step) as id_, world(_elsewhere(), seed=2) as w:
+    async with _begun(path, step) as id_, world(_worker_pool(), seed=2) as w:
         await w.given(HALF)
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             parked = await _parked(w, ops, id_)
             assert "begun on another cluster (of node-1, node-2); here are other-1, other-2" in parked.message
             assert w.sim.control.requests[CREATE] == w.sim.control.requests[DELETE] == 0
@@ -68,15 +68,15 @@ async def test_a_swap_is_not_gone_on_with_on_another_cluster(step: str, tmp_path
             assert discarded.state is OperationState.CANCELLED
             assert "nothing was undone" in discarded.message
             assert await w.serving() == [OTHER_HALF]
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             assert ops.all(active=True) == ()
 
 
 async def test_a_parked_operation_goes_on_where_it_is_told_to(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    async with _begun(path, "drain") as id_, world(_elsewhere(), seed=2) as w:
+    async with _begun(path, "drain") as id_, world(_worker_pool(), seed=2) as w:
         await w.given(HALF)
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             await _parked(w, ops, id_)
             begun(await ops.resume(id_))
             ended = await w.end(begun(await ops.resume(id_)), ops)
@@ -87,7 +87,7 @@ async def test_a_parked_operation_goes_on_where_it_is_told_to(tmp_path: Path) ->
 
 async def test_one_that_would_meet_another_on_its_model_is_not_resumed(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    async with _begun(path, "drain") as id_, world(_elsewhere(), seed=2) as w, operations(w.feed, path) as ops:
+    async with _begun(path, "drain") as id_, world(_worker_pool(), seed=2) as w, operations(w.poller, path) as ops:
         await _parked(w, ops, id_)
         other = begun(await ops.load(OTHER_HALF))
         refused = await ops.resume(id_)
@@ -100,13 +100,13 @@ async def test_it_is_parked_still_after_a_restart_and_goes_on_at_home(tmp_path: 
     async with AsyncExitStack() as stack:
         id_ = await stack.enter_async_context(_begun(path, "memory"))
         for _ in range(2):
-            async with world(_elsewhere(), seed=2) as w, operations(w.feed, path) as ops:
+            async with world(_worker_pool(), seed=2) as w, operations(w.poller, path) as ops:
                 await _parked(w, ops, id_)
         async with world() as w:
             await w.given(A)
-            (taken,) = (await w.picture()).state.instances
+            (taken,) = (await w.snapshot()).state.instances
             w.sim.control.delete_instance(taken)
-            async with operations(w.feed, path) as ops:
+            async with operations(w.poller, path) as ops:
                 ended = await w.end(ops.get(id_), ops)  # type: ignore[arg-type]  # it is there
                 assert ended.state is OperationState.SUCCEEDED, ended
                 assert await w.listed() == [OTHER_HALF]
@@ -117,11 +117,11 @@ async def test_every_node_restarted_is_the_same_cluster(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with world() as w:
         await w.given(HALF)
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             operation = begun(await ops.swap([HALF], [OTHER_HALF]))
             await w.when(operation, lambda now: steps(now)["memory"] == "RUNNING", ops)
         w.sim.control.restart(4.0)
-        async with operations(w.feed, path) as ops:
+        async with operations(w.poller, path) as ops:
             ended = await w.end(operation, ops)
             assert ended.state is OperationState.SUCCEEDED, ended
             assert await w.serving() == [OTHER_HALF]

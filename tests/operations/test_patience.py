@@ -11,7 +11,7 @@ from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import Failure
 from exo_graphql.operations import InvalidArgument, LoadFailed, NodeNotFound, OperationState
 from exo_graphql.operations.place import most_telling
-from exo_graphql.simulator import Fault, parse_fault, tiny_scene
+from exo_graphql.simulator import Fault, parse_fault, tiny_scenario
 from tests.operations.test_journal import NOW
 from tests.operations.world import HALF, OTHER_HALF, A, B, begun, steps, world
 
@@ -44,8 +44,8 @@ async def test_a_swap_without_a_model_does_not_wait_for_all_of_exos_attempts(att
         w.fault(f"load-fails:{OTHER_HALF}")
         ended = await w.end(await w.ops.swap([HALF], [OTHER_HALF], attempts=attempts))
         assert ended.state is OperationState.ROLLED_BACK
-        assert isinstance(ended.problem, LoadFailed)
-        assert ended.problem.attempts == made
+        assert isinstance(ended.error, LoadFailed)
+        assert ended.error.attempts == made
         assert await w.serving() == [HALF]
 
 
@@ -55,17 +55,17 @@ async def test_a_load_waits_for_as_many_attempts_as_it_is_told(attempts: int | N
         w.fault(f"load-fails:{A}")
         ended = await w.end(await w.ops.load(A, attempts=attempts))
         assert ended.state is OperationState.FAILED
-        assert isinstance(ended.problem, LoadFailed)
-        assert ended.problem.attempts == made
+        assert isinstance(ended.error, LoadFailed)
+        assert ended.error.attempts == made
         assert await w.listed() == []
 
 
 @pytest.mark.parametrize("attempts", [0, -1, 101])
 async def test_a_number_of_attempts_that_cannot_be_is_refused(attempts: int) -> None:
     async with world() as w:
-        problem = await w.ops.load(A, attempts=attempts)
-        assert isinstance(problem, InvalidArgument)
-        assert problem.argument == "attempts"
+        error = await w.ops.load(A, attempts=attempts)
+        assert isinstance(error, InvalidArgument)
+        assert error.argument == "attempts"
 
 
 def test_the_cause_is_the_attempt_that_names_one() -> None:
@@ -85,7 +85,7 @@ def test_the_cause_is_the_attempt_that_names_one() -> None:
 
 async def test_what_is_pinned_to_a_node_that_is_coming_back_waits_for_it() -> None:
     """A lost master: of three nodes one is back at once, the next after 3 s. Nobody is refused in between."""
-    async with world(tiny_scene(3)) as w:
+    async with world(tiny_scenario(3)) as w:
         w.fault("master-dies")
         await w.until(lambda snapshot: snapshot.stale)
         snapshot = await w.until(lambda snapshot: not snapshot.stale and snapshot.node_count == 1)
@@ -93,8 +93,8 @@ async def test_what_is_pinned_to_a_node_that_is_coming_back_waits_for_it() -> No
         away = next(name for name in ("node-1", "node-2") if name != present.friendly_name)
         ended = await w.end(await w.ops.load(A, nodes=[away]))
         assert ended.state is OperationState.SUCCEEDED, ended
-        (instance,) = (await w.picture()).state.instances.values()
-        assert [(await w.picture()).state.nodes[s.node_id or ""].friendly_name for s in instance.shards] == [away]
+        (instance,) = (await w.snapshot()).state.instances.values()
+        assert [(await w.snapshot()).state.nodes[s.node_id or ""].friendly_name for s in instance.shards] == [away]
 
 
 async def test_a_node_that_never_was_is_refused_at_once() -> None:
@@ -105,7 +105,7 @@ async def test_a_node_that_never_was_is_refused_at_once() -> None:
 
 
 async def test_a_node_that_stays_away_is_refused_once_the_members_have_settled() -> None:
-    async with world(tiny_scene(3)) as w:
+    async with world(tiny_scenario(3)) as w:
         w.sim.control.kill_node("node-2")
         await w.until(lambda snapshot: snapshot.node_count == 2)
         before = asyncio.get_running_loop().time()
@@ -128,8 +128,8 @@ async def test_an_exo_that_hangs_fails_nothing(step: str, seconds: float) -> Non
 
 @pytest.mark.parametrize("fault", [None, f"load-fails:{A}"])
 async def test_progress_never_falls_within_an_attempt_and_is_complete_once(fault: str | None) -> None:
-    scene = tiny_scene()
-    async with world(replace(scene, cards=tuple(replace(card, layers=40) for card in scene.cards))) as w:
+    scenario = tiny_scenario()
+    async with world(replace(scenario, cards=tuple(replace(card, layers=40) for card in scenario.cards))) as w:
         if fault is not None:
             w.sim.control.inject(replace(parse_fault(fault), count=1))
         seen: list[float | None] = []
@@ -156,16 +156,16 @@ async def test_a_clock_that_is_set_while_exo_tries_again_hides_no_attempt(
         w.fault(f"load-fails:{OTHER_HALF}")
         operation = begun(await w.ops.swap([HALF], [OTHER_HALF]))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
-        real = w.feed._now
+        real = w.poller._now
 
         def set_clock() -> Moment:
             moment = real()
             return Moment(moment.at + timedelta(hours=hours), moment.elapsed)
 
-        monkeypatch.setattr(w.feed, "_now", set_clock)
+        monkeypatch.setattr(w.poller, "_now", set_clock)
         ended = await w.end(operation)
-        assert isinstance(ended.problem, LoadFailed)
-        assert ended.problem.attempts == 2
+        assert isinstance(ended.error, LoadFailed)
+        assert ended.error.attempts == 2
         assert await w.serving() == [HALF]
 
 
@@ -173,14 +173,14 @@ async def test_the_failure_of_an_earlier_load_is_not_that_of_this_one() -> None:
     async with world() as w:
         w.sim.control.inject(replace(parse_fault(f"load-fails:{A}"), count=1))
         first = await w.end(await w.ops.load(A, attempts=1))
-        assert isinstance(first.problem, LoadFailed)
+        assert isinstance(first.error, LoadFailed)
         operation = begun(await w.ops.load(A, attempts=1))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
-        for id_ in (await w.picture()).state.instances:
+        for id_ in (await w.snapshot()).state.instances:
             w.sim.control.delete_instance(id_)
         ended = await w.end(operation)
-        assert isinstance(ended.problem, LoadFailed)
-        assert ended.problem.attempts == 0
+        assert isinstance(ended.error, LoadFailed)
+        assert ended.error.attempts == 0
         assert "removed before it was ready" in ended.message
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from exo_graphql.cluster.groups import Groups
+from exo_graphql.cluster.groups import PlacementSearch
 from exo_graphql.cluster.state import InstanceType, Sharding
-from exo_graphql.operations import InsufficientMemory, InvalidArgument, ModelNotFound, PlacementView, Problem
+from exo_graphql.operations import InsufficientMemory, InvalidArgument, ModelNotFound, OperationError, PlacementView
 from tests.operations.world import HALF, HUGE, OTHER_HALF, A, world
 
 pytestmark = pytest.mark.anyio
@@ -16,7 +16,9 @@ GIB = 1 << 30
 RING = (Sharding.PIPELINE, InstanceType.MLX_RING)
 
 
-def _of(views: tuple[PlacementView, ...] | Problem, sharding: Sharding, instance_type: InstanceType) -> PlacementView:
+def _of(
+    views: tuple[PlacementView, ...] | OperationError, sharding: Sharding, instance_type: InstanceType
+) -> PlacementView:
     assert isinstance(views, tuple), views
     (view,) = (v for v in views if (v.sharding, v.instance_type) == (sharding, instance_type))
     return view
@@ -99,13 +101,13 @@ async def test_names_and_numbers_that_cannot_be_meant() -> None:
 
 async def test_a_load_that_cannot_fit_is_searched_for_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
-    fit = Groups.fit
+    fit = PlacementSearch.fit
 
-    def noting(self: Groups, *arguments: Any) -> Any:
+    def noting(self: PlacementSearch, *arguments: Any) -> Any:
         threads.append(threading.get_ident())
         return fit(self, *arguments)
 
-    monkeypatch.setattr(Groups, "fit", noting)
+    monkeypatch.setattr(PlacementSearch, "fit", noting)
     async with world() as w:
         assert isinstance(await w.ops.load(HUGE), InsufficientMemory)
     assert threads

@@ -13,9 +13,9 @@ from exo_graphql.operations import (
     PlacementView,
     ShardingPreference,
 )
-from exo_graphql.simulator import Scene, tiny_scene
+from exo_graphql.simulator import Scenario, tiny_scenario
 from exo_graphql.simulator.scenario import Cable
-from tests.operations.world import HALF, OTHER_HALF, A, World, world
+from tests.operations.world import HALF, OTHER_HALF, A, SimulatedCluster, world
 
 pytestmark = pytest.mark.anyio
 
@@ -23,11 +23,11 @@ PIPELINE, TENSOR = ShardingPreference.PIPELINE, ShardingPreference.TENSOR
 RING, JACCL = InstanceTypePreference.MLX_RING, InstanceTypePreference.MLX_JACCL
 
 
-def _cabled(nodes: int) -> Scene:
+def _cabled(nodes: int) -> Scenario:
     """A Thunderbolt cable with RDMA between the first two nodes."""
-    scene = tiny_scene(nodes)
-    machines = tuple(replace(machine, rdma=True, thunderbolt=("en3",)) for machine in scene.machines)
-    return replace(scene, machines=machines, cables=(Cable("node-1", "en3", "node-2", "en3"),))
+    scenario = tiny_scenario(nodes)
+    machines = tuple(replace(machine, rdma=True, thunderbolt=("en3",)) for machine in scenario.machines)
+    return replace(scenario, machines=machines, cables=(Cable("node-1", "en3", "node-2", "en3"),))
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Case:
     on: tuple[str, ...] | None = None
     refused: str | None = None
     model: str = A
-    scene: Scene = field(default_factory=tiny_scene)
+    scenario: Scenario = field(default_factory=tiny_scenario)
 
 
 CASES = (
@@ -49,10 +49,10 @@ CASES = (
     Case("ring", {"instance_type": RING}, ("PIPELINE", "MLX_RING", 1)),
     Case("tensor", {"sharding": TENSOR}, ("TENSOR", "MLX_RING", 2)),
     Case("tensor over a ring", {"sharding": TENSOR, "instance_type": RING}, ("TENSOR", "MLX_RING", 2)),
-    Case("tensor on two of three", {"sharding": TENSOR}, ("TENSOR", "MLX_RING", 2), scene=tiny_scene(3)),
+    Case("tensor on two of three", {"sharding": TENSOR}, ("TENSOR", "MLX_RING", 2), scenario=tiny_scenario(3)),
     Case("two nodes", {"min_nodes": 2}, ("TENSOR", "MLX_RING", 2)),
     Case("a pipeline on two", {"min_nodes": 2, "sharding": PIPELINE}, ("PIPELINE", "MLX_RING", 2)),
-    Case("a pipeline on three", {"min_nodes": 3}, ("PIPELINE", "MLX_RING", 3), scene=tiny_scene(3)),
+    Case("a pipeline on three", {"min_nodes": 3}, ("PIPELINE", "MLX_RING", 3), scenario=tiny_scenario(3)),
     Case("more nodes than there are", {"min_nodes": 3}, refused="there are 2"),
     Case("one node by name", {"nodes": ["node-2"]}, ("PIPELINE", "MLX_RING", 1), ("node-2",)),
     Case("tensor on one by name", {"nodes": ["node-2"], "sharding": TENSOR}, refused="One node holds"),
@@ -63,28 +63,30 @@ CASES = (
         {"nodes": ["node-3", "node-1"], "sharding": TENSOR},
         ("TENSOR", "MLX_RING", 2),
         ("node-1", "node-3"),
-        scene=tiny_scene(3),
+        scenario=tiny_scenario(3),
     ),
     Case("JACCL without RDMA", {"instance_type": JACCL}, refused="RDMA"),
     Case("tensor over JACCL without RDMA", {"sharding": TENSOR, "instance_type": JACCL}, refused="RDMA"),
-    Case("tensor where there is one node", {"sharding": TENSOR}, refused="One node holds", scene=tiny_scene(1)),
-    Case("JACCL where there is one node", {"instance_type": JACCL}, refused="One node holds", scene=_cabled(1)),
-    Case("JACCL", {"instance_type": JACCL}, ("TENSOR", "MLX_JACCL", 2), ("node-1", "node-2"), scene=_cabled(3)),
+    Case("tensor where there is one node", {"sharding": TENSOR}, refused="One node holds", scenario=tiny_scenario(1)),
+    Case("JACCL where there is one node", {"instance_type": JACCL}, refused="One node holds", scenario=_cabled(1)),
+    Case("JACCL", {"instance_type": JACCL}, ("TENSOR", "MLX_JACCL", 2), ("node-1", "node-2"), scenario=_cabled(3)),
     Case(
         "a pipeline over JACCL",
         {"sharding": PIPELINE, "instance_type": JACCL},
         ("PIPELINE", "MLX_JACCL", 2),
         ("node-1", "node-2"),
-        scene=_cabled(3),
+        scenario=_cabled(3),
     ),
-    Case("tensor with RDMA", {"sharding": TENSOR}, ("TENSOR", "MLX_JACCL", 2), scene=_cabled(2)),
-    Case("a ring with RDMA", {"sharding": TENSOR, "instance_type": RING}, ("TENSOR", "MLX_RING", 2), scene=_cabled(2)),
-    Case("JACCL on three", {"instance_type": JACCL, "min_nodes": 3}, refused="RDMA", scene=_cabled(3)),
+    Case("tensor with RDMA", {"sharding": TENSOR}, ("TENSOR", "MLX_JACCL", 2), scenario=_cabled(2)),
+    Case(
+        "a ring with RDMA", {"sharding": TENSOR, "instance_type": RING}, ("TENSOR", "MLX_RING", 2), scenario=_cabled(2)
+    ),
+    Case("JACCL on three", {"instance_type": JACCL, "min_nodes": 3}, refused="RDMA", scenario=_cabled(3)),
     Case(
         "JACCL where there is no cable",
         {"instance_type": JACCL, "nodes": ["node-1", "node-3"]},
         refused="RDMA",
-        scene=_cabled(3),
+        scenario=_cabled(3),
     ),
     Case("a model for two", {"sharding": PIPELINE}, ("PIPELINE", "MLX_RING", 2), model=HALF),
     Case("a model for two, tensor", {"sharding": TENSOR}, ("TENSOR", "MLX_RING", 2), model=HALF),
@@ -93,7 +95,7 @@ CASES = (
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_a_load_ends_as_it_was_asked_for_or_is_refused(case: Case) -> None:
-    async with world(case.scene) as w:
+    async with world(case.scenario) as w:
         answer = await w.ops.load(case.model, **case.asked)
         if case.refused is not None:
             assert isinstance(answer, PlacementRefused | InvalidArgument), answer
@@ -102,7 +104,7 @@ async def test_a_load_ends_as_it_was_asked_for_or_is_refused(case: Case) -> None
             return
         operation = await w.end(answer)
         assert operation.state.value == "SUCCEEDED", operation
-        snapshot = await w.picture()
+        snapshot = await w.snapshot()
         (instance,) = snapshot.instances_of(case.model)
         assert case.held is not None
         nodes = {shard.node_id for shard in instance.shards}
@@ -113,7 +115,7 @@ async def test_a_load_ends_as_it_was_asked_for_or_is_refused(case: Case) -> None
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.model == A], ids=lambda case: case.name)
 async def test_a_swap_ends_as_it_was_asked_for_or_is_refused(case: Case) -> None:
-    async with world(case.scene) as w:
+    async with world(case.scenario) as w:
         small = "test/tiny-c"
         await w.given(small)
         answer = await w.ops.swap([small], [case.model], **case.asked)
@@ -124,7 +126,7 @@ async def test_a_swap_ends_as_it_was_asked_for_or_is_refused(case: Case) -> None
             return
         operation = await w.end(answer)
         assert operation.state.value == "SUCCEEDED", operation
-        (instance,) = (await w.picture()).instances_of(case.model)
+        (instance,) = (await w.snapshot()).instances_of(case.model)
         assert case.held is not None
         assert _kind(instance) == case.held
 
@@ -136,25 +138,25 @@ def _kind(instance: Instance) -> tuple[str, str, int]:
 
 
 @pytest.mark.parametrize(
-    ("scene", "min_nodes", "nodes", "unload"),
+    ("scenario", "min_nodes", "nodes", "unload"),
     [
-        (tiny_scene(1), None, None, None),
-        (tiny_scene(2), None, None, None),
-        (tiny_scene(2), 2, None, None),
-        (tiny_scene(2), None, ["node-1"], None),
+        (tiny_scenario(1), None, None, None),
+        (tiny_scenario(2), None, None, None),
+        (tiny_scenario(2), 2, None, None),
+        (tiny_scenario(2), None, ["node-1"], None),
         (_cabled(1), None, None, None),
         (_cabled(3), None, None, None),
         (_cabled(3), None, ["node-1", "node-2"], None),
         (_cabled(3), 3, None, None),
         (_cabled(3), None, None, ["test/tiny-c"]),
-        (tiny_scene(1), None, None, ["test/tiny-c"]),
-        (tiny_scene(2), 2, ["node-1"], ["test/tiny-c"]),
+        (tiny_scenario(1), None, None, ["test/tiny-c"]),
+        (tiny_scenario(2), 2, ["node-1"], ["test/tiny-c"]),
     ],
 )
 async def test_placements_fit_exactly_where_a_load_of_that_kind_ends_as_it_says(
-    scene: Scene, min_nodes: int | None, nodes: list[str] | None, unload: list[str] | None
+    scenario: Scenario, min_nodes: int | None, nodes: list[str] | None, unload: list[str] | None
 ) -> None:
-    async with world(scene) as w:
+    async with world(scenario) as w:
         views = await w.ops.placements(A, min_nodes=min_nodes, nodes=nodes, unload=unload)
         assert isinstance(views, tuple)
         assert len(views) == 4
@@ -163,7 +165,7 @@ async def test_placements_fit_exactly_where_a_load_of_that_kind_ends_as_it_says(
 
 
 async def _holds(
-    w: World, view: PlacementView, min_nodes: int | None, nodes: list[str] | None, *, computed: bool
+    w: SimulatedCluster, view: PlacementView, min_nodes: int | None, nodes: list[str] | None, *, computed: bool
 ) -> None:
     # Of nodes that are alike exo may take others than were computed.
     sharding, instance_type = ShardingPreference[view.sharding.name], InstanceTypePreference[view.instance_type.name]
@@ -173,7 +175,7 @@ async def _holds(
         assert view.reason
         return
     assert (await w.end(answer)).state.value == "SUCCEEDED"
-    (instance,) = (await w.picture()).instances_of(A)
+    (instance,) = (await w.snapshot()).instances_of(A)
     assert _kind(instance) == (view.sharding.value, view.instance_type.value, len(view.nodes))
     if not computed:
         assert {shard.node_id for shard in instance.shards} == {share.node_id for share in view.nodes}
@@ -181,7 +183,7 @@ async def _holds(
 
 
 async def test_what_is_loaded_otherwise_than_asked_for_is_no_end_of_the_load() -> None:
-    async with world(tiny_scene(3)) as w:
+    async with world(tiny_scenario(3)) as w:
         await w.loaded(A)
         for asked in (
             {"sharding": TENSOR},
@@ -196,12 +198,12 @@ async def test_what_is_loaded_otherwise_than_asked_for_is_no_end_of_the_load() -
             assert refused.suggestion
         same = await w.end(await w.ops.load(A, sharding=PIPELINE, instance_type=RING))
         assert same.state.value == "SUCCEEDED"
-        assert len((await w.picture()).instances_of(A)) == 1
+        assert len((await w.snapshot()).instances_of(A)) == 1
         # Another copy is as asked for; and from then on it is the one that is followed.
         copy = await w.end(await w.ops.load(A, sharding=TENSOR, additional=True))
         assert copy.state.value == "SUCCEEDED"
         assert (await w.end(await w.ops.load(A, sharding=TENSOR))).state.value == "SUCCEEDED"
-        assert sorted(_kind(i)[0] for i in (await w.picture()).instances_of(A)) == ["PIPELINE", "TENSOR"]
+        assert sorted(_kind(i)[0] for i in (await w.snapshot()).instances_of(A)) == ["PIPELINE", "TENSOR"]
 
 
 async def test_a_swap_keeps_nothing_that_is_loaded_otherwise_than_asked_for() -> None:

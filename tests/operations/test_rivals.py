@@ -15,7 +15,7 @@ from exo_graphql.operations import (
     OperationState,
     TooManyOperations,
 )
-from exo_graphql.simulator import tiny_scene
+from exo_graphql.simulator import tiny_scenario
 from tests.operations.world import ABSENT, HALF, OTHER_HALF, A, B, C, begun, steps, world
 
 pytestmark = pytest.mark.anyio
@@ -25,15 +25,15 @@ async def test_the_second_operation_on_a_model_is_refused_and_names_the_first() 
     async with world() as w:
         first = await w.ops.load(A)
         assert isinstance(first, Operation)
-        for problem in (
+        for error in (
             await w.ops.load(A, additional=True),
             await w.ops.load(A, min_nodes=2),
             await w.ops.swap([B], [A]),
             await w.ops.swap([A], [B]),
             await w.ops.swap([A], [A]),
         ):
-            assert isinstance(problem, OperationConflict)
-            assert problem.operation_id == first.id
+            assert isinstance(error, OperationConflict)
+            assert error.operation_id == first.id
         assert (await w.end(first)).state is OperationState.SUCCEEDED
         assert await w.listed() == [A]
 
@@ -70,7 +70,7 @@ async def test_two_swaps_of_one_model_at_the_same_moment_are_one() -> None:
         begun = [answer for answer in answers if isinstance(answer, Operation)]
         assert len(begun) == 1
         refused = [answer for answer in answers if isinstance(answer, OperationConflict)]
-        assert [problem.operation_id for problem in refused] == [begun[0].id] * 2
+        assert [error.operation_id for error in refused] == [begun[0].id] * 2
         assert (await w.end(begun[0])).state is OperationState.SUCCEEDED
         assert await w.serving() == [OTHER_HALF]
 
@@ -90,9 +90,9 @@ async def test_memory_that_a_listed_instance_has_not_taken_yet_is_not_free() -> 
     async with world() as w:
         # Somebody else's, not an operation of ours: exo itself would place the other beside it.
         assert w.sim.control.place(HALF) is not None
-        problem = await w.ops.load(OTHER_HALF)
-        assert isinstance(problem, InsufficientMemory)
-        assert problem.unload_to_fit_ids == (HALF,)
+        error = await w.ops.load(OTHER_HALF)
+        assert isinstance(error, InsufficientMemory)
+        assert error.unload_to_fit_ids == (HALF,)
 
 
 async def test_a_load_that_fits_after_a_running_unload_waits_and_says_for_what() -> None:
@@ -153,8 +153,8 @@ async def test_a_load_whose_hope_is_dashed_fails_with_the_reason() -> None:
         assert (await w.end(unload)).state is OperationState.CANCELLED
         ended = await w.end(load)
         assert ended.state is OperationState.FAILED
-        assert isinstance(ended.problem, InsufficientMemory)
-        assert ended.problem.unload_to_fit_ids == (HALF,)
+        assert isinstance(ended.error, InsufficientMemory)
+        assert ended.error.unload_to_fit_ids == (HALF,)
         assert await w.serving() == [HALF]
 
 
@@ -169,12 +169,12 @@ async def test_operations_on_different_models_run_side_by_side() -> None:
 
 async def test_a_swap_keeps_the_room_to_restore_what_it_unloads() -> None:
     sizes = {ABSENT: 4, B: 7}
-    scene = tiny_scene()
+    scenario = tiny_scenario()
     cards = tuple(
         replace(card, storage_bytes=sizes[card.model_id] << 30) if card.model_id in sizes else card
-        for card in scene.cards
+        for card in scenario.cards
     )
-    async with world(replace(scene, cards=cards)) as w:
+    async with world(replace(scenario, cards=cards)) as w:
         await w.given(OTHER_HALF)
         w.fault(f"load-fails:{ABSENT}")
         swap = begun(await w.ops.swap([OTHER_HALF], [ABSENT]))
@@ -186,7 +186,7 @@ async def test_a_swap_keeps_the_room_to_restore_what_it_unloads() -> None:
         assert (await w.end(swap)).state is OperationState.ROLLED_BACK
         ended = await w.end(rival)
         assert ended.state is OperationState.FAILED
-        assert isinstance(ended.problem, InsufficientMemory)
+        assert isinstance(ended.error, InsufficientMemory)
         assert await w.serving() == [OTHER_HALF]
 
 
@@ -194,9 +194,9 @@ async def test_there_is_a_limit_to_operations_under_way() -> None:
     async with world(rules=OperationRules(max_running=2)) as w:
         await w.ops.load(A)
         await w.ops.load(B)
-        problem = await w.ops.load(C)
-        assert isinstance(problem, TooManyOperations)
-        assert problem.limit == 2
+        error = await w.ops.load(C)
+        assert isinstance(error, TooManyOperations)
+        assert error.limit == 2
 
 
 async def test_cancelling_what_has_ended_or_never_was() -> None:

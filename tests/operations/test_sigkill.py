@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from exo_graphql.exo.poller import Feed
-from exo_graphql.simulator import SimulatedExo, parse_fault, tiny_scene
+from exo_graphql.exo.poller import Poller
+from exo_graphql.simulator import SimulatedExo, parse_fault, tiny_scenario
 from tests.operations.world import HALF, OTHER_HALF
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +27,7 @@ def anyio_backend() -> str:
 
 @asynccontextmanager
 async def _exo() -> AsyncIterator[tuple[SimulatedExo, str]]:
-    sim = SimulatedExo(tiny_scene(), speed=20.0, seed=1)
+    sim = SimulatedExo(tiny_scenario(), speed=20.0, seed=1)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(sim.app, log_level="warning", lifespan="on"))
@@ -72,11 +72,11 @@ async def test_a_swap_killed_again_and_again_while_it_rolls_back_restores_the_ol
 
 async def _swap_through_kills(kills: list[str], tmp_path: Path, fault: str | None, verdict: str, serving: str) -> None:
     journal = str(tmp_path / "journal.db")
-    async with _exo() as (sim, url), asyncio.timeout(120), Feed([url]) as feed:
+    async with _exo() as (sim, url), asyncio.timeout(120), Poller([url]) as poller:
         assert sim.control.place(HALF) is not None
-        snapshot = await feed.fresh(0.0)
+        snapshot = await poller.fresh(0.0)
         while not snapshot.status(HALF).ready:
-            snapshot = await feed.changed(snapshot)
+            snapshot = await poller.changed(snapshot)
         if fault is not None:
             sim.control.inject(parse_fault(fault))
         process = await _process(url, journal, HALF, OTHER_HALF)
@@ -86,6 +86,6 @@ async def _swap_through_kills(kills: list[str], tmp_path: Path, fault: str | Non
         last = await _process(url, journal)
         told, _ = await last.communicate()
         assert told.decode().split("\n")[-2].strip() == verdict, told.decode()
-        snapshot = await feed.fresh(0.0)
+        snapshot = await poller.fresh(0.0)
         assert [instance.model_id for instance in snapshot.state.instances.values()] == [serving]
         assert snapshot.status(serving).ready

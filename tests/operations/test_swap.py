@@ -17,7 +17,7 @@ from exo_graphql.operations import (
     OperationState,
     TimedOut,
 )
-from exo_graphql.simulator import Scene, parse_fault, tiny_scene
+from exo_graphql.simulator import Scenario, parse_fault, tiny_scenario
 from tests.operations.world import ABSENT, HALF, HUGE, OTHER_HALF, A, B, C, begun, phase_of, steps, world
 
 pytestmark = pytest.mark.anyio
@@ -61,9 +61,9 @@ async def test_what_fits_side_by_side_is_loaded_first_so_that_a_model_always_ser
 async def test_what_cannot_fit_even_after_the_unload_touches_nothing() -> None:
     async with world() as w:
         await w.given(HALF)
-        problem = await w.ops.swap([HALF], [HUGE])
-        assert isinstance(problem, InsufficientMemory)
-        assert problem.needed_bytes == 2000 << 30
+        error = await w.ops.swap([HALF], [HUGE])
+        assert isinstance(error, InsufficientMemory)
+        assert error.needed_bytes == 2000 << 30
         assert w.sim.control.requests[DELETE] == 0
         assert await w.serving() == [HALF]
 
@@ -71,24 +71,24 @@ async def test_what_cannot_fit_even_after_the_unload_touches_nothing() -> None:
 async def test_the_further_models_that_would_have_to_go_are_named() -> None:
     async with world() as w:
         await w.given(A, HALF)
-        problem = await w.ops.swap([A], [OTHER_HALF])
-        assert isinstance(problem, InsufficientMemory)
-        assert problem.unload_to_fit_ids == (HALF,)
+        error = await w.ops.swap([A], [OTHER_HALF])
+        assert isinstance(error, InsufficientMemory)
+        assert error.unload_to_fit_ids == (HALF,)
 
 
 async def test_a_new_model_that_fails_to_load_is_rolled_back() -> None:
     async with world() as w:
         await w.given(HALF)
-        (old,) = (await w.picture()).state.instances.values()
+        (old,) = (await w.snapshot()).state.instances.values()
         w.fault(f"load-fails:{OTHER_HALF}")
         ended = await w.end(await w.ops.swap([HALF], [OTHER_HALF]))
         assert ended.state is OperationState.ROLLED_BACK
-        assert isinstance(ended.problem, LoadFailed)
+        assert isinstance(ended.error, LoadFailed)
         # No model serves meanwhile: what has failed twice is not waited for a third time.
         assert "after 2 failed attempts" in ended.message
         assert await w.listed() == [HALF]
         assert await w.serving() == [HALF]
-        (restored,) = (await w.picture()).state.instances.values()
+        (restored,) = (await w.snapshot()).state.instances.values()
         # On the same nodes, in the same parts, under fresh ids.
         assert [(s.node_id, s.start_layer, s.end_layer) for s in restored.shards] == [
             (s.node_id, s.start_layer, s.end_layer) for s in old.shards
@@ -100,13 +100,13 @@ async def test_a_new_model_that_fails_to_load_is_rolled_back() -> None:
 async def test_a_failure_beside_the_old_model_leaves_it_untouched() -> None:
     async with world() as w:
         await w.given(A)
-        (old,) = (await w.picture()).state.instances
+        (old,) = (await w.snapshot()).state.instances
         w.fault(f"load-fails:{B}")
         ended = await w.end(await w.ops.swap([A], [B]))
         # Nothing was unloaded, so nothing is rolled back; and exo may take all of its attempts.
         assert ended.state is OperationState.FAILED
         assert "after 5 attempts" in ended.message
-        assert list((await w.picture()).state.instances) == [old]
+        assert list((await w.snapshot()).state.instances) == [old]
         assert await w.serving() == [A]
         assert w.sim.control.requests[DELETE] == 0
 
@@ -144,7 +144,7 @@ async def test_a_failed_download_ends_the_swap_before_anything_is_touched() -> N
         w.fault(f"download-fails:{ABSENT}")
         ended = await w.end(await w.ops.swap([HALF], [ABSENT]))
         assert ended.state is OperationState.FAILED
-        assert isinstance(ended.problem, DownloadFailed)
+        assert isinstance(ended.error, DownloadFailed)
         assert "The cluster is as it was before." in ended.message
         assert w.sim.control.requests[DELETE] == 0
         assert await w.serving() == [HALF]
@@ -179,7 +179,7 @@ async def test_a_time_out_rolls_back() -> None:
         await w.given(HALF)
         ended = await w.end(await w.ops.swap([HALF], [OTHER_HALF], timeout_seconds=3))
         assert ended.state is OperationState.ROLLED_BACK
-        assert isinstance(ended.problem, TimedOut)
+        assert isinstance(ended.error, TimedOut)
         assert await w.serving() == [HALF]
 
 
@@ -208,14 +208,14 @@ async def test_one_of_several_that_fails_restores_all_of_the_old_ones() -> None:
 async def test_a_model_swapped_for_itself_is_done_at_once() -> None:
     async with world() as w:
         await w.given(A)
-        (old,) = (await w.picture()).state.instances
+        (old,) = (await w.snapshot()).state.instances
         ended = await w.end(await w.ops.swap([A], [A]))
         assert ended.state is OperationState.SUCCEEDED
         plan = ended.step("plan")
         assert plan is not None
         assert plan.message is not None
         assert f"{A} is on both sides: it stays." in plan.message
-        assert list((await w.picture()).state.instances) == [old]
+        assert list((await w.snapshot()).state.instances) == [old]
         assert w.sim.control.requests[DELETE] == w.sim.control.requests["POST", "/instance"] == 0
 
 
@@ -236,7 +236,7 @@ async def test_what_is_unloaded_already_and_what_is_loaded_already_count_as_done
 async def test_a_placement_whose_answer_was_lost_is_found_placed(monkeypatch: pytest.MonkeyPatch) -> None:
     async with world() as w:
         await w.given(HALF)
-        real = w.feed.create
+        real = w.poller.create
 
         async def lost(instance: Instance) -> None:
             monkeypatch.undo()
@@ -245,7 +245,7 @@ async def test_a_placement_whose_answer_was_lost_is_found_placed(monkeypatch: py
             w.sim.control.advance(3.0)
             raise Unreachable("exo did not answer in time.")
 
-        monkeypatch.setattr(w.feed, "create", lost)
+        monkeypatch.setattr(w.poller, "create", lost)
         ended = await w.end(await w.ops.swap([HALF], [OTHER_HALF]))
         assert w.sim.control.requests["POST", "/instance"] == 2
         assert ended.state is OperationState.SUCCEEDED, ended.message
@@ -253,7 +253,7 @@ async def test_a_placement_whose_answer_was_lost_is_found_placed(monkeypatch: py
 
 
 async def test_what_somebody_has_loaded_again_meanwhile_is_not_restored_twice() -> None:
-    async with world(tiny_scene(4)) as w:
+    async with world(tiny_scenario(4)) as w:
         await w.end(await w.ops.load(HALF, nodes=["node-1", "node-2"]))
         w.fault(f"load-fails:{OTHER_HALF}")
         operation = begun(await w.ops.swap([HALF], [OTHER_HALF], nodes=["node-1", "node-2"]))
@@ -262,7 +262,7 @@ async def test_what_somebody_has_loaded_again_meanwhile_is_not_restored_twice() 
         ended = await w.end(operation)
         assert ended.state is OperationState.ROLLED_BACK
         assert steps(ended)["restore"] == "SUCCEEDED"
-        assert list((await w.picture()).state.instances) == [theirs]
+        assert list((await w.snapshot()).state.instances) == [theirs]
         assert await w.serving() == [HALF]
 
 
@@ -272,7 +272,7 @@ async def test_nothing_on_either_side_is_no_wish() -> None:
 
 
 async def test_a_node_lost_while_the_new_model_loads_restores_the_old_elsewhere() -> None:
-    async with world(tiny_scene(3), rules=OperationRules(return_seconds=5.0)) as w:
+    async with world(tiny_scenario(3), rules=OperationRules(return_seconds=5.0)) as w:
         await w.end(await w.ops.load(HALF, nodes=["node-1", "node-2"]))
         operation = begun(await w.ops.swap([HALF], [OTHER_HALF], nodes=["node-1", "node-2"]))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
@@ -281,7 +281,7 @@ async def test_a_node_lost_while_the_new_model_loads_restores_the_old_elsewhere(
         assert ended.state is OperationState.ROLLED_BACK, ended
         assert await w.serving() == [HALF]
         lost = w.sim.control.node_id("node-2")
-        (restored,) = (await w.picture()).state.instances.values()
+        (restored,) = (await w.snapshot()).state.instances.values()
         assert lost not in {shard.node_id for shard in restored.shards}
 
 
@@ -328,14 +328,14 @@ async def test_a_restore_that_is_impossible_is_told() -> None:
         ended = await w.end(await w.ops.swap([HALF], [OTHER_HALF]))
         assert ended.state is OperationState.FAILED
         assert "It could not be undone" in ended.message
-        assert ended.problem is not None
-        assert "load what is missing" in (ended.problem.suggestion or "")
+        assert ended.error is not None
+        assert "load what is missing" in (ended.error.suggestion or "")
 
 
 async def test_the_old_model_unloaded_by_somebody_else_is_not_restored() -> None:
     async with world() as w:
         await w.given(HALF)
-        (old,) = (await w.picture()).state.instances
+        (old,) = (await w.snapshot()).state.instances
         w.fault(f"load-fails:{OTHER_HALF}")
         operation = begun(await w.ops.swap([HALF], [OTHER_HALF]))
         await w.when(operation, lambda now: steps(now)["drain"] == "RUNNING")
@@ -367,14 +367,14 @@ async def test_a_model_under_restore_shows_as_loading() -> None:
         assert (await w.end(operation)).state is OperationState.ROLLED_BACK
 
 
-def _slow(nodes: int) -> Scene:
+def _slow(nodes: int) -> Scenario:
     """Nodes that take a quarter of a minute to load half of `half`."""
-    scene = tiny_scene(nodes)
-    return replace(scene, machines=tuple(replace(machine, load_rate=0.3e9) for machine in scene.machines))
+    scenario = tiny_scenario(nodes)
+    return replace(scenario, machines=tuple(replace(machine, load_rate=0.3e9) for machine in scenario.machines))
 
 
-def _absent_in_the_way() -> Scene:
+def _absent_in_the_way() -> Scenario:
     """`absent` is too large to stand beside `half`: 4 GiB."""
-    scene = tiny_scene()
-    cards = tuple(replace(card, storage_bytes=4 << 30) if card.model_id == ABSENT else card for card in scene.cards)
-    return replace(scene, cards=cards)
+    scenario = tiny_scenario()
+    cards = tuple(replace(card, storage_bytes=4 << 30) if card.model_id == ABSENT else card for card in scenario.cards)
+    return replace(scenario, cards=cards)

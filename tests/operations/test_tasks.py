@@ -31,7 +31,7 @@ async def test_an_inference_under_way_is_cancelled() -> None:
 async def test_what_is_no_inference_or_no_task_cannot_be_cancelled() -> None:
     async with world() as w:
         await w.given(A)
-        snapshot = await w.picture()
+        snapshot = await w.snapshot()
         finished = next(task for task in snapshot.all_tasks if not snapshot.is_active(task))
         assert isinstance(await w.ops.cancel_task(finished.id), TaskNotCancellable)
         assert isinstance(await w.ops.cancel_task("nonsense"), TaskNotFound)

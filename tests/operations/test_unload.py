@@ -13,7 +13,7 @@ from exo_graphql.operations import (
     OperationRules,
     OperationState,
 )
-from tests.operations.world import HALF, A, B, World, begun, phase_of, steps, world
+from tests.operations.world import HALF, A, B, SimulatedCluster, begun, phase_of, steps, world
 
 pytestmark = pytest.mark.anyio
 
@@ -21,13 +21,13 @@ pytestmark = pytest.mark.anyio
 async def test_an_unload_is_done_when_the_memory_is_back() -> None:
     async with world() as w:
         await w.given(HALF)
-        before = {node.id: node.ram_available_bytes or 0 for node in (await w.picture()).nodes}
+        before = {node.id: node.ram_available_bytes or 0 for node in (await w.snapshot()).nodes}
         operation = begun(await w.ops.unload(HALF))
         assert operation.message == f"To be unloaded: {HALF}."
         await w.when(operation, lambda now: steps(now)["unload"] == "SUCCEEDED")
         assert await w.listed() == []
         ended = await w.end(operation)
-        snapshot = w.feed.snapshot
+        snapshot = w.poller.snapshot
         assert snapshot is not None
         after = {node.id: node.ram_available_bytes or 0 for node in snapshot.nodes}
         # Nine GiB on two nodes: each has got back at least 80 % of its half.
@@ -44,7 +44,7 @@ async def test_the_model_is_unloading_until_then() -> None:
         snapshot = await w.until(lambda snapshot: not snapshot.state.instances)
         assert phase_of(snapshot, HALF) is Phase.UNLOADING
         await w.end(operation)
-        assert phase_of(await w.picture(), HALF) is Phase.NOT_LOADED
+        assert phase_of(await w.snapshot(), HALF) is Phase.NOT_LOADED
 
 
 async def test_memory_that_does_not_come_back_is_told_after_a_bounded_wait() -> None:
@@ -64,14 +64,14 @@ async def test_a_small_shard_counts_as_back_after_two_newer_readings() -> None:
     async with world() as w:
         # 40 MB of 8 GiB: below one percent, so its rise alone would prove nothing.
         await w.given(A)
-        (node_id,) = {shard.node_id for i in (await w.picture()).state.instances.values() for shard in i.shards}
+        (node_id,) = {shard.node_id for i in (await w.snapshot()).state.instances.values() for shard in i.shards}
         assert node_id is not None
         operation = begun(await w.ops.unload(A))
         await w.when(operation, lambda now: steps(now)["memory"] == "RUNNING")
-        first = (await w.picture()).state.nodes[node_id].last_seen
+        first = (await w.snapshot()).state.nodes[node_id].last_seen
         ended = await w.end(operation)
-        assert w.feed.snapshot is not None
-        last = w.feed.snapshot.state.nodes[node_id].last_seen
+        assert w.poller.snapshot is not None
+        last = w.poller.snapshot.state.nodes[node_id].last_seen
         assert first is not None
         assert last is not None
         assert last > first
@@ -85,7 +85,7 @@ async def test_all_instances_go_or_the_one_that_is_named() -> None:
         snapshot = await w.until(lambda snapshot: len(snapshot.instances_of(A)) == 2)
         named, kept = (instance.id for instance in snapshot.instances_of(A))
         assert (await w.end(await w.ops.unload(A, instance=named))).state is OperationState.SUCCEEDED
-        assert list((await w.picture()).state.instances) == [kept]
+        assert list((await w.snapshot()).state.instances) == [kept]
         assert w.sim.control.place(A) is not None
         await w.until(lambda snapshot: len(snapshot.instances_of(A)) == 2)
         assert (await w.end(await w.ops.unload(A))).state is OperationState.SUCCEEDED
@@ -95,9 +95,9 @@ async def test_all_instances_go_or_the_one_that_is_named() -> None:
 async def test_what_is_not_loaded_cannot_be_unloaded() -> None:
     async with world() as w:
         await w.given(B)
-        problem = await w.ops.unload(A)
-        assert isinstance(problem, ModelNotLoaded)
-        assert problem.loaded_ids == (B,)
+        error = await w.ops.unload(A)
+        assert isinstance(error, ModelNotLoaded)
+        assert error.loaded_ids == (B,)
         unknown = await w.ops.unload(B, instance="nonsense")
         assert isinstance(unknown, InstanceNotFound)
         assert len(unknown.instance_ids) == 1
@@ -148,7 +148,7 @@ async def test_draining_ends_after_its_time() -> None:
 async def test_an_instance_that_somebody_removes_meanwhile_is_not_mourned() -> None:
     async with world() as w:
         await w.given(A)
-        (instance,) = (await w.picture()).state.instances
+        (instance,) = (await w.snapshot()).state.instances
         async with Chat(w, A, tokens=100_000):
             await w.until(lambda snapshot: snapshot.active_task_count == 1)
             operation = begun(await w.ops.unload(A, drain_seconds=60))
@@ -165,14 +165,14 @@ async def test_an_instance_that_somebody_removes_meanwhile_is_not_mourned() -> N
 async def test_a_cancelled_unload_restores_what_was_removed() -> None:
     async with world() as w:
         await w.given(HALF)
-        (old,) = (await w.picture()).state.instances
+        (old,) = (await w.snapshot()).state.instances
         operation = begun(await w.ops.unload(HALF))
         await w.when(operation, lambda now: steps(now)["memory"] == "RUNNING")
         await w.ops.cancel(operation.id)
         ended = await w.end(operation)
         assert ended.state is OperationState.CANCELLED
         assert await w.serving() == [HALF]
-        assert old not in (await w.picture()).state.instances
+        assert old not in (await w.snapshot()).state.instances
 
 
 async def test_cancelling_while_draining_touches_nothing() -> None:
@@ -191,7 +191,7 @@ async def test_cancelling_while_draining_touches_nothing() -> None:
 class Chat:
     """A chat in progress; awaiting it gives exo's answer. Leaving hangs up."""
 
-    def __init__(self, w: World, model: str, tokens: int) -> None:
+    def __init__(self, w: SimulatedCluster, model: str, tokens: int) -> None:
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(w.sim.app), base_url="http://exo")
         body = {"model": model, "max_tokens": tokens, "messages": [{"role": "user", "content": "hi"}]}
         self._task = asyncio.ensure_future(self._client.post("/v1/chat/completions", json=body, timeout=None))

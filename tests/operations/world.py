@@ -14,9 +14,9 @@ import httpx
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Upstream
-from exo_graphql.exo.poller import Feed
-from exo_graphql.operations import Operation, OperationRules, Operations, Problem
-from exo_graphql.simulator import Scene, SimulatedExo, parse_fault, tiny_scene
+from exo_graphql.exo.poller import Poller
+from exo_graphql.operations import Operation, OperationError, OperationRules, Operations
+from exo_graphql.simulator import Scenario, SimulatedExo, parse_fault, tiny_scenario
 from exo_graphql.simulator import clock as demo_clock
 from tests.exo.cluster import loop_moment, loop_now
 
@@ -25,43 +25,45 @@ HALF, OTHER_HALF, ABSENT, HUGE = "test/half", "test/other-half", "test/absent", 
 
 
 @dataclass
-class World:
+class SimulatedCluster:
     """`ops` are entered; `sim.control` is the hand of fate and of other people."""
 
     sim: SimulatedExo
-    feed: Feed
+    poller: Poller
     ops: Operations
 
     def fault(self, spelling: str) -> None:
         """Orders a fault of the simulated exo."""
         self.sim.control.inject(parse_fault(spelling))
 
-    async def picture(self) -> Snapshot:
+    async def snapshot(self) -> Snapshot:
         """A fresh one."""
-        return await self.feed.fresh(0.0)
+        return await self.poller.fresh(0.0)
 
     async def until(self, holds: Callable[[Snapshot], bool], seconds: float = 300.0) -> Snapshot:
         """The first picture of which it holds."""
-        with self.feed.watching():
+        with self.poller.watching():
             return await self._until(holds, seconds)
 
     async def _until(self, holds: Callable[[Snapshot], bool], seconds: float) -> Snapshot:
         async with asyncio.timeout(seconds):
-            snapshot = await self.picture()
+            snapshot = await self.snapshot()
             while not holds(snapshot):
-                snapshot = await self.feed.changed(snapshot)
+                snapshot = await self.poller.changed(snapshot)
             return snapshot
 
     async def serving(self) -> list[str]:
         """The model of each instance that is ready."""
-        snapshot = await self.picture()
+        snapshot = await self.snapshot()
         return sorted(
-            instance.model_id for instance in snapshot.state.instances.values() if snapshot.reading(instance.id).ready
+            instance.model_id
+            for instance in snapshot.state.instances.values()
+            if snapshot.instance_status(instance.id).ready
         )
 
     async def listed(self) -> list[str]:
         """The model of each instance, whatever its phase."""
-        return sorted(instance.model_id for instance in (await self.picture()).state.instances.values())
+        return sorted(instance.model_id for instance in (await self.snapshot()).state.instances.values())
 
     async def given(self, *models: str) -> None:
         """Somebody else has loaded these."""
@@ -69,13 +71,13 @@ class World:
             assert self.sim.control.place(model) is not None
             await self.until(partial(_is_ready, model))
 
-    async def end(self, operation: Operation | Problem, ops: Operations | None = None) -> Operation:
+    async def end(self, operation: Operation | OperationError, ops: Operations | None = None) -> Operation:
         """The operation once it has ended."""
         return await self.when(operation, lambda now: not now.active, ops)
 
     async def when(
         self,
-        operation: Operation | Problem,
+        operation: Operation | OperationError,
         holds: Callable[[Operation], bool],
         ops: Operations | None = None,
         seconds: float = 3600.0,
@@ -108,7 +110,7 @@ def _is_ready(model: str, snapshot: Snapshot) -> bool:
     return snapshot.status(model).ready
 
 
-def begun(answer: Operation | Problem) -> Operation:
+def begun(answer: Operation | OperationError) -> Operation:
     """The operation that a wish became."""
     assert isinstance(answer, Operation), answer
     return answer
@@ -132,18 +134,18 @@ def operations(upstream: Upstream, journal: Path | None = None, rules: Operation
 
 @asynccontextmanager
 async def world(
-    scene: Scene | None = None, journal: Path | None = None, rules: OperationRules | None = None, seed: int = 1
-) -> AsyncIterator[World]:
+    scenario: Scenario | None = None, journal: Path | None = None, rules: OperationRules | None = None, seed: int = 1
+) -> AsyncIterator[SimulatedCluster]:
     """Everything started, the first picture read. The ids that exo draws follow from `seed`."""
     # The simulation lives by the loop's time too, so that all clocks are one.
     loop_time = SimpleNamespace(monotonic=asyncio.get_running_loop().time)
     with patch.object(demo_clock, "time", loop_time):
-        sim = SimulatedExo(scene or tiny_scene(), seed=seed)
+        sim = SimulatedExo(scenario or tiny_scenario(), seed=seed)
         sim.control.latency = 0.01
-        feed = Feed(["http://exo"], transport=httpx.ASGITransport(sim.app), now=loop_moment)
-        async with sim, feed, operations(feed, journal, rules) as ops:
-            await feed.fresh(0.0)
-            yield World(sim, feed, ops)
+        poller = Poller(["http://exo"], transport=httpx.ASGITransport(sim.app), now=loop_moment)
+        async with sim, poller, operations(poller, journal, rules) as ops:
+            await poller.fresh(0.0)
+            yield SimulatedCluster(sim, poller, ops)
 
 
 def steps(operation: Operation) -> dict[str, str]:

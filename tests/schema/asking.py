@@ -13,7 +13,7 @@ from graphql import DocumentNode, parse, validate
 from exo_graphql.cluster.loads import Loads
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
-from exo_graphql.cluster.upstream import Offer, Unreachable
+from exo_graphql.cluster.upstream import PlacementPreview, Unreachable
 from exo_graphql.engine.execution import Answer, Executor
 from exo_graphql.operations import Operations
 from exo_graphql.schema.build import build_schema
@@ -38,10 +38,10 @@ class Recorded:
     async def read_now(self) -> Snapshot:
         return await self.fresh()
 
-    async def offers(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[Offer, ...]:
+    async def previews(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[PlacementPreview, ...]:
         snapshot = await self.fresh()
         return tuple(
-            Offer(instance.sharding, instance.instance_type, instance)
+            PlacementPreview(instance.sharding, instance.instance_type, instance)
             for instance in snapshot.instances_of(model_id)
             if instance.sharding is not None
             and instance.instance_type is not None
@@ -68,7 +68,9 @@ class Recorded:
     def mark_loads(self, loads: Loads) -> None:
         raise NotImplementedError
 
-    async def offer(self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int) -> Offer:
+    async def preview(
+        self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int
+    ) -> PlacementPreview:
         raise NotImplementedError
 
     async def create(self, instance: Instance) -> None:

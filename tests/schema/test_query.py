@@ -18,8 +18,8 @@ from tests.cluster.documents import (
     instance,
     ongoing,
     pending,
-    picture,
     runner,
+    snapshot_of,
     task,
 )
 from tests.cluster.recordings import EXO, at, walk
@@ -29,7 +29,7 @@ from tests.schema.asking import ask, data
 TWO = "test/two"
 
 
-def scene() -> Json:
+def example_state() -> Json:
     """Two nodes; one model ready on both, one loading; downloads and tasks of every sort."""
     return document(
         ["n1", "n2"],
@@ -60,7 +60,7 @@ def test_the_whole_cluster_in_one_call() -> None:
         ramAvailableGb ramUsedGb ramUsedPercent loadedModelCount activeTaskCount activeDownloadCount connected stale
         apiNodeId exoUrl nodes { id } models { id status { phase } } tasks { id } downloads { id } operations { id } }
     }"""
-    assert data(picture(scene()), query)["cluster"] == {
+    assert data(snapshot_of(example_state()), query)["cluster"] == {
         "healthy": True,
         "unhealthyReasons": [],
         "nodeCount": 2,
@@ -95,7 +95,7 @@ def test_the_whole_cluster_in_one_call() -> None:
 def test_the_fixture_of_pull_request_1727() -> None:
     query = """{ cluster { ramTotalGb ramAvailableGb ramUsedPercent }
         nodes { models { id ready } } modelStatus(model: "one") { ready nodes { friendlyName } } }"""
-    assert data(picture(two_studios()), query) == {
+    assert data(snapshot_of(two_studios()), query) == {
         "cluster": {"ramTotalGb": 1024.0, "ramAvailableGb": 690.0, "ramUsedPercent": 32.6},
         "nodes": [{"models": [{"id": MODEL, "ready": True}]}] * 2,
         "modelStatus": {"ready": True, "nodes": [{"friendlyName": "mac-studio-1"}, {"friendlyName": "mac-studio-2"}]},
@@ -106,7 +106,7 @@ def test_from_any_object_to_its_neighbours_and_back() -> None:
     query = """{ node(id: "mac-n2") { id models { id instances { shards { node { id } rank startLayer endLayer
         layerCount runnerStatus layersLoaded totalLayers worldSize error } } }
         tasks { id model { id } instance { id } } } }"""
-    answer = data(picture(scene()), query)["node"]
+    answer = data(snapshot_of(example_state()), query)["node"]
     assert answer["id"] == "n2"
     assert [model["id"] for model in answer["models"]] == [MODEL, TWO]
     first, second = answer["models"][0]["instances"][0]["shards"]
@@ -135,14 +135,14 @@ def test_what_a_node_has_not_told_is_null() -> None:
     query = """{ nodes { friendlyName chip osVersion ramTotalGb ramAvailableGb ramUsedGb ramUsedPercent diskTotalGb
         diskAvailableGb gpuUsagePercent cpuPUsagePercent cpuEUsagePercent temperatureC powerWatts ipAddresses
         connectionTypes hasThunderbolt rdmaEnabled backends lastSeen secondsSinceSeen ramTotalBytes } }"""
-    (node,) = data(picture({"topology": {"nodes": ["n1"], "connections": {}}}), query)["nodes"]
+    (node,) = data(snapshot_of({"topology": {"nodes": ["n1"], "connections": {}}}), query)["nodes"]
     assert set(node.values()) == {None}
 
 
 def test_a_runner_that_has_not_reported_is_null_and_a_node_that_left_too() -> None:
     state = document(["n1"], [instance("i1", {"n1": "r1", "n2": "r2"})])
     query = '{ model(id: "one") { instances { phase message shards { node { id } runnerId runnerStatus } } } }'
-    (told,) = data(picture(state), query)["model"]["instances"]
+    (told,) = data(snapshot_of(state), query)["model"]["instances"]
     assert told["phase"] == "UNREACHABLE"
     assert told["shards"] == [
         {"node": {"id": "n1"}, "runnerId": "r1", "runnerStatus": None},
@@ -186,7 +186,7 @@ def test_a_model_that_left_the_catalogue_is_found_by_its_short_name_while_it_is_
 
 def test_a_name_that_nothing_knows_is_a_status_and_no_error() -> None:
     query = '{ modelStatus(model: "nobody/knows") { modelId found phase ready final message model { id } } }'
-    assert data(picture(scene()), query)["modelStatus"] == {
+    assert data(snapshot_of(example_state()), query)["modelStatus"] == {
         "modelId": "nobody/knows",
         "found": False,
         "phase": "NOT_LOADED",
@@ -198,7 +198,7 @@ def test_a_name_that_nothing_knows_is_a_status_and_no_error() -> None:
 
 
 def test_a_prompt_is_nowhere_in_the_schema_or_in_an_answer() -> None:
-    answer = data(picture(scene()), "{ tasks { id kind status active commandId errorType errorMessage } }")
+    answer = data(snapshot_of(example_state()), "{ tasks { id kind status active commandId errorType errorMessage } }")
     assert answer["tasks"][0] == {
         "id": "t1",
         "kind": "TEXT_GENERATION",
@@ -211,24 +211,26 @@ def test_a_prompt_is_nowhere_in_the_schema_or_in_an_answer() -> None:
 
 
 def test_the_age_is_that_of_the_answer_and_the_times_are_utc() -> None:
-    told = ask(picture(scene()), "{ cluster { ageSeconds observedAt stateVersion } }", elapsed=1.25)
+    told = ask(snapshot_of(example_state()), "{ cluster { ageSeconds observedAt stateVersion } }", elapsed=1.25)
     assert told.data["cluster"]["ageSeconds"] == 1.25
     assert datetime.fromisoformat(told.data["cluster"]["observedAt"]) == at(0)
     assert told.data["cluster"]["observedAt"].endswith("Z")
-    assert told.context.told_time
-    assert not ask(picture(scene()), "{ cluster { stateVersion } }").context.told_time
+    assert told.context.time_dependent
+    assert not ask(snapshot_of(example_state()), "{ cluster { stateVersion } }").context.time_dependent
 
 
 def test_the_silence_of_a_node_is_exos_own() -> None:
     state = document(["n1", "n2"], unseen={"n2": 12.5})
-    answer = data(picture(state), "{ nodes { status lastSeen secondsSinceSeen } cluster { unhealthyReasons } }")
+    answer = data(snapshot_of(state), "{ nodes { status lastSeen secondsSinceSeen } cluster { unhealthyReasons } }")
     assert [(node["status"], node["secondsSinceSeen"]) for node in answer["nodes"]] == [("ONLINE", 0), ("STALE", 12.5)]
     assert datetime.fromisoformat(answer["nodes"][1]["lastSeen"]) == datetime(2026, 6, 22, 11, 59, 47, 500000, UTC)
     assert answer["cluster"]["unhealthyReasons"] == ["Node mac-n2 has not been seen for 10 s or more."]
 
 
 def test_exact_sizes_are_numbers_beyond_32_bits() -> None:
-    answer = data(picture(scene()), '{ node(id: "n1") { ramTotalBytes } model(id: "one") { storageBytes } }')
+    answer = data(
+        snapshot_of(example_state()), '{ node(id: "n1") { ramTotalBytes } model(id: "one") { storageBytes } }'
+    )
     assert answer == {"node": {"ramTotalBytes": 64 * GIB}, "model": {"storageBytes": 4 * GIB}}
 
 
@@ -249,7 +251,7 @@ def test_exact_sizes_are_numbers_beyond_32_bits() -> None:
     ],
 )
 def test_models_by_load_and_by_text(arguments: str, ids: list[str]) -> None:
-    answer = data(picture(scene()), f"{{ models{arguments} {{ id }} }}")
+    answer = data(snapshot_of(example_state()), f"{{ models{arguments} {{ id }} }}")
     assert [model["id"] for model in answer["models"]] == ids
 
 
@@ -268,7 +270,7 @@ def test_models_by_load_and_by_text(arguments: str, ids: list[str]) -> None:
     ],
 )
 def test_downloads_by_status_model_and_node(arguments: str, ids: list[str]) -> None:
-    answer = data(picture(scene()), f"{{ downloads{arguments} {{ id }} }}")
+    answer = data(snapshot_of(example_state()), f"{{ downloads{arguments} {{ id }} }}")
     assert [download["id"] for download in answer["downloads"]] == ids
 
 
@@ -285,7 +287,7 @@ def test_downloads_by_status_model_and_node(arguments: str, ids: list[str]) -> N
     ],
 )
 def test_tasks_by_status_kind_and_model(arguments: str, ids: list[str]) -> None:
-    answer = data(picture(scene()), f"{{ tasks{arguments} {{ id }} }}")
+    answer = data(snapshot_of(example_state()), f"{{ tasks{arguments} {{ id }} }}")
     assert [told["id"] for told in answer["tasks"]] == ids
 
 
@@ -293,7 +295,7 @@ def test_an_offer_of_exo_is_a_placement_with_what_each_node_would_take() -> None
     query = (
         '{ placements(model: "one") { sharding instanceType fits reason nodes { node { id } addedGb availableGb } } }'
     )
-    first, *others = data(picture(scene()), query)["placements"]
+    first, *others = data(snapshot_of(example_state()), query)["placements"]
     assert first == {
         "sharding": "PIPELINE",
         "instanceType": "MLX_RING",
@@ -312,7 +314,7 @@ def test_an_offer_of_exo_is_a_placement_with_what_each_node_would_take() -> None
 
 
 def test_an_unknown_node_is_null_with_the_nodes_that_exist_and_its_siblings_answer() -> None:
-    told = ask(picture(scene()), '{ node(id: "spark") { id } nodes { id } }')
+    told = ask(snapshot_of(example_state()), '{ node(id: "spark") { id } nodes { id } }')
     assert told.data == {"node": None, "nodes": [{"id": "n1"}, {"id": "n2"}]}
     assert told.errors == [
         {
@@ -329,7 +331,7 @@ def test_an_unknown_node_is_null_with_the_nodes_that_exist_and_its_siblings_answ
 
 
 def test_an_unknown_model_is_null_with_close_matches() -> None:
-    told = ask(picture(scene()), '{ model(id: "test/thre") { id } }')
+    told = ask(snapshot_of(example_state()), '{ model(id: "test/thre") { id } }')
     assert told.data == {"model": None}
     (error,) = told.errors
     assert error["extensions"]["code"] == "MODEL_NOT_FOUND"
@@ -338,7 +340,7 @@ def test_an_unknown_model_is_null_with_close_matches() -> None:
 
 
 def test_an_unknown_model_like_none_says_where_the_names_are() -> None:
-    (error,) = ask(picture(scene()), '{ model(id: "zzzzzz") { id } }').errors
+    (error,) = ask(snapshot_of(example_state()), '{ model(id: "zzzzzz") { id } }').errors
     assert error["extensions"] == {
         "code": "MODEL_NOT_FOUND",
         "suggestion": "List the models with { models { id } }.",
@@ -349,7 +351,7 @@ def test_an_unknown_model_like_none_says_where_the_names_are() -> None:
 @pytest.mark.parametrize("field", ['model(id: "ONE")', 'modelStatus(model: "one")'])
 def test_an_ambiguous_model_is_an_error_with_the_candidates(field: str) -> None:
     story = Story(catalogue={"other/One": ModelCard("other/One")})
-    told = ask(story.see(0.0, scene()), f"{{ {field} {{ __typename }} }}")
+    told = ask(story.see(0.0, example_state()), f"{{ {field} {{ __typename }} }}")
     (error,) = told.errors
     assert error["extensions"]["code"] == "MODEL_AMBIGUOUS"
     assert error["extensions"]["candidates"] == ["other/One", MODEL]
@@ -357,9 +359,9 @@ def test_an_ambiguous_model_is_an_error_with_the_candidates(field: str) -> None:
 
 
 def test_two_nodes_of_one_name_are_ambiguous_and_what_is_available_leads_to_each() -> None:
-    state = scene()
+    state = example_state()
     state["nodeIdentities"]["n2"]["friendlyName"] = "mac-n1"
-    snapshot = picture(state)
+    snapshot = snapshot_of(state)
     (error,) = ask(snapshot, '{ node(id: "mac-n1") { id } }').errors
     assert (error["extensions"]["code"], error["extensions"]["candidates"]) == ("NODE_AMBIGUOUS", ["n1", "n2"])
     (error,) = ask(snapshot, '{ node(id: "spark") { id } }').errors
@@ -379,13 +381,13 @@ def test_two_nodes_of_one_name_are_ambiguous_and_what_is_available_leads_to_each
     ],
 )
 def test_an_unknown_name_in_a_filter_is_null_and_the_same_error_while_siblings_answer(field: str, code: str) -> None:
-    told = ask(picture(scene()), f"{{ asked: {field} cluster {{ nodeCount }} }}")
+    told = ask(snapshot_of(example_state()), f"{{ asked: {field} cluster {{ nodeCount }} }}")
     assert told.data == {"asked": None, "cluster": {"nodeCount": 2}}
     assert told.codes == [code]
 
 
 def test_a_name_that_nothing_has_is_told_alike_wherever_it_is_asked() -> None:
-    snapshot = picture(scene())
+    snapshot = snapshot_of(example_state())
     told = [
         ask(snapshot, f"{{ asked: {field} }}").errors[0]
         for field in ('model(id: "on") { id }', 'tasks(model: "on") { id }', 'placements(model: "on") { fits }')
@@ -396,7 +398,7 @@ def test_a_name_that_nothing_has_is_told_alike_wherever_it_is_asked() -> None:
 
 
 def test_an_operation_that_nobody_asked_for_is_null() -> None:
-    assert data(picture(scene()), '{ operation(id: "none") { id } operations { id } }') == {
+    assert data(snapshot_of(example_state()), '{ operation(id: "none") { id } operations { id } }') == {
         "operation": None,
         "operations": [],
     }
@@ -409,14 +411,14 @@ def test_before_the_first_picture_every_question_says_so() -> None:
 
 
 def test_a_long_name_is_not_repeated_whole() -> None:
-    told = ask(picture(scene()), "query ($name: ID!) { node(id: $name) { id } }", {"name": "x" * 100_000})
+    told = ask(snapshot_of(example_state()), "query ($name: ID!) { node(id: $name) { id } }", {"name": "x" * 100_000})
     assert len(told.errors[0]["message"]) < 200
 
 
 @pytest.mark.parametrize("connected", [True, False])
 def test_a_silent_exo_shows_in_the_answer_and_not_as_an_error(connected: bool) -> None:
     story = Story()
-    story.see(0.0, scene())
+    story.see(0.0, example_state())
     snapshot = story.see(3.0, None, source=Source("http://exo", connected=connected))
     answer: Any = data(snapshot, '{ cluster { connected stale healthy } modelStatus(model: "one") { stale phase } }')
     assert answer == {

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from exo_graphql.simulator import Scene, SimulatedExo, tiny_scene
+from exo_graphql.simulator import Scenario, SimulatedExo, tiny_scenario
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -16,8 +16,8 @@ DATA = Path(__file__).parent.parent / "data"
 class Exo:
     """A simulated exo and a client of it. Time all but stands still, save for `advance`, on a busy machine too."""
 
-    def __init__(self, scene: Scene, speed: float = 1e-6) -> None:
-        self.sim = SimulatedExo(scene, speed, seed=7)
+    def __init__(self, scenario: Scenario, speed: float = 1e-6) -> None:
+        self.sim = SimulatedExo(scenario, speed, seed=7)
         self.control = self.sim.control
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app=self.sim.app), base_url="http://exo")
 
@@ -73,7 +73,7 @@ class Exo:
 @pytest.fixture
 async def tiny() -> AsyncIterator[Exo]:
     """Two small nodes; see `tiny_scene`."""
-    exo = Exo(tiny_scene())
+    exo = Exo(tiny_scenario())
     async with exo.http:
         yield exo
 

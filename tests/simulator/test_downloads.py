@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from exo_graphql.simulator import Fault, default_scene
+from exo_graphql.simulator import Fault, default_scenario
 from exo_graphql.simulator.scenario import DOWNLOADING_MODEL
 from tests.simulator.conftest import Exo
 
@@ -82,7 +82,7 @@ async def test_deleting_an_instance_cancels_its_download(tiny: Exo) -> None:
 
 
 async def test_deleting_any_instance_cancels_every_download_that_no_instance_needs() -> None:
-    exo = Exo(default_scene())
+    exo = Exo(default_scenario())
     async with exo.http:
         node = exo.control.node_id("Mac Studio 1")
         assert (await _entry(exo, node, DOWNLOADING_MODEL))[0] == "DownloadOngoing"

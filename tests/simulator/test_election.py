@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from exo_graphql.simulator import Fault, SimulatedExo, tiny_scene
+from exo_graphql.simulator import Fault, SimulatedExo, tiny_scenario
 from tests.simulator.conftest import Exo
 
 pytestmark = pytest.mark.anyio
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def three() -> Any:
     """Three small nodes: the API's, one more, the master."""
-    exo = Exo(tiny_scene(nodes=3))
+    exo = Exo(tiny_scenario(nodes=3))
     async with exo.http:
         yield exo
 
@@ -100,7 +100,7 @@ async def test_a_dead_master_takes_the_state_with_it(three: Exo) -> None:
 
 
 async def test_commands_hang_in_an_election_reads_do_not_and_what_a_dead_master_got_is_lost() -> None:
-    exo = Exo(tiny_scene(nodes=3), speed=50)
+    exo = Exo(tiny_scenario(nodes=3), speed=50)
     async with exo.sim, exo.http:
         exo.control.kill_master()
         began = exo.control.now
@@ -115,7 +115,7 @@ async def test_commands_hang_in_an_election_reads_do_not_and_what_a_dead_master_
 
 
 async def test_a_command_sent_while_a_worker_dies_comes_to_pass_late() -> None:
-    exo = Exo(tiny_scene(nodes=3), speed=50)
+    exo = Exo(tiny_scenario(nodes=3), speed=50)
     async with exo.sim, exo.http:
         exo.control.kill_node("node-2")
         began = exo.control.now
@@ -126,7 +126,7 @@ async def test_a_command_sent_while_a_worker_dies_comes_to_pass_late() -> None:
 
 
 async def test_a_chat_lost_in_an_election_ends() -> None:
-    exo = Exo(tiny_scene(nodes=3), speed=50)
+    exo = Exo(tiny_scenario(nodes=3), speed=50)
     async with exo.sim, exo.http:
         await exo.ready("test/tiny-a")
         exo.control.kill_master()
@@ -164,8 +164,8 @@ async def test_a_gap_in_time_loses_no_living_node(three: Exo) -> None:
 
 async def test_faults_kill_and_bring_back_at_their_time() -> None:
     faults = [Fault("node-dies", "NODE-2", at=10, duration=50)]
-    exo = Exo(tiny_scene(nodes=3))
-    exo.sim = SimulatedExo(tiny_scene(nodes=3), faults=faults, seed=3)
+    exo = Exo(tiny_scenario(nodes=3))
+    exo.sim = SimulatedExo(tiny_scenario(nodes=3), faults=faults, seed=3)
     exo.control = exo.sim.control
     old = exo.control.node_id("node-2")
     exo.control.advance(9)

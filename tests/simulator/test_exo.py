@@ -8,7 +8,7 @@ import httpx
 import pytest
 import uvicorn
 
-from exo_graphql.simulator import SimulatedExo, default_scene, tiny_scene
+from exo_graphql.simulator import SimulatedExo, default_scenario, tiny_scenario
 from tests.simulator.conftest import Exo
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +23,7 @@ async def _eventually(condition: Callable[[], Awaitable[bool]], seconds: float) 
 
 
 async def test_a_tiny_model_is_ready_within_a_second_at_speed_20() -> None:
-    exo = Exo(tiny_scene(), speed=20)
+    exo = Exo(tiny_scenario(), speed=20)
     async with exo.sim, exo.http:
         await exo.http.post("/place_instance", json={"model_id": "test/tiny-a"})
 
@@ -34,7 +34,7 @@ async def test_a_tiny_model_is_ready_within_a_second_at_speed_20() -> None:
 
 
 async def test_it_runs_again_after_it_was_stopped() -> None:
-    exo = Exo(tiny_scene(), speed=20)
+    exo = Exo(tiny_scenario(), speed=20)
     async with exo.http:
         for _ in range(2):
             async with exo.sim:
@@ -42,7 +42,7 @@ async def test_it_runs_again_after_it_was_stopped() -> None:
 
 
 async def test_the_default_state_is_encoded_in_a_few_milliseconds() -> None:
-    exo = Exo(default_scene())
+    exo = Exo(default_scenario())
     async with exo.http:
         await exo.http.get("/state")
         took = []
@@ -56,7 +56,7 @@ async def test_the_default_state_is_encoded_in_a_few_milliseconds() -> None:
 
 
 async def test_an_idle_simulation_costs_next_to_nothing() -> None:
-    async with SimulatedExo(default_scene()):
+    async with SimulatedExo(default_scenario()):
         await asyncio.sleep(0)
         began_cpu, began = time.process_time(), time.perf_counter()
         await asyncio.sleep(1.0)
@@ -65,7 +65,7 @@ async def test_an_idle_simulation_costs_next_to_nothing() -> None:
 
 
 async def test_it_can_be_served_by_itself() -> None:
-    sim = SimulatedExo(tiny_scene(), speed=20)
+    sim = SimulatedExo(tiny_scenario(), speed=20)
     server = uvicorn.Server(uvicorn.Config(sim.app, port=0, log_level="error", ws="none"))
     serving = asyncio.create_task(server.serve())
     try:

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from exo_graphql.simulator import Fault, SimulatedExo, parse_fault, tiny_scene
+from exo_graphql.simulator import Fault, SimulatedExo, parse_fault, tiny_scenario
 from tests.simulator.conftest import Exo
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +37,7 @@ def test_what_is_no_fault_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["load-fails:no-such-model", "node-dies:nobody"])
 async def test_a_fault_of_what_does_not_exist_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="named 'no"):
-        SimulatedExo(tiny_scene(), faults=[parse_fault(text)])
+        SimulatedExo(tiny_scenario(), faults=[parse_fault(text)])
 
 
 async def test_an_error_is_a_plain_500_until_it_is_cleared(tiny: Exo) -> None:

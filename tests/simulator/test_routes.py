@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exo_graphql.simulator.cards import Card
-from exo_graphql.simulator.scenario import Interface, Machine, Scene, tiny_scene
+from exo_graphql.simulator.scenario import Interface, Machine, Scenario, tiny_scenario
 from tests.simulator.conftest import Exo
 
 pytestmark = pytest.mark.anyio
@@ -53,7 +53,7 @@ def _machine(name: str, address: str, available: int) -> Machine:
 async def rig() -> AsyncIterator[Exo]:
     """The cluster of two on which the answers were recorded."""
     exo = Exo(
-        Scene(
+        Scenario(
             machines=(_machine("mac-1", "10.0.0.1", 24_500_000_001), _machine("mac-2", "10.0.0.2", 24_500_000_000)),
             cards=(
                 _card("fake-2tb", 2_000_000_000_000, 80, hidden=8192),
@@ -175,7 +175,7 @@ async def test_creating_what_the_cluster_cannot_hold_is_refused_by_the_sum_alone
 
 
 async def test_an_unknown_model_is_a_plain_500_or_a_late_400() -> None:
-    exo = Exo(tiny_scene(), speed=1000)  # 17 s are 17 ms
+    exo = Exo(tiny_scenario(), speed=1000)  # 17 s are 17 ms
     async with exo.http:
         began = exo.control.now
         place = await exo.http.post("/place_instance", json={"model_id": "no/such"})

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from exo_graphql.simulator import Fault, Scene, default_scene, tiny_scene, two_studios
+from exo_graphql.simulator import Fault, Scenario, default_scenario, tiny_scenario, two_studios
 from exo_graphql.simulator.scenario import (
     DAY_MODEL,
     DOWNLOADING_MODEL,
@@ -69,9 +69,11 @@ async def _turmoil(exo: Exo, step: float) -> list[bytes]:
     return bodies
 
 
-@pytest.mark.parametrize("scene", [default_scene(), two_studios(), tiny_scene()], ids=["default", "studios", "tiny"])
-async def test_every_state_has_the_shape_of_a_real_one(scene: Scene, recorded: dict[str, set[str]]) -> None:
-    exo = Exo(scene)
+@pytest.mark.parametrize(
+    "scenario", [default_scenario(), two_studios(), tiny_scenario()], ids=["default", "studios", "tiny"]
+)
+async def test_every_state_has_the_shape_of_a_real_one(scenario: Scenario, recorded: dict[str, set[str]]) -> None:
+    exo = Exo(scenario)
     async with exo.http:
         bodies = await _turmoil(exo, 0.9)
     for body in set(bodies):
@@ -85,7 +87,7 @@ async def test_every_state_has_the_shape_of_a_real_one(scene: Scene, recorded: d
 
 
 async def test_the_turmoil_shows_every_runner_status_and_kind_of_download(recorded: dict[str, set[str]]) -> None:
-    exo = Exo(tiny_scene())
+    exo = Exo(tiny_scenario())
     async with exo.http:
         seen = [shapes(json.loads(body)) for body in await _turmoil(exo, 0.09)]
     statuses = set().union(*(one.get("/runners/*", set()) for one in seen))
@@ -126,7 +128,7 @@ async def test_two_studios_are_the_fixture_of_pull_request_1727() -> None:
 
 
 async def test_the_default_scene_is_lively() -> None:
-    exo = Exo(default_scene())
+    exo = Exo(default_scenario())
     async with exo.http:
         first = await exo.state()
         await exo.until(lambda state: any("TextGeneration" in task for task in state["tasks"].values()))
@@ -169,7 +171,7 @@ async def test_the_default_scene_is_lively() -> None:
 @pytest.mark.parametrize(("first", "second"), [(DAY_MODEL, NIGHT_MODEL), (NIGHT_MODEL, DAY_MODEL)])
 @pytest.mark.parametrize("with_ready", [True, False])
 async def test_day_and_night_fit_one_at_a_time(first: str, second: str, with_ready: bool) -> None:
-    exo = Exo(default_scene())
+    exo = Exo(default_scenario())
     async with exo.http:
         if not with_ready:
             (instance,) = (await exo.state())["instances"]
@@ -184,7 +186,7 @@ async def test_day_and_night_fit_one_at_a_time(first: str, second: str, with_rea
 
 
 async def test_the_too_large_model_fits_on_the_whole_cluster_not_even_empty() -> None:
-    exo = Exo(default_scene())
+    exo = Exo(default_scenario())
     async with exo.http:
         (instance,) = (await exo.state())["instances"]
         exo.control.delete_instance(instance)

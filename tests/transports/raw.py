@@ -74,5 +74,5 @@ async def stuff(client: Raw, server: Running, count: int = 90) -> None:
     """Subscribes to so much that the kernel's buffers are full and the server waits."""
     for number in range(count):
         await client.send(id=str(number), type="subscribe", payload={"query": LONG.format(number)})
-    await until(lambda: server.house.service.live.subscriber_count >= count)
+    await until(lambda: server.components.service.live.subscriber_count >= count)
     await until(lambda: buffered(server) > 64 * 1024)

@@ -12,10 +12,10 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from exo_graphql.app import House, build
+from exo_graphql.app import Components, build
 from exo_graphql.serve import Server, server_config
 from exo_graphql.settings import Settings
-from exo_graphql.simulator import SimulatedExo, tiny_scene
+from exo_graphql.simulator import SimulatedExo, tiny_scenario
 
 SUBPROTOCOL = Subprotocol("graphql-transport-ws")
 A, B = "test/tiny-a", "test/tiny-b"
@@ -26,7 +26,7 @@ PHASE = f'subscription {{ modelStatus(model: "{A}") {{ phase }} }}'
 class Running:
     """A server that answers at `port` of 127.0.0.1."""
 
-    house: House
+    components: Components
     server: Server
     port: int
     serving: "asyncio.Task[None]"
@@ -44,8 +44,8 @@ class Running:
     @property
     def exo(self) -> SimulatedExo:
         """The simulated exo behind it."""
-        assert self.house.demo is not None
-        return self.house.demo
+        assert self.components.demo is not None
+        return self.components.demo
 
     async def stop(self) -> None:
         """What a signal does."""
@@ -107,18 +107,18 @@ class Socket:
 async def running(exo: SimulatedExo | None = None, *, demo: bool = True, **given: Any) -> AsyncIterator[Running]:
     """A server with its first picture; over `exo`, or with `demo=False` over what the settings name."""
     if demo and exo is None:
-        exo = SimulatedExo(tiny_scene(), seed=1)
+        exo = SimulatedExo(tiny_scenario(), seed=1)
     with TemporaryDirectory() as folder:
         chosen = settings(**{"port": 0, "state_dir": folder, **given})
-        house = build(chosen, exo)
-        server = Server(server_config(house.application, "127.0.0.1", 0, chosen), "at {port}", house.shut_down)
+        components = build(chosen, exo)
+        server = Server(server_config(components.asgi, "127.0.0.1", 0, chosen), "at {port}", components.shut_down)
         # Not `serve`, which takes the signals of the whole process for itself.
         serving = asyncio.create_task(server._serve(), name="server")
         try:
             await until(lambda: server.started or serving.done(), seconds=10)
             if demo:
-                await house.feed.fresh()
-            yield Running(house, server, server.servers[0].sockets[0].getsockname()[1], serving)
+                await components.poller.fresh()
+            yield Running(components, server, server.servers[0].sockets[0].getsockname()[1], serving)
         finally:
             server.should_exit = True
             await serving

@@ -44,12 +44,12 @@ def _get(query: str, headers: str = "") -> bytes:
 
 
 def _under_way(server: Running) -> int:
-    return server.house.service._elsewhere.under_way
+    return server.components.service._worker_pool.under_way
 
 
 async def _nothing_is_computed(server: Running) -> None:
     await until(lambda: _under_way(server) == 0, GIVEN_UP_SECONDS)
-    assert server.house.service._elsewhere.cost == 0
+    assert server.components.service._worker_pool.cost == 0
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["closed", "broken"])
@@ -90,7 +90,7 @@ async def test_a_live_query_that_nobody_reads(server: Running) -> None:
         for id_ in ids:
             await socket.send(id=id_, type="complete")
         await _nothing_is_computed(server)
-        assert server.house.service.live.share_count == 0
+        assert server.components.service.live.share_count == 0
         cheap = await socket.subscribe("subscription { cluster { nodeCount } }")
         assert await socket.data(cheap) == {"cluster": {"nodeCount": 32}}
 
@@ -113,7 +113,7 @@ async def test_a_mutation_that_has_begun_is_carried_out(*, websocket: bool) -> N
     mutation = f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}'
     async with running() as server:
         server.exo.control.latency = 0.3
-        service = server.house.service
+        service = server.components.service
         if websocket:
             async with server.socket() as socket:
                 await socket.subscribe(mutation)
@@ -126,5 +126,5 @@ async def test_a_mutation_that_has_begun_is_carried_out(*, websocket: bool) -> N
         await until(lambda: not server.server.server_state.connections)
         assert service._changing
         await until(lambda: not service._changing)
-        (operation,) = server.house.operations.all()
+        (operation,) = server.components.operations.all()
         assert operation.state in (OperationState.RUNNING, OperationState.SUCCEEDED)

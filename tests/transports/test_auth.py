@@ -274,7 +274,7 @@ async def test_secrets_are_neither_told_nor_logged(
                 await connection.recv()
             assert OPERATOR not in str(closed.value)
     assert OPERATOR not in caplog.text
-    assert OPERATOR not in repr(server.house) + repr(Settings.model_validate({"tokens": f"operate:{OPERATOR}"}))
+    assert OPERATOR not in repr(server.components) + repr(Settings.model_validate({"tokens": f"operate:{OPERATOR}"}))
     assert _ours.seen
 
 

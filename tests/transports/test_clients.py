@@ -11,7 +11,7 @@ from gql import Client, gql
 from gql.transport.exceptions import TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
 
-from exo_graphql.simulator import SimulatedExo, tiny_scene
+from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.node_tools import NodeTools
 from tests.transports.running import A, Running, running, until
 
@@ -22,7 +22,7 @@ UNTIL_READY = f'subscription {{ modelStatus(model: "{A}", until: READY) {{ phase
 
 @pytest.fixture
 async def server() -> AsyncIterator[Running]:
-    async with running(SimulatedExo(tiny_scene(), seed=1, speed=5), tokens="operate:operating-secret") as server:
+    async with running(SimulatedExo(tiny_scenario(), seed=1, speed=5), tokens="operate:operating-secret") as server:
         yield server
 
 
@@ -90,12 +90,12 @@ async def test_the_npm_client_follows_a_model_until_it_is_ready(
         cwd=node_tools.folder,
         stdout=PIPE,
     )
-    await until(lambda: server.house.service.live.subscriber_count == 1 or process.returncode is not None)
+    await until(lambda: server.components.service.live.subscriber_count == 1 or process.returncode is not None)
     server.exo.control.place(A)
     out, _ = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 0
     _whole_way([json.loads(line) for line in out.splitlines()])
-    await until(lambda: server.house.websocket.connection_count == 0)
+    await until(lambda: server.components.websocket.connection_count == 0)
 
 
 @pytest.mark.npm

@@ -160,7 +160,7 @@ async def test_no_message_finds_a_fault(server: Running, messages: list[str | by
                 pass
         except ConnectionClosed:
             assert connection.close_code in _CODES
-    await until(lambda: server.house.websocket.connection_count == 0)
+    await until(lambda: server.components.websocket.connection_count == 0)
 
 
 async def test_random_bytes_after_the_handshake_close_the_connection(server: Running) -> None:
@@ -170,7 +170,7 @@ async def test_random_bytes_after_the_handshake_close_the_connection(server: Run
             connection.transport.write(dice.randbytes(400))
             async with asyncio.timeout(5):
                 await connection.wait_closed()
-    await until(lambda: server.house.websocket.connection_count == 0)
+    await until(lambda: server.components.websocket.connection_count == 0)
 
 
 async def test_random_bytes_instead_of_http_close_the_connection(server: Running) -> None:
@@ -217,29 +217,29 @@ async def test_floods_are_refused_by_name_or_answered_and_hold_up_nobody() -> No
 
 async def test_a_dear_live_query_is_answered_beside_a_cheap_one_and_all_together_have_a_bound() -> None:
     every = "[NOT_STARTED, PENDING, DOWNLOADING, PAUSED, COMPLETED, FAILED, UNKNOWN]"
-    dear = f"subscription {{ nodes {{ a{{}}: id downloads(status: {every}) {{ id totalGb node {{ id }} }} }} }}"
+    expensive = f"subscription {{ nodes {{ a{{}}: id downloads(status: {every}) {{ id totalGb node {{ id }} }} }} }}"
     async with running(WideExo().simulated, max_live_cost=40_000) as server, server.socket() as socket:
-        first = await socket.subscribe(dear.replace("{}", "0"))
+        first = await socket.subscribe(expensive.replace("{}", "0"))
         cheap = await socket.subscribe("subscription { cluster { nodeCount } }")
         told = {(await socket.receive(20))["id"] for _ in range(2)}
         assert told == {first, cheap}
-        assert server.house.service.live.cost > 15_000
+        assert server.components.service.live.cost > 15_000
         for number in range(1, 3):
-            last = await socket.subscribe(dear.replace("{}", str(number)))
+            last = await socket.subscribe(expensive.replace("{}", str(number)))
             while (message := await socket.receive(20))["id"] != last:
                 pass
         assert message["type"] == "error"
         assert message["payload"][0]["extensions"]["limit"] == "max_live_cost"
         # What others subscribe to already costs nothing more.
         async with server.socket() as other:
-            shared = await other.subscribe(dear.replace("{}", "0"))
+            shared = await other.subscribe(expensive.replace("{}", "0"))
             assert (await other.receive(20))["id"] == shared
-    assert server.house.service.live.cost == 0
+    assert server.components.service.live.cost == 0
 
 
 async def test_live_queries_that_arrive_at_once_are_bounded_together() -> None:
     async with running(WideExo().simulated, max_live_cost=40_000) as server, server.socket() as socket:
-        live = server.house.service.live
+        live = server.components.service.live
         for number in range(50):
             await socket.subscribe(
                 f"subscription {{ nodes {{ a{number}: id downloads {{ id totalGb node {{ id }} model {{ id }} }} }} }}"
@@ -259,7 +259,7 @@ async def test_live_queries_that_arrive_at_once_are_bounded_together() -> None:
 async def test_the_cost_of_live_queries_grows_with_the_cluster() -> None:
     exo = WideExo(times=1)
     async with running(exo.simulated) as server, server.socket() as socket:
-        live = server.house.service.live
+        live = server.components.service.live
         nodes = await socket.subscribe("subscription { nodes { id } }")
         assert len((await socket.data(nodes))["nodes"]) == 4
         before = live.cost
@@ -309,7 +309,9 @@ async def test_opening_and_closing_leaves_nothing_behind(server: Running, cycles
     async def some(count: int) -> None:
         for start in range(0, count, 30):
             await asyncio.gather(*(_cycle(server, number) for number in range(start, start + 30)))
-        await until(lambda: not server.server.server_state.connections and not server.house.service.live.share_count)
+        await until(
+            lambda: not server.server.server_state.connections and not server.components.service.live.share_count
+        )
 
     await some(150)  # what is made once has been made
     tasks = len(asyncio.all_tasks())

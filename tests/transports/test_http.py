@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from exo_graphql.simulator import SimulatedExo, tiny_scene
+from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.transports.running import PHASE, Running, running
 
 pytestmark = pytest.mark.anyio
@@ -118,7 +118,7 @@ async def test_a_fault_of_ours_is_told_by_an_id_alone(
     def broken(*_: object) -> object:
         raise KeyError("/secret/path")
 
-    monkeypatch.setattr(server.house.operations, "all", broken)
+    monkeypatch.setattr(server.components.operations, "all", broken)
     answer = await _ask(client, "{ operations { id } cluster { nodeCount } }")
     assert answer.status_code == 200
     (error,) = answer.json()["errors"]
@@ -134,7 +134,7 @@ async def test_a_fault_in_the_executor_is_a_500_that_still_speaks_graphql(
     def broken(*_: object) -> object:
         raise KeyError("/secret/path")
 
-    monkeypatch.setattr(type(server.house.service._executor), "execute", broken)
+    monkeypatch.setattr(type(server.components.service._executor), "execute", broken)
     answer = await _ask(client, "{ nodes { id chip } }")  # asked nowhere else: no stored result answers it
     (error,) = answer.json()["errors"]
     assert (answer.status_code, error["extensions"]["code"]) == (500, "INTERNAL_ERROR")
@@ -194,7 +194,7 @@ async def test_a_mutation_by_get_is_refused_and_does_nothing(server: Running, cl
     query = 'mutation { loadModel(model: "test/tiny-a") { operation { id } } }'
     answer = await client.get("/graphql", params={"query": query})
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-    assert server.house.operations.all() == ()
+    assert server.components.operations.all() == ()
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS"])
@@ -207,7 +207,7 @@ async def test_a_head_request_is_not_left_waiting_for_a_stream(server: Running, 
     answer = await client.head("/graphql", params={"query": PHASE}, headers={"accept": "text/event-stream"})
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
-    assert server.house.service.live.subscriber_count == 0
+    assert server.components.service.live.subscriber_count == 0
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ async def test_who_may_only_read_does_not_operate() -> None:
         query = 'mutation { loadModel(model: "test/tiny-a") { operation { id } } }'
         answer = await client.post(server.url, json={"query": query}, headers=AUTHORIZED)
         assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (403, "FORBIDDEN")
-        assert server.house.operations.all() == ()
+        assert server.components.operations.all() == ()
 
 
 def _silent_exo() -> tuple[socket.socket, str]:
@@ -293,9 +293,9 @@ async def test_before_the_first_picture_a_query_waits_five_seconds_then_says_so(
     listener, url = _silent_exo()
     with listener:
         async with running(demo=False, exo_url=url) as server, httpx.AsyncClient(trust_env=False, timeout=20) as client:
-            feed = server.house.feed
-            assert feed.rules.first_wait == 5.0  # tests/exo/test_feed.py waits for them, under virtual time
-            feed.rules = replace(feed.rules, first_wait=0.5)
+            poller = server.components.poller
+            assert poller.rules.first_wait == 5.0  # tests/exo/test_feed.py waits for them, under virtual time
+            poller.rules = replace(poller.rules, first_wait=0.5)
             began = time.monotonic()
             answer = await client.post(server.url, json={"query": COUNT})
             took = time.monotonic() - began
@@ -318,7 +318,7 @@ async def test_before_the_first_picture_what_is_wrong_or_about_the_schema_is_ans
 
 
 async def test_while_exo_hangs_a_query_is_answered_from_the_last_picture_after_a_second_at_most() -> None:
-    exo = SimulatedExo(tiny_scene(), seed=1)
+    exo = SimulatedExo(tiny_scenario(), seed=1)
     async with running(exo, max_age=0.0) as server, httpx.AsyncClient(trust_env=False) as client:
         exo.control.latency = 30.0
         began = time.monotonic()

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from exo_graphql.serve import UNREAD_SECONDS
-from exo_graphql.simulator import SimulatedExo, default_scene, tiny_scene
+from exo_graphql.simulator import SimulatedExo, default_scenario, tiny_scenario
 from tests.transports.raw import LONG, buffered, narrow, raw, stuff
 from tests.transports.running import PHASE, A, running, until
 
@@ -20,7 +20,7 @@ MOST_BUFFERED = 64 * 1024 + 100_000
 
 
 async def test_a_client_that_does_not_read_holds_up_nobody_and_its_buffer_is_bounded() -> None:
-    exo = SimulatedExo(tiny_scene(), seed=1, speed=5)
+    exo = SimulatedExo(tiny_scenario(), seed=1, speed=5)
     async with running(exo) as server, raw(server) as stuck, server.socket() as bystander:
         await stuff(stuck, server)
         id_ = await bystander.subscribe(UNTIL_READY)
@@ -38,7 +38,7 @@ async def test_a_client_that_does_not_read_holds_up_nobody_and_its_buffer_is_bou
 
 
 async def test_a_client_that_reads_again_gets_what_is_newest() -> None:
-    async with running(SimulatedExo(tiny_scene(), seed=1, speed=5)) as server, server.socket(max_queue=1) as slow:
+    async with running(SimulatedExo(tiny_scenario(), seed=1, speed=5)) as server, server.socket(max_queue=1) as slow:
         id_ = await slow.subscribe(UNTIL_READY)
         assert await slow.data(id_) == {"modelStatus": {"phase": "NOT_LOADED"}}
         server.exo.control.place(A)
@@ -59,13 +59,13 @@ async def test_a_websocket_that_reads_nothing_for_too_long_is_let_go() -> None:
         with suppress(OSError):  # it may be let go before it has asked for everything
             for number in range(90):
                 await stuck.send(id=str(number), type="subscribe", payload={"query": LONG.format(number)})
-        await until(lambda: server.house.websocket.connection_count == 0)
-        assert server.house.service.live.share_count == 0
+        await until(lambda: server.components.websocket.connection_count == 0)
+        assert server.components.service.live.share_count == 0
 
 
 async def test_an_event_stream_that_is_not_read_for_too_long_is_let_go() -> None:
     # Telemetry that moves all the time, read without a pause: there is always something to send.
-    exo = SimulatedExo(default_scene(), seed=1, speed=20)
+    exo = SimulatedExo(default_scenario(), seed=1, speed=20)
     async with running(exo, send_timeout=0.3, rest_pause=0.01, rest_share=0.9) as server:
         loop = asyncio.get_running_loop()
         with narrow(server) as plain:
@@ -77,8 +77,8 @@ async def test_an_event_stream_that_is_not_read_for_too_long_is_let_go() -> None
                 b"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n"
                 b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body,
             )
-            await until(lambda: server.house.service.live.subscriber_count == 1)
-            await until(lambda: server.house.service.live.subscriber_count == 0, seconds=15)
+            await until(lambda: server.components.service.live.subscriber_count == 1)
+            await until(lambda: server.components.service.live.subscriber_count == 0, seconds=15)
 
 
 async def test_clients_that_are_reset_leave_nothing_behind() -> None:
@@ -88,8 +88,8 @@ async def test_clients_that_are_reset_leave_nothing_behind() -> None:
             async with raw(server) as client:
                 await client.send(id="1", type="subscribe", payload={"query": PHASE})
                 client.reset()
-        await until(lambda: server.house.websocket.connection_count == 0)
-        await until(lambda: server.house.service.live.share_count == 0)
+        await until(lambda: server.components.websocket.connection_count == 0)
+        await until(lambda: server.components.service.live.share_count == 0)
         await until(lambda: len(asyncio.all_tasks()) == before)
 
 
@@ -99,9 +99,9 @@ async def test_a_client_that_answers_no_ping_is_let_go() -> None:
         server.server.config.ws_ping_interval = server.server.config.ws_ping_timeout = 0.1
         async with raw(server) as silent:
             await silent.send(id="1", type="subscribe", payload={"query": PHASE})
-            await until(lambda: server.house.service.live.subscriber_count == 1)
-            await until(lambda: server.house.websocket.connection_count == 0)
-            assert server.house.service.live.share_count == 0
+            await until(lambda: server.components.service.live.subscriber_count == 1)
+            await until(lambda: server.components.websocket.connection_count == 0)
+            assert server.components.service.live.share_count == 0
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux alone cuts dead connections when told to")
@@ -124,6 +124,6 @@ async def test_many_clients_that_come_and_go_leave_nothing_behind() -> None:
         async with asyncio.TaskGroup() as tasks:
             for _ in range(20):
                 tasks.create_task(come_and_go())
-        await until(lambda: server.house.websocket.connection_count == 0)
+        await until(lambda: server.components.websocket.connection_count == 0)
         await until(lambda: len(asyncio.all_tasks()) == before)
-        assert server.house.service.live.share_count == 0
+        assert server.components.service.live.share_count == 0

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from exo_graphql.transports.asgi import Message, Receive, Scope, Send, respond
-from exo_graphql.transports.origin_policy import Guard
+from exo_graphql.transports.origin_policy import OriginPolicy
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +20,7 @@ async def _behind(scope: Scope, receive: Receive, send: Send) -> None:
         await respond(send, 200, b"{}", b"application/json")
 
 
-async def _ask(guard: Guard, headers: Headers, kind: str = "http", method: str = "POST") -> list[Message]:
+async def _ask(guard: OriginPolicy, headers: Headers, kind: str = "http", method: str = "POST") -> list[Message]:
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -34,11 +34,11 @@ async def _ask(guard: Guard, headers: Headers, kind: str = "http", method: str =
     return sent
 
 
-def _guard(*hosts: str, origins: tuple[str, ...] = ()) -> Guard:
-    return Guard(_behind, hosts, origins)
+def _guard(*hosts: str, origins: tuple[str, ...] = ()) -> OriginPolicy:
+    return OriginPolicy(_behind, hosts, origins)
 
 
-async def _status(guard: Guard, *headers: tuple[bytes, bytes]) -> int:
+async def _status(guard: OriginPolicy, *headers: tuple[bytes, bytes]) -> int:
     status: int = (await _ask(guard, list(headers)))[0]["status"]
     return status
 

@@ -78,7 +78,7 @@ async def _outlast(fault: str) -> None:
         else:
             upstream.recorded.fault = fault
         await _all_hear(ids, connected=False)
-        live = server.house.service.live
+        live = server.components.service.live
         assert (live.share_count, live.subscriber_count) == (1, 200)
         if fault == "killed":
             await upstream.start()

@@ -56,7 +56,7 @@ async def test_every_subscription_is_broken_off_without_a_complete_and_every_con
             await stack.enter_async_context(http.stream("POST", server.url, json={"query": PHASE}, headers=STREAM))
             for _ in range(5)
         ]
-        await until(lambda: server.house.service.live.subscriber_count == 65)
+        await until(lambda: server.components.service.live.subscriber_count == 65)
         began = time.monotonic()
         await server.stop()
         took = time.monotonic() - began
@@ -66,7 +66,7 @@ async def test_every_subscription_is_broken_off_without_a_complete_and_every_con
         for stream in streams:
             assert re.fullmatch(r'event: next\ndata: {"data":.*}\n\n', await _broken_off(stream))
         assert took < 1.5
-        assert server.house.service.live.share_count == 0
+        assert server.components.service.live.share_count == 0
     assert asyncio.all_tasks() == before
 
 
@@ -75,7 +75,7 @@ async def test_a_query_that_waits_for_exo_does_not_hold_up_the_end() -> None:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         async with running(demo=False, exo_url=url) as server, server.socket() as client:
             await client.subscribe("{ cluster { nodeCount } }")
-            await until(lambda: server.house.websocket.connection_count == 1)
+            await until(lambda: server.components.websocket.connection_count == 1)
             began = time.monotonic()
             await server.stop()
             assert time.monotonic() - began < 2
@@ -88,7 +88,7 @@ async def test_an_operation_that_is_answered_in_time_is_and_one_that_ends_by_its
         server.exo.control.latency = 0.2
         await client.data(await client.subscribe(PHASE))
         waits = await client.subscribe(f'{{ placements(model: "{A}") {{ fits }} }}')
-        await until(lambda: any(each._answering for each in server.house.websocket._connections))
+        await until(lambda: any(each._answering for each in server.components.websocket._connections))
         await server.stop()
         answer = await client.receive()
         assert (answer["id"], answer["type"], "errors" in answer["payload"]) == (waits, "next", False)

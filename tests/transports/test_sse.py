@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from exo_graphql.simulator import SimulatedExo, tiny_scene
+from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from exo_graphql.transports.sse import StreamRules
 from tests.transports.running import PHASE, A, Running, running, settings, until
 
@@ -40,7 +40,7 @@ async def server() -> AsyncIterator[Running]:
 async def nothing_is_left(server: Running, caplog: pytest.LogCaptureFixture) -> AsyncIterator[None]:
     """Neither shares nor tasks, nor a word in the log of anything that was not foreseen."""
     yield
-    await until(lambda: server.house.service.live.share_count == 0)
+    await until(lambda: server.components.service.live.share_count == 0)
     await until(lambda: not [task for task in asyncio.all_tasks() if task.get_name().startswith("event stream")])
     assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
@@ -80,10 +80,10 @@ async def test_a_query_is_one_next_and_a_complete(server: Running) -> None:
 
 
 async def test_a_subscription_is_a_next_for_each_message_then_a_complete() -> None:
-    async with running(SimulatedExo(tiny_scene(), seed=1, speed=5)) as server:
+    async with running(SimulatedExo(tiny_scenario(), seed=1, speed=5)) as server:
         async with asyncio.TaskGroup() as tasks:
             asking = tasks.create_task(_all(server, UNTIL_READY))
-            await until(lambda: server.house.service.live.subscriber_count == 1)
+            await until(lambda: server.components.service.live.subscriber_count == 1)
             server.exo.control.place(A)
         events = asking.result()[1]
     phases = [data["data"]["modelStatus"]["phase"] for event, data in events if event == "next"]
@@ -123,7 +123,7 @@ async def test_a_mutation_by_get_is_refused_in_a_stream_too(server: Running) -> 
         query = f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}'
         response = await client.get(server.url, params={"query": query}, headers=STREAM)
     assert response.status_code == 405
-    assert server.house.operations.all() == ()
+    assert server.components.operations.all() == ()
 
 
 async def test_a_client_that_likes_json_better_gets_its_subscription_streamed(server: Running) -> None:
@@ -159,7 +159,7 @@ async def test_who_goes_away_leaves_nothing_behind(server: Running) -> None:
         client.stream("POST", server.url, json={"query": PHASE}, headers=STREAM) as response,
     ):
         await anext(aiter(_events(response)))
-        assert server.house.service.live.subscriber_count == 1
+        assert server.components.service.live.subscriber_count == 1
     # `nothing_is_left` sees to the rest.
 
 

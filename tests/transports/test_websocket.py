@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from exo_graphql.simulator import SimulatedExo, tiny_scene
+from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.transports.running import PHASE, A, Running, Socket, running, until
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +41,7 @@ async def nothing_is_left(server: Running, caplog: pytest.LogCaptureFixture) -> 
     """Neither connections nor shares nor tasks, nor a word in the log of anything that was not foreseen."""
     yield
     assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
-    live, websocket = server.house.service.live, server.house.websocket
+    live, websocket = server.components.service.live, server.components.websocket
     await until(lambda: (websocket.connection_count, live.share_count) == (0, 0))
     assert [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("websocket")] == []
 
@@ -166,7 +166,7 @@ async def test_a_mutation_without_the_right_to_is_an_error_of_that_operation_alo
         assert message["payload"][0]["extensions"]["code"] == "FORBIDDEN"
         id_ = await socket.subscribe(COUNT)
         assert await socket.data(id_) == {"cluster": {"nodeCount": 2}}
-    assert guarded.house.operations.all() == ()
+    assert guarded.components.operations.all() == ()
 
 
 # Pings
@@ -277,13 +277,13 @@ async def test_an_id_is_free_again_after_an_error(server: Running) -> None:
 
 
 async def test_nothing_is_sent_after_the_client_completes() -> None:
-    async with running(SimulatedExo(tiny_scene(), seed=1, speed=5)) as server, server.socket() as socket:
+    async with running(SimulatedExo(tiny_scenario(), seed=1, speed=5)) as server, server.socket() as socket:
         id_ = await socket.subscribe(PHASE)
         await socket.data(id_)
         await socket.send(id=id_, type="complete")
         await socket.send(type="ping")
         assert await socket.receive() == {"type": "pong"}
-        assert server.house.service.live.share_count == 0
+        assert server.components.service.live.share_count == 0
         server.exo.control.place(A)
         other = await socket.subscribe('subscription { modelStatus(model: "test/tiny-a", until: READY) { ready } }')
         while (message := await socket.receive())["type"] != "complete":

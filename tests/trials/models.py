@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from exo_graphql.simulator.cards import Card
-from exo_graphql.simulator.scenario import GIB, TINY_CARDS, Scene, tiny_scene
+from exo_graphql.simulator.scenario import GIB, TINY_CARDS, Scenario, tiny_scenario
 
 SMALL = ("test/small-1", "test/small-2", "test/small-3", "test/small-4")
 """Many of them fit beside anything."""
@@ -29,14 +29,14 @@ def _card(model_id: str, size: int) -> Card:
     )
 
 
-def scene(nodes: int) -> Scene:
+def make_scenario(nodes: int) -> Scenario:
     """`nodes` nodes with 6 GiB free each; every model's weights on each."""
     gib = GIB
     sizes = dict.fromkeys((*SMALL, BYSTANDER), 40000000)
     sizes |= dict.fromkeys(MIDDLE, 5 * gib)
     sizes |= {BIG[0]: (9 * gib) * nodes // 2, BIG[1]: (10 * gib) * nodes // 2, TIGHT: round(5.9 * gib)}
     sizes |= {model: int(model[-1]) * gib for model in RIVALS} | dict(PROBES)
-    base = tiny_scene(nodes)
+    base = tiny_scenario(nodes)
     return replace(
         base,
         cards=tuple(_card(model, size) for model, size in sizes.items()),

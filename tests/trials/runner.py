@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from unittest.mock import patch
 
-from exo_graphql.exo.poller import Feed
-from exo_graphql.operations import Operation, Operations, Problem
+from exo_graphql.exo.poller import Poller
+from exo_graphql.operations import Operation, OperationError, Operations
 from exo_graphql.simulator import SimulatedExo
 from exo_graphql.simulator import clock as demo_clock
 from tests.exo.cluster import loop_moment
@@ -19,7 +19,7 @@ from tests.operations.threaded_time import ThreadedTimeLoop
 from tests.operations.world import operations
 from tests.trials.acts import Actor
 from tests.trials.evidence import Evidence, Probe, Strike
-from tests.trials.models import PROBES, scene
+from tests.trials.models import PROBES, make_scenario
 from tests.trials.scenario import Act, Scenario
 from tests.trials.truth import Truth
 from tests.trials.wire import ServersTransport, Wire, somebody
@@ -40,7 +40,7 @@ class Server:
         self._journal = journal
         self._changed = changed
         self._transport = ServersTransport(wire)
-        self._feed: Feed | None = None
+        self._poller: Poller | None = None
         self._starting: asyncio.Task[None] | None = None
         self.ops: Operations | None = None
         self.operation_id: str | None = None
@@ -48,9 +48,9 @@ class Server:
     async def start(self) -> None:
         """As at first, and after a kill."""
         self._transport = ServersTransport(self._wire)
-        self._feed = Feed(["http://exo"], transport=self._transport, now=loop_moment)
-        await self._feed.__aenter__()
-        ops = operations(self._feed, self._journal)
+        self._poller = Poller(["http://exo"], transport=self._transport, now=loop_moment)
+        await self._poller.__aenter__()
+        ops = operations(self._poller, self._journal)
         await ops.__aenter__()
         ops.listen(self._changed)
         self.ops = ops
@@ -71,11 +71,11 @@ class Server:
     async def stop(self, *, dead: bool = False) -> None:
         """In good order, or `dead`: what is under way is sent no more."""
         self._transport.dead = dead
-        ops, feed, self.ops, self._feed = self.ops, self._feed, None, None
+        ops, poller, self.ops, self._poller = self.ops, self._poller, None, None
         if self._starting is not None:
             await self._starting
             self._starting = None
-        for part in (ops, feed):
+        for part in (ops, poller):
             if part is not None:
                 with suppress(asyncio.CancelledError):
                     await part.__aexit__(None, None, None)
@@ -118,7 +118,7 @@ class _Trial:
         self._scenario = scenario
         self._evidence = Evidence(scenario)
         self._time = asyncio.get_running_loop().time
-        self._sim = SimulatedExo(scene(scenario.nodes), seed=scenario.seed)
+        self._sim = SimulatedExo(make_scenario(scenario.nodes), seed=scenario.seed)
         self._sim.control.latency = 0.01
         self._wire = Wire(self._sim, self._time)
         self._truth = Truth(self._sim, self._time, self._wire.commands)
@@ -155,7 +155,7 @@ class _Trial:
         while acts and acts[0].kind == "load fails":
             await self._strike(acts.pop(0))
         answer = await self._ask()
-        if isinstance(answer, Problem):
+        if isinstance(answer, OperationError):
             evidence.state, evidence.message = "REFUSED", answer.message
             evidence.ended = self._time()
         else:
@@ -197,7 +197,7 @@ class _Trial:
                 params = {"model": model, "input": [{"role": "user", "content": "?"}]}
                 inference.submit(params, self._scenario.busy, lambda _: None)
 
-    async def _ask(self) -> Operation | Problem:
+    async def _ask(self) -> Operation | OperationError:
         ops, s = self._server.ops, self._scenario
         assert ops is not None
         if s.kind == "LOAD":

@@ -12,7 +12,7 @@ from graphql import GraphQLSchema, parse, validate
 from exo_graphql.app import build
 from exo_graphql.schema.build import build_schema
 from exo_graphql.settings import Settings
-from exo_graphql.simulator import SimulatedExo, tiny_scene
+from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from exo_graphql.web import dashboard
 
 pytestmark = pytest.mark.anyio
@@ -24,8 +24,8 @@ IMPORT = re.compile(r'^import [^;]*? from "([^"]+)";', re.MULTILINE | re.DOTALL)
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    house = build(Settings(**_SETTINGS), SimulatedExo(tiny_scene()))
-    transport = httpx.ASGITransport(app=house.application)
+    components = build(Settings(**_SETTINGS), SimulatedExo(tiny_scenario()))
+    transport = httpx.ASGITransport(app=components.asgi)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://localhost/below/", headers={"Accept": "text/html,*/*;q=0.8"}
     ) as made:

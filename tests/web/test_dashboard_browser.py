@@ -15,8 +15,8 @@ import httpx
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from exo_graphql.simulator import Fault, SimulatedExo, tiny_scene
-from exo_graphql.simulator.scenario import default_scene
+from exo_graphql.simulator import Fault, SimulatedExo, tiny_scenario
+from exo_graphql.simulator.scenario import default_scenario
 from tests.chromium import Visit
 from tests.transports.running import Running, running, until
 
@@ -38,7 +38,7 @@ REMEMBER_PHASES = """model => {
 
 
 def _exo(speed: float = 1.0) -> SimulatedExo:
-    return SimulatedExo(tiny_scene(), speed=speed, seed=1)
+    return SimulatedExo(tiny_scenario(), speed=speed, seed=1)
 
 
 def _model(page: Page, model_id: str, phase: str = "") -> Locator:
@@ -112,7 +112,7 @@ async def test_one_stream_and_no_polling(visit: Visit) -> None:
 
 async def test_nodes_show_what_they_report_and_unknown_where_they_report_nothing(visit: Visit) -> None:
     page = visit.page
-    async with running(SimulatedExo(default_scene(), seed=1)) as server:
+    async with running(SimulatedExo(default_scenario(), seed=1)) as server:
         await _open(page, server)
         await expect(page.locator("[data-node]")).to_have_count(4)
         spark = page.locator(f'[data-node="{server.exo.control.node_id("spark-7f21")}"]')
@@ -213,7 +213,7 @@ async def test_a_running_operation_can_be_cancelled(visit: Visit) -> None:
 
 async def test_a_failure_is_shown_with_its_reason(visit: Visit) -> None:
     page = visit.page
-    exo = SimulatedExo(tiny_scene(), speed=10, seed=1, faults=[Fault("load-fails", A)])
+    exo = SimulatedExo(tiny_scenario(), speed=10, seed=1, faults=[Fault("load-fails", A)])
     async with running(exo) as server:
         await _open(page, server)
         await _ask(server, f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}')
@@ -352,7 +352,7 @@ async def test_a_token_is_asked_for_and_one_that_may_only_read_is_explained(visi
 
 async def test_a_server_that_lets_nobody_change_anything_shows_no_actions(visit: Visit) -> None:
     page = visit.page
-    exo = SimulatedExo(replace(tiny_scene(), ready={A: ("node-1",)}), seed=1)
+    exo = SimulatedExo(replace(tiny_scenario(), ready={A: ("node-1",)}), seed=1)
     async with running(exo, read_only=True) as server:
         await _open(page, server)
         await _shown(_model(page, A, "READY"))
@@ -363,11 +363,11 @@ async def test_a_server_that_lets_nobody_change_anything_shows_no_actions(visit:
 
 async def test_names_from_the_cluster_are_text(visit: Visit) -> None:
     page = visit.page
-    scene = tiny_scene()
+    scenario = tiny_scenario()
     evil = "<img src=x onerror=alert(1)>"
-    machines = (replace(scene.machines[0], name=evil), *scene.machines[1:])
-    scene = replace(scene, machines=machines, api=evil, weights={})
-    async with running(SimulatedExo(scene, seed=1)) as server:
+    machines = (replace(scenario.machines[0], name=evil), *scenario.machines[1:])
+    scenario = replace(scenario, machines=machines, api=evil, weights={})
+    async with running(SimulatedExo(scenario, seed=1)) as server:
         await _open(page, server)
         await expect(page.get_by_role("heading", name=evil)).to_have_count(1)
         await expect(page.locator("main img")).to_have_count(0)
@@ -427,7 +427,7 @@ async def test_a_wish_without_an_answer_is_sent_again_under_the_same_key_and_hap
 async def test_on_a_phone_nothing_is_cut_off_and_nothing_scrolls_sideways(visit: Visit) -> None:
     page = visit.page
     await page.set_viewport_size({"width": 375, "height": 667})
-    async with running(SimulatedExo(default_scene(), speed=5, seed=1)) as server:
+    async with running(SimulatedExo(default_scenario(), speed=5, seed=1)) as server:
         await _open(page, server)
         assert await page.evaluate("document.documentElement.scrollWidth") == 375
         await page.get_by_role("button", name="Load model…").click()
@@ -462,9 +462,9 @@ async def test_it_follows_the_systems_colours(visit: Visit) -> None:
 async def test_a_closed_page_leaves_no_subscriber(visit: Visit) -> None:
     async with running(_exo()) as server:
         await _open(visit.page, server)
-        assert server.house.service.live.subscriber_count == 1
+        assert server.components.service.live.subscriber_count == 1
         await visit.page.goto("about:blank")
-        await until(lambda: server.house.service.live.subscriber_count == 0)
+        await until(lambda: server.components.service.live.subscriber_count == 0)
 
 
 async def test_a_page_that_nobody_sees_gives_its_connection_back_until_somebody_looks(visit: Visit) -> None:
@@ -474,7 +474,7 @@ async def test_a_page_that_nobody_sees_gives_its_connection_back_until_somebody_
         await _open(page, server)
         await _hide(page, hidden=True)
         await page.clock.fast_forward(61_000)
-        await until(lambda: server.house.service.live.subscriber_count == 0)
+        await until(lambda: server.components.service.live.subscriber_count == 0)
         await _connected(page, "false")
         await _hide(page, hidden=False)
         await _connected(page)

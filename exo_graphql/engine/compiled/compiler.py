@@ -18,10 +18,10 @@ from graphql import (
 )
 
 from exo_graphql.engine.compiled.arguments import Arguments
-from exo_graphql.engine.compiled.field_access import Known, know
-from exo_graphql.engine.compiled.leaf import Leaf, Unusual, leaf_of
-from exo_graphql.engine.compiled.object_compiler import Complete, Part, Small, TypeName, is_small, reader
-from exo_graphql.engine.compiled.selection import Fragments, NotPlain, collect
+from exo_graphql.engine.compiled.field_access import FieldAccess, know
+from exo_graphql.engine.compiled.leaf import CoercionFallback, Leaf, leaf_of
+from exo_graphql.engine.compiled.object_compiler import Complete, FieldPlan, Inlined, TypeName, is_small, reader
+from exo_graphql.engine.compiled.selection import Fragments, NotCompilable, collect
 
 # A fragment that is spread many times is compiled as often; what grows beyond this is left to graphql-core.
 MAX_FIELDS = 1000
@@ -32,10 +32,10 @@ class Fields:
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self.schema = schema
-        self._known: dict[tuple[str, str], Known] = {}
+        self._known: dict[tuple[str, str], FieldAccess] = {}
         self._leaves: dict[str, Leaf] = {}
 
-    def known(self, type_: GraphQLObjectType, name: str) -> Known:
+    def known(self, type_: GraphQLObjectType, name: str) -> FieldAccess:
         """How a field is read. Raises `NotPlain`."""
         known = self._known.get((type_.name, name))
         if known is None:
@@ -68,22 +68,22 @@ class Compilation:
         root = fields.schema.get_root_type(operation.operation)
         # A mutation acts, so it may not be tried and then executed again.
         if root is None or operation.operation is OperationType.MUTATION:
-            raise NotPlain
+            raise NotCompilable
         self.root = reader(self._parts(root, [operation.selection_set]), root=True)
 
-    def _parts(self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode]) -> list[Part | TypeName]:
+    def _parts(self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode]) -> list[FieldPlan | TypeName]:
         fields = collect(self._fields.schema, self._fragments, self._variables, type_, sets)
         self._count += len(fields)
         if self._count > MAX_FIELDS:
-            raise NotPlain
+            raise NotCompilable
         return [self._part(type_, key, nodes) for key, nodes in fields.items()]
 
-    def _part(self, type_: GraphQLObjectType, key: str, nodes: list[FieldNode]) -> Part | TypeName:
+    def _part(self, type_: GraphQLObjectType, key: str, nodes: list[FieldNode]) -> FieldPlan | TypeName:
         name = nodes[0].name.value
         if name == "__typename":
             return TypeName(key, type_.name)
         if name not in type_.fields:  # __schema and __type
-            raise NotPlain
+            raise NotCompilable
         field = type_.fields[name]
         known = self._fields.known(type_, name)
         place = None
@@ -96,26 +96,26 @@ class Compilation:
                 known = known.with_arguments(arguments.values(None))
         nullable = not isinstance(field.type, GraphQLNonNull)
         of_type = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
-        return Part(key, known, self._becomes(of_type, nodes), nullable, place)
+        return FieldPlan(key, known, self._becomes(of_type, nodes), nullable, place)
 
-    def _becomes(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Leaf | Small | Complete:
+    def _becomes(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Leaf | Inlined | Complete:
         if is_leaf_type(type_):
             return self._fields.leaf(type_)
         if isinstance(type_, GraphQLObjectType):
             parts = self._object(type_, nodes)
-            return Small(parts) if is_small(parts) else reader(parts)
+            return Inlined(parts) if is_small(parts) else reader(parts)
         return self._complete(type_, nodes)
 
-    def _object(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> list[Part | TypeName]:
+    def _object(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> list[FieldPlan | TypeName]:
         if type_.is_type_of is not None:
-            raise NotPlain
+            raise NotCompilable
         return self._parts(type_, _sets(nodes))
 
     def _complete(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Complete:
         """What becomes of a value of a nullable type that is not null."""
         if isinstance(type_, GraphQLList):
             if not isinstance(type_.of_type, GraphQLNonNull):  # no list of the schema has holes
-                raise NotPlain
+                raise NotCompilable
             return _list_of(self._complete(type_.of_type.of_type, nodes))
         if isinstance(type_, GraphQLObjectType):
             return reader(self._object(type_, nodes))
@@ -133,7 +133,7 @@ class Compilation:
             for is_type_of, read in readers:
                 if is_type_of is not None and is_type_of(value, info):
                     return read(value, info)
-            raise Unusual
+            raise CoercionFallback
 
         return complete
 
@@ -145,7 +145,7 @@ def _sets(nodes: list[FieldNode]) -> list[SelectionSetNode]:
 def _list_of(item: Complete) -> Complete:
     def complete(values: Any, info: Any) -> list[Any]:
         if values.__class__ is not tuple and values.__class__ is not list:
-            raise Unusual
+            raise CoercionFallback
         return [item(value, info) for value in values]
 
     return complete

@@ -16,7 +16,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 from strawberry.types.fields.resolver import StrawberryResolver
 
-from exo_graphql.engine.compiled.selection import NotPlain
+from exo_graphql.engine.compiled.selection import NotCompilable
 
 
 @unique
@@ -29,7 +29,7 @@ class Call(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class FieldAccess:
     """A field that is an attribute (`attribute`) or a plain function (`function`, called as `call` says)."""
 
     attribute: str | None
@@ -38,26 +38,26 @@ class Known:
     python_names: Mapping[str, str] | None = None
     """The function's parameter for each GraphQL argument; None without any."""
 
-    def with_arguments(self, arguments: Mapping[str, Any]) -> "Known":
+    def with_arguments(self, arguments: Mapping[str, Any]) -> "FieldAccess":
         """The same, its function called with these always."""
         return replace(self, function=partial(self.function, **arguments)) if self.function else self
 
 
-def know(field: GraphQLField) -> Known:
+def know(field: GraphQLField) -> FieldAccess:
     """How the field is read. Raises `NotPlain`."""
     definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
     if not isinstance(definition, StrawberryField) or definition.extensions or definition.is_async:
-        raise NotPlain
+        raise NotCompilable
     resolver = definition.base_resolver
     if resolver is None:
         if not definition.is_basic_field or definition.default_resolver is not getattr:
-            raise NotPlain
-        return Known(definition.python_name)
+            raise NotCompilable
+        return FieldAccess(definition.python_name)
     function = resolver.wrapped_func
     if not inspect.isfunction(function) or inspect.isasyncgenfunction(function):
-        raise NotPlain
+        raise NotCompilable
     names = {argument.python_name: argument for argument in definition.arguments}
-    return Known(None, function, _call(resolver, len(names)), _python_names(field, names) if names else None)
+    return FieldAccess(None, function, _call(resolver, len(names)), _python_names(field, names) if names else None)
 
 
 def _call(resolver: StrawberryResolver[Any], argument_count: int) -> Call:
@@ -65,11 +65,11 @@ def _call(resolver: StrawberryResolver[Any], argument_count: int) -> Call:
     reserved = [p for p in (parent, resolver.info_parameter) if p is not None]
     parameters = list(resolver.signature.parameters.values())
     if resolver.self_parameter is not None or parameters[: len(reserved)] != reserved:
-        raise NotPlain
+        raise NotCompilable
     if len(parameters) != len(reserved) + argument_count or not reserved:
-        raise NotPlain
+        raise NotCompilable
     if any(p.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD for p in parameters):
-        raise NotPlain
+        raise NotCompilable
     if parent is None:
         return Call.INFO
     return Call.PARENT if resolver.info_parameter is None else Call.PARENT_AND_INFO
@@ -78,12 +78,12 @@ def _call(resolver: StrawberryResolver[Any], argument_count: int) -> Call:
 def _python_names(field: GraphQLField, arguments: Mapping[str, Any]) -> Mapping[str, str]:
     # Strawberry hands scalars, enums and lists of them through as graphql-core made them; input objects it converts.
     if not all(isinstance(get_named_type(a.type), GraphQLScalarType | GraphQLEnumType) for a in field.args.values()):
-        raise NotPlain
+        raise NotCompilable
     by_definition = {id(argument): name for name, argument in arguments.items()}
     names = {
         graphql_name: by_definition.get(id(argument.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)))
         for graphql_name, argument in field.args.items()
     }
     if None in names.values() or len(names) != len(arguments):
-        raise NotPlain
+        raise NotCompilable
     return {graphql_name: name for graphql_name, name in names.items() if name is not None}

@@ -12,7 +12,7 @@ from typing import Any
 from graphql import GraphQLEnumType, GraphQLNamedType, Undefined, specified_scalar_types
 
 # What is told of `{value}` where it may not be written as it is. The limits: Int has 32 bits, Float is finite.
-_UNUSUAL = {
+_FALLBACK = {
     "String": "{value}.__class__ is not str",
     "ID": "{value}.__class__ is not str",
     "Boolean": "{value}.__class__ is not bool",
@@ -21,7 +21,7 @@ _UNUSUAL = {
 }
 
 
-class Unusual(Exception):
+class CoercionFallback(Exception):
     """A value is not what its type promises, or null where nothing may be: graphql-core tells of it."""
 
 
@@ -42,7 +42,7 @@ def leaf_of(type_: GraphQLNamedType) -> Leaf:
     if isinstance(type_, GraphQLEnumType):
         return Leaf("", _coercion(type_), _enum_of(type_))
     if specified_scalar_types.get(type_.name) is type_:
-        return Leaf(_UNUSUAL[type_.name], _coercion(type_))
+        return Leaf(_FALLBACK[type_.name], _coercion(type_))
     return Leaf("", _coercion(type_))
 
 
@@ -52,7 +52,7 @@ def _coercion(type_: GraphQLNamedType) -> Callable[[Any], Any]:
     def coerced(value: Any) -> Any:
         result = None if value is None else coerce(value)
         if result is None or result is Undefined:
-            raise Unusual
+            raise CoercionFallback
         return result
 
     return coerced

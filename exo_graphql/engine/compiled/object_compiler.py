@@ -11,21 +11,21 @@ from functools import lru_cache
 from keyword import iskeyword
 from typing import Any
 
-from exo_graphql.engine.compiled.field_access import Known
-from exo_graphql.engine.compiled.leaf import Leaf, Unusual
-from exo_graphql.engine.compiled.selection import NotPlain
+from exo_graphql.engine.compiled.field_access import FieldAccess
+from exo_graphql.engine.compiled.leaf import CoercionFallback, Leaf
+from exo_graphql.engine.compiled.selection import NotCompilable
 
 Complete = Callable[[Any, Any], Any]
 """Takes a value of the house and the `info` of the run, gives its part of the response."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FieldPlan:
     """One field of a selection: the key it is answered by, how it is read, what becomes of the value."""
 
     key: str
-    known: Known
-    becomes: "Leaf | Complete | Small"
+    known: FieldAccess
+    becomes: "Leaf | Complete | Inlined"
     nullable: bool
     arguments: int | None = None
     """Where `info.arguments` holds what a resolver is called with besides; None for nothing."""
@@ -40,17 +40,17 @@ class TypeName:
 
 
 @dataclass(frozen=True, slots=True)
-class Small:
+class Inlined:
     """An object of a few leaves: it is read within its parent's function, which saves a call."""
 
-    parts: Sequence[Part | TypeName]
+    parts: Sequence[FieldPlan | TypeName]
 
 
 # Sources are shared by their shape, so what is read within another's function must not make each of them unlike.
 _SMALL = 4
 
 
-def is_small(parts: Sequence[Part | TypeName]) -> bool:
+def is_small(parts: Sequence[FieldPlan | TypeName]) -> bool:
     """Whether an object with these parts may be `Small`."""
     return len(parts) <= _SMALL and all(
         isinstance(part, TypeName) or (isinstance(part.becomes, Leaf) and part.arguments is None) for part in parts
@@ -61,7 +61,7 @@ def is_small(parts: Sequence[Part | TypeName]) -> bool:
 _LONG = 32
 
 
-def reader(parts: Sequence[Part | TypeName], *, root: bool = False) -> Complete:
+def reader(parts: Sequence[FieldPlan | TypeName], *, root: bool = False) -> Complete:
     """A function that reads `parts` off a value. A value of null is `Unusual`, but for the root, which has none."""
     if len(parts) > _LONG:
         return _joined([reader(parts[begin : begin + _LONG], root=root) for begin in range(0, len(parts), _LONG)])
@@ -87,9 +87,9 @@ class _Source:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.parameters: dict[str, Any] = {"unusual": Unusual}
+        self.parameters: dict[str, Any] = {"unusual": CoercionFallback}
 
-    def write(self, parts: Sequence[Part | TypeName], value: str, place: str, indent: str) -> str:
+    def write(self, parts: Sequence[FieldPlan | TypeName], value: str, place: str, indent: str) -> str:
         """Adds the lines that read the parts of the object in the variable `value`; returns what they make."""
         entries = []
         for number, part in enumerate(parts):
@@ -103,10 +103,10 @@ class _Source:
                 self._write_value(part, name, here, indent)
         return "{" + ", ".join(entries) + "}"
 
-    def _write_value(self, part: Part, name: str, here: str, indent: str) -> None:
+    def _write_value(self, part: FieldPlan, name: str, here: str, indent: str) -> None:
         becomes = part.becomes
         test = f"{name} is not None" if part.nullable else ""
-        if isinstance(becomes, Small):
+        if isinstance(becomes, Inlined):
             self.lines.append(f"{indent}if {test}:" if test else f"{indent}if {name} is None: raise unusual")
             inner = indent + "    " if test else indent
             self.lines.append(f"{inner}{name} = {self.write(becomes.parts, name, here, inner)}")
@@ -122,12 +122,12 @@ class _Source:
             completed = f"{self._given(f'complete{here}', becomes)}({name}, info)"
         self.lines.append(f"{indent}{f'if {test}: ' if test else ''}{name} = {completed}")
 
-    def _read(self, part: Part, value: str, here: str) -> str:
+    def _read(self, part: FieldPlan, value: str, here: str) -> str:
         known = part.known
         if known.function is None:
             attribute = known.attribute or ""
             if not attribute.isidentifier() or iskeyword(attribute):
-                raise NotPlain
+                raise NotCompilable
             return f"{value}.{attribute}"
         arguments = "" if part.arguments is None else f", **info.arguments[{part.arguments}]"
         return f"{self._given(f'resolve{here}', known.function)}({known.call.value.format(value=value)}{arguments})"

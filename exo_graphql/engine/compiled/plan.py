@@ -9,9 +9,9 @@ from graphql.execution import get_variable_values
 
 from exo_graphql.engine.compiled.arguments import Arguments
 from exo_graphql.engine.compiled.compiler import Compilation, Fields
-from exo_graphql.engine.compiled.leaf import Unusual
+from exo_graphql.engine.compiled.leaf import CoercionFallback
 from exo_graphql.engine.compiled.object_compiler import Complete
-from exo_graphql.engine.compiled.selection import Fragments, NotPlain, conditions, is_included
+from exo_graphql.engine.compiled.selection import Fragments, NotCompilable, conditions, is_included
 from exo_graphql.schema.context import Context
 
 # Settings of the variables of @skip and @include that are kept for one operation.
@@ -62,7 +62,7 @@ class Operation:
         variables = self._variables(inputs)
         plan = self._plan(variables)
         if plan is None:
-            raise NotPlain
+            raise NotCompilable
         return plan.run(context, variables)
 
     def is_compiled(self, inputs: Mapping[str, Any] | None) -> bool:
@@ -75,7 +75,7 @@ class Operation:
             return None
         variables = get_variable_values(self._fields.schema, self._node.variable_definitions, dict(inputs or {}))
         if isinstance(variables, list):  # of errors
-            raise Unusual
+            raise CoercionFallback
         return variables
 
     def _plan(self, variables: Any) -> Plan | None:

@@ -8,7 +8,7 @@ from graphql import DocumentNode, FragmentDefinitionNode, GraphQLSchema, Operati
 
 from exo_graphql.engine.compiled.compiler import Fields
 from exo_graphql.engine.compiled.plan import Operation
-from exo_graphql.engine.compiled.selection import NotPlain
+from exo_graphql.engine.compiled.selection import NotCompilable
 from exo_graphql.schema.context import Context
 
 
@@ -62,6 +62,6 @@ class Plans:
             and (name is None or (node.name is not None and node.name.value == name))
         ]
         if len(asked) != 1:
-            raise NotPlain
+            raise NotCompilable
         fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
         return Operation(self._fields, asked[0], fragments)

@@ -25,7 +25,7 @@ Fields = dict[str, list[FieldNode]]
 _KNOWN_DIRECTIVES = frozenset({"skip", "include"})
 
 
-class NotPlain(Exception):
+class NotCompilable(Exception):
     """The operation holds something that is not compiled."""
 
 
@@ -67,7 +67,7 @@ def is_included(selection: SelectionNode, variables: Any) -> bool:
     if not selection.directives:
         return True
     if any(directive.name.value not in _KNOWN_DIRECTIVES for directive in selection.directives):
-        raise NotPlain
+        raise NotCompilable
     skip = get_directive_values(GraphQLSkipDirective, selection, variables)
     include = get_directive_values(GraphQLIncludeDirective, selection, variables)
     return not (skip and skip["if"]) and not (include and not include["if"])
