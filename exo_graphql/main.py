@@ -15,6 +15,7 @@ from exo_graphql.cli import interrupts, streams
 from exo_graphql.cli.commands import EPILOG
 from exo_graphql.cli.commands import app as commands
 from exo_graphql.cli.group import Commands
+from exo_graphql.cli.help import Typer
 from exo_graphql.cli.options import global_options
 
 if TYPE_CHECKING:
@@ -33,13 +34,12 @@ class Program(Commands):
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(
+app = Typer(
     name="exo-graphql",
     cls=Program,
     callback=global_options,
     epilog=EPILOG,
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(commands)
@@ -48,8 +48,7 @@ app.add_typer(commands)
 def _serve_command() -> Any:
     from exo_graphql.settings import Settings
 
-    # Plain: boxes cut the names of variables off at 80 columns, and Rich's markup takes "[@SECONDS]" away.
-    flags = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    flags = Typer(add_completion=False)
     flags.command(name="serve")(_with_flags(_serve, Settings))
     return typer.main.get_command(flags)
 
@@ -146,7 +145,7 @@ def simulate(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     speed: Annotated[float, typer.Option(help="How much faster than real time it runs.")] = 1.0,
     fault: Annotated[
-        list[str] | None, typer.Option(help="KIND[:TARGET]\\[@SECONDS]; may be repeated. See serve --help.")
+        list[str] | None, typer.Option(help="KIND[:TARGET][@SECONDS]; may be repeated. See serve --help.")
     ] = None,
 ) -> None:
     """Serve a simulated exo by itself, for trying exo's tools without a cluster."""

@@ -5,6 +5,7 @@ import typer
 from exo_graphql.cli import views
 from exo_graphql.cli import watch as live
 from exo_graphql.cli.failures import Failure
+from exo_graphql.cli.help import Typer
 from exo_graphql.cli.member_commands import downloads, nodes, tasks
 from exo_graphql.cli.model_commands import app as models
 from exo_graphql.cli.operation_commands import app as operations
@@ -25,7 +26,7 @@ exo-graphql --url studio.local:52416 --json nodes | jq '.nodes[].friendlyName'
 Exit codes: 0 done or ready; 1 refused, failed, rolled back, not found, unhealthy; 2 wrong usage; 69 no server there;
 124 time-out; 130 Ctrl-C. After 124 and 130 an operation goes on."""
 
-app = typer.Typer()
+app = Typer()
 app.add_typer(nodes, name="nodes", rich_help_panel=PANEL)
 app.add_typer(models, name="models", rich_help_panel=PANEL)
 app.add_typer(downloads, name="downloads", rich_help_panel=PANEL)

@@ -4,9 +4,9 @@ import contextlib
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
 from exo_graphql.cli.failures import Failure
+from exo_graphql.cli.help import Group
 from exo_graphql.cli.session import Session
 from exo_graphql.cli.streams import OutputFailed
 from exo_graphql.cli.terminal import Terminal
@@ -15,7 +15,7 @@ from exo_graphql.cli.terminal import Terminal
 _ANYWHERE = ("--json", "--wide")
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """The root of all commands: says what failed, on stderr, and exits with its code."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -38,7 +38,7 @@ class Commands(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-class Listing(TyperGroup):
+class Listing(Group):
     """Commands of which `list` may be left out: `models --all` is `models list --all`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

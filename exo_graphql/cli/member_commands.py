@@ -7,12 +7,13 @@ import typer
 
 from exo_graphql.cli import completion, views
 from exo_graphql.cli.group import Listing, ListingOrShow
+from exo_graphql.cli.help import Typer
 from exo_graphql.cli.model_commands import Name, Nodes, node_answers
 from exo_graphql.cli.session import session_of
 
-nodes = typer.Typer(cls=ListingOrShow, subcommand_metavar="[NODE | COMMAND [ARGS]...]")
-downloads = typer.Typer(cls=Listing, subcommand_metavar="[COMMAND [ARGS]...]")
-tasks = typer.Typer(cls=Listing, subcommand_metavar="[COMMAND [ARGS]...]")
+nodes = Typer(cls=ListingOrShow, subcommand_metavar="[NODE | COMMAND [ARGS]...]")
+downloads = Typer(cls=Listing, subcommand_metavar="[COMMAND [ARGS]...]")
+tasks = Typer(cls=Listing, subcommand_metavar="[COMMAND [ARGS]...]")
 
 
 class DownloadStatus(StrEnum):

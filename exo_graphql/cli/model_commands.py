@@ -10,11 +10,12 @@ from exo_graphql.cli.client import Data
 from exo_graphql.cli.failures import Failure
 from exo_graphql.cli.format import count
 from exo_graphql.cli.group import Listing
+from exo_graphql.cli.help import Typer
 from exo_graphql.cli.planning import find_placements, nothing_fits
 from exo_graphql.cli.session import Session, session_of
 from exo_graphql.cli.waiting import status_failure, wait_for_model, wait_for_operation
 
-app = typer.Typer(cls=Listing, subcommand_metavar="[COMMAND [ARGS]...]")
+app = Typer(cls=Listing, subcommand_metavar="[COMMAND [ARGS]...]")
 
 
 class Sharding(StrEnum):

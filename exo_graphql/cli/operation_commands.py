@@ -7,11 +7,12 @@ import typer
 from exo_graphql.cli import completion, views
 from exo_graphql.cli.failures import Failure
 from exo_graphql.cli.group import ListingOrShow
+from exo_graphql.cli.help import Typer
 from exo_graphql.cli.model_commands import Timeout, Wait
 from exo_graphql.cli.session import Session, session_of
 from exo_graphql.cli.waiting import operation_failure, wait_for_operation
 
-app = typer.Typer(cls=ListingOrShow, subcommand_metavar="[ID | COMMAND [ARGS]...]")
+app = Typer(cls=ListingOrShow, subcommand_metavar="[ID | COMMAND [ARGS]...]")
 Id = Annotated[
     str,
     typer.Argument(metavar="ID", help="The operation's id, or its beginning.", autocompletion=completion.operations),

@@ -1,7 +1,4 @@
-"""The global options, given before the command: which server, with which token, for whom to write.
-
-A bracket in a help text is escaped: Rich takes it for markup and leaves it out.
-"""
+"""The global options, given before the command: which server, with which token, for whom to write."""
 
 from importlib import metadata
 from pathlib import Path
@@ -25,15 +22,15 @@ def global_options(
         str | None,
         typer.Option(
             envvar="EXO_GRAPHQL_URL",
-            help=f"The server's endpoint; without a path, /graphql is added. \\[default: {DEFAULT_URL}]",
+            help=f"The server's endpoint; without a path, /graphql is added. [default: {DEFAULT_URL}]",
         ),
     ] = None,
     host: Annotated[
-        str | None, typer.Option(help=f"The server's host, instead of --url. \\[default: {DEFAULT_HOST}]")
+        str | None, typer.Option(help=f"The server's host, instead of --url. [default: {DEFAULT_HOST}]")
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help=f"The server's port, instead of --url. \\[default: {DEFAULT_PORT}]"),
+        typer.Option(min=1, max=65535, help=f"The server's port, instead of --url. [default: {DEFAULT_PORT}]"),
     ] = None,
     token: Annotated[
         str | None,

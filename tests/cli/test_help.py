@@ -1,9 +1,95 @@
-"""What `--help` prints is all that is written for it: Rich takes brackets in a text for markup."""
+"""What `--help` prints is all that is written for it, at any width: no word broken, no bracket taken for markup."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from exo_graphql.main import app
+
+# One process prints every command's help: starting one for each would take a minute.
+EVERY_HELP = """
+import sys
+from exo_graphql.main import app
+for command in sys.stdin.read().splitlines():
+    try:
+        app([*command.split(), "--help"])
+    except SystemExit as end:
+        assert not end.code, command
+    print(chr(12), end="", flush=True)
+"""
+
+
+def every_command() -> list[str]:
+    """Each command and each group, as it is typed: "", "models", "models load"."""
+
+    def walk(command: Any, path: tuple[str, ...]) -> Iterator[str]:
+        yield " ".join(path)
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from walk(inner, (*path, name))
+
+    return list(walk(typer.main.get_command(app), ()))
+
+
+def helps_at(columns: int) -> dict[str, str]:
+    """What each command's help is on a terminal that is `columns` wide."""
+    commands = every_command()
+    controller, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (24, columns))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    with subprocess.Popen(
+        [sys.executable, "-c", EVERY_HELP], stdin=subprocess.PIPE, stdout=terminal, stderr=terminal, env=environment
+    ) as process:
+        os.close(terminal)
+        assert process.stdin is not None
+        process.stdin.write("\n".join(commands).encode() + b"\n")
+        process.stdin.close()
+        read = b""
+        with contextlib.suppress(OSError):  # Linux: EIO at the end
+            while piece := os.read(controller, 65536):
+                read += piece
+        os.close(controller)
+    assert process.returncode == 0, read.decode()
+    texts = read.decode().replace("\r\n", "\n").split("\f")
+    assert texts.pop() == ""
+    return dict(zip(commands, texts, strict=True))
+
+
+@pytest.fixture(scope="module")
+def widest() -> dict[str, str]:
+    """The help of each command at 200 columns."""
+    return helps_at(200)
+
+
+@pytest.mark.parametrize("columns", [24, 40, 60, 80, 120])
+def test_no_word_is_broken_or_lost_at_any_width(columns: int, widest: dict[str, str]) -> None:
+    assert {"", "serve", "models load", "operations cancel"} < widest.keys()
+    assert "--exo-url" in widest["serve"]
+    for command, text in helps_at(columns).items():
+        assert sorted(text.split()) == sorted(widest[command].split()), command
+        # A longer line is broken by the terminal, at any letter.
+        assert [line for line in text.splitlines() if len(line) > columns and len(line.split()) > 1] == [], command
+        too_long = [line for line in text.splitlines() if len(line) > columns and line != line.strip()]
+        assert too_long == [], command
+
+
+def test_wrong_usage_is_said_without_breaking_a_word_either() -> None:
+    ran = CliRunner().invoke(app, ["models", "load", "--shard", "a"], env={"COLUMNS": "24"})
+    assert ran.exit_code == 2
+    assert "--shard" in ran.stderr.split("Error: ")[1]
+
+
+def test_commands_stand_under_what_they_are_for() -> None:
+    shown = CliRunner().invoke(app, ["--help"]).stdout
+    assert shown.index("\nServe:\n") < shown.index("\n  simulate ") < shown.index("\nAsk a running server:\n")
+    assert shown.index("\nAsk a running server:\n") < shown.index("\n  status ")
 
 
 @pytest.mark.parametrize(
