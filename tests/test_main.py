@@ -38,7 +38,7 @@ def test_both_commands_that_take_faults_tell_how_to_spell_them() -> None:
 
 @pytest.mark.parametrize("command", [("serve", "--demo"), ("simulate",)])
 @pytest.mark.parametrize(
-    ("fault", "told"), [("explode", "'explode' is none of load-fails,"), ("load-fails", "load-fails needs a target")]
+    ("fault", "told"), [("explode", "'explode' is not one of load-fails,"), ("load-fails", "load-fails needs a target")]
 )
 def test_a_fault_that_cannot_be_meant_is_wrong_usage(command: tuple[str, ...], fault: str, told: str) -> None:
     ran = subprocess.run(
@@ -63,7 +63,7 @@ def test_a_setting_that_is_no_more_is_accepted_with_a_word_on_what_to_do_instead
         timeout=30,
         env={**os.environ, "EXO_GRAPHQL_MAX_WAITING": "7"},
     )
-    assert "'explode' is none of" in ran.stderr
+    assert "'explode' is not one of" in ran.stderr
     assert "Warning: --max-rate is no more and does nothing: " in ran.stderr
     assert "limit_req" in ran.stderr
     assert "use max_waiting_cost" in ran.stderr

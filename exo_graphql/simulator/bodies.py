@@ -1,4 +1,4 @@
-"""The bodies that exo accepts: pydantic models, so that what is wrong is refused in exo's own words (FastAPI's 422)."""
+"""The bodies that exo accepts: pydantic models, so that invalid bodies get exo's own answer (FastAPI's 422)."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -103,12 +103,12 @@ def _tagged(value: Any, models: dict[str, type[_Wire]]) -> Document:
 
 
 def shard_body(value: Any) -> Document:
-    """A tagged shard with all its fields; ValueError when it is none."""
+    """A tagged shard with all its fields; ValueError otherwise."""
     return _tagged(value, _SHARDS)
 
 
 def instance_body(value: Any) -> Document:
-    """A tagged instance with all its fields; ValueError when it is none."""
+    """A tagged instance with all its fields; ValueError otherwise."""
     document = _tagged(value, _INSTANCES)
     assignments = next(iter(document.values()))["shardAssignments"]
     for runner in assignments["nodeToRunner"].values():

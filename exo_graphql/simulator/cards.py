@@ -276,13 +276,13 @@ def whole_shard(card: Card) -> orjson.Fragment:
     return orjson.Fragment(orjson.dumps(shard_document("Pipeline", card, 0, 1, 0, card.layers)))
 
 
-def shard_document(sharding: str, card: Card, rank: int, world: int, start: int, end: int) -> Document:
+def shard_document(sharding: str, card: Card, rank: int, cluster: int, start: int, end: int) -> Document:
     """One node's part of a model: layers `start` (inclusive) to `end` (exclusive)."""
     return {
         f"{sharding}ShardMetadata": {
             "modelCard": card_document(card),
             "deviceRank": rank,
-            "worldSize": world,
+            "worldSize": cluster,
             "immediateException": False,
             "shouldTimeout": None,
             "startLayer": start,

@@ -1,8 +1,8 @@
-"""Simulated time: one monotonic clock, and processes that live by it.
+"""Simulated time: one monotonic clock, and processes that run on it.
 
 A process is a generator that yields how many simulated seconds it wants to pass before its next step.
-Nothing happens between two steps, so an idle simulation costs nothing, and whoever looks first (a request or
-the background task) runs what has become due, each step at exactly its own time.
+Nothing happens between two steps, so an idle simulation costs nothing, and the next request or
+the background task runs every step that is due, each at exactly its own time.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ _LONGEST_STEP = 1.0
 
 
 class Running:
-    """A process under way; `cancel` ends it where it stands."""
+    """A process under way; `cancel` ends it at its current step."""
 
     __slots__ = ("_executing", "_process", "done")
 
@@ -84,8 +84,8 @@ class Clock:
     def lag(self) -> float:
         """How far the step being run is behind the present (simulated seconds).
 
-        Processes that only keep something moving skip ahead by it, so that a clock nobody looked at for a day
-        does not owe a day's worth of steps.
+        Processes that only keep something moving skip ahead by it, so that a simulation without
+        a request for a day does not run a day's worth of steps.
         """
         return self.elapsed - self.now
 

@@ -1,4 +1,4 @@
-"""The simulated cluster: real machines, the state that exo replicates about them, and the clock they live by."""
+"""The simulated cluster: its nodes, the state that exo replicates about them, and the clock."""
 
 import logging
 import random
@@ -27,19 +27,19 @@ class Node:
     """Bytes on disk by model; the machine's, so they outlive the node."""
     alive: bool = True
     held: dict[object, int] = field(default_factory=dict)
-    """Bytes of memory by whoever holds them (a runner's process)."""
+    """Bytes of memory by holder (a runner's process)."""
     serving: set[object] = field(default_factory=set)
     loading: set[object] = field(default_factory=set)
     temperature: float = 38.0
 
     @property
     def available(self) -> int:
-        """Bytes of memory free right now, before any wobble."""
+        """Bytes of memory free right now, before the simulated fluctuation."""
         return max(0, self.machine.ram - self.machine.os_used - sum(self.held.values()))
 
 
 class SimulatedCluster:
-    """Everything the rooms of the simulation share."""
+    """What the parts of the simulation share."""
 
     def __init__(self, scenario: Scenario, clock: Clock, rng: random.Random) -> None:
         self.scenario = scenario
@@ -65,7 +65,7 @@ class SimulatedCluster:
         return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
 
     def add_node(self, machine: Machine) -> Node:
-        """Start exo on a machine; the state learns of it when it joins."""
+        """Start exo on a machine; the state lists it when it has joined."""
         node = Node(machine, f"{self.rng.getrandbits(128):x}", self.disks[machine.name])
         self.nodes[node.id] = node
         return node
@@ -130,7 +130,7 @@ class SimulatedCluster:
         self.event(len(edges))
 
     def introduce(self, node: Node) -> None:
-        """The first the state hears of a node: membership, memory, networks."""
+        """Add a node to the state: membership, memory, networks."""
         machine = node.machine
         state = self.state
         if node.id not in state.nodes:

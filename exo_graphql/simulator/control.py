@@ -40,7 +40,7 @@ class TestControl:
 
     @property
     def drop_connections(self) -> bool:
-        """Whether every request fails as if nobody listened (in process: `httpx.ConnectError`)."""
+        """Whether every request fails as if no server listened (in process: `httpx.ConnectError`)."""
         return self._middleware.drop_connections
 
     @drop_connections.setter
@@ -60,7 +60,7 @@ class TestControl:
     @property
     def cards(self) -> tuple[str, ...]:
         """The ids of all model cards known."""
-        return tuple(self._simulation.world.cards)
+        return tuple(self._simulation.cluster.cards)
 
     def inject(self, fault: Fault) -> None:
         """Order a fault; one whose time is past begins at once."""
@@ -73,15 +73,15 @@ class TestControl:
 
     def kill_node(self, name: str) -> None:
         """exo dies on this node."""
-        self._simulation.election.kill(self._simulation.world.node_named(name))
+        self._simulation.election.kill(self._simulation.cluster.node_named(name))
 
     def revive_node(self, name: str) -> str:
         """exo starts again on this node's machine; the new node's id."""
-        return self._simulation.election.revive(self._simulation.world.node_named(name)).id
+        return self._simulation.election.revive(self._simulation.cluster.node_named(name)).id
 
     def kill_master(self) -> str:
         """The master dies, and the state with it; its node id."""
-        master = self._simulation.world.master
+        master = self._simulation.cluster.master
         self._simulation.election.kill(master)
         return master.id
 
@@ -95,7 +95,7 @@ class TestControl:
 
     def node_id(self, name: str) -> str:
         """The id of the newest node on the machine with this name."""
-        return self._simulation.world.node_named(name).id
+        return self._simulation.cluster.node_named(name).id
 
     def advance(self, seconds: float) -> None:
         """Jump ahead by simulated seconds; everything on the way happens, in order."""
@@ -107,11 +107,11 @@ class TestControl:
 
     def place(self, model_id: str, nodes: Sequence[str] = ()) -> str | None:
         """Somebody else places a model on (at least) these nodes; the instance's id, None when impossible."""
-        world = self._simulation.world
-        ids = frozenset(world.node_named(name).id for name in nodes)
-        before = set(world.state.instances)
-        self._simulation.place(Request(world.cards[model_id], min_nodes=max(1, len(ids)), nodes=ids))
-        return next(iter(set(world.state.instances) - before), None)
+        cluster = self._simulation.cluster
+        ids = frozenset(cluster.node_named(name).id for name in nodes)
+        before = set(cluster.state.instances)
+        self._simulation.place(Request(cluster.cards[model_id], min_nodes=max(1, len(ids)), nodes=ids))
+        return next(iter(set(cluster.state.instances) - before), None)
 
     def create(self, document: Document) -> None:
         """Somebody else creates exactly this instance."""

@@ -11,33 +11,33 @@ from exo_graphql.simulator.state import Listed
 REPORT_INTERVAL = 1.0
 """Seconds between two progress reports (exo throttles them to one a second)."""
 RESCAN_INTERVAL = 60.0
-"""Seconds between two looks at the disk, which turn a `DownloadFailed` into a `DownloadPending`."""
+"""Seconds between two scans of the disk, which turn a `DownloadFailed` into a `DownloadPending`."""
 
 
 def fault_names(card: Card) -> tuple[str, ...]:
-    """The names by which a fault may mean this model."""
+    """The names by which a fault can refer to this model."""
     return card.model_id, card.short_name, card.base_model
 
 
 class Downloads:
-    """Starts, carries on and ends downloads; writes `state.downloads`."""
+    """Starts, continues and ends downloads; writes `state.downloads`."""
 
-    def __init__(self, world: SimulatedCluster, faults: Faults) -> None:
-        self._world = world
+    def __init__(self, cluster: SimulatedCluster, faults: Faults) -> None:
+        self._cluster = cluster
         self._faults = faults
         self._active: dict[tuple[str, str], Running] = {}
 
     def list_all(self, node: Node) -> None:
-        """Report every card known, as a node does when it joins: exo lists even what nobody wants."""
-        for card in self._world.cards.values():
-            if self._world.has_weights(node, card):
+        """Report every card known, as a node does when it joins: exo lists even models that no instance needs."""
+        for card in self._cluster.cards.values():
+            if self._cluster.has_weights(node, card):
                 self._completed(node, card)
             else:
                 self._pending(node, card, node.weights.get(card.model_id, 0))
 
     def status(self, node: Node, card: Card) -> str:
         """The tag under which the node lists the model; "" while it lists nothing."""
-        listed = self._world.state.downloads.get(node.id, {}).get(card.model_id)
+        listed = self._cluster.state.downloads.get(node.id, {}).get(card.model_id)
         return "" if listed is None else listed.tag
 
     def start(self, node: Node, card: Card) -> None:
@@ -48,11 +48,11 @@ class Downloads:
             "DownloadFailed",
         ):
             return
-        if self._world.has_weights(node, card):
+        if self._cluster.has_weights(node, card):
             self._completed(node, card)
             return
         self._ongoing(node, card, session=0, rate=0.0)
-        self._active[node.id, card.model_id] = self._world.clock.spawn(self._fetch(node, card))
+        self._active[node.id, card.model_id] = self._cluster.clock.spawn(self._fetch(node, card))
 
     def cancel(self, node: Node, card: Card) -> None:
         """Stop a download under way; what has arrived stays on the disk and is resumed from."""
@@ -62,7 +62,7 @@ class Downloads:
             self._pending(node, card, node.weights.get(card.model_id, 0))
 
     def delete(self, node: Node, card: Card) -> None:
-        """Remove the files, whoever uses them; a running instance keeps running."""
+        """Remove the files even if they are in use; a running instance keeps running."""
         self.cancel(node, card)
         node.weights.pop(card.model_id, None)
         self._pending(node, card, 0, total=0)
@@ -73,7 +73,7 @@ class Downloads:
         (exo `master/placement.py`, `cancel_unnecessary_downloads`.)
         """
         for node_id, model_id in set(self._active) - claimed:
-            self.cancel(self._world.nodes[node_id], self._world.cards[model_id])
+            self.cancel(self._cluster.nodes[node_id], self._cluster.cards[model_id])
 
     def abandon(self, node: Node) -> None:
         """The node's exo died or began a new session: its downloads end without a word."""
@@ -83,10 +83,10 @@ class Downloads:
     def rescan(self) -> Process:
         """Look at all disks every minute, forever."""
         while True:
-            yield max(RESCAN_INTERVAL, self._world.clock.lag - RESCAN_INTERVAL)
-            for node in self._world.nodes.values():
-                if node.alive and node.id in self._world.state.downloads:
-                    for card in self._world.cards.values():
+            yield max(RESCAN_INTERVAL, self._cluster.clock.lag - RESCAN_INTERVAL)
+            for node in self._cluster.nodes.values():
+                if node.alive and node.id in self._cluster.state.downloads:
+                    for card in self._cluster.cards.values():
                         if self.status(node, card) == "DownloadFailed":
                             self._pending(node, card, node.weights.get(card.model_id, 0))
 
@@ -102,11 +102,11 @@ class Downloads:
                 self._active.pop((node.id, card.model_id), None)
                 self._failed(node, card)
                 return
-            if self._world.has_weights(node, card):
+            if self._cluster.has_weights(node, card):
                 self._active.pop((node.id, card.model_id), None)
                 self._completed(node, card)
                 return
-            jitter = 1 if self._world.scenario.steady else self._world.rng.uniform(0.93, 1.05)
+            jitter = 1 if self._cluster.scenario.steady else self._cluster.rng.uniform(0.93, 1.05)
             self._ongoing(node, card, node.weights[card.model_id] - before, rate * jitter)
 
     def _list(self, node: Node, card: Card, tag: str, downloaded: int, total: int, fields: Document) -> None:
@@ -119,8 +119,8 @@ class Downloads:
             }
         }
         listed = Listed(tag, downloaded, total, orjson.Fragment(orjson.dumps(entry)))
-        self._world.state.downloads.setdefault(node.id, {})[card.model_id] = listed
-        self._world.event()
+        self._cluster.state.downloads.setdefault(node.id, {})[card.model_id] = listed
+        self._cluster.event()
 
     def _pending(self, node: Node, card: Card, downloaded: int, total: int | None = None) -> None:
         size = card.repository_bytes if total is None else total

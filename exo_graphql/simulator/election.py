@@ -1,4 +1,4 @@
-"""Nodes that come and go, masters that die, and the elections they cause (exo/API.md, "Nodes and masters")."""
+"""Nodes that join and die, masters that die, and the elections that follow (exo/API.md, "Nodes and masters")."""
 
 from exo_graphql.simulator.clock import Process
 from exo_graphql.simulator.cluster import Node, SimulatedCluster
@@ -9,16 +9,16 @@ from exo_graphql.simulator.telemetry import report
 
 ELECTION_SECONDS = 3.0
 PLAN_INTERVAL = 10.0
-"""Seconds between two looks of the master for what is broken (exo `master/main.py`, `_plan`)."""
+"""Seconds between two rounds in which the master looks for what is broken (exo `master/main.py`, `_plan`)."""
 SILENCE_SECONDS = 30.0
-"""A node not heard of for longer is taken out of the topology at the next look."""
+"""A node that has not reported for longer is removed from the topology in the next round."""
 
 
 class Election:
     """Membership of the cluster, and when it takes commands."""
 
-    def __init__(self, world: SimulatedCluster, instances: Instances, downloads: Downloads) -> None:
-        self._world = world
+    def __init__(self, cluster: SimulatedCluster, instances: Instances, downloads: Downloads) -> None:
+        self._cluster = cluster
         self._instances = instances
         self._downloads = downloads
         self._held_until = 0.0
@@ -27,7 +27,7 @@ class Election:
     @property
     def hold(self) -> float:
         """Simulated seconds that a command sent now hangs, 0 when none does."""
-        return max(0.0, self._held_until - self._world.clock.now)
+        return max(0.0, self._held_until - self._cluster.clock.now)
 
     @property
     def masterless(self) -> bool:
@@ -35,144 +35,144 @@ class Election:
         return self._masterless
 
     def found(self) -> None:
-        """The cluster as it stands when the simulation begins: formed long ago."""
-        world = self._world
-        world.state.index = world.rng.randrange(40_000, 90_000)
-        for node in world.nodes.values():
-            world.introduce(node)
-            world.identify(node)
+        """Set up the cluster as if it had formed long ago."""
+        cluster = self._cluster
+        cluster.state.index = cluster.rng.randrange(40_000, 90_000)
+        for node in cluster.nodes.values():
+            cluster.introduce(node)
+            cluster.identify(node)
             self._downloads.list_all(node)
-            for other in world.nodes.values():
+            for other in cluster.nodes.values():
                 if other is not node:
-                    world.connect(node, other)
+                    cluster.connect(node, other)
 
     def kill(self, node: Node) -> None:
-        """exo on this node dies without a word."""
+        """exo on this node dies without notice."""
         if not node.alive:
             return
         node.alive = False
         self._downloads.abandon(node)
-        if node is self._world.master:
+        if node is self._cluster.master:
             self._masterless = True
-            # Nothing is applied without a master: the state stands still until the next one's begins.
-            for one in self._world.nodes.values():
+            # Without a master no event is applied: the state does not change until the next session begins.
+            for one in self._cluster.nodes.values():
                 self._instances.freeze(one)
             self._begin()
-            self._world.clock.spawn(self._new_session())
+            self._cluster.clock.spawn(self._new_session())
         else:
             self._instances.freeze(node)
             self._begin()
-            self._world.clock.spawn(self._lose_edges(node))
+            self._cluster.clock.spawn(self._lose_edges(node))
 
     def revive(self, dead: Node) -> Node:
         """exo starts again on a dead node's machine: a new node with a new id."""
-        newest = self._world.node_named(dead.machine.name)
+        newest = self._cluster.node_named(dead.machine.name)
         if newest.alive:
             return newest
-        node = self._world.add_node(dead.machine)
-        if dead is self._world.api:
-            self._world.api = node
+        node = self._cluster.add_node(dead.machine)
+        if dead is self._cluster.api:
+            self._cluster.api = node
         self._begin()
-        self._world.clock.spawn(self._join(node, self._world.rng.uniform(5.0, 6.0)))
+        self._cluster.clock.spawn(self._join(node, self._cluster.rng.uniform(5.0, 6.0)))
         return node
 
     def restart(self, seconds: float) -> None:
         """exo dies on every node and is started again `seconds` later: new ids, the old names, and nothing loaded."""
-        world = self._world
+        cluster = self._cluster
         self._masterless = True
-        for node in world.nodes.values():
+        for node in cluster.nodes.values():
             node.alive = False
             self._downloads.abandon(node)
         self._instances.lose_all()
-        # Nobody answers until then, and what was sent to the old session belongs to no other.
-        world.state = StateDocument()
-        world.clock.spawn(self._start_again(world.state), seconds)
+        # No node answers until then; commands sent to the old session are lost.
+        cluster.state = StateDocument()
+        cluster.clock.spawn(self._start_again(cluster.state), seconds)
 
     def plan(self) -> Process:
-        """The master's loop, forever: delete instances on lost nodes, then lose silent nodes."""
-        world = self._world
-        yield world.rng.uniform(0.0, PLAN_INTERVAL)
+        """The master's loop, forever: delete instances on lost nodes, then remove silent nodes."""
+        cluster = self._cluster
+        yield cluster.rng.uniform(0.0, PLAN_INTERVAL)
         while True:
             if not self._masterless:
-                present = set(world.state.nodes)
-                for instance_id, document in list(world.state.instances.items()):
+                present = set(cluster.state.nodes)
+                for instance_id, document in list(cluster.state.instances.items()):
                     assignments = next(iter(document.values()))["shardAssignments"]
                     if not set(assignments["nodeToRunner"]) <= present:
                         self._instances.delete(instance_id, by_command=False)
-                for node_id, seen in list(world.state.last_seen.items()):
-                    silent = (world.wall - seen).total_seconds() > SILENCE_SECONDS
-                    # After a gap in time (a suspended laptop) the living are late too; they are not lost.
-                    if silent and not world.nodes[node_id].alive:
-                        world.state.forget(node_id)
-                        world.event()
-            yield max(PLAN_INTERVAL, world.clock.lag - PLAN_INTERVAL)
+                for node_id, seen in list(cluster.state.last_seen.items()):
+                    silent = (cluster.wall - seen).total_seconds() > SILENCE_SECONDS
+                    # After a gap in time (a suspended laptop) nodes that are alive are late too; they are not removed.
+                    if silent and not cluster.nodes[node_id].alive:
+                        cluster.state.forget(node_id)
+                        cluster.event()
+            yield max(PLAN_INTERVAL, cluster.clock.lag - PLAN_INTERVAL)
 
     def _start_again(self, state: StateDocument) -> Process:
-        world = self._world
+        cluster = self._cluster
         yield 0.0
-        if world.state is not state:
+        if cluster.state is not state:
             return
-        for turn, machine in enumerate(world.scenario.machines):
-            if not world.node_named(machine.name).alive:
-                world.clock.spawn(self._join(world.add_node(machine), 0.1 + 3.0 * turn))
-        world.api = world.node_named(world.api.machine.name)
-        world.master = world.node_named(world.master.machine.name)
+        for turn, machine in enumerate(cluster.scenario.machines):
+            if not cluster.node_named(machine.name).alive:
+                cluster.clock.spawn(self._join(cluster.add_node(machine), 0.1 + 3.0 * turn))
+        cluster.api = cluster.node_named(cluster.api.machine.name)
+        cluster.master = cluster.node_named(cluster.master.machine.name)
         self._masterless = False
         self._begin()
 
     def _begin(self) -> None:
-        self._held_until = max(self._held_until, self._world.clock.now + ELECTION_SECONDS)
+        self._held_until = max(self._held_until, self._cluster.clock.now + ELECTION_SECONDS)
 
     def _join(self, node: Node, after: float) -> Process:
-        world = self._world
-        state = world.state
+        cluster = self._cluster
+        state = cluster.state
         yield after
-        if not node.alive or world.state is not state:
+        if not node.alive or cluster.state is not state:
             return
-        world.introduce(node)
-        report(world, node)
+        cluster.introduce(node)
+        report(cluster, node)
         self._downloads.list_all(node)
         yield 0.5
-        if node.id not in state.nodes or world.state is not state:
+        if node.id not in state.nodes or cluster.state is not state:
             return
-        world.identify(node)
-        for other in world.nodes.values():
+        cluster.identify(node)
+        for other in cluster.nodes.values():
             if other is not node and other.alive:
                 for source, sink in ((node, other), (other, node)):
-                    world.clock.spawn(self._link(state, source, sink), world.rng.uniform(1.0, 10.0))
+                    cluster.clock.spawn(self._link(state, source, sink), cluster.rng.uniform(1.0, 10.0))
 
     def _link(self, state: StateDocument, source: Node, sink: Node) -> Process:
         yield 0.0
-        if self._world.state is state and {source.id, sink.id} <= set(state.nodes) and source.alive and sink.alive:
-            self._world.connect(source, sink)
+        if self._cluster.state is state and {source.id, sink.id} <= set(state.nodes) and source.alive and sink.alive:
+            self._cluster.connect(source, sink)
 
     def _lose_edges(self, node: Node) -> Process:
-        """One by one the others find that they cannot reach it; its own edges stay as long as it does."""
-        world, state = self._world, self._world.state
+        """The other nodes notice one by one that they cannot reach it; its own edges stay as long as it is listed."""
+        cluster, state = self._cluster, self._cluster.state
         waited = 0.0
         for source in list(state.connections):
-            at = waited + world.rng.uniform(0.0, 11.0 - max(waited, 6.0)) if waited else world.rng.uniform(6.0, 9.0)
+            at = waited + cluster.rng.uniform(0.0, 11.0 - max(waited, 6.0)) if waited else cluster.rng.uniform(6.0, 9.0)
             yield at - waited
             waited = at
             if state.connections.get(source, {}).pop(node.id, None):
-                world.event()
+                cluster.event()
 
     def _new_session(self) -> Process:
-        world, state = self._world, self._world.state
-        yield world.rng.uniform(3.2, 5.5)
-        if world.state is not state:
+        cluster, state = self._cluster, self._cluster.state
+        yield cluster.rng.uniform(3.2, 5.5)
+        if cluster.state is not state:
             return
         self._instances.lose_all()
-        for node in world.nodes.values():
+        for node in cluster.nodes.values():
             self._downloads.abandon(node)
-        world.state = StateDocument()
-        self._held_until = max(self._held_until, world.clock.now + 0.1)
-        living = [node for node in world.nodes.values() if node.alive]
+        cluster.state = StateDocument()
+        self._held_until = max(self._held_until, cluster.clock.now + 0.1)
+        living = [node for node in cluster.nodes.values() if node.alive]
         if not living:
             return
-        # Not the node whose API is simulated, if it can be helped: the next master, too, may be ordered to die.
-        living.sort(key=lambda node: node is world.api)
-        world.master = living[0]
+        # Not the node whose API is simulated, if it can be helped: a test may kill the next master too.
+        living.sort(key=lambda node: node is cluster.api)
+        cluster.master = living[0]
         self._masterless = False
         for turn, node in enumerate(living):
-            world.clock.spawn(self._join(node, 0.1 + 3.0 * turn))
+            cluster.clock.spawn(self._join(node, 0.1 + 3.0 * turn))

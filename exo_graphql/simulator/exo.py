@@ -24,7 +24,7 @@ class SimulatedExo:
 
     `app` is the ASGI application. Time runs from `async with` (or from the first request, or from the start of
     the application's lifespan when a server runs it) at `speed` simulated seconds a second. `seed` makes ids and
-    dice repeatable.
+    random values repeatable.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class SimulatedExo:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop; requests that hang are let go."""
+        """Stop; hanging requests are released."""
         self._middleware.closed = True
         task, self._task = self._task, None
         if task is not None:

@@ -1,4 +1,4 @@
-"""What stands before the API: counting, latency, and the faults of transport."""
+"""ASGI middleware in front of the API: counts requests, adds latency, injects transport faults."""
 
 import asyncio
 import contextlib
@@ -43,12 +43,12 @@ class FaultMiddleware:
         simulation.clock.start()
         simulation.clock.run_due()
         self.requests[scope["method"], self._template(scope)] += 1
-        if self.drop_connections or not simulation.world.api.alive:
+        if self.drop_connections or not simulation.cluster.api.alive:
             if not self.served:
-                # In process, this is what a client's transport raises when nobody listens.
+                # In process, this is what a client's transport raises when no server listens.
                 raise httpx.ConnectError("connection refused (simulated)")
-            # A server cannot be told to refuse a connection that it has accepted.
-            await PlainTextResponse("nobody listens here (simulated)", 503)(scope, receive, send)
+            # A server cannot refuse a connection that it has accepted.
+            await PlainTextResponse("connection refused (simulated)", 503)(scope, receive, send)
             return
         delay = self.latency + (0.0 if scope["method"] in _READS else self.command_latency)
         if delay > 0:
@@ -76,7 +76,7 @@ class FaultMiddleware:
         return str(scope["path"])
 
     async def _hang(self, receive: Receive, arrived: list[MutableMapping[str, Any]]) -> bool:
-        """Wait while the fault is on, keeping what arrives; False when the client left or the simulation closed."""
+        """Wait while the fault is on, keeping what arrives; False if the client disconnects or the simulation closes."""
 
         async def listen() -> None:
             while (message := await receive())["type"] != "http.disconnect":

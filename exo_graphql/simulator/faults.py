@@ -1,4 +1,4 @@
-"""Faults to order: what goes wrong, where, when, and how often."""
+"""Injected faults: what goes wrong, where, when, and how often."""
 
 import re
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ class Fault:
     """One fault.
 
     `load-fails`, `download-fails`: `target` is a model (id, short name or base model, in any case). `node-dies`: a
-    machine's name or node id. `master-hangs`: the master's process is stopped, not killed: the state stands still, and
-    commands are taken and wait for it. `hang`: no request is answered; `error`: 500s; `garbage`: 200 with HTML.
+    machine's name or node id. `master-hangs`: the master's process is stopped, not killed: the state does not
+    change, and commands are accepted and wait for it. `hang`: no request is answered; `error`: 500s; `garbage`: 200 with HTML.
     """
 
     kind: Kind
@@ -27,7 +27,7 @@ class Fault:
     duration: float | None = None
     """Simulated seconds it lasts; None: until cleared. A node that died comes back after it."""
     count: int | None = None
-    """How many times it strikes (loads, downloads, requests); None: every time."""
+    """How many times it occurs (loads, downloads, requests); None: every time."""
 
 
 _SPELLING = re.compile(
@@ -36,7 +36,7 @@ _SPELLING = re.compile(
 
 
 def parse_fault(text: str) -> Fault:
-    """Read `KIND[:TARGET][@SECONDS[+DURATION]]`; ValueError says what is wrong with it."""
+    """Read `KIND[:TARGET][@SECONDS[+DURATION]]`; ValueError says what is wrong."""
     match = _SPELLING.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not KIND[:TARGET][@SECONDS[+DURATION]]")
@@ -48,7 +48,7 @@ def parse_fault(text: str) -> Fault:
             if kind not in _NEEDS_TARGET and target is not None:
                 raise ValueError(f"{kind} takes no target")
             return Fault(known, target, float(at or 0), None if duration is None else float(duration))
-    raise ValueError(f"{kind!r} is none of {', '.join(_KINDS)}")
+    raise ValueError(f"{kind!r} is not one of {', '.join(_KINDS)}")
 
 
 @dataclass(slots=True)
@@ -68,22 +68,22 @@ class _Order:
 
 
 class Faults:
-    """The faults ordered so far, and how often each has struck."""
+    """The scheduled faults, and how often each has occurred."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._orders: list[_Order] = []
 
     def add(self, fault: Fault, since: float) -> None:
-        """Order a fault, to begin at the simulated time `since`."""
+        """Schedule a fault to begin at the simulated time `since`."""
         self._orders.append(_Order(fault, since))
 
     def clear(self, kind: str | None = None) -> None:
-        """Call off all faults, or those of one kind."""
+        """Remove all faults, or those of one kind."""
         self._orders = [order for order in self._orders if kind not in (None, order.fault.kind)]
 
     def strikes(self, kind: Kind, names: tuple[str, ...] = ()) -> bool:
-        """Whether a fault of this kind strikes now a thing known by `names`; counts the strike."""
+        """Whether a fault of this kind occurs now for one of `names`; counts the occurrence."""
         for order in self._orders:
             if order.is_on(kind, self._clock.now) and matches(order.fault.target, names):
                 order.struck += 1
@@ -91,10 +91,10 @@ class Faults:
         return False
 
     def is_active(self, kind: Kind) -> bool:
-        """Whether a fault of this kind is on, without counting a strike."""
+        """Whether a fault of this kind is on, without counting an occurrence."""
         return any(order.is_on(kind, self._clock.now) for order in self._orders)
 
 
 def matches(target: str | None, names: tuple[str, ...]) -> bool:
-    """Whether a fault's target means the thing known by `names`; none means everything."""
+    """Whether a fault's target is one of `names`; a fault without a target matches everything."""
     return target is None or target.casefold() in (name.casefold() for name in names)

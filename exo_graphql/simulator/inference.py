@@ -36,17 +36,17 @@ class Chat:
 class Inference:
     """Hands chats to instances and lets them take their time."""
 
-    def __init__(self, world: SimulatedCluster, instances: Instances) -> None:
-        self._world = world
+    def __init__(self, cluster: SimulatedCluster, instances: Instances) -> None:
+        self._cluster = cluster
         self._instances = instances
         self._chats: dict[str, Chat] = {}
         instances.on_end.append(self._instance_ended)
 
     def submit(self, params: Document, seconds: float, done: Callable[[str | None], None]) -> str:
         """Send a chat of `seconds` of work; the command id. An instance that is not ready lets it wait."""
-        chat = Chat(self._world.new_id(), params, seconds, done)
+        chat = Chat(self._cluster.new_id(), params, seconds, done)
         self._chats[chat.command_id] = chat
-        chat.process = self._world.clock.spawn(self._run(chat), 0.05)
+        chat.process = self._cluster.clock.spawn(self._run(chat), 0.05)
         return chat.command_id
 
     def cancel(self, command_id: str) -> None:
@@ -55,7 +55,7 @@ class Inference:
         if chat is not None:
             if chat.instance is not None and chat.task_id is not None:
                 for runner in chat.instance.runners:
-                    self._world.add_task(
+                    self._cluster.add_task(
                         "CancelTask",
                         chat.instance.id,
                         "Complete",
@@ -66,25 +66,25 @@ class Inference:
 
     def traffic(self, source: Traffic) -> Process:
         """Chats from other people, forever; none while the model is not ready."""
-        world = self._world
+        cluster = self._cluster
         while True:
-            yield world.rng.expovariate(1 / source.every) + max(0.0, world.clock.lag - source.every)
+            yield cluster.rng.expovariate(1 / source.every) + max(0.0, cluster.clock.lag - source.every)
             if any(
                 one.phase == "ready" and one.card.model_id == source.model_id for one in self._instances.all.values()
             ):
-                question = world.rng.choice(_QUESTIONS)
+                question = cluster.rng.choice(_QUESTIONS)
                 params = text_params(source.model_id, [{"role": "user", "content": question}], max_tokens=2048)
-                self.submit(params, source.seconds * world.rng.uniform(0.4, 1.6), lambda _: None)
+                self.submit(params, source.seconds * cluster.rng.uniform(0.4, 1.6), lambda _: None)
 
     def _run(self, chat: Chat) -> Process:
-        world = self._world
+        cluster = self._cluster
         fitting = [one for one in self._instances.all.values() if one.card.model_id == chat.params["model"]]
         if not fitting:
             self._finish(chat, f"No instance found for model {chat.params['model']}")
             return
         load = {one.id: sum(other.instance is one for other in self._chats.values()) for one in fitting}
         instance = chat.instance = min(fitting, key=lambda one: load[one.id])
-        chat.task_id = world.add_task(
+        chat.task_id = cluster.add_task(
             "TextGeneration",
             instance.id,
             commandId=chat.command_id,
@@ -94,11 +94,11 @@ class Inference:
         )
         while instance.phase != "ready":
             yield PLAN_INTERVAL
-        world.set_task(chat.task_id, "Running")
+        cluster.set_task(chat.task_id, "Running")
         instance.serving.add(chat)
         for runner in instance.runners:
             runner.node.serving.add(chat)
-            world.set_runner(runner.id, "RunnerRunning")
+            cluster.set_runner(runner.id, "RunnerRunning")
         yield chat.seconds
         # On a dead node nothing ever finishes.
         while instance.phase != "ready":
@@ -110,8 +110,8 @@ class Inference:
         if chat.process is not None:
             chat.process.cancel()
         if chat.task_id is not None:
-            self._world.state.tasks.pop(chat.task_id, None)
-            self._world.event()
+            self._cluster.state.tasks.pop(chat.task_id, None)
+            self._cluster.event()
         self._leave(chat)
         chat.done(problem)
 
@@ -123,7 +123,7 @@ class Inference:
         for runner in instance.runners:
             runner.node.serving.discard(chat)
             if not instance.serving and not instance.deleted and instance.phase == "ready":
-                self._world.set_runner(runner.id, "RunnerReady", prefillServerPort=None)
+                self._cluster.set_runner(runner.id, "RunnerReady", prefillServerPort=None)
 
     def _instance_ended(self, instance: Instance) -> None:
         for chat in [one for one in self._chats.values() if one.instance is instance]:

@@ -40,11 +40,11 @@ class Instance:
     serving: set[object] = field(default_factory=set)
 
 
-def read_instance(document: Document, world: SimulatedCluster) -> Instance:
-    """The instance that a document describes; KeyError when it names a card or node that the world has not."""
+def read_instance(document: Document, cluster: SimulatedCluster) -> Instance:
+    """The instance that a document describes; KeyError for a card or node that does not exist."""
     body = next(iter(document.values()))
     assignments = body["shardAssignments"]
-    card = world.cards[assignments["modelId"]]
+    card = cluster.cards[assignments["modelId"]]
     runners = []
     for node_id, runner_id in assignments["nodeToRunner"].items():
         tag, shard = next(iter(assignments["runnerToShard"][runner_id].items()))
@@ -53,7 +53,7 @@ def read_instance(document: Document, world: SimulatedCluster) -> Instance:
         runners.append(
             Runner(
                 runner_id,
-                world.nodes[node_id],
+                cluster.nodes[node_id],
                 shard["deviceRank"],
                 layers,
                 round(card.resident_bytes * share),

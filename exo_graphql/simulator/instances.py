@@ -15,7 +15,7 @@ from exo_graphql.simulator.instance import Instance, Runner, read_instance
 
 ATTEMPTS = 5
 PLAN_INTERVAL = 0.1
-"""Seconds between two looks of a worker at what it should do."""
+"""Seconds between two planning rounds of a worker."""
 _KILLED = "Terminated (signal=9 (Killed))"
 _TRACEBACK = """Terminated (exitcode=1
 Runner error: ValueError: Received parameters not in model: lm_head.biases, lm_head.scales.
@@ -29,10 +29,10 @@ ValueError: Received parameters not in model: lm_head.biases, lm_head.scales.
 
 
 class Instances:
-    """All instances, and the processes that carry them on."""
+    """All instances, and the processes that run them."""
 
-    def __init__(self, world: SimulatedCluster, downloads: Downloads, faults: Faults) -> None:
-        self._world = world
+    def __init__(self, cluster: SimulatedCluster, downloads: Downloads, faults: Faults) -> None:
+        self._cluster = cluster
         self._downloads = downloads
         self._faults = faults
         self.all: dict[str, Instance] = {}
@@ -41,33 +41,33 @@ class Instances:
         """Called with an instance when it is deleted, or lost with its session."""
 
     def create(self, document: Document) -> None:
-        """List the instance and let its nodes begin.
+        """List the instance and start it on its nodes.
 
-        The same id again replaces the document, no more. On a node that nobody knows an instance never lives; the
+        The same id again replaces the document, no more. An instance on an unknown node never starts; the
         master soon deletes it.
         """
         body = next(iter(document.values()))
-        self._world.state.instances[body["instanceId"]] = document
-        self._world.event()
+        self._cluster.state.instances[body["instanceId"]] = document
+        self._cluster.event()
         if body["instanceId"] in self.all or not set(body["shardAssignments"]["nodeToRunner"]) <= set(
-            self._world.nodes
+            self._cluster.nodes
         ):
             return
-        instance = read_instance(document, self._world)
+        instance = read_instance(document, self._cluster)
         self.all[instance.id] = instance
-        instance.process = self._world.clock.spawn(self._live(instance))
+        instance.process = self._cluster.clock.spawn(self._live(instance))
 
     def create_ready(self, document: Document) -> None:
-        """List an instance that has been ready for a while; for the beginning of a scene."""
-        instance = read_instance(document, self._world)
+        """List an instance that has been ready for a while; for the start of a scenario."""
+        instance = read_instance(document, self._cluster)
         self.all[instance.id] = instance
-        self._world.state.instances[instance.id] = document
+        self._cluster.state.instances[instance.id] = document
         for kind in ("CreateRunner", "LoadModel", "StartWarmup"):
             for runner in instance.runners:
                 self._task(kind, instance, runner, "Complete")
         for runner in instance.runners:
             runner.node.held[runner] = runner.resident
-            self._world.set_runner(runner.id, "RunnerReady", prefillServerPort=None)
+            self._cluster.set_runner(runner.id, "RunnerReady", prefillServerPort=None)
         instance.phase = "ready"
 
     def delete(self, instance_id: str, *, by_command: bool = True) -> None:
@@ -75,21 +75,21 @@ class Instances:
 
         `by_command`: as exo's DeleteInstance does, also cancel every download that no instance needs.
         """
-        world = self._world
-        if world.state.instances.pop(instance_id, None) is not None:
-            world.event()
+        cluster = self._cluster
+        if cluster.state.instances.pop(instance_id, None) is not None:
+            cluster.event()
         instance = self.all.pop(instance_id, None)
         if instance is None:
             return
-        for task_id, task in list(world.state.tasks.items()):
+        for task_id, task in list(cluster.state.tasks.items()):
             fields = next(iter(task.values()))
             if fields["instanceId"] == instance_id and fields["taskStatus"] in ("Pending", "Running"):
-                world.set_task(task_id, "Cancelled")
+                cluster.set_task(task_id, "Cancelled")
         instance.deleted = True
         if by_command:
             claimed = {(runner.node.id, one.card.model_id) for one in self.all.values() for runner in one.runners}
             self._downloads.cancel_unclaimed(claimed)
-        # A runner that is loading does not listen until it has loaded (exo/API.md).
+        # A runner that is loading ignores commands until it has loaded (exo/API.md).
         if instance.phase != "loading":
             if instance.process is not None:
                 instance.process.cancel()
@@ -102,7 +102,7 @@ class Instances:
             callback(instance)
 
     def lose_all(self) -> None:
-        """A new session began: every worker starts afresh, nothing is placed again."""
+        """A new session began: every worker starts with nothing, and nothing is placed again."""
         for instance in list(self.all.values()):
             del self.all[instance.id]
             instance.deleted = True
@@ -115,18 +115,18 @@ class Instances:
         for ending in self._endings:
             ending.cancel()
         self._endings.clear()
-        for node in self._world.nodes.values():
+        for node in self._cluster.nodes.values():
             node.held.clear()
             node.loading.clear()
 
     def crash(self, instance_id: str) -> bool:
-        """A runner of an instance that is ready fails, and exo tries anew; whether there was such a one."""
+        """A runner of an instance that is ready fails, and exo tries again; False if no such instance is ready."""
         instance = self.all.get(instance_id)
         if instance is None or instance.phase != "ready":
             return False
         self._fail(instance, instance.runners[0], _KILLED)
         self._end(self._after_failure(instance))
-        instance.process = self._world.clock.spawn(self._live(instance))
+        instance.process = self._cluster.clock.spawn(self._live(instance))
         return True
 
     def freeze(self, node: Node) -> None:
@@ -139,7 +139,7 @@ class Instances:
 
     def _end(self, process: Process) -> None:
         self._endings = [one for one in self._endings if not one.done]
-        self._endings.append(self._world.clock.spawn(process))
+        self._endings.append(self._cluster.clock.spawn(process))
 
     def _task(self, kind: str, instance: Instance, runner: Runner, status: str = "Pending") -> str:
         fields: Document = {}
@@ -154,17 +154,17 @@ class Instances:
             fields["shardMetadata"] = body["shardAssignments"]["runnerToShard"][runner.id]
         elif kind == "Shutdown":
             fields["runnerId"] = runner.id
-        return self._world.add_task(kind, instance.id, status, **fields)
+        return self._cluster.add_task(kind, instance.id, status, **fields)
 
     def _live(self, instance: Instance) -> Process:
         for attempt in range(1, ATTEMPTS + 1):
             yield PLAN_INTERVAL
-            began = self._world.clock.now
+            began = self._cluster.clock.now
             instance.phase = "starting"
             message = yield from self._attempt(instance)
             if message is None or instance.deleted:
                 return
-            yield max(PLAN_INTERVAL, began + min(10.0, 0.5 * 2**attempt) - self._world.clock.now)
+            yield max(PLAN_INTERVAL, began + min(10.0, 0.5 * 2**attempt) - self._cluster.clock.now)
         self.delete(instance.id)
 
     def _attempt(self, instance: Instance) -> Generator[float, None, str | None]:
@@ -184,22 +184,22 @@ class Instances:
         return None
 
     def _start(self, instance: Instance) -> Process:
-        world = self._world
+        cluster = self._cluster
         living = [runner for runner in instance.runners if runner.node.alive]
         created = [self._task("CreateRunner", instance, runner) for runner in living]
         yield PLAN_INTERVAL
         for task in created:
-            world.set_task(task, "Complete")
+            cluster.set_task(task, "Complete")
         for runner in living:
             self._want_weights(instance, runner)
-        starts = sorted(((world.rng.uniform(1.1, 1.8), runner) for runner in living), key=lambda pair: pair[0])
+        starts = sorted(((cluster.rng.uniform(1.1, 1.8), runner) for runner in living), key=lambda pair: pair[0])
         waited = 0.0
         for at, runner in starts:
             yield at - waited
             waited = at
-            world.set_runner(runner.id, "RunnerIdle")
+            cluster.set_runner(runner.id, "RunnerIdle")
         if len(living) < len(instance.runners):
-            # Placed on a node that died and has not been missed yet: the others wait for it until it is.
+            # Placed on a dead node that the cluster has not removed yet: the others wait until it has.
             instance.phase = "stuck"
             return
         if len(instance.runners) == 1:
@@ -209,13 +209,13 @@ class Instances:
         *accepting, connecting = sorted(instance.runners, key=lambda runner: runner.rank)
         yield 0.05
         for runner in accepting:
-            world.set_runner(runner.id, "RunnerConnecting")
+            cluster.set_runner(runner.id, "RunnerConnecting")
         yield PLAN_INTERVAL
-        world.set_runner(connecting.id, "RunnerConnecting")
+        cluster.set_runner(connecting.id, "RunnerConnecting")
         yield 0.5
         for runner, task in zip(instance.runners, tasks, strict=True):
-            world.set_runner(runner.id, "RunnerConnected")
-            world.set_task(task, "Complete")
+            cluster.set_runner(runner.id, "RunnerConnected")
+            cluster.set_task(task, "Complete")
         yield PLAN_INTERVAL
 
     def _want_weights(self, instance: Instance, runner: Runner) -> None:
@@ -225,16 +225,16 @@ class Instances:
 
     def _await_weights(self, instance: Instance) -> Process:
         asked = dict.fromkeys(instance.runners, 1)
-        last = dict.fromkeys(instance.runners, self._world.clock.now)
+        last = dict.fromkeys(instance.runners, self._cluster.clock.now)
         while True:
             statuses = {runner: self._downloads.status(runner.node, instance.card) for runner in instance.runners}
             if all(status == "DownloadCompleted" for status in statuses.values()):
                 return
             for runner, status in statuses.items():
-                # Only an idle runner asks again: one that has connected to its group waits for good (exo
+                # Only an idle runner asks again: one that has connected to its group waits forever (exo
                 # `worker/plan.py`, `_model_needs_download`).
                 if status == "DownloadPending" and len(instance.runners) == 1:
-                    now = self._world.clock.now
+                    now = self._cluster.clock.now
                     if now - last[runner] >= min(10.0, 0.5 * 2 ** asked[runner]):
                         asked[runner] += 1
                         last[runner] = now
@@ -242,7 +242,7 @@ class Instances:
             yield 2 * PLAN_INTERVAL
 
     def _load(self, instance: Instance) -> Generator[float, None, str | None]:
-        world = self._world
+        cluster = self._cluster
         instance.phase = "loading"
         tasks = [self._task("LoadModel", instance, runner, "Running") for runner in instance.runners]
         steps = sorted(
@@ -266,18 +266,18 @@ class Instances:
             runner.node.held[runner] = grown
             if done == runner.layers:
                 runner.node.loading.discard(runner)
-                world.set_runner(runner.id, "RunnerLoaded")
+                cluster.set_runner(runner.id, "RunnerLoaded")
             elif done == runner.layers // 2 and self._faults.strikes("load-fails", fault_names(instance.card)):
                 return self._fail(instance, runner, _TRACEBACK)
             else:
-                world.set_runner(runner.id, "RunnerLoading", layersLoaded=done, totalLayers=runner.layers)
+                cluster.set_runner(runner.id, "RunnerLoading", layersLoaded=done, totalLayers=runner.layers)
         for task in tasks:
-            world.set_task(task, "Complete")
+            cluster.set_task(task, "Complete")
         instance.phase = "loaded"
         return None
 
     def _warm_up(self, instance: Instance) -> Process:
-        world = self._world
+        cluster = self._cluster
         instance.phase = "warming"
         tasks = [self._task("StartWarmup", instance, runner, "Running") for runner in instance.runners]
         yield PLAN_INTERVAL
@@ -285,16 +285,16 @@ class Instances:
         for runner in sorted(instance.runners, key=lambda runner: -runner.rank):
             if runner.rank == 0 and len(instance.runners) > 1:
                 yield PLAN_INTERVAL
-            world.set_runner(runner.id, "RunnerWarmingUp")
-        yield world.rng.uniform(1.0, 1.6)
+            cluster.set_runner(runner.id, "RunnerWarmingUp")
+        yield cluster.rng.uniform(1.0, 1.6)
         for runner, task in zip(instance.runners, tasks, strict=True):
-            world.set_runner(runner.id, "RunnerReady", prefillServerPort=None)
-            world.set_task(task, "Complete")
+            cluster.set_runner(runner.id, "RunnerReady", prefillServerPort=None)
+            cluster.set_task(task, "Complete")
         instance.phase = "ready"
 
     def _fail(self, instance: Instance, failed: Runner, message: str) -> str:
         instance.phase = "failed"
-        self._world.set_runner(failed.id, "RunnerFailed", errorMessage=message, diagnostics=[])
+        self._cluster.set_runner(failed.id, "RunnerFailed", errorMessage=message, diagnostics=[])
         return message
 
     def _after_failure(self, instance: Instance) -> Process:
@@ -306,18 +306,18 @@ class Instances:
             self._release(runner)
 
     def _shut_down(self, instance: Instance) -> Process:
-        world = self._world
+        cluster = self._cluster
         yield PLAN_INTERVAL
         tasks = [self._task("Shutdown", instance, runner) for runner in instance.runners if runner.node.alive]
         yield PLAN_INTERVAL
         for task in tasks:
-            world.set_task(task, "Running")
-        # Seen in the recordings: the only runner of an instance says that it is shutting down and is heard no more;
-        # members of a group are not heard again at all, and stay listed as they last were.
-        # Created again by then, it keeps its old status until its new process speaks.
-        again = instance.id in world.state.instances
-        if len(instance.runners) == 1 and instance.runners[0].id in world.state.runners and not again:
-            world.set_runner(instance.runners[0].id, "RunnerShuttingDown")
+            cluster.set_task(task, "Running")
+        # Seen in the recordings: the only runner of an instance says that it is shutting down and reports no more;
+        # members of a group do not even report that, and stay listed with their last status.
+        # Created again by then, it keeps its old status until its new process reports.
+        again = instance.id in cluster.state.instances
+        if len(instance.runners) == 1 and instance.runners[0].id in cluster.state.runners and not again:
+            cluster.set_runner(instance.runners[0].id, "RunnerShuttingDown")
         yield 0.3
         for runner in instance.runners:
             self._release(runner)

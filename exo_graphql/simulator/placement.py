@@ -41,7 +41,7 @@ def place(request: Request, state: StateDocument, rng: random.Random, new_id: Ca
     cycle = _choose(request, state)
     available = {node: _available(state, node) for node in cycle}
     card = request.card
-    # exo: on one node there is nothing to tensor and nobody to talk to.
+    # exo: a single node needs neither tensor sharding nor a network.
     sharding, meta = ("Pipeline", "MlxRing") if len(cycle) == 1 else (request.sharding, request.meta)
     spans = _spans(card, cycle, available) if sharding == "Pipeline" else [(0, card.layers)] * len(cycle)
     runners = {node: new_id() for node in cycle}

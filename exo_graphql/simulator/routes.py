@@ -1,4 +1,4 @@
-"""exo's HTTP API: the routes that matter, with exo's bodies, status codes and three shapes of error."""
+"""exo's HTTP API: the routes that are used, with exo's bodies, status codes and three shapes of error."""
 
 import asyncio
 import time
@@ -26,8 +26,8 @@ UNKNOWN_MODEL_SECONDS = 17.0
 """How long exo asks Hugging Face about a model that it has no card for."""
 _POLL_SECONDS = 0.05
 _HUNG_SECONDS = 0.2
-"""Simulated seconds between two looks whether a master that hangs is back."""
-_ANSWER = "This is a simulated exo: it has no weights, but it took its time."
+"""Simulated seconds between two checks whether a hung master is back."""
+_ANSWER = "This is a simulated exo: it has no weights."
 
 
 class _ServerError(Exception):
@@ -83,32 +83,32 @@ async def _server_error(_: Request, __: Exception) -> Response:
 class _Routes:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
-        self._world = simulation.world
+        self._cluster = simulation.cluster
         self._own_chats: set[str] = set()
 
     async def node_id(self) -> str:
-        return self._world.api.id
+        return self._cluster.api.id
 
     async def state(self) -> Response:
-        return _json(self._simulation.frozen() or self._world.state.encode())
+        return _json(self._simulation.frozen() or self._cluster.state.encode())
 
     async def state_at(self, path: str) -> Response:
         try:
             # exo answers the bare path and the path with a slash at its end alike.
             frozen = self._simulation.frozen()
             if not path:
-                return _json(frozen or self._world.state.encode())
-            return _json(encode_at(self._world.state.parts() if frozen is None else orjson.loads(frozen), path))
+                return _json(frozen or self._cluster.state.encode())
+            return _json(encode_at(self._cluster.state.parts() if frozen is None else orjson.loads(frozen), path))
         except NoSuchPathError:
             dotted = path.replace("/", ".")
             raise HTTPException(404, f"unable to find path '{dotted}' in state json") from None
 
     async def models(self, status: str | None = None) -> Response:
-        cards = list(self._world.cards.values())
+        cards = list(self._cluster.cards.values())
         if status == "downloaded":
             complete = {
                 model_id
-                for models in self._world.state.downloads.values()
+                for models in self._cluster.state.downloads.values()
                 for model_id, listed in models.items()
                 if listed.tag == "DownloadCompleted"
             }
@@ -125,7 +125,7 @@ class _Routes:
     async def create_instance(self, payload: bodies.CreateInstance) -> Document:
         body = next(iter(payload.instance.values()))
         card = await self._card(body["shardAssignments"]["modelId"])
-        available = sum(one["ramAvailable"]["inBytes"] for one in self._world.state.memory.values())
+        available = sum(one["ramAvailable"]["inBytes"] for one in self._cluster.state.memory.values())
         if card.storage_bytes > available:
             raise HTTPException(
                 400,
@@ -149,12 +149,12 @@ class _Routes:
             raise HTTPException(400, str(error)) from error
 
     async def previews(self, model_id: str, node_ids: Annotated[list[str] | None, Query()] = None) -> Document:
-        count = len(self._world.state.nodes)
+        count = len(self._cluster.state.nodes)
         if count == 0:
             return {"previews": []}
-        card = self._world.cards.get(model_id)
+        card = self._cluster.cards.get(model_id)
         if card is None:
-            await self._world.clock.sleep(UNKNOWN_MODEL_SECONDS + 1)
+            await self._cluster.clock.sleep(UNKNOWN_MODEL_SECONDS + 1)
             raise HTTPException(400, f"Failed to load model card: no answer from the hub for {model_id}")
         previews: list[Document] = []
         seen: set[tuple[str, str, int]] = set()
@@ -207,7 +207,7 @@ class _Routes:
                 ended.set_result(problem)
 
         started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        state = self._world.state
+        state = self._cluster.state
         await self._send(lambda: started.set_result(self._simulation.inference.submit(params, seconds, done)))
         media_type = "text/event-stream" if payload.stream else "application/json"
         return StreamingResponse(self._answer(payload, state, started, ended), media_type=media_type)
@@ -227,7 +227,7 @@ class _Routes:
     ) -> AsyncIterator[bytes]:
         while not started.done():
             await asyncio.wait([started], timeout=_POLL_SECONDS)
-            if not started.done() and self._world.state is not state:
+            if not started.done() and self._cluster.state is not state:
                 # The command went to a master that died. exo lets its client wait for ever.
                 yield orjson.dumps({"error": {"message": "the command was lost in an election"}})
                 return
@@ -250,14 +250,14 @@ class _Routes:
             yield orjson.dumps({**answer, "object": "chat.completion", "choices": [{**choice, "message": message}]})
 
     async def _card(self, model_id: str) -> Card:
-        card = self._world.cards.get(model_id)
+        card = self._cluster.cards.get(model_id)
         if card is None:
-            await self._world.clock.sleep(UNKNOWN_MODEL_SECONDS)
+            await self._cluster.clock.sleep(UNKNOWN_MODEL_SECONDS)
             raise _ServerError(model_id)
         return card
 
     def _known_instance(self, instance_id: str) -> Document:
-        document = self._world.state.instances.get(instance_id)
+        document = self._cluster.state.instances.get(instance_id)
         if document is None:
             raise HTTPException(404, "Instance not found")
         return document
@@ -266,21 +266,21 @@ class _Routes:
         """Hand a command to the master: it hangs while an election is on, and is lost if there is no master."""
         lost = self._simulation.election.masterless
         while (hold := self._simulation.election.hold) > 0:
-            await self._world.clock.sleep(hold)
+            await self._cluster.clock.sleep(hold)
         if not lost:
-            state = self._world.state
+            state = self._cluster.state
 
             def apply() -> None:
                 if self._simulation.frozen() is not None:
-                    self._world.clock.call_later(_HUNG_SECONDS, apply)
-                elif self._world.state is state:
+                    self._cluster.clock.call_later(_HUNG_SECONDS, apply)
+                elif self._cluster.state is state:
                     effect()
 
-            self._world.clock.call_later(COMMAND_SECONDS, apply)
-        return self._world.new_id()
+            self._cluster.clock.call_later(COMMAND_SECONDS, apply)
+        return self._cluster.new_id()
 
     def _place(self, wanted: Wanted) -> Document:
-        return place(wanted, self._world.state, self._world.rng, self._world.new_id)
+        return place(wanted, self._cluster.state, self._cluster.rng, self._cluster.new_id)
 
     def _preview(self, wanted: Wanted) -> tuple[Document, int]:
         """One preview and its node count, 0 when it is an error."""
@@ -303,13 +303,13 @@ class _Routes:
 
     def _download(self, node_id: str, model_id: str, action: str) -> Document:
         def effect() -> None:
-            node = self._world.nodes.get(node_id)
-            card = self._world.cards.get(model_id)
+            node = self._cluster.nodes.get(node_id)
+            card = self._cluster.cards.get(model_id)
             if node is not None and node.alive and card is not None:
                 getattr(self._simulation.downloads, action)(node, card)
 
-        self._world.clock.call_later(COMMAND_SECONDS, effect)
-        return {"commandId": self._world.new_id()}
+        self._cluster.clock.call_later(COMMAND_SECONDS, effect)
+        return {"commandId": self._cluster.new_id()}
 
 
 def _received(command_id: str, **fields: object) -> Document:

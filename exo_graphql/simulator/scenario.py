@@ -1,4 +1,4 @@
-"""Scenes: which machines, which models and what is already going on when the simulation begins."""
+"""Scenarios: machines, models, and what already runs when the simulation begins."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,14 +8,14 @@ from exo_graphql.simulator.cards import Card, all_cards, card_named
 GIB = 1024**3
 
 READY_MODEL = "mlx-community/Qwen3-235B-A22B-Instruct-2507-8bit"
-"""Ready on both Studios of the default scene, and serving."""
+"""Ready on both Studios of the default scenario, and serving."""
 DAY_MODEL = "mlx-community/DeepSeek-V3.2-8bit"
-"""With `NIGHT_MODEL`: weights on every node of the default scene, room for one of the two at a time."""
+"""With `NIGHT_MODEL`: weights on every node of the default scenario, room for one of the two at a time."""
 NIGHT_MODEL = "mlx-community/Kimi-K2.5"
 TOO_LARGE_MODEL = "mlx-community/GLM-5"
 """1488 GB: more than the whole default cluster has."""
 DOWNLOADING_MODEL = "mlx-community/Qwen3.5-397B-A17B-8bit"
-"""Being downloaded to the first Studio of the default scene, for no instance."""
+"""Being downloaded to the first Studio of the default scenario, for no instance."""
 SMALL_MODELS = (
     "mlx-community/Llama-3.2-1B-Instruct-4bit",
     "mlx-community/Llama-3.2-3B-Instruct-4bit",
@@ -23,7 +23,7 @@ SMALL_MODELS = (
     "mlx-community/Qwen3-30B-A3B-4bit",
     "mlx-community/gpt-oss-20b-MXFP4-Q8",
 )
-"""Weights on every node of every scene; seconds to load."""
+"""Weights on every node of every scenario; seconds to load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Machine:
     mac: bool = True
     rdma: bool = False
     thunderbolt: tuple[str, ...] = ()
-    """Names of its Thunderbolt interfaces (Macs), in the order of its cables to `Scene.cables`."""
+    """Names of its Thunderbolt interfaces (Macs), in the order of its cables to `Scenario.cables`."""
     load_rate: float = 6e9
     download_rate: float = 300e6
     idle_watts: float = 12.0
@@ -103,7 +103,7 @@ class Scenario:
     old_instances: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Model to the machines of an instance deleted long ago, whose runners and tasks exo still lists."""
     steady: bool = False
-    """Keep memory and telemetry exactly still (for figures computed by hand)."""
+    """Keep memory and telemetry constant (for figures computed by hand)."""
 
 
 _MAC_BACKENDS = ("MlxCpu", "MlxMetal")
@@ -180,7 +180,7 @@ def _spark() -> Machine:
 
 
 def default_scenario() -> Scenario:
-    """Four unlike nodes in the middle of a working day."""
+    """Four different nodes in the middle of a working day."""
     machines = (studio("Mac Studio 1", 21), studio("Mac Studio 2", 22), _mini(), _spark())
     everywhere = tuple(machine.name for machine in machines)
     studios = everywhere[:2]
@@ -205,7 +205,7 @@ def default_scenario() -> Scenario:
 
 
 def two_studios() -> Scenario:
-    """Two 512 GB nodes, 690 GB of 1024 available in all (32.6 % used), one model ready on both, all still."""
+    """Two 512 GB nodes, 690 GB of 1024 available in all (32.6 % used), one model ready on both, all constant."""
     held = card_named(READY_MODEL).resident_bytes // 2
     machines = tuple(
         studio(name, host, os_used=(512 - 345) * GIB - held)
@@ -255,7 +255,7 @@ TINY_CARDS = (
 
 
 def tiny_scenario(nodes: int = 2) -> Scenario:
-    """`nodes` nodes of 8 GiB (6 available), cards that load in seconds, nothing loaded, no traffic, all still.
+    """`nodes` nodes of 8 GiB (6 available), cards that load in seconds, nothing loaded, no traffic, all constant.
 
     With two nodes `test/half` and `test/other-half` need both, and exclude each other.
     """

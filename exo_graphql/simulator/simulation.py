@@ -1,4 +1,4 @@
-"""The simulated cluster as a whole: the rooms put together, and a scene set up in them."""
+"""The simulation as a whole: its parts put together, and a scenario set up."""
 
 import logging
 import random
@@ -25,11 +25,11 @@ class Simulation:
     def __init__(self, scenario: Scenario, speed: float, seed: int | None) -> None:
         self.clock = Clock(speed)
         self.faults = Faults(self.clock)
-        self.world = SimulatedCluster(scenario, self.clock, random.Random(seed))
-        self.downloads = Downloads(self.world, self.faults)
-        self.instances = Instances(self.world, self.downloads, self.faults)
-        self.inference = Inference(self.world, self.instances)
-        self.election = Election(self.world, self.instances, self.downloads)
+        self.cluster = SimulatedCluster(scenario, self.clock, random.Random(seed))
+        self.downloads = Downloads(self.cluster, self.faults)
+        self.instances = Instances(self.cluster, self.downloads, self.faults)
+        self.inference = Inference(self.cluster, self.instances)
+        self.election = Election(self.cluster, self.instances, self.downloads)
         self._frozen: bytes | None = None
         self._set_up(scenario)
         self.began = self.clock.now
@@ -37,7 +37,7 @@ class Simulation:
     def place(self, wanted: Request) -> None:
         """What the master does with a place command: if it is impossible, nothing but a line in its log."""
         try:
-            document = place(wanted, self.world.state, self.world.rng, self.world.new_id)
+            document = place(wanted, self.cluster.state, self.cluster.rng, self.cluster.new_id)
         except ImpossibleError as error:
             logger.warning("not placed: %s: %s", wanted.card.model_id, error)
         else:
@@ -48,29 +48,29 @@ class Simulation:
         self.instances.create(document)
 
     def order(self, fault: Fault) -> None:
-        """Let a fault happen at its time (at once, if that is past); ValueError when its target does not exist."""
+        """Schedule a fault (at once, if its time is past); ValueError when its target does not exist."""
         self._check(fault)
         since = max(self.began + fault.at, self.clock.now)
         match fault.kind:
             case "node-dies":
                 self.clock.call_later(since - self.clock.now, lambda: self._kill(fault, str(fault.target)))
             case "master-dies":
-                self.clock.call_later(since - self.clock.now, lambda: self._kill(fault, self.world.master.id))
+                self.clock.call_later(since - self.clock.now, lambda: self._kill(fault, self.cluster.master.id))
             case _:
                 self.faults.add(fault, since)
-                # What a master that hangs leaves behind is the state of that moment, not of the next request.
+                # A hung master freezes the state of that moment, not the one of the next request.
                 self.clock.call_later(since - self.clock.now, self._freeze)
 
     def frozen(self) -> bytes | None:
-        """exo's state as it stands since the master hangs; None while it does not.
+        """exo's state at the moment when the master began to hang; None while it does not hang.
 
-        Every node's API then goes on answering, from a state to which nothing is applied any more. The nodes
+        Every node's API still answers, from a state to which nothing is applied any more. The nodes
         themselves work on: when the master is back, all of that is applied at once.
         """
         if not self.faults.is_active("master-hangs"):
             self._frozen = None
         elif self._frozen is None:
-            self._frozen = self.world.state.encode()
+            self._frozen = self.cluster.state.encode()
         return self._frozen
 
     def _freeze(self) -> None:
@@ -81,15 +81,15 @@ class Simulation:
             return
         if fault.kind == "node-dies":
             try:
-                self.world.node_named(fault.target)
+                self.cluster.node_named(fault.target)
             except KeyError:
-                names = ", ".join(machine.name for machine in self.world.scenario.machines)
+                names = ", ".join(machine.name for machine in self.cluster.scenario.machines)
                 raise ValueError(f"no node is named {fault.target!r}; there are {names}") from None
-        elif not any(matches(fault.target, fault_names(card)) for card in self.world.cards.values()):
+        elif not any(matches(fault.target, fault_names(card)) for card in self.cluster.cards.values()):
             raise ValueError(f"no model card is named {fault.target!r}")
 
     def _kill(self, fault: Fault, name: str) -> None:
-        node = self.world.node_named(name)
+        node = self.cluster.node_named(name)
         self.election.kill(node)
         if fault.duration is not None:
             self.clock.call_later(fault.duration, lambda: self._revive(node))
@@ -98,10 +98,10 @@ class Simulation:
         self.election.revive(node)
 
     def _set_up(self, scenario: Scenario) -> None:
-        world = self.world
+        cluster = self.cluster
         self.election.found()
-        for node in world.nodes.values():
-            report(world, node)
+        for node in cluster.nodes.values():
+            report(cluster, node)
         for model_id, names in scenario.old_instances.items():
             document = self._document(model_id, names)
             self.instances.create_ready(document)
@@ -110,21 +110,21 @@ class Simulation:
         for model_id, names in scenario.ready.items():
             self.instances.create_ready(self._document(model_id, names))
         for model_id, (name, _) in scenario.downloads.items():
-            self.downloads.start(world.node_named(name), world.cards[model_id])
+            self.downloads.start(cluster.node_named(name), cluster.cards[model_id])
         for source in scenario.traffic:
             self.clock.spawn(self.inference.traffic(source))
-        self.clock.spawn(telemetry(world))
+        self.clock.spawn(telemetry(cluster))
         self.clock.spawn(self.downloads.rescan())
         self.clock.spawn(self.election.plan())
         self.clock.advance(2.0)
-        # All this was before: the clock on the wall shows the present.
-        world.born -= timedelta(seconds=self.clock.now)
-        for node in world.nodes.values():
-            report(world, node)
+        # The set-up took simulated time: move the wall clock back, so that it shows the present.
+        cluster.born -= timedelta(seconds=self.clock.now)
+        for node in cluster.nodes.values():
+            report(cluster, node)
 
     def _document(self, model_id: str, names: tuple[str, ...]) -> Document:
         """A placement of the model on exactly these machines."""
-        card = self.world.cards[model_id]
-        nodes = frozenset(self.world.node_named(name).id for name in names)
+        card = self.cluster.cards[model_id]
+        nodes = frozenset(self.cluster.node_named(name).id for name in names)
         wanted = Request(card, min_nodes=len(nodes), nodes=nodes)
-        return place(wanted, self.world.state, self.world.rng, self.world.new_id)
+        return place(wanted, self.cluster.state, self.cluster.rng, self.cluster.new_id)

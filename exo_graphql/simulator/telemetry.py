@@ -9,20 +9,20 @@ INTERVAL = 1.0
 """Seconds between two reports of a node (exo's `InfoGatherer`: macmon and psutil every second)."""
 
 
-def telemetry(world: SimulatedCluster) -> Process:
-    """Report every joined living node, forever."""
+def telemetry(cluster: SimulatedCluster) -> Process:
+    """Report for every joined live node, forever."""
     while True:
-        for node in world.nodes.values():
-            if node.alive and node.id in world.state.nodes:
-                report(world, node)
-        yield max(INTERVAL, world.clock.lag - INTERVAL)
+        for node in cluster.nodes.values():
+            if node.alive and node.id in cluster.state.nodes:
+                report(cluster, node)
+        yield max(INTERVAL, cluster.clock.lag - INTERVAL)
 
 
-def report(world: SimulatedCluster, node: Node) -> None:
+def report(cluster: SimulatedCluster, node: Node) -> None:
     """Write one node's present figures into the state."""
-    state, machine, now = world.state, node.machine, world.clock.now
-    wobble = 0 if world.scenario.steady else round(machine.ram * 0.004 * (1 + math.sin(now / 7 + len(machine.name))))
-    state.last_seen[node.id] = world.wall
+    state, machine, now = cluster.state, node.machine, cluster.clock.now
+    wobble = 0 if cluster.scenario.steady else round(machine.ram * 0.004 * (1 + math.sin(now / 7 + len(machine.name))))
+    state.last_seen[node.id] = cluster.wall
     state.memory[node.id] = {
         "ramTotal": {"inBytes": machine.ram},
         "ramAvailable": {"inBytes": max(0, node.available - wobble)},
@@ -34,10 +34,10 @@ def report(world: SimulatedCluster, node: Node) -> None:
         "total": {"inBytes": machine.disk},
         "available": {"inBytes": max(0, machine.disk - used)},
     }
-    world.event()  # a Mac's figures come in one event (exo's `MacmonMetrics`)
+    cluster.event()  # a Mac's figures come in one event (exo's `MacmonMetrics`)
     if not machine.mac:
         return
-    jitter = 0.0 if world.scenario.steady else world.rng.random()
+    jitter = 0.0 if cluster.scenario.steady else cluster.rng.random()
     if node.serving:
         gpu, cores = 0.86 + 0.12 * jitter, 0.11 + 0.06 * jitter
     elif node.loading:

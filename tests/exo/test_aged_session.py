@@ -22,7 +22,7 @@ def exo() -> SimulatedExo:
 
 
 def body(exo: SimulatedExo) -> bytes:
-    return exo._simulation.world.state.encode()
+    return exo._simulation.cluster.state.encode()
 
 
 def test_tasks_that_have_not_changed_are_carried_over(exo: SimulatedExo, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +50,7 @@ def test_tasks_that_have_not_changed_are_carried_over(exo: SimulatedExo, monkeyp
 
 
 def test_a_task_that_has_changed_is_read_anew(exo: SimulatedExo) -> None:
-    state = exo._simulation.world.state
+    state = exo._simulation.cluster.state
     before = parse_state(body(exo))
     id_, document = next((id_, task) for id_, task in state.tasks.items() if "LoadModel" in task)
     document["LoadModel"]["taskStatus"] = "Failed"

@@ -82,4 +82,4 @@ async def test_an_election_keeps_its_grace_whatever_the_clock_is_set_to(by: floa
 def _empty(cluster: Cluster) -> None:
     """A session that no node joins."""
     simulation = cluster.exos["a"]._simulation
-    simulation.world.state = type(simulation.world.state)()
+    simulation.cluster.state = type(simulation.cluster.state)()

@@ -57,9 +57,9 @@ def _cluster(
     return state
 
 
-def _place(state: StateDocument, card: Card, **wishes: Any) -> dict[str, Any]:
+def _place(state: StateDocument, card: Card, **arguments: Any) -> dict[str, Any]:
     ids = iter(range(100))
-    document = place(Request(card, **wishes), state, random.Random(1), lambda: f"id-{next(ids)}")
+    document = place(Request(card, **arguments), state, random.Random(1), lambda: f"id-{next(ids)}")
     body: dict[str, Any] = next(iter(document.values()))
     return body
 
@@ -113,7 +113,7 @@ def test_memory_is_promised_twice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("card", "wishes", "message"),
+    ("card", "arguments", "message"),
     [
         (_card(100 * GB), {}, "No cycles found with sufficient memory"),
         (_card(1 * GB), {"min_nodes": 3}, "No cycles found with sufficient memory"),
@@ -162,9 +162,9 @@ def test_memory_is_promised_twice() -> None:
         ),
     ],
 )
-def test_the_impossible_is_refused_in_exos_words(card: Card, wishes: dict[str, Any], message: str) -> None:
+def test_the_impossible_is_refused_in_exos_words(card: Card, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ImpossibleError) as refused:
-        _place(_cluster({"a": 20 * GB, "b": 20 * GB}), card, **wishes)
+        _place(_cluster({"a": 20 * GB, "b": 20 * GB}), card, **arguments)
     assert str(refused.value) == message
 
 

@@ -30,7 +30,7 @@ class Actor:
     ) -> None:
         self._scenario = scenario
         self._sim = sim
-        self._world = sim._simulation.world
+        self._world = sim._simulation.cluster
         self._people = people
         self._server = server
         self._speed = speed

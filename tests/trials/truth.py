@@ -42,8 +42,8 @@ class Truth:
         """Notes what is true at this moment."""
         self._simulation.clock.run_due()
         now = self._time()
-        state, instances = self._simulation.world.state, self._simulation.instances.all
-        for node in self._simulation.world.nodes.values():
+        state, instances = self._simulation.cluster.state, self._simulation.instances.all
+        for node in self._simulation.cluster.nodes.values():
             if not node.alive:
                 self._dead_since.setdefault(node.id, now)
         for instance_id, document in state.instances.items():
@@ -71,7 +71,7 @@ class Truth:
     def _serving(self, life: Life, instance: Instance | None, now: float) -> None:
         phase = "gone" if instance is None else instance.phase
         nodes = () if instance is None else {runner.node for runner in instance.runners}
-        dead = [self._dead_since[node.id] for node in (*nodes, self._simulation.world.master) if not node.alive]
+        dead = [self._dead_since[node.id] for node in (*nodes, self._simulation.cluster.master) if not node.alive]
         serving = phase == "ready" and not dead
         # Between two samples it may have become ready and its node have died: then exo's state shows it ready.
         was_seen = (bool(life.seen) and life.seen[-1].end is None) or self._shown_ready(instance)
@@ -85,12 +85,12 @@ class Truth:
             self.news(f"{life.instance_id[:8]} of {life.model} is {told}")
             if phase == "failed" and instance is not None:
                 life.failures.append(now)
-                runners = self._simulation.world.state.runners
+                runners = self._simulation.cluster.state.runners
                 told = str([runners.get(runner.id) for runner in instance.runners])
                 life.killed_for_memory |= "Killed" in told
 
     def _shown_ready(self, instance: Instance | None) -> bool:
-        runners = self._simulation.world.state.runners
+        runners = self._simulation.cluster.state.runners
         return instance is not None and all(
             {"RunnerReady", "RunnerRunning"} & runners.get(runner.id, {}).keys() for runner in instance.runners
         )
@@ -103,7 +103,7 @@ class Truth:
 
     def free(self) -> int:
         """The most bytes that a model on one node may have: free, and not to be taken by what is still loading."""
-        world, instances = self._simulation.world, self._simulation.instances.all
+        world, instances = self._simulation.cluster, self._simulation.instances.all
         free = {node.id: node.available for node in world.nodes.values() if node.alive and node.id in world.state.nodes}
         for instance in instances.values():
             for runner in instance.runners:
@@ -113,7 +113,7 @@ class Truth:
 
     def settled(self) -> bool:
         """Whether every living node is a member and has reported."""
-        world = self._simulation.world
+        world = self._simulation.cluster
         living = [node for node in world.nodes.values() if node.alive]
         return world.api.alive and all(
             node.id in world.state.nodes and node.id in world.state.memory for node in living
