@@ -76,7 +76,7 @@ class FaultMiddleware:
         return str(scope["path"])
 
     async def _hang(self, receive: Receive, arrived: list[MutableMapping[str, Any]]) -> bool:
-        """Wait while the fault is on, keeping what arrives; False if the client disconnects or the simulation closes."""
+        """Wait while the fault is on, keeping what arrives; False if the client leaves or the simulation closes."""
 
         async def listen() -> None:
             while (message := await receive())["type"] != "http.disconnect":
