@@ -69,6 +69,8 @@ class FaultMiddleware:
             await self._app(scope, receive, send)
 
     def _template(self, scope: Scope) -> str:
+        if (scope["method"], scope["path"]) in self.requests:
+            return str(scope["path"])  # counted under itself before, like `/state`: most requests need no search
         for route in self._app.routes:
             match, _ = route.matches(scope)
             if match is Match.FULL:

@@ -262,6 +262,22 @@ async def test_a_picture_in_which_only_clocks_moved_keeps_its_version_and_is_tol
         assert second.same_as(first) == (second.version == first.version)
 
 
+async def test_a_body_that_is_the_same_again_is_not_parsed_again() -> None:
+    async with running(cost=0.01) as cluster, asyncio.TaskGroup() as tasks:
+        seen: list[Snapshot] = []
+        with cluster.poller.watching():
+            follower = tasks.create_task(follow(cluster, seen))
+            await asyncio.sleep(3)
+            cluster.exos["a"].control.place("test/tiny-a")
+            await asyncio.sleep(3)
+            follower.cancel()
+        bodies = {snapshot.state.index for snapshot in seen}
+        assert len(seen) > 5 * len(bodies) > 5
+        assert len({id(snapshot.state) for snapshot in seen}) == len(bodies)
+        assert seen[-1].state.instances
+        assert all(later.observed_at > earlier.observed_at for earlier, later in pairwise(seen))
+
+
 async def test_an_instance_marked_as_unloading_is_shown_so_at_once() -> None:
     async with running() as cluster:
         exo = cluster.exos["a"].control
