@@ -1,7 +1,7 @@
 """What can go wrong for a user of the command line, and the exit code that tells a script of it.
 
 Failure        1    refused, failed, rolled back, not found, unhealthy, output that cannot be written
-(Typer's own)  2    wrong usage
+WrongUsage     2    an option, an argument or a command that there is not, or a value that is not valid
 NoServer      69    no exo-graphql at that address (EX_UNAVAILABLE of sysexits.h)
 TimedOut     124    as timeout(1) says it
 Interrupted  130    Ctrl-C, as shells say it
@@ -46,6 +46,13 @@ class Failure(Exception):
     def silent(self) -> bool:
         """Whether nothing is to be said."""
         return False
+
+
+class WrongUsage(Failure):
+    """The command line cannot be understood."""
+
+    exit_code = 2
+    default_code = "WRONG_USAGE"
 
 
 class NoServer(Failure):

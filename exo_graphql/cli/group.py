@@ -1,11 +1,11 @@
 """How the commands hang together: where a failure becomes an exit code, and small kindnesses in reading them."""
 
 import contextlib
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
-from exo_graphql.cli.failures import Failure
+from exo_graphql.cli.failures import Failure, WrongUsage
 from exo_graphql.cli.help import Group
 from exo_graphql.cli.session import Session
 from exo_graphql.cli.streams import OutputFailed
@@ -13,29 +13,63 @@ from exo_graphql.cli.terminal import Terminal
 
 # Options that may come after the command as well.
 _ANYWHERE = ("--json", "--wide")
+# What Typer raises for every kind of wrong usage; where it keeps this class depends on its release.
+_UsageError: Any = typer.BadParameter.__base__
 
 
 class Commands(Group):
     """The root of all commands: says what failed, on stderr, and exits with its code."""
 
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Reads the global options. Without any argument the help is printed."""
+        if not args or extra.get("resilient_parsing"):
+            return super().make_context(info_name, args, parent, **extra)
+        try:
+            return super().make_context(info_name, list(args), parent, **extra)
+        except _UsageError as error:
+            _report(_wrong_usage(error), Terminal(as_json="--json" in _options(args)))
+
     def invoke(self, ctx: Any) -> Any:
         """Runs the command."""
         try:
             return super().invoke(ctx)
-        except Failure as failure:
-            terminal = ctx.obj.terminal if isinstance(ctx.obj, Session) else Terminal()
-            with contextlib.suppress(OutputFailed):  # what went wrong has been said, and has its own exit code
-                terminal.report(failure)
-            raise typer.Exit(failure.exit_code) from failure
+        except (Failure, _UsageError) as error:
+            failure = error if isinstance(error, Failure) else _wrong_usage(error)
+            # Before the command is known there is no session.
+            session = ctx.obj if isinstance(ctx.obj, Session) else None
+            _report(failure, session.terminal if session else Terminal(as_json=bool(ctx.params.get("json"))))
         except KeyboardInterrupt as interrupt:
             raise typer.Exit(130) from interrupt
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Reads the global options; --json and --wide may come after the command as well."""
-        end = args.index("--") if "--" in args else len(args)
-        moved = [option for option in _ANYWHERE if option in args[:end]]
-        args = [*moved, *(arg for arg in args[:end] if arg not in _ANYWHERE), *args[end:]]
+        options = _options(args)
+        moved = [option for option in _ANYWHERE if option in options]
+        args = [*moved, *(arg for arg in options if arg not in _ANYWHERE), *args[len(options) :]]
         return super().parse_args(ctx, args)
+
+
+def _options(args: list[str]) -> list[str]:
+    """The arguments that can be options: those before "--"."""
+    return args[: args.index("--")] if "--" in args else args
+
+
+def _wrong_usage(error: Any) -> WrongUsage:
+    message = error.format_message().replace(": Value error, ", ": ")
+    if error.ctx is None:
+        return WrongUsage(_sentence(message))
+    usage = " ".join(error.ctx.command.get_usage(error.ctx).split())
+    return WrongUsage(_sentence(message), f"{usage} (see {error.ctx.command_path} --help)")
+
+
+def _sentence(message: str) -> str:
+    return message if message.endswith((".", ")", "?")) else f"{message}."
+
+
+def _report(failure: Failure, terminal: Terminal) -> NoReturn:
+    with contextlib.suppress(OutputFailed):  # what went wrong has been said, and has its own exit code
+        terminal.report(failure)
+    raise typer.Exit(failure.exit_code) from failure
 
 
 class Listing(Group):

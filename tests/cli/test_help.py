@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import termios
@@ -13,6 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from exo_graphql.main import app
+from tests.cli.conftest import PROGRAM
 
 # One process prints every command's help: starting one for each would take a minute.
 EVERY_HELP = """
@@ -38,14 +40,18 @@ def every_command() -> list[str]:
     return list(walk(typer.main.get_command(app), ()))
 
 
+def without_size() -> dict[str, str]:
+    """The surroundings, which must not say how wide the terminal is."""
+    return {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+
+
 def helps_at(columns: int) -> dict[str, str]:
     """What each command's help is on a terminal that is `columns` wide."""
     commands = every_command()
     controller, terminal = os.openpty()
     termios.tcsetwinsize(terminal, (24, columns))
-    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     with subprocess.Popen(
-        [sys.executable, "-c", EVERY_HELP], stdin=subprocess.PIPE, stdout=terminal, stderr=terminal, env=environment
+        [sys.executable, "-c", EVERY_HELP], stdin=subprocess.PIPE, stdout=terminal, stderr=terminal, env=without_size()
     ) as process:
         os.close(terminal)
         assert process.stdin is not None
@@ -81,9 +87,15 @@ def test_no_word_is_broken_or_lost_at_any_width(columns: int, widest: dict[str, 
 
 
 def test_wrong_usage_is_said_without_breaking_a_word_either() -> None:
-    ran = CliRunner().invoke(app, ["models", "load", "--shard", "a"], env={"COLUMNS": "24"})
-    assert ran.exit_code == 2
-    assert "--shard" in ran.stderr.split("Error: ")[1]
+    controller, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (24, 24))
+    subprocess.run([*PROGRAM, "models", "load", "--shard", "a"], stderr=terminal, env=without_size(), timeout=30)
+    os.close(terminal)
+    text = os.read(controller, 65536).decode()
+    os.close(controller)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    assert lines[:3] == ["error: No such option:", "  --shard (Possible", "  options: --sharding)"]
+    assert max(map(len, lines)) <= 24
 
 
 def test_commands_stand_under_what_they_are_for() -> None:

@@ -67,6 +67,32 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert result.stdout == "" or not arguments
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--json", "models", "load"], "Missing argument 'NAME'."),
+        (["models", "load", "--json", "m", "--sharding", "diagonal"], "Invalid value for '--sharding': 'diagonal' is "),
+        (["--port", "70000", "status", "--json"], "Invalid value for '--port': "),
+        (["--json", "frob"], "No such command 'frob'."),
+        (["--json", "serve", "--frob"], "No such option: --frob."),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_an_error_object_with_json(arguments: list[str], message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    error = json.loads(result.stdout)["error"]
+    assert error["code"] == "WRONG_USAGE"
+    assert error["message"].startswith(message)
+    assert error["suggestion"].startswith("Usage: exo-graphql ")
+    assert result.stderr.startswith(f"error: {message}")
+
+
+def test_what_comes_after_two_dashes_is_no_option() -> None:
+    result = run("models", "load", "--frob", "--", "--json")
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
 def test_no_server_exits_with_69_and_says_how_to_start_one() -> None:
     ran = command_at("http://127.0.0.1:1")("status")
     assert (ran.code, ran.out) == (69, "")
