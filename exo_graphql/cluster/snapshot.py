@@ -363,18 +363,6 @@ class Snapshot:
 
     def download_status(self, download: Download) -> DownloadStatus:
         """What a download of this state means; see `DownloadStatus`."""
-        return self.download_statuses[id(download)]
-
-    @cached_property
-    def download_statuses(self) -> Mapping[int, DownloadStatus]:
-        """What each download of this state means, by its `id()`: hundreds are asked for in one answer."""
-        return {
-            id(download): self._meaning(download)
-            for entries in self.state.downloads.values()
-            for download in entries.values()
-        }
-
-    def _meaning(self, download: Download) -> DownloadStatus:
         if download.kind is not DownloadKind.PENDING:
             return _MEANS[download.kind]
         if (download.node_id, download.model_id) in self.needed_downloads:

@@ -91,7 +91,7 @@ class TaskStatus(Enum):
     UNKNOWN = "UNKNOWN"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class ModelCard:
     """A model as exo's catalogue describes it. `document` is the card as exo wrote it, to be handed back to exo."""
 
@@ -258,8 +258,9 @@ class Instance:
 class Download:
     """The weights of a model on a node: there, on the way, failed, or merely possible.
 
-    Without slots, so that what follows from its fields is computed once, and with its neighbours at hand: an answer may
-    hold hundreds of these.
+    Without slots, so that what follows from its fields is computed once, and with its model at hand: an answer may
+    hold hundreds of these. Not with its node: the telemetry of a node changes each second, and a download that has
+    not changed is the same object in one state after the other.
     """
 
     node_id: str
@@ -272,8 +273,6 @@ class Download:
     completed_files: int | None = None
     total_files: int | None = None
     error: str | None = None
-    node: Node | None = field(default=None, repr=False, compare=False)
-    """The member that holds or fetches them, in the same state; None for a node that is no member."""
     model: ModelCard | None = field(default=None, repr=False, compare=False)
 
     @cached_property

@@ -7,7 +7,7 @@ import orjson
 from exo_graphql.cluster.state import InstanceType, ModelCard, Sharding
 from exo_graphql.cluster.units import MIB
 from exo_graphql.cluster.upstream import PlacementPreview
-from exo_graphql.exo.reader import read_instance
+from exo_graphql.exo.parse import read_instance
 
 # exo's own words where it takes or tells them outside of a document.
 SHARDING_WORDS = {Sharding.PIPELINE: "Pipeline", Sharding.TENSOR: "Tensor", Sharding.CFG: "Cfg"}

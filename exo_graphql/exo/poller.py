@@ -29,14 +29,10 @@ from exo_graphql.exo.credit import Credit
 from exo_graphql.exo.demand import Demand
 from exo_graphql.exo.endpoints import Endpoint, Endpoints
 from exo_graphql.exo.pacing import Mode, PollerRules, longest_gap, lost_after, pause, read_timeout, usual_cost
-from exo_graphql.exo.reader import NotAState, parse_state
+from exo_graphql.exo.parse import NotAState, StateReader
 
 logger = logging.getLogger(__name__)
 
-# Measured with 3, 8 and 35 nodes (0.4, 1.1 and 4.9 MB): parsing takes 6, 27 and 120 ms. A thread cuts the longest
-# stall of the event loop to a third of that (orjson holds the GIL, reading what it decoded does not); below this size
-# handing over costs as much as it saves.
-PARSE_ELSEWHERE = 1 << 20
 # How often time alone is asked whether it changes what the last picture means, while exo is silent.
 _LOOK_AGAIN = 0.5
 # A turn of the loop below that took as long did not run: the machine slept, or this process was stopped.
@@ -61,14 +57,6 @@ class _Known:
     etag: str
     state: State
     read_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Parsed:
-    """The last body that was read, and what it says."""
-
-    body: bytes
-    state: State
 
 
 class Poller(Commands):
@@ -107,7 +95,7 @@ class Poller(Commands):
         self._task: asyncio.Task[None] | None = None
         self._credit = Credit()
         self._known: _Known | None = None
-        self._parsed: _Parsed | None = None
+        self._reader = StateReader()
 
         # Reads are numbered: which of two began first is never a question of how fine a clock is.
         self._begun = 0
@@ -350,25 +338,9 @@ class Poller(Commands):
             return known.state, asked_at, cost
         if body is None:
             raise NotAState("nothing, to a request that named no state")
-        state = await self._parse(body)
+        state = await self._reader.read(body)
         self._known = None if answer.etag is None else _Known(endpoint, answer.etag, state, asked_at)
         return state, asked_at, cost
-
-    async def _parse(self, body: bytes) -> State:
-        """What the body says; the same object where the last body was the same, byte for byte.
-
-        At the quick pace most reads of a small cluster are: its nodes report once a second. To compare 5 MB costs
-        nothing beside parsing them.
-        """
-        if self._parsed is not None and self._parsed.body == body:
-            return self._parsed.state
-        before = None if self._snapshot is None else self._snapshot.state
-        if len(body) < PARSE_ELSEWHERE:
-            state = parse_state(body, before)
-        else:
-            state = await asyncio.to_thread(parse_state, body, before)
-        self._parsed = _Parsed(body, state)
-        return state
 
     def _received(self, endpoint: Endpoint, state: State, asked_at: float, cost: float) -> None:
         gap = asked_at - self._asked_at

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from exo_graphql.schema.node import Node
 
 
+def _node(root: Parent[state.Download], info: Info) -> state.Node:
+    return info.context.snapshot.state.nodes[root.node_id]
+
+
 def _status(root: Parent[state.Download], info: Info) -> DownloadStatus:
-    return info.context.snapshot.download_statuses[id(root)]
+    return info.context.snapshot.download_status(root)
 
 
 def _error(root: Parent[state.Download]) -> str | None:
@@ -31,7 +35,7 @@ class Download:
 
     id: strawberry.ID = field(description="Node id and model id, joined by a colon.")
     node: Annotated["Node", strawberry.lazy("exo_graphql.schema.node")] = field(
-        description="The node that holds or fetches the weights."
+        resolver=_node, description="The node that holds or fetches the weights."
     )
     model: Annotated["Model", strawberry.lazy("exo_graphql.schema.model")] = field(
         description="The model whose weights they are."

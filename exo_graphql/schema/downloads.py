@@ -20,8 +20,7 @@ def select_downloads(
     if status is None and model_id is None and node_id is None:
         return snapshot.started_downloads
     wanted = _STARTED if status is None else tuple(status)
-    meanings = snapshot.download_statuses
-    return tuple([d for d in _listed(snapshot, model_id, node_id) if meanings[id(d)] in wanted])
+    return tuple([d for d in _listed(snapshot, model_id, node_id) if snapshot.download_status(d) in wanted])
 
 
 def _listed(snapshot: Snapshot, model_id: str | None, node_id: str | None) -> Iterator[Download]:

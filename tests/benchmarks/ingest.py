@@ -8,7 +8,7 @@ import orjson
 
 from exo_graphql import clock
 from exo_graphql.cluster.snapshot import Source, advance
-from exo_graphql.exo.reader import parse_state
+from exo_graphql.exo.parse import parse_state
 from tests.benchmarks.figures import Row
 from tests.benchmarks.scenario import multiplied, pictured
 

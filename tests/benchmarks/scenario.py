@@ -7,7 +7,7 @@ import orjson
 
 from exo_graphql import clock
 from exo_graphql.cluster.snapshot import Snapshot, Source, advance
-from exo_graphql.exo.reader import parse_state
+from exo_graphql.exo.parse import parse_state
 from exo_graphql.simulator import SimulatedExo
 from exo_graphql.simulator.scenario import SMALL_MODELS
 

@@ -12,7 +12,7 @@ from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
 from exo_graphql.cluster.snapshot import Snapshot, Source, advance
 from exo_graphql.cluster.state import ModelCard
-from exo_graphql.exo.reader import read_state
+from exo_graphql.exo.parse import read_state
 from tests.cluster.recordings import EXO, START, moment
 
 Json = dict[str, Any]

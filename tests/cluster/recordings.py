@@ -11,7 +11,7 @@ from typing import Any
 
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.snapshot import Snapshot, Source, advance
-from exo_graphql.exo.reader import read_state
+from exo_graphql.exo.parse import read_state
 
 _DIRECTORY = Path(__file__).parents[1] / "data" / "recordings"
 NAMES = tuple(sorted(path.name.removesuffix(".json.gz") for path in _DIRECTORY.glob("*.json.gz")))

@@ -10,7 +10,7 @@ import pytest
 from exo_graphql.cluster.readiness import NodeStatus
 from exo_graphql.cluster.snapshot import DownloadStatus, Snapshot, Source, advance
 from exo_graphql.cluster.state import ModelCard
-from exo_graphql.exo.reader import read_state
+from exo_graphql.exo.parse import read_state
 from tests.cluster.documents import (
     GIB,
     MODEL,

@@ -8,7 +8,7 @@ import pytest
 
 from exo_graphql.cluster.state import InstanceType, ModelCard, Sharding
 from exo_graphql.exo.answers import NotACatalogue, parse_catalogue, read_preview, whole_model
-from exo_graphql.exo.reader import read_card
+from exo_graphql.exo.parse import read_card
 
 ANSWERS: dict[str, Any] = json.loads((Path(__file__).parent.parent / "data" / "answers.json").read_text())
 

@@ -11,8 +11,8 @@ import pytest
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import State
 from exo_graphql.exo import poller as poller_module
+from exo_graphql.exo.parse import StateReader
 from exo_graphql.exo.poller import Poller
-from exo_graphql.exo.reader import parse_state
 from tests.cluster.documents import MODEL, completed, document, instance, runner
 from tests.exo.cluster import loop_moment
 
@@ -128,12 +128,12 @@ async def test_after_a_failure_the_state_is_read_whole() -> None:
 async def test_an_unmoved_state_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed = 0
 
-    def counted(body: bytes, before: State | None) -> State:
+    async def counted(reader: StateReader, body: bytes) -> State:
         nonlocal parsed
         parsed += 1
-        return parse_state(body, before)
+        return reader.parse(body)
 
-    monkeypatch.setattr(poller_module, "parse_state", counted)
+    monkeypatch.setattr(StateReader, "read", counted)
     exo = Exo()
     async with reading(exo) as poller:
         with poller.interest():

@@ -1,16 +1,16 @@
-"""The feed in real time: threads, real connections, and faults of our own."""
+"""The feed in real time: real connections, and faults of our own."""
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 
 import pytest
 import uvicorn
 
 from exo_graphql.cluster.state import State
-from exo_graphql.exo import poller as poller_module
 from exo_graphql.exo.pacing import PollerRules
+from exo_graphql.exo.parse import StateReader
 from exo_graphql.exo.poller import Poller
-from exo_graphql.exo.reader import parse_state
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.exo.cluster import Cluster
 
@@ -19,25 +19,20 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """Real time: these tests use threads and sockets."""
+    """Real time: these tests use sockets."""
     return "asyncio"
-
-
-async def test_a_large_state_is_parsed_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poller_module, "PARSE_ELSEWHERE", 1000)
-    cluster = Cluster("a", cost=0.0)
-    async with cluster.poller:
-        assert (await cluster.poller.fresh()).node_count == 2
 
 
 async def test_a_state_that_our_own_code_stumbles_over_does_not_end_all_reading(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def stumble(_: bytes, __: State | None) -> State:
-        monkeypatch.setattr(poller_module, "parse_state", parse_state)
+    read = StateReader.read
+
+    def stumble(_: StateReader, __: bytes) -> Awaitable[State]:
+        monkeypatch.setattr(StateReader, "read", read)
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(poller_module, "parse_state", stumble)
+    monkeypatch.setattr(StateReader, "read", stumble)
     cluster = Cluster("a", PollerRules(idle_pause=0.05), cost=0.0)
     async with cluster.poller:
         with caplog.at_level(logging.ERROR, "exo_graphql.exo"):

@@ -18,7 +18,7 @@ from exo_graphql.cluster.state import (
     TaskKind,
     TaskStatus,
 )
-from exo_graphql.exo.reader import (
+from exo_graphql.exo.parse import (
     RUNNER_TAGS,
     TASK_TAGS,
     NotAState,

@@ -9,7 +9,7 @@ import pytest
 
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.state import InstanceType, Shard, Sharding
-from exo_graphql.exo.reader import read_instance, read_state
+from exo_graphql.exo.parse import read_instance, read_state
 from tests.cluster.documents import snapshot_of
 
 DATA = Path(__file__).parents[1] / "data" / "cases"

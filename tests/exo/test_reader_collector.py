@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from exo_graphql.exo.reader import NotAState, parse_state
+from exo_graphql.exo.parse import NotAState, parse_state
 
 
 @pytest.fixture(autouse=True)

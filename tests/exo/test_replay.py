@@ -15,8 +15,8 @@ import pytest
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import Snapshot, Source, advance
+from exo_graphql.exo.parse import read_state
 from exo_graphql.exo.poller import Poller
-from exo_graphql.exo.reader import read_state
 from tests.exo.cluster import START, loop_moment
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.exo.reader import NotAState, read_state
+from exo_graphql.exo.parse import NotAState, read_state
 from tests.cluster.documents import Story
 from tests.cluster.recordings import NAMES, steps, walk
 from tests.exo.test_reader import mac
