@@ -26,7 +26,9 @@ def test_one_process_runs_a_group_and_another_does_not_wait_for_it(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(TESTS)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    result = pytester.runpytest_subprocess("-p", "tests.scheduling", "-n", "2", "-v", "--import-mode=importlib")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # what is not named here takes long to load
+    plugins = ("-p", "xdist", "-p", "tests.scheduling")
+    result = pytester.runpytest_subprocess(*plugins, "-n", "2", "-v", "--import-mode=importlib")
     result.assert_outcomes(passed=18)
     ran = re.findall(r"^\[(gw\d)\].* PASSED (\S+)::", result.stdout.str(), re.MULTILINE)
     assert len({worker for worker, file in ran if file in files}) == 1

@@ -43,9 +43,11 @@ def run(pytester: pytest.Pytester, request: pytest.FixtureRequest, monkeypatch: 
     def run(**variables: str) -> pytest.RunResult:
         for name in [name for name in os.environ if name.startswith(("EXO_GRAPHQL_", "PYTEST_"))]:
             monkeypatch.delenv(name)
-        for name, value in {"PATH": "/nowhere", "PYTHONPATH": str(ROOT), **variables}.items():
+        # Other plugins than those that are named are surroundings too, and take long to load.
+        alone = {"PATH": "/nowhere", "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        for name, value in {**alone, **variables}.items():
             monkeypatch.setenv(name, value)
-        return pytester.runpytest_subprocess("-p", "tests.tools", "-n", request.param)
+        return pytester.runpytest_subprocess("-p", "xdist", "-p", "tests.tools", "-n", request.param)
 
     pytester.makefile(".ini", pytest=CONFIGURATION)
     pytester.makepyfile(TESTS)
