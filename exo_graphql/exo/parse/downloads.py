@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import is_
 
 from exo_graphql.cluster.state import Download, DownloadKind, ModelCard
 from exo_graphql.cluster.units import at_most
@@ -40,15 +41,21 @@ class Entry:
 class NodeDownloads:
     """The entries of one node: one for each item of the array, None for what names no model."""
 
-    __slots__ = ("by_model", "entries")
+    __slots__ = ("_ids", "_models", "by_model", "entries")
 
     def __init__(self, entries: Sequence[Entry | None]) -> None:
         self.entries = entries
         self.by_model: Mapping[str, Download] = _by_model(entries)
         """The downloads by model, in exo's order."""
+        downloads = [entry.download for entry in entries if entry is not None]
+        self._ids = [download.model_id for download in downloads]
+        self._models = [download.model for download in downloads]
 
     def go_by(self, cards: dict[str, ModelCard]) -> bool:
         """Whether all read the same after these cards, to which their own are added."""
+        # All but the first node show cards that are there: 4,000 calls less for 32 nodes.
+        if all(map(is_, map(cards.get, self._ids), self._models)):
+            return True
         return all(entry.goes_by(cards) for entry in self.entries if entry is not None)
 
 
