@@ -49,3 +49,6 @@ class Pulse:
         if not has_pulse or not contact.unbroken or (state.index, seen) != (self.index, self.last_seen):
             return Pulse(state.index, seen, now.elapsed)
         return Pulse(state.index, seen, self.since, asked_at - self.since >= rules.still_after)
+
+
+NO_PULSE = Pulse()

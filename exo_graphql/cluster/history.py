@@ -5,10 +5,11 @@ instance that failed five times deletes itself, and a lost master takes every in
 what a caller still needs from snapshot to snapshot; it is pure, the time is passed in.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from exo_graphql.cluster.downloads import needed_downloads
 from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import (
@@ -18,12 +19,12 @@ from exo_graphql.cluster.readiness import (
     Failure,
     InstanceStatus,
     Phase,
-    all_begun,
     names_no_cause,
     one_line,
 )
 from exo_graphql.cluster.rules import Rules
 from exo_graphql.cluster.state import Download, DownloadKind, Instance, RunnerStatus, State, TaskKind
+from exo_graphql.cluster.transitions import RemovedInstance, Transitions
 
 # Models whose past is kept; beyond it the ones that changed longest ago are forgotten.
 KEPT_MODELS = 1000
@@ -50,6 +51,9 @@ class ModelHistory:
     """The failed operation that has been taken into account."""
     changed_elapsed: float = field(default=float("-inf"), compare=False)
     """`changed_at` by the clock that decides: what changed longest ago is forgotten first."""
+
+
+_NEVER_LOADED = ModelHistory(Phase.NOT_LOADED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +163,8 @@ def remember(
     *,
     first: bool,
     loads: Loads = NO_LOADS,
-) -> History:
-    """What is known after `state`, whose instances read as `readings`.
+) -> tuple[History, Transitions]:
+    """What is known after `state`, whose instances have these statuses, and what has changed by it.
 
     `unloading` maps the instances that this server has asked exo to delete to their models, `loads` tells what its
     operations are to load. In the first state of all, nothing is known to have changed.
@@ -181,15 +185,14 @@ def remember(
         # Node ids are new at every start, and a new session may have come further than the old one by now.
         or (bool(history.members) and bool(state.nodes) and history.members.isdisjoint(state.nodes))
     )
-    ended = set()
-    for id_, was in gone:
-        failure, lost = _end(history, id_, was, state, unloading, now, started_again=started_again)
-        if failure is not None:
-            failures[was.model_id] = failure
-        if lost or not was.was_ready:
-            ended.add(was.model_id)
-    return History(
-        models=_model_pasts(history, instances, unloading, failures, ended, loads, now, first=first),
+    removed = tuple(
+        _removed(history, id_, was, state, unloading, now, started_again=started_again) for id_, was in gone
+    )
+    failures |= {one.model_id: one.failure for one in removed if one.failure is not None}
+    ended = {one.model_id for one in removed if one.lost or not one.was_ready}
+    models = _model_pasts(history, instances, unloading, failures, ended, loads, now, first=first)
+    after = History(
+        models=models,
         instances=instances,
         fetches=fetches,
         behind_since=history.behind_since,
@@ -200,6 +203,32 @@ def remember(
         emptied=history.emptied and (history.empty_since is not None or not state.nodes),
         loading=loads.under_way,
     )
+    if first:
+        return after, Transitions()
+    # Models that were forgotten with the oldest have not changed.
+    phases = {
+        model_id: (was.phase, model.phase)
+        for model_id, model in models.items()
+        for was in [history.models.get(model_id, _NEVER_LOADED)]
+        if was.phase is not model.phase
+    }
+    # As long as the state holds no nodes, nothing shows yet what is left.
+    return after, Transitions(phases, failures, removed, started_again and not after.emptied)
+
+
+def _removed(
+    history: History,
+    id_: str,
+    was: InstanceHistory,
+    state: State,
+    unloading: Mapping[str, str],
+    now: Moment,
+    *,
+    started_again: bool,
+) -> RemovedInstance:
+    failure, lost = _end(history, id_, was, state, unloading, now, started_again=started_again)
+    unloaded = id_ in unloading or was.phase is Phase.UNLOADING
+    return RemovedInstance(id_, was.model_id, was.was_ready, unloaded, lost, failure)
 
 
 def _end(
@@ -308,18 +337,6 @@ def _shutdowns(state: State, instance_id: str, runner_id: str) -> int:
     )
 
 
-def needed_downloads(state: State) -> Sequence[tuple[str, str]]:
-    """Node and model of each shard of the instances that wait for weights: a runner of theirs has not begun to load."""
-    needed = (
-        (shard.node_id, instance.model_id)
-        for instance in state.instances.values()
-        if not all_begun(instance, state)
-        for shard in instance.shards
-        if shard.node_id is not None
-    )
-    return tuple(dict.fromkeys(needed))
-
-
 def _fetches(
     history: History, state: State, failures: dict[str, Failure], now: Moment
 ) -> Mapping[tuple[str, str], DownloadHistory]:
@@ -357,7 +374,7 @@ def _model_pasts(
     asked_again = loads.under_way - history.loading
     wanted = present | loads.under_way
     for model_id in {*history.models, *present, *unloading.values(), *failures, *ended, *loads.failed}:
-        was = history.models.get(model_id, ModelHistory(Phase.NOT_LOADED))
+        was = history.models.get(model_id, _NEVER_LOADED)
         phase = model_phase(model_id, instances, unloading)
         failure = failures.get(model_id, was.failure)
         gave_up = model_id in ended or (was.gave_up and model_id not in asked_again)

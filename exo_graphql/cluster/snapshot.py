@@ -1,28 +1,23 @@
-"""The snapshot: one state of exo with what it means. Every answer is read off one, and a snapshot never changes.
-
-`advance` makes the next one from the last: it is the only place where a state becomes a picture of the cluster.
-"""
+"""The snapshot: one state of exo with what it means. Every answer is read off one, and a snapshot never changes."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum, unique
+from dataclasses import dataclass
 from functools import cached_property
 
-from exo_graphql.cluster.contact import Contact, Pulse
-from exo_graphql.cluster.history import History, ModelHistory, needed_downloads, remember
+from exo_graphql.cluster.contact import NO_PULSE, Pulse
+from exo_graphql.cluster.downloads import DownloadStatus, download_status, needed_downloads
+from exo_graphql.cluster.health import unhealthy_reasons
+from exo_graphql.cluster.history import History
+from exo_graphql.cluster.indexes import carry_indexes, same_order
 from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import (
-    BROKEN,
-    RANK,
     InstanceStatus,
     NodeStatus,
-    Phase,
     node_status,
-    read_instance,
 )
-from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
+from exo_graphql.cluster.rules import Rules
 from exo_graphql.cluster.state import (
     INFERENCE,
     Download,
@@ -34,31 +29,10 @@ from exo_graphql.cluster.state import (
     Task,
     TaskStatus,
 )
-from exo_graphql.cluster.status import ModelStatus
+from exo_graphql.cluster.status import ModelStatus, model_status
 from exo_graphql.cluster.tasks import UNENDED, may_be_under_way
 from exo_graphql.cluster.topology import Topology
 from exo_graphql.cluster.units import gib, percent
-
-
-@unique
-class DownloadStatus(Enum):
-    """What a download means; exo's one `DownloadPending` is three of these."""
-
-    NOT_STARTED = "NOT_STARTED"
-    PENDING = "PENDING"
-    DOWNLOADING = "DOWNLOADING"
-    PAUSED = "PAUSED"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    UNKNOWN = "UNKNOWN"
-
-
-_MEANS = {
-    DownloadKind.ONGOING: DownloadStatus.DOWNLOADING,
-    DownloadKind.COMPLETED: DownloadStatus.COMPLETED,
-    DownloadKind.FAILED: DownloadStatus.FAILED,
-    DownloadKind.UNKNOWN: DownloadStatus.UNKNOWN,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +42,6 @@ class Source:
     exo_url: str
     api_node_id: str | None = None
     connected: bool = True
-
-
-_NO_PULSE = Pulse()
 
 
 class Snapshot:
@@ -89,7 +60,7 @@ class Snapshot:
         *,
         held: bool,
         unloading: Mapping[str, str],
-        pulse: Pulse = _NO_PULSE,
+        pulse: Pulse = NO_PULSE,
         loads: Loads = NO_LOADS,
     ) -> None:
         self.state = state
@@ -115,7 +86,12 @@ class Snapshot:
             instance.id for instance in state.instances.values() if history.has_given_up(instance, now, rules)
         }
         self.version = 0
-        """Counts the pictures that differ in more than clocks."""
+        """Counts the snapshots that differ in more than clocks."""
+
+    def follow(self, previous: "Snapshot") -> None:
+        """Makes this the next snapshot after `previous`: its version, and what of its indexes still holds."""
+        self.version = previous.version + (not self.same_as(previous))
+        carry_indexes(previous, self)
 
     def same_as(self, other: "Snapshot") -> bool:
         """Whether nothing but clocks differs."""
@@ -127,20 +103,8 @@ class Snapshot:
             and self.given_up == other.given_up
             and self.history.models == other.history.models
             and self.loads == other.loads
-            and self.state == other.state
-            and self.order == other.order
+            and (self.state is other.state or (self.state == other.state and same_order(self.state, other.state)))
             and (self.catalogue is other.catalogue or self.catalogue == other.catalogue)
-        )
-
-    @cached_property
-    def order(self) -> tuple[tuple[str, ...], ...]:
-        """What equal maps may differ in: the order that lists show."""
-        state = self.state
-        return (
-            tuple(state.nodes),
-            tuple(state.instances),
-            tuple(state.tasks),
-            *((node_id, *entries) for node_id, entries in state.downloads.items()),
         )
 
     # Nodes
@@ -294,65 +258,12 @@ class Snapshot:
         """Readiness of a model by its full id; `found` is False for one that nothing knows."""
         cached = self._statuses.get(model_id)
         if cached is None:
-            cached = self._statuses[model_id] = self._status(model_id)
+            cached = self._statuses[model_id] = model_status(self, model_id)
         return cached
 
     @cached_property
     def _statuses(self) -> dict[str, ModelStatus]:
         return {}
-
-    def _status(self, model_id: str) -> ModelStatus:
-        if model_id not in self.models and model_id not in self.history.models:
-            return ModelStatus(
-                model_id,
-                found=False,
-                stale=self.stale,
-                message="Nothing in the cluster knows this name.",
-                observed_at=self.observed_at,
-            )
-        instances = self.instances_of(model_id)
-        history = self.history.models.get(model_id, ModelHistory(Phase.NOT_LOADED))
-        # Of several that are equally far the one with most of it done: never the one that exo happens to list first.
-        best = min(
-            (self.instance_statuses[i.id] for i in sorted(instances, key=lambda i: i.id)),
-            key=lambda instance_status: (RANK[instance_status.phase], -(instance_status.progress_percent or 0.0)),
-            default=None,
-        )
-        if best is None or RANK[history.phase] < RANK[best.phase]:
-            best = self._without_instance(history)
-        unready = [instance for instance in instances if not self.instance_statuses[instance.id].ready]
-        ready_instances = len(instances) - len(unready)
-        given_up = bool(unready) and all(instance.id in self.given_up for instance in unready)
-        lost = not instances and history.gave_up and model_id not in self.loads.under_way
-        return ModelStatus(
-            model_id,
-            found=True,
-            phase=best.phase,
-            ready=bool(instances) and not unready,
-            ready_instances=ready_instances,
-            final=given_up or lost,
-            stale=self.stale,
-            progress_percent=best.progress_percent,
-            message=_partly_ready(ready_instances, len(instances)) if unready and ready_instances else best.message,
-            eta_seconds=best.eta_seconds,
-            node_ids=tuple(node.id for node in self.nodes_of(instances)),
-            instance_ids=tuple(instance.id for instance in instances),
-            attempt=best.attempt,
-            failure=history.failure,
-            changed_at=history.changed_at,
-            observed_at=self.observed_at,
-        )
-
-    @staticmethod
-    def _without_instance(history: ModelHistory) -> InstanceStatus:
-        if history.phase is Phase.UNLOADING:
-            return InstanceStatus(history.phase, "The instance is gone; its memory is not yet free.")
-        if history.gave_up and history.failure is not None:
-            reason = history.failure.message
-            if history.failure.attempt is not None:
-                reason = f"The last attempt that failed ({history.failure.attempt}): {history.failure.cause or reason}"
-            return InstanceStatus(Phase.NOT_LOADED, f"Not loaded. {reason}")
-        return InstanceStatus(Phase.NOT_LOADED, "Not loaded.")
 
     # Downloads
 
@@ -363,11 +274,7 @@ class Snapshot:
 
     def download_status(self, download: Download) -> DownloadStatus:
         """What a download of this state means; see `DownloadStatus`."""
-        if download.kind is not DownloadKind.PENDING:
-            return _MEANS[download.kind]
-        if (download.node_id, download.model_id) in self.needed_downloads:
-            return DownloadStatus.PENDING
-        return DownloadStatus.PAUSED if download.downloaded_bytes else DownloadStatus.NOT_STARTED
+        return download_status(download, self.needed_downloads)
 
     @cached_property
     def all_downloads(self) -> tuple[Download, ...]:
@@ -458,129 +365,7 @@ class Snapshot:
     @cached_property
     def unhealthy_reasons(self) -> tuple[str, ...]:
         """Why the cluster is not healthy, a sentence each."""
-        reasons = []
-        if not self.connected:
-            reasons.append("No exo node answers.")
-        elif self.pulse.still:
-            reasons.append(_hung(self.rules))
-        elif self.history.behind_since is not None:
-            reasons.append("An exo node answers that lacks the newest events; this is the last state before.")
-        elif self.stale:
-            reasons.append("The state of exo holds no nodes at present; this is the last picture before.")
-        if not self.state.nodes:
-            reasons.append("The cluster has no nodes.")
-        reasons.extend(
-            f"Node {node.friendly_name or node.id} has not been seen for {self.rules.unseen_after:g} s or more."
-            for node in self.nodes
-            if self.node_statuses[node.id] is NodeStatus.STALE
-        )
-        for card in self.loaded_models:
-            status = self.status(card.id)
-            if status.phase in BROKEN:
-                reasons.append(f"Model {card.id} is {status.phase.value}: {status.message}")
-        return tuple(reasons)
-
-
-_NO_CONTACT = Contact()
-
-
-def advance(
-    previous: Snapshot | None,
-    state: State | None,
-    now: Moment,
-    source: Source,
-    *,
-    contact: Contact = _NO_CONTACT,
-    catalogue: Mapping[str, ModelCard] | None = None,
-    unloading: Mapping[str, str] | None = None,
-    loads: Loads = NO_LOADS,
-    rules: Rules = DEFAULT_RULES,
-) -> Snapshot | None:
-    """The next snapshot. None only while there has never been a state.
-
-    `state` is None where no news came: the last snapshot is looked at again, since time alone changes what it means.
-    `contact` says whether exo answers and how it was read.
-    `unloading` maps the instances that this server has asked exo to delete, and whose memory is not yet back, to
-    their models; `loads` tells what its operations are to load, and could not.
-    """
-    if previous is None:
-        if state is None:
-            return None
-        shown, observed, held, history, pulse = state, now, False, History(), _NO_PULSE
-    else:
-        history, pulse = previous.history, previous.pulse
-        empty = state is not None and not state.nodes
-        # Time alone shows nothing newer: without news a held picture stays held.
-        held = previous.held
-        if state is not None:
-            held = empty and _within_grace(previous, now, rules)
-            behind_since = None
-            if history.is_behind(state):
-                behind_since = now.elapsed if history.behind_since is None else history.behind_since
-                held = now.since(behind_since) < rules.behind_grace
-            history = replace(history, behind_since=behind_since)
-        fresh = state is not None and not held
-        shown = state if state is not None and fresh else previous.state
-        observed = now if fresh else previous.observed
-        history = replace(history, emptied=history.emptied or empty)
-    if state is not None:
-        pulse = pulse.after(state, contact, now, rules)
-        since = now.elapsed if history.empty_since is None else history.empty_since
-        history = replace(history, empty_since=None if state.nodes else since)
-    if catalogue is None:
-        catalogue = previous.catalogue if previous is not None else {}
-    unloading = unloading if unloading is not None else {}
-    unknown_because = _unknown_because(contact, history, pulse, now, rules)
-    instance_statuses = {
-        instance.id: read_instance(instance, shown, rules, unloading=unloading.keys(), unknown_because=unknown_because)
-        for instance in shown.instances.values()
-    }
-    history = remember(history, shown, instance_statuses, unloading, now, first=previous is None, loads=loads)
-    instance_statuses = {
-        id_: instance_status.of_attempt(history.instances[id_].attempt)
-        for id_, instance_status in instance_statuses.items()
-    }
-    snapshot = Snapshot(
-        shown,
-        history,
-        instance_statuses,
-        catalogue,
-        source,
-        rules,
-        observed,
-        now,
-        held=held,
-        unloading=unloading,
-        pulse=pulse,
-        loads=loads,
-    )
-    if previous is not None:
-        snapshot.version = previous.version + (not snapshot.same_as(previous))
-    return snapshot
-
-
-def _within_grace(previous: Snapshot, now: Moment, rules: Rules) -> bool:
-    empty_since = previous.history.empty_since
-    return bool(previous.state.nodes) and (empty_since is None or now.since(empty_since) < rules.empty_grace)
-
-
-def _unknown_because(contact: Contact, history: History, pulse: Pulse, now: Moment, rules: Rules) -> str | None:
-    """Why there is no recent state of any instance; None while there is one."""
-    if contact.silent_since is not None and now.since(contact.silent_since) >= rules.unseen_after:
-        return f"exo was asked and has not answered for {rules.unseen_after:g} s or more."
-    if history.empty_since is not None and now.since(history.empty_since) >= rules.unseen_after:
-        return f"exo's state has held no node for {rules.unseen_after:g} s or more."
-    return _hung(rules) if pulse.still else None
-
-
-def _hung(rules: Rules) -> str:
-    return f"exo's master has applied no event for {rules.still_after:g} s or more: it hangs."
-
-
-def _partly_ready(ready: int, instances: int) -> str:
-    are = "copies are" if ready > 1 else "copies is"
-    others = "others" if instances - ready > 1 else "other"
-    return f"{ready} of {instances} {are} ready; exo may send a request to the {others}."
+        return unhealthy_reasons(self)
 
 
 def _sum(sizes: Iterable[int | None]) -> int | None:

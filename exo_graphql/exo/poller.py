@@ -15,11 +15,12 @@ from typing import Self
 import httpx
 
 from exo_graphql import clock
+from exo_graphql.cluster.advance import advance
 from exo_graphql.cluster.contact import Contact
 from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
-from exo_graphql.cluster.snapshot import Snapshot, Source, advance
+from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.cluster.state import State
 from exo_graphql.cluster.upstream import Unreachable, UpstreamError
 from exo_graphql.exo.catalogue import Catalogue
@@ -366,7 +367,10 @@ class Poller(Commands):
         return self._snapshot is None or self._snapshot.state.nodes.keys() != state.nodes.keys()
 
     def _next(self, state: State | None, *, unbroken: bool = False) -> Snapshot | None:
-        return advance(
+        """The next snapshot; None only while there has never been a state."""
+        if state is None and self._snapshot is None:
+            return None
+        snapshot, _ = advance(
             self._snapshot,
             state,
             self._now(),
@@ -377,6 +381,7 @@ class Poller(Commands):
             loads=self._loads,
             rules=self._readiness,
         )
+        return snapshot
 
     def _look_again(self) -> None:
         """Publishes the last picture anew if something but its age has changed."""

@@ -17,9 +17,10 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from exo_graphql.cluster.downloads import DownloadStatus
 from exo_graphql.cluster.names import label
 from exo_graphql.cluster.readiness import NodeStatus, Phase
-from exo_graphql.cluster.snapshot import DownloadStatus, Snapshot
+from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Node
 from exo_graphql.operations import Operations, OperationState
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import strawberry
 from strawberry import argument
 
-from exo_graphql.cluster.snapshot import DownloadStatus
+from exo_graphql.cluster.downloads import DownloadStatus
 from exo_graphql.cluster.state import TaskStatus
 
 _MODEL = "A model: full id or short name (after the last slash), case-insensitively."

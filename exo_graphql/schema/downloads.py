@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Iterator
 
-from exo_graphql.cluster.snapshot import DownloadStatus, Snapshot
+from exo_graphql.cluster.downloads import DownloadStatus
+from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Download
 
 # A tuple: to look for an enum's member in a set takes Python's own hash of it.

@@ -5,8 +5,8 @@ from typing import TypeVar
 
 import strawberry
 
+from exo_graphql.cluster.downloads import DownloadStatus
 from exo_graphql.cluster.readiness import NodeStatus, Phase
-from exo_graphql.cluster.snapshot import DownloadStatus
 from exo_graphql.cluster.state import InstanceType, RunnerStatus, Sharding, TaskKind, TaskStatus
 
 E = TypeVar("E", bound=type[Enum])

@@ -7,7 +7,8 @@ from time import perf_counter
 import orjson
 
 from exo_graphql import clock
-from exo_graphql.cluster.snapshot import Source, advance
+from exo_graphql.cluster.advance import advance
+from exo_graphql.cluster.snapshot import Source
 from exo_graphql.exo.parse import parse_state
 from tests.benchmarks.figures import Row
 from tests.benchmarks.scenario import multiplied, pictured

@@ -6,7 +6,8 @@ import httpx
 import orjson
 
 from exo_graphql import clock
-from exo_graphql.cluster.snapshot import Snapshot, Source, advance
+from exo_graphql.cluster.advance import advance
+from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.exo.parse import parse_state
 from exo_graphql.simulator import SimulatedExo
 from exo_graphql.simulator.scenario import SMALL_MODELS
@@ -78,6 +79,6 @@ def pictured(states: list[bytes]) -> Snapshot:
     """The picture that remains after some states."""
     snapshot = None
     for body in states:
-        snapshot = advance(snapshot, parse_state(body), clock.now(), Source("http://exo", "the-node"))
+        snapshot, _ = advance(snapshot, parse_state(body), clock.now(), Source("http://exo", "the-node"))
     assert snapshot is not None
     return snapshot

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from exo_graphql.cluster.advance import advance
 from exo_graphql.cluster.contact import Contact
 from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
-from exo_graphql.cluster.snapshot import Snapshot, Source, advance
+from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.cluster.state import ModelCard
+from exo_graphql.cluster.transitions import Transitions
 from exo_graphql.exo.parse import read_state
 from tests.cluster.recordings import EXO, START, moment
 
@@ -160,6 +162,8 @@ class Story:
         self.rules = rules
         self.catalogue = catalogue
         self.snapshot: Snapshot | None = None
+        self.transitions = Transitions()
+        """What happened on the way to the last snapshot."""
 
     def see(
         self,
@@ -172,7 +176,7 @@ class Story:
         contact: Contact | None = None,
     ) -> Snapshot:
         """The picture at `t` seconds; `state` None means that time alone has passed."""
-        self.snapshot = advance(
+        self.snapshot, self.transitions = advance(
             self.snapshot,
             None if state is None else read_state(state),
             moment(t),
@@ -183,7 +187,6 @@ class Story:
             loads=loads,
             rules=self.rules,
         )
-        assert self.snapshot is not None
         return self.snapshot
 
 

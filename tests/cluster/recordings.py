@@ -9,8 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from exo_graphql.cluster.advance import advance
 from exo_graphql.cluster.moment import Moment
-from exo_graphql.cluster.snapshot import Snapshot, Source, advance
+from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.exo.parse import read_state
 
 _DIRECTORY = Path(__file__).parents[1] / "data" / "recordings"
@@ -52,6 +53,6 @@ def walk(name: str) -> Iterator[tuple[float, Snapshot]]:
     """The pictures that a recording makes, one after the other, at its own times."""
     snapshot = None
     for step in steps(name):
-        snapshot = advance(snapshot, read_state(step.document), moment(step.t), EXO)
+        snapshot, _ = advance(snapshot, read_state(step.document), moment(step.t), EXO)
         assert snapshot is not None
         yield step.t, snapshot

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
+from exo_graphql.cluster.downloads import DownloadStatus
 from exo_graphql.cluster.readiness import Phase
-from exo_graphql.cluster.snapshot import DownloadStatus
 from exo_graphql.cluster.state import DownloadKind, ModelCard
 from tests.cluster.cases import case, seen
 from tests.cluster.documents import (

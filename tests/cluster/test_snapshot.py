@@ -7,8 +7,10 @@ from datetime import timedelta
 
 import pytest
 
+from exo_graphql.cluster.advance import advance
+from exo_graphql.cluster.downloads import DownloadStatus
 from exo_graphql.cluster.readiness import NodeStatus
-from exo_graphql.cluster.snapshot import DownloadStatus, Snapshot, Source, advance
+from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.cluster.state import ModelCard
 from exo_graphql.exo.parse import read_state
 from tests.cluster.documents import (
@@ -388,16 +390,17 @@ def test_the_version_changes_with_what_only_one_part_of_the_picture_tells() -> N
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_document_again_is_the_same_version(name: str) -> None:
     for step in steps(name):
-        first = advance(None, read_state(step.document), moment(0), EXO)
+        first, _ = advance(None, read_state(step.document), moment(0), EXO)
         shuffled = copy.deepcopy(step.document)
         items = list(shuffled["runners"].items())
         random.Random(0).shuffle(items)
         shuffled["runners"] = dict(items)
         shuffled["lastEventAppliedIdx"] += 1
-        second = advance(first, read_state(shuffled), moment(1), EXO)
+        second, _ = advance(first, read_state(shuffled), moment(1), EXO)
         assert isinstance(second, Snapshot)
         assert second.version == 0
 
 
 def test_before_the_first_state_there_is_no_picture() -> None:
-    assert advance(None, None, moment(0), EXO) is None
+    with pytest.raises(ValueError, match="nothing is known"):
+        advance(None, None, moment(0), EXO)

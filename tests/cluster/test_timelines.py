@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from exo_graphql.cluster.snapshot import DownloadStatus
+from exo_graphql.cluster.downloads import DownloadStatus
 from exo_graphql.cluster.status import ModelStatus
 from tests.cluster.recordings import NAMES, walk
 

@@ -26,7 +26,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis_graphql import queries
 
-from exo_graphql.cluster.snapshot import Snapshot, Source, advance
+from exo_graphql.cluster.advance import advance
+from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.engine.compiled import Plans
 from exo_graphql.engine.compiled.compiler import MAX_FIELDS, Fields
 from exo_graphql.engine.compiled.plan import MAX_PLANS
@@ -144,7 +145,7 @@ def _odd(snapshot: Snapshot, turn: int) -> Snapshot:
         for node_id, entries in snapshot.state.downloads.items()
     }
     state = dataclasses.replace(snapshot.state, nodes=nodes, downloads=downloads)
-    odd = advance(None, state, snapshot.observed, Source("http://exo", None))
+    odd, _ = advance(None, state, snapshot.observed, Source("http://exo", None))
     assert odd is not None
     return odd
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from exo_graphql.cluster.downloads import DownloadStatus
 from exo_graphql.cluster.readiness import Phase
-from exo_graphql.cluster.snapshot import DownloadStatus, Snapshot
+from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import TaskKind
 from tests.cluster.documents import GIB, MODEL, size, snapshot_of
 

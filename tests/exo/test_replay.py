@@ -12,9 +12,10 @@ import httpx
 import orjson
 import pytest
 
+from exo_graphql.cluster.advance import advance
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import Phase
-from exo_graphql.cluster.snapshot import Snapshot, Source, advance
+from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.exo.parse import read_state
 from exo_graphql.exo.poller import Poller
 from tests.exo.cluster import START, loop_moment
@@ -50,7 +51,7 @@ class Recording:
         told: list[tuple[float, object]] = []
         snapshot = None
         for time, document in zip(self.times, self.documents, strict=True):
-            snapshot = advance(snapshot, read_state(document), Moment(START, 0.0), Source("http://exo"))
+            snapshot, _ = advance(snapshot, read_state(document), Moment(START, 0.0), Source("http://exo"))
             assert snapshot is not None
             if not told or told[-1][1] != tell(snapshot):
                 told.append((time, tell(snapshot)))

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from exo_graphql.cluster.advance import advance
 from exo_graphql.cluster.moment import Moment
-from exo_graphql.cluster.snapshot import Snapshot, Source, advance
+from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.cluster.state import Node, State
 from exo_graphql.operations import Operation, OperationConflict, OperationFinished, Operations, OperationState
 from exo_graphql.operations.membership import is_same_cluster, members_of, present_id
@@ -132,7 +133,7 @@ async def test_every_node_restarted_is_the_same_cluster(tmp_path: Path) -> None:
 
 async def _snapshot(*names: str | None, ids: str = "x") -> Snapshot:
     nodes = {f"{ids}{number}": Node(f"{ids}{number}", friendly_name=name) for number, name in enumerate(names)}
-    snapshot = advance(None, State(nodes=nodes), Moment(NOW, 0.0), Source("http://exo"))
+    snapshot, _ = advance(None, State(nodes=nodes), Moment(NOW, 0.0), Source("http://exo"))
     assert snapshot is not None
     return snapshot
 

@@ -1,0 +1,108 @@
+"""The next snapshot: the only place where a state of exo becomes one."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from exo_graphql.cluster.contact import NO_PULSE, Contact, Pulse
+from exo_graphql.cluster.health import hung
+from exo_graphql.cluster.history import History, remember
+from exo_graphql.cluster.loads import NO_LOADS, Loads
+from exo_graphql.cluster.moment import Moment
+from exo_graphql.cluster.readiness import read_instance
+from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
+from exo_graphql.cluster.snapshot import Snapshot, Source
+from exo_graphql.cluster.state import ModelCard, State
+from exo_graphql.cluster.transitions import Transitions
+
+_NO_CONTACT = Contact()
+
+
+def advance(
+    previous: Snapshot | None,
+    state: State | None,
+    now: Moment,
+    source: Source,
+    *,
+    contact: Contact = _NO_CONTACT,
+    catalogue: Mapping[str, ModelCard] | None = None,
+    unloading: Mapping[str, str] | None = None,
+    loads: Loads = NO_LOADS,
+    rules: Rules = DEFAULT_RULES,
+) -> tuple[Snapshot, Transitions]:
+    """The next snapshot, and what happened on the way to it. There must be a state, or have been one.
+
+    `state` is None where no news came: the last snapshot is looked at again, since time alone changes what it means.
+    `contact` says whether exo answers and how it was read.
+    `unloading` maps the instances that this server has asked exo to delete, and whose memory is not yet back, to
+    their models; `loads` tells what its operations are to load, and could not.
+    """
+    if previous is None:
+        if state is None:
+            raise ValueError("nothing is known of the cluster yet")
+        shown, observed, held, history, pulse = state, now, False, History(), NO_PULSE
+    else:
+        history, pulse = previous.history, previous.pulse
+        empty = state is not None and not state.nodes
+        # Time alone shows nothing newer: without news a held picture stays held.
+        held = previous.held
+        if state is not None:
+            held = empty and _within_grace(previous, now, rules)
+            behind_since = None
+            if history.is_behind(state):
+                behind_since = now.elapsed if history.behind_since is None else history.behind_since
+                held = now.since(behind_since) < rules.behind_grace
+            history = replace(history, behind_since=behind_since)
+        fresh = state is not None and not held
+        shown = state if state is not None and fresh else previous.state
+        observed = now if fresh else previous.observed
+        history = replace(history, emptied=history.emptied or empty)
+    if state is not None:
+        pulse = pulse.after(state, contact, now, rules)
+        since = now.elapsed if history.empty_since is None else history.empty_since
+        history = replace(history, empty_since=None if state.nodes else since)
+    if catalogue is None:
+        catalogue = previous.catalogue if previous is not None else {}
+    unloading = unloading if unloading is not None else {}
+    unknown_because = _unknown_because(contact, history, pulse, now, rules)
+    instance_statuses = {
+        instance.id: read_instance(instance, shown, rules, unloading=unloading.keys(), unknown_because=unknown_because)
+        for instance in shown.instances.values()
+    }
+    history, transitions = remember(
+        history, shown, instance_statuses, unloading, now, first=previous is None, loads=loads
+    )
+    instance_statuses = {
+        id_: instance_status.of_attempt(history.instances[id_].attempt)
+        for id_, instance_status in instance_statuses.items()
+    }
+    snapshot = Snapshot(
+        shown,
+        history,
+        instance_statuses,
+        catalogue,
+        source,
+        rules,
+        observed,
+        now,
+        held=held,
+        unloading=unloading,
+        pulse=pulse,
+        loads=loads,
+    )
+    if previous is not None:
+        snapshot.follow(previous)
+    return snapshot, transitions
+
+
+def _within_grace(previous: Snapshot, now: Moment, rules: Rules) -> bool:
+    empty_since = previous.history.empty_since
+    return bool(previous.state.nodes) and (empty_since is None or now.since(empty_since) < rules.empty_grace)
+
+
+def _unknown_because(contact: Contact, history: History, pulse: Pulse, now: Moment, rules: Rules) -> str | None:
+    """Why there is no recent state of any instance; None while there is one."""
+    if contact.silent_since is not None and now.since(contact.silent_since) >= rules.unseen_after:
+        return f"exo was asked and has not answered for {rules.unseen_after:g} s or more."
+    if history.empty_since is not None and now.since(history.empty_since) >= rules.unseen_after:
+        return f"exo's state has held no node for {rules.unseen_after:g} s or more."
+    return hung(rules) if pulse.still else None
