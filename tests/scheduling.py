@@ -25,6 +25,13 @@ GROUPS = {
     for file in files
 }
 """The files whose tests one process runs, in their order; any other test is by itself."""
+FIRST = (
+    "tests/operations/test_sigkill.py",
+    "tests/test_readme.py",
+    "tests/engine/test_compiled.py",
+    "tests/test_main.py",
+)
+"""Files of tests that take seconds each: begun last, one would keep a process busy while the others have none."""
 
 
 class Groups(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped
@@ -32,6 +39,12 @@ class Groups(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped
 
     def _split_scope(self, nodeid: str) -> str:
         return GROUPS.get(nodeid.partition("::")[0], nodeid)
+
+
+@pytest.hookimpl
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the long tests first; all others stay in their order."""
+    items.sort(key=lambda item: item.nodeid.partition("::")[0] not in FIRST)
 
 
 @pytest.hookimpl

@@ -34,7 +34,7 @@ BLOCKS = blocks(TEXT)
 INSTALL = "pip install . && exo-graphql serve --demo"
 CHECK = "pip install '.[test]' && pytest"
 # How fast the demo runs here: nobody watches.
-SPEED = "50"
+SPEED = "100"
 DAY, NIGHT = "DeepSeek-V3.2-8bit", "Kimi-K2.5"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scheduling import GROUPS, TIMING
+from tests.scheduling import FIRST, GROUPS, TIMING
 
 ROOT = Path(__file__).parents[1]
 TESTS = """
@@ -37,5 +37,10 @@ def test_one_process_runs_a_group_and_another_does_not_wait_for_it(
     }
 
 
-def test_every_file_that_has_a_group_is_there() -> None:
-    assert [file for file in GROUPS if not (ROOT / file).is_file()] == []
+def test_every_file_that_is_named_is_there() -> None:
+    assert [file for file in (*GROUPS, *FIRST) if not (ROOT / file).is_file()] == []
+
+
+def test_the_long_tests_come_first(request: pytest.FixtureRequest) -> None:
+    long = [item.nodeid.partition("::")[0] in FIRST for item in request.session.items]
+    assert long == sorted(long, reverse=True)

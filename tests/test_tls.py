@@ -7,7 +7,7 @@ import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,8 @@ async def test_why_exo_is_not_trusted_is_told_to_callers_and_in_the_log(
     shown = None if certificate is None else getattr(authority, certificate)
     async with _over(shown, **({"ca_file": authority.ca_file} if trusts else {})) as server:
         mutation = {"query": f'mutation {{ loadModel(model: "{A}") {{ error {{ code message }} }} }}'}
-        # Each waits for a first picture.
+        # Each waits for a first picture, here not for as long as usual: none will come.
+        server.components.poller.rules = replace(server.components.poller.rules, first_wait=0.5)
         asked, loaded = await asyncio.gather(_asked(server), _asked(server, mutation))
         (error,) = asked["errors"]
         assert error["extensions"]["code"] == "CLUSTER_UNAVAILABLE"
