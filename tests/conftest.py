@@ -3,13 +3,13 @@
 import pytest
 
 pytest_plugins = [
-    "tests.startup",
+    "tests.support.startup",
     "pytester",
-    "tests.chromium",
-    "tests.node_tools",
-    "tests.scheduling",
-    "tests.tools",
-    "tests.wheel",
+    "tests.support.chromium",
+    "tests.support.node_tools",
+    "tests.support.scheduling",
+    "tests.support.tools",
+    "tests.support.wheel",
 ]
 
 

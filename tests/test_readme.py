@@ -26,7 +26,7 @@ from exo_graphql import __version__
 from exo_graphql.main import app
 from exo_graphql.schema.build import build_schema
 from exo_graphql.settings import Settings
-from tests.readme import README, ROOT, Block, benchmarks_table, blocks, part, settings_tables, with_part
+from tests.support.readme import README, ROOT, Block, benchmarks_table, blocks, part, settings_tables, with_part
 
 TEXT = README.read_text(encoding="utf-8")
 BLOCKS = blocks(TEXT)
@@ -313,7 +313,7 @@ def test_every_flag_and_variable_that_is_named_exists() -> None:
 
 
 def test_the_table_of_settings_is_that_of_the_code() -> None:
-    assert part(TEXT, "settings") == settings_tables(), "python -m tests.readme writes it anew"
+    assert part(TEXT, "settings") == settings_tables(), "python -m tests.support.readme writes it anew"
 
 
 def codes_in_the_readme() -> set[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scheduling import FIRST, GROUPS, TIMING
+from tests.support.scheduling import FIRST, GROUPS, TIMING
 
 ROOT = Path(__file__).parents[1]
 TESTS = """
@@ -27,7 +27,7 @@ def test_one_process_runs_a_group_and_another_does_not_wait_for_it(
         path.write_text(TESTS)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # what is not named here takes long to load
-    plugins = ("-p", "xdist", "-p", "tests.scheduling")
+    plugins = ("-p", "xdist", "-p", "tests.support.scheduling")
     result = pytester.runpytest_subprocess(*plugins, "-n", "2", "-v", "--import-mode=importlib")
     result.assert_outcomes(passed=18)
     ran = re.findall(r"^\[(gw\d)\].* PASSED (\S+)::", result.stdout.str(), re.MULTILINE)

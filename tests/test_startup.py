@@ -15,7 +15,7 @@ def test_the_bytecode_of_tests_is_kept_whatever_the_surroundings_want(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    pytester.runpytest_subprocess("-p", "tests.startup").assert_outcomes(passed=1)
+    pytester.runpytest_subprocess("-p", "tests.support.startup").assert_outcomes(passed=1)
     assert list(path.parent.glob(f"__pycache__/{path.stem}.*-pytest-*.pyc"))
 
 

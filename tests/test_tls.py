@@ -18,7 +18,7 @@ import trustme
 from exo_graphql.app import SettingsError, build
 from exo_graphql.serve import Server, server_config
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
-from tests.transports.running import A, Running, running, settings, until
+from tests.support.running import A, Running, running, settings, until
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools import TOOLS
+from tests.support.tools import TOOLS
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,7 +47,7 @@ def run(pytester: pytest.Pytester, request: pytest.FixtureRequest, monkeypatch: 
         alone = {"PATH": "/nowhere", "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         for name, value in {**alone, **variables}.items():
             monkeypatch.setenv(name, value)
-        return pytester.runpytest_subprocess("-p", "xdist", "-p", "tests.tools", "-n", request.param)
+        return pytester.runpytest_subprocess("-p", "xdist", "-p", "tests.support.tools", "-n", request.param)
 
     pytester.makefile(".ini", pytest=CONFIGURATION)
     pytester.makepyfile(TESTS)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exo_graphql import __version__
-from tests.installed import CLONE
+from tests.support.installed import CLONE
 
 # What is in the wheel comes from npm, and what builds it from PyPI.
 pytestmark = pytest.mark.npm

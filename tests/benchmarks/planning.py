@@ -25,8 +25,8 @@ from starlette.routing import Route
 from exo_graphql.app import build
 from exo_graphql.serve import Server, server_config
 from exo_graphql.settings import Settings
-from tests.cluster.topologies import TOPOLOGIES
-from tests.engine.wide import WideExo
+from tests.support.topologies import TOPOLOGIES
+from tests.support.wide import WideExo
 
 PORT = 52930
 TIMES = 16

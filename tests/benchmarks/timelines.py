@@ -11,7 +11,7 @@ import argparse
 import asyncio
 from statistics import median, quantiles
 
-from tests.engine.recorded import COST, Replay, replay
+from tests.support.replay import COST, Replay, replay
 
 MODELS = {
     "10-place-load-ready": "rig/tiny-llama-a",

@@ -21,7 +21,7 @@ from exo_graphql.app import build
 from exo_graphql.serve import Server, server_config
 from exo_graphql.settings import Settings
 from tests.benchmarks.attacks import ATTACKS
-from tests.engine.wide import WideExo
+from tests.support.wide import WideExo
 
 PORT = 52910
 _BYSTANDER = json.dumps({"query": "{ cluster { nodeCount } }"}).encode()

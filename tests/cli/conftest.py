@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from exo_graphql.main import app
 from exo_graphql.simulator import SimulatedExo, default_scenario, tiny_scenario
-from tests.cli.threaded import Served, served
+from tests.support.threaded import Served, served
 
 PROGRAM = [sys.executable, "-c", "from exo_graphql.main import main; main()"]
 

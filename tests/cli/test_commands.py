@@ -7,7 +7,7 @@ import pytest
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from exo_graphql.simulator.scenario import DOWNLOADING_MODEL, READY_MODEL
 from tests.cli.conftest import Command, command_at
-from tests.cli.threaded import Served, served
+from tests.support.threaded import Served, served
 
 NODES = ["Mac Studio 1", "Mac Studio 2", "Mac mini", "spark-7f21"]
 

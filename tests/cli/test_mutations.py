@@ -8,7 +8,7 @@ from exo_graphql.cli.waiting import operation_failure
 from exo_graphql.simulator import SimulatedExo, default_scenario
 from exo_graphql.simulator.faults import Fault
 from tests.cli.conftest import Command, Ran, command_at
-from tests.cli.threaded import Served, served
+from tests.support.threaded import Served, served
 
 
 def phase(act: Command, model: str) -> str:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from exo_graphql.main import app
 from tests.cli.conftest import Command, command_at
-from tests.cli.threaded import Served
+from tests.support.threaded import Served
 
 
 def run(*arguments: str, **variables: str) -> Result:

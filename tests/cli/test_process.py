@@ -14,7 +14,7 @@ import pytest
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.cli.conftest import PROGRAM, Process, command_at
 from tests.cli.test_mutations import operation_in
-from tests.cli.threaded import Served, served
+from tests.support.threaded import Served, served
 
 Start = Callable[..., Process]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.cli.conftest import PROGRAM, Process
-from tests.cli.threaded import Served
+from tests.support.threaded import Served
 
 FULL = "error: Cannot write to stdout: No space left on device. [OUTPUT_FAILED]\n"
 CLOSED = "error: Cannot write to stdout: Bad file descriptor. [OUTPUT_FAILED]\n"

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from exo_graphql.cli.unique_names import with_unique_names
 from tests.cli.conftest import command_at
-from tests.cli.threaded import served
-from tests.cluster.cases import case
+from tests.support.cases import case
+from tests.support.threaded import served
 
 ODD = case("cli-odd-names")
 

@@ -6,7 +6,7 @@ import pytest
 
 from exo_graphql import __version__
 from tests.cli.conftest import Command, Ran, command_at
-from tests.cli.threaded import Served
+from tests.support.threaded import Served
 
 
 def test_a_download_is_started_stopped_and_removed(slow: Served) -> None:

@@ -7,8 +7,8 @@ import pytest
 from exo_graphql.cluster.downloads import DownloadStatus
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.state import DownloadKind, ModelCard
-from tests.cluster.cases import case, seen
-from tests.cluster.documents import (
+from tests.support.cases import case, seen
+from tests.support.documents import (
     GIB,
     MODEL,
     Json,

@@ -5,7 +5,7 @@ import pytest
 from exo_graphql.cluster.contact import Contact
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import Snapshot
-from tests.cluster.documents import MODEL, Json, Story, document, instance, runner
+from tests.support.documents import MODEL, Json, Story, document, instance, runner
 
 READY = runner("Ready", prefillServerPort=None)
 

@@ -6,8 +6,8 @@ from exo_graphql.cluster.history import LOST_WITH_MASTER, LOST_WITH_NODE, REMOVE
 from exo_graphql.cluster.loads import NO_LOADS, FailedLoad, Loads
 from exo_graphql.cluster.readiness import Failure, Phase
 from exo_graphql.cluster.status import ModelStatus
-from tests.cluster.documents import MODEL, Json, Story, document, failed_download, instance, ongoing, runner
-from tests.cluster.recordings import at
+from tests.support.documents import MODEL, Json, Story, document, failed_download, instance, ongoing, runner
+from tests.support.recordings import at
 
 READY = runner("Ready", prefillServerPort=None)
 IDLE = runner("Idle")

@@ -13,7 +13,7 @@ from exo_graphql.cluster.rings import MAX_STEPS, Work
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import InstanceType, ModelCard, Sharding
 from exo_graphql.cluster.topology import blocks
-from tests.cluster.topologies import GIB, MEMORIES, TOPOLOGIES, Pairs, snapshot_of
+from tests.support.topologies import GIB, MEMORIES, TOPOLOGIES, Pairs, snapshot_of
 
 RING = (Sharding.PIPELINE, InstanceType.MLX_RING)
 TENSOR = (Sharding.TENSOR, InstanceType.MLX_RING)

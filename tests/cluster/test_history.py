@@ -7,7 +7,7 @@ from exo_graphql.cluster.history import KEPT_MODELS, LOST_WITH_MASTER, ModelHist
 from exo_graphql.cluster.readiness import Failure, Phase
 from exo_graphql.cluster.rules import Rules
 from exo_graphql.cluster.snapshot import Source
-from tests.cluster.documents import (
+from tests.support.documents import (
     MODEL,
     Json,
     Story,
@@ -20,7 +20,7 @@ from tests.cluster.documents import (
     runner,
     task,
 )
-from tests.cluster.recordings import EXO, at
+from tests.support.recordings import EXO, at
 
 READY = runner("Ready", prefillServerPort=None)
 IDLE = runner("Idle")

@@ -8,9 +8,9 @@ from exo_graphql.cluster.indexes import MADE_OF
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.topology import Topology
 from exo_graphql.exo.parse import NotAState, StateReader
-from tests.cluster.documents import MODEL, document, instance, ongoing, pending, runner, task
-from tests.cluster.recordings import EXO, NAMES, moment, steps
-from tests.exo.successions import succession
+from tests.support.documents import MODEL, document, instance, ongoing, pending, runner, task
+from tests.support.recordings import EXO, NAMES, moment, steps
+from tests.support.successions import succession
 
 
 def comparable(index: object) -> object:

@@ -41,7 +41,7 @@ from exo_graphql.cluster.state import (
     Sharding,
     State,
 )
-from tests.exo.cluster import START
+from tests.support.polled_cluster import START
 
 GIB = 1 << 30
 RING = (Sharding.PIPELINE, InstanceType.MLX_RING)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exo_graphql.cluster.readiness import Phase
-from tests.cluster.documents import (
+from tests.support.documents import (
     GIB,
     MODEL,
     Json,

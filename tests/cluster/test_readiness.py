@@ -9,7 +9,7 @@ from exo_graphql.cluster.contact import Contact
 from exo_graphql.cluster.readiness import Phase, one_line
 from exo_graphql.cluster.rules import Rules
 from exo_graphql.cluster.snapshot import Source
-from tests.cluster.documents import (
+from tests.support.documents import (
     GIB,
     MODEL,
     Json,
@@ -23,7 +23,7 @@ from tests.cluster.documents import (
     runner,
     snapshot_of,
 )
-from tests.cluster.recordings import EXO
+from tests.support.recordings import EXO
 
 READY = runner("Ready", prefillServerPort=None)
 ONE = {"n1": "r1"}

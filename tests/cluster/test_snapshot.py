@@ -13,7 +13,7 @@ from exo_graphql.cluster.readiness import NodeStatus
 from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.cluster.state import ModelCard
 from exo_graphql.exo.parse import read_state
-from tests.cluster.documents import (
+from tests.support.documents import (
     GIB,
     MODEL,
     Json,
@@ -29,7 +29,7 @@ from tests.cluster.documents import (
     snapshot_of,
     task,
 )
-from tests.cluster.recordings import EXO, NAMES, START, moment, steps
+from tests.support.recordings import EXO, NAMES, START, moment, steps
 
 READY = runner("Ready", prefillServerPort=None)
 

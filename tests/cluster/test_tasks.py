@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from exo_graphql.cluster.state import INFERENCE, TaskKind
-from tests.cluster.documents import MODEL, Json, document, instance, runner, snapshot_of, task
-from tests.cluster.recordings import NAMES, walk
+from tests.support.documents import MODEL, Json, document, instance, runner, snapshot_of, task
+from tests.support.recordings import NAMES, walk
 
 READY = runner("Ready", prefillServerPort=None)
 

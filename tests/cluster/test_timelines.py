@@ -9,7 +9,7 @@ import pytest
 
 from exo_graphql.cluster.downloads import DownloadStatus
 from exo_graphql.cluster.status import ModelStatus
-from tests.cluster.recordings import NAMES, walk
+from tests.support.recordings import NAMES, walk
 
 # Seconds, phase, progress in percent, final or stale, and the failure as `attempt: message`.
 TIMELINES = {

@@ -3,8 +3,8 @@
 from exo_graphql.cluster.history import LOST_WITH_MASTER, LOST_WITH_NODE, REMOVED_UNREADY
 from exo_graphql.cluster.readiness import Failure, Phase
 from exo_graphql.cluster.transitions import RemovedInstance, Transitions
-from tests.cluster.documents import MODEL, Json, Story, completed, document, failed_download, instance, runner
-from tests.cluster.recordings import at
+from tests.support.documents import MODEL, Json, Story, completed, document, failed_download, instance, runner
+from tests.support.recordings import at
 
 READY = runner("Ready", prefillServerPort=None)
 

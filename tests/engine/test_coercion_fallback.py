@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from exo_graphql.serve import base_url
-from tests.transports.running import SUBPROTOCOL, Running, running
+from tests.support.running import SUBPROTOCOL, Running, running
 
 pytestmark = pytest.mark.anyio
 

@@ -44,9 +44,9 @@ from exo_graphql.operations import (
 )
 from exo_graphql.operations import errors as problems
 from exo_graphql.schema.context import Context
-from tests.cluster.recordings import NAMES, walk
 from tests.engine.generated import Generator
-from tests.schema.asking import SCHEMA, Recorded
+from tests.support.asking import SCHEMA, Recorded
+from tests.support.recordings import NAMES, walk
 
 NOW = datetime(2026, 6, 22, 13, tzinfo=UTC)
 LONG_WAY = Executor(SCHEMA, compiled=False)

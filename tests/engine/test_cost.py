@@ -34,7 +34,7 @@ from exo_graphql.engine.service import Outcome, Prepared, Reply
 from exo_graphql.schema.build import build_schema, print_sorted
 from exo_graphql.settings import Settings
 from tests.benchmarks.attacks import OVERVIEW
-from tests.engine.wide import WideExo
+from tests.support.wide import WideExo
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ from hypothesis_graphql import queries
 from exo_graphql.engine.documents import Documents, document_rules
 from exo_graphql.engine.fast_validation import is_surely_valid
 from tests.engine.generated import Generator
-from tests.schema.asking import SCHEMA
+from tests.support.asking import SCHEMA
 
 RULES = document_rules(introspection=False)
 EXAMPLES = settings(max_examples=200, deadline=None)

@@ -26,10 +26,10 @@ from exo_graphql.exo.poller import Poller
 from exo_graphql.operations import Operation
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from exo_graphql.simulator import clock as demo_clock
-from tests.exo.cluster import loop_moment, loop_now
-from tests.operations.threaded_time import ThreadedTimeLoop
-from tests.operations.world import A, B, SimulatedCluster
-from tests.transports.running import settings
+from tests.support.polled_cluster import loop_moment, loop_now
+from tests.support.running import settings
+from tests.support.simulated_cluster import A, B, SimulatedCluster
+from tests.support.threaded_time import ThreadedTimeLoop
 
 pytestmark = pytest.mark.anyio
 

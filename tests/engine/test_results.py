@@ -9,7 +9,7 @@ import pytest
 
 from exo_graphql.engine.results import Results
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
-from tests.transports.running import A, Running, running
+from tests.support.running import A, Running, running
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ import pytest
 from exo_graphql.engine.documents import PROVED_AT_ONCE, Documents
 from exo_graphql.engine.worker_pool import GivenUp, Overloaded, Waiter, WorkerPool
 from exo_graphql.schema.build import build_schema
-from tests.transports.running import until
+from tests.support.running import until
 
 pytestmark = pytest.mark.anyio
 

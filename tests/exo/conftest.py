@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.exo.virtual_time import VirtualTimeLoop
+from tests.support.virtual_time import VirtualTimeLoop
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from exo_graphql.cluster.state import DownloadKind, InstanceType, Sharding
 from exo_graphql.cluster.upstream import Refused, Unreachable
 from exo_graphql.exo.pacing import PollerRules
 from exo_graphql.simulator import parse_fault
-from tests.exo.cluster import Cluster, running
+from tests.support.polled_cluster import Cluster, running
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,8 @@ from exo_graphql.cluster.state import State
 from exo_graphql.exo import poller as poller_module
 from exo_graphql.exo.parse import StateReader
 from exo_graphql.exo.poller import Poller
-from tests.cluster.documents import MODEL, completed, document, instance, runner
-from tests.exo.cluster import loop_moment
+from tests.support.documents import MODEL, completed, document, instance, runner
+from tests.support.polled_cluster import loop_moment
 
 pytestmark = pytest.mark.anyio
 

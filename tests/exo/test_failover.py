@@ -9,7 +9,7 @@ import pytest
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.exo.pacing import PollerRules
 from exo_graphql.simulator import Fault, parse_fault
-from tests.exo.cluster import Cluster, running
+from tests.support.polled_cluster import Cluster, running
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.exo.poller import Poller
 from exo_graphql.simulator import parse_fault
-from tests.operations.threaded_time import ThreadedTimeLoop
-from tests.operations.world import A, world
+from tests.support.simulated_cluster import A, world
+from tests.support.threaded_time import ThreadedTimeLoop
 
 pytestmark = pytest.mark.anyio
 

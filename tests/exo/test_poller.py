@@ -11,7 +11,7 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Unreachable, Upstream
 from exo_graphql.exo.pacing import Mode, PollerRules
 from exo_graphql.simulator import parse_fault
-from tests.exo.cluster import Cluster, running
+from tests.support.polled_cluster import Cluster, running
 
 pytestmark = pytest.mark.anyio
 

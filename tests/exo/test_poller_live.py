@@ -12,7 +12,7 @@ from exo_graphql.exo.pacing import PollerRules
 from exo_graphql.exo.parse import StateReader
 from exo_graphql.exo.poller import Poller
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
-from tests.exo.cluster import Cluster
+from tests.support.polled_cluster import Cluster
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from exo_graphql.cluster.upstream import Unreachable
 from exo_graphql.exo.credit import URGENT_READS
 from exo_graphql.exo.pacing import Mode, PollerRules, pause
 from exo_graphql.simulator import parse_fault
-from tests.exo.cluster import Cluster, running, slow
+from tests.support.polled_cluster import Cluster, running, slow
 
 pytestmark = pytest.mark.anyio
 

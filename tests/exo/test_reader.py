@@ -27,7 +27,7 @@ from exo_graphql.exo.parse import (
     read_instance,
     read_state,
 )
-from tests.cluster.documents import (
+from tests.support.documents import (
     GIB,
     MODEL,
     card,
@@ -40,7 +40,7 @@ from tests.cluster.documents import (
     size,
     task,
 )
-from tests.cluster.recordings import NAMES, steps
+from tests.support.recordings import NAMES, steps
 
 Json = dict[str, Any]
 

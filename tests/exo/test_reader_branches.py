@@ -10,7 +10,7 @@ import pytest
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.state import InstanceType, Shard, Sharding
 from exo_graphql.exo.parse import read_instance, read_state
-from tests.cluster.documents import snapshot_of
+from tests.support.documents import snapshot_of
 
 DATA = Path(__file__).parents[1] / "data" / "cases"
 ID = "ea8bf9ef-2bd5-4c19-aa41-0951f007ec19"

@@ -9,9 +9,9 @@ import pytest
 
 from exo_graphql.cluster.state import State
 from exo_graphql.exo.parse import StateReader
-from tests.cluster.documents import MODEL, card, completed, document, instance, ongoing, pending, runner, task
-from tests.cluster.recordings import NAMES, steps
-from tests.exo.successions import check, succession
+from tests.support.documents import MODEL, card, completed, document, instance, ongoing, pending, runner, task
+from tests.support.recordings import NAMES, steps
+from tests.support.successions import check, succession
 
 Json = dict[str, Any]
 

@@ -8,7 +8,7 @@ from exo_graphql.cluster.downloads import DownloadStatus
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import TaskKind
-from tests.cluster.documents import GIB, MODEL, size, snapshot_of
+from tests.support.documents import GIB, MODEL, size, snapshot_of
 
 Json = dict[str, Any]
 

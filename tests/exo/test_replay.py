@@ -18,7 +18,7 @@ from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.exo.parse import read_state
 from exo_graphql.exo.poller import Poller
-from tests.exo.cluster import START, loop_moment
+from tests.support.polled_cluster import START, loop_moment
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.upstream import Unreachable
 from exo_graphql.exo.pacing import Mode, PollerRules, pause
 from exo_graphql.simulator import parse_fault
-from tests.exo.cluster import Cluster, slow
+from tests.support.polled_cluster import Cluster, slow
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ import pytest
 
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.simulator import parse_fault
-from tests.exo.cluster import Cluster, loop_now, running
+from tests.support.polled_cluster import Cluster, loop_now, running
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from exo_graphql.observability.logs import JsonFormatter
-from tests.transports.running import PHASE, A, running
+from tests.support.running import PHASE, A, running
 
 pytestmark = pytest.mark.anyio
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.operations.threaded_time import ThreadedTimeLoop
+from tests.support.threaded_time import ThreadedTimeLoop
 
 
 @pytest.fixture

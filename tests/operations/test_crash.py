@@ -17,7 +17,7 @@ from exo_graphql.exo.poller import Poller
 from exo_graphql.operations import Operation, Operations, OperationState
 from exo_graphql.operations.journal import Journal, Key, Record
 from exo_graphql.operations.run import Run
-from tests.operations.world import HALF, OTHER_HALF, A, B, SimulatedCluster, operations, steps, world
+from tests.support.simulated_cluster import HALF, OTHER_HALF, A, B, SimulatedCluster, operations, steps, world
 
 pytestmark = pytest.mark.anyio
 

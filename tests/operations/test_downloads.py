@@ -11,7 +11,7 @@ from exo_graphql.operations import (
     Operation,
     OperationConflict,
 )
-from tests.operations.world import ABSENT, A, SimulatedCluster, world
+from tests.support.simulated_cluster import ABSENT, A, SimulatedCluster, world
 
 pytestmark = pytest.mark.anyio
 

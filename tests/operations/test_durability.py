@@ -14,7 +14,7 @@ from exo_graphql.operations import JournalUnavailable, OperationState
 from exo_graphql.operations import journal as journal_module
 from exo_graphql.operations.journal import Journal, JournalError, Key
 from tests.operations.test_journal import EMPTY, _record
-from tests.operations.world import HALF, OTHER_HALF, A, B, begun, operations, steps, world
+from tests.support.simulated_cluster import HALF, OTHER_HALF, A, B, begun, operations, steps, world
 
 pytestmark = pytest.mark.anyio
 

@@ -16,7 +16,7 @@ from exo_graphql.operations import (
     OperationState,
 )
 from exo_graphql.simulator import Scenario, tiny_scenario
-from tests.operations.world import HALF, OTHER_HALF, A, SimulatedCluster, steps, world
+from tests.support.simulated_cluster import HALF, OTHER_HALF, A, SimulatedCluster, steps, world
 
 pytestmark = pytest.mark.anyio
 

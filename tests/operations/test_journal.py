@@ -25,7 +25,7 @@ from exo_graphql.operations import errors as all_problems
 from exo_graphql.operations.journal import Contents, Journal, JournalError, Key, Record, dump
 from exo_graphql.operations.requests import OperationRequest, ShardingPreference
 from exo_graphql.operations.saga_state import Baseline, Removal, SagaState, Target, Undoing, rekeyed
-from tests.operations.world import A, operations, steps, world
+from tests.support.simulated_cluster import A, operations, steps, world
 
 pytestmark = pytest.mark.anyio
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from exo_graphql.operations import IdempotencyKeyReused, Operation, OperationRules, Operations, OperationState
-from tests.exo.cluster import loop_now
-from tests.operations.world import A, B, operations, world
+from tests.support.polled_cluster import loop_now
+from tests.support.simulated_cluster import A, B, operations, world
 
 pytestmark = pytest.mark.anyio
 

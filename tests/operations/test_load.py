@@ -17,7 +17,7 @@ from exo_graphql.operations import (
     TimedOut,
 )
 from exo_graphql.simulator import parse_fault, tiny_scenario
-from tests.operations.world import ABSENT, HALF, HUGE, OTHER_HALF, A, B, begun, steps, world
+from tests.support.simulated_cluster import ABSENT, HALF, HUGE, OTHER_HALF, A, B, begun, steps, world
 
 pytestmark = pytest.mark.anyio
 

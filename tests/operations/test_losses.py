@@ -12,7 +12,7 @@ import pytest
 
 from exo_graphql.operations import Operation, OperationError, Operations, OperationState
 from exo_graphql.simulator import Fault, tiny_scenario
-from tests.operations.world import HALF, OTHER_HALF, A, B, SimulatedCluster, begun, steps, world
+from tests.support.simulated_cluster import HALF, OTHER_HALF, A, B, SimulatedCluster, begun, steps, world
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ from exo_graphql.operations import OperationNotFound, OperationState
 from exo_graphql.operations.journal import Journal, JournalError
 from exo_graphql.operations.migrations import MIGRATIONS
 from tests.operations.test_journal import _record
-from tests.operations.world import HALF, OTHER_HALF, A, SimulatedCluster, begun, operations, world
+from tests.support.simulated_cluster import HALF, OTHER_HALF, A, SimulatedCluster, begun, operations, world
 
 pytestmark = pytest.mark.anyio
 

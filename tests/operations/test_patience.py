@@ -13,7 +13,7 @@ from exo_graphql.operations import InvalidArgument, LoadFailed, NodeNotFound, Op
 from exo_graphql.operations.place import most_telling
 from exo_graphql.simulator import Fault, parse_fault, tiny_scenario
 from tests.operations.test_journal import NOW
-from tests.operations.world import HALF, OTHER_HALF, A, B, begun, steps, world
+from tests.support.simulated_cluster import HALF, OTHER_HALF, A, B, begun, steps, world
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ import pytest
 from exo_graphql.cluster.groups import PlacementSearch
 from exo_graphql.cluster.state import InstanceType, Sharding
 from exo_graphql.operations import InsufficientMemory, InvalidArgument, ModelNotFound, OperationError, PlacementView
-from tests.operations.world import HALF, HUGE, OTHER_HALF, A, world
+from tests.support.simulated_cluster import HALF, HUGE, OTHER_HALF, A, world
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,7 @@ from exo_graphql.operations import (
 )
 from exo_graphql.simulator import Scenario, tiny_scenario
 from exo_graphql.simulator.scenario import Cable
-from tests.operations.world import HALF, OTHER_HALF, A, SimulatedCluster, world
+from tests.support.simulated_cluster import HALF, OTHER_HALF, A, SimulatedCluster, world
 
 pytestmark = pytest.mark.anyio
 

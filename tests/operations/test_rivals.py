@@ -16,7 +16,7 @@ from exo_graphql.operations import (
     TooManyOperations,
 )
 from exo_graphql.simulator import tiny_scenario
-from tests.operations.world import ABSENT, HALF, OTHER_HALF, A, B, C, begun, steps, world
+from tests.support.simulated_cluster import ABSENT, HALF, OTHER_HALF, A, B, C, begun, steps, world
 
 pytestmark = pytest.mark.anyio
 

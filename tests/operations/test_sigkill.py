@@ -13,7 +13,7 @@ import uvicorn
 
 from exo_graphql.exo.poller import Poller
 from exo_graphql.simulator import SimulatedExo, parse_fault, tiny_scenario
-from tests.operations.world import HALF, OTHER_HALF
+from tests.support.simulated_cluster import HALF, OTHER_HALF
 
 pytestmark = pytest.mark.anyio
 
@@ -41,7 +41,7 @@ async def _exo() -> AsyncIterator[tuple[SimulatedExo, str]]:
 
 async def _process(*arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.operations.killable", *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "tests.support.killable", *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
 
 

@@ -18,7 +18,7 @@ from exo_graphql.operations import (
     TimedOut,
 )
 from exo_graphql.simulator import Scenario, parse_fault, tiny_scenario
-from tests.operations.world import ABSENT, HALF, HUGE, OTHER_HALF, A, B, C, begun, phase_of, steps, world
+from tests.support.simulated_cluster import ABSENT, HALF, HUGE, OTHER_HALF, A, B, C, begun, phase_of, steps, world
 
 pytestmark = pytest.mark.anyio
 

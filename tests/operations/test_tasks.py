@@ -7,7 +7,7 @@ import pytest
 
 from exo_graphql.cluster.state import Task
 from exo_graphql.operations import TaskNotCancellable, TaskNotFound
-from tests.operations.world import A, world
+from tests.support.simulated_cluster import A, world
 
 pytestmark = pytest.mark.anyio
 

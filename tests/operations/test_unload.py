@@ -13,7 +13,7 @@ from exo_graphql.operations import (
     OperationRules,
     OperationState,
 )
-from tests.operations.world import HALF, A, B, SimulatedCluster, begun, phase_of, steps, world
+from tests.support.simulated_cluster import HALF, A, B, SimulatedCluster, begun, phase_of, steps, world
 
 pytestmark = pytest.mark.anyio
 

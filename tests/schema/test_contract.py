@@ -21,7 +21,7 @@ from graphql import (
 from graphql.utilities import ast_from_value, print_schema
 
 from exo_graphql.schema.build import build_schema, print_sorted
-from tests.schema.asking import SCHEMA
+from tests.support.asking import SCHEMA
 
 ROOT = Path(__file__).parents[2]
 

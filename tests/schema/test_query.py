@@ -7,7 +7,9 @@ import pytest
 
 from exo_graphql.cluster.snapshot import Source
 from exo_graphql.cluster.state import ModelCard
-from tests.cluster.documents import (
+from tests.cluster.test_snapshot import two_studios
+from tests.support.asking import ask, data
+from tests.support.documents import (
     GIB,
     MODEL,
     Json,
@@ -22,9 +24,7 @@ from tests.cluster.documents import (
     snapshot_of,
     task,
 )
-from tests.cluster.recordings import EXO, at, walk
-from tests.cluster.test_snapshot import two_studios
-from tests.schema.asking import ask, data
+from tests.support.recordings import EXO, at, walk
 
 TWO = "test/two"
 

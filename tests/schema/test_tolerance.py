@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.exo.parse import NotAState, read_state
-from tests.cluster.documents import Story
-from tests.cluster.recordings import NAMES, steps, walk
 from tests.exo.test_reader import mac
 from tests.exo.test_reader_releases import RELEASES
-from tests.schema.asking import SCHEMA, ask
 from tests.schema.full_query import asked, full_query, reachable
+from tests.support.asking import SCHEMA, ask
+from tests.support.documents import Story
+from tests.support.recordings import NAMES, steps, walk
 
 Json = dict[str, Any]
 

@@ -4,9 +4,9 @@ import pytest
 
 from exo_graphql.cluster.loads import FailedLoad, Loads
 from exo_graphql.cluster.snapshot import Source
-from tests.cluster.documents import MODEL, Story, document, instance, runner
-from tests.cluster.recordings import EXO, at
-from tests.schema.asking import ask
+from tests.support.asking import ask
+from tests.support.documents import MODEL, Story, document, instance, runner
+from tests.support.recordings import EXO, at
 
 READY = runner("Ready", prefillServerPort=None)
 IDLE = runner("Idle")

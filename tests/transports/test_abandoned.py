@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from exo_graphql.operations import OperationState
-from tests.engine.wide import WideExo
-from tests.transports.running import A, Running, running, until
+from tests.support.running import A, Running, running, until
+from tests.support.wide import WideExo
 
 pytestmark = pytest.mark.anyio
 

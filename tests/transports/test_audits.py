@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from tests.node_tools import NodeTools
-from tests.transports.running import running
+from tests.support.node_tools import NodeTools
+from tests.support.running import running
 
 pytestmark = [pytest.mark.anyio, pytest.mark.npm]
 

@@ -14,7 +14,7 @@ from exo_graphql.app import SettingsError, build
 from exo_graphql.engine.rights import Rights
 from exo_graphql.settings import Settings
 from exo_graphql.transports.auth import Access, BadToken, Unauthorized, authorization_in, is_loopback, parse_tokens
-from tests.transports.running import Running, running
+from tests.support.running import Running, running
 
 pytestmark = pytest.mark.anyio
 

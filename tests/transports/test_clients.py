@@ -12,8 +12,8 @@ from gql.transport.exceptions import TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
 
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
-from tests.node_tools import NodeTools
-from tests.transports.running import A, Running, running, until
+from tests.support.node_tools import NodeTools
+from tests.support.running import A, Running, running, until
 
 pytestmark = pytest.mark.anyio
 

@@ -18,8 +18,8 @@ from websockets.exceptions import ConnectionClosed
 
 from exo_graphql.schema.build import build_schema, print_sorted
 from tests.benchmarks.attacks import ATTACKS
-from tests.engine.wide import WideExo
-from tests.transports.running import Running, running, until
+from tests.support.running import Running, running, until
+from tests.support.wide import WideExo
 
 pytestmark = pytest.mark.anyio
 

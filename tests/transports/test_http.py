@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
-from tests.transports.running import PHASE, Running, running
+from tests.support.running import PHASE, Running, running
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,8 @@ import pytest
 
 from exo_graphql.serve import UNREAD_SECONDS
 from exo_graphql.simulator import SimulatedExo, default_scenario, tiny_scenario
-from tests.transports.raw import LONG, buffered, narrow, raw, stuff
-from tests.transports.running import PHASE, A, running, until
+from tests.support.raw import LONG, buffered, narrow, raw, stuff
+from tests.support.running import PHASE, A, running, until
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.transports.running import Running, running, until
+from tests.support.running import Running, running, until
 
 pytestmark = pytest.mark.anyio
 

@@ -10,8 +10,8 @@ from statistics import median
 
 import pytest
 
-from tests.engine.recorded import COST, Replay, behind, replay
-from tests.transports.running import Socket
+from tests.support.replay import COST, Replay, behind, replay
+from tests.support.running import Socket
 
 pytestmark = pytest.mark.anyio
 

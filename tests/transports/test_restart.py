@@ -13,8 +13,8 @@ from gql import Client, gql
 from gql.transport.exceptions import TransportError
 from gql.transport.websockets import WebsocketsTransport
 
-from tests.node_tools import NodeTools
-from tests.transports.process import free_port, served
+from tests.support.node_tools import NodeTools
+from tests.support.process import free_port, served
 
 pytestmark = pytest.mark.anyio
 

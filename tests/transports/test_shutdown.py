@@ -13,9 +13,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.transports.process import served
-from tests.transports.raw import raw, stuff
-from tests.transports.running import PHASE, SUBPROTOCOL, A, Socket, running, until
+from tests.support.process import served
+from tests.support.raw import raw, stuff
+from tests.support.running import PHASE, SUBPROTOCOL, A, Socket, running, until
 
 pytestmark = pytest.mark.anyio
 

@@ -16,7 +16,7 @@ import pytest
 
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from exo_graphql.transports.sse import StreamRules
-from tests.transports.running import PHASE, A, Running, running, settings, until
+from tests.support.running import PHASE, A, Running, running, settings, until
 
 pytestmark = pytest.mark.anyio
 

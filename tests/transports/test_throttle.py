@@ -6,7 +6,7 @@ import pytest
 from exo_graphql.transports import throttle
 from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized, parse_tokens
 from exo_graphql.transports.throttle import SECONDS_FOR_A_TRY, TRIES, FailedTokens
-from tests.transports.running import running
+from tests.support.running import running
 
 pytestmark = pytest.mark.anyio
 

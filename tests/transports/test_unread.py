@@ -11,8 +11,8 @@ import socket
 import pytest
 from graphql import get_introspection_query
 
-from tests.transports.raw import buffered, narrow, raw
-from tests.transports.running import Running, running, until
+from tests.support.raw import buffered, narrow, raw
+from tests.support.running import Running, running, until
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
-from tests.transports.running import PHASE, A, Running, Socket, running, until
+from tests.support.running import PHASE, A, Running, Socket, running, until
 
 pytestmark = pytest.mark.anyio
 

@@ -14,9 +14,9 @@ from exo_graphql.exo.poller import Poller
 from exo_graphql.operations import Operation, OperationError, Operations
 from exo_graphql.simulator import SimulatedExo
 from exo_graphql.simulator import clock as demo_clock
-from tests.exo.cluster import loop_moment
-from tests.operations.threaded_time import ThreadedTimeLoop
-from tests.operations.world import operations
+from tests.support.polled_cluster import loop_moment
+from tests.support.simulated_cluster import operations
+from tests.support.threaded_time import ThreadedTimeLoop
 from tests.trials.acts import Actor
 from tests.trials.evidence import Evidence, Probe, Strike
 from tests.trials.models import PROBES, make_scenario

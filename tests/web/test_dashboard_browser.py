@@ -17,8 +17,8 @@ from playwright.async_api import Locator, Page, expect
 
 from exo_graphql.simulator import Fault, SimulatedExo, tiny_scenario
 from exo_graphql.simulator.scenario import default_scenario
-from tests.chromium import Visit
-from tests.transports.running import Running, running, until
+from tests.support.chromium import Visit
+from tests.support.running import Running, running, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 

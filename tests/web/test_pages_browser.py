@@ -20,7 +20,7 @@ from strawberry.fastapi import GraphQLRouter
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from exo_graphql.web import graphiql_page, page_routes
-from tests.chromium import Visit
+from tests.support.chromium import Visit
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 

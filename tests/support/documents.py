@@ -15,7 +15,7 @@ from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.cluster.state import ModelCard
 from exo_graphql.cluster.transitions import Transitions
 from exo_graphql.exo.parse import read_state
-from tests.cluster.recordings import EXO, START, moment
+from tests.support.recordings import EXO, START, moment
 
 Json = dict[str, Any]
 

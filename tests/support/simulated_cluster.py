@@ -18,7 +18,7 @@ from exo_graphql.exo.poller import Poller
 from exo_graphql.operations import Operation, OperationError, OperationRules, Operations
 from exo_graphql.simulator import Scenario, SimulatedExo, parse_fault, tiny_scenario
 from exo_graphql.simulator import clock as demo_clock
-from tests.exo.cluster import loop_moment, loop_now
+from tests.support.polled_cluster import loop_moment, loop_now
 
 A, B, C = "test/tiny-a", "test/tiny-b", "test/tiny-c"
 HALF, OTHER_HALF, ABSENT, HUGE = "test/half", "test/other-half", "test/absent", "test/huge"

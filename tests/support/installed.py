@@ -1,4 +1,4 @@
-"""Looks at an installation from outside the clone: `python tests/installed.py`, with that installation's Python.
+"""Looks at an installation from outside the clone: `python tests/support/installed.py`, by its own Python.
 
 Starts its `exo-graphql serve --demo` and asks for everything that the package must bring along. The standard
 library alone, since an installation holds no test. Exit code 0, or an assertion that says what is missing.
@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 
 import exo_graphql
 
-CLONE = Path(__file__).resolve().parents[1]
+CLONE = Path(__file__).resolve().parents[2]
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import orjson
 from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
 
-from tests.transports.running import SUBPROTOCOL, Running, until
+from tests.support.running import SUBPROTOCOL, Running, until
 
 # Some kB in a tiny cluster; `{}` makes each its own share.
 LONG = "subscription {{ a{}: cluster {{ nodes {{ id downloads {{ id model {{ id family }} node {{ id }} }} }} "

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from exo_graphql.cluster.snapshot import Snapshot
-from tests.cluster.documents import Json, snapshot_of
+from tests.support.documents import Json, snapshot_of
 
 _DIRECTORY = Path(__file__).parents[1] / "data" / "cases"
 

@@ -13,10 +13,10 @@ import orjson
 
 from exo_graphql.cluster.state import State
 from exo_graphql.exo.parse import NotAState, StateReader, parse_state
-from tests.cluster.recordings import steps
 from tests.exo.test_reader import mac
 from tests.exo.test_reader_branches import zenoh
 from tests.exo.test_reader_releases import RELEASES
+from tests.support.recordings import steps
 
 Json = dict[str, Any]
 

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import Any, TypeVar
 
 from exo_graphql.simulator import SimulatedExo
-from tests.transports.running import Running, running, until
+from tests.support.running import Running, running, until
 
 T = TypeVar("T")
 

@@ -1,6 +1,6 @@
 """A process to be killed: swaps against an exo over HTTP, told to standard output step by step.
 
-    python -m tests.operations.killable URL JOURNAL [UNLOAD LOAD]
+    python -m tests.support.killable URL JOURNAL [UNLOAD LOAD]
 
 With models it asks for the swap; without, it goes on with what the journal holds. It ends when nothing is under way.
 """

@@ -13,8 +13,8 @@ import uvicorn
 
 from exo_graphql.serve import server_config
 from exo_graphql.transports.asgi import Receive, Scope, Send, respond
-from tests.cluster.recordings import steps, walk
-from tests.transports.running import Running, Socket, running, until
+from tests.support.recordings import steps, walk
+from tests.support.running import Running, Socket, running, until
 
 QUERY = "subscription ($model: String!) { modelStatus(model: $model) { phase progressPercent } }"
 COST = 0.039

@@ -12,7 +12,7 @@ from functools import cache
 
 import pytest
 
-from tests import chromium, node_tools
+from tests.support import chromium, node_tools
 
 TOOLS: Mapping[str, Callable[[], str | None]] = {"chromium": chromium.missing, "npm": node_tools.missing}
 """By marker, what says why the tool cannot be used here, or None where it can."""

@@ -1,6 +1,6 @@
 """The README as data: its fenced blocks, and the parts of it that are made from the code.
 
-`python -m tests.readme [BENCHMARKS.json]` writes those parts anew: the table of settings always, the table of
+`python -m tests.support.readme [BENCHMARKS.json]` writes those parts anew: the table of settings always, the table of
 measurements when it is given what `python -m tests.benchmarks` has written.
 """
 
@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from exo_graphql.settings import Settings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 # From here on the settings are for those who look for them.
 _FIRST_OF_THE_REST = "max_age"

@@ -8,7 +8,7 @@ from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.rules import DEFAULT_RULES
 from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.cluster.state import Connection, Node, State
-from tests.exo.cluster import START
+from tests.support.polled_cluster import START
 
 GIB = 1 << 30
 Pairs = set[tuple[int, int]]

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-CLONE = Path(__file__).parents[1]
+CLONE = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel that EXO_GRAPHQL_WHEEL names (.ci/run has built it for its own checks), else one built now.
 
-    The files whose tests ask for it are a group of tests/scheduling.py, so that one process builds it for all of them.
+    The files whose tests need it are a group of tests/support/scheduling.py: one process builds it for all of them.
     """
     given = os.environ.get("EXO_GRAPHQL_WHEEL")
     if given:
