@@ -53,8 +53,8 @@ def main() -> None:
     machine = f"Taken on {os.cpu_count()} cores of {_processor()}, with Python {platform.python_version()}."
     sys.stdout.write(f"{machine}\n\n{table(rows)}\n")
     if arguments.json:
-        told = [asdict(row) for row in rows]
-        arguments.json.write_text(json.dumps({"machine": machine, "rows": told}, indent=2) + "\n")
+        written = [asdict(row) for row in rows]
+        arguments.json.write_text(json.dumps({"machine": machine, "rows": written}, indent=2) + "\n")
 
 
 def _processor() -> str:

@@ -1,4 +1,4 @@
-"""Documents that are dear to read or to answer: what refuses them, and what the dearest that pass cost."""
+"""Documents that are expensive to read or to answer: which limit refuses them, and what the others cost."""
 
 from itertools import chain
 

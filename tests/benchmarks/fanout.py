@@ -28,13 +28,18 @@ def measure(states: Path, seconds: float) -> Row:
         server = stack.enter_context(serving(command, port, FIRST, SERVER_CORE))
 
         async def listen() -> tuple[list[float], float, int, int]:
-            async with subscribed(port, LIVE, SUBSCRIBERS) as told:
+            async with subscribed(port, LIVE, SUBSCRIBERS) as received:
                 await asyncio.sleep(1)
-                told.arrivals.clear()
-                messages, cpu = told.messages, server.cpu_seconds
+                received.arrivals.clear()
+                messages, cpu = received.messages, server.cpu_seconds
                 await asyncio.sleep(seconds)
-                count = told.messages - messages
-                return told.delays(SUBSCRIBERS), server.cpu_seconds - cpu, count, told.payload_bytes // told.messages
+                count = received.messages - messages
+                return (
+                    received.delays(SUBSCRIBERS),
+                    server.cpu_seconds - cpu,
+                    count,
+                    received.payload_bytes // received.messages,
+                )
 
         delays, cpu, count, size = asyncio.run(listen())
     p99 = quantiles(delays, n=100, method="inclusive")[-1]

@@ -1,4 +1,4 @@
-"""Ingest: from the bytes of a state to its picture, against decoding alone; and how that grows with the cluster."""
+"""Ingest: from the bytes of a state to a snapshot, against decoding alone; and how that grows with the cluster."""
 
 import gc
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from exo_graphql.cluster.advance import advance
 from exo_graphql.cluster.snapshot import Source
 from exo_graphql.exo.parse import parse_state
 from tests.benchmarks.figures import Row
-from tests.benchmarks.scenario import multiplied, pictured
+from tests.benchmarks.scenario import multiplied, snapshot_after
 
 NODES = (4, 32, 128)
 _SOURCE = Source("http://exo", "the-node")
@@ -22,7 +22,7 @@ def measure(bodies: list[bytes], turns: int) -> Row:
     ratios, milliseconds = {}, {}
     for nodes in NODES:
         before, body = (multiplied(each, nodes // NODES[0]) for each in bodies[:2])
-        previous = pictured([before])
+        previous = snapshot_after([before])
         gc.collect()
 
         def read(body: bytes = body, previous: object = previous) -> object:

@@ -49,7 +49,7 @@ def requests_per_second(load: Load, port: int, seconds: float, connections: int 
     with tempfile.TemporaryDirectory() as directory:
         script = Path(directory) / "load.lua"
         script.write_text(load.script)
-        told = subprocess.run(
+        output = subprocess.run(
             [
                 wrk,
                 "-t1",
@@ -64,9 +64,9 @@ def requests_per_second(load: Load, port: int, seconds: float, connections: int 
             check=True,
             preexec_fn=lambda: pin(LOAD_CORE),
         ).stdout
-    if "Non-2xx" in told or "Socket errors" in told:
-        raise RuntimeError(told)
-    found = re.search(r"Requests/sec:\s+([0-9.]+)", told)
+    if "Non-2xx" in output or "Socket errors" in output:
+        raise RuntimeError(output)
+    found = re.search(r"Requests/sec:\s+([0-9.]+)", output)
     if found is None:
-        raise RuntimeError(told)
+        raise RuntimeError(output)
     return float(found.group(1))

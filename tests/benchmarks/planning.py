@@ -181,7 +181,7 @@ def main() -> None:
     spawn = multiprocessing.get_context("spawn")
     for topology in sys.argv[1:] or TOPOLOGIES:
         with _server(PORT, topology):
-            _tell(topology, "ms", "bystander p50", "p99", "worst", "answer")
+            _print(topology, "ms", "bystander p50", "p99", "worst", "answer")
             for name, query in QUESTIONS.items():
                 ours, theirs = spawn.Pipe(duplex=False)
                 attacker = spawn.Process(
@@ -189,14 +189,14 @@ def main() -> None:
                 )
                 attacker.start()
                 latencies = sorted(1e3 * seconds for seconds in asyncio.run(_watch(PORT, ours)))
-                seconds, told = ours.recv()
+                seconds, outcome = ours.recv()
                 attacker.join()
                 middle, late = statistics.median(latencies), latencies[int(len(latencies) * 0.99)]
                 figures = (f"{figure:.2f}" for figure in (middle, late, latencies[-1]))
-                _tell(name, f"{seconds * 1e3:.0f}", *figures, told[:110])
+                _print(name, f"{seconds * 1e3:.0f}", *figures, outcome[:110])
 
 
-def _tell(*cells: str) -> None:
+def _print(*cells: str) -> None:
     widths = (36, -7, -14, -8, -8, 1)
     row = (cell.ljust(width) if width > 0 else cell.rjust(-width) for cell, width in zip(cells, widths, strict=True))
     sys.stdout.write(" ".join(row) + "\n")

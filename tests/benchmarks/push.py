@@ -17,7 +17,7 @@ from tests.benchmarks.processes import LOAD_CORE, OURS, SERVER_CORE, free_port, 
 LOOPS = (10.0, 5.0)
 """Seconds that PR #1727's loop and PR #1728's command line sleep between two questions."""
 _LOOK = 0.02
-"""Seconds between two looks at exo itself: how exactly it is known when the model was ready."""
+"""Seconds between two requests to exo itself: the precision of the moment when the model was ready."""
 
 
 def measure(loads: int) -> Row:
@@ -46,15 +46,15 @@ def measure(loads: int) -> Row:
 
 
 async def _load(exo: str, ours: str, model: str) -> tuple[float, float, int]:
-    """Seconds from the wish until exo was ready and until the subscriber knew it, and how many states we read."""
+    """Seconds from the request until exo was ready and until the subscriber knew it, and how many states we read."""
     async with httpx.AsyncClient(timeout=60) as client:
         before = await _reads(client, ours)
         subscribed = asyncio.Event()
         knowing = asyncio.create_task(_known(client, ours, model, subscribed))
         await subscribed.wait()
         began = time.monotonic()
-        wish = {"model_id": model, "sharding": "Pipeline", "instance_meta": "MlxRing", "min_nodes": 1}
-        (await client.post(f"{exo}/place_instance", json=wish)).raise_for_status()
+        request = {"model_id": model, "sharding": "Pipeline", "instance_meta": "MlxRing", "min_nodes": 1}
+        (await client.post(f"{exo}/place_instance", json=request)).raise_for_status()
         instance, ready = await _ready(client, exo, model)
         known = await asyncio.wait_for(knowing, 30)
         reads = await _reads(client, ours) - before

@@ -1,6 +1,6 @@
 """An exo that does nothing but answer, from memory: its states follow each other at a given pace.
 
-Run as `python -m tests.benchmarks.replay PORT SECONDS FILE`. `GET /count` tells how many states it was asked for.
+Run as `python -m tests.benchmarks.replay PORT SECONDS FILE`. `GET /count` answers how many states were requested.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What is asked, and of what: the 4-node scene in motion, larger clusters made of it, the overview as a query."""
+"""The demo's 4-node cluster in motion, larger clusters made of it, and the queries."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from exo_graphql.simulator.scenario import SMALL_MODELS
 
 SECOND_MODEL = SMALL_MODELS[3]
 
-# Every field that `/v1/cluster` returns, download entries of models that nobody wants included.
+# Every field that `/v1/cluster` returns, download entries of models that no instance needs included.
 FIELDS = """
   cluster {
     nodeCount ramTotalGb ramAvailableGb ramUsedGb ramUsedPercent
@@ -75,8 +75,8 @@ def multiplied(body: bytes, times: int) -> bytes:
     return orjson.dumps(document)
 
 
-def pictured(states: list[bytes]) -> Snapshot:
-    """The picture that remains after some states."""
+def snapshot_after(states: list[bytes]) -> Snapshot:
+    """The snapshot after these states."""
     snapshot = None
     for body in states:
         snapshot, _ = advance(snapshot, parse_state(body), clock.now(), Source("http://exo", "the-node"))

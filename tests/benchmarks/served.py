@@ -1,6 +1,6 @@
 """The baseline, served: `python -m tests.benchmarks.served PORT EXO_URL`.
 
-It is run as this project's own server is, and reads exo by the same feed: both sides have the same picture, loop and
+It is run as this project's own server is, and reads exo by the same poller: both sides have the same snapshot, loop and
 sockets at the same cost.
 """
 
@@ -14,6 +14,7 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.exo.pacing import PollerRules
 from exo_graphql.exo.poller import Poller
 from exo_graphql.serve import block_on, serve_application
+from tests.benchmarks import bare
 from tests.benchmarks.baseline import application
 
 PACE = 0.25
@@ -36,7 +37,7 @@ def main(port: int, exo_url: str) -> None:
 
     app = application(newest)
     app.router.lifespan_context = lifespan
-    block_on(serve_application(app, "127.0.0.1", port))
+    block_on(serve_application(bare.application(newest, app), "127.0.0.1", port))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ _LIVE = (
     "subscription { downloads { id status progressPercent } }",
     "subscription { nodes { id temperatureC downloads { id } } }",
 )
-_WISHES = (
+_MUTATIONS = (
     'mutation {{ loadModel(model: "{0}", timeoutSeconds: 60) {{ operation {{ id }} error {{ code }} }} }}',
     'mutation {{ unloadModel(model: "{0}", drainSeconds: 1) {{ operation {{ id }} error {{ code }} }} }}',
     'mutation {{ swapModels(unload: "{0}", load: "{1}") {{ operation {{ id }} error {{ code }} }} }}',
@@ -104,18 +104,18 @@ class Soak:
     async def _queries(self, client: httpx.AsyncClient, dice: random.Random) -> None:
         while self.goes_on:
             query = dice.choice(_QUERIES)
-            if dice.random() < 0.2:  # nobody has sent this one before
+            if dice.random() < 0.2:  # a document that is new to the server
                 query = query.replace("{", f"{{ unseen{next(self.serial)}: __typename ", 1)
             await self._ask(client, query, "queries")
             await asyncio.sleep(dice.uniform(0, 0.1))
 
     async def _wishes(self, client: httpx.AsyncClient, dice: random.Random) -> None:
         while self.goes_on:
-            wish = dice.choice(_WISHES).format(*dice.sample(SMALL_MODELS, 2))
-            data = (await self._ask(client, wish, "wishes")).get("data") or {}
+            mutation = dice.choice(_MUTATIONS).format(*dice.sample(SMALL_MODELS, 2))
+            data = (await self._ask(client, mutation, "mutations")).get("data") or {}
             for payload in filter(None, data.values()):
                 if payload["error"]:
-                    self.errors[f"wish: {payload['error']['code']}"] += 1
+                    self.errors[f"mutation: {payload['error']['code']}"] += 1
                     await asyncio.sleep(dice.uniform(0, 3))
                 else:
                     state = await self._followed(payload["operation"]["id"])

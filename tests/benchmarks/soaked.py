@@ -1,4 +1,4 @@
-"""The server of a soak: the demo with faults ordered all the time, in a process that tells how much it holds."""
+"""The server of a soak: the demo with faults injected all the time, in a process that reports how much it holds."""
 
 import asyncio
 import gc
@@ -27,7 +27,7 @@ _FAULTS = (
 
 
 def serve(port: int, faults_every: float, asked: Connection) -> None:
-    """Serves until told to end. Whatever is sent over `asked` is answered by what the server holds; False ends it."""
+    """Serves until False arrives over `asked`. Anything else is answered with how much the server holds."""
     logging.basicConfig(level=logging.CRITICAL)
     counted = _Counted()
     logging.getLogger().addHandler(counted)
@@ -96,7 +96,7 @@ async def _serve(port: int, faults_every: float, asked: Connection, logged: _Cou
     watching.cancel()
     server.should_exit = True
     await serving
-    # This task, and whatever was left behind.
+    # This task, and what was left behind.
     asked.send([task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()])
 
 

@@ -19,8 +19,8 @@ _HANDSHAKE = (
 
 
 @dataclass
-class Told:
-    """What arrived at all subscribers: when, by the state that it tells of."""
+class Received:
+    """What arrived at all subscribers: when, by the state that it describes."""
 
     messages: int = 0
     payload_bytes: int = 0
@@ -38,10 +38,10 @@ class Told:
 class Subscriber(asyncio.Protocol):
     """One connection with one subscription."""
 
-    def __init__(self, port: int, query: str, told: Told, ready: asyncio.Future[None]) -> None:
+    def __init__(self, port: int, query: str, received: Received, ready: asyncio.Future[None]) -> None:
         self._port = port
         self._query = query
-        self._told = told
+        self._received = received
         self._ready = ready
         self._buffer = b""
         self._open = False
@@ -90,9 +90,9 @@ class Subscriber(asyncio.Protocol):
         if at < 0:
             return
         state = message[at + len(_MARK) : message.index(b'"', at + len(_MARK))]
-        self._told.arrivals[state].append(time.time())
-        self._told.messages += 1
-        self._told.payload_bytes += len(message)
+        self._received.arrivals[state].append(time.time())
+        self._received.messages += 1
+        self._received.payload_bytes += len(message)
         if not self._ready.done():
             self._ready.set_result(None)
 
@@ -104,22 +104,22 @@ class Subscriber(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def subscribed(port: int, query: str, count: int) -> AsyncIterator[Told]:
+async def subscribed(port: int, query: str, count: int) -> AsyncIterator[Received]:
     """`count` subscribers, each with its first message."""
-    told = Told()
+    received = Received()
     loop = asyncio.get_running_loop()
     made: list[Subscriber] = []
     try:
         for _ in range(count):
             ready = loop.create_future()
             _, subscriber = await loop.create_connection(
-                lambda ready=ready: Subscriber(port, query, told, ready),  # type: ignore[misc]  # its own future
+                lambda ready=ready: Subscriber(port, query, received, ready),  # type: ignore[misc]  # its own future
                 "127.0.0.1",
                 port,
             )
             made.append(subscriber)
             await asyncio.wait_for(ready, 30)
-        yield told
+        yield received
     finally:
         for subscriber in made:
             if subscriber.transport is not None:

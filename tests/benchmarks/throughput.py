@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import orjson
 
+from tests.benchmarks import bare
 from tests.benchmarks.figures import Row
 from tests.benchmarks.load import Load, requests_per_second
 from tests.benchmarks.processes import LOAD_CORE, OURS, SERVER_CORE, Server, fetch, free_port, serving
@@ -20,6 +22,7 @@ UNSEEN = Load(GRAPHQL, OVERVIEW.replace("nodeCount", "count@@: nodeCount").repla
 SMALL = Load(GRAPHQL, f'{{ modelStatus(model: "{SECOND_MODEL}") {{ ready }} }}')
 BASELINE = Load("/v1/cluster")
 CONSTANT = Load("/constant")
+BARE = Load(bare.PATH)
 
 
 @contextmanager
@@ -32,7 +35,7 @@ def replaying(states: Path, seconds: float) -> Iterator[Server]:
 
 
 def measure(states: Path, seconds: float, turns: int) -> list[Row]:
-    """The four rows of throughput. Each load runs for `seconds`, `turns` times, the sides taking turns."""
+    """The rows of throughput. Each load runs for `seconds`, `turns` times, the sides taking turns."""
     with ExitStack() as stack:
         exo = stack.enter_context(replaying(states, PACE))
         port, other = free_port(), free_port()
@@ -48,6 +51,7 @@ def measure(states: Path, seconds: float, turns: int) -> list[Row]:
             ("repeated query", 15, REPEATED, BASELINE),
             ("fresh results", 2, FRESH, BASELINE),
             ("unseen documents", 0.5, UNSEEN, BASELINE),
+            ("fresh results, by hand", 0.8, FRESH, BARE),
             ("small question", 1, SMALL, CONSTANT),
         ):
             mine, yours = [], []
@@ -75,12 +79,24 @@ def _row(name: str, goal: float, mine: list[tuple[float, float]], yours: list[tu
 
 
 def _check(ours: Server, theirs: Server) -> None:
-    """Both tell the whole of the same cluster, or the comparison means nothing."""
-    told = orjson.loads(fetch(ours.url(GRAPHQL), orjson.dumps({"query": OVERVIEW})))
+    """All answer with the whole of the same cluster, or the comparison means nothing."""
+    answer = orjson.loads(fetch(ours.url(GRAPHQL), orjson.dumps({"query": OVERVIEW})))
     baseline = orjson.loads(fetch(theirs.url(BASELINE.path)))
-    if "errors" in told:
-        raise RuntimeError(told["errors"])
-    if len(told["data"]["downloads"]) != len(baseline["downloads"]) or len(baseline["downloads"]) < 400:
+    if "errors" in answer:
+        raise RuntimeError(answer["errors"])
+    if len(answer["data"]["downloads"]) != len(baseline["downloads"]) or len(baseline["downloads"]) < 400:
         raise RuntimeError("the two do not list the same downloads")
-    if [node["id"] for node in told["data"]["cluster"]["nodes"]] != [node["node_id"] for node in baseline["nodes"]]:
+    if [node["id"] for node in answer["data"]["cluster"]["nodes"]] != [node["node_id"] for node in baseline["nodes"]]:
         raise RuntimeError("the two do not list the same nodes")
+    by_hand = {"data": orjson.loads(fetch(theirs.url(bare.PATH)))}
+    if _shape(by_hand) != _shape(answer):
+        raise RuntimeError("the overview made by hand is another one")
+
+
+def _shape(value: Any) -> Any:
+    """The keys, lengths and texts, without the figures that may have moved between two answers."""
+    if isinstance(value, dict):
+        return {key: None if key == "observedAt" else _shape(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_shape(member) for member in value]
+    return value if isinstance(value, str) else type(value) in (int, float)

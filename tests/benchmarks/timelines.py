@@ -48,7 +48,7 @@ async def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="recordings; all of them if none is named")
     parser.add_argument("--subscribers", type=int, default=500)
     arguments = parser.parse_args()
-    print(f"GET /state takes {COST * 1000:.0f} ms, and what it tells is as old when it arrives.")  # noqa: T201
+    print(f"GET /state takes {COST * 1000:.0f} ms, and its content is as old when it arrives.")  # noqa: T201
     every: list[float] = []
     for name in arguments.names or MODELS:
         for count in (1, arguments.subscribers):

@@ -1,8 +1,8 @@
 """The worst that passes: `python -m tests.benchmarks.worst`.
 
-A server over 32 nodes with 120 models each, in a process of its own, at default limits. One client sends what is dear;
-a bystander asks a small question again and again, and notes how long the longest answer took. Printed for each: the
-estimated cost or the refusal, the time and size of the answer, and the bystander's latencies in milliseconds.
+A server over 32 nodes with 120 models each, in its own process, at default limits. One client sends expensive
+documents; a bystander sends a small query again and again, and notes how long the longest answer took. Printed for
+each: the estimated cost or the refusal, the time and size of the answer, and the bystander's latencies in milliseconds.
 """
 
 import argparse
@@ -70,8 +70,8 @@ def _attack(port: int, query: str, connection: Any) -> None:
     time.sleep(0.3)
     seconds, answer, size = _ask(port, query)
     errors = answer.get("errors")
-    told = "answered" if not errors else str(errors[0]["extensions"].get("limit") or errors[0]["message"])[:44]
-    connection.send((seconds, size, told))
+    outcome = "answered" if not errors else str(errors[0]["extensions"].get("limit") or errors[0]["message"])[:44]
+    connection.send((seconds, size, outcome))
 
 
 async def _watch(port: int, done: Any) -> list[float]:
@@ -105,20 +105,20 @@ def main() -> None:
     port = given.port
     spawn = multiprocessing.get_context("spawn")
     with _server(port, given.moving):
-        _tell("what", "ms", "bytes", "bystander p50", "p99", "worst", "outcome")
+        _print("what", "ms", "bytes", "bystander p50", "p99", "worst", "outcome")
         for name, query in {"nothing": "{ __typename }", **ATTACKS}.items():
             ours, theirs = spawn.Pipe(duplex=False)
             attacker = spawn.Process(target=_attack, args=(port, query, theirs), daemon=True)
             attacker.start()
             latencies = sorted(1e3 * seconds for seconds in asyncio.run(_watch(port, ours)))
-            seconds, size, told = ours.recv()
+            seconds, size, outcome = ours.recv()
             attacker.join()
             middle, late = statistics.median(latencies), latencies[int(len(latencies) * 0.99)]
             figures = (f"{figure:.2f}" for figure in (middle, late, latencies[-1]))
-            _tell(name, f"{seconds * 1e3:.1f}", str(size), *figures, told)
+            _print(name, f"{seconds * 1e3:.1f}", str(size), *figures, outcome)
 
 
-def _tell(*cells: str) -> None:
+def _print(*cells: str) -> None:
     widths = (34, -9, -10, -14, -8, -8, 1)
     row = (cell.ljust(width) if width > 0 else cell.rjust(-width) for cell, width in zip(cells, widths, strict=True))
     sys.stdout.write(" ".join(row) + "\n")
