@@ -140,6 +140,24 @@ def schema() -> None:
 
 
 @app.command(rich_help_panel=PANEL)
+def documents(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="The document to print. Without it, the names are listed.")
+    ] = None,
+) -> None:
+    """Print a GraphQL document that the command line sends, complete with its fragments."""
+    from exo_graphql.documents import document, document_names
+
+    names = document_names()
+    if name is None:
+        typer.echo("\n".join(names))
+    elif name in names:
+        typer.echo(document(name).text, nl=False)
+    else:
+        raise typer.BadParameter(f"no document {name!r}; one of: {', '.join(names)}", param_hint="NAME")
+
+
+@app.command(rich_help_panel=PANEL)
 def simulate(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 52415,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",

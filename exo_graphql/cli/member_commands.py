@@ -87,7 +87,7 @@ def list_downloads(
 def cancel_download(ctx: typer.Context, name: Name, *, node: Nodes = None) -> None:
     """Stop fetching a model's weights. What has arrived stays."""
     session = session_of(ctx)
-    node_answers(session, session.act("cancel_download", model=name, nodes=node or None))
+    node_answers(session, session.mutate_once("cancel_download", model=name, nodes=node or None))
 
 
 @tasks.callback()
@@ -121,4 +121,4 @@ def cancel_task(
     """Cancel an inference under way."""
     session = session_of(ctx)
     id_ = session.whole_id(task, lambda: session.ask("tasks")["tasks"])
-    session.show(session.act("cancel_task", id=id_), views.task_cancelled)
+    session.show(session.mutate_once("cancel_task", id=id_), views.task_cancelled)

@@ -130,7 +130,7 @@ def load(
     """Load a model. If it is loaded already, that is followed and nothing is placed."""
     del poll_interval
     session = session_of(ctx)
-    data = session.wish(
+    data = session.mutate(
         "load_model",
         idempotency_key,
         model=name,
@@ -162,7 +162,7 @@ def unload(
         instance = session.whole_id(
             instance, lambda: session.ask("model_status", model=name)["modelStatus"]["instances"]
         )
-    data = session.wish("unload_model", idempotency_key, model=name, instance=instance, drainSeconds=drain_seconds)
+    data = session.mutate("unload_model", idempotency_key, model=name, instance=instance, drainSeconds=drain_seconds)
     _finish(session, data, timeout, wait=wait)
 
 
@@ -196,7 +196,7 @@ def swap(
     """Unload one model and load another, or change nothing."""
     del poll_interval
     session = session_of(ctx)
-    data = session.wish(
+    data = session.mutate(
         "swap_models",
         idempotency_key,
         unload=_listed(old, "OLD"),
@@ -235,7 +235,7 @@ def plan(
 def download(ctx: typer.Context, name: Name, *, node: Nodes = None) -> None:
     """Fetch a model's weights, on all nodes or on some. See how far it is with `downloads`."""
     session = session_of(ctx)
-    node_answers(session, session.act("start_download", model=name, nodes=node or None))
+    node_answers(session, session.mutate_once("start_download", model=name, nodes=node or None))
 
 
 @app.command()
@@ -253,7 +253,7 @@ def delete(
     if not yes and session.terminal.can_ask:
         where = ", ".join(node) if node else "all nodes"
         typer.confirm(f"Delete the weights of {name} on {where}?", abort=True, err=True)
-    node_answers(session, session.act("delete_download", model=name, nodes=node or None))
+    node_answers(session, session.mutate_once("delete_download", model=name, nodes=node or None))
 
 
 def node_answers(session: Session, data: Data) -> None:

@@ -58,14 +58,14 @@ def show(ctx: typer.Context, operation: Id, *, wait: Wait = False, timeout: Time
 def cancel(ctx: typer.Context, operation: Id) -> None:
     """Stop an operation and undo what it did."""
     session = session_of(ctx)
-    session.show(session.act("cancel_operation", id=_whole(session, operation)), views.cancelled)
+    session.show(session.mutate_once("cancel_operation", id=_whole(session, operation)), views.cancelled)
 
 
 @app.command()
 def resume(ctx: typer.Context, operation: Id) -> None:
     """Let a parked operation go on, on the cluster that is here now."""
     session = session_of(ctx)
-    session.show(session.act("resume_operation", id=_whole(session, operation)), views.accepted)
+    session.show(session.mutate_once("resume_operation", id=_whole(session, operation)), views.accepted)
 
 
 def _whole(session: Session, operation: str) -> str:

@@ -1,4 +1,4 @@
-"""One command's conversation with the server."""
+"""What one command asks of the server, and how it shows the answer."""
 
 import asyncio
 import uuid
@@ -18,13 +18,14 @@ from exo_graphql.documents import document
 
 View = Callable[[Data, bool], Iterable[RenderableType]]
 
-# The length of a UUID, as all ids of exo's tasks and instances and of operations are.
+# The length of a UUID: the ids of exo's tasks and instances, and of operations.
 WHOLE_ID = 36
+# Seconds before the second and the third try: a server that is being restarted answers again within these 2.5 s.
 _RETRY_PAUSES = (0.5, 2.0)
 
 
 class Session:
-    """Asks, shows, and raises `Failure` for whatever is not an answer."""
+    """Sends documents and shows the data. Raises `Failure` where there is an error instead of an answer."""
 
     def __init__(
         self, url: str, token: str | None, *, as_json: bool, wide: bool = False, ca_file: Path | None = None
@@ -40,11 +41,11 @@ class Session:
         return Client(self._url, self._token, self._ca_file)
 
     def ask(self, name: str, **variables: object) -> Data:
-        """The data that answer the document of that name."""
+        """The data of the response to the query of that name."""
         return self._data(interrupts.run(self._ask(name, variables)))
 
     def show(self, data: Data, view: View, failure: Failure | None = None) -> None:
-        """Prints the data: as they are for a machine, in the words of `view` for people. Then raises `failure`."""
+        """Prints the data: as JSON with --json, else as `view` renders it. Then raises `failure`, if given."""
         if failure is not None:
             failure.data = data
         if self.terminal.as_json:
@@ -57,29 +58,29 @@ class Session:
         if failure is not None:
             raise failure
 
-    def wish(self, name: str, idempotency_key: str | None, **variables: object) -> Data:
-        """The data that answer a mutation which has an idempotency key, and so may safely be sent again."""
+    def mutate(self, name: str, idempotency_key: str | None, **variables: object) -> Data:
+        """Sends a mutation that takes an idempotency key, and so is safe to send again after a broken connection."""
         given = {**variables, "idempotencyKey": idempotency_key or uuid.uuid4().hex}
-        return self._accepted(self._data(interrupts.run(self._insist(name, given))))
+        return self._accepted(self._data(interrupts.run(self._retry(name, given))))
 
-    def act(self, name: str, **variables: object) -> Data:
-        """The data that answer any other mutation."""
+    def mutate_once(self, name: str, **variables: object) -> Data:
+        """Sends any other mutation. It is never sent twice."""
         return self._accepted(self.ask(name, **variables))
 
     def whole_id(self, given: str, known: Callable[[], Iterable[Mapping[str, Any]]]) -> str:
-        """The id that `given` is, or begins. What begins none is left as it is; raises `Failure` for several."""
+        """The id that begins with `given`; `given` itself where none does. Raises `Failure` where several do."""
         if len(given) >= WHOLE_ID:
             return given
-        meant = [entry["id"] for entry in known() if entry["id"].startswith(given)]
-        if len(meant) > 1 and given not in meant:
-            raise Failure(f"Several ids begin with {given!r}.", f"Choices: {', '.join(meant)}", "ID_AMBIGUOUS")
-        return meant[0] if len(meant) == 1 else given
+        matches = [entry["id"] for entry in known() if entry["id"].startswith(given)]
+        if len(matches) > 1 and given not in matches:
+            raise Failure(f"Several ids begin with {given!r}.", f"Choices: {', '.join(matches)}", "ID_AMBIGUOUS")
+        return matches[0] if len(matches) == 1 else given
 
     async def _ask(self, name: str, variables: Mapping[str, Any]) -> Reply:
         async with self.client() as client:
             return await client.ask(document(name), variables)
 
-    async def _insist(self, name: str, variables: Mapping[str, Any]) -> Reply:
+    async def _retry(self, name: str, variables: Mapping[str, Any]) -> Reply:
         for pause in _RETRY_PAUSES:
             try:
                 return await self._ask(name, variables)
@@ -89,7 +90,7 @@ class Session:
             return await self._ask(name, variables)
         except NoServer as error:
             raise NoServer(
-                f"{error.message} Whether it has accepted this is not known.", "See `exo-graphql operations`."
+                f"{error.message} The server may have accepted the request.", "Check with `exo-graphql operations`."
             ) from error
 
     def _data(self, reply: Reply) -> Data:
@@ -109,7 +110,7 @@ class Session:
 
 
 def session_of(ctx: typer.Context) -> Session:
-    """The session that the global options have made."""
+    """The session made from the global options."""
     session = ctx.find_object(Session)
     if session is None:
         raise RuntimeError("a command without its global options")

@@ -1,4 +1,4 @@
-"""Example operations for GraphiQL: the command line's own `.graphql` documents, in the package as files."""
+"""Example operations for GraphiQL: the command line's `.graphql` documents, each complete with its fragments."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from graphql import (
     value_from_ast_untyped,
 )
 
-from exo_graphql.documents import FOLDER
+from exo_graphql.documents import FOLDER, compose
 
-# What a visitor should see first; the others follow by name.
+# Shown first; the others follow by name.
 FIRST = "status.graphql"
 
 
@@ -38,15 +38,15 @@ class Example:
 def examples(folder: Path = FOLDER) -> list[Example]:
     """One example for each document in `folder`, in the order to show them; empty without the folder.
 
-    A document that does not parse, or names no operation, is left out: the page must open all the same, and
-    the documents have their own test against the schema.
+    A document that does not parse or holds no operation is left out, so that the page opens all the same. A test holds
+    the documents against the schema.
     """
     files = sorted(folder.glob("*.graphql"), key=lambda file: (file.name != FIRST, file.name))
     return [example for file in files if (example := _example(file)) is not None]
 
 
 def _example(file: Path) -> Example | None:
-    text = file.read_text(encoding="utf-8")
+    text = compose(file.read_text(encoding="utf-8"))
     try:
         document = parse(text, no_location=True)
     except GraphQLError:
@@ -73,7 +73,7 @@ def _leading_comment(text: str) -> str:
 
 
 def _variables(operation: OperationDefinitionNode) -> str:
-    """What must be given, blank to be filled in, and what has a default, with it; nothing else."""
+    """JSON text: required variables, left blank, and those with a default, set to it. Optional ones are left out."""
     values = {
         definition.variable.name.value: _value(definition)
         for definition in operation.variable_definitions or ()

@@ -11,7 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
+from exo_graphql.documents import document
 from exo_graphql.web import graphiql_page, page_routes
+from exo_graphql.web.examples import examples
 from exo_graphql.web.vendor import missing, packages
 
 pytestmark = pytest.mark.anyio
@@ -102,6 +104,12 @@ async def test_a_file_with_its_version_in_the_address_is_kept_and_ours_is_revali
 async def test_nothing_but_the_assets_can_be_read(client: httpx.AsyncClient, path: str) -> None:
     response = await client.get(httpx.URL(f"http://test/below/graphiql/assets/{path}"))
     assert response.status_code == 404
+
+
+def test_an_example_is_complete_with_its_fragments() -> None:
+    (example,) = (example for example in examples() if example.name == "LoadModel")
+    assert example.query == document("load_model").text
+    assert "\nfragment ErrorDetails on OperationError {" in example.query
 
 
 async def test_the_examples_are_the_documents_of_the_command_line(client: httpx.AsyncClient) -> None:
