@@ -1,6 +1,6 @@
 """What exo's answers beside the state mean: its catalogue, its offers; and the shard that a download is asked with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import orjson
 
@@ -8,6 +8,7 @@ from exo_graphql.cluster.state import InstanceType, ModelCard, Sharding
 from exo_graphql.cluster.units import MIB
 from exo_graphql.cluster.upstream import PlacementPreview
 from exo_graphql.exo.parse import read_instance
+from exo_graphql.exo.parse.json_values import boolean, strings
 
 # exo's own words where it takes or tells them outside of a document.
 SHARDING_WORDS = {Sharding.PIPELINE: "Pipeline", Sharding.TENSOR: "Tensor", Sharding.CFG: "Cfg"}
@@ -75,7 +76,6 @@ def _card(model: object) -> ModelCard | None:
         return None
     # exo fills in 0 and "" for what it does not know.
     size = _whole(model, "storage_size_megabytes")
-    capabilities = model.get("capabilities")
     return ModelCard(
         id=id_,
         family=_text(model, "family"),
@@ -83,9 +83,9 @@ def _card(model: object) -> ModelCard | None:
         base_model=_text(model, "base_model"),
         storage_bytes=None if size is None else size * MIB,
         context_length=_whole(model, "context_length"),
-        capabilities=_texts(capabilities) if isinstance(capabilities, list) else (),
-        supports_tensor=_truth(model, "supports_tensor"),
-        is_custom=_truth(model, "is_custom"),
+        capabilities=strings(model.get("capabilities")) or (),
+        supports_tensor=boolean(model, "supports_tensor"),
+        is_custom=boolean(model, "is_custom"),
     )
 
 
@@ -97,12 +97,3 @@ def _whole(raw: Mapping[str, object], key: str) -> int | None:
 def _text(raw: Mapping[str, object], key: str) -> str | None:
     value = raw.get(key)
     return value if isinstance(value, str) and value else None
-
-
-def _texts(items: Sequence[object]) -> tuple[str, ...]:
-    return tuple(item for item in items if isinstance(item, str))
-
-
-def _truth(raw: Mapping[str, object], key: str) -> bool | None:
-    value = raw.get(key)
-    return value if isinstance(value, bool) else None

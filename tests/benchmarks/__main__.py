@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.benchmarks import fanout, idle, ingest, push, scenario, throughput, upstream
+from tests.benchmarks import bystander, fanout, idle, ingest, push, scenario, throughput, upstream
 from tests.benchmarks.figures import Row, table
 
 
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="shorter turns: for trying, not for telling")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure there")
     parser.add_argument(
-        "--only", action="append", metavar="PART", help="throughput, fanout, push, upstream, ingest, idle"
+        "--only", action="append", metavar="PART", help="throughput, fanout, push, upstream, ingest, bystander, idle"
     )
     arguments = parser.parse_args()
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -43,7 +43,8 @@ def main() -> None:
             "fanout": lambda: [fanout.measure(states, 5 if quick else 20)],
             "push": lambda: [push.measure(2 if quick else 5)],
             "upstream": lambda: [upstream.measure(states, 5 if quick else 20)],
-            "ingest": lambda: [ingest.measure(bodies, 5 if quick else 15)],
+            "ingest": lambda: ingest.measure(bodies, 3 if quick else 8),
+            "bystander": lambda: [bystander.measure(bodies, Path(directory), 5 if quick else 20)],
             "idle": lambda: [idle.measure(1 if quick else 5)],
         }
         for name, part in parts.items():

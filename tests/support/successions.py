@@ -53,7 +53,7 @@ _STRANGE: tuple[Any, ...] = (
     {"RunnerReady": {}},
 )
 # JSON that orjson reads in a way of its own, or refuses, wherever it may lie.
-_ODD_VALUES = (
+ODD_VALUES = (
     b'"\xff"',
     b'"\xc3\xa9"',
     b'"\xed\xa0\x80"',
@@ -80,7 +80,7 @@ _ODD_VALUES = (
     b'{"a":1e999,"a":1}',
     *(b"[" * depth + b"]" * depth for depth in (240, 260, 960, 1000, *range(1015, 1026))),
 )
-_ODD_KEYS = (b'"zz"', b'"\xff"', b'"\\u0061"', b'"\\ud800"', b'"\xc3\xa9"', b'""', b'"\\n"', b'"a\x01"')
+ODD_KEYS = (b'"zz"', b'"\xff"', b'"\\u0061"', b'"\\ud800"', b'"\xc3\xa9"', b'""', b'"\\n"', b'"a\x01"')
 _BLANKS = (b" ", b"\n", b"\t", b"\r", b"\x0c", b"\xef\xbb\xbf")
 
 
@@ -142,10 +142,10 @@ def _encoded(document: Json, chance: random.Random) -> bytes:
     place = 1 + (0 if chance.random() < 0.3 else chance.choice(openings))
     match chance.choice(["member", "repeat", "blank", "break", "cut"]):
         case "member":
-            body = body[:place] + chance.choice(_ODD_KEYS) + b":" + chance.choice(_ODD_VALUES) + b"," + body[place:]
+            body = body[:place] + chance.choice(ODD_KEYS) + b":" + chance.choice(ODD_VALUES) + b"," + body[place:]
         case "repeat":
             key = chance.choice(list(document) or ["x"])
-            value = chance.choice([*_ODD_VALUES, b"{}", b"[]", b"null"])
+            value = chance.choice([*ODD_VALUES, b"{}", b"[]", b"null"])
             body = body[:place] + orjson.dumps(key) + b":" + value + b"," + body[place:]
         case "blank":
             at = chance.choice([0, place, len(body), *commas[:1]])
