@@ -1,6 +1,7 @@
 """Slices of a JSON text: what is accepted, at every depth, is what orjson accepts of the whole."""
 
 import sys
+from collections.abc import Iterator
 
 import orjson
 import pytest
@@ -52,6 +53,27 @@ def test_a_value_is_accepted_where_orjson_accepts_it(place: bytes) -> None:
         # After a state in which it was another.
         assert read(reader, place % b"{}")
         assert read(reader, body) is accepted(body), value
+
+
+@pytest.fixture
+def _deep_recursion() -> Iterator[None]:
+    """Lets msgspec go as deep as it does from Python 3.12 on; before, it stops at Python's limit of 1,000 by itself."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(5000)
+    yield
+    sys.setrecursionlimit(limit)
+
+
+@pytest.mark.usefixtures("_deep_recursion")
+@pytest.mark.parametrize("place", PLACES)
+def test_levels_are_counted_from_the_beginning_of_the_document(place: bytes) -> None:
+    seen = set()
+    for depth in range(1015, 1030):
+        for value in (b"[" * depth + b"]" * depth, b'{"a":' * depth + b"1" + b"}" * depth):
+            body = place % value
+            assert read(StateReader(), body) is accepted(body), depth
+            seen.add(accepted(body))
+    assert seen == {True, False}
 
 
 @pytest.mark.parametrize("place", PLACES)
