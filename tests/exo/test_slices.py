@@ -8,7 +8,7 @@ import pytest
 
 from exo_graphql.exo.parse import NotAState, StateReader
 from exo_graphql.exo.parse.slices import NotSliceable, members
-from tests.exo.successions import ODD_KEYS, ODD_VALUES
+from tests.support.successions import ODD_KEYS, ODD_VALUES
 
 # Where a value may lie, by how it is read: an unknown part, a map, an entry of one, a list in one, an entry of that.
 PLACES = (
