@@ -46,7 +46,7 @@ def show(ctx: typer.Context, operation: Id, *, wait: Wait = False, timeout: Time
     data = session.ask("operation", id=operation)
     if data["operation"] is None:
         raise Failure(
-            f"No operation {operation!r} was asked of this server, or it ended long ago.",
+            f"No operation {operation!r} was requested from this server, or it ended long ago.",
             "List them with `exo-graphql operations`.",
             "OPERATION_NOT_FOUND",
             data,

@@ -1,4 +1,4 @@
-"""The schema, put together."""
+"""The executable schema, and its text."""
 
 import strawberry
 from graphql import GraphQLObjectType, GraphQLSchema, Undefined, lexicographic_sort_schema, print_schema
@@ -13,7 +13,7 @@ from exo_graphql.schema.subscription import Subscription
 
 
 def build_schema(*, read_only: bool = False) -> GraphQLSchema:
-    """The executable schema; with `read_only` without anything that changes the cluster."""
+    """The executable schema; with `read_only` without mutations."""
     keep_clocks()
     strawberry_schema = strawberry.Schema(
         query=Query,
@@ -22,13 +22,13 @@ def build_schema(*, read_only: bool = False) -> GraphQLSchema:
         types=error.ERROR_TYPES,
         config=StrawberryConfig(scalar_map=SCALARS),
     )
-    schema = strawberry_schema._schema  # noqa: SLF001  # its public face hides the GraphQLSchema that it made
+    schema = strawberry_schema._schema  # noqa: SLF001  # its public API hides the GraphQLSchema that it made
     _forget_null_defaults(schema)
     return schema
 
 
 def _forget_null_defaults(schema: GraphQLSchema) -> None:
-    """An argument that may be left out has no default: Strawberry takes Python's None for one."""
+    """Removes `= null` from optional arguments: Strawberry takes Python's None for a GraphQL default."""
     for type_ in schema.type_map.values():
         for field in type_.fields.values() if isinstance(type_, GraphQLObjectType) else ():
             for argument in field.args.values():
@@ -37,7 +37,8 @@ def _forget_null_defaults(schema: GraphQLSchema) -> None:
 
 
 def print_sorted(schema: GraphQLSchema) -> str:
-    """The schema's text, sorted, so that a difference is a difference."""
-    # Sorting makes new types, which would lose how Strawberry's enums write their defaults: text has none to lose.
+    """The schema's text, sorted, so that two versions can be compared line by line."""
+    # Sorted is the parsed text, not the schema itself: sorting copies types, and the copies of Strawberry's enums could
+    # not print default values such as `until: ModelStatusUntil = NEVER`.
     plain = parse_schema(print_schema(schema))
     return print_schema(lexicographic_sort_schema(plain)) + "\n"

@@ -35,7 +35,7 @@ def _operations(
     root: Parent[Snapshot],  # noqa: ARG001  # as Strawberry hands it over
     info: Info,
     ended: Annotated[
-        int | None, argument(description="At most so many of those that have ended, the newest; without it all.")
+        int | None, argument(description="Maximum number of ended operations; the newest are kept. Default: all.")
     ] = None,
 ) -> object:
     operations = info.context.operations
@@ -57,61 +57,77 @@ def _observed_at(root: Parent[Snapshot]) -> VolatileText | None:
     return clock_moment(root.observed_at)
 
 
-@strawberry.type(description="The whole cluster, at one moment.")
+@strawberry.type(description="The whole cluster at one moment.")
 class Cluster:
     """`cluster.snapshot.Snapshot`."""
 
     healthy: bool = field(
-        description="Connected, not stale, at least one node, no node STALE, no loaded model FAILED or UNREACHABLE."
+        description="True when exo answers, the state is not stale, there is at least one node, no node is STALE, "
+        "and no loaded model is FAILED or UNREACHABLE."
     )
-    unhealthy_reasons: list[str] = field(description="Why it is not healthy, a sentence each; empty when it is.")
-    node_count: int = field(description="Members of the cluster.")
-    online_node_count: int = field(description="Members seen within the last 10 seconds, by exo's own clock.")
+    unhealthy_reasons: list[str] = field(
+        description="Why the cluster is not healthy, one sentence for each reason; empty when it is healthy."
+    )
+    node_count: int = field(description="Number of nodes in the cluster.")
+    online_node_count: int = field(description="Number of nodes seen within the last 10 seconds, by exo's clock.")
     nodes_without_memory: int = field(
-        description="Members that have not reported their memory. The totals leave them out."
+        description="Number of nodes that have not reported their memory. The memory totals leave them out."
     )
     ram_total_gb: float | None = field(
-        description="Memory of the members that report, in GiB (2^30 bytes), one decimal; null when none does."
+        description="Total memory of the nodes that report it, in GiB (2^30 bytes), one decimal; null when none does."
     )
-    ram_available_gb: float | None = field(description="Their free memory in GiB, one decimal; null when none reports.")
-    ram_used_gb: float | None = field(description="Total minus free, in GiB, one decimal; null when none reports.")
-    ram_used_percent: float | None = field(description="Share of it in use, 0 to 100; null when none reports.")
-    loaded_model_count: int = field(description="Models with an instance, whatever its phase; not instances.")
-    active_task_count: int = field(description="Inference tasks, pending or running, of instances that exist.")
-    active_download_count: int = field(description="Downloads with status DOWNLOADING, on members.")
-    nodes: list[Node] = field(description="The members.")
-    models: list[Model] = field(resolver=_models, description="The loaded models: those with an instance.")
+    ram_available_gb: float | None = field(
+        description="Free memory of these nodes in GiB, one decimal; null when none reports it."
+    )
+    ram_used_gb: float | None = field(
+        description="Total minus free memory of these nodes in GiB, one decimal; null when none reports it."
+    )
+    ram_used_percent: float | None = field(
+        description="Used share of their memory, 0 to 100; null when none reports it."
+    )
+    loaded_model_count: int = field(
+        description="Number of models that have an instance, in any phase. A model with two instances counts once."
+    )
+    active_task_count: int = field(description="Number of pending and running inference tasks of existing instances.")
+    active_download_count: int = field(
+        description="Number of downloads with status DOWNLOADING on nodes of the cluster."
+    )
+    nodes: list[Node] = field(description="The nodes of the cluster.")
+    models: list[Model] = field(
+        resolver=_models, description="The loaded models: those that have an instance, in any phase."
+    )
     tasks: list[Task] = field(
         resolver=_tasks,
-        description="Tasks under way, of the instances that exist; with `status` all that exo keeps with these "
-        "statuses.",
+        description="Tasks under way of existing instances. With `status`: all tasks with these statuses that exo "
+        "still lists.",
     )
-    downloads: list[Download] = field(resolver=_downloads, description="Downloads, all but the NOT_STARTED.")
+    downloads: list[Download] = field(resolver=_downloads, description="Downloads, except those that are NOT_STARTED.")
     operations: list[Operation] = field(
         resolver=_operations,
-        description="Loads, unloads and swaps asked of this server, newest first. With `ended` all that are "
-        "active, and of those that have ended so many, the newest: a live query need not carry a long past.",
+        description="Loads, unloads and swaps requested from this server, newest first. With `ended`: all active "
+        "ones and at most that many ended ones, so that a live query does not send a long history.",
     )
     state_version: str = field(
         resolver=_state_version,
-        description="Opaque; changes exactly when anything but clock fields does. A clock field itself: it never "
-        "causes a message.",
+        description="Opaque version of the state; it changes exactly when anything but a clock field does. Clock "
+        "field: never causes a message.",
     )
     observed_at: datetime = field(
         resolver=_observed_at,
-        description="When the state that this is read off arrived (UTC). A clock field: it never causes a message by "
-        "itself.",
+        description="When this server received the state that it answers from (UTC). Clock field: never causes a "
+        "message.",
     )
     age_seconds: float = field(
         resolver=_age,
-        description="Seconds since observedAt, as of this answer. A clock field: it never causes a message by itself.",
+        description="Seconds between observedAt and this answer. Clock field: never causes a message.",
     )
     connected: bool = field(description="Whether exo answers.")
     stale: bool = field(
-        description="True while this is an older picture: exo does not answer, or its state holds no nodes (an "
-        "election)."
+        description="True while an older state is shown: exo does not answer, its master has stopped updating its "
+        "state, or the state is incomplete (an election, or a node that lags behind)."
     )
     api_node_id: strawberry.ID | None = field(
-        description="The exo node that answered; null if it did not say. exo does not publish which node is its master."
+        description="The exo node that answered; null if it did not give its id. exo does not publish which node "
+        "is its master."
     )
-    exo_url: str = field(description="The address at which exo answered.")
+    exo_url: str = field(description="URL at which exo answered.")

@@ -1,4 +1,4 @@
-"""What a resolver is given: one snapshot for the whole operation, the operations, and the time of the answer."""
+"""What a resolver gets: one snapshot for the whole GraphQL operation, the operations layer, the time of the answer."""
 
 import secrets
 from collections.abc import Callable
@@ -12,15 +12,15 @@ from exo_graphql.schema.errors import ClusterUnavailableError
 
 
 class Context:
-    """One operation's view. Whatever it asks, it asks of one picture, so neighbours always agree.
+    """One execution of a GraphQL operation. All its fields read the same snapshot, so they always agree.
 
-    It also notes what the answer depends on: one that told the time must not be told again later.
+    It also records whether the result holds the time of the answer: such a result must not be sent again later.
     """
 
     __slots__ = ("_cause", "_clock", "_now", "completed", "latest", "offload", "operations", "snapshot")
 
     snapshot: Snapshot
-    """The picture; raises `CLUSTER_UNAVAILABLE` while there has never been one."""
+    """The snapshot; raises `CLUSTER_UNAVAILABLE` before the first one."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Context:
         offload: Offload = in_thread,
         cause: str | None = None,
     ) -> None:
-        """`offload` runs what takes long off the event loop. `cause`: why there has never been a picture, if known."""
+        """`offload` runs long work outside the event loop. `cause`: why there is no snapshot yet, if known."""
         self._cause = cause
         self.latest = snapshot
         self.operations = operations
@@ -39,17 +39,17 @@ class Context:
         """Whether a subscription ends with this result."""
         self._clock = clock
         self._now: float | None = None
-        # An attribute, since resolvers read it for each object.
+        # A plain attribute and not a property, because resolvers read it for each object.
         if snapshot is not None:
             self.snapshot = snapshot
 
     def __getattr__(self, name: str) -> NoReturn:
-        """Is asked where there is no such attribute."""
+        """Called for a missing attribute: `snapshot` is missing before the first state."""
         raise ClusterUnavailableError(self._cause) if name == "snapshot" else AttributeError(name)
 
     @property
     def now(self) -> float:
-        """The time of the answer (`Moment.elapsed`), the same wherever it is asked."""
+        """The time of the answer (`Moment.elapsed`), the same for all fields."""
         if self._now is None:
             self._now = self._clock()
         return self._now
@@ -65,7 +65,7 @@ class Context:
         return f"{_BOOT}.{self.snapshot.version}.{self.operations.version}"
 
     def complete(self) -> None:
-        """The subscription ends with this result."""
+        """Completes the subscription with this result."""
         self.completed = True
 
     def find_operation(self, operation_id: str) -> Operation | None:
@@ -73,7 +73,7 @@ class Context:
         return self.operations.get(operation_id)
 
 
-# Versions count from 0 at each start; two starts must never agree by chance.
+# Versions count from 0 at each start: version 7 of this process must differ from version 7 of the one before.
 _BOOT = secrets.token_hex(4)
 
 Info = strawberry.Info[Context, None]

@@ -29,25 +29,37 @@ def _error(root: Parent[state.Download]) -> str | None:
     return None if root.error is None else one_line(root.error)
 
 
-@strawberry.type(description="The weights of a model on a node: there, on the way, failed, or merely possible.")
+@strawberry.type(
+    description="The weights of a model on one node: complete, partial, being downloaded, failed or not started."
+)
 class Download:
     """`cluster.state.Download`, with its neighbours."""
 
     id: strawberry.ID = field(description="Node id and model id, joined by a colon.")
     node: Annotated["Node", strawberry.lazy("exo_graphql.schema.node")] = field(
-        resolver=_node, description="The node that holds or fetches the weights."
+        resolver=_node, description="The node that stores or downloads the weights."
     )
     model: Annotated["Model", strawberry.lazy("exo_graphql.schema.model")] = field(
-        description="The model whose weights they are."
+        description="The model that the weights belong to."
     )
-    status: DownloadStatus = field(resolver=_status, description="What it means.")
-    downloaded_gb: float | None = field(description="What is there, in GiB (2^30 bytes), one decimal; null if unknown.")
-    total_gb: float | None = field(description="The whole, in GiB, one decimal; known for DOWNLOADING and COMPLETED.")
-    downloaded_bytes: Bytes | None = field(description="What is there, in bytes, exactly; null if unknown.")
-    total_bytes: Bytes | None = field(description="The whole, in bytes, exactly; known for DOWNLOADING and COMPLETED.")
-    progress_percent: float | None = field(description="0 to 100; null if either size is unknown.")
-    speed_mb_s: float | None = field(description="MiB (2^20 bytes) a second while DOWNLOADING, else null.")
-    eta_seconds: float | None = field(description="Seconds to go, as exo estimates while DOWNLOADING, else null.")
-    completed_files: int | None = field(description="Files that are complete, while DOWNLOADING, else null.")
-    total_files: int | None = field(description="Files in all, while DOWNLOADING, else null.")
-    error: str | None = field(resolver=_error, description="Why it FAILED, in one line, else null.")
+    status: DownloadStatus = field(resolver=_status, description="Status of the download.")
+    downloaded_gb: float | None = field(
+        description="Downloaded size in GiB (2^30 bytes), one decimal; null if unknown."
+    )
+    total_gb: float | None = field(
+        description="Total size in GiB, one decimal; null if unknown, never for DOWNLOADING and COMPLETED."
+    )
+    downloaded_bytes: Bytes | None = field(description="Downloaded size in bytes, exact; null if unknown.")
+    total_bytes: Bytes | None = field(
+        description="Total size in bytes, exact; null if unknown, never for DOWNLOADING and COMPLETED."
+    )
+    progress_percent: float | None = field(description="Progress, 0 to 100; null if either size is unknown.")
+    speed_mb_s: float | None = field(
+        description="Speed in MiB (2^20 bytes) per second while DOWNLOADING, otherwise null."
+    )
+    eta_seconds: float | None = field(
+        description="Remaining seconds while DOWNLOADING, as estimated by exo; otherwise null."
+    )
+    completed_files: int | None = field(description="Number of complete files while DOWNLOADING, otherwise null.")
+    total_files: int | None = field(description="Total number of files while DOWNLOADING, otherwise null.")
+    error: str | None = field(resolver=_error, description="Why it FAILED, on one line; otherwise null.")

@@ -1,4 +1,4 @@
-"""Which downloads a list shows."""
+"""Which downloads a list contains."""
 
 from collections.abc import Collection, Iterator
 
@@ -6,7 +6,7 @@ from exo_graphql.cluster.downloads import DownloadStatus
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Download
 
-# A tuple: to look for an enum's member in a set takes Python's own hash of it.
+# A tuple: a set would call Enum.__hash__, which is Python code, for each download.
 _STARTED = tuple(status for status in DownloadStatus if status is not DownloadStatus.NOT_STARTED)
 
 
@@ -20,15 +20,15 @@ def select_downloads(
     """Downloads of members by status, model and node. Without `status`, all but the NOT_STARTED."""
     if status is None and model_id is None and node_id is None:
         return snapshot.started_downloads
-    wanted = _STARTED if status is None else tuple(status)
-    return tuple([d for d in _listed(snapshot, model_id, node_id) if snapshot.download_status(d) in wanted])
+    statuses = _STARTED if status is None else tuple(status)
+    return tuple([d for d in _listed(snapshot, model_id, node_id) if snapshot.download_status(d) in statuses])
 
 
 def _listed(snapshot: Snapshot, model_id: str | None, node_id: str | None) -> Iterator[Download]:
-    # By the two keys that exo lists them under: a walk over all of them for each node would be dear.
+    # By the two keys that exo lists them under: 32 nodes x 4,000 downloads would be 128,000 steps for one query.
     by_node = snapshot.state.downloads
-    for lister in by_node if node_id is None else (node_id,):
-        entries = by_node.get(lister, {}) if lister in snapshot.state.nodes else {}
+    for listed_id in by_node if node_id is None else (node_id,):
+        entries = by_node.get(listed_id, {}) if listed_id in snapshot.state.nodes else {}
         if model_id is None:
             yield from entries.values()
         elif model_id in entries:

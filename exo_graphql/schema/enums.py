@@ -1,4 +1,4 @@
-"""The public enums: the house's own, with a description for each value."""
+"""The public enums: those of `cluster/`, with a description for each value."""
 
 from enum import Enum, unique
 from typing import TypeVar
@@ -13,11 +13,11 @@ E = TypeVar("E", bound=type[Enum])
 
 
 def described(enum: E, description: str, **values: str) -> E:
-    """Publishes `enum`; every value must be described."""
+    """Publishes `enum` in the schema. Raises TypeError where a value has no description, or a description no value."""
     strawberry.enum(enum, description=description)
     definition = enum.__strawberry_definition__  # type: ignore[attr-defined]  # Strawberry adds it
     if {value.name for value in definition.values} != set(values):
-        raise TypeError(f"{enum.__name__}: every value needs its description, and no other")
+        raise TypeError(f"{enum.__name__}: descriptions and values do not match")
     for value in definition.values:
         value.description = values[value.name]
     return enum
@@ -25,43 +25,44 @@ def described(enum: E, description: str, **values: str) -> E:
 
 described(
     Phase,
-    "Where a model or an instance stands. Per instance the first rule that holds decides: an assigned node out of "
-    "reach (UNREACHABLE), a failed runner or needed download (FAILED), a deletion asked for by this server "
-    "(UNLOADING), missing weights (DOWNLOADING, WAITING), else the least advanced runner. A model takes its best "
-    "instance's phase.",
-    NOT_LOADED="No instance.",
-    WAITING="An instance exists; its runner has not started, or exo has not yet begun to fetch the weights.",
-    DOWNLOADING="An assigned node is fetching the weights.",
-    CONNECTING="The runners are joining each other.",
-    LOADING="Layers are being loaded into memory.",
-    WARMING_UP="Loaded; the first pass is running.",
-    READY="Every runner is ready: a request is served at once.",
+    "Phase of a model or an instance. For an instance the first rule that holds decides: an "
+    "assigned node is unreachable (UNREACHABLE); a runner or a required download failed (FAILED); "
+    "this server has requested its deletion (UNLOADING); weights are missing (DOWNLOADING, "
+    "WAITING); otherwise the least advanced runner decides. A model has the phase of its most "
+    "advanced instance.",
+    NOT_LOADED="The model has no instance.",
+    WAITING="The instance exists, but its runner has not started, or exo has not started to download the weights.",
+    DOWNLOADING="An assigned node is downloading the weights.",
+    CONNECTING="The runners are connecting to each other.",
+    LOADING="The layers are being loaded into memory.",
+    WARMING_UP="All layers are loaded; a warm-up pass is running.",
+    READY="Every runner is ready: a request is served immediately.",
     RUNNING="Ready, and serving at least one request now.",
-    UNLOADING="This server has asked exo to delete the instance, and its memory is not yet free.",
-    UNREACHABLE="A node that holds a part has left or has not been seen for 10 seconds. exo itself goes on calling "
-    "such an instance ready for up to 45 seconds.",
-    FAILED="A runner or a needed download failed. exo retries a runner up to 5 times; see ModelStatus.final.",
+    UNLOADING="This server has asked exo to delete the instance, and its memory is not free yet.",
+    UNREACHABLE="An assigned node has left the cluster or has not been seen for 10 seconds, or exo itself "
+    "does not answer. exo reports such an instance as ready for up to 45 seconds more.",
+    FAILED="A runner or a required download failed. exo retries a runner up to 5 times; see ModelStatus.final.",
 )
 described(
     NodeStatus,
-    "Whether a node is still heard of.",
-    ONLINE="Seen within the last 10 seconds, by exo's own clock.",
-    STALE="A member not seen for 10 seconds or more.",
-    UNKNOWN="exo has not said when it last saw the node.",
+    "Whether a node still sends heartbeats.",
+    ONLINE="Seen within the last 10 seconds, by exo's clock.",
+    STALE="Not seen for 10 seconds or longer.",
+    UNKNOWN="exo has not reported when it last saw the node.",
 )
 described(
     RunnerStatus,
-    "A runner's own report. Being idle is not being ready: an idle runner has loaded nothing.",
+    "Status that a runner reports. IDLE does not mean ready: an idle runner has loaded nothing.",
     IDLE="The process runs and has loaded nothing.",
-    CONNECTING="Joining the other runners.",
-    CONNECTED="Joined; waiting for the weights or for its turn to load.",
+    CONNECTING="Connecting to the other runners.",
+    CONNECTED="Connected; waiting for the weights or for its turn to load.",
     LOADING="Loading layers.",
     LOADED="All its layers are loaded.",
-    WARMING_UP="Running a first pass.",
-    READY="Able to serve.",
-    RUNNING="Serving.",
-    SHUTTING_DOWN="Ending; in a listed instance it is about to be started again.",
-    FAILED="It failed; exo tries again up to 5 times.",
+    WARMING_UP="Running a warm-up pass.",
+    READY="Ready to serve.",
+    RUNNING="Serving a request.",
+    SHUTTING_DOWN="Shutting down; while its instance is listed, exo is about to restart it.",
+    FAILED="Failed; exo retries up to 5 times.",
     UNKNOWN="A status that this server does not know.",
 )
 described(
@@ -73,44 +74,44 @@ described(
 )
 described(
     InstanceType,
-    "The engine that joins the runners of an instance.",
+    "How the runners of an instance communicate.",
     MLX_RING="Over sockets.",
     MLX_JACCL="Over RDMA (Thunderbolt).",
 )
 described(
     DownloadStatus,
-    "What a download means. exo lists one entry for every model it knows on every node; most are NOT_STARTED.",
-    NOT_STARTED="Nothing is there and nobody waits for it.",
-    PENDING="An instance on this node waits for it and it has not begun.",
-    DOWNLOADING="Bytes are on the way.",
-    PAUSED="A part is there, and it is not being fetched.",
-    COMPLETED="The weights are there.",
-    FAILED="It failed; see error.",
+    "Status of a download. exo lists one download for every model it knows on every node; most are NOT_STARTED.",
+    NOT_STARTED="Nothing has been downloaded, and no instance needs it.",
+    PENDING="An instance on this node needs the weights; the download has not started.",
+    DOWNLOADING="In progress.",
+    PAUSED="Partly downloaded, and not in progress.",
+    COMPLETED="The weights are complete.",
+    FAILED="Failed; `error` says why.",
     UNKNOWN="A status that this server does not know.",
 )
 described(
     TaskKind,
     "What a task does.",
-    TEXT_GENERATION="Inference: text.",
-    IMAGE_GENERATION="Inference: an image from a prompt.",
-    IMAGE_EDIT="Inference: an image from an image.",
-    CREATE_RUNNER="Starts a runner's process.",
-    DOWNLOAD_MODEL="Fetches weights. exo never marks it complete: look at the download instead.",
-    CONNECT_TO_GROUP="Joins a runner to the others.",
-    LOAD_MODEL="Loads layers.",
-    START_WARMUP="Runs the first pass.",
+    TEXT_GENERATION="Inference: generates text.",
+    IMAGE_GENERATION="Inference: generates an image from a prompt.",
+    IMAGE_EDIT="Inference: generates an image from an image.",
+    CREATE_RUNNER="Starts a runner process.",
+    DOWNLOAD_MODEL="Downloads weights. exo never marks it complete: see the download instead.",
+    CONNECT_TO_GROUP="Connects a runner to the others.",
+    LOAD_MODEL="Loads layers into memory.",
+    START_WARMUP="Runs a warm-up pass.",
     CANCEL_TASK="Cancels another task.",
-    SHUTDOWN="Ends a runner.",
+    SHUTDOWN="Stops a runner.",
     UNKNOWN="A kind that this server does not know.",
 )
 described(
     TaskStatus,
-    "Where a task stands, as exo says.",
-    PENDING="Not begun.",
-    RUNNING="Under way.",
-    COMPLETE="Done.",
-    TIMED_OUT="Took too long.",
-    FAILED="Failed; see errorMessage.",
+    "Status of a task, as exo reports it.",
+    PENDING="Not started.",
+    RUNNING="In progress.",
+    COMPLETE="Complete.",
+    TIMED_OUT="Timed out.",
+    FAILED="Failed; see `errorMessage`.",
     CANCELLED="Cancelled.",
     UNKNOWN="A status that this server does not know.",
 )
@@ -127,8 +128,8 @@ class ModelStatusUntil(Enum):
 
 described(
     ModelStatusUntil,
-    "When a modelStatus subscription completes by itself. A stale status ends nothing.",
-    NEVER="Never; it goes on until the client ends it.",
+    "When a `modelStatus` subscription completes by itself. A stale status never completes it.",
+    NEVER="Never: it continues until the client ends it.",
     READY="After the first status that is ready, final or not found.",
-    SETTLED="After the first status that is ready, final, not found, or NOT_LOADED.",
+    SETTLED="After the first status that is ready, final, not found or NOT_LOADED.",
 )

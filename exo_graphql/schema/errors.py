@@ -1,4 +1,4 @@
-"""Top-level errors that name themselves: `extensions.code`, and where one helps a suggestion and the choices."""
+"""Top-level errors with `extensions.code`, and where they help `extensions.suggestion` and the valid choices."""
 
 from collections.abc import Sequence
 
@@ -8,35 +8,35 @@ from exo_graphql.cluster.names import Ambiguous, Unknown
 
 
 class NamedError(GraphQLError):
-    """A `GraphQLError` with a code that scripts can rely on; anything else is reported as an internal fault."""
+    """A `GraphQLError` with a stable code. Any other exception of a resolver is reported as an internal fault."""
 
     def __init__(self, code: str, message: str, suggestion: str | None = None, **extensions: object) -> None:
         """`extensions` are added beside `code` and `suggestion`."""
-        told = {"code": code, **({"suggestion": suggestion} if suggestion else {}), **extensions}
-        super().__init__(message, extensions=told)
+        known = {"code": code, **({"suggestion": suggestion} if suggestion else {}), **extensions}
+        super().__init__(message, extensions=known)
 
 
 class ClusterUnavailableError(NamedError):
     """No exo node has answered since this server started."""
 
     def __init__(self, cause: str | None = None) -> None:
-        """`cause`: what keeps every node from being reached, where it will not pass by itself."""
+        """`cause`: why no node can be reached, where waiting does not help, such as an untrusted certificate."""
         super().__init__(
             "CLUSTER_UNAVAILABLE",
             cause or "No exo node has answered yet.",
-            "Check that exo runs and that --exo-url points at it, then ask again."
+            "Check that exo runs and that --exo-url points at it, then try again."
             if cause is None
-            else "Check --exo-url; give certificates of an authority of your own by --ca-file or SSL_CERT_FILE.",
+            else "Check --exo-url; give the certificates of a private authority with --ca-file or SSL_CERT_FILE.",
         )
 
 
 def model_error(error: Ambiguous | Unknown) -> NamedError:
-    """What to tell of a model name that is not one model."""
+    """The error for a model name that matches none or several."""
     name = shorten(error.name)
     if isinstance(error, Ambiguous):
         return NamedError(
             "MODEL_AMBIGUOUS",
-            f"{name!r} could be any of {len(error.candidates)} models.",
+            f"{name!r} matches {len(error.candidates)} models.",
             "Use the full id of one of them.",
             candidates=list(error.candidates),
         )
@@ -49,7 +49,7 @@ def model_error(error: Ambiguous | Unknown) -> NamedError:
 
 
 def node_error(error: Ambiguous | Unknown) -> NamedError:
-    """What to tell of a node name that is not one member."""
+    """The error for a node name that matches none or several."""
     name = shorten(error.name)
     if isinstance(error, Ambiguous):
         return NamedError(
@@ -61,13 +61,13 @@ def node_error(error: Ambiguous | Unknown) -> NamedError:
     return NamedError(
         "NODE_NOT_FOUND",
         f"The cluster has no node {name!r}.",
-        f"Use one of: {', '.join(error.candidates)}." if error.candidates else "The cluster has no nodes at present.",
+        f"Use one of: {', '.join(error.candidates)}." if error.candidates else "The cluster has no nodes now.",
         available=list(error.candidates),
     )
 
 
 def shorten(name: str, limit: int = 120) -> str:
-    """A caller's own text, bounded before it is repeated to them."""
+    """The caller's text, cut to `limit` characters before it is repeated in an error."""
     return name if len(name) <= limit else name[: limit - 1] + "…"
 
 

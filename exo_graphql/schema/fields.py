@@ -1,4 +1,4 @@
-"""How a field is published: by a description, and by a resolver where the house's value lacks the attribute."""
+"""How a field is published: with a description, and with a resolver where the value has no attribute of that name."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,9 +7,10 @@ import strawberry
 
 
 def field(*, description: str, resolver: Callable[..., object] | None = None) -> Any:
-    """A field. Its type is the class's annotation; what resolves it is a value of the house, not of that class.
+    """A field of a public type. Its type is the annotation; it is read off a value of `cluster/` or `operations/`.
 
-    Hence `Any`: the public types are never instantiated, so there is nothing for a type checker to hold on to.
+    `Node.chip`, for example, is the attribute `chip` of a `cluster.state.Node`. Hence `Any`: the public types are never
+    instantiated, so there is nothing for a type checker to check.
     """
     if resolver is None:
         return strawberry.field(description=description)

@@ -1,4 +1,4 @@
-"""Names in arguments: found, or told how to go on."""
+"""Resolves names in arguments; raises an error with the valid choices."""
 
 from exo_graphql.cluster.names import Ambiguous, Unknown, find_model, find_node
 from exo_graphql.cluster.snapshot import Snapshot
@@ -15,7 +15,7 @@ def model_named(snapshot: Snapshot, name: str) -> ModelCard:
 
 
 def node_named(snapshot: Snapshot, name: str) -> Node:
-    """The member of that id or friendly name; raises NODE_NOT_FOUND or NODE_AMBIGUOUS."""
+    """The node of that id or friendly name; raises NODE_NOT_FOUND or NODE_AMBIGUOUS."""
     found = find_node(snapshot.nodes, name)
     if isinstance(found, Ambiguous | Unknown):
         raise node_error(found)

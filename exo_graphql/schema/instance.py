@@ -48,25 +48,28 @@ class Shard:
     """`cluster.state.Shard`, with its runner's report."""
 
     node: Annotated["Node", strawberry.lazy("exo_graphql.schema.node")] | None = field(
-        resolver=_node, description="The node it is assigned to; null once that has left the cluster."
+        resolver=_node, description="The node it is assigned to; null once that node has left the cluster."
     )
-    runner_id: strawberry.ID = field(description="The runner that holds it.")
+    runner_id: strawberry.ID = field(description="Id of the runner that holds it.")
     runner_status: state.RunnerStatus | None = field(
-        resolver=_runner_status, description="The runner's own report; null before the first."
+        resolver=_runner_status, description="Status that the runner reported; null before its first report."
     )
-    start_layer: int | None = field(description="Its first layer, from 0; null if exo does not say.")
-    end_layer: int | None = field(description="The layer after its last; null if exo does not say.")
-    layer_count: int | None = field(description="How many layers it has (tensor: a slice of each); null if unknown.")
+    start_layer: int | None = field(description="Its first layer, counted from 0; null if exo does not give it.")
+    end_layer: int | None = field(description="The layer after its last one; null if exo does not give it.")
+    layer_count: int | None = field(description="Number of its layers (TENSOR: a slice of each); null if unknown.")
     layers_loaded: int | None = field(
         resolver=_layers_loaded,
-        description="Layers loaded so far, while the runner is LOADING, else null. exo never reports the last one.",
+        description="Layers loaded so far while the runner is LOADING, otherwise null. exo never reports the last "
+        "layer.",
     )
     total_layers: int | None = field(
-        resolver=_total_layers, description="Layers that the runner has to load, while it is LOADING, else null."
+        resolver=_total_layers, description="Layers that the runner has to load while it is LOADING, otherwise null."
     )
-    rank: int | None = field(description="Its place among the runners, from 0; null if exo does not say.")
-    world_size: int | None = field(description="How many runners the instance has; null if exo does not say.")
-    error: str | None = field(resolver=_error, description="Why the runner FAILED, in one line, else null.")
+    rank: int | None = field(
+        description="Position among the runners of the instance, from 0; null if exo does not give it."
+    )
+    world_size: int | None = field(description="Number of runners of the instance; null if exo does not give it.")
+    error: str | None = field(resolver=_error, description="Why the runner FAILED, on one line; otherwise null.")
 
 
 def _model(root: Parent[state.Instance], info: Info) -> state.ModelCard:
@@ -93,7 +96,7 @@ def _message(root: Parent[state.Instance], info: Info) -> str:
     return info.context.snapshot.instance_status(root.id).message
 
 
-@strawberry.type(description="A model placed on one or more nodes. A model may have several.")
+@strawberry.type(description="A model placed on one or more nodes. A model can have several instances.")
 class Instance:
     """`cluster.state.Instance`, with what the rules say of it."""
 
@@ -101,23 +104,26 @@ class Instance:
     model: Annotated["Model", strawberry.lazy("exo_graphql.schema.model")] = field(
         resolver=_model, description="The model that is placed."
     )
-    sharding: state.Sharding | None = field(description="How it is divided; null for a kind unknown to this server.")
-    instance_type: state.InstanceType | None = field(
-        description="The engine that joins its runners; null for one unknown to this server."
+    sharding: state.Sharding | None = field(
+        description="How the model is divided over the nodes; null for a kind that this server does not know."
     )
-    phase: Phase = field(resolver=_phase, description="Where this instance stands, by the rules told at Phase.")
-    ready: bool = field(resolver=_ready, description="True in READY and RUNNING alone.")
+    instance_type: state.InstanceType | None = field(
+        description="How its runners communicate; null for a type that this server does not know."
+    )
+    phase: Phase = field(resolver=_phase, description="Phase of this instance; Phase describes the rules.")
+    ready: bool = field(resolver=_ready, description="True in the phases READY and RUNNING only.")
     progress_percent: float | None = field(
         resolver=_progress,
-        description="0 to 100: bytes while DOWNLOADING, layers while LOADING, 100 from WARMING_UP on (every layer is "
-        "there), else null.",
+        description="0 to 100: share of the bytes while DOWNLOADING, of the layers while LOADING, 100 from "
+        "WARMING_UP on; otherwise null.",
     )
     attempt: int | None = field(
         resolver=_attempt,
-        description="Which of exo's attempts this is, from 1 (exo makes up to 5), before it is ready and while FAILED; "
-        "null where none is under way.",
+        description="Number of exo's current attempt to start it, from 1 (exo makes up to 5), until it is ready "
+        "and while it is FAILED; null when no attempt is under way.",
     )
     message: str = field(
-        resolver=_message, description="The phase in a sentence, with the number of the attempt from the second on."
+        resolver=_message,
+        description="The phase as a sentence; from the second attempt on with the number of the attempt.",
     )
-    shards: list[Shard] = field(description="Its parts, one for each runner.")
+    shards: list[Shard] = field(description="Its shards, one for each runner.")

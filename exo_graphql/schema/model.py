@@ -49,32 +49,44 @@ def _tasks(root: Parent[state.ModelCard], info: Info) -> tuple[state.Task, ...]:
     return info.context.snapshot.tasks_of(root.id)
 
 
-@strawberry.type(description="A model that the cluster knows: from exo's catalogue, or because it is loaded.")
+@strawberry.type(description="A model that the cluster knows: it is in exo's catalogue, or loaded.")
 class Model:
     """`cluster.state.ModelCard`, with its neighbours."""
 
-    id: strawberry.ID = field(description="The full id, such as mlx-community/Qwen3-30B-A3B-4bit.")
-    name: str = field(description="The id after its last slash; accepted wherever a model is asked for.")
-    family: str | None = field(description="The family, such as qwen; null if the catalogue does not say.")
-    quantization: str | None = field(description="The quantization, such as 4bit; null if the catalogue does not say.")
-    base_model: str | None = field(description="The model that was quantized; null if the catalogue does not say.")
-    storage_size_gb: float | None = field(description="Size of the weights in GiB (2^30 bytes), one decimal.")
-    storage_bytes: Bytes | None = field(description="Size of the weights in bytes, exactly.")
-    layer_count: int | None = field(description="Number of layers; null if the catalogue does not say.")
-    context_length: int | None = field(description="Longest context in tokens; null if the catalogue does not say.")
-    capabilities: list[str] = field(description="What it can do, such as text, thinking, vision.")
-    supports_tensor: bool | None = field(description="Whether it can be placed with TENSOR sharding.")
-    is_custom: bool | None = field(description="Whether a user added it to the catalogue.")
-    loaded: bool = field(resolver=_loaded, description="Whether it has an instance, whatever its phase.")
-    ready: bool = field(resolver=_ready, description="Whether a request is served at once; see ModelStatus.ready.")
-    status: ModelStatus = field(resolver=_status, description="How far it is.")
+    id: strawberry.ID = field(description="Full id, for example mlx-community/Qwen3-30B-A3B-4bit.")
+    name: str = field(
+        description="Short name: the part of the id after the last slash. Accepted wherever an argument takes a model."
+    )
+    family: str | None = field(description="Model family, for example qwen; null if the catalogue does not give it.")
+    quantization: str | None = field(
+        description="Quantization, for example 4bit; null if the catalogue does not give it."
+    )
+    base_model: str | None = field(description="The model before quantization; null if the catalogue does not give it.")
+    storage_size_gb: float | None = field(
+        description="Size of the weights in GiB (2^30 bytes), one decimal; null if unknown."
+    )
+    storage_bytes: Bytes | None = field(description="Size of the weights in bytes, exact; null if unknown.")
+    layer_count: int | None = field(description="Number of layers; null if the catalogue does not give it.")
+    context_length: int | None = field(
+        description="Maximum context length in tokens; null if the catalogue does not give it."
+    )
+    capabilities: list[str] = field(description="What the model can do, for example text, thinking or vision.")
+    supports_tensor: bool | None = field(
+        description="Whether it supports TENSOR sharding; null if the catalogue does not say."
+    )
+    is_custom: bool | None = field(
+        description="Whether a user added it to the catalogue; null if the catalogue does not say."
+    )
+    loaded: bool = field(resolver=_loaded, description="Whether it has an instance, in any phase.")
+    ready: bool = field(resolver=_ready, description="Whether a request is served immediately; see ModelStatus.ready.")
+    status: ModelStatus = field(resolver=_status, description="Readiness of the model.")
     instances: list[Instance] = field(resolver=_instances, description="Its instances.")
     nodes: list[Annotated["Node", strawberry.lazy("exo_graphql.schema.node")]] = field(
-        resolver=_nodes, description="Nodes with a shard of it."
+        resolver=_nodes, description="Nodes that hold a shard of it."
     )
     downloads: list[Annotated["Download", strawberry.lazy("exo_graphql.schema.download")]] = field(
-        resolver=_downloads, description="Its downloads; without `status` all but the NOT_STARTED."
+        resolver=_downloads, description="Its downloads on the nodes. Without `status`: all except NOT_STARTED."
     )
     tasks: list[Annotated["Task", strawberry.lazy("exo_graphql.schema.task")]] = field(
-        resolver=_tasks, description="Tasks under way, of its instances."
+        resolver=_tasks, description="Tasks under way of its instances."
     )

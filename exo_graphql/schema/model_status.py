@@ -22,24 +22,22 @@ def _failed_node(root: Parent[readiness.Failure], info: Info) -> state.Node | No
     return None if root.node_id is None else info.context.snapshot.state.nodes.get(root.node_id)
 
 
-@strawberry.type(
-    description="The last thing that went wrong with a model. It stays readable after exo has forgotten it."
-)
+@strawberry.type(description="The last failure of a model. It stays readable after exo has forgotten it.")
 class Failure:
     """`cluster.readiness.Failure`, with its node."""
 
-    at: datetime = field(description="When this server saw it (UTC).")
-    message: str = field(description="What went wrong, in one line.")
+    at: datetime = field(description="When this server saw the failure (UTC).")
+    message: str = field(description="What failed, on one line.")
     node: Annotated["Node", strawberry.lazy("exo_graphql.schema.node")] | None = field(
-        resolver=_failed_node, description="Where; null if it is nobody's own failure or the node has left."
+        resolver=_failed_node,
+        description="The node where it failed; null if no single node is the cause, or the node has left the cluster.",
     )
     attempt: int | None = field(
-        description="The number of exo's attempt that failed, from 1 (exo makes up to 5); null where exo does not "
-        "retry."
+        description="Number of exo's attempt that failed, from 1 (exo makes up to 5); null where exo does not retry."
     )
     cause: str | None = field(
-        description="What went wrong in the attempt that said most: the last one may only name a signal or an exit "
-        "code. Null where none named a cause, or where exo does not retry."
+        description="Cause given by the most informative attempt, because the last one may name only a signal or "
+        "an exit code; null if no attempt gave a cause, or where exo does not retry."
     )
 
 
@@ -61,60 +59,65 @@ def _instances(root: Parent[status.ModelStatus], info: Info) -> tuple[state.Inst
 
 
 @strawberry.type(
-    description="Whether a model can serve, and if not, how far it is. With several instances `phase`, "
-    "`progressPercent` and `message` are those of the one that is furthest; `ready` takes all of them."
+    description="Whether a model can serve requests, and if not, how far it is. With several instances, "
+    "`phase`, `progressPercent` and `message` are those of the most advanced one; `ready` "
+    "requires all of them."
 )
 class ModelStatus:
     """`cluster.status.ModelStatus`, with its neighbours."""
 
-    model_id: str = field(description="The model's full id, or the name asked for when nothing knows it.")
+    model_id: str = field(description="Full id of the model, or the name as it was given if no such model is known.")
     model: Annotated["Model", strawberry.lazy("exo_graphql.schema.model")] | None = field(
-        resolver=_model, description="The model; null when nothing knows it."
+        resolver=_model, description="The model; null if no such model is known."
     )
-    found: bool = field(description="Whether anything in the cluster knows the model.")
-    phase: Phase = field(description="Where it stands.")
+    found: bool = field(description="Whether a model of this name is known.")
+    phase: Phase = field(description="Phase of the model; Phase describes the rules.")
     ready: bool = field(
-        description="True in READY and RUNNING alone, and only when every instance is: a request is served at once. "
-        "exo sends a request to the instance with the fewest tasks, ready or not, so with one copy still loading the "
-        "next request may wait for it."
+        description="True when the model has an instance and every instance is READY or RUNNING: a request is "
+        "served immediately. exo sends a request to the instance with the fewest tasks, ready or not, "
+        "so while another copy is loading the next request may have to wait for it."
     )
-    ready_instances: int = field(description="How many of its instances are READY or RUNNING.")
+    ready_instances: int = field(description="Number of its instances that are READY or RUNNING.")
     final: bool = field(
-        description="True when nothing more comes by itself, so that waiting longer is of no use: the instance that "
-        "was being loaded is gone without having become ready; a needed download failed and no byte has arrived for "
-        "30 seconds; a ready instance was lost with its node or master; or an operation of this server that was to "
-        "load it has failed and it has no instance. `failure` says why. False again as soon as somebody loads it."
+        description="True when nothing will change by itself, so that waiting longer is useless: the instance "
+        "being loaded is gone without having become ready; a required download failed and no byte has "
+        "arrived for 30 seconds; a ready instance was lost with its node or with exo's master; or an "
+        "operation of this server failed to load the model and it has no instance. `failure` gives "
+        "the reason. False again as soon as anyone loads the model."
     )
     stale: bool = field(
-        description="True while this is an older picture: exo does not answer, or its state holds no nodes (an "
-        "election)."
+        description="True while an older state is shown: exo does not answer, its master has stopped updating its "
+        "state, or the state is incomplete (an election, or a node that lags behind)."
     )
     progress_percent: float | None = field(
-        description="0 to 100: bytes while DOWNLOADING, layers while LOADING, 100 from WARMING_UP on (every layer is "
-        "there), else null."
+        description="0 to 100: share of the bytes while DOWNLOADING, of the layers while LOADING, 100 from "
+        "WARMING_UP on; otherwise null."
     )
     attempt: int | None = field(
-        description="Which of exo's attempts this is, from 1 (exo makes up to 5), before it is ready and while FAILED; "
-        "null where none is under way."
+        description="Number of exo's current attempt to start it, from 1 (exo makes up to 5), until it is ready "
+        "and while it is FAILED; null when no attempt is under way."
     )
-    message: str = field(description="The phase in a sentence, with the number of the attempt from the second on.")
+    message: str = field(
+        description="The phase as a sentence; from the second attempt on with the number of the attempt."
+    )
     eta_seconds: float | None = field(
-        description="Seconds to go while DOWNLOADING, the slowest node's, as exo estimates; else null."
+        description="Seconds until the slowest node has its weights, as estimated by exo, while DOWNLOADING; "
+        "otherwise null."
     )
     nodes: list[Annotated["Node", strawberry.lazy("exo_graphql.schema.node")]] = field(
-        resolver=_nodes, description="Nodes with a shard of it."
+        resolver=_nodes, description="Nodes that hold a shard of it."
     )
     instances: list[Annotated["Instance", strawberry.lazy("exo_graphql.schema.instance")]] = field(
         resolver=_instances, description="Its instances."
     )
     failure: Failure | None = field(
-        description="The last thing that went wrong with it since this server started; null if nothing has."
+        description="The last failure of the model since this server started; null if there was none."
     )
     changed_at: datetime | None = field(
-        description="When this server saw the phase change; null while it has not changed since this server started."
+        description="When this server saw the phase change (UTC); null if it has not changed since this server started."
     )
     observed_at: datetime | None = field(
         resolver=_observed_at,
-        description="When the state that this is read off arrived (UTC); null for an unknown name before any. A clock "
-        "field: it never causes a message by itself.",
+        description="When this server received the state that it answers from (UTC); null for an unknown name "
+        "before the first state. Clock field: never causes a message.",
     )

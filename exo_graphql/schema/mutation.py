@@ -1,167 +1,88 @@
-"""The type `Mutation`, and its payloads."""
+"""The type `Mutation`."""
 
 from typing import Annotated
 
 import strawberry
-from strawberry import Parent
 
-from exo_graphql.cluster import state
 from exo_graphql.operations import (
     DownloadsResult,
     InstanceTypePreference,
     ShardingPreference,
 )
-from exo_graphql.operations import (
-    NodeDownloadResult as NodeDownload,
-)
-from exo_graphql.operations import Operation as OperationValue
-from exo_graphql.operations import (
-    OperationError as OperationErrorValue,
-)
 from exo_graphql.schema.arguments import ModelName, NodeNames, OperationId
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.enums import described
 from exo_graphql.schema.fields import field
-from exo_graphql.schema.node import Node
-from exo_graphql.schema.operation import Operation
-from exo_graphql.schema.operation_error import OperationError
-from exo_graphql.schema.task import Task
+from exo_graphql.schema.payloads import (
+    CancelOperationPayload,
+    CancelTaskPayload,
+    DownloadPayload,
+    LoadModelPayload,
+    OperationResult,
+    ResumeOperationPayload,
+    SwapModelsPayload,
+    TaskResult,
+    UnloadModelPayload,
+)
 
 argument = strawberry.argument
 
 described(
     ShardingPreference,
-    "How a model is to be divided.",
-    AUTO="TENSOR where the model supports it and it can be placed so, else PIPELINE.",
-    PIPELINE="Each node holds some of the layers. exo makes CFG, two pipelines side by side, of some image models.",
+    "How to divide a model over nodes.",
+    AUTO="TENSOR if the model supports it and can be placed so, otherwise PIPELINE.",
+    PIPELINE="Each node holds some of the layers. For some image models exo uses CFG, two pipelines side by side.",
     TENSOR="Each node holds a slice of every layer. Needs two nodes or more.",
 )
 described(
     InstanceTypePreference,
-    "Which engine is to join the runners.",
-    AUTO="What exo says fits.",
+    "How the runners are to communicate.",
+    AUTO="The type that exo can place.",
     MLX_RING="Over sockets.",
     MLX_JACCL="Over RDMA (Thunderbolt). Needs two nodes or more.",
 )
 
-MinNodes = Annotated[int | None, argument(description="The least number of nodes to spread over, from 1.")]
-Shards = Annotated[ShardingPreference | None, argument(description="How to divide the model; met, or refused.")]
+MinNodes = Annotated[int | None, argument(description="Minimum number of nodes to spread over, from 1.")]
+Shards = Annotated[
+    ShardingPreference | None,
+    argument(description="How to divide the model. The request is refused if this is impossible."),
+]
 Engine = Annotated[
-    InstanceTypePreference | None, argument(description="Which engine is to join the runners; met, or refused.")
+    InstanceTypePreference | None,
+    argument(description="How the runners are to communicate. The request is refused if this is impossible."),
 ]
 Drain = Annotated[
     int | None,
-    argument(description="Seconds to wait, at most, for running inference tasks before unloading; 0 does not wait."),
+    argument(description="Maximum seconds to wait for running inference tasks before unloading; 0 does not wait."),
 ]
 Timeout = Annotated[
-    int | None, argument(description="Seconds after which the operation fails, and is undone. Without it: no limit.")
+    int | None, argument(description="Seconds after which the operation fails and is undone. Default: no limit.")
 ]
 Key = Annotated[
     str | None,
     argument(
-        description="Any text of your own. The same key with the same arguments gives the same operation for 24 hours, "
-        "so a wish may safely be sent again."
+        description="Any text of your choice. For 24 hours, the same key with the same arguments returns the same "
+        "operation, so it is safe to send a request again."
     ),
 ]
 
 Attempts = Annotated[
     int | None,
     argument(
-        description="Failed attempts of exo's to start a model after which the operation turns back. Without it: 2 "
-        "once something has been unloaded, since no model may be serving, else exo's own five."
+        description="Number of exo's failed attempts to start a model after which the operation gives up and undoes "
+        "what it did. Default: 2 once a model has been unloaded, because none may be serving; otherwise exo's own 5."
     ),
 ]
 
-Additional = Annotated[bool | None, argument(description="Place another copy, though the model has a sound instance.")]
+Additional = Annotated[
+    bool | None, argument(description="Place another copy even if the model has a healthy instance.")
+]
 
-# What an argument is where a caller writes null, as where it is left out.
+# The defaults hold for an explicit null as well: `minNodes: null` is `minNodes: 1`.
 _MIN_NODES = 1
 _SHARDING = ShardingPreference.AUTO
 _INSTANCE_TYPE = InstanceTypePreference.AUTO
 _DRAIN_SECONDS = 30
-
-Result = OperationValue | OperationErrorValue
-
-
-def _operation(root: Parent[Result]) -> OperationValue | None:
-    return root if isinstance(root, OperationValue) else None
-
-
-def _error(root: Parent[Result]) -> OperationErrorValue | None:
-    return root if isinstance(root, OperationErrorValue) else None
-
-
-@strawberry.type(description="Exactly one of operation and error is non-null.")
-class LoadModelPayload:
-    """`Operation | OperationError`."""
-
-    operation: Operation | None = field(resolver=_operation, description="The operation; null if it was refused.")
-    error: OperationError | None = field(resolver=_error, description="Why it was refused; null if it was not.")
-
-
-@strawberry.type(description="Exactly one of operation and error is non-null.")
-class UnloadModelPayload(LoadModelPayload):
-    """`Operation | OperationError`."""
-
-
-@strawberry.type(description="Exactly one of operation and error is non-null.")
-class SwapModelsPayload(LoadModelPayload):
-    """`Operation | OperationError`."""
-
-
-@strawberry.type(description="Exactly one of operation and error is non-null.")
-class CancelOperationPayload(LoadModelPayload):
-    """`Operation | OperationError`."""
-
-
-@strawberry.type(description="Exactly one of operation and error is non-null.")
-class ResumeOperationPayload(LoadModelPayload):
-    """`Operation | OperationError`."""
-
-
-def _node(root: Parent[NodeDownload], info: Info) -> state.Node | None:
-    snapshot = info.context.latest
-    return None if snapshot is None else snapshot.state.nodes.get(root.node_id)
-
-
-@strawberry.type(description="What one node was asked.")
-class NodeDownloadResult:
-    """`operations.NodeDownload`."""
-
-    node: Node | None = field(resolver=_node, description="The node; null if it has left since.")
-    accepted: bool = field(description="Whether it was asked. Whether it does it is seen in its downloads.")
-    error: str | None = field(description="Why it was not asked, else null.")
-
-
-def _problem(root: Parent[DownloadsResult]) -> OperationErrorValue | None:
-    return root.error
-
-
-@strawberry.type(description="What each node was asked, or why none was.")
-class DownloadPayload:
-    """`operations.DownloadsResult`."""
-
-    results: list[NodeDownloadResult] = field(description="One for each node; empty with an error.")
-    error: OperationError | None = field(resolver=_problem, description="Why no node was asked, else null.")
-
-
-TaskResult = state.Task | OperationErrorValue
-
-
-def _task(root: Parent[TaskResult]) -> state.Task | None:
-    return root if isinstance(root, state.Task) else None
-
-
-def _task_error(root: Parent[TaskResult]) -> OperationErrorValue | None:
-    return root if isinstance(root, OperationErrorValue) else None
-
-
-@strawberry.type(description="Exactly one of task and error is non-null.")
-class CancelTaskPayload:
-    """`Task | OperationError`."""
-
-    task: Task | None = field(resolver=_task, description="The task whose cancelling was asked for; null if refused.")
-    error: OperationError | None = field(resolver=_task_error, description="Why it was refused; null if it was not.")
 
 
 async def _load_model(
@@ -175,7 +96,7 @@ async def _load_model(
     timeout_seconds: Timeout = None,
     idempotency_key: Key = None,
     attempts: Attempts = None,
-) -> Result:
+) -> OperationResult:
     return await info.context.operations.load(
         model,
         min_nodes=_MIN_NODES if min_nodes is None else min_nodes,
@@ -193,11 +114,11 @@ async def _unload_model(
     info: Info,
     model: ModelName,
     instance: Annotated[
-        strawberry.ID | None, argument(description="This instance alone; without it, all of the model's.")
+        strawberry.ID | None, argument(description="Only this instance. Default: all instances of the model.")
     ] = None,
     drain_seconds: Drain = _DRAIN_SECONDS,
     idempotency_key: Key = None,
-) -> Result:
+) -> OperationResult:
     return await info.context.operations.unload(
         model,
         instance=instance,
@@ -208,8 +129,8 @@ async def _unload_model(
 
 async def _swap_models(
     info: Info,
-    unload: Annotated[list[str], argument(description="Models to unload; a single name is a list of one.")],
-    load: Annotated[list[str], argument(description="Models to load; a single name is a list of one.")],
+    unload: Annotated[list[str], argument(description="Models to unload. A single name is a list of one.")],
+    load: Annotated[list[str], argument(description="Models to load. A single name is a list of one.")],
     min_nodes: MinNodes = _MIN_NODES,
     sharding: Shards = _SHARDING,
     instance_type: Engine = _INSTANCE_TYPE,
@@ -218,7 +139,7 @@ async def _swap_models(
     timeout_seconds: Timeout = None,
     idempotency_key: Key = None,
     attempts: Attempts = None,
-) -> Result:
+) -> OperationResult:
     return await info.context.operations.swap(
         unload,
         load,
@@ -255,62 +176,63 @@ async def _cancel_task(
 async def _cancel_operation(
     info: Info,
     id: OperationId,  # noqa: A002
-) -> Result:
+) -> OperationResult:
     return await info.context.operations.cancel(id)
 
 
 async def _resume_operation(
     info: Info,
     id: OperationId,  # noqa: A002
-) -> Result:
+) -> OperationResult:
     return await info.context.operations.resume(id)
 
 
 @strawberry.type(
-    description="Wishes. A wish states an end and is answered at once with an operation to follow, or with why it is "
-    "refused; a refusal is data, not a top-level error. No wish leaves the cluster without the models it had, unless "
-    "that was the wish."
+    description="Changes to the cluster. A mutation states the desired result and answers immediately: with an "
+    "operation to follow, or with the reason why the request is refused, which is data and not a "
+    "top-level error. No mutation leaves the cluster without the models it had, unless that was "
+    "requested."
 )
 class Mutation:
-    """The root of all wishes."""
+    """The root of all changes to the cluster."""
 
     load_model: LoadModelPayload = field(
         resolver=_load_model,
-        description="Load a model. If it has a sound instance, the operation follows that one and places nothing, "
-        "unless `additional` asks for another copy. The same load asked for again while it is under way gives the same "
-        "operation.",
+        description="Load a model. If it has a healthy instance, the operation follows that one and places nothing, "
+        "unless `additional` is true. Requesting the same load again while it is under way returns the same operation.",
     )
     unload_model: UnloadModelPayload = field(
         resolver=_unload_model,
-        description="Unload a model: all its instances, or the one named. It succeeds once they are gone and their "
+        description="Unload a model: all its instances, or only `instance`. It succeeds once they are gone and their "
         "memory is free again.",
     )
     swap_models: SwapModelsPayload = field(
         resolver=_swap_models,
-        description="Unload some models and load others. What is to be loaded is known to fit, and its weights are "
-        "there, before anything is unloaded; if a later step fails, what was unloaded is restored. What fits side by "
-        "side is loaded first. What is already so counts as done.",
+        description="Unload some models and load others. Before anything is unloaded, the new models are known to fit "
+        "and their weights are on the nodes; if a later step fails, what was unloaded is restored. Models "
+        "that fit side by side are loaded first. What is already loaded or unloaded counts as done.",
     )
     start_download: DownloadPayload = field(
-        resolver=_start_download, description="Fetch a model's weights on these nodes; without `nodes` on all."
+        resolver=_start_download, description="Download a model's weights to these nodes; without `nodes` to all."
     )
     cancel_download: DownloadPayload = field(
         resolver=_cancel_download,
-        description="Stop fetching a model's weights on these nodes; without `nodes` wherever it is under way. What "
-        "has arrived stays.",
+        description="Stop downloading a model's weights to these nodes; without `nodes` to all that are downloading "
+        "them. What has been downloaded is kept.",
     )
     delete_download: DownloadPayload = field(
         resolver=_delete_download,
-        description="Delete a model's weights on these nodes; without `nodes` wherever they are. An instance that runs "
-        "on them goes on running.",
+        description="Delete a model's weights on these nodes; without `nodes` on all that hold them. A running "
+        "instance keeps running.",
     )
-    cancel_task: CancelTaskPayload = field(resolver=_cancel_task, description="Cancel an inference under way.")
+    cancel_task: CancelTaskPayload = field(resolver=_cancel_task, description="Cancel an inference task under way.")
     cancel_operation: CancelOperationPayload = field(
         resolver=_cancel_operation,
-        description="Stop an active operation, and undo what it did. A PARKED one is discarded: nothing is undone.",
+        description="Stop an active operation and undo what it did. A PARKED operation is discarded: nothing is "
+        "undone.",
     )
     resume_operation: ResumeOperationPayload = field(
         resolver=_resume_operation,
-        description="Let a PARKED operation go on, on the cluster that is here now. One that is under way goes on "
-        "anyway.",
+        description="Resume a PARKED operation on the current cluster. It does not affect an operation that is under "
+        "way.",
     )

@@ -25,15 +25,17 @@ def _neighbour(root: Parent[state.Connection], info: Info) -> state.Node | None:
     return info.context.snapshot.state.nodes.get(root.sink_id)
 
 
-@strawberry.type(description="One way from a node to another: an address that answers, or a pair of RDMA interfaces.")
+@strawberry.type(
+    description="A connection from one node to another: an IP address that answers, or a pair of RDMA interfaces."
+)
 class Connection:
     """An edge of exo's topology, seen from its source."""
 
     node: Annotated["Node", strawberry.lazy("exo_graphql.schema.node")] | None = field(
-        resolver=_neighbour, description="The node at the other end; null once it has left."
+        resolver=_neighbour, description="The node at the other end; null once it has left the cluster."
     )
-    ip_address: str | None = field(description="Address at which the other end answers; null for RDMA.")
-    rdma_interface: str | None = field(description="This end's RDMA interface; null for a socket.")
+    ip_address: str | None = field(description="IP address at which the other node answers; null for RDMA.")
+    rdma_interface: str | None = field(description="RDMA interface of this node; null for a socket connection.")
 
 
 def _status(root: Parent[state.Node], info: Info) -> NodeStatus:
@@ -60,62 +62,68 @@ def _tasks(root: Parent[state.Node], info: Info) -> tuple[state.Task, ...]:
     return info.context.snapshot.tasks_on(root.id)
 
 
-@strawberry.type(description="A machine that is a member of the cluster. What it has not reported is null, never 0.")
+@strawberry.type(description="A machine in the cluster. A value that it has not reported is null, never 0.")
 class Node:
     """`cluster.state.Node`, with its neighbours."""
 
-    id: strawberry.ID = field(description="exo's node id. It is new each time exo starts on the machine.")
-    friendly_name: str | None = field(description="The machine's own name; null until it has told it.")
-    chip: str | None = field(description="The chip, such as Apple M3 Ultra; null until told.")
-    hardware: str | None = field(description="The kind of machine, such as Mac Studio; null until told.")
-    os_version: str | None = field(description="The operating system's version; null until told.")
-    ram_total_gb: float | None = field(description="Memory in GiB (2^30 bytes), one decimal; null until reported.")
-    ram_available_gb: float | None = field(description="Free memory in GiB, one decimal; null until reported.")
-    ram_used_gb: float | None = field(description="Total minus free, in GiB, one decimal; null until reported.")
-    ram_used_percent: float | None = field(description="Share of memory in use, 0 to 100; null until reported.")
-    ram_total_bytes: Bytes | None = field(description="Memory in bytes, exactly; null until reported.")
-    ram_available_bytes: Bytes | None = field(description="Free memory in bytes, exactly; null until reported.")
-    disk_total_gb: float | None = field(
-        description="Size in GiB of the disk that holds the models, one decimal; null until reported."
+    id: strawberry.ID = field(description="exo's node id. It changes each time exo starts on the machine.")
+    friendly_name: str | None = field(description="Name of the machine; null until reported.")
+    chip: str | None = field(description="The chip, for example Apple M3 Ultra; null until reported.")
+    hardware: str | None = field(description="Model of the machine, for example Mac Studio; null until reported.")
+    os_version: str | None = field(description="Version of the operating system; null until reported.")
+    ram_total_gb: float | None = field(
+        description="Total memory in GiB (2^30 bytes), one decimal; null until reported."
     )
-    disk_available_gb: float | None = field(description="Free space there in GiB, one decimal; null until reported.")
-    gpu_usage_percent: float | None = field(description="GPU in use, 0 to 100; null where the machine does not tell.")
+    ram_available_gb: float | None = field(description="Free memory in GiB, one decimal; null until reported.")
+    ram_used_gb: float | None = field(description="Total minus free memory in GiB, one decimal; null until reported.")
+    ram_used_percent: float | None = field(description="Used share of the memory, 0 to 100; null until reported.")
+    ram_total_bytes: Bytes | None = field(description="Total memory in bytes, exact; null until reported.")
+    ram_available_bytes: Bytes | None = field(description="Free memory in bytes, exact; null until reported.")
+    disk_total_gb: float | None = field(
+        description="Size of the disk that holds the models, in GiB, one decimal; null until reported."
+    )
+    disk_available_gb: float | None = field(
+        description="Free space on that disk in GiB, one decimal; null until reported."
+    )
+    gpu_usage_percent: float | None = field(
+        description="GPU usage, 0 to 100; null where the machine does not report it."
+    )
     cpu_p_usage_percent: float | None = field(
-        description="Performance cores in use, 0 to 100; null where the machine does not tell."
+        description="Usage of the performance cores, 0 to 100; null where the machine does not report it."
     )
     cpu_e_usage_percent: float | None = field(
-        description="Efficiency cores in use, 0 to 100; null where the machine does not tell."
+        description="Usage of the efficiency cores, 0 to 100; null where the machine does not report it."
     )
-    temperature_c: float | None = field(description="Temperature in °C; null where the machine does not tell.")
-    power_watts: float | None = field(description="Power drawn in watts; null where the machine does not tell.")
-    ip_addresses: list[str] | None = field(description="Its addresses; null until reported.")
+    temperature_c: float | None = field(description="Temperature in °C; null where the machine does not report it.")
+    power_watts: float | None = field(description="Power draw in watts; null where the machine does not report it.")
+    ip_addresses: list[str] | None = field(description="IP addresses of the node; null until reported.")
     connection_types: list[str] | None = field(
-        description="Kinds of its network interfaces: wifi, ethernet, maybe_ethernet, thunderbolt, unknown; null until "
-        "reported."
+        description="Types of its network interfaces: wifi, ethernet, maybe_ethernet, thunderbolt or unknown; "
+        "null until reported."
     )
     has_thunderbolt: bool | None = field(description="Whether it has a Thunderbolt interface; null until reported.")
-    rdma_enabled: bool | None = field(description="Whether RDMA is switched on; null where the machine does not tell.")
+    rdma_enabled: bool | None = field(description="Whether RDMA is enabled; null where the machine does not report it.")
     backends: list[str] | None = field(
-        description="Engines it can run, such as MlxMetal, MlxCuda, MlxCpu; null until reported."
+        description="Inference backends that it can run, for example MlxMetal, MlxCuda or MlxCpu; null until reported."
     )
-    status: NodeStatus = field(resolver=_status, description="Whether the node is still heard of.")
+    status: NodeStatus = field(resolver=_status, description="Whether the node still sends heartbeats to exo.")
     last_seen: datetime | None = field(
         resolver=_last_seen,
-        description="When exo last heard of it, by exo's clock; null until it has. A clock field: it never causes a "
-        "message by itself.",
+        description="When exo last received a heartbeat from the node, by exo's clock (UTC); null until it has. "
+        "Clock field: never causes a message.",
     )
     seconds_since_seen: float | None = field(
         resolver=_seconds_since_seen,
-        description="Seconds between this and the most recently seen node of the same state, by exo's clock. A clock "
-        "field: it never causes a message by itself.",
+        description="Seconds between its lastSeen and the newest lastSeen of all nodes, by exo's clock; null "
+        "without a lastSeen. Clock field: never causes a message.",
     )
     models: list[Annotated["Model", strawberry.lazy("exo_graphql.schema.model")]] = field(
-        resolver=_models, description="Models with a shard on this node."
+        resolver=_models, description="Models that have a shard on this node."
     )
     downloads: list[Annotated["Download", strawberry.lazy("exo_graphql.schema.download")]] = field(
-        resolver=_downloads, description="Downloads on this node; without `status` all but the NOT_STARTED."
+        resolver=_downloads, description="Downloads on this node. Without `status`: all except NOT_STARTED."
     )
     tasks: list[Annotated["Task", strawberry.lazy("exo_graphql.schema.task")]] = field(
-        resolver=_tasks, description="Tasks under way, of the instances that have a shard on this node."
+        resolver=_tasks, description="Tasks under way of instances that have a shard on this node."
     )
-    connections: list[Connection] = field(description="Ways from this node to the others.")
+    connections: list[Connection] = field(description="Network connections from this node to other nodes.")

@@ -1,4 +1,4 @@
-"""The types `Operation`, `Step` and what an operation may be refused for."""
+"""The types `Operation` and `Step`."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -19,31 +19,32 @@ if TYPE_CHECKING:
 
 described(
     ops.OperationKind,
-    "What was asked for.",
+    "What an operation does.",
     LOAD="Load a model.",
     UNLOAD="Unload a model.",
-    SWAP="Unload some models and load others, or change nothing.",
+    SWAP="Unload some models and load others; if that fails, the unloaded ones are restored.",
 )
 described(
     ops.OperationState,
-    "Where an operation stands. PENDING, RUNNING and PARKED are active; the others are final.",
-    PENDING="Accepted; it waits for something, which `message` names.",
-    RUNNING="Under way.",
-    SUCCEEDED="The end that was asked for has been seen in exo's state.",
-    FAILED="It did not come about; `error` says why. Nothing had to be undone, or undoing failed: see the steps.",
-    ROLLED_BACK="It failed after models had been unloaded, and these serve again.",
+    "State of an operation. PENDING, RUNNING and PARKED are active; the others are final.",
+    PENDING="Accepted and waiting; `message` says for what.",
+    RUNNING="In progress.",
+    SUCCEEDED="The requested result has been observed in exo's state.",
+    FAILED="Not successful; `error` says why. Nothing had to be undone, or undoing failed: see the steps.",
+    ROLLED_BACK="Failed after models had been unloaded; these have been restored and serve again.",
     CANCELLED="Stopped on request, and undone.",
-    PARKED="Unfinished, and doing nothing: it was begun on another cluster than the one that is here now, or its "
-    "journal entry cannot be read; `message` says which. It goes on by itself once its own cluster is back. "
-    "`resumeOperation` lets it go on here, `cancelOperation` discards it without undoing anything.",
+    PARKED="Unfinished and not running: it was started on another cluster than the current one, or its "
+    "journal entry cannot be read; `message` says which. It resumes by itself when its own "
+    "cluster is back. `resumeOperation` resumes it on the current cluster, `cancelOperation` "
+    "discards it without undoing anything.",
 )
 described(
     ops.StepState,
-    "Where a step stands.",
-    PENDING="Not begun.",
-    RUNNING="Under way.",
-    SUCCEEDED="Done, as seen in exo's state.",
-    FAILED="It failed; `message` says why.",
+    "State of a step.",
+    PENDING="Not started.",
+    RUNNING="In progress.",
+    SUCCEEDED="Done, as observed in exo's state.",
+    FAILED="Failed; `message` says why.",
     SKIPPED="Not needed; `message` says why.",
 )
 
@@ -52,11 +53,13 @@ described(
 class Step:
     """`operations.Step`."""
 
-    name: str = field(description="What it does, such as download, drain, unload, place, load, restore.")
-    state: ops.StepState = field(description="Where it stands.")
-    started_at: datetime | None = field(description="When it began (UTC); null until then.")
+    name: str = field(description="What the step does, for example download, drain, unload, place, load or restore.")
+    state: ops.StepState = field(description="State of the step.")
+    started_at: datetime | None = field(description="When it started (UTC); null until then.")
     finished_at: datetime | None = field(description="When it ended (UTC); null until then.")
-    message: str | None = field(description="What it is doing, did, or failed on; null when there is nothing to say.")
+    message: str | None = field(
+        description="What it is doing, what it did, or why it failed; null if there is nothing to say."
+    )
 
 
 def _models(info: Info, ids: tuple[str, ...]) -> tuple[state.ModelCard, ...]:
@@ -78,18 +81,18 @@ def _error(root: Parent[ops.Operation]) -> ops.OperationError | None:
 
 
 @strawberry.type(
-    description="A load, unload or swap asked of this server. It succeeds only when its end has been seen in exo's "
-    "state."
+    description="A load, unload or swap requested from this server. It succeeds only when its result has been "
+    "observed in exo's state."
 )
 class Operation:
     """`operations.Operation`."""
 
-    id: strawberry.ID = field(description="Its id, for `operation(id)` and `cancelOperation(id)`.")
-    kind: ops.OperationKind = field(description="What was asked for.")
-    state: ops.OperationState = field(description="Where it stands.")
-    message: str = field(description="Where it stands, in a sentence.")
-    progress_percent: float | None = field(description="0 to 100; null while it cannot be told.")
-    steps: list[Step] = field(description="Its steps, in order.")
+    id: strawberry.ID = field(description="Id, for `operation(id)` and `cancelOperation(id)`.")
+    kind: ops.OperationKind = field(description="What was requested.")
+    state: ops.OperationState = field(description="State of the operation.")
+    message: str = field(description="The state as a sentence.")
+    progress_percent: float | None = field(description="Progress, 0 to 100; null while it is unknown.")
+    steps: list[Step] = field(description="The steps, in order.")
     started_at: datetime = field(description="When it was accepted (UTC).")
     finished_at: datetime | None = field(description="When it ended (UTC); null while it is active.")
     loads: list[Annotated["Model", strawberry.lazy("exo_graphql.schema.model")]] = field(
@@ -99,5 +102,5 @@ class Operation:
         resolver=_unloads, description="Models to unload."
     )
     error: Annotated["OperationError", strawberry.lazy("exo_graphql.schema.operation_error")] | None = field(
-        resolver=_error, description="Why it did not succeed; null while it may, and when it did."
+        resolver=_error, description="Why it did not succeed; null while it is active, and when it succeeded."
     )

@@ -31,41 +31,43 @@ def _available(root: Parent[NodeShare]) -> float | None:
     return gib(root.available_bytes)
 
 
-@strawberry.type(description="What a placement would put on one node.")
+@strawberry.type(description="Memory that a placement would use on one node.")
 class PlacementNode:
     """`operations.NodeShare`, with its node."""
 
     node: Annotated["Node", strawberry.lazy("exo_graphql.schema.node")] | None = field(
-        resolver=_node, description="The node; null if it left while this was being answered."
+        resolver=_node, description="The node; null if it has left the cluster in the meantime."
     )
     added_gb: float | None = field(
         resolver=_added,
-        description="Memory that its shard would take, in GiB (2^30 bytes), one decimal. It follows the shards: layers "
-        "divided by the model's layers, times its size (TENSOR: size divided by nodes).",
+        description="Memory that its shard would take, in GiB (2^30 bytes), one decimal: its share of the layers "
+        "times the size of the model (TENSOR: the size divided by the number of nodes).",
     )
     needed_gb: float | None = field(
         resolver=_needed,
-        description="Memory that has to be free there, in GiB, one decimal: addedGb and 4 % of it, since a "
+        description="Memory that must be free on the node, in GiB, one decimal: addedGb plus 4 %, because a "
         "loaded model takes more than its weights.",
     )
     available_gb: float | None = field(
         resolver=_available,
-        description="Memory that would be free there before, in GiB, one decimal; null until reported.",
+        description="Free memory on the node before placing, with the models in `unload` gone, in GiB, one "
+        "decimal; null until reported.",
     )
 
 
-@strawberry.type(description="Where exo would put a model, or why it would not.")
+@strawberry.type(description="Where exo would place a model, or why it would not.")
 class Placement:
     """`operations.PlacementView`."""
 
     sharding: state.Sharding = field(
-        description="How the instance would divide the model. One node holds it as PIPELINE over MLX_RING, "
-        "whatever exo is asked for."
+        description="How the instance would divide the model. On a single node exo always uses PIPELINE over MLX_RING."
     )
-    instance_type: state.InstanceType = field(description="The engine that would join its runners.")
-    fits: bool = field(description="Whether it could be placed now (with `unload`: once those are gone).")
+    instance_type: state.InstanceType = field(description="How its runners would communicate.")
+    fits: bool = field(
+        description="Whether the model could be placed now (with `unload`: once those models are unloaded)."
+    )
     reason: str | None = field(
-        description="Why it does not fit; null when it does. A search among very many groups of nodes ends at a "
-        "bound; a reason that is not sure because of this says so."
+        description="Why it does not fit; null when it does. The search among groups of nodes is bounded; a "
+        "reason that is uncertain because of this says so."
     )
-    nodes: list[PlacementNode] = field(description="What each node would take; empty when it does not fit.")
+    nodes: list[PlacementNode] = field(description="Memory on each node; empty when it does not fit.")

@@ -13,8 +13,8 @@ from exo_graphql.cluster.status import ModelStatus as Status
 from exo_graphql.operations import OperationError as OperationErrorValue
 from exo_graphql.operations import PlacementView
 from exo_graphql.schema.arguments import (
-    TASKS_UNDER_WAY,
     DownloadFilter,
+    KindFilter,
     ModelFilter,
     ModelName,
     NodeFilter,
@@ -33,24 +33,24 @@ from exo_graphql.schema.model import Model
 from exo_graphql.schema.model_status import ModelStatus
 from exo_graphql.schema.node import Node
 from exo_graphql.schema.operation import Operation
-from exo_graphql.schema.operation_error import problem_error
+from exo_graphql.schema.operation_error import top_level_error
 from exo_graphql.schema.placement import Placement
 from exo_graphql.schema.task import Task
 
 
 def cluster(info: Info) -> Snapshot:
-    """The picture itself."""
+    """The snapshot itself: each field of `Cluster` reads it."""
     return info.context.snapshot
 
 
 def nodes(info: Info) -> tuple[state.Node, ...]:
-    """The members."""
+    """The nodes of the cluster."""
     return info.context.snapshot.nodes
 
 
 def _node(
     info: Info,
-    id: Annotated[strawberry.ID, argument(description="The node's id or its friendly name.")],  # noqa: A002
+    id: Annotated[strawberry.ID, argument(description="The node's id or friendly name.")],  # noqa: A002
 ) -> state.Node:
     return node_named(info.context.snapshot, id)
 
@@ -58,19 +58,21 @@ def _node(
 def _models(
     info: Info,
     loaded: Annotated[
-        bool | None, argument(description="Only those with (true) or without (false) an instance; without it all.")
+        bool | None, argument(description="Only models with (true) or without (false) an instance. Default: all.")
     ] = None,
     search: Annotated[
         str | None,
-        argument(description="Only those whose id, family, base model or quantization contains this text."),
+        argument(
+            description="Only models whose id, family, base model or quantization contains this text; case-insensitive."
+        ),
     ] = None,
 ) -> tuple[state.ModelCard, ...]:
     snapshot = info.context.snapshot
-    wanted = search.strip().lower() if search is not None else ""
+    text = search.strip().lower() if search is not None else ""
     return tuple(
         card
         for card in snapshot.models.values()
-        if (loaded is None or bool(snapshot.instances_of(card.id)) is loaded) and wanted in _searchable(card)
+        if (loaded is None or bool(snapshot.instances_of(card.id)) is loaded) and text in _searchable(card)
     )
 
 
@@ -86,11 +88,11 @@ def _model(
 
 
 def model_status(info: Info, model: ModelName) -> Status:
-    """Readiness by name; an unknown name is a status that says so, an ambiguous one an error."""
+    """Readiness by name. `found` is false for an unknown name; an ambiguous one raises MODEL_AMBIGUOUS."""
     snapshot = info.context.snapshot
     found = find_model(snapshot.models, model)
     if isinstance(found, Unknown):
-        # A model that left the catalogue with its instance still has its failure and its verdict.
+        # A model that is not in the catalogue is known while it has an instance; its failure and `final` outlive that.
         found = find_model(snapshot.remembered_models, model)
     if isinstance(found, Unknown):
         return snapshot.status(shorten(model))
@@ -118,7 +120,7 @@ def downloads(
 def tasks(
     info: Info,
     status: TaskFilter = None,
-    kind: Annotated[list[state.TaskKind] | None, argument(description=f"Only these kinds{TASKS_UNDER_WAY}")] = None,
+    kind: KindFilter = None,
     model: ModelFilter = None,
 ) -> tuple[state.Task, ...]:
     """Tasks by status, kind and model; without status and kind those under way."""
@@ -135,20 +137,20 @@ async def _placements(
     info: Info,
     model: ModelName,
     min_nodes: Annotated[
-        int | None, argument(description="The least number of nodes to spread over, from 1; without it 1.")
+        int | None, argument(description="Minimum number of nodes to spread over, from 1. Default: 1.")
     ] = None,
     nodes: NodeNames = None,
-    unload: Annotated[list[str] | None, argument(description="Models that are taken to be gone.")] = None,
+    unload: Annotated[list[str] | None, argument(description="Models that are taken to be unloaded.")] = None,
 ) -> tuple[PlacementView, ...]:
-    # Unknown names are told here as everywhere among the questions; the operations would tell of them as refusals.
-    # What is like an unknown name takes milliseconds to find.
+    # Names are resolved here, so that an unknown one is a top-level error as in every query: the operations would
+    # answer with a refusal. In a thread, because finding names similar to an unknown one takes milliseconds.
     snapshot, offload = info.context.snapshot, info.context.offload
     model_id, node_ids, unload_ids = await offload(partial(_ids, snapshot, model, nodes, unload))
     answer = await info.context.operations.placements(
         model_id, min_nodes=min_nodes, nodes=node_ids, unload=unload_ids, offload=offload
     )
     if isinstance(answer, OperationErrorValue):
-        raise problem_error(answer)
+        raise top_level_error(answer)
     return answer
 
 
@@ -169,60 +171,61 @@ def _operation(info: Info, id: OperationId) -> object:  # noqa: A002
 def _operations(
     info: Info,
     active: Annotated[
-        bool | None, argument(description="Only those that are active (true) or have ended (false); without it all.")
+        bool | None, argument(description="Only active (true) or ended (false) operations. Default: all.")
     ] = None,
 ) -> object:
     return info.context.operations.all(active)
 
 
-@strawberry.type(description="What can be asked. One immutable picture of the cluster answers the whole operation.")
+@strawberry.type(
+    description="One immutable snapshot of the cluster answers a whole operation, so its fields always agree."
+)
 class Query:
-    """The root of all questions."""
+    """The root of all queries."""
 
-    cluster: Cluster = field(resolver=cluster, description="The whole cluster in one call.")
-    nodes: list[Node] = field(resolver=nodes, description="The members of the cluster.")
+    cluster: Cluster = field(resolver=cluster, description="The whole cluster in one query.")
+    nodes: list[Node] = field(resolver=nodes, description="The nodes of the cluster.")
     node: Node | None = field(
         resolver=_node,
-        description="One member, by node id or friendly name. An unknown one is null, with an error NODE_NOT_FOUND "
-        "whose extensions.available lists those that exist.",
+        description="One node, by id or friendly name. An unknown one gives null and the error NODE_NOT_FOUND, "
+        "whose extensions.available lists the existing nodes.",
     )
     models: list[Model] = field(
         resolver=_models,
-        description="Every model the cluster knows, by id: the catalogue, and what is loaded. `loaded` keeps those "
-        "with (true) or without (false) an instance; `search` those whose id, family, base model or quantization "
-        "contains it.",
+        description="All models that the cluster knows, sorted by id: exo's catalogue, and the loaded ones.",
     )
     model: Model | None = field(
         resolver=_model,
-        description="One model, by full id or short name (after the last slash), case-insensitively. Several matches "
-        "are null with MODEL_AMBIGUOUS and the candidates; none is null with MODEL_NOT_FOUND and close matches.",
+        description="One model, by full id or short name (the part after the last slash); case-insensitive. "
+        "Several matches give null and MODEL_AMBIGUOUS with the candidates; no match gives null and "
+        "MODEL_NOT_FOUND with the closest ids.",
     )
     model_status: ModelStatus = field(
         resolver=model_status,
-        description="Readiness of one model now. A name that nothing knows is `found: false`, not an error.",
+        description="Readiness of one model now. An unknown name is no error: it gives `found: false`.",
     )
     downloads: list[Download] | None = field(
         resolver=downloads,
-        description="Downloads; without `status` all but the NOT_STARTED. An unknown model or node is null with an "
-        "error.",
+        description="Downloads. Without `status`: all except NOT_STARTED. An unknown model or node gives null and "
+        "an error.",
     )
     tasks: list[Task] | None = field(
         resolver=tasks,
-        description="Tasks under way, of the instances that exist. With `status` or `kind` all that exo keeps and that "
-        "match: those that ended or never will, and those of instances that are gone. An unknown model is null with an "
-        "error.",
+        description="Tasks under way of existing instances. With `status` or `kind`: all matching tasks that exo "
+        "still lists, including ended ones, ones that exo never marks complete, and those of removed "
+        "instances. An unknown model gives null and an error.",
     )
     placements: list[Placement] | None = field(
         resolver=_placements,
-        description="What-if: where exo would put the model, for each sharding and instance type, with memory per "
-        "node, or why it would not fit. `minNodes` is the least number of nodes; `nodes` means exactly these (ids or "
-        "friendly names); `unload` names models that are taken to be gone.",
+        description="What-if: where exo would place a model, for each sharding and instance type, with the memory "
+        "on each node, or why it would not fit. Changes nothing. An unknown model or node gives null "
+        "and an error.",
     )
     operation: Operation | None = field(
-        resolver=_operation, description="A load, unload or swap asked of this server; null for an unknown id."
+        resolver=_operation, description="A load, unload or swap requested from this server; null for an unknown id."
     )
     operations: list[Operation] = field(
         resolver=_operations,
-        description="Loads, unloads and swaps asked of this server, newest first: the last 1,000 that ended, and all "
-        "that are active. `active` keeps those that are (true) or are not (false).",
+        description="Loads, unloads and swaps requested from this server, newest first: all active ones, and the "
+        "last 1,000 that ended.",
     )

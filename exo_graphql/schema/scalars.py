@@ -19,13 +19,13 @@ def _moment(value: datetime | VolatileText) -> str:
 SCALARS: dict[object, ScalarDefinition] = {
     Bytes: strawberry.scalar(
         name="Bytes",
-        description="An exact size in bytes, as a JSON number (GraphQL's Int stops at 2^31).",
+        description="Exact size in bytes, as a JSON number (GraphQL's Int ends at 2^31).",
         serialize=int,
         parse_value=int,
     ),
     datetime: strawberry.scalar(
         name="DateTime",
-        description="A moment in UTC, ISO 8601, such as 2026-01-31T23:00:00.123456Z.",
+        description="Point in time in UTC, ISO 8601, for example 2026-01-31T23:00:00.123456Z.",
         serialize=_moment,
         parse_value=datetime.fromisoformat,
     ),
@@ -40,5 +40,5 @@ def _number(value: object) -> object:
 
 
 def keep_clocks() -> None:
-    """Lets a number in a clock field reach the result marked as one: GraphQL's Float makes plain numbers of all."""
+    """Keeps `VolatileNumber` through serialization: GraphQL's Float would turn it into a plain float."""
     GraphQLFloat.coerce_output_value = _number

@@ -1,7 +1,7 @@
-"""The type `Subscription`: questions that are asked again at each new picture.
+"""The type `Subscription`: queries that are executed again for each new snapshot.
 
-A field here resolves exactly as its query does; the server executes the operation again whenever the picture changes
-and sends what differs. So push and query cannot disagree.
+A field resolves exactly as its query does. The engine executes the operation again whenever the snapshot changes, and
+sends the result if it differs. So push and query cannot disagree.
 """
 
 from typing import Annotated
@@ -31,7 +31,7 @@ def _model_status(
     info: Info,
     model: ModelName,
     until: Annotated[
-        ModelStatusUntil | None, argument(description="When it completes by itself.")
+        ModelStatusUntil | None, argument(description="When the subscription completes by itself.")
     ] = ModelStatusUntil.NEVER,
 ) -> Status:
     status = query.model_status(info, model)
@@ -39,7 +39,7 @@ def _model_status(
     ends = (until in (ModelStatusUntil.READY, ModelStatusUntil.SETTLED) and settled) or (
         until is ModelStatusUntil.SETTLED and status.phase is Phase.NOT_LOADED
     )
-    # What an older picture says may no longer be so: nobody's loop ends on it.
+    # What a stale snapshot says may no longer be true, so it ends no client's wait.
     if ends and not status.stale:
         info.context.complete()
     return status
@@ -50,7 +50,7 @@ def _operation(info: Info, id: OperationId) -> OperationValue:  # noqa: A002
     if operation is None:
         raise NamedError(
             "OPERATION_NOT_FOUND",
-            f"No operation {shorten(id)!r} was asked of this server, or it ended long ago.",
+            f"No operation {shorten(id)!r} was requested from this server, or it ended long ago.",
             "List them with { operations { id state } }.",
         )
     if not operation.active:
@@ -67,25 +67,26 @@ def _tasks(info: Info, model: ModelFilter = None) -> tuple[state.Task, ...]:
 
 
 @strawberry.type(
-    description="What is pushed: the present result at once, then again whenever the selected fields change, and only "
-    "then. Clock fields (ageSeconds, observedAt, lastSeen, secondsSinceSeen, stateVersion) ride along and never cause "
-    "a message."
+    description="Live results: the current result immediately, then a new one whenever one of the selected "
+    "fields changes. Clock fields (ageSeconds, observedAt, lastSeen, secondsSinceSeen, "
+    "stateVersion) are sent along and never cause a message."
 )
 class Subscription:
     """The root of all live queries."""
 
     model_status: ModelStatus = field(
         resolver=_model_status,
-        description="Readiness of one model: the present status at once, then each change. With `until: READY` it "
-        "completes after the first status that is ready, final or not found, so a script needs no loop and never "
-        "hangs; SETTLED also on NOT_LOADED. A stale status ends nothing.",
+        description="Readiness of one model: the current status immediately, then each change. With `until: "
+        "READY` it completes after the first status that is ready, final or not found, so a script "
+        "needs no loop and never hangs; with SETTLED also on NOT_LOADED. A stale status never "
+        "completes it.",
     )
     cluster: Cluster = field(resolver=query.cluster, description="The whole cluster, live.")
-    nodes: list[Node] = field(resolver=query.nodes, description="The members, live.")
+    nodes: list[Node] = field(resolver=query.nodes, description="The nodes of the cluster, live.")
     downloads: list[Download] = field(
-        resolver=_downloads, description="Downloads, all but the NOT_STARTED, live; of one model or one node if asked."
+        resolver=_downloads, description="Downloads except NOT_STARTED, live; optionally of one model or on one node."
     )
-    tasks: list[Task] = field(resolver=_tasks, description="Tasks, live; of one model if asked.")
+    tasks: list[Task] = field(resolver=_tasks, description="Tasks under way, live; optionally of one model.")
     operation: Operation = field(
-        resolver=_operation, description="Each step of an operation until it ends; then the subscription completes."
+        resolver=_operation, description="Each step of an operation; completes when the operation has ended."
     )

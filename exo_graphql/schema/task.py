@@ -34,27 +34,29 @@ def _error(root: Parent[state.Task]) -> str | None:
 
 
 @strawberry.type(
-    description="A piece of work of an instance. Prompts and images are never shown. Lists leave out those that have "
-    "ended, those of instances that are gone, and what exo never completes (DOWNLOAD_MODEL, SHUTDOWN, what a failed "
-    "attempt left behind), unless they are asked for by status or kind."
+    description="A unit of work of an instance. Prompts and images are never exposed. Unless `status` or "
+    "`kind` is given, lists leave out ended tasks, tasks of removed instances, and tasks that exo "
+    "never marks complete (DOWNLOAD_MODEL, SHUTDOWN and leftovers of failed attempts)."
 )
 class Task:
     """`cluster.state.Task`, with its neighbours."""
 
     id: strawberry.ID = field(description="exo's task id.")
-    kind: state.TaskKind = field(description="What it does.")
-    status: state.TaskStatus = field(description="Where it stands, as exo says.")
+    kind: state.TaskKind = field(description="What the task does.")
+    status: state.TaskStatus = field(description="Status of the task, as exo reports it.")
     active: bool = field(
         resolver=_active,
-        description="True for a pending or running inference task of an instance that exists. "
+        description="True for a pending or running inference task of an existing instance. "
         "Cluster.activeTaskCount counts these.",
     )
     model: Annotated["Model", strawberry.lazy("exo_graphql.schema.model")] | None = field(
-        resolver=_model, description="The model of its instance."
+        resolver=_model, description="The model of its instance; null if the instance is gone."
     )
     instance: Annotated["Instance", strawberry.lazy("exo_graphql.schema.instance")] | None = field(
-        resolver=_instance, description="The instance that does it."
+        resolver=_instance, description="The instance that runs it; null if the instance is gone."
     )
-    command_id: str | None = field(description="The command that asked for it; null for exo's own work.")
-    error_type: str | None = field(description="exo's class of error, else null.")
-    error_message: str | None = field(resolver=_error, description="What went wrong, in one line, else null.")
+    command_id: str | None = field(description="Id of the exo command that created it; null for exo's own tasks.")
+    error_type: str | None = field(description="exo's error class; null without an error.")
+    error_message: str | None = field(
+        resolver=_error, description="What went wrong, on one line; null without an error."
+    )

@@ -1,14 +1,14 @@
-"""Clock fields: values that ride along with a message and are never the reason for one.
+"""Clock fields: values that are sent with a message and are never the reason for one.
 
-They move with every reading of exo's state. Each is marked by its type, so that whoever compares two results can leave
-them out without knowing where in the results they are.
+They change with every read of exo's state. Their values have types of their own, so that a comparison
+of two results can leave them out without knowing where in the results they are.
 """
 
 from datetime import UTC, datetime
 
 
 class VolatileText(str):
-    """A moment, or the version, in a clock field."""
+    """A point in time, or the version, in a clock field."""
 
     __slots__ = ()
 
@@ -25,7 +25,7 @@ def moment(value: datetime) -> str:
 
 
 def clock_moment(value: datetime | None) -> VolatileText | None:
-    """A moment in a clock field."""
+    """A point in time in a clock field."""
     return None if value is None else VolatileText(moment(value))
 
 
