@@ -1,27 +1,28 @@
-"""The composition root: wires the rooms together from the settings."""
+"""The composition root: makes every part of the server from the settings, and connects them."""
 
 import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 from fastapi import FastAPI
 
 from exo_graphql import clock
-from exo_graphql.cluster.rules import Rules
-from exo_graphql.engine.documents import Documents, document_rules
-from exo_graphql.engine.limits import Limits
+from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
+from exo_graphql.engine.documents import KEPT_DOCUMENTS, Documents, document_rules
+from exo_graphql.engine.limits import DEFAULT_LIMITS, Limits
 from exo_graphql.engine.results import Results
-from exo_graphql.engine.service import Service
+from exo_graphql.engine.service import MAX_AGE, Service
 from exo_graphql.engine.worker_pool import WorkerPool
-from exo_graphql.exo.pacing import PollerRules
+from exo_graphql.exo.pacing import DEFAULT_POLLER_RULES, PollerRules
 from exo_graphql.exo.poller import Poller
 from exo_graphql.observability.metrics import ClusterCollector, ServerCollector, UpstreamFigures
 from exo_graphql.operations import OperationRules, Operations
+from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES
 from exo_graphql.schema.build import build_schema
 from exo_graphql.settings import DEFAULT_EXO_URL, Settings
 from exo_graphql.simulator import Fault, SimulatedExo, parse_fault
@@ -31,7 +32,7 @@ from exo_graphql.transports.asgi import ASGIApp
 from exo_graphql.transports.auth import Access, BadToken, Token, is_loopback, parse_tokens
 from exo_graphql.transports.http import HttpEndpoint
 from exo_graphql.transports.origin_policy import OriginPolicy
-from exo_graphql.transports.sse import StreamRules
+from exo_graphql.transports.rules import DEFAULT_TRANSPORT_RULES, TransportRules
 from exo_graphql.transports.websocket import WebSocketEndpoint
 
 logger = logging.getLogger("exo_graphql")
@@ -45,7 +46,7 @@ class SettingsError(ValueError):
 
 @dataclass(slots=True)
 class Components:
-    """The rooms of one running server, for whoever has to reach them: tests, and the ends for operators."""
+    """The parts of one server that its runner and the tests need."""
 
     asgi: ASGIApp
     service: Service
@@ -56,60 +57,86 @@ class Components:
     leaving: asyncio.Event
 
     async def shut_down(self) -> None:
-        """Breaks off every subscription, so that its client comes back, before the server closes its sockets."""
+        """Ends every subscription in a way that makes its client reconnect, before the server closes its sockets."""
         self.leaving.set()
         await self.websocket.shut_down()
 
 
-def build(settings: Settings, demo: SimulatedExo | None = None) -> Components:
-    """The whole server. `demo` stands in for the one that `settings.demo` would make. Raises `SettingsError`."""
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What no operator has a reason to change, and is therefore no setting. Tests and benchmarks pass other values.
+
+    A setting wins over the number of the same name in here, such as `max_cost` over `limits.max_cost`.
+    """
+
+    poller: PollerRules = DEFAULT_POLLER_RULES
+    readiness: Rules = DEFAULT_RULES
+    operations: OperationRules = DEFAULT_OPERATION_RULES
+    limits: Limits = DEFAULT_LIMITS
+    transport: TransportRules = DEFAULT_TRANSPORT_RULES
+    max_age: float = MAX_AGE
+    """Seconds; see there."""
+    cached: bool = True
+    """Whether results and documents are kept. Without, every answer is the same, and takes longer."""
+    compiled: bool = True
+    """Whether operations are compiled where they can be. Without, every answer is the same, and takes longer."""
+
+
+DEFAULT_TUNING = Tuning()
+
+
+def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning = DEFAULT_TUNING) -> Components:
+    """The whole server, not yet running. `demo` replaces the one that `settings.demo` would make.
+
+    Raises `SettingsError`.
+    """
     if settings.demo and settings.exo_url:
-        raise SettingsError("demo: --demo stands in for an exo, and --exo-url names one. Give one of the two.")
+        raise SettingsError("demo: --demo replaces an exo cluster, and --exo-url names one. Give one of the two.")
     if demo is None and settings.demo:
         demo = SimulatedExo(speed=settings.demo_speed, faults=read_faults(settings.fault))
-    poller = _poller(settings, demo)
+    poller = _poller(settings, tuning, demo)
     journal = None if demo is not None else settings.state_dir / "operations.sqlite3"
-    operations = Operations(poller, journal, _operation_rules(settings), clock=clock.elapsed, now=clock.utc_now)
+    operations = Operations(poller, journal, _operation_rules(settings, tuning), clock=clock.elapsed, now=clock.utc_now)
     access = Access(_tokens(settings))
     schema = build_schema(read_only=settings.read_only)
-    limits = Limits(**{limit.name: getattr(settings, limit.name) for limit in fields(Limits)})
+    limits = replace(tuning.limits, max_cost=settings.max_cost, max_live_cost=settings.max_live_cost)
     worker_pool = WorkerPool(max_cost=settings.max_waiting_cost)
     documents = Documents(
         schema,
         rules=document_rules(introspection=settings.introspection),
         limits=limits,
         worker_pool=worker_pool,
-        capacity=1000 if settings.cache else 0,
+        capacity=KEPT_DOCUMENTS if tuning.cached else 0,
     )
     service = Service(
         schema,
         documents,
         poller,
         operations,
-        max_age=settings.max_age,
+        max_age=tuning.max_age,
         elapsed=clock.elapsed,
         worker_pool=worker_pool,
         limits=limits,
-        compiled=settings.compiled,
+        compiled=tuning.compiled,
     )
     leaving = asyncio.Event()
     websocket = WebSocketEndpoint(
         service,
         access,
-        init_timeout=settings.init_timeout,
-        send_timeout=settings.send_timeout,
         max_subscriptions=settings.max_subscriptions,
         leaving=leaving,
+        rules=tuning.transport,
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as rooms:
+        # In the order of who depends on whom; they stop in the reverse order.
+        async with AsyncExitStack() as started:
             if demo is not None:
-                await rooms.enter_async_context(demo)
-            await rooms.enter_async_context(poller)
-            await rooms.enter_async_context(operations)
-            await rooms.enter_async_context(service)
+                await started.enter_async_context(demo)
+            await started.enter_async_context(poller)
+            await started.enter_async_context(operations)
+            await started.enter_async_context(service)
             yield
 
     async def ready() -> bool:
@@ -119,12 +146,11 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> Components:
     application = Application(
         HttpEndpoint(
             service,
-            Results(capacity=2000 if settings.cache else 0),
+            Results() if tuning.cached else Results(capacity=0),
             access,
             max_body_bytes=settings.max_body_bytes,
-            body_timeout=settings.body_timeout,
-            streams=StreamRules(keep_alive=settings.keep_alive, send_timeout=settings.send_timeout),
             leaving=leaving,
+            rules=tuning.transport,
         ),
         websocket,
         lifespan=lifespan,
@@ -149,7 +175,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None) -> Components:
 
 
 def read_faults(texts: Sequence[str]) -> list[Fault]:
-    """The faults that are ordered. Raises `SettingsError` for one that cannot be meant."""
+    """Parses the values of `--fault`. Raises `SettingsError` for an invalid one."""
     try:
         return [parse_fault(text) for text in texts]
     except ValueError as error:
@@ -157,7 +183,7 @@ def read_faults(texts: Sequence[str]) -> list[Fault]:
 
 
 def _tokens(settings: Settings) -> tuple[Token, ...]:
-    """The configured tokens. Raises `SettingsError` for what must not be served."""
+    """The configured tokens. Raises `SettingsError` if they cannot be read, or are missing where they are needed."""
     text = settings.tokens.get_secret_value()
     try:
         if settings.tokens_file is not None:
@@ -166,52 +192,40 @@ def _tokens(settings: Settings) -> tuple[Token, ...]:
     except (BadToken, OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"tokens: {error}") from error
     if not tokens and text:
-        # Whoever meant to ask for tokens must not end up asking for none.
-        raise SettingsError("tokens: neither --tokens nor --tokens-file holds any. Leave them out to ask for none.")
+        # For example an empty file: to serve without tokens instead would open the server to everyone.
+        raise SettingsError("tokens: neither --tokens nor --tokens-file holds any. Leave both out to require none.")
     if not tokens and not settings.no_auth and not is_loopback(settings.host):
         raise SettingsError(
             f"host: {settings.host} is reachable from other machines, and no token is configured. Configure tokens "
-            "(EXO_GRAPHQL_TOKENS or --tokens-file), or give --no-auth to let everybody operate the cluster."
+            "(EXO_GRAPHQL_TOKENS or --tokens-file; `exo-graphql token` makes one), or give --no-auth to let everybody "
+            "operate the cluster."
         )
     return tokens
 
 
 def _read_tokens(path: Path) -> str:
     if os.name == "posix" and path.stat().st_mode & 0o077:
-        logger.warning("tokens_file: others than its owner can read %s; chmod 600 keeps it secret.", path)
-    return path.read_text(encoding="utf-8-sig")  # as some editors write it
+        logger.warning("tokens_file: other users can read %s; chmod 600 keeps it secret.", path)
+    return path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
 
 
-def _poller(settings: Settings, demo: SimulatedExo | None) -> Poller:
-    rules = PollerRules(
-        rest_pause=settings.rest_pause,
-        rest_share=settings.rest_share,
-        quick_pause=settings.quick_pause,
-        quick_share=settings.quick_share,
-        idle_pause=settings.idle_pause,
-        read_timeout=settings.read_timeout,
-        lost_after=settings.lost_after,
-        command_timeout=settings.command_timeout,
-    )
-    readiness = Rules(
-        unseen_after=settings.unseen_after,
-        still_after=settings.still_after,
-        give_up_after=settings.give_up_after,
-        empty_grace=settings.empty_grace,
-    )
+def _poller(settings: Settings, tuning: Tuning, demo: SimulatedExo | None) -> Poller:
     urls = (DEMO_URL,) if demo is not None else settings.exo_url or (DEFAULT_EXO_URL,)
     transport = None if demo is None else httpx.ASGITransport(app=demo.app)
     try:
         tls = client_context(settings.ca_file) if any(url.startswith("https:") for url in urls) else None
     except NoCertificates as error:
         raise SettingsError(str(error)) from error
+    readiness = replace(tuning.readiness, unseen_after=settings.unseen_after)
+    # With 4 s, and the usual 5 s between two reads while nobody subscribes, every node would be STALE before each read.
+    rules = replace(tuning.poller, idle_pause=min(tuning.poller.idle_pause, settings.unseen_after / 2))
     return Poller(urls, transport=transport, tls=tls, rules=rules, readiness=readiness, now=clock.now)
 
 
-def _operation_rules(settings: Settings) -> OperationRules:
-    return OperationRules(
+def _operation_rules(settings: Settings, tuning: Tuning) -> OperationRules:
+    return replace(
+        tuning.operations,
         stall_seconds=settings.stall_seconds,
-        memory_seconds=settings.memory_seconds,
-        give_up_seconds=settings.give_up_after,
         max_running=settings.max_operations,
+        give_up_seconds=tuning.readiness.give_up_after,
     )

@@ -1,13 +1,14 @@
-"""The command `exo-graphql`: serving here, everything a user asks of a running server in `cli/`.
+"""The command `exo-graphql`: what serves is here, the commands that query a running server are in `cli/`.
 
-The server's libraries are imported inside functions: who only asks a server should not wait for them.
+The server's libraries are imported inside functions: a command that only queries a server need not load them.
 """
 
 import inspect
 import os
+import secrets
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
     from exo_graphql.settings import Settings
 
 PANEL = "Serve"
+# Of a token. 256 bits cannot be guessed, whatever the rate.
+SECRET_BYTES = 32
 
 
 class Program(Commands):
-    """All commands. Those of a user do not wait for the libraries that hold the server's settings."""
+    """All commands. Only `serve` imports the libraries that hold the server's settings."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Finds the command that is meant."""
+        """Finds a command by its name."""
         if args and args[0] == "serve":
             return "serve", _serve_command(), args[1:]
         return super().resolve_command(ctx, args)
@@ -54,21 +57,25 @@ def _serve_command() -> Any:
 
 
 def _with_flags(function: Callable[["Settings"], None], table: type["Settings"]) -> Callable[..., None]:
-    """Gives a command one flag for each setting, with its description, default and variable."""
+    """Gives a command one flag for each setting, with its description, default, variable and group.
+
+    pydantic-settings could make the flags itself, but by argparse: the shell would no longer complete them, and wrong
+    usage would be reported otherwise than by the other commands.
+    """
     from pydantic import ValidationError
 
     from exo_graphql.settings import REMOVED
 
     def command(**given: Any) -> None:
-        told = {name: value for name, value in given.items() if value is not None and value != []}
+        flags = {name: value for name, value in given.items() if value is not None and value != []}
         for name, reason in REMOVED.items():
-            if told.pop(name, None) is not None or os.environ.get(f"EXO_GRAPHQL_{name.upper()}"):
-                typer.echo(f"Warning: --{name.replace('_', '-')} is no more and does nothing: {reason}.", err=True)
+            if flags.pop(name, None) is not None or os.environ.get(_variable(name)):
+                typer.echo(f"Warning: {_flag(name)} was removed and has no effect: {reason}.", err=True)
         try:
-            settings = table(**told)
+            settings = table(**flags)
         except ValidationError as error:
             for problem in error.errors():
-                name = "--" + "-".join(str(part) for part in problem["loc"][:1]).replace("_", "-")
+                name = _flag(str(problem["loc"][0]))
                 typer.echo(f"{name}: {problem['msg'].removeprefix('Value error, ')}", err=True)
             raise typer.Exit(2) from None
         function(settings)
@@ -84,18 +91,27 @@ def _with_flags(function: Callable[["Settings"], None], table: type["Settings"])
     return command
 
 
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _variable(name: str) -> str:
+    return f"EXO_GRAPHQL_{name.upper()}"
+
+
 def _parameter(name: str, field: Any) -> inspect.Parameter:
     from pydantic import SecretStr
 
-    variable = f"EXO_GRAPHQL_{name.upper()}"
+    from exo_graphql.settings import group_of
+
     kind: Any = field.annotation
     repeated = kind == tuple[str, ...]
-    flag = "--" + name.replace("_", "-")
-    declarations = (f"{flag}/--no-{flag[2:]}",) if field.default is True else (flag,)
-    text = f"{field.description} [{variable}]"
+    text = f"{field.description} [{_variable(name)}]"
     if field.default_factory is None and isinstance(field.default, bool | int | float | str) and field.default != "":
         text += f" [default: {field.default}]"
-    option = typer.Option(*declarations, help=text, show_default=False)
+    option = typer.Option(
+        _declaration(name, off=field.default is True), help=text, show_default=False, rich_help_panel=group_of(field)
+    )
     annotation: Any = list[str] if repeated else {SecretStr: str}.get(kind, kind)
     return inspect.Parameter(
         name,
@@ -105,17 +121,26 @@ def _parameter(name: str, field: Any) -> inspect.Parameter:
     )
 
 
+def _declaration(name: str, *, off: bool) -> str:
+    flag = _flag(name)
+    return f"{flag}/--no-{flag[2:]}" if off else flag
+
+
 def _removed_parameter(name: str) -> inspect.Parameter:
-    option = typer.Option("--" + name.replace("_", "-"), hidden=True)
+    from exo_graphql.settings import REMOVED_SWITCHES
+
+    switch = name in REMOVED_SWITCHES
+    option = typer.Option(_declaration(name, off=switch), hidden=True)
+    kind = bool if switch else str
     return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option]
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
 
 
 @app.command(rich_help_panel=PANEL)
 def serve() -> None:
     """Serve GraphQL over an exo cluster, or over the embedded demo (--demo)."""
-    # `Program` puts the command with its flags in the place of this one, which stands for it in the list.
+    # `Program` runs the command with its flags instead of this one, which is there for the list of commands.
     raise AssertionError("never run")
 
 
@@ -155,6 +180,19 @@ def documents(
         typer.echo(document(name).text, nl=False)
     else:
         raise typer.BadParameter(f"no document {name!r}; one of: {', '.join(names)}", param_hint="NAME")
+
+
+@app.command(rich_help_panel=PANEL)
+def token(
+    scope: Annotated[
+        Literal["operate", "read"], typer.Option(help="operate: full control. read: queries and subscriptions only.")
+    ] = "operate",
+) -> None:
+    """Print a new token, as `serve --tokens-file` reads it: SCOPE:SECRET. Clients send the SECRET.
+
+    The server does not know it before it is in --tokens-file or EXO_GRAPHQL_TOKENS.
+    """
+    typer.echo(f"{scope}:{secrets.token_urlsafe(SECRET_BYTES)}")
 
 
 @app.command(rich_help_panel=PANEL)

@@ -17,11 +17,12 @@ from typing import ClassVar
 import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
 
-from exo_graphql.app import SettingsError, build, read_faults
+from exo_graphql.app import DEFAULT_TUNING, SettingsError, Tuning, build, read_faults
 from exo_graphql.operations import JournalError
 from exo_graphql.settings import Settings
 from exo_graphql.simulator import SimulatedExo
 from exo_graphql.transports.protocols import http_connections, websocket_connections
+from exo_graphql.transports.rules import DEFAULT_TRANSPORT_RULES, TransportRules
 
 if sys.platform != "win32":
     import resource
@@ -121,18 +122,24 @@ def _tune(listeners: Iterable[socket.socket]) -> None:
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
 
 
-def server_config(app: object, host: str, port: int, settings: Settings | None = None) -> uvicorn.Config:
-    """uvicorn as it is run everywhere, tests and benchmarks included."""
+def server_config(
+    app: object,
+    host: str,
+    port: int,
+    settings: Settings | None = None,
+    rules: TransportRules = DEFAULT_TRANSPORT_RULES,
+) -> uvicorn.Config:
+    """uvicorn's configuration; tests and benchmarks use it too."""
     settings = settings or Settings.model_validate({})
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # a plain ASGI application
         host=host,
         port=port,
         http=http_connections(  # type: ignore[arg-type]  # makes one
-            settings.max_connections, settings.header_timeout, settings.send_timeout
+            settings.max_connections, rules.header_timeout, rules.send_timeout
         ),
-        ws=websocket_connections(settings.send_timeout),  # type: ignore[arg-type]  # makes one
-        ws_max_size=settings.max_message_bytes,
+        ws=websocket_connections(rules.send_timeout),  # type: ignore[arg-type]  # makes one
+        ws_max_size=rules.max_message_bytes,
         log_config=None,
         # It logs whole URLs, and a line for each broken request: a client's words, and a client's choice how many.
         log_level="error",
@@ -150,10 +157,10 @@ def block_on(main: Coroutine[object, object, int]) -> int:
         return runner.run(main)
 
 
-async def run(settings: Settings) -> int:
+async def run(settings: Settings, tuning: Tuning = DEFAULT_TUNING) -> int:
     """Serves until a signal ends it; returns the exit code."""
     try:
-        components = build(settings)
+        components = build(settings, tuning=tuning)
     except SettingsError as error:
         logger.error("%s", error)  # noqa: TRY400  # what to do, not where we were
         return 2
@@ -164,7 +171,7 @@ async def run(settings: Settings) -> int:
         logger.error("%s: %s %s", settings.state_dir, error, advice)  # noqa: TRY400  # what to do, not where we were
         return 1
     _allow_open_files(settings.max_connections)
-    config = server_config(components.asgi, settings.host, settings.port, settings)
+    config = server_config(components.asgi, settings.host, settings.port, settings, tuning.transport)
     base = base_url(settings.host)
     greeting = f"GraphQL at {base}/graphql, the dashboard at {base}/"
     return await _serve(Server(config, greeting, components.shut_down))

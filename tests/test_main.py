@@ -1,14 +1,17 @@
 """The program's own commands: what `--help` says of the server's settings."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 from typer.testing import CliRunner
 
+from exo_graphql.engine.rights import Rights
 from exo_graphql.main import app
-from exo_graphql.settings import Settings
+from exo_graphql.settings import REMOVED, REMOVED_SWITCHES, Settings, group_of
+from exo_graphql.transports.auth import parse_tokens
 
 
 def help_of(command: str) -> str:
@@ -52,18 +55,77 @@ def test_a_fault_that_cannot_be_meant_is_wrong_usage(command: tuple[str, ...], f
     assert "Traceback" not in ran.stderr
 
 
-def test_a_setting_that_is_no_more_is_accepted_with_a_word_on_what_to_do_instead() -> None:
+def test_help_lists_the_settings_in_groups() -> None:
+    shown = CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "80"}).output
+    headings = [line.removesuffix(":") for line in shown.splitlines() if re.fullmatch(r"\w+:", line)]
+    assert headings == [*dict.fromkeys(group_of(field) for field in Settings.model_fields.values()), "Options"]
+    texts = dict(zip(headings, re.split(r"^\w+:$", shown, flags=re.MULTILINE)[1:], strict=True))
+    for name, field in Settings.model_fields.items():
+        assert f"  --{name.replace('_', '-')} " in texts[group_of(field)]
+    assert "--help" in texts["Options"]
+
+
+def serve(*flags: str, **variables: str) -> str:
+    """What `serve` writes when it also has a flag that ends it."""
     ran = subprocess.run(
         (
             *(sys.executable, "-c", "from exo_graphql.main import main; main()"),
-            *("serve", "--demo", "--port", "0", "--max-rate", "5", "--fault", "explode"),
+            *("serve", "--demo", "--port", "0", *flags, "--fault", "explode"),
         ),
         capture_output=True,
         text=True,
         timeout=30,
-        env={**os.environ, "EXO_GRAPHQL_MAX_WAITING": "7"},
+        env={**os.environ, **variables},
     )
     assert "'explode' is not one of" in ran.stderr
-    assert "Warning: --max-rate is no more and does nothing: " in ran.stderr
-    assert "limit_req" in ran.stderr
-    assert "use max_waiting_cost" in ran.stderr
+    return ran.stderr
+
+
+def test_a_removed_setting_is_accepted_with_a_warning_that_says_what_to_do_instead() -> None:
+    shown = serve("--max-rate", "5", EXO_GRAPHQL_MAX_WAITING="7")
+    assert "Warning: --max-rate was removed and has no effect: " in shown
+    assert "limit_req" in shown
+    assert "use max_waiting_cost" in shown
+
+
+def test_every_removed_setting_is_accepted_as_a_flag() -> None:
+    switches = [f"--no-{name}" for name in REMOVED_SWITCHES]
+    valued = [name for name in REMOVED if name not in REMOVED_SWITCHES]
+    shown = serve(*switches, *(word for name in valued for word in (f"--{name.replace('_', '-')}", "1")))
+    warned = re.findall(r"^Warning: --(\S+) was removed and has no effect: .*\.$", shown, re.MULTILINE)
+    assert sorted(warned) == sorted(name.replace("_", "-") for name in REMOVED)
+
+
+def test_every_removed_setting_is_accepted_as_a_variable() -> None:
+    shown = serve(**{f"EXO_GRAPHQL_{name.upper()}": "1" for name in REMOVED})
+    assert len(re.findall(r"^Warning: ", shown, re.MULTILINE)) == len(REMOVED)
+
+
+def test_the_shell_completes_the_flags_of_serve() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.argv[0] = 'exo-graphql'; from exo_graphql.main import main; main()"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={
+            **os.environ,
+            "_EXO_GRAPHQL_COMPLETE": "complete_bash",
+            "COMP_WORDS": "exo-graphql serve --max-",
+            "COMP_CWORD": "2",
+        },
+    )
+    current = {f"--{name.replace('_', '-')}" for name in Settings.model_fields if name.startswith("max_")}
+    assert set(ran.stdout.split()) == current, "and none that was removed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rights"),
+    [([], Rights.OPERATE), (["--scope", "operate"], Rights.OPERATE), (["--scope", "read"], Rights.READ)],
+)
+def test_a_new_token_is_one_that_the_server_takes(arguments: list[str], rights: Rights) -> None:
+    texts = {CliRunner().invoke(app, ["token", *arguments]).stdout for _ in range(3)}
+    assert len(texts) == 3
+    for text in texts:
+        (token,) = parse_tokens(text)
+        assert token.rights is rights
+        assert len(text.strip().partition(":")[2]) >= 43, "256 bits"

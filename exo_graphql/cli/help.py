@@ -19,6 +19,8 @@ _MAX_COLUMNS = 100
 _NAME_COLUMNS = 30
 # Narrower than this, a column of texts holds two or three words a line: the texts go below their names.
 _TEXT_COLUMNS = 40
+# The heading of options without a panel.
+_OPTIONS = "Options"
 
 _Formatter: Any = typer.Context.formatter_class
 
@@ -81,6 +83,19 @@ class Command(TyperCommand):
     """A command whose help fits any width."""
 
     context_class = Context
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes arguments and options, those of each panel under its name; last those without a panel."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                usual = "Arguments" if parameter.param_type_name == "argument" else _OPTIONS
+                panel = getattr(parameter, "rich_help_panel", None)
+                panels.setdefault(panel if isinstance(panel, str) else usual, []).append(record)
+        for panel in sorted(panels, key=lambda name: name == _OPTIONS):
+            with formatter.section(panel):
+                formatter.write_dl(panels[panel])
 
 
 class Group(TyperGroup):

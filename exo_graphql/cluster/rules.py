@@ -1,11 +1,11 @@
-"""The thresholds of the readiness rules, in seconds. Settings fill them in; the rules say what they mean."""
+"""The thresholds of the readiness rules, in seconds. `unseen_after` is a setting, the others are constants."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Thresholds, each a setting."""
+    """Thresholds. Tests construct them with other values."""
 
     unseen_after: float = 10.0
     """A node not seen for as long is STALE and what runs on it UNREACHABLE (exo itself waits 33-50 s); everything is,

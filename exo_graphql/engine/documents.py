@@ -36,6 +36,8 @@ READ_AT_ONCE = 800
 PROVED_AT_ONCE = 2_000
 # A longer text is read again each time: its tree would take some 300 times its length.
 KEPT_CHARACTERS = 10_000
+# How many are kept. Programs send a few dozen; what comes beyond are texts with values written into them.
+KEPT_DOCUMENTS = 1_000
 # In the unit of `cost`: the dearest text takes 30 µs for each of its characters.
 COST_OF_CHARACTER = 8.0
 _SPLIT = "Ask in several requests."
@@ -81,7 +83,7 @@ class Documents:
         rules: Collection[type[ASTValidationRule]] = document_rules(),
         limits: Limits | None = None,
         worker_pool: WorkerPool | None = None,
-        capacity: int = 1000,
+        capacity: int = KEPT_DOCUMENTS,
         max_characters: int = 100_000,
     ) -> None:
         """Without `elsewhere`, long texts are read on the event loop, too."""

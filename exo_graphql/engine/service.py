@@ -31,6 +31,9 @@ logger = logging.getLogger("exo_graphql")
 
 # At the end, mutations whose callers have gone have this long to be carried out.
 _SETTLING_SECONDS = 1.0
+# Seconds: a query reads exo's state again if the snapshot is older. While somebody looks, the poller reads about as
+# often, so only the first query after a while waits for exo. Ten queries a second cost exo one read.
+MAX_AGE = 1.0
 
 
 @unique
@@ -89,7 +92,7 @@ class Service:
         upstream: Upstream,
         operations: Operations,
         *,
-        max_age: float,
+        max_age: float = MAX_AGE,
         elapsed: Callable[[], float],
         worker_pool: WorkerPool | None = None,
         limits: Limits | None = None,

@@ -49,12 +49,15 @@ class Waiter:
 
 # What work counts whose cost its caller does not know: about 40 ms.
 USUAL_COST = 10_000.0
+# Cost of all work that is under way or queued, unless `--max-waiting-cost` says otherwise: ten operations of the
+# largest cost that is allowed, some 16 s of work. What comes later would wait for longer than its callers do.
+MAX_WAITING_COST = 4_000_000
 
 
 class WorkerPool:
     """A few threads, and a bounded queue before them. Call from one event loop alone."""
 
-    def __init__(self, threads: int = 2, max_cost: float = 4_000_000) -> None:
+    def __init__(self, threads: int = 2, max_cost: float = MAX_WAITING_COST) -> None:
         """At most `max_cost` is under way or queued, in the unit of `cost`; one piece may always be.
 
         The loop waits in turn with each of the threads.

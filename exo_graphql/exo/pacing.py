@@ -10,7 +10,7 @@ from enum import Enum, unique
 
 @dataclass(frozen=True, slots=True)
 class PollerRules:
-    """Numbers of the feed, each a setting. Seconds, and shares of exo's time from 0 to 1."""
+    """Numbers of the poller. Seconds, and shares of exo's time from 0 to 1. Tests construct them with other values."""
 
     rest_share: float = 0.05
     """Share of exo's time that reading may take while somebody looks at a cluster at rest."""
@@ -45,6 +45,9 @@ class PollerRules:
     """Age at which the catalogue (`GET /models`) is read again while somebody looks."""
     catalogue_retry: float = 5.0
     """After a catalogue could not be read, it is asked for again after as long."""
+
+
+DEFAULT_POLLER_RULES = PollerRules()
 
 
 GAP_SLACK = 3.0

@@ -1,6 +1,8 @@
-"""The bounds of operations, each a setting or a limit that no caller should ever meet."""
+"""The bounds of operations, two of them settings, the others constants with their reasons."""
 
 from dataclasses import dataclass
+
+from exo_graphql.cluster.rules import DEFAULT_RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class OperationRules:
     to 112 s, in which no model serves; what failed twice in the same way fails a third time."""
     max_rounds: int = 5
     """How often a step that finds its work undone by others begins it again."""
-    give_up_seconds: float = 30.0
+    give_up_seconds: float = DEFAULT_RULES.give_up_after
     """A download that failed is final when no byte has arrived for as long."""
     tick_seconds: float = 1.0
     """The longest an operation sleeps without looking at its deadlines."""

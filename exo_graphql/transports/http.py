@@ -40,7 +40,8 @@ from exo_graphql.transports.asgi import (
     respond,
 )
 from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized
-from exo_graphql.transports.sse import StreamRules, answer_head, stream_events
+from exo_graphql.transports.rules import DEFAULT_TRANSPORT_RULES, TransportRules
+from exo_graphql.transports.sse import answer_head, stream_events
 from exo_graphql.web import graphiql_page
 
 _CONTENT_TYPES = {
@@ -61,17 +62,15 @@ class HttpEndpoint:
         access: Access,
         *,
         max_body_bytes: int,
-        body_timeout: float,
-        streams: StreamRules,
         leaving: asyncio.Event,
+        rules: TransportRules = DEFAULT_TRANSPORT_RULES,
     ) -> None:
         """`leaving` is set when the server shuts down."""
         self._service = service
         self._results = results
         self._access = access
         self._max_body_bytes = max_body_bytes
-        self._body_timeout = body_timeout
-        self._streams = streams
+        self._rules = rules
         self._leaving = leaving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,7 +119,7 @@ class HttpEndpoint:
             raise BadRequest("The content type must be application/json.", 415)
         kind = _kind(accept)
         rights = self._rights(scope, headers)
-        body = await read_body(receive, self._max_body_bytes, self._body_timeout)
+        body = await read_body(receive, self._max_body_bytes, self._rules.body_timeout)
         snapshot = None
         if kind != EVENT_STREAM and self._service.snapshot is not None:
             await self._service.refresh()
@@ -182,7 +181,7 @@ class HttpEndpoint:
         if scope["method"] == "HEAD":
             await answer_head(send)
             return
-        rest = self._streams, self._leaving, break_off_of(scope)
+        rest = self._rules, self._leaving, break_off_of(scope)
         await stream_events(self._service, prepared, rights, receive, send, *rest)
 
     def _rights(self, scope: Scope, headers: dict[bytes, bytes]) -> Rights:

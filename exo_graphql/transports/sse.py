@@ -6,7 +6,6 @@ The protocol: https://github.com/graphql/graphql-over-http/blob/main/rfcs/GraphQ
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 
 from exo_graphql.engine.execution import refusal
@@ -15,6 +14,7 @@ from exo_graphql.engine.rights import Rights
 from exo_graphql.engine.service import Prepared, Reply, Service
 from exo_graphql.observability.metrics import Transport
 from exo_graphql.transports.asgi import Disconnected, Receive, Send, send_within
+from exo_graphql.transports.rules import TransportRules
 
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -22,16 +22,6 @@ _HEADERS = [
     (b"x-accel-buffering", b"no"),
     (b"x-content-type-options", b"nosniff"),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class StreamRules:
-    """Numbers of an event stream, each a setting. Seconds."""
-
-    keep_alive: float = 12.0
-    """A comment is sent as often: proxies end a connection on which nothing moves for long."""
-    send_timeout: float = 30.0
-    """A client that reads nothing for as long counts as gone."""
 
 
 class _ServerLeaves(Exception):
@@ -50,7 +40,7 @@ async def stream_events(
     rights: Rights,
     receive: Receive,
     send: Send,
-    rules: StreamRules,
+    rules: TransportRules,
     leaving: asyncio.Event,
     break_off: Callable[[], None],
 ) -> None:

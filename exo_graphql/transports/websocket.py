@@ -35,6 +35,7 @@ from exo_graphql.transports.messages import (
     subscriber_exists,
     unknown_type,
 )
+from exo_graphql.transports.rules import DEFAULT_TRANSPORT_RULES, TransportRules
 
 # At shutdown what is being answered, a mutation for example, has this long to be.
 _LAST_WORDS_SECONDS = 0.5
@@ -60,27 +61,21 @@ class State(Enum):
 
 
 class WebSocketEndpoint:
-    """The endpoint `/graphql` for websockets.
-
-    `init_timeout`: seconds until a connection must be initialised. `send_timeout`: seconds until a client that reads
-    nothing counts as gone.
-    """
+    """The endpoint `/graphql` for websockets."""
 
     def __init__(
         self,
         service: Service,
         access: Access,
         *,
-        init_timeout: float,
-        send_timeout: float,
+        max_subscriptions: int,
         leaving: asyncio.Event,
-        max_subscriptions: int = 100,
+        rules: TransportRules = DEFAULT_TRANSPORT_RULES,
     ) -> None:
         """`leaving` is set when the server shuts down."""
         self._service = service
         self._access = access
-        self._init_timeout = init_timeout
-        self._send_timeout = send_timeout
+        self._rules = rules
         self._max_subscriptions = max_subscriptions
         self._connections: set[Connection] = set()
         self._leaving = leaving
@@ -101,10 +96,9 @@ class WebSocketEndpoint:
             address_of(scope),
             receive,
             send,
-            init_timeout=self._init_timeout,
-            send_timeout=self._send_timeout,
             max_subscriptions=self._max_subscriptions,
             leaving=self._leaving,
+            rules=self._rules,
         )
         self._connections.add(connection)
         try:
@@ -135,10 +129,9 @@ class Connection:
         receive: Receive,
         send: Send,
         *,
-        init_timeout: float,
-        send_timeout: float,
         max_subscriptions: int,
         leaving: asyncio.Event,
+        rules: TransportRules,
     ) -> None:
         self._service = service
         self._access = access
@@ -147,8 +140,7 @@ class Connection:
         self._rights = Rights.READ
         self._receive = receive
         self._asgi_send = send
-        self._init_timeout = init_timeout
-        self._send_timeout = send_timeout
+        self._rules = rules
         self._max_subscriptions = max_subscriptions
         self._leaving = leaving
         self._state = State.CONNECTING
@@ -178,7 +170,7 @@ class Connection:
         if not spoken:
             raise Closing(Close.SUBPROTOCOL_NOT_ACCEPTABLE)
         try:
-            async with asyncio.timeout(self._init_timeout):
+            async with asyncio.timeout(self._rules.init_timeout):
                 while self._state is State.CONNECTING:
                     await self._initialise(await self._next())
         except TimeoutError:
@@ -329,7 +321,7 @@ class Connection:
 
     async def _send(self, message: Message) -> None:
         try:
-            await send_within(self._send_timeout, self._asgi_send, message)
+            await send_within(self._rules.send_timeout, self._asgi_send, message)
         except RuntimeError as error:
             # What uvicorn raises where it has closed the connection by itself: a broken frame, a ping unanswered.
             raise Disconnected from error

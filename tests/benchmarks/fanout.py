@@ -8,9 +8,9 @@ from statistics import quantiles
 import orjson
 
 from tests.benchmarks.figures import Row
-from tests.benchmarks.processes import OURS, SERVER_CORE, free_port, serving
+from tests.benchmarks.ours import PACE
+from tests.benchmarks.processes import SERVER_CORE, free_port, serving
 from tests.benchmarks.scenario import LIVE
-from tests.benchmarks.served import PACE
 from tests.benchmarks.subscribers import subscribed
 from tests.benchmarks.throughput import replaying
 
@@ -23,8 +23,7 @@ def measure(states: Path, seconds: float) -> Row:
     with ExitStack() as stack:
         exo = stack.enter_context(replaying(states, PACE))
         port = free_port()
-        pace = ["--rest-pause", str(PACE), "--rest-share", "0.9"]
-        command = [*OURS, "serve", "--port", str(port), "--exo-url", exo.url(""), *pace]
+        command = ["-m", "tests.benchmarks.ours", str(port), exo.url("")]
         server = stack.enter_context(serving(command, port, FIRST, SERVER_CORE))
 
         async def listen() -> tuple[list[float], float, int, int]:

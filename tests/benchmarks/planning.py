@@ -24,8 +24,8 @@ from starlette.routing import Route
 
 from exo_graphql.app import build
 from exo_graphql.serve import Server, server_config
-from exo_graphql.settings import Settings
 from tests.support.topologies import TOPOLOGIES
+from tests.support.tuning import configured
 from tests.support.wide import WideExo
 
 PORT = 52930
@@ -114,8 +114,8 @@ def _serve(port: int, topology: str) -> None:
             "unseen_after": 7200,
             "still_after": 7200,
         }
-        settings = Settings.model_validate({"port": port, **rarely})
-        components = build(settings, JoinedExo(topology).simulated)
+        settings, tuning = configured(port=port, **rarely)
+        components = build(settings, JoinedExo(topology).simulated, tuning)
         await Server(server_config(components.asgi, "127.0.0.1", port, settings), "", components.shut_down)._serve()
 
     asyncio.run(serve())

@@ -11,19 +11,16 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.exo.pacing import PollerRules
 from exo_graphql.exo.poller import Poller
 from exo_graphql.serve import block_on, serve_application
 from tests.benchmarks import bare
 from tests.benchmarks.baseline import application
-
-PACE = 0.25
-"""Seconds between two states."""
+from tests.benchmarks.ours import RULES
 
 
 def main(port: int, exo_url: str) -> None:
     """Serves it until the process ends."""
-    poller = Poller((exo_url,), rules=PollerRules(rest_pause=PACE, rest_share=0.9, idle_pause=PACE))
+    poller = Poller((exo_url,), rules=RULES)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

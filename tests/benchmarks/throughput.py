@@ -11,9 +11,9 @@ import orjson
 from tests.benchmarks import bare
 from tests.benchmarks.figures import Row
 from tests.benchmarks.load import Load, requests_per_second
-from tests.benchmarks.processes import LOAD_CORE, OURS, SERVER_CORE, Server, fetch, free_port, serving
+from tests.benchmarks.ours import PACE
+from tests.benchmarks.processes import LOAD_CORE, SERVER_CORE, Server, fetch, free_port, serving
 from tests.benchmarks.scenario import FIELDS, OVERVIEW, SECOND_MODEL
-from tests.benchmarks.served import PACE
 
 GRAPHQL = "/graphql"
 REPEATED = Load(GRAPHQL, OVERVIEW)
@@ -39,8 +39,7 @@ def measure(states: Path, seconds: float, turns: int) -> list[Row]:
     with ExitStack() as stack:
         exo = stack.enter_context(replaying(states, PACE))
         port, other = free_port(), free_port()
-        pace = ["--rest-pause", str(PACE), "--idle-pause", str(PACE), "--rest-share", "0.9"]
-        command = [*OURS, "serve", "--port", str(port), "--exo-url", exo.url(""), *pace]
+        command = ["-m", "tests.benchmarks.ours", str(port), exo.url("")]
         first = (GRAPHQL, orjson.dumps({"query": "{ cluster { nodeCount } }"}))
         ours = stack.enter_context(serving(command, port, first, SERVER_CORE))
         served = ["-m", "tests.benchmarks.served", str(other), exo.url("")]

@@ -19,8 +19,8 @@ from typing import Any
 
 from exo_graphql.app import build
 from exo_graphql.serve import Server, server_config
-from exo_graphql.settings import Settings
 from tests.benchmarks.attacks import ATTACKS
+from tests.support.tuning import configured
 from tests.support.wide import WideExo
 
 PORT = 52910
@@ -32,8 +32,8 @@ def _serve(port: int, moving: bool) -> None:
     async def serve() -> None:
         # exo's state is read once: reading 4 MB of it again costs time of its own, which is not a request's doing.
         rarely = {"max_age": 3600, "rest_pause": 3600, "quick_pause": 3600, "idle_pause": 3600, "unseen_after": 7200}
-        settings = Settings.model_validate({"port": port, **({} if moving else rarely)})
-        components = build(settings, WideExo().simulated)
+        settings, tuning = configured(port=port, **({} if moving else rarely))
+        components = build(settings, WideExo().simulated, tuning)
         await Server(server_config(components.asgi, "127.0.0.1", port, settings), "", components.shut_down)._serve()
 
     asyncio.run(serve())

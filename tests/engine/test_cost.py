@@ -34,6 +34,7 @@ from exo_graphql.engine.service import Outcome, Prepared, Reply
 from exo_graphql.schema.build import build_schema, print_sorted
 from exo_graphql.settings import Settings
 from tests.benchmarks.attacks import OVERVIEW
+from tests.support.tuning import configured
 from tests.support.wide import WideExo
 
 pytestmark = pytest.mark.anyio
@@ -59,7 +60,8 @@ async def components() -> AsyncIterator[Components]:
         "unseen_after": 7200,
         "max_cost": 10**9,
     }
-    components = build(Settings.model_validate(once), exo.simulated)
+    chosen, tuning = configured(**once)
+    components = build(chosen, exo.simulated, tuning)
     async with exo, components.poller, components.operations, components.service:
         await components.poller.fresh()
         yield components

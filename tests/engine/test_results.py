@@ -13,7 +13,7 @@ from tests.support.running import A, Running, running
 
 pytestmark = pytest.mark.anyio
 
-KINDS = [{"cache": cache, "compiled": compiled} for cache in (True, False) for compiled in (True, False)]
+KINDS = [{"cached": cached, "compiled": compiled} for cached in (True, False) for compiled in (True, False)]
 TOKENS = "operate:a-secret-to-operate,read:a-secret-to-read"
 
 

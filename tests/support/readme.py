@@ -10,17 +10,16 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from exo_graphql.settings import Settings
+from exo_graphql.settings import Settings, group_of
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-# From here on the settings are for those who look for them.
-_FIRST_OF_THE_REST = "max_age"
 
 _FENCED = re.compile(r"^(?P<indent> *)```(?P<language>\w+)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -72,13 +71,13 @@ def _part(name: str) -> "re.Pattern[str]":
 
 
 def settings_tables() -> str:
-    """The table of settings, in two: what many need, and the rest folded away."""
-    rows = [(name, _row(name, field)) for name, field in Settings.model_fields.items()]
-    border = next(number for number, (name, _) in enumerate(rows) if name == _FIRST_OF_THE_REST)
-    head = ("flag of `serve`", "default", "what it says")
-    usual, rest = (_table(head, [row for _, row in some]) for some in (rows[:border], rows[border:]))
-    summary = f"<summary>{len(rows) - border} more: pace, rules and limits</summary>"
-    return f"{usual}\n\n<details>\n{summary}\n\n{rest}\n\n</details>"
+    """A table for each group of settings, folded away."""
+    tables = [
+        f"**{group}**\n\n" + _table(("flag", "default", "description"), [_row(name, field) for name, field in fields])
+        for group, fields in groupby(Settings.model_fields.items(), lambda item: group_of(item[1]))
+    ]
+    summary = f"<summary>All {len(Settings.model_fields)} flags of <code>serve</code></summary>"
+    return "\n\n".join(("<details>", summary, *tables, "</details>"))
 
 
 def _row(name: str, field: FieldInfo) -> tuple[str, str, str]:

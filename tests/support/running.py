@@ -16,6 +16,7 @@ from exo_graphql.app import Components, build
 from exo_graphql.serve import Server, server_config
 from exo_graphql.settings import Settings
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
+from tests.support.tuning import configured
 
 SUBPROTOCOL = Subprotocol("graphql-transport-ws")
 A, B = "test/tiny-a", "test/tiny-b"
@@ -109,9 +110,10 @@ async def running(exo: SimulatedExo | None = None, *, demo: bool = True, **given
     if demo and exo is None:
         exo = SimulatedExo(tiny_scenario(), seed=1)
     with TemporaryDirectory() as folder:
-        chosen = settings(**{"port": 0, "state_dir": folder, **given})
-        components = build(chosen, exo)
-        server = Server(server_config(components.asgi, "127.0.0.1", 0, chosen), "at {port}", components.shut_down)
+        chosen, tuning = configured(**{"port": 0, "state_dir": folder, **given})
+        components = build(chosen, exo, tuning)
+        config = server_config(components.asgi, "127.0.0.1", 0, chosen, tuning.transport)
+        server = Server(config, "at {port}", components.shut_down)
         # Not `serve`, which takes the signals of the whole process for itself.
         serving = asyncio.create_task(server._serve(), name="server")
         try:

@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
+from exo_graphql.app import DEFAULT_TUNING
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
-from exo_graphql.transports.sse import StreamRules
-from tests.support.running import PHASE, A, Running, running, settings, until
+from tests.support.running import PHASE, A, Running, running, until
 
 pytestmark = pytest.mark.anyio
 
@@ -149,8 +149,8 @@ async def test_comments_come_at_the_pace_of_the_setting_though_nothing_happens(s
         assert 0.5 < clock() - began < 1.5
 
 
-async def test_a_comment_comes_every_twelve_seconds_unless_set_otherwise() -> None:
-    assert settings().keep_alive == StreamRules().keep_alive == 12.0
+async def test_a_comment_comes_every_twelve_seconds() -> None:
+    assert DEFAULT_TUNING.transport.keep_alive == 12.0
 
 
 async def test_who_goes_away_leaves_nothing_behind(server: Running) -> None:
