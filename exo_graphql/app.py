@@ -20,7 +20,7 @@ from exo_graphql.engine.service import MAX_AGE, Service
 from exo_graphql.engine.worker_pool import WorkerPool
 from exo_graphql.exo.pacing import DEFAULT_POLLER_RULES, PollerRules
 from exo_graphql.exo.poller import Poller
-from exo_graphql.observability.metrics import ClusterCollector, ServerCollector, UpstreamFigures
+from exo_graphql.observability.collectors import ClusterCollector, ServerCollector
 from exo_graphql.operations import OperationRules, Operations
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES
 from exo_graphql.schema.build import build_schema
@@ -163,7 +163,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     service.metrics.add(
         ServerCollector(
             operations,
-            lambda: UpstreamFigures(poller.stats.reads, poller.stats.failures, poller.stats.cost),
+            lambda: poller.stats,
             lambda: service.live.subscriber_count,
             lambda: websocket.connection_count,
         )

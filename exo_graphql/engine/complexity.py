@@ -1,8 +1,16 @@
-"""How large a document is, told in one walk before anything dear is done with it.
+"""How complex a document is, counted in one walk before anything expensive is done with it.
 
-graphql-core's validation compares every two fields that meet at one place of the response, and every two fragments
-that are spread there, and follows each spread. So a short text can cost seconds; here it is measured in linear time,
-and refused by the limit that it goes beyond.
+graphql-core's validation compares every two fields that have the same response key in the same place, and every two
+fragments that are spread there, and follows each spread. So a short text can take seconds to validate. Here the same is
+counted in linear time, and the document is refused by the limit that it exceeds. For example
+
+    { nodes { id id } nodes { ...Name ...Name } }  fragment Name on Node { friendlyName }
+
+- fields, with fragments expanded: `nodes` 2, `id` 2, `friendlyName` 2 (once for each spread): 6;
+- depth: `{`, `nodes {`, `...Name {`: 3;
+- pairs: the two `nodes` are 1; they make one place in the response, where the two `id` are 1 more. `Name` is visited
+  once there, so its field meets no other: 2 pairs. n equal fields in one place are n * (n - 1) / 2 pairs: 64 times `id`
+  are 2,016, beyond the limit of 2,000.
 """
 
 from collections import defaultdict
@@ -29,16 +37,17 @@ from graphql.language.ast import QUERY_DOCUMENT_KEYS
 
 from exo_graphql.engine.limits import LimitExceeded, Limits
 
-_SPLIT = "Ask in several requests."
-_MOST_DIGITS = 400
-# What anything but a text is taken to need.
+_SPLIT = "Send several requests."
+# Python itself refuses to read numbers of 4,300 digits, and no Float has more than 309 before its point.
+_MAX_DIGITS = 400
+# Bytes that a number, a boolean, a null or a container counts for.
 _SCALAR_BYTES = 4
 
 
 def check_document(document: DocumentNode, limits: Limits) -> None:
-    """Raises `LimitExceeded` for the first limit that the document goes beyond. It need not be valid.
+    """Raises `LimitExceeded` for the first limit that the document exceeds. The document need not be valid.
 
-    Raises `GraphQLError` for a number that nobody can read.
+    Raises `GraphQLError` for a number with too many digits.
     """
     if len(document.definitions) > limits.max_definitions:
         count = len(document.definitions)
@@ -83,7 +92,7 @@ def _check_list(length: int, limits: Limits) -> None:
 
 
 def _check_text(document: DocumentNode, limits: Limits) -> None:
-    """What is counted as it is written. The parser has bounded the depth of the walk."""
+    """Checks what is counted once for each place in the text. The parser has bounded the depth of this walk."""
     aliases = directives = 0
     pending: list[Node] = [document]
     while pending:
@@ -92,9 +101,8 @@ def _check_text(document: DocumentNode, limits: Limits) -> None:
             aliases += 1
         elif isinstance(node, ListValueNode):
             _check_list(len(node.values), limits)
-        elif isinstance(node, IntValueNode | FloatValueNode) and len(node.value) > _MOST_DIGITS:
-            # Python itself refuses to read longer ones, in words that are not for a caller.
-            raise GraphQLError(f"A number may have {_MOST_DIGITS} digits.", node)
+        elif isinstance(node, IntValueNode | FloatValueNode) and len(node.value) > _MAX_DIGITS:
+            raise GraphQLError(f"A number may have {_MAX_DIGITS} digits.", node)
         directives += len(getattr(node, "directives", None) or ())
         pending.extend(_children(node))
     if aliases > limits.max_aliases:
@@ -114,13 +122,13 @@ def _children(node: Node) -> Iterator[Node]:
             yield from value
 
 
-# A selection set, and the fragments that it stands in, so that a circle of them comes to an end.
+# A selection set, and the fragments around it, so that fragments which spread each other end.
 _Set = tuple[SelectionSetNode, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """Of a fragment, with all that it spreads."""
+    """The size of a fragment, with everything that it spreads."""
 
     fields: int
     depth: int
@@ -134,13 +142,16 @@ class _Survey:
         self._definitions = [d for d in document.definitions if isinstance(d, ExecutableDefinitionNode)]
         self._fragments = {d.name.value: d for d in self._definitions if isinstance(d, FragmentDefinitionNode)}
         self._sizes: dict[str, _Size] = {}
+        """By fragment."""
         self._active: set[str] = set()
+        """Fragments around the one being counted."""
         self._fields = 0
         self._compared = 0
+        """Fields that `_compare` has visited."""
         self._pairs = 0
 
     def roots(self) -> Iterator[ExecutableDefinitionNode]:
-        """The operations, then the fragments that none of them has used: validation looks at these too."""
+        """The operations, then the fragments that none of them uses, since these are validated too."""
         yield from (d for d in self._definitions if isinstance(d, OperationDefinitionNode))
         for name, fragment in self._fragments.items():
             if name not in self._sizes:
@@ -174,7 +185,7 @@ class _Survey:
 
     def _fragment(self, name: str, level: int) -> _Size | None:
         fragment = self._fragments.get(name)
-        # One that is unknown, or spread within itself, is an error of its own, which validation tells of.
+        # Unknown fragments, and those that spread themselves, are errors that validation reports.
         if fragment is None or name in self._active:
             return None
         size = self._sizes.get(name)
@@ -190,12 +201,12 @@ class _Survey:
             raise LimitExceeded(
                 "max_depth",
                 self._limits.max_depth,
-                "more selection sets within one another, fragments included",
-                "Ask for less in one request; every object can be asked for from the root, too.",
+                "more nested selection sets, fragments included",
+                "Select less in one request; every object can be selected at the root, too.",
             )
 
     def _compare(self, sets: Iterable[_Set]) -> None:
-        """Counts what meets at one place of the response, here and below. As many steps as there are fields."""
+        """Counts the pairs at one place of the response and at the places below, in a step for each field."""
         here: defaultdict[str, list[tuple[FieldNode, frozenset[str]]]] = defaultdict(list)
         spread: set[str] = set()
         for field, within in self._selections(sets, spread):
@@ -213,7 +224,7 @@ class _Survey:
             selection_set, within = pending.pop()
             for selection in selection_set.selections:
                 if isinstance(selection, FieldNode):
-                    # No more than were counted before, but where fragments stand in a circle: then there is no end.
+                    # As many as were counted before; without end where fragments spread each other.
                     self._compared += 1
                     self._check_fields(self._compared)
                     yield selection, within
@@ -234,8 +245,8 @@ class _Survey:
             raise LimitExceeded(
                 "max_pairs",
                 self._limits.max_pairs,
-                "more pairs of fields or fragments that meet at one place of the response",
-                "Ask for each field once.",
+                "more pairs of equal fields or of fragments in one place of the response",
+                "Select each field once.",
             )
 
 

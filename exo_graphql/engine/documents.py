@@ -1,7 +1,7 @@
-"""Documents: a text parsed and validated once, then kept.
+"""Documents: a text is parsed and validated once, then kept.
 
-Most clients send few texts many times. Parsing and validating cost more than answering, so both are remembered, in
-bounded memory; what is wrong with a text is remembered just as well.
+Most clients send few texts many times, and parsing and validating cost more than answering. So the results of both are
+kept in bounded memory, those of invalid texts too.
 """
 
 import asyncio
@@ -30,22 +30,22 @@ from exo_graphql.engine.fast_validation import PROVED_RULES, is_surely_valid
 from exo_graphql.engine.limits import LimitExceeded, Limits
 from exo_graphql.engine.worker_pool import WorkerPool
 
-# A longer text is read on a thread. The dearest text of this length takes 25 ms to parse and validate.
+# Characters. A longer text is read on a thread: of this length, parsing and validating take up to 25 ms.
 READ_AT_ONCE = 800
-# A longer text is read on a thread even if it can be proved valid. The dearest of this length takes 10 ms to parse.
+# A longer text is read on a thread even if it can be proved valid: of this length, parsing alone takes up to 10 ms.
 PROVED_AT_ONCE = 2_000
-# A longer text is read again each time: its tree would take some 300 times its length.
+# A longer text is read anew each time: its tree would take some 300 times its length, 3 MB.
 KEPT_CHARACTERS = 10_000
 # How many are kept. Programs send a few dozen; what comes beyond are texts with values written into them.
 KEPT_DOCUMENTS = 1_000
-# In the unit of `cost`: the dearest text takes 30 µs for each of its characters.
+# In the unit of `cost`: the most expensive text takes 30 µs for each of its characters.
 COST_OF_CHARACTER = 8.0
-_SPLIT = "Ask in several requests."
+_SPLIT = "Send several requests."
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text that parsed; `errors` is empty if it is also valid."""
+    """A text that was read. `node` is None if it does not parse; `errors` is empty if it is valid."""
 
     node: DocumentNode | None
     errors: tuple[GraphQLError, ...]
@@ -68,7 +68,7 @@ def operation_error(document: Document, name: str | None) -> GraphQLError:
 
 
 def document_rules(*, introspection: bool = True) -> tuple[type[ASTValidationRule], ...]:
-    """The specification's rules, bounded introspection, and none of it where it is switched off."""
+    """The specification's rules, a bound on introspection, and none of it where it is switched off."""
     rules = *specified_rules, *recommended_rules
     return rules if introspection else (*rules, NoSchemaIntrospectionCustomRule)
 
@@ -86,9 +86,8 @@ class Documents:
         capacity: int = KEPT_DOCUMENTS,
         max_characters: int = 100_000,
     ) -> None:
-        """Without `elsewhere`, long texts are read on the event loop, too."""
+        """Without `worker_pool`, long texts are read on the event loop, too."""
         self._schema = schema
-        # One collection for all: a rule built for each request would be a new rule each time.
         self._rules = tuple(rules)
         self._provable = set(rules) <= PROVED_RULES
         self._limits = limits or Limits()
@@ -100,7 +99,7 @@ class Documents:
         self._characters = 0
 
     def read(self, source: str) -> Document:
-        """Parses and validates, or remembers having done so."""
+        """The document: kept, or parsed and validated now."""
         document = self._known(source)
         if document is None:
             document = self._read(source)
@@ -125,7 +124,7 @@ class Documents:
                 self._keep(source, begun)
                 return begun
             work = partial(self._validated, begun)
-        # Many who send one text at once wait for one reading of it.
+        # Of many requests with the same new text, one reads it and the others wait.
         while (reading := self._under_way.get(source)) is not None:
             await reading.wait()
             document = self._known(source)
@@ -151,7 +150,7 @@ class Documents:
         return begun if isinstance(begun, Document) else self._validated(begun)
 
     def _begin(self, source: str) -> Document | DocumentNode:
-        """The document if it is no document at all, or plainly valid; else what the rules have to be asked about."""
+        """The document if it does not parse or is certainly valid; else its tree, which the rules must validate."""
         try:
             node = self._parse(source)
             check_document(node, self._limits)
@@ -193,15 +192,16 @@ class Documents:
 
 
 def _alone(error: GraphQLError) -> GraphQLError:
-    """The error without the frames that it came through: these hold all of a text that was just refused."""
+    """The error without its traceback, whose frames hold the whole text that was refused."""
     error.__context__ = None
     return error.with_traceback(None)
 
 
 def _unchained(node: DocumentNode) -> DocumentNode:
-    """Forgets that tokens are neighbours, which nothing asks for after parsing.
+    """Removes the links between tokens, which nothing needs after parsing.
 
-    As a chain they live as long as any node does, and leave only by the collector, which stops everybody else.
+    A chain of 10,000 tokens lives as long as any node of the document, and only the collector of cycles can free it,
+    which stops the whole process meanwhile.
     """
     token = node.loc.start_token if node.loc is not None else None
     while token is not None:
@@ -216,7 +216,7 @@ def _operations(node: DocumentNode) -> tuple[OperationDefinitionNode, ...]:
 
 
 def is_subscription(operation: OperationDefinitionNode) -> bool:
-    """Whether it is answered by a stream."""
+    """Whether the answer is a stream."""
     return operation.operation is OperationType.SUBSCRIPTION
 
 

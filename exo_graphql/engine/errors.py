@@ -1,4 +1,4 @@
-"""What a caller may see of an error: always a code; internals stay in the log, under an id that the caller is told."""
+"""What callers see of an error: always a code. Internals stay in the log, under an id that the caller gets too."""
 
 import logging
 import secrets
@@ -13,38 +13,38 @@ logger = logging.getLogger("exo_graphql")
 
 @unique
 class Code(StrEnum):
-    """`extensions.code` of what GraphQL itself refuses. Other errors name themselves (`NamedError`)."""
+    """`extensions.code` of errors that GraphQL itself raises. Other errors have their own (`NamedError`)."""
 
     PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
     VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
     OPERATION_UNKNOWN = "OPERATION_RESOLUTION_FAILURE"
-    """Which of the document's operations is meant cannot be told."""
+    """The document has no operation, several, or none of that name."""
     BAD_USER_INPUT = "BAD_USER_INPUT"
     """A variable or argument whose value does not fit its type."""
     INTERNAL = "INTERNAL_ERROR"
 
 
 def public_errors(errors: Iterable[GraphQLError], code: Code) -> list[dict[str, Any]]:
-    """The errors in the response's format; `code` is that of those which do not name themselves.
+    """The errors in the response's format; `code` is that of errors that have none.
 
-    What GraphQL itself refuses is told as it is; anything else is a fault of ours, logged whole and told as
-    `INTERNAL_ERROR` with the id to look for.
+    Errors that GraphQL itself raises stay as they are. Any other is a fault of ours: it is logged whole, and becomes
+    `INTERNAL_ERROR` with the id of its log entry.
     """
     return [_formatted(_hidden(error) if _is_fault(error) else error, code) for error in errors]
 
 
 def _formatted(error: GraphQLError, code: Code) -> dict[str, Any]:
-    told: dict[str, Any] = dict(error.formatted)
-    told["extensions"] = {"code": code.value, **(error.extensions or {})}
-    return told
+    formatted: dict[str, Any] = dict(error.formatted)
+    formatted["extensions"] = {"code": code.value, **(error.extensions or {})}
+    return formatted
 
 
 def _is_fault(error: GraphQLError) -> bool:
     original = error.original_error
     if original is None or (error.extensions and "code" in error.extensions):
         return False
-    # A value of ours that its scalar cannot write raises a GraphQLError too; one that refuses a caller's names the
-    # place in the caller's text.
+    # A scalar raises a GraphQLError both for a value of ours that it cannot write and for an argument that it rejects;
+    # the latter has nodes, the place in the caller's text.
     return not isinstance(original, GraphQLError) or (error.path is not None and not original.nodes)
 
 
@@ -55,14 +55,14 @@ def _hidden(error: GraphQLError) -> GraphQLError:
 
 
 def new_error_id() -> str:
-    """What a fault is called in the log and to the caller."""
+    """An id for a fault, for the log and for the caller."""
     return secrets.token_hex(6)
 
 
 def internal_error(
     error_id: str, nodes: Collection[Node] | None = None, path: Collection[str | int] | None = None
 ) -> GraphQLError:
-    """What a caller is told of a fault that is in the log under `error_id`."""
+    """What the caller sees of a fault that is logged under `error_id`."""
     return GraphQLError(
         "Something went wrong in the server.",
         nodes=nodes,
@@ -70,6 +70,6 @@ def internal_error(
         extensions={
             "code": Code.INTERNAL.value,
             "errorId": error_id,
-            "suggestion": "Look for the errorId in the server's log.",
+            "suggestion": "Search the server's log for the errorId.",
         },
     )

@@ -1,7 +1,7 @@
-"""One execution of one operation against one picture, encoded once."""
+"""One execution of one operation against one snapshot, encoded once."""
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from inspect import isawaitable
@@ -11,11 +11,19 @@ import orjson
 from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, execute
 from graphql.pyutils import is_awaitable
 
-from exo_graphql.engine.compiled import Plans
+from exo_graphql.engine.compiled import CoercionFallback, NotCompilable, Plans
 from exo_graphql.engine.errors import Code, public_errors
 from exo_graphql.engine.worker_pool import Waiter
+from exo_graphql.observability.metrics import Fallback
 from exo_graphql.schema.context import Context
 from exo_graphql.schema.volatile import VolatileNumber, VolatileText
+
+logger = logging.getLogger("exo_graphql")
+
+# Characters of a document that is compiled on the event loop. The most expensive one of this length takes 4 ms.
+MAX_CHARACTERS_COMPILED_AT_ONCE = 400
+# Faults are logged once for each place in the code. There are few such places; a bound all the same.
+_MAX_LOGGED_FAULTS = 100
 
 
 @dataclass(slots=True, eq=False)
@@ -28,37 +36,44 @@ class Answer:
     refused: bool
     """A request error (a variable that does not fit): nothing was executed, `data` is absent."""
     time_dependent: bool
+    """Whether the result holds the time of the answer, as an age or a remaining time does."""
     completed: bool
+    """Whether a subscription ends with this result."""
     signed: bytes | Callable[[], bytes]
-    """The signature, or how to get it: only live queries need one."""
+    """The signature, or the function that computes it: only live queries need one."""
 
     @property
     def signature(self) -> bytes:
-        """Equal for results that differ in clock fields alone."""
+        """Equal for results that differ in time-dependent fields alone."""
         if not isinstance(self.signed, bytes):
             self.signed = self.signed()
         return self.signed
 
 
-# A document of as many characters is compiled on the event loop. The most expensive one of this length takes 4 ms.
-COMPILED_AT_ONCE = 400
-
-
 class Executor:
-    """Executes operations of one schema. Resolvers are quick and synchronous, but for what asks exo."""
+    """Executes operations of one schema: by a compiled plan where there is one, else by graphql-core.
 
-    def __init__(self, schema: GraphQLSchema, *, compiled: bool = True) -> None:
-        """`compiled`: whether plain operations take the short way. Their answers are the same, byte for byte."""
+    Resolvers are quick and synchronous, except for those that call exo (mutations, placements).
+    """
+
+    def __init__(
+        self, schema: GraphQLSchema, *, compiled: bool = True, fallback: Callable[[Fallback], None] | None = None
+    ) -> None:
+        """`compiled=False`: same results, byte for byte, slower. `fallback` counts what plans left to graphql-core."""
         self._schema = schema
         self._plans = Plans(schema) if compiled else None
+        self._fallback = fallback
+        self._logged_faults: set[tuple[type[Exception], str, int]] = set()
 
-    def is_quick(self, document: DocumentNode, variables: Mapping[str, Any] | None, operation_name: str | None) -> bool:
-        """Whether executing begins at once: a long document is compiled first, which takes a while."""
-        if self._plans is None or document.loc is None or document.loc.end <= COMPILED_AT_ONCE:
+    def starts_at_once(
+        self, document: DocumentNode, variables: Mapping[str, Any] | None, operation_name: str | None
+    ) -> bool:
+        """Whether executing begins without a long compilation: the document is short, or compiled already."""
+        if self._plans is None or document.loc is None or document.loc.end <= MAX_CHARACTERS_COMPILED_AT_ONCE:
             return True
         try:
             return self._plans.is_compiled(document, operation_name, variables)
-        except Exception:  # noqa: BLE001  # as in `plain`: graphql-core will tell of it, and nothing is compiled
+        except Exception:  # noqa: BLE001  # `execute_compiled` meets it again, and counts it
             return True
 
     def execute(
@@ -71,50 +86,88 @@ class Executor:
     ) -> Answer | Awaitable[Answer]:
         """The answer, or an awaitable of it if a resolver has to wait (mutations, placements).
 
-        Raises `GivenUp` once nobody waits for it any more.
+        Raises `GivenUp` when `waiter` has been given up.
         """
-        answer = self.plain(document, context, variables, operation_name)
+        answer = self.execute_compiled(document, context, variables, operation_name)
         if answer is not None:
             return answer
-        result = execute(
-            self._schema,
-            document,
-            context_value=context,
-            variable_values=dict(variables) if variables else None,
-            operation_name=operation_name,
-            # graphql-core asks this of each value that a resolver returns: where it can be ended between two fields.
-            is_awaitable=None if waiter is None else _watched(waiter),
-        )
-        if isawaitable(result):
-            return self._later(result, context)
-        return encode(result, context)
+        return self.execute_uncompiled(document, context, variables, operation_name, waiter)
 
-    def plain(
+    def execute_compiled(
         self,
         document: DocumentNode,
         context: Context,
         variables: Mapping[str, Any] | None,
         operation_name: str | None,
     ) -> Answer | None:
-        """The answer by the short way; None where there is none, or where an error is to be told."""
-        if self._plans is not None:
-            # Whatever is raised, graphql-core meets it again and tells of it in its own words.
-            with suppress(Exception):
-                data = self._plans.run(document, operation_name, context, variables)
-                return encode(ExecutionResult(data), context)
+        """The answer by the compiled plan; None where graphql-core must execute the operation."""
+        if self._plans is None:
+            return None
+        # Plans only read, so graphql-core can execute the operation anew and report errors in its own words.
+        try:
+            return encode(ExecutionResult(self._plans.run(document, operation_name, context, variables)), context)
+        except NotCompilable:
+            self._count(Fallback.NOT_COMPILABLE)
+        except CoercionFallback:
+            self._count(Fallback.COERCION)
+        except GraphQLError:
+            self._count(Fallback.ERROR)
+        except Exception as fault:  # noqa: BLE001  # logged and counted; graphql-core answers
+            self._count(Fallback.FAULT)
+            self._log(fault)
         return None
 
-    @staticmethod
-    async def _later(result: Awaitable[ExecutionResult], context: Context) -> Answer:
-        return encode(await result, context)
+    def execute_uncompiled(
+        self,
+        document: DocumentNode,
+        context: Context,
+        variables: Mapping[str, Any] | None,
+        operation_name: str | None,
+        waiter: Waiter | None = None,
+    ) -> Answer | Awaitable[Answer]:
+        """What `execute` gives, by graphql-core."""
+        result = execute(
+            self._schema,
+            document,
+            context_value=context,
+            variable_values=dict(variables) if variables else None,
+            operation_name=operation_name,
+            # graphql-core calls this for each value that a resolver returns: a place to stop between two fields.
+            is_awaitable=None if waiter is None else _stopping(waiter),
+        )
+        if isawaitable(result):
+            return _encoded_later(result, context)
+        return encode(result, context)
+
+    def _count(self, reason: Fallback) -> None:
+        if self._fallback is not None:
+            self._fallback(reason)
+
+    def _log(self, fault: Exception) -> None:
+        """Logs a fault the first time that it comes from its place: a dashboard would repeat it every second."""
+        trace = fault.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = (
+            type(fault),
+            "" if trace is None else trace.tb_frame.f_code.co_filename,
+            0 if trace is None else trace.tb_lineno,
+        )
+        if place not in self._logged_faults and len(self._logged_faults) < _MAX_LOGGED_FAULTS:
+            self._logged_faults.add(place)
+            logger.error("fault in a compiled operation; graphql-core executes it instead", exc_info=fault)
 
 
-def _watched(waiter: Waiter) -> Callable[[Any], TypeGuard[Awaitable[Any]]]:
-    def watched(value: Any) -> TypeGuard[Awaitable[Any]]:
+async def _encoded_later(result: Awaitable[ExecutionResult], context: Context) -> Answer:
+    return encode(await result, context)
+
+
+def _stopping(waiter: Waiter) -> Callable[[Any], TypeGuard[Awaitable[Any]]]:
+    def is_awaitable_or_stop(value: Any) -> TypeGuard[Awaitable[Any]]:
         waiter.check()
         return is_awaitable(value)
 
-    return watched
+    return is_awaitable_or_stop
 
 
 def encode(result: ExecutionResult, context: Context) -> Answer:
@@ -127,12 +180,12 @@ def encode(result: ExecutionResult, context: Context) -> Answer:
     if not refused:
         body["data"] = result.data
     return Answer(
-        payload=orjson.dumps(body, default=_plain),
+        payload=orjson.dumps(body, default=_number),
         failed=result.data is None,
         refused=refused,
         time_dependent=context.time_dependent,
         completed=context.completed,
-        signed=partial(orjson.dumps, body, default=_ignore_clocks, option=orjson.OPT_PASSTHROUGH_SUBCLASS),
+        signed=partial(orjson.dumps, body, default=_without_time, option=orjson.OPT_PASSTHROUGH_SUBCLASS),
     )
 
 
@@ -144,13 +197,13 @@ def refusal(errors: Iterable[GraphQLError], code: Code = Code.INTERNAL) -> bytes
     return orjson.dumps({"errors": public_errors(errors, code)})
 
 
-def _plain(value: object) -> object:
-    # orjson knows subclasses of str, not of float.
+def _number(value: object) -> object:
+    # orjson writes subclasses of str by itself, those of float not.
     if isinstance(value, VolatileNumber):
         return float(value)
     raise TypeError(f"{type(value).__name__} in a result")
 
 
-def _ignore_clocks(value: object) -> None:
+def _without_time(value: object) -> None:
     if not isinstance(value, VolatileNumber | VolatileText):
         raise TypeError(f"{type(value).__name__} in a result")

@@ -1,10 +1,10 @@
-"""Documents so plain that one look proves them valid.
+"""Simple documents, which one walk proves valid.
 
-graphql-core's validation runs some thirty rules over a document; most of them speak of fragments, variables and
-directives. A single query without any of these, in which no response key is asked twice, can break few of them: the
-fields and arguments must exist, leaves and objects be asked as such, and what is required be given, in the right
-form. That is checked here, in a tenth of the time. Whatever is not proved valid is left to the rules: they alone
-say what is wrong.
+graphql-core's validation runs some thirty rules over a document; most of them are about fragments, variables and
+directives. A single query without any of these, and without a response key that occurs twice, can break only a few:
+its fields and arguments must exist, only objects may have selections, and required arguments must be given, in the
+right form. This is checked here in a tenth of the time. A document that is not proved valid is left to the rules,
+which also report what is wrong with it.
 """
 
 from collections.abc import Mapping
@@ -33,13 +33,13 @@ from graphql.execution import get_argument_values
 from graphql.validation import NoSchemaIntrospectionCustomRule
 
 PROVED_RULES = frozenset({*specified_rules, *recommended_rules, NoSchemaIntrospectionCustomRule})
-"""The rules that a document keeps if it is plainly valid."""
+"""The rules that are proved."""
 
 _Fields = Mapping[str, GraphQLField]
 
 
 def is_surely_valid(schema: GraphQLSchema, document: DocumentNode) -> bool:
-    """Whether the document certainly keeps `PROVED_RULES`. False says nothing."""
+    """Whether the document certainly passes `PROVED_RULES`. False means unknown."""
     operation = document.definitions[0]
     if len(document.definitions) != 1 or not isinstance(operation, OperationDefinitionNode):
         return False
@@ -66,7 +66,7 @@ def is_surely_valid(schema: GraphQLSchema, document: DocumentNode) -> bool:
 
 
 def _inner(fields: _Fields, node: FieldNode) -> _Fields | None:
-    """The fields below one that is asked rightly (none below a leaf); None if it is not."""
+    """The fields below a field that is selected correctly (none below a leaf); None if it is not."""
     name = node.name.value
     field = fields.get(name)
     if field is None:

@@ -6,13 +6,13 @@ from exo_graphql.schema.errors import NamedError
 
 
 class LimitExceeded(NamedError):
-    """A request goes beyond a limit: `extensions` hold its name, the value allowed and, where known, the actual."""
+    """A request exceeds a limit: `extensions` hold its name, the value allowed and, where known, the actual value."""
 
-    def __init__(self, limit: str, value: float, asked: str, suggestion: str, *, actual: float | None = None) -> None:
-        """`asked` completes "The request has …"; `limit` is the limit's name."""
+    def __init__(self, limit: str, value: float, found: str, suggestion: str, *, actual: float | None = None) -> None:
+        """`found` completes "The request has …"; `limit` is the limit's name."""
         super().__init__(
             "LIMIT_EXCEEDED",
-            f"The request has {asked}; {value:,.15g} are allowed (the limit {limit}).",
+            f"The request has {found}; {value:,.15g} are allowed (the limit {limit}).",
             suggestion,
             limit=limit,
             value=value,
@@ -33,7 +33,7 @@ class Limits:
     max_tokens: int = 10_000
     """50 times the introspection query; comments are counted too."""
     max_depth: int = 25
-    """Selection sets within one another, those of fragments included; lists in variables, too. Each further level of
+    """Nested selection sets, those of fragments included; nested lists in variables, too. Each further level of
     `models { nodes { … } }` multiplies the answer."""
     max_fields: int = 5_000
     """Fields after the fragments have been expanded: a few fragments that spread one another double at each level."""
@@ -53,13 +53,13 @@ class Limits:
     max_errors: int = 20
     """Validation errors that are reported. Each may search the schema for similar names, which takes time."""
     max_wishes: int = 20
-    """Fields of one request that ask exo itself: mutations and placements."""
+    """Fields of one request that call exo: mutations and placements."""
     max_cost: int = 400_000
     """Of one operation, as estimated before it is executed; see `cost`."""
     max_wish_cost: int = 5_000
-    """Of one with fields that ask exo: these cannot give way to others."""
+    """Of an operation that calls exo: it is executed on the event loop, in one go."""
     max_live_cost: int = 2_000_000
-    """Of all live queries together, those that are shared counted once."""
+    """Of all live queries together, shared ones counted once."""
 
 
 DEFAULT_LIMITS = Limits()

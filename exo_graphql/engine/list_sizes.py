@@ -1,4 +1,4 @@
-"""How long the lists of one picture are: what a document's fields multiply by."""
+"""How long the lists of one snapshot are: what a document's fields multiply by."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sized
@@ -9,7 +9,7 @@ from exo_graphql.operations import Operation
 
 
 class ListSizes:
-    """How long the lists of one picture are, each counted when it is first asked for."""
+    """How long the lists of one snapshot are, each counted when it is first needed."""
 
     def __init__(self, snapshot: Snapshot | None, operations: Callable[[], Iterable[Operation]]) -> None:
         self._snapshot = snapshot
@@ -22,7 +22,7 @@ class ListSizes:
 
     @cached_property
     def models(self) -> float:
-        """Models known."""
+        """Models in the catalogue."""
         return 0 if self._snapshot is None else len(self._snapshot.models)
 
     @cached_property
@@ -53,12 +53,12 @@ class ListSizes:
 
     @cached_property
     def all_downloads(self) -> float:
-        """Entries, the merely possible ones included."""
+        """Entries, those that never started included."""
         return 0 if self._snapshot is None else len(self._snapshot.all_downloads)
 
     @cached_property
     def started_downloads(self) -> float:
-        """Entries but for the merely possible ones."""
+        """Entries except those that never started."""
         return 0 if self._snapshot is None else len(self._snapshot.started_downloads)
 
     @cached_property
@@ -78,12 +78,12 @@ class ListSizes:
 
     @cached_property
     def tasks(self) -> float:
-        """Tasks under way."""
+        """Active tasks."""
         return 0 if self._snapshot is None else len(self._snapshot.tasks)
 
     @cached_property
     def all_tasks(self) -> float:
-        """Tasks that exo keeps, those that ended or never will included."""
+        """Tasks that exo keeps, ended and lost ones included."""
         return 0 if self._snapshot is None else len(self._snapshot.all_tasks)
 
     @cached_property
@@ -93,7 +93,7 @@ class ListSizes:
 
     @cached_property
     def operations(self) -> float:
-        """Operations remembered."""
+        """Operations that are kept."""
         return len(self._operations)
 
     @cached_property

@@ -1,9 +1,9 @@
-"""Live queries: a subscription executed once for all who share it, and sent when what they selected has changed.
+"""Live queries: subscriptions that are executed once for everyone who shares them, whenever the snapshot changes.
 
-Subscriptions with the same text, variables, operation and rights are one `Share`. At each picture that differs in more
-than clocks it is executed and encoded once; subscribers are woken and take the newest message when they are able to.
-Who reads slowly skips what is out of date and holds up nobody; what waits for a subscriber is one message, and that is
-shared. Dear shares are executed on a thread, in turn, while the others go on.
+Subscriptions with the same text, variables, operation and rights are one `SharedSubscription`. At each snapshot that
+differs in more than time it is executed and encoded once; if the result differs too, its subscribers wake and take the
+newest message when they can. A slow reader skips outdated messages and delays nobody: what waits for it is one message,
+and everybody shares that one. Expensive ones are executed on a thread, one after the other, while the rest go on.
 """
 
 import asyncio
@@ -12,121 +12,29 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from typing import Any
 
 from graphql import DocumentNode
 
-from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.engine.budget import AT_ONCE, PLAIN_AT_ONCE
+from exo_graphql.engine.budget import MAX_COMPILED_COST_AT_ONCE, MAX_COST_AT_ONCE
 from exo_graphql.engine.errors import internal_error, new_error_id
 from exo_graphql.engine.execution import Answer, Executor, refusal
 from exo_graphql.engine.limits import LimitExceeded
+from exo_graphql.engine.shared_subscription import SharedSubscription, Subscriber
 from exo_graphql.engine.worker_pool import Overloaded, Waiter, WorkerPool
 from exo_graphql.schema.context import Context
 
 logger = logging.getLogger("exo_graphql")
 
-# What takes longer than this gives way to others in between.
-BREATH_SECONDS = 0.010
-# The age in an answer is true when it is given: to a newcomer, none is given that was computed longer ago.
-DATED_AFTER_SECONDS = 0.1
-# Where the threads have too much to do, a dear share waits this long for its next try.
-OVERLOADED_SECONDS = 0.1
-
-_FAULT = "internal error %s in a live query"
-
-
-@dataclass(eq=False, slots=True)
-class SharedSubscription:
-    """One execution for all who asked the same. `number` counts the messages; 0 before the first."""
-
-    document: DocumentNode
-    operation_name: str | None
-    variables: Mapping[str, Any] | None
-    price: Callable[[], float] = lambda: 0.0
-    """The estimated cost of an execution now."""
-    cost: float = 0.0
-    """What it was at the last execution, or when the share was made."""
-    listed: bool = False
-    """Whether it is in the table, and its cost in the sum."""
-    work: "asyncio.Future[Answer] | None" = None
-    """Its execution on a thread, while there is one."""
-    answer: Answer | None = None
-    number: int = 0
-    ended: bool = False
-    version: str | None = None
-    """`Context.version` and `Snapshot.observed_at` of the picture that the answer was read off, and when it was."""
-    observed_at: datetime | None = None
-    executed_at: float = 0.0
-    subscribers: set["Subscriber"] = field(default_factory=set)
-
-    def is_current(self, context: Context) -> bool:
-        """Whether nothing but clocks can differ in a new execution."""
-        return self.version is not None and self.version == context.version
-
-    def is_exact(self, context: Context, now: float) -> bool:
-        """Whether not even clocks would differ."""
-        return (
-            self.is_current(context)
-            and self.observed_at == context.snapshot.observed_at
-            and (self.answer is None or not self.answer.time_dependent or now - self.executed_at < DATED_AFTER_SECONDS)
-        )
-
-    def publish(self, answer: Answer) -> None:
-        """Makes `answer` the newest; if it differs in more than clocks it is a new message, and subscribers wake."""
-        before = self.answer
-        self.answer = answer
-        if before is not None and before.signature == answer.signature and not answer.completed:
-            return
-        self.number += 1
-        self.ended = self.ended or answer.completed or (self.number == 1 and answer.failed)
-        self.wake()
-
-    def wake(self) -> None:
-        """There is something to take, or to learn."""
-        for subscriber in self.subscribers:
-            subscriber.wake()
-
-
-class Subscriber:
-    """One reader of a share: iterate it for messages, newest first come."""
-
-    __slots__ = ("_seen", "_share", "_waiting", "refused")
-
-    def __init__(self, share: SharedSubscription) -> None:
-        self._share = share
-        self._seen = 0
-        self._waiting: asyncio.Future[None] | None = None
-        self.refused = False
-        """Whether the first message was that there is nothing to subscribe to; then it was the last, too."""
-
-    def wake(self) -> None:
-        """A new message is there."""
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
-
-    def __aiter__(self) -> "Subscriber":
-        return self
-
-    async def __anext__(self) -> Answer:
-        share = self._share
-        while self._seen == share.number or share.answer is None:
-            if share.ended or self.refused:
-                raise StopAsyncIteration
-            self._waiting = asyncio.get_running_loop().create_future()
-            await self._waiting
-        if self.refused:
-            raise StopAsyncIteration
-        self.refused = not self._seen and share.answer.failed
-        self._seen = share.number
-        return share.answer
+# Seconds of executing after which the event loop serves others: 1,000 live queries of 0.3 ms would hold it for 0.3 s.
+YIELD_AFTER = 0.010
+# Seconds until the next try of an expensive subscription where the worker pool is overloaded.
+RETRY_AFTER = 0.1
 
 
 class Live:
-    """The table of shares. `run` and `run_elsewhere` drive it; `touch` tells it that there is a new picture."""
+    """The table of shared subscriptions. `run` and `run_in_pool` execute them; `notify` says that something changed."""
 
     def __init__(
         self,
@@ -136,36 +44,42 @@ class Live:
         worker_pool: WorkerPool | None = None,
         max_cost: float = math.inf,
     ) -> None:
-        """Without `elsewhere` dear shares are executed like others. `max_cost`: of all shares together."""
+        """`interest` is held while there is a subscriber. `max_cost`: of all shared subscriptions together.
+
+        Without `worker_pool` expensive ones are executed like the others.
+        """
         self._executor = executor
         self._context = context
         self._interest = interest
         self._worker_pool = worker_pool
         self._max_cost = max_cost
         self._cost = 0.0
-        self._shares: dict[object, SharedSubscription] = {}
-        self._touched = asyncio.Event()
-        self._expensive: dict[SharedSubscription, None] = {}
+        """The sum of the costs of all that are in the table."""
+        self._shared: dict[object, SharedSubscription] = {}
+        """By what makes two subscriptions the same: text, variables, operation and rights."""
+        self._changed = asyncio.Event()
+        self._expensive: dict[SharedSubscription, bool] = {}
+        """What waits for `run_in_pool`, in order; True where its compiled plan has failed on this snapshot already."""
         self._expensive_added = asyncio.Event()
 
     @property
     def cost(self) -> float:
-        """Estimated cost of executing all shares once."""
+        """Estimated cost of executing all shared subscriptions once."""
         return self._cost
 
     @property
     def share_count(self) -> int:
-        """Executions that are kept up to date."""
-        return len(self._shares)
+        """Shared subscriptions that are kept up to date."""
+        return len(self._shared)
 
     @property
     def subscriber_count(self) -> int:
         """Subscriptions that are open."""
-        return sum(len(share.subscribers) for share in self._shares.values())
+        return sum(len(shared.subscribers) for shared in self._shared.values())
 
     def notify(self) -> None:
-        """There is a new picture, or an operation has moved."""
-        self._touched.set()
+        """There is a new snapshot, or an operation has changed."""
+        self._changed.set()
 
     @asynccontextmanager
     async def subscribe(
@@ -174,154 +88,162 @@ class Live:
         document: DocumentNode,
         operation_name: str | None,
         variables: Mapping[str, Any] | None,
-        price: Callable[[], float] = lambda: 0.0,
+        estimate: Callable[[], float] = lambda: 0.0,
     ) -> AsyncIterator[Subscriber]:
-        """Joins the share of `key`, or makes it. Leaving it leaves nothing behind. `price`: its cost at any time.
+        """Joins the shared subscription of `key`, or makes it; it ends with its last subscriber.
 
-        Raises `LimitExceeded` where a new share would be too much.
+        `estimate` returns its cost at any time. Raises `LimitExceeded` where a new one would cost too much.
         """
-        share = self._shares.get(key)
-        if share is None or share.ended:
-            share = SharedSubscription(document, operation_name, variables, price, price())
-            self._add(key, share)
+        shared = self._shared.get(key)
+        if shared is None or shared.ended:
+            shared = SharedSubscription(document, operation_name, variables, estimate, estimate())
+            self._add(key, shared)
         context = self._context()
-        if not share.is_exact(context, asyncio.get_running_loop().time()):
-            self._execute(share, context)
-        subscriber = Subscriber(share)
-        share.subscribers.add(subscriber)
+        if not shared.is_exact(context, asyncio.get_running_loop().time()):
+            self._execute(shared, context)
+        subscriber = Subscriber(shared)
+        shared.subscribers.add(subscriber)
         try:
             with self._interest():
                 yield subscriber
         finally:
-            share.subscribers.discard(subscriber)
-            if not share.subscribers:
-                if share.work is not None:
-                    share.work.cancel()
-                if self._shares.get(key) is share:
+            shared.subscribers.discard(subscriber)
+            if not shared.subscribers:
+                if shared.work is not None:
+                    shared.work.cancel()
+                if self._shared.get(key) is shared:
                     self._drop(key)
 
-    def _add(self, key: object, share: SharedSubscription) -> None:
-        # In one step with the look at the sum: many subscriptions are on their way here at once.
-        if key in self._shares:
+    def _add(self, key: object, shared: SharedSubscription) -> None:
+        # The check and the addition are one step: many subscriptions may arrive at the same time.
+        if key in self._shared:
             self._drop(key)
-        total = self._cost + share.cost
+        total = self._cost + shared.cost
         if total > self._max_cost:
             raise LimitExceeded(
                 "max_live_cost",
                 self._max_cost,
-                f"an estimated cost of {share.cost:,.15g}, and all live queries one of {total:,.15g}",
+                f"an estimated cost of {shared.cost:,.15g}, and all live queries one of {total:,.15g}",
                 "Subscribe to less, or to exactly what others subscribe to: that is shared.",
                 actual=total,
             )
-        self._shares[key] = share
-        share.listed = True
+        self._shared[key] = shared
+        shared.listed = True
         self._cost = total
 
     def _drop(self, key: object) -> None:
-        share = self._shares.pop(key)
-        share.listed = False
-        # What is left of sums of fractions is no cost.
-        self._cost = self._cost - share.cost if self._shares else 0.0
+        shared = self._shared.pop(key)
+        shared.listed = False
+        # Sums of fractions do not return to exactly 0 by themselves.
+        self._cost = self._cost - shared.cost if self._shared else 0.0
 
-    def _price(self, share: SharedSubscription) -> float:
-        """Its cost now, which is its part of the sum from here on: the cluster grows, and so do its shares."""
-        cost = share.price()
-        if share.listed:
-            self._cost += cost - share.cost
-        share.cost = cost
+    def _estimate(self, shared: SharedSubscription) -> float:
+        """Its cost now, which also becomes its part of the sum: as the cluster grows, so do the costs."""
+        cost = shared.estimate()
+        if shared.listed:
+            self._cost += cost - shared.cost
+        shared.cost = cost
         return cost
 
     async def run(self) -> None:
-        """Executes every share at each picture that differs, until cancelled; dear ones are left to `run_elsewhere`."""
+        """Executes at each change what is affected, until cancelled. Expensive ones are left to `run_in_pool`."""
         while True:
-            await self._touched.wait()
-            self._touched.clear()
+            await self._changed.wait()
+            self._changed.clear()
             began = time.perf_counter()
-            for share in tuple(self._shares.values()):
+            for shared in tuple(self._shared.values()):
                 context = self._context()
-                if self._is_due(share, context):
-                    self._execute(share, context)
-                if time.perf_counter() - began > BREATH_SECONDS:
+                if self._is_due(shared, context):
+                    self._execute(shared, context)
+                if time.perf_counter() - began > YIELD_AFTER:
                     await asyncio.sleep(0)
                     began = time.perf_counter()
 
     async def run_in_pool(self, worker_pool: WorkerPool) -> None:
-        """Executes the dear shares, in turn, until cancelled."""
+        """Executes the expensive ones, one after the other, until cancelled."""
         while True:
             await self._expensive_added.wait()
             self._expensive_added.clear()
             while self._expensive:
-                share = next(iter(self._expensive))
-                del self._expensive[share]
+                shared = next(iter(self._expensive))
+                uncompiled = self._expensive.pop(shared)
                 context = self._context()
-                if not self._is_due(share, context) or context.latest is None:
-                    continue
-                waiter = Waiter()
-                share.work = asyncio.ensure_future(
-                    worker_pool.run(partial(self._answer, share, context, waiter), share.cost, waiter)
-                )
-                try:
-                    await asyncio.wait([share.work])
-                    if share.work.cancelled():  # the last subscriber has left
-                        continue
-                    self._publish(share, context, context.latest, share.work.result())
-                except Overloaded:
-                    self._expensive[share] = None
-                    await asyncio.sleep(OVERLOADED_SECONDS)
-                finally:
-                    share.work.cancel()
-                    share.work = None
+                if self._is_due(shared, context):
+                    await self._execute_in_pool(worker_pool, shared, context, uncompiled=uncompiled)
 
-    @staticmethod
-    def _is_due(share: SharedSubscription, context: Context) -> bool:
-        return bool(share.subscribers) and not share.ended and not share.is_current(context)
-
-    def _execute(self, share: SharedSubscription, context: Context) -> None:
+    async def _execute_in_pool(
+        self, worker_pool: WorkerPool, shared: SharedSubscription, context: Context, *, uncompiled: bool
+    ) -> None:
         if context.latest is None:
             return
-        answer = self._answer_at_once(share, context)
-        if answer is None:
-            self._expensive[share] = None
-            self._expensive_added.set()
-        else:
-            self._publish(share, context, context.latest, answer)
-
-    def _answer_at_once(self, share: SharedSubscription, context: Context) -> Answer | None:
+        waiter = Waiter()
+        work = partial(self._answer, shared, context, waiter, uncompiled=uncompiled)
+        shared.work = asyncio.ensure_future(worker_pool.run(work, shared.cost, waiter))
         try:
-            cost = self._price(share)
-            quick = self._executor.is_quick(share.document, share.variables, share.operation_name)
-            if self._worker_pool is None or (cost <= AT_ONCE and quick):
-                return self._executed(share, context)
-            if cost > PLAIN_AT_ONCE or not quick:
-                return None
-            return self._executor.plain(share.document, context, share.variables, share.operation_name)
-        except Exception:
-            logger.exception(_FAULT, error_id := new_error_id())
-            return _fault(error_id)
+            await asyncio.wait([shared.work])
+            if not shared.work.cancelled():  # as it is once the last subscriber has left
+                shared.executed(shared.work.result(), context, context.latest)
+        except Overloaded:
+            self._expensive[shared] = False
+            await asyncio.sleep(RETRY_AFTER)
+        finally:
+            shared.work.cancel()
+            shared.work = None
 
     @staticmethod
-    def _publish(share: SharedSubscription, context: Context, snapshot: Snapshot, answer: Answer) -> None:
-        share.version = context.version
-        share.observed_at = snapshot.observed_at
-        share.executed_at = asyncio.get_running_loop().time()
-        share.publish(answer)
+    def _is_due(shared: SharedSubscription, context: Context) -> bool:
+        return bool(shared.subscribers) and not shared.ended and not shared.is_current(context)
 
-    def _answer(self, share: SharedSubscription, context: Context, waiter: Waiter) -> Answer:
+    def _execute(self, shared: SharedSubscription, context: Context) -> None:
+        """Executes it here, or leaves it to `run_in_pool`."""
+        if context.latest is None:
+            return
         try:
-            return self._executed(share, context, waiter)
-        except Exception:
-            logger.exception(_FAULT, error_id := new_error_id())
-            return _fault(error_id)
+            at_once, compiled_at_once = self._may_execute(shared)
+            if at_once:
+                answer: Answer | None = self._executed(shared, context)
+            elif compiled_at_once:
+                answer = self._executor.execute_compiled(
+                    shared.document, context, shared.variables, shared.operation_name
+                )
+            else:
+                answer = None
+        except Exception as error:  # noqa: BLE001  # logged, and the last message of this subscription
+            answer = _fault(error)
+        if answer is None:
+            self._expensive[shared] = compiled_at_once
+            self._expensive_added.set()
+        else:
+            shared.executed(answer, context, context.latest)
 
-    def _executed(self, share: SharedSubscription, context: Context, waiter: Waiter | None = None) -> Answer:
-        answer = self._executor.execute(share.document, context, share.variables, share.operation_name, waiter)
+    def _may_execute(self, shared: SharedSubscription) -> tuple[bool, bool]:
+        """Whether it may be executed on the event loop, and whether it may where it is compiled."""
+        cost = self._estimate(shared)
+        if self._worker_pool is None:
+            return True, True
+        quick = self._executor.starts_at_once(shared.document, shared.variables, shared.operation_name)
+        return quick and cost <= MAX_COST_AT_ONCE, quick and cost <= MAX_COMPILED_COST_AT_ONCE
+
+    def _answer(self, shared: SharedSubscription, context: Context, waiter: Waiter, *, uncompiled: bool) -> Answer:
+        try:
+            return self._executed(shared, context, waiter, uncompiled=uncompiled)
+        except Exception as error:  # noqa: BLE001  # as in `_execute`
+            return _fault(error)
+
+    def _executed(
+        self, shared: SharedSubscription, context: Context, waiter: Waiter | None = None, *, uncompiled: bool = False
+    ) -> Answer:
+        execute = self._executor.execute_uncompiled if uncompiled else self._executor.execute
+        answer = execute(shared.document, context, shared.variables, shared.operation_name, waiter)
         if not isinstance(answer, Answer):
-            # No subscription field waits for anything; one that did would have to be awaited elsewhere.
+            # No subscription field waits for anything. One that did would have to be awaited by a task of its own.
             raise TypeError("a subscription's resolver must not wait")
         return answer
 
 
-def _fault(error_id: str) -> Answer:
-    """The last message of a share that met a fault."""
+def _fault(error: Exception) -> Answer:
+    """Logs the error of an execution; returns the last message of its subscription."""
+    error_id = new_error_id()
+    logger.error("internal error %s in a live query", error_id, exc_info=error)
     payload = refusal((internal_error(error_id),))
     return Answer(payload, failed=True, refused=True, time_dependent=False, completed=True, signed=payload)

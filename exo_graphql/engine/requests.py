@@ -1,4 +1,4 @@
-"""A GraphQL request as it arrives, whatever carried it."""
+"""A GraphQL request, the same for every transport."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import orjson
 
 from exo_graphql.schema.errors import NamedError
 
-# What some editors and programs write before UTF-8. RFC 8259, section 8.1 lets a reader skip it.
+# The byte order mark that some programs write before UTF-8. RFC 8259, section 8.1 allows skipping it.
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -22,7 +22,7 @@ class BadRequest(Exception):
 
 
 class PersistedQueryNotSupported(NamedError):
-    """A query is named by its hash alone. Clients know this message and this code: they send the query itself then."""
+    """The request holds a hash instead of a query. Clients know this message and code, and send the query then."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -40,13 +40,13 @@ class GraphQLRequest:
 
     @property
     def key(self) -> tuple[str, str | None, bytes]:
-        """Equal for requests that mean the same; variables by their sorted JSON."""
+        """Equal for equal requests; variables as sorted JSON."""
         variables = b"" if not self.variables else orjson.dumps(self.variables, option=orjson.OPT_SORT_KEYS)
         return self.query, self.operation_name, variables
 
 
 def parse_request(raw: object) -> GraphQLRequest:
-    """Reads the parameters from decoded JSON. Raises `BadRequest` for what is none, or `PersistedQueryNotSupported`."""
+    """Reads the parameters from decoded JSON. Raises `BadRequest` or `PersistedQueryNotSupported`."""
     if isinstance(raw, list):
         raise BadRequest("Batched requests are not supported; send one request at a time.")
     if not isinstance(raw, dict):
@@ -68,7 +68,7 @@ def parse_request(raw: object) -> GraphQLRequest:
 
 
 def parse_body(body: bytes) -> GraphQLRequest:
-    """Reads the parameters from a JSON body."""
+    """Reads the parameters from a JSON body. Raises what `parse_request` raises."""
     try:
         raw = orjson.loads(body.removeprefix(_BOM))
     except orjson.JSONDecodeError as error:

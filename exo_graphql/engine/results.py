@@ -1,11 +1,11 @@
-"""Results that may be given again: for the same picture, rights and request, byte for byte."""
+"""Results that may be sent again: for the same snapshot, rights and request, byte for byte."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
 
 
 class Results:
-    """A store of encoded results of one picture, bounded in number and bytes. A new picture empties it."""
+    """Encoded results of one snapshot, bounded in number and bytes. A new snapshot empties it."""
 
     def __init__(self, *, capacity: int = 2000, max_bytes: int = 16 << 20) -> None:
         self._capacity = capacity
@@ -20,7 +20,7 @@ class Results:
         return self._bytes
 
     def get(self, snapshot: object, key: Hashable) -> bytes | None:
-        """The stored result of that picture, if any. `picture` is whatever a result depends on besides its key."""
+        """The stored result, if any. `snapshot` is what results depend on besides their keys (`Service.snapshot`)."""
         if snapshot != self._snapshot:
             self._kept.clear()
             self._bytes = 0
@@ -29,10 +29,10 @@ class Results:
         return None if kept is None else kept[1]
 
     def put(self, snapshot: object, key: Hashable, size: int, result: bytes) -> None:
-        """Stores a result; `size` counts its key's bytes too. A result of a picture that is past is not kept."""
+        """Stores a result; `size` counts its key's bytes too. A result of an older snapshot is not kept."""
         if snapshot != self._snapshot or not self._capacity or size > self._max_bytes // 4:
             return
-        # Two who asked at once may both have been answered before either was stored.
+        # Two equal requests may have been answered at the same time, before either result was stored.
         before, _ = self._kept.pop(key, (0, b""))
         self._kept[key] = size, result
         self._bytes += size - before

@@ -1,4 +1,4 @@
-"""What a caller may do."""
+"""What a caller may do: read, or operate as well."""
 
 from enum import Enum, unique
 

@@ -18,9 +18,10 @@ from exo_graphql.engine.documents import Documents, is_mutation, is_subscription
 from exo_graphql.engine.errors import Code, internal_error, new_error_id
 from exo_graphql.engine.execution import Answer, Executor, refusal
 from exo_graphql.engine.limits import LimitExceeded, Limits
-from exo_graphql.engine.live import Live, Subscriber
+from exo_graphql.engine.live import Live
 from exo_graphql.engine.requests import GraphQLRequest
 from exo_graphql.engine.rights import Rights
+from exo_graphql.engine.shared_subscription import Subscriber
 from exo_graphql.engine.worker_pool import Overloaded, WorkerPool
 from exo_graphql.observability.metrics import Metrics
 from exo_graphql.operations import Operations
@@ -29,7 +30,7 @@ from exo_graphql.schema.errors import NamedError
 
 logger = logging.getLogger("exo_graphql")
 
-# At the end, mutations whose callers have gone have this long to be carried out.
+# Seconds that mutations under way have to end at shutdown. exo accepts a command in some 40 ms.
 _SETTLING_SECONDS = 1.0
 # Seconds: a query reads exo's state again if the snapshot is older. While somebody looks, the poller reads about as
 # often, so only the first query after a while waits for exo. Ten queries a second cost exo one read.
@@ -38,7 +39,7 @@ MAX_AGE = 1.0
 
 @unique
 class Outcome(Enum):
-    """What became of a request, for the transports to put in their own words."""
+    """What became of a request; each transport has its own status for it."""
 
     EXECUTED = "EXECUTED"
     REFUSED = "REFUSED"
@@ -47,16 +48,17 @@ class Outcome(Enum):
     OVERLOADED = "OVERLOADED"
     """Nothing was executed, since too much is under way."""
     FAULT = "FAULT"
-    """Our own; what was asked may have been done."""
+    """A fault of ours. A mutation may have been carried out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An encoded answer. `lasting` ones may be given again while the picture is the same."""
+    """An encoded answer."""
 
     outcome: Outcome
     payload: bytes
     lasting: bool = False
+    """Whether it may be sent again while the snapshot is the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Prepared:
 
 
 class Service:
-    """Answers requests from the newest picture."""
+    """Answers requests from the newest snapshot."""
 
     def __init__(
         self,
@@ -106,7 +108,7 @@ class Service:
         self._operations = operations
         self._max_age = max_age
         self._elapsed = elapsed
-        self._executor = Executor(schema, compiled=compiled)
+        self._executor = Executor(schema, compiled=compiled, fallback=self.metrics.fell_back)
         self._budget = Budget(
             schema,
             self._executor,
@@ -119,26 +121,26 @@ class Service:
             self._executor, self._context, upstream.interest, self._worker_pool, self._limits.max_live_cost
         )
         self._cause: str | None = None
-        """Why there has never been a picture, where it will not pass by itself."""
+        """Why there has never been a snapshot, where waiting will not help (a certificate that is not trusted)."""
         self._changing: set[asyncio.Task[Reply]] = set()
         """Mutations under way, whose callers may have gone."""
-        self._rooms = AsyncExitStack()
+        self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Keeps the live queries up to date from here on."""
-        self._rooms.callback(self._worker_pool.close)
-        self._rooms.push_async_callback(self._settle)
-        self._rooms.enter_context(self._upstream.listen(lambda _: self.live.notify()))
-        self._rooms.callback(self._operations.listen(self.live.notify))
+        self._resources.callback(self._worker_pool.close)
+        self._resources.push_async_callback(self._settle)
+        self._resources.enter_context(self._upstream.listen(lambda _: self.live.notify()))
+        self._resources.callback(self._operations.listen(self.live.notify))
         for work in (self.live.run(), self.live.run_in_pool(self._worker_pool)):
-            self._rooms.push_async_callback(_ended, asyncio.create_task(work, name="live queries"))
+            self._resources.push_async_callback(_ended, asyncio.create_task(work, name="live queries"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._rooms.aclose()
+        await self._resources.aclose()
 
     async def _settle(self) -> None:
-        """Lets mutations under way end, at the end of all; what takes longer than exo should is ended."""
+        """Waits for the mutations under way, and cancels those that take too long."""
         if self._changing:
             await asyncio.wait(self._changing, timeout=_SETTLING_SECONDS)
         for changing in tuple(self._changing):
@@ -146,22 +148,22 @@ class Service:
 
     @property
     def snapshot(self) -> tuple[object, int] | None:
-        """What every result depends on: the snapshot (by identity) and the operations' version. None before both."""
+        """All that results depend on: the snapshot (by identity) and the operations' version; None before the first."""
         snapshot = self._upstream.snapshot
         return None if snapshot is None else (snapshot, self._operations.version)
 
     async def refresh(self) -> None:
-        """Sees to a picture that is fresh enough to answer from, as far as exo can be reached."""
+        """Waits for a snapshot that is fresh enough to answer from, as far as exo can be reached."""
         try:
             await self._upstream.fresh(self._max_age)
         except Misconfigured as error:
             self._cause = str(error)
         except Unreachable:
-            # The last picture answers, and says that it is old; without any, resolvers refuse.
+            # The last snapshot answers, marked as stale; without any, resolvers raise CLUSTER_UNAVAILABLE.
             self._cause = None
 
     async def prepare(self, request: GraphQLRequest) -> Prepared | Reply:
-        """Reads the document; a `Reply` tells what is wrong with it."""
+        """Parses and validates the document; a `Reply` holds the errors."""
         try:
             check_variables(request.variables, self._limits)
             document = await self._documents.get(request.query)
@@ -177,20 +179,20 @@ class Service:
         prepared = Prepared(request, document.node, operation)
         if prepared.is_subscription:
             try:
-                self._budget.price(prepared.document, prepared.operation, prepared.request.variables)
+                self._budget.check(prepared.document, prepared.operation, prepared.request.variables)
             except LimitExceeded as error:
                 return _refused(error)
         return prepared
 
     async def answer(self, prepared: Prepared, rights: Rights, *, refreshed: bool = False) -> Reply:
-        """Executes a query or mutation. `refreshed`: the caller has seen to a fresh picture."""
+        """Executes a query or mutation. `refreshed`: the caller has called `refresh` already."""
         if prepared.is_mutation and rights is not Rights.OPERATE:
             return Reply(Outcome.FORBIDDEN, refusal((_forbidden(),)))
-        if not (refreshed or _asks_only_of_schema(prepared.operation)):
+        if not (refreshed or _selects_schema_only(prepared.operation)):
             await self.refresh()
         if not prepared.is_mutation:
             return await self._execute(prepared)
-        # What has begun to change the cluster is carried out, whether or not its caller waits for the answer.
+        # A mutation is carried out even if its caller goes away: a swap must not end between its two steps.
         changing = asyncio.create_task(self._execute(prepared), name="mutation")
         self._changing.add(changing)
         changing.add_done_callback(self._changing.discard)
@@ -200,14 +202,14 @@ class Service:
         context = self._context()
         request = prepared.request
         try:
-            cost = self._budget.price(prepared.document, prepared.operation, prepared.request.variables)
+            cost = self._budget.check(prepared.document, prepared.operation, prepared.request.variables)
             answer = await self._budget.start(request, prepared.document, context, cost)
             waited = not isinstance(answer, Answer)
             result = answer if isinstance(answer, Answer) else await answer
         except (LimitExceeded, Overloaded) as refused:
             return _refused(refused)
         except Exception:
-            # Resolvers' faults are in the result; this one is the executor's or the encoder's.
+            # The faults of resolvers are errors in the result; this is one of the executor or the encoder.
             error_id = new_error_id()
             logger.exception("internal error %s", error_id)
             return Reply(Outcome.FAULT, refusal((internal_error(error_id),)))
@@ -219,7 +221,7 @@ class Service:
     async def subscribe(self, prepared: Prepared, rights: Rights) -> AsyncIterator[Subscriber]:
         """Joins the live query of a subscription. Raises `LimitExceeded` where all together would cost too much."""
         if not self.live.share_count and self._upstream.snapshot is not None:
-            # While nobody looks the picture may be seconds old: too old for a first word that may be the last.
+            # Without subscribers exo is read rarely: the snapshot may be seconds old, and one message may be the last.
             await self.refresh()
         request = prepared.request
         async with self.live.subscribe(
@@ -248,12 +250,12 @@ def _refused(error: LimitExceeded | Overloaded) -> Reply:
 def _forbidden() -> GraphQLError:
     return NamedError(
         "FORBIDDEN",
-        "This token may read, not operate.",
+        "This token allows reading only.",
         "Use a token with the scope 'operate'.",
     )
 
 
-def _asks_only_of_schema(operation: OperationDefinitionNode) -> bool:
+def _selects_schema_only(operation: OperationDefinitionNode) -> bool:
     return all(
         isinstance(selection, FieldNode) and selection.name.value.startswith("__")
         for selection in operation.selection_set.selections

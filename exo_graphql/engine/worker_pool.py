@@ -1,7 +1,11 @@
-"""Work that may take long, on threads beside the event loop: the loop gives way to others meanwhile.
+"""Long work, on threads beside the event loop, so that the loop serves others meanwhile.
 
-Python runs one thread at a time, so nothing gets quicker by this. What it buys is that a long piece of work is
-interrupted every few milliseconds, where on the loop it would be finished before anybody else is served.
+Python runs one thread at a time, so nothing gets faster. But a thread is interrupted every millisecond (see
+`serve.SWITCH_SECONDS`): 400 ms of work on the loop would delay everybody by 400 ms.
+
+Not anyio's `CapacityLimiter`: it bounds how many threads run, not how much waits for them. This pool refuses at once
+what would wait too long, by estimated cost; it counts work whose caller has gone until it has ended; and closing it
+drops what has not begun.
 """
 
 import asyncio
@@ -16,25 +20,25 @@ T = TypeVar("T")
 
 
 class Overloaded(NamedError):
-    """More expensive requests are under way than the server takes on. `extensions` hold the limit, and its value."""
+    """Too many expensive requests are running or waiting. `extensions` hold the limit and its value."""
 
     def __init__(self, waiting: int, cost: float, limit: float) -> None:
         super().__init__(
             "OVERLOADED",
-            f"{waiting} requests that take long are under way already, at an estimated cost of {cost:,.15g}; with this "
-            f"one it would be more than {limit:,.15g} (the limit max_waiting_cost).",
-            "Ask again in a few seconds, or ask for less.",
+            f"{waiting} expensive requests are running or waiting, at an estimated cost of {cost:,.15g}; with this one "
+            f"it would exceed {limit:,.15g} (the limit max_waiting_cost).",
+            "Try again in a few seconds, or select less.",
             limit="max_waiting_cost",
             value=limit,
         )
 
 
 class GivenUp(BaseException):
-    """Nobody waits for this work any more. No `Exception`, so that nothing on its way takes it for the work's error."""
+    """Nobody waits for this work any more. Not an `Exception`: graphql-core would take it for a resolver's error."""
 
 
 class Waiter:
-    """Whether anybody waits for a piece of work; it is set on the event loop and asked on a thread."""
+    """Whether anybody still waits for a piece of work: set on the event loop, checked on a thread."""
 
     __slots__ = ("left",)
 
@@ -47,9 +51,9 @@ class Waiter:
             raise GivenUp
 
 
-# What work counts whose cost its caller does not know: about 40 ms.
+# The cost of work that has no estimate: about 40 ms.
 USUAL_COST = 10_000.0
-# Cost of all work that is under way or queued, unless `--max-waiting-cost` says otherwise: ten operations of the
+# Cost of all work that is running or queued, unless `--max-waiting-cost` says otherwise: ten operations of the
 # largest cost that is allowed, some 16 s of work. What comes later would wait for longer than its callers do.
 MAX_WAITING_COST = 4_000_000
 
@@ -58,9 +62,9 @@ class WorkerPool:
     """A few threads, and a bounded queue before them. Call from one event loop alone."""
 
     def __init__(self, threads: int = 2, max_cost: float = MAX_WAITING_COST) -> None:
-        """At most `max_cost` is under way or queued, in the unit of `cost`; one piece may always be.
+        """`max_cost` of what is running or queued, in the unit of `cost`; a single piece may cost more.
 
-        The loop waits in turn with each of the threads.
+        Few threads: the event loop competes with each of them for the interpreter.
         """
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="exo-graphql")
         self._max_cost = max_cost
@@ -78,9 +82,9 @@ class WorkerPool:
         return self._cost
 
     async def run(self, work: Callable[[], T], cost: float = USUAL_COST, waiter: Waiter | None = None) -> T:
-        """What `work` returns or raises. Raises `Overloaded`, at once, where the queue would cost too much with it.
+        """What `work` returns or raises. Raises `Overloaded` at once where the queue would cost too much.
 
-        A caller that is cancelled takes work that has not begun with it; what has begun may ask `waiter`.
+        When the caller is cancelled, work that has not begun is dropped; work that has begun may check `waiter`.
         """
         if self._under_way and self._cost + cost > self._max_cost:
             raise Overloaded(self._under_way, self._cost, self._max_cost)
@@ -102,7 +106,7 @@ class WorkerPool:
 
     def _count_down(self, cost: float) -> None:
         self._under_way -= 1
-        # What is left of sums of fractions is no cost.
+        # Sums of fractions do not return to exactly 0 by themselves.
         self._cost = self._cost - cost if self._under_way else 0.0
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The log: lines for people, or JSON objects for machines. One line an event, on standard error."""
+"""The log: lines for people, or JSON objects for machines. One line per event, on standard error."""
 
 import logging
 import sys
@@ -6,25 +6,25 @@ from datetime import UTC, datetime
 
 import orjson
 
-# What every record has; whatever else it carries was given with `extra` and belongs into the object.
+# The attributes that every record has. Any other was given with `extra` and belongs into the object.
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, message, the exception if there is one, and what was given."""
+    """One JSON object per line: time (UTC), level, logger, message, the exception if any, and the `extra` values."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        told: dict[str, object] = {
+        line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
         if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
-        told |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
-        return orjson.dumps(told, default=str).decode()
+            line["exception"] = self.formatException(record.exc_info)
+        line |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+        return orjson.dumps(line, default=str).decode()
 
 
 def configure(log_format: str = "console", level: str = "info") -> None:
@@ -35,6 +35,6 @@ def configure(log_format: str = "console", level: str = "info") -> None:
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # A line for each request to exo, with its address, helps nobody and fills a disk.
+    # They log a line for each request to exo: one every second, day and night.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("httpcore").setLevel(logging.WARNING)

@@ -24,9 +24,11 @@ from hypothesis_graphql import queries
 from exo_graphql.app import Components, build
 from exo_graphql.cluster.groups import PlacementSearch
 from exo_graphql.engine import execution
-from exo_graphql.engine.compiled import object_compiler as reader
+from exo_graphql.engine.compiled import object_compiler
 from exo_graphql.engine.compiled.compiler import Compilation
-from exo_graphql.engine.cost import LISTS, Cost, Costs
+from exo_graphql.engine.cost import Cost
+from exo_graphql.engine.costs import Costs
+from exo_graphql.engine.field_sizes import LISTS
 from exo_graphql.engine.list_sizes import ListSizes
 from exo_graphql.engine.requests import GraphQLRequest
 from exo_graphql.engine.rights import Rights
@@ -155,9 +157,9 @@ def test_fields_that_ask_exo_are_counted() -> None:
     cost = _estimate(
         '{ a: placements(model: "m") { fits } ...f } fragment f on Query { placements(model: "m") { fits } }'
     )
-    assert cost.wishes == 2
-    assert _estimate('mutation { unloadModel(model: "m") { error { message } } }').wishes == 1
-    assert _estimate("{ nodes { id } }").wishes == 0
+    assert cost.exo_calls == 2
+    assert _estimate('mutation { unloadModel(model: "m") { error { message } } }').exo_calls == 1
+    assert _estimate("{ nodes { id } }").exo_calls == 0
 
 
 def test_every_name_that_placements_list_is_priced_wherever_it_stands() -> None:
@@ -238,13 +240,13 @@ async def test_no_function_is_so_long_that_compiling_it_holds_everybody(
     components: Components, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lengths: list[int] = []
-    make = reader._compiled.__wrapped__
+    make = object_compiler._compiled.__wrapped__
 
     def noting(parameters: tuple[str, ...], lines: tuple[str, ...]) -> Any:
         lengths.append(len(lines))
         return make(parameters, lines)
 
-    monkeypatch.setattr(reader, "_compiled", noting)
+    monkeypatch.setattr(object_compiler, "_compiled", noting)
     leaves = " ".join(f"a{number}: ramTotalGb" for number in range(250))
     objects = " ".join(f"b{number}: nodes {{ id friendlyName chip osVersion }}" for number in range(100))
     answer = await _answer(components, f"{{ cluster {{ {leaves} {objects} }} }}")

@@ -1,16 +1,23 @@
-"""Operations compiled into functions: the way of an answer whose cost for a plain field is the read of an attribute.
+"""Operations compiled into functions: a plain field costs no more than the read of its attribute.
 
-    document ── selection ──▶ which fields, in which order      (fragments, @skip, @include, merging)
-             ── known ──────▶ how a field is read               (what Strawberry made of a house's value)
-             ── leaf ───────▶ what is usual for a scalar or enum
-             ── reader ─────▶ one function for one selection of an object
-             ── plan ───────▶ the whole operation
+Read in this order:
 
-graphql-core stays the measure. A plan answers only what it answers alike, byte for byte; whatever is not plain
-(`NotPlain`, when it is compiled) or does not go as usual (any exception, when it runs) is left to graphql-core, which
-executes the operation anew and tells of errors in its own words. Errors are rare, and resolvers only read.
+    selection ──────────▶ which fields, in which order  (fragments, @skip, @include, merging)
+    field_access ───────▶ how a field is read           (the attribute or function below what Strawberry made of it)
+    leaf ───────────────▶ which values of a scalar or enum are written as they are
+    arguments ──────────▶ what a resolver is called with
+    object_compiler ────▶ one function for one selection of an object
+    compiler ───────────▶ from an operation's selections to such functions
+    plan, plans ────────▶ the whole operation, and the plans of every document
+
+graphql-core stays the reference: a plan answers an operation exactly as graphql-core does, byte for byte, or not at
+all. What cannot be compiled raises `NotCompilable`; a value that its type does not write as it is, or null where none
+may be, raises `CoercionFallback` or the type's own error. The executor then lets graphql-core execute the operation
+anew, which costs time and nothing else, since plans only read: mutations are never compiled.
 """
 
+from exo_graphql.engine.compiled.leaf import CoercionFallback
 from exo_graphql.engine.compiled.plans import Plans
+from exo_graphql.engine.compiled.selection import NotCompilable
 
-__all__ = ["Plans"]
+__all__ = ["CoercionFallback", "NotCompilable", "Plans"]

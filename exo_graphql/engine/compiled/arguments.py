@@ -10,7 +10,7 @@ from graphql.execution import get_argument_values
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What a document says, for a field that takes arguments."""
+    """The arguments that a document gives a field."""
 
     field: GraphQLField
     node: FieldNode

@@ -1,4 +1,4 @@
-"""From selections to readers."""
+"""From an operation's selections to the functions that read them."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,29 +18,37 @@ from graphql import (
 )
 
 from exo_graphql.engine.compiled.arguments import Arguments
-from exo_graphql.engine.compiled.field_access import FieldAccess, know
+from exo_graphql.engine.compiled.field_access import FieldAccess, access_of
 from exo_graphql.engine.compiled.leaf import CoercionFallback, Leaf, leaf_of
-from exo_graphql.engine.compiled.object_compiler import Complete, FieldPlan, Inlined, TypeName, is_small, reader
+from exo_graphql.engine.compiled.object_compiler import (
+    Complete,
+    FieldPlan,
+    Inlined,
+    TypeName,
+    compile_object,
+    is_inlined,
+)
 from exo_graphql.engine.compiled.selection import Fragments, NotCompilable, collect
 
-# A fragment that is spread many times is compiled as often; what grows beyond this is left to graphql-core.
+# A fragment is compiled anew wherever it is spread: 10 that spread each other twice make 2^10 copies. What grows
+# beyond this many fields is left to graphql-core.
 MAX_FIELDS = 1000
 
 
 class Fields:
-    """What is known of the fields and leaf types of one schema, looked at once."""
+    """How the fields and leaf types of one schema are read, found out once for each."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self.schema = schema
-        self._known: dict[tuple[str, str], FieldAccess] = {}
+        self._accesses: dict[tuple[str, str], FieldAccess] = {}
         self._leaves: dict[str, Leaf] = {}
 
-    def known(self, type_: GraphQLObjectType, name: str) -> FieldAccess:
-        """How a field is read. Raises `NotPlain`."""
-        known = self._known.get((type_.name, name))
-        if known is None:
-            known = self._known[type_.name, name] = know(type_.fields[name])
-        return known
+    def access(self, type_: GraphQLObjectType, name: str) -> FieldAccess:
+        """How a field is read. Raises `NotCompilable`."""
+        access = self._accesses.get((type_.name, name))
+        if access is None:
+            access = self._accesses[type_.name, name] = access_of(type_.fields[name])
+        return access
 
     def leaf(self, type_: Any) -> Leaf:
         """How the values of a scalar or an enum are written."""
@@ -51,9 +59,9 @@ class Fields:
 
 
 class Compilation:
-    """Compiles one operation of a valid document, with @skip and @include as `variables` (coerced) have them.
+    """Compiles one operation of a valid document, with @skip and @include as `variables` (coerced) decide them.
 
-    Making one raises `NotPlain` for what is left to graphql-core.
+    The constructor raises `NotCompilable`.
     """
 
     def __init__(
@@ -64,12 +72,12 @@ class Compilation:
         self._variables = variables
         self._count = 0
         self.arguments: list[Arguments] = []
-        """Arguments to be computed for each run, in the places where readers look for them."""
+        """Arguments that depend on variables: computed for each run; a reader holds the index of its own."""
         root = fields.schema.get_root_type(operation.operation)
-        # A mutation acts, so it may not be tried and then executed again.
+        # A mutation changes the cluster: it must not be executed by a plan and then again by graphql-core.
         if root is None or operation.operation is OperationType.MUTATION:
             raise NotCompilable
-        self.root = reader(self._parts(root, [operation.selection_set]), root=True)
+        self.root = compile_object(self._parts(root, [operation.selection_set]), root=True)
 
     def _parts(self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode]) -> list[FieldPlan | TypeName]:
         fields = collect(self._fields.schema, self._fragments, self._variables, type_, sets)
@@ -85,25 +93,25 @@ class Compilation:
         if name not in type_.fields:  # __schema and __type
             raise NotCompilable
         field = type_.fields[name]
-        known = self._fields.known(type_, name)
-        place = None
-        if known.python_names:
-            arguments = Arguments(field, nodes[0], known.python_names)
+        access = self._fields.access(type_, name)
+        index = None
+        if access.python_names:
+            arguments = Arguments(field, nodes[0], access.python_names)
             if arguments.vary:
-                place = len(self.arguments)
+                index = len(self.arguments)
                 self.arguments.append(arguments)
             else:
-                known = known.with_arguments(arguments.values(None))
+                access = access.with_arguments(arguments.values(None))
         nullable = not isinstance(field.type, GraphQLNonNull)
         of_type = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
-        return FieldPlan(key, known, self._becomes(of_type, nodes), nullable, place)
+        return FieldPlan(key, access, self._value(of_type, nodes), nullable, index)
 
-    def _becomes(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Leaf | Inlined | Complete:
+    def _value(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Leaf | Inlined | Complete:
         if is_leaf_type(type_):
             return self._fields.leaf(type_)
         if isinstance(type_, GraphQLObjectType):
             parts = self._object(type_, nodes)
-            return Inlined(parts) if is_small(parts) else reader(parts)
+            return Inlined(parts) if is_inlined(parts) else compile_object(parts)
         return self._complete(type_, nodes)
 
     def _object(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> list[FieldPlan | TypeName]:
@@ -112,22 +120,22 @@ class Compilation:
         return self._parts(type_, _sets(nodes))
 
     def _complete(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Complete:
-        """What becomes of a value of a nullable type that is not null."""
+        """The function that completes a value, which is not null, of a nullable type."""
         if isinstance(type_, GraphQLList):
-            if not isinstance(type_.of_type, GraphQLNonNull):  # no list of the schema has holes
+            if not isinstance(type_.of_type, GraphQLNonNull):  # no list of this schema holds nulls
                 raise NotCompilable
             return _list_of(self._complete(type_.of_type.of_type, nodes))
         if isinstance(type_, GraphQLObjectType):
-            return reader(self._object(type_, nodes))
+            return compile_object(self._object(type_, nodes))
         if isinstance(type_, GraphQLAbstractType):
             return self._one_of(type_, nodes)
         coerce = self._fields.leaf(type_).coerce
         return lambda value, _: coerce(value)
 
     def _one_of(self, type_: GraphQLAbstractType, nodes: list[FieldNode]) -> Complete:
-        """An object of an interface or union: of the first type that claims it, as graphql-core asks them."""
+        """An object of an interface or union: of the first type whose `is_type_of` accepts it, as in graphql-core."""
         types = self._fields.schema.get_possible_types(type_)
-        readers = [(possible.is_type_of, reader(self._parts(possible, _sets(nodes)))) for possible in types]
+        readers = [(possible.is_type_of, compile_object(self._parts(possible, _sets(nodes)))) for possible in types]
 
         def complete(value: Any, info: Any) -> Any:
             for is_type_of, read in readers:

@@ -1,7 +1,7 @@
-"""How a field of the schema is read: what Strawberry made of an attribute, or of a resolver, of the house.
+"""How a field of the schema is read: the attribute or the function that lies below Strawberry's layers.
 
-Strawberry wraps each in layers that convert, await and extend. For a field that needs none of that, what is left is
-`getattr` or a call of the plain function below, and that is what is known here. Anything else is `NotPlain`.
+Strawberry wraps each resolver in layers that convert, await and extend. A field that needs none of them is read by
+`getattr`, or by a call of the function itself, with the same result. Any other field is `NotCompilable`.
 """
 
 import inspect
@@ -21,7 +21,7 @@ from exo_graphql.engine.compiled.selection import NotCompilable
 
 @unique
 class Call(Enum):
-    """What a resolver is called with, before its arguments; as source, `{value}` being the parent."""
+    """The positional arguments of a resolver, as source; `{value}` is the parent."""
 
     PARENT = "{value}"
     PARENT_AND_INFO = "{value}, info"
@@ -39,12 +39,12 @@ class FieldAccess:
     """The function's parameter for each GraphQL argument; None without any."""
 
     def with_arguments(self, arguments: Mapping[str, Any]) -> "FieldAccess":
-        """The same, its function called with these always."""
+        """The same with its function bound to these arguments."""
         return replace(self, function=partial(self.function, **arguments)) if self.function else self
 
 
-def know(field: GraphQLField) -> FieldAccess:
-    """How the field is read. Raises `NotPlain`."""
+def access_of(field: GraphQLField) -> FieldAccess:
+    """How the field is read. Raises `NotCompilable`."""
     definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
     if not isinstance(definition, StrawberryField) or definition.extensions or definition.is_async:
         raise NotCompilable
@@ -76,7 +76,7 @@ def _call(resolver: StrawberryResolver[Any], argument_count: int) -> Call:
 
 
 def _python_names(field: GraphQLField, arguments: Mapping[str, Any]) -> Mapping[str, str]:
-    # Strawberry hands scalars, enums and lists of them through as graphql-core made them; input objects it converts.
+    # Strawberry passes scalars, enums and lists of them on as graphql-core made them; input objects it converts.
     if not all(isinstance(get_named_type(a.type), GraphQLScalarType | GraphQLEnumType) for a in field.args.values()):
         raise NotCompilable
     by_definition = {id(argument): name for name, argument in arguments.items()}

@@ -1,7 +1,8 @@
-"""Leaf values: what passes as it is, and who is asked about the rest.
+"""Leaf values: which are written as they are, and how the others are coerced.
 
-Nearly every value is of the one Python type that its GraphQL type writes unchanged. A `Leaf` says, as a piece of the
-reader's source, how to tell that a value is not; such a value is then handed to the type itself.
+Nearly every value is of the one Python type that its GraphQL type writes unchanged: a String field holds a `str`. A
+`Leaf` holds the test for the other values as Python source, for the generated reader; such a value is coerced by its
+type. Calling the type for every value instead would take as long as everything else a reader does.
 """
 
 from collections.abc import Callable
@@ -11,8 +12,8 @@ from typing import Any
 
 from graphql import GraphQLEnumType, GraphQLNamedType, Undefined, specified_scalar_types
 
-# What is told of `{value}` where it may not be written as it is. The limits: Int has 32 bits, Float is finite.
-_FALLBACK = {
+# True for a `{value}` that must be coerced. The limits: Int has 32 bits, Float is finite.
+_NEEDS_COERCION = {
     "String": "{value}.__class__ is not str",
     "ID": "{value}.__class__ is not str",
     "Boolean": "{value}.__class__ is not bool",
@@ -22,17 +23,17 @@ _FALLBACK = {
 
 
 class CoercionFallback(Exception):
-    """A value is not what its type promises, or null where nothing may be: graphql-core tells of it."""
+    """A value does not fit its type, or is null where null is not allowed: graphql-core reports it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """How the values of one leaf type are written."""
 
-    unusual: str
-    """Source of the condition under which `coerce` is asked; empty for always."""
+    needs_coercion: str
+    """Source of the condition under which `coerce` is called; empty for always."""
     coerce: Callable[[Any], Any]
-    """The type's own opinion. Raises whatever the type raises, and `Unusual` for no value."""
+    """The type's own coercion. Raises `CoercionFallback` for null, and for what the type rejects."""
     enum: type[Enum] | None = None
     """An enum whose members are written by their names."""
 
@@ -42,7 +43,7 @@ def leaf_of(type_: GraphQLNamedType) -> Leaf:
     if isinstance(type_, GraphQLEnumType):
         return Leaf("", _coercion(type_), _enum_of(type_))
     if specified_scalar_types.get(type_.name) is type_:
-        return Leaf(_FALLBACK[type_.name], _coercion(type_))
+        return Leaf(_NEEDS_COERCION[type_.name], _coercion(type_))
     return Leaf("", _coercion(type_))
 
 
@@ -50,7 +51,10 @@ def _coercion(type_: GraphQLNamedType) -> Callable[[Any], Any]:
     coerce: Callable[[Any], Any] = type_.coerce_output_value  # type: ignore[attr-defined]  # a leaf type has it
 
     def coerced(value: Any) -> Any:
-        result = None if value is None else coerce(value)
+        try:
+            result = None if value is None else coerce(value)
+        except Exception as error:  # graphql-core calls the type again, and reports its error
+            raise CoercionFallback from error
         if result is None or result is Undefined:
             raise CoercionFallback
         return result
@@ -59,7 +63,7 @@ def _coercion(type_: GraphQLNamedType) -> Callable[[Any], Any]:
 
 
 def _enum_of(type_: GraphQLEnumType) -> type[Enum] | None:
-    """The Python enum behind the type, if each of its members is written by its own name."""
+    """The Python enum behind the type, if each of its members is written as its name."""
     enum = getattr(type_, "wrapped_cls", None)  # Strawberry's
     if not (isinstance(enum, type) and issubclass(enum, Enum)):
         return None

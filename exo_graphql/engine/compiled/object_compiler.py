@@ -1,8 +1,21 @@
-"""One function for one selection of an object, written as Python source, since a call for each field costs too much.
+"""One function for one selection of an object, generated as Python source, since a call for each field costs too much.
 
-A reader's source holds names of the schema's own making alone: attributes of the house's values and numbered
-parameters. What a document says (response keys, arguments) reaches it as values, so no text of a caller is ever
-executed; and documents that differ in aliases alone share one source, and its compilation.
+For `{ nodes { name: friendlyName status } }` the function that reads a node is:
+
+    def make(CoercionFallback, key_0, coerce_0, key_1, resolve_1, coerce_1, enum_1):
+        def read(value, info):
+            if value is None: raise CoercionFallback
+            part_0 = value.friendly_name
+            if (part_0.__class__ is not str) and part_0 is not None: part_0 = coerce_0(part_0)
+            part_1 = resolve_1(value, info)
+            part_1 = part_1._name_ if part_1.__class__ is enum_1 else coerce_1(part_1)
+            return {key_0: part_0, key_1: part_1}
+        return read
+
+`make` is called with `"name"` for `key_0`, String's coercion for `coerce_0`, and so on. So the source holds only
+names of this program's own making: attributes of its values, and numbered parameters. What a document says (response
+keys, arguments) reaches the function as values, and no text of a caller is ever executed. Documents that differ in
+aliases alone share one source, and its compilation.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,24 +29,24 @@ from exo_graphql.engine.compiled.leaf import CoercionFallback, Leaf
 from exo_graphql.engine.compiled.selection import NotCompilable
 
 Complete = Callable[[Any, Any], Any]
-"""Takes a value of the house and the `info` of the run, gives its part of the response."""
+"""Takes a value and the `info` of the run, returns its part of the response."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldPlan:
-    """One field of a selection: the key it is answered by, how it is read, what becomes of the value."""
+    """One field of a selection: its response key, how it is read, and how its value is completed."""
 
     key: str
-    known: FieldAccess
-    becomes: "Leaf | Complete | Inlined"
+    access: FieldAccess
+    value: "Leaf | Complete | Inlined"
     nullable: bool
     arguments: int | None = None
-    """Where `info.arguments` holds what a resolver is called with besides; None for nothing."""
+    """Index into `info.arguments` of the resolver's keyword arguments; None where they are bound, or there are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class TypeName:
-    """The field `__typename`: the same for every object that is read."""
+    """The field `__typename`: the same for every object of one type."""
 
     key: str
     name: str
@@ -46,28 +59,31 @@ class Inlined:
     parts: Sequence[FieldPlan | TypeName]
 
 
-# Sources are shared by their shape, so what is read within another's function must not make each of them unlike.
-_SMALL = 4
+# Fields of an object that is inlined. Sources are shared by their shape; were larger objects inlined, each selection of
+# theirs would make another source of their parents.
+_MAX_INLINED = 4
 
 
-def is_small(parts: Sequence[FieldPlan | TypeName]) -> bool:
-    """Whether an object with these parts may be `Small`."""
-    return len(parts) <= _SMALL and all(
-        isinstance(part, TypeName) or (isinstance(part.becomes, Leaf) and part.arguments is None) for part in parts
+def is_inlined(parts: Sequence[FieldPlan | TypeName]) -> bool:
+    """Whether an object with these parts is read within its parent's function."""
+    return len(parts) <= _MAX_INLINED and all(
+        isinstance(part, TypeName) or (isinstance(part.value, Leaf) and part.arguments is None) for part in parts
     )
 
 
-# Python compiles a function in one go, and lets no other thread run meanwhile: 5 ms for as many fields, 140 ms for 700.
-_LONG = 32
+# Fields of one function. Python compiles a function in one go and lets no other thread run meanwhile: 5 ms for this
+# many fields, 140 ms for 700.
+_MAX_FIELDS = 32
 
 
-def reader(parts: Sequence[FieldPlan | TypeName], *, root: bool = False) -> Complete:
-    """A function that reads `parts` off a value. A value of null is `Unusual`, but for the root, which has none."""
-    if len(parts) > _LONG:
-        return _joined([reader(parts[begin : begin + _LONG], root=root) for begin in range(0, len(parts), _LONG)])
+def compile_object(parts: Sequence[FieldPlan | TypeName], *, root: bool = False) -> Complete:
+    """A function that reads `parts` off a value. It raises `CoercionFallback` for null, except at the root."""
+    if len(parts) > _MAX_FIELDS:
+        slices = [parts[begin : begin + _MAX_FIELDS] for begin in range(0, len(parts), _MAX_FIELDS)]
+        return _joined([compile_object(each, root=root) for each in slices])
     source = _Source()
     if not root:
-        source.lines.append("        if value is None: raise unusual")
+        source.lines.append("        if value is None: raise CoercionFallback")
     source.lines.append(f"        return {source.write(parts, 'value', '', '        ')}")
     return _compiled(tuple(source.parameters), tuple(source.lines))(*source.parameters.values())
 
@@ -83,56 +99,59 @@ def _joined(readers: Sequence[Complete]) -> Complete:
 
 
 class _Source:
-    """The lines of a reader, and the parameters that they speak of."""
+    """The lines of a reader, and the values of the parameters that they name."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.parameters: dict[str, Any] = {"unusual": CoercionFallback}
+        self.parameters: dict[str, Any] = {"CoercionFallback": CoercionFallback}
 
-    def write(self, parts: Sequence[FieldPlan | TypeName], value: str, place: str, indent: str) -> str:
-        """Adds the lines that read the parts of the object in the variable `value`; returns what they make."""
+    def write(self, parts: Sequence[FieldPlan | TypeName], value: str, path: str, indent: str) -> str:
+        """Adds the lines that read `parts` off the variable `value`; returns the expression of the resulting dict."""
         entries = []
         for number, part in enumerate(parts):
-            here = f"{place}_{number}"
+            here = f"{path}_{number}"
             name = f"part{here}"
-            entries.append(f"{self._given(f'key{here}', part.key)}: {name}")
+            entries.append(f"{self._parameter(f'key{here}', part.key)}: {name}")
             if isinstance(part, TypeName):
-                self._given(name, part.name)
+                self._parameter(name, part.name)
             else:
                 self.lines.append(f"{indent}{name} = {self._read(part, value, here)}")
-                self._write_value(part, name, here, indent)
+                self._complete(part, name, here, indent)
         return "{" + ", ".join(entries) + "}"
 
-    def _write_value(self, part: FieldPlan, name: str, here: str, indent: str) -> None:
-        becomes = part.becomes
+    def _complete(self, part: FieldPlan, name: str, here: str, indent: str) -> None:
+        """Adds the line, or the lines of an inlined object, that make the value `name` its part of the response."""
+        plan = part.value
         test = f"{name} is not None" if part.nullable else ""
-        if isinstance(becomes, Inlined):
-            self.lines.append(f"{indent}if {test}:" if test else f"{indent}if {name} is None: raise unusual")
+        if isinstance(plan, Inlined):
+            self.lines.append(f"{indent}if {test}:" if test else f"{indent}if {name} is None: raise CoercionFallback")
             inner = indent + "    " if test else indent
-            self.lines.append(f"{inner}{name} = {self.write(becomes.parts, name, here, inner)}")
+            self.lines.append(f"{inner}{name} = {self.write(plan.parts, name, here, inner)}")
             return
-        if isinstance(becomes, Leaf):
-            completed = f"{self._given(f'coerce{here}', becomes.coerce)}({name})"
-            if becomes.enum is not None:
-                enum = self._given(f"enum{here}", becomes.enum)
+        if isinstance(plan, Leaf):
+            completed = f"{self._parameter(f'coerce{here}', plan.coerce)}({name})"
+            if plan.enum is not None:
+                enum = self._parameter(f"enum{here}", plan.enum)
                 completed = f"{name}._name_ if {name}.__class__ is {enum} else {completed}"
-            elif becomes.unusual:
-                test = f"({becomes.unusual.format(value=name)})" + (f" and {test}" if test else "")
+            elif plan.needs_coercion:
+                test = f"({plan.needs_coercion.format(value=name)})" + (f" and {test}" if test else "")
         else:
-            completed = f"{self._given(f'complete{here}', becomes)}({name}, info)"
+            completed = f"{self._parameter(f'complete{here}', plan)}({name}, info)"
         self.lines.append(f"{indent}{f'if {test}: ' if test else ''}{name} = {completed}")
 
     def _read(self, part: FieldPlan, value: str, here: str) -> str:
-        known = part.known
-        if known.function is None:
-            attribute = known.attribute or ""
+        """The expression that reads a field: an attribute, or a call of its resolver."""
+        access = part.access
+        if access.function is None:
+            attribute = access.attribute or ""
             if not attribute.isidentifier() or iskeyword(attribute):
                 raise NotCompilable
             return f"{value}.{attribute}"
         arguments = "" if part.arguments is None else f", **info.arguments[{part.arguments}]"
-        return f"{self._given(f'resolve{here}', known.function)}({known.call.value.format(value=value)}{arguments})"
+        resolver = self._parameter(f"resolve{here}", access.function)
+        return f"{resolver}({access.call.value.format(value=value)}{arguments})"
 
-    def _given(self, name: str, value: Any) -> str:
+    def _parameter(self, name: str, value: Any) -> str:
         self.parameters[name] = value
         return name
 
@@ -148,6 +167,6 @@ def _compiled(parameters: tuple[str, ...], lines: tuple[str, ...]) -> Callable[.
         ]
     )
     namespace: dict[str, Any] = {}
-    exec(source, namespace)  # noqa: S102  # see above: the source is of our own making
+    exec(source, namespace)  # noqa: S102  # the source holds names of our own making alone, see above
     make: Callable[..., Complete] = namespace["make"]
     return make

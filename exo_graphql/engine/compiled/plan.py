@@ -1,4 +1,4 @@
-"""A whole operation, compiled: for each setting of the variables that @skip and @include look at, one plan."""
+"""A whole operation, compiled: one plan for each combination of its @skip and @include conditions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,30 +14,30 @@ from exo_graphql.engine.compiled.object_compiler import Complete
 from exo_graphql.engine.compiled.selection import Fragments, NotCompilable, conditions, is_included
 from exo_graphql.schema.context import Context
 
-# Settings of the variables of @skip and @include that are kept for one operation.
+# Plans of one operation that are kept. Four independent conditions have 16 combinations; clients use one or two.
 MAX_PLANS = 16
 
 
 class Info:
-    """What a resolver is given by a plan: as much of Strawberry's `Info` as the house's resolvers use."""
+    """What a plan passes to a resolver: as much of Strawberry's `Info` as the resolvers of this schema use."""
 
     __slots__ = ("arguments", "context")
 
     def __init__(self, context: Context, arguments: Sequence[Mapping[str, Any]]) -> None:
         self.context = context
         self.arguments = arguments
-        """What resolvers are called with besides; readers know the places."""
+        """Keyword arguments of resolvers, by the index that was compiled into their readers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An operation compiled for one setting."""
+    """An operation compiled for one combination of conditions."""
 
     root: Complete
     arguments: tuple[Arguments, ...]
 
     def run(self, context: Context, variables: Any) -> dict[str, Any]:
-        """The response's data, or any exception. `variables` are coerced ones."""
+        """The response's data. Raises what `Plans.run` raises. `variables` are coerced."""
         data: dict[str, Any] = self.root(None, Info(context, [each.values(variables) for each in self.arguments]))
         return data
 
@@ -51,14 +51,15 @@ class Operation:
         self._fragments = fragments
         self._conditions = conditions(fragments, node.selection_set)
         self._plans: dict[tuple[bool, ...], Plan | None] = {}
+        """By the values of the conditions; None for what cannot be compiled, so that it is not tried again."""
 
     @property
     def plan_count(self) -> int:
-        """Settings that were met, at most `MAX_PLANS`."""
+        """Combinations that were compiled, at most `MAX_PLANS`."""
         return len(self._plans)
 
     def run(self, context: Context, inputs: Mapping[str, Any] | None) -> dict[str, Any]:
-        """The response's data. Any exception means that graphql-core has to execute the operation instead."""
+        """The response's data. Raises what `Plans.run` raises."""
         variables = self._variables(inputs)
         plan = self._plan(variables)
         if plan is None:
@@ -66,7 +67,7 @@ class Operation:
         return plan.run(context, variables)
 
     def is_compiled(self, inputs: Mapping[str, Any] | None) -> bool:
-        """Whether `run` has nothing to compile for these variables, be it that this was tried in vain."""
+        """Whether `run` has nothing to compile for these variables, also because it cannot be compiled."""
         variables = self._variables(inputs) if self._conditions else None
         return tuple(is_included(selection, variables) for selection in self._conditions) in self._plans
 
@@ -79,11 +80,11 @@ class Operation:
         return variables
 
     def _plan(self, variables: Any) -> Plan | None:
-        setting = tuple(is_included(selection, variables) for selection in self._conditions)
-        if setting not in self._plans:
+        combination = tuple(is_included(selection, variables) for selection in self._conditions)
+        if combination not in self._plans:
             if len(self._plans) >= MAX_PLANS:
                 self._plans.clear()
-            self._plans[setting] = None  # what cannot be compiled is not tried again
+            self._plans[combination] = None  # stays where `Compilation` raises
             compilation = Compilation(self._fields, self._node, self._fragments, variables)
-            self._plans[setting] = Plan(compilation.root, tuple(compilation.arguments))
-        return self._plans[setting]
+            self._plans[combination] = Plan(compilation.root, tuple(compilation.arguments))
+        return self._plans[combination]

@@ -1,4 +1,4 @@
-"""The plans of every document that is still around."""
+"""The plans of every document that is kept."""
 
 import weakref
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from exo_graphql.schema.context import Context
 
 
 class Plans:
-    """Runs operations by their plans, which are made at first sight and live as long as their document."""
+    """Runs operations by their plans, which are compiled at first use and live as long as their document."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._fields = Fields(schema)
@@ -27,23 +27,24 @@ class Plans:
     def run(
         self, document: DocumentNode, operation_name: str | None, context: Context, variables: Mapping[str, Any] | None
     ) -> dict[str, Any]:
-        """The data that a valid document's operation is answered with. It has no errors then.
+        """The data of a valid document's operation, which then has no errors.
 
-        Any exception means that graphql-core has to execute the operation: it is not plain, or an error is to be told.
+        Raises `NotCompilable`, `CoercionFallback`, or the error of a resolver or argument: graphql-core must execute
+        the operation. Any other exception is a fault.
         """
-        return self._known(document, operation_name).run(context, variables)
+        return self._operation(document, operation_name).run(context, variables)
 
     def is_compiled(
         self, document: DocumentNode, operation_name: str | None, variables: Mapping[str, Any] | None
     ) -> bool:
-        """Whether `run` has nothing to compile. Raises what `run` would raise before it."""
-        return self._known(document, operation_name).is_compiled(variables)
+        """Whether `run` has nothing to compile. Raises what `run` raises before it executes."""
+        return self._operation(document, operation_name).is_compiled(variables)
 
-    def _known(self, document: DocumentNode, operation_name: str | None) -> Operation:
+    def _operation(self, document: DocumentNode, operation_name: str | None) -> Operation:
         operations = self._operations(document)
         operation = operations.get(operation_name)
         if operation is None:
-            operation = operations[operation_name] = self._operation(document, operation_name)
+            operation = operations[operation_name] = self._found(document, operation_name)
         return operation
 
     def _operations(self, document: DocumentNode) -> dict[str | None, Operation]:
@@ -54,14 +55,14 @@ class Plans:
             known = self._documents[key] = (reference, {})
         return known[1]
 
-    def _operation(self, document: DocumentNode, name: str | None) -> Operation:
-        asked = [
+    def _found(self, document: DocumentNode, name: str | None) -> Operation:
+        found = [
             node
             for node in document.definitions
             if isinstance(node, OperationDefinitionNode)
             and (name is None or (node.name is not None and node.name.value == name))
         ]
-        if len(asked) != 1:
+        if len(found) != 1:
             raise NotCompilable
         fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
-        return Operation(self._fields, asked[0], fragments)
+        return Operation(self._fields, found[0], fragments)

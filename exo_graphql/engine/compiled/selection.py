@@ -1,4 +1,4 @@
-"""Which fields a selection set asks for, by response key, as the specification collects them (CollectFields, 6.3.2)."""
+"""The fields of a selection set by response key, as the specification collects them (CollectFields, 6.3.2)."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -26,7 +26,7 @@ _KNOWN_DIRECTIVES = frozenset({"skip", "include"})
 
 
 class NotCompilable(Exception):
-    """The operation holds something that is not compiled."""
+    """The operation holds something that is not compiled: a mutation, a placement, introspection, a directive."""
 
 
 def collect(
@@ -36,7 +36,7 @@ def collect(
     type_: GraphQLObjectType,
     sets: Iterable[SelectionSetNode],
 ) -> Fields:
-    """The fields that `sets` ask of an object of `type_`, in the response's order. `variables` are coerced ones."""
+    """The fields that `sets` select of an object of `type_`, in the response's order. `variables` are coerced."""
     fields: Fields = {}
     spread: set[str] = set()
 
@@ -63,7 +63,7 @@ def collect(
 
 
 def is_included(selection: SelectionNode, variables: Any) -> bool:
-    """What @skip and @include say. Raises `NotPlain` for any other directive."""
+    """Whether @skip and @include let the selection in. Raises `NotCompilable` for any other directive."""
     if not selection.directives:
         return True
     if any(directive.name.value not in _KNOWN_DIRECTIVES for directive in selection.directives):

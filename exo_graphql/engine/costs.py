@@ -1,0 +1,30 @@
+"""The estimates of every operation that is kept."""
+
+import weakref
+
+from graphql import DocumentNode, GraphQLSchema, OperationDefinitionNode
+
+from exo_graphql.engine.cost import Cost
+from exo_graphql.engine.estimate import Estimate
+from exo_graphql.engine.field_sizes import introspection_sizes
+from exo_graphql.engine.list_sizes import ListSizes
+
+
+class Costs:
+    """Estimates of one schema's operations, kept as long as the operations are."""
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self._schema = schema
+        self._introspection = introspection_sizes(schema)
+        # By identity: comparing two operations would compare all of their nodes.
+        self._kept: dict[int, tuple[weakref.ref[OperationDefinitionNode], Cost]] = {}
+
+    def of(self, document: DocumentNode, operation: OperationDefinitionNode, sizes: ListSizes) -> Cost:
+        """The cost of a valid document's operation."""
+        key = id(operation)
+        kept = self._kept.get(key)
+        if kept is not None and kept[1].holds(sizes):
+            return kept[1]
+        cost = Estimate(self._schema, self._introspection, document, sizes).of(operation)
+        self._kept[key] = weakref.ref(operation, lambda _: self._kept.pop(key, None)), cost
+        return cost

@@ -1,0 +1,84 @@
+"""How long the lists of the schema's fields are, and which fields cost more than their values: the tables of `cost`."""
+
+from collections.abc import Callable, Mapping
+
+from graphql import GraphQLObjectType, GraphQLSchema, get_named_type
+
+from exo_graphql.engine.list_sizes import ListSizes
+
+Size = Callable[[ListSizes], float]
+
+# The length of each field's list. Arguments may make it shorter; the estimate does not rely on that.
+LISTS: Mapping[tuple[str, str], Size] = {
+    ("Query", "nodes"): lambda s: s.nodes,
+    ("Query", "models"): lambda s: s.models,
+    ("Query", "downloads"): lambda s: s.started_downloads,
+    ("Query", "tasks"): lambda s: s.tasks,
+    ("Query", "placements"): lambda _: 8.0,  # shardings times engines
+    ("Query", "operations"): lambda s: s.operations,
+    ("Subscription", "nodes"): lambda s: s.nodes,
+    ("Subscription", "downloads"): lambda s: s.started_downloads,
+    ("Subscription", "tasks"): lambda s: s.tasks,
+    ("Cluster", "nodes"): lambda s: s.nodes,
+    ("Cluster", "models"): lambda s: s.loaded,
+    ("Cluster", "tasks"): lambda s: s.tasks,
+    ("Cluster", "downloads"): lambda s: s.started_downloads,
+    ("Cluster", "operations"): lambda s: s.operations,
+    ("Node", "models"): lambda s: s.models_on_node,
+    ("Node", "downloads"): lambda s: s.started_on_node,
+    ("Node", "tasks"): lambda s: s.tasks,
+    ("Node", "connections"): lambda s: s.connections,
+    ("Model", "instances"): lambda s: s.instances_of_model,
+    ("Model", "nodes"): lambda s: s.nodes_of_model,
+    ("Model", "downloads"): lambda s: s.started_of_model,
+    ("Model", "tasks"): lambda s: s.tasks,
+    ("ModelStatus", "nodes"): lambda s: s.nodes_of_model,
+    ("ModelStatus", "instances"): lambda s: s.instances_of_model,
+    ("Instance", "shards"): lambda s: s.shards,
+    ("Placement", "nodes"): lambda s: s.nodes,
+    ("Operation", "steps"): lambda s: s.steps,
+    ("Operation", "loads"): lambda s: s.models_of_operation,
+    ("Operation", "unloads"): lambda s: s.models_of_operation,
+    ("ModelNotLoaded", "loaded"): lambda s: s.loaded,
+    ("InsufficientMemory", "loaded"): lambda s: s.loaded,
+    ("InsufficientMemory", "unloadToFit"): lambda s: s.loaded,
+    ("DownloadPayload", "results"): lambda s: s.nodes,
+}
+# The same where an argument `status` may select the downloads that never started, which exo lists too.
+DOWNLOADS_BY_STATUS: Mapping[str, Size] = {
+    "Query": lambda s: s.all_downloads,
+    "Node": lambda s: s.downloads_on_node,
+    "Model": lambda s: s.nodes,
+}
+# Fields that look a model up by name: this may compare the name with every model's.
+LOOKUPS: Mapping[str, frozenset[str]] = {
+    "Query": frozenset({"model", "modelStatus", "models", "placements"}),
+    "Subscription": frozenset({"modelStatus"}),
+}
+LOOKUP_ARGUMENTS = frozenset({"model", "search"})
+# Fields that walk over all tasks and shards for each node or model.
+WALKS = frozenset({("Node", "tasks"), ("Model", "tasks")})
+# Fields that call exo, besides the mutations.
+EXO_CALLS = frozenset({("Query", "placements")})
+
+
+def introspection_sizes(schema: GraphQLSchema) -> Mapping[tuple[str, str], float]:
+    """The lengths of introspection's lists: exact for the schema's, averages for those of its types and fields."""
+    types = [type_ for type_ in schema.type_map.values() if isinstance(type_, GraphQLObjectType)]
+    fields = [f for type_ in types for f in type_.fields.values()]
+    # `type { fields { type { fields` meets large types more often than small ones: each as often as fields have it.
+    met = [get_named_type(f.type) for f in fields]
+    mean_of_met = sum(len(t.fields) for t in met if isinstance(t, GraphQLObjectType)) / max(1, len(fields))
+    mean = sum(len(t.fields) for t in types) / max(1, len(schema.type_map))
+    arguments = sum(len(f.args) for f in fields) / max(1, len(fields))
+    return {
+        ("__Schema", "types"): float(len(schema.type_map)),
+        ("__Schema", "directives"): float(len(schema.directives)),
+        ("__Type", "fields"): max(mean, mean_of_met),
+        ("__Type", "inputFields"): 1.0,
+        ("__Type", "interfaces"): 1.0,
+        ("__Type", "possibleTypes"): 1.0,
+        ("__Type", "enumValues"): 2.0,
+        ("__Field", "args"): max(1.0, arguments),
+        ("__Directive", "args"): 2.0,
+    }
