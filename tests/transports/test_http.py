@@ -134,7 +134,7 @@ async def test_a_fault_in_the_executor_is_a_500_that_still_speaks_graphql(
     def broken(*_: object) -> object:
         raise KeyError("/secret/path")
 
-    monkeypatch.setattr(type(server.components.service._executor), "execute", broken)
+    monkeypatch.setattr(type(server.components.service._executor), "execute_compiled", broken)
     answer = await _ask(client, "{ nodes { id chip } }")  # asked nowhere else: no stored result answers it
     (error,) = answer.json()["errors"]
     assert (answer.status_code, error["extensions"]["code"]) == (500, "INTERNAL_ERROR")
