@@ -34,7 +34,7 @@ def advance(
     `state` is None where no news came: the last snapshot is looked at again, since time alone changes what it means.
     `contact` says whether exo answers and how it was read.
     `unloading` maps the instances that this server has asked exo to delete, and whose memory is not yet back, to
-    their models; `loads` tells what its operations are to load, and could not.
+    their models; `loads` says what its operations are to load, and could not.
     """
     if previous is None:
         if state is None:
@@ -43,7 +43,7 @@ def advance(
     else:
         history, pulse = previous.history, previous.pulse
         empty = state is not None and not state.nodes
-        # Time alone shows nothing newer: without news a held picture stays held.
+        # Time alone shows nothing newer: without news a held snapshot stays held.
         held = previous.held
         if state is not None:
             held = empty and _within_grace(previous, now, rules)

@@ -19,7 +19,7 @@ def unhealthy_reasons(snapshot: "Snapshot") -> tuple[str, ...]:
     elif snapshot.history.behind_since is not None:
         reasons.append("An exo node answers that lacks the newest events; this is the last state before.")
     elif snapshot.stale:
-        reasons.append("The state of exo holds no nodes at present; this is the last picture before.")
+        reasons.append("The state of exo holds no nodes at present; this is the last snapshot before.")
     if not snapshot.state.nodes:
         reasons.append("The cluster has no nodes.")
     reasons.extend(

@@ -37,7 +37,7 @@ from exo_graphql.cluster.units import gib, percent
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the picture came from, and whether exo still answers."""
+    """Where the snapshot came from, and whether exo still answers."""
 
     exo_url: str
     api_node_id: str | None = None
@@ -45,7 +45,7 @@ class Source:
 
 
 class Snapshot:
-    """One immutable picture of the cluster. Lists are in a stable order: nodes as exo lists them, models by id."""
+    """One immutable view of the cluster. Lists are in a stable order: nodes as exo lists them, models by id."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ class Snapshot:
 
     @cached_property
     def _reporting(self) -> tuple[Node, ...]:
-        # A node that tells only half of its memory would bend the sums against each other.
+        # A node that reports only one of its two figures would make the sums disagree.
         return tuple(node for node in self.nodes if node.ram_used_bytes is not None)
 
     # Models and instances

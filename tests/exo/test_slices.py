@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
+from exo_graphql.cluster.state import RunnerStatus
 from exo_graphql.exo.parse import NotAState, StateReader
 from exo_graphql.exo.parse.slices import NotSliceable, members
 from tests.support.successions import ODD_KEYS, ODD_VALUES
@@ -128,3 +129,14 @@ def test_what_is_kept_of_a_body_does_not_keep_all_of_it_in_memory() -> None:
     before = sys.getrefcount(body)
     reader.parse(body)
     assert sys.getrefcount(body) == before
+
+
+def test_a_key_with_escapes_only_costs_its_own_map() -> None:
+    reader = StateReader()
+    body = b'{"runners":{"r\\"1":{"RunnerReady":{}},"r2":{"RunnerIdle":{}}},"tasks":{"t1":{"LoadModel":{}}},"x":%d}'
+    first, second = reader.parse(body % 1), reader.parse(body % 2)
+    assert list(first.runners) == ['r"1', "r2"]
+    assert second is first
+    third = reader.parse((body % 3).replace(b"Idle", b"Ready"))
+    assert third.runners["r2"].status is RunnerStatus.READY
+    assert third.tasks is first.tasks

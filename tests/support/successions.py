@@ -121,7 +121,7 @@ def _change(document: Json, chance: random.Random) -> None:
         case "retag" if isinstance(container, dict):
             container[f"{key}Next"] = container.pop(key)
         case "copy":
-            # From elsewhere in the same part, as where a node joins, or an entry moves.
+            # From another place in the same part, as where a node joins, or an entry moves.
             other, its_key = chance.choice(places)
             container[key] = copy.deepcopy(other[its_key])
         case "reorder" if isinstance(container, dict):

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from exo_graphql.exo.parse.slices import is_object, loads, members
+from exo_graphql.exo.parse.slices import NotSliceable, is_object, loads, members
 
 V = TypeVar("V")
 Steps = Generator[None, None, V]
@@ -67,7 +67,11 @@ class Work:
         if not is_object(text):
             self.loads(text, depth)
             return Part(text)
-        slices = self.members(text)
+        try:
+            slices = self.members(text)
+        except NotSliceable:
+            # A key with a quote in it, say. The map is read whole each time that anything in it changes.
+            return Part(text, {}, {key: read(key, value) for key, value in self.loads(text, depth).items()})
         values: dict[str, V] = {}
         for key, value in slices.items():
             known = last.slices.get(key)
