@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from exo_graphql.cluster.contact import NO_PULSE, Contact, Pulse
 from exo_graphql.cluster.health import hung
-from exo_graphql.cluster.history import History, remember
+from exo_graphql.cluster.history import History
 from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import read_instance
+from exo_graphql.cluster.remember import remember
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
 from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.cluster.state import ModelCard, State

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from exo_graphql.cluster.history import ModelHistory
+from exo_graphql.cluster.history import NEVER_LOADED, ModelHistory
 from exo_graphql.cluster.readiness import RANK, Failure, InstanceStatus, Phase
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def model_status(snapshot: "Snapshot", model_id: str) -> ModelStatus:
             observed_at=snapshot.observed_at,
         )
     instances = snapshot.instances_of(model_id)
-    history = snapshot.history.models.get(model_id, ModelHistory(Phase.NOT_LOADED))
+    history = snapshot.history.models.get(model_id, NEVER_LOADED)
     # Of several that are equally far the one with most of it done: never the one that exo happens to list first.
     best = min(
         (snapshot.instance_statuses[i.id] for i in sorted(instances, key=lambda i: i.id)),
