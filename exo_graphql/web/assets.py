@@ -20,7 +20,7 @@ STATIC = Path(__file__).with_name("static")
 
 
 class _Assets(StaticFiles):
-    """Revalidated by ETag each time, but for the third-party files: their address holds the version."""
+    """Files that a browser revalidates by ETag, except third-party files: their address contains the version."""
 
     def file_response(
         self,
@@ -38,7 +38,7 @@ class _Assets(StaticFiles):
 
 def file_route(path: str, directory: Path) -> Route:
     """The files of a directory, below `path`: GET (and HEAD)."""
-    # Not mounted: a mount looks at the root path, and finds nothing behind a proxy that has cut it off.
+    # Not a mount: that matches the root path as well, and fails behind a proxy that removes it.
     assets = _Assets(directory=directory)
 
     async def asset(request: Request) -> Response:
@@ -50,7 +50,7 @@ def file_route(path: str, directory: Path) -> Route:
 def page_routes(operations: Path = FOLDER) -> list[BaseRoute]:
     """The routes that the pages load from: GET (and HEAD) below `/graphiql/assets`, open to everyone.
 
-    They hold nothing of the cluster, so a page can load before it has a token. `operations` is the folder of
+    They hold no data of the cluster, so a page can load before it has a token. `operations` is the folder of
     GraphiQL's example documents, read once, here.
     """
     body = JSONResponse([asdict(example) for example in examples(operations)]).body

@@ -1,4 +1,4 @@
-"""The GraphiQL page, which a browser gets at the endpoint's own address."""
+"""The GraphiQL page, which a browser gets at the address of the endpoint."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class _Page(Template):
 
 
 def graphiql_page(vendor: Path = VENDOR) -> Response:
-    """GraphiQL, or, where its browser files are not installed, a page that says which and how to get them.
+    """GraphiQL; or, if its browser files are missing, a page that lists them and says how to fetch them.
 
-    Looks at the disk each time, so that files fetched later show without a restart. Its addresses are
-    relative: the page must stand at `/graphql`, beside the routes of `page_routes`, below any root path.
+    Looks at the disk each time, so that files fetched later need no restart. Its addresses are relative: the page
+    must be served at `/graphql`, beside the routes of `page_routes`, below any root path.
     """
     wanted = packages()
     lacking = missing(wanted, vendor)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-# Nothing from elsewhere, no inline script, no frame. Styles alone may be inline: GraphiQL's dialogs insert
-# a <style> element of their own while they are open (measured: blocked without, and logged as an error).
+# Only from this server, no inline script, no frame. Styles may be inline: GraphiQL's dialogs insert a <style>
+# element while they are open (measured: without, it is blocked and the browser logs an error).
 _SOURCES: Final = {
     "default-src": "'none'",
     "script-src": "'self'",
@@ -28,7 +28,7 @@ PAGE_HEADERS: Final = {
     "Vary": "Accept",
 }
 
-# For a page that has no inline style either.
+# For a page without inline styles.
 STRICT_HEADERS: Final = {
     **PAGE_HEADERS,
     "Content-Security-Policy": PAGE_HEADERS["Content-Security-Policy"].replace(" 'unsafe-inline'", ""),

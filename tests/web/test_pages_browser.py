@@ -183,9 +183,9 @@ async def test_a_server_that_wants_a_token_gets_it_for_queries_and_subscriptions
     site.router.wants_token = True
     async with site.served() as address:
         await page.goto(address)
-        await expect(page.get_by_role("dialog", name="This server wants a token")).to_be_visible()
+        await expect(page.get_by_role("dialog", name="Token required")).to_be_visible()
         await _give_token(page, "wrong")
-        await expect(page.get_by_role("dialog", name="The server refused this token")).to_be_visible()
+        await expect(page.get_by_role("dialog", name="Token refused")).to_be_visible()
         await _give_token(page, "sesame")
         await expect(page.get_by_role("dialog")).to_have_count(0)
         await _run(page)

@@ -1,4 +1,7 @@
-"""The dashboard, which a browser gets at `/`: one page, driven by one subscription, without any third-party file."""
+"""The dashboard at `/`: one page fed by one subscription, without third-party files.
+
+Read `static/main.js`, `live.js` (the subscription), `dom.js` (how the page is updated), then one file a section.
+"""
 
 from pathlib import Path
 
@@ -19,8 +22,7 @@ async def _page(_request: Request) -> Response:
 def dashboard_routes() -> list[BaseRoute]:
     """The page at `/`, its scripts and styles below `/dashboard/assets`: GET (and HEAD), open to everyone.
 
-    They hold nothing of the cluster: what the page shows comes over `/graphql`, with a token where one is asked
-    for. Its addresses are relative, so that it works below any root path; it borrows `token.js` and `token.css`
-    of `page_routes`.
+    They hold no data of the cluster: the page gets those from `/graphql`, with a token if the server requires one. Its
+    addresses are relative, so that it works below any root path. `token.js` and `token.css` come from `page_routes`.
     """
     return [Route("/", _page, methods=["GET"]), file_route("/dashboard/assets", HERE / "static")]

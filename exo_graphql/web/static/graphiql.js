@@ -6,12 +6,12 @@ import { askToken, authorization } from "./token.js";
 const { createElement: h, useEffect, useRef } = React;
 const { useEditorContext } = GraphiQL.React;
 
-// The page is served at the endpoint itself, wherever a proxy has put it.
+// The page is served at the endpoint itself; a proxy may serve it below any path.
 const url = new URL(location.pathname, location.href);
 const socketUrl = new URL(url);
 socketUrl.protocol = url.protocol === "https:" ? "wss:" : "ws:";
 
-/** Headers with the tab's token; an Authorization written in the headers editor wins. */
+/** Adds the token of this tab; an Authorization header from the headers editor takes precedence. */
 function withToken(headers) {
   const own = Object.keys(headers).some((name) => name.toLowerCase() === "authorization");
   const token = authorization();
@@ -34,7 +34,7 @@ function socketClient(headers) {
         const client = graphqlWs.createClient({
           url: socketUrl.href,
           connectionParams: () => withToken(headers),
-          // Refusals are answers; only a lost connection is worth another try.
+          // The codes 4000 to 4999 are refusals; only a lost connection is worth another try.
           shouldRetry: (event) => event instanceof CloseEvent && (event.code < 4000 || event.code > 4999),
         });
         dispose = client.subscribe(payload, {
@@ -57,15 +57,15 @@ function socketClient(headers) {
 }
 
 /**
- * The document as it is now. GraphiQL's own picture of it lags behind a change of tab by a moment, in which it
- * would name the operation of the tab before and take a subscription for a query.
+ * Parses the document anew. After a change of tab, GraphiQL passes the parsed document of the tab before for a moment:
+ * it would name that tab's operation, and take a subscription for a query.
  */
 function parsed(params, options) {
   let document;
   try {
     document = GraphiQL.GraphQL.parse(params.query);
   } catch {
-    return [params, options]; // the server says best what is wrong with it
+    return [params, options]; // the server reports the syntax error
   }
   const operations = document.definitions.filter(({ kind }) => kind === "OperationDefinition");
   const known = operations.some(({ name }) => name?.value === params.operationName);
@@ -91,11 +91,11 @@ function ExamplesIcon() {
   );
 }
 
-/** The sidebar that lists every example; a click opens it in a tab of its own. */
+/** The sidebar that lists the examples; a click opens one in a new tab. */
 function Examples({ examples }) {
   const { addTab, tabs, queryEditor, variableEditor } = useEditorContext({ nonNull: true });
   const chosen = useRef(null);
-  // The new tab brings its own empty editors' content: fill them once it is there.
+  // A new tab starts with empty editors: fill them once it is open.
   useEffect(() => {
     if (chosen.current === null) return;
     queryEditor?.setValue(chosen.current.query);

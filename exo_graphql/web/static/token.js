@@ -1,4 +1,4 @@
-// The bearer token of this browser tab: kept in sessionStorage, asked for when the server wants one.
+// The bearer token of this browser tab: kept in sessionStorage, asked for when the server requires one.
 
 const KEY = "exo-graphql-token";
 let asking = null;
@@ -9,14 +9,14 @@ export function authorization() {
   return token ? `Bearer ${token}` : null;
 }
 
-/** Keep the token no longer. */
+/** Deletes the token. */
 export function forgetToken() {
   sessionStorage.removeItem(KEY);
 }
 
 /**
- * Ask the user for a token and keep it. Requests that are refused at the same time share one dialog.
- * Resolves to true when one was given, to false when the user declined.
+ * Asks the user for a token and keeps it. Requests that are refused at the same time share one dialog.
+ * Resolves to true if one was entered, to false if the user declined.
  */
 export function askToken() {
   asking ??= openDialog().finally(() => {
@@ -30,12 +30,12 @@ function openDialog() {
   const dialog = document.createElement("dialog");
   dialog.className = "token";
   dialog.setAttribute("aria-labelledby", "token-title");
-  const title = element("h2", refused ? "The server refused this token" : "This server wants a token");
+  const title = element("h2", refused ? "Token refused" : "Token required");
   title.id = "token-title";
   const hint = element(
     "p",
-    "Give one of the server's bearer tokens. A read token sees everything; an operate token may also change " +
-      "the cluster. It is kept until this tab is closed.",
+    "Enter a bearer token of this server. A read token sees everything; an operate token may also change " +
+      "the cluster. The token is kept until this tab is closed.",
   );
   const input = document.createElement("input");
   Object.assign(input, { type: "password", name: "token", required: true, autocomplete: "off", spellcheck: false });

@@ -1,39 +1,39 @@
-// What a click on a row does: unload a model, cancel an operation. Loads and swaps have a dialog of their own.
+// The buttons in the rows: unload a model, cancel an operation. Loads and swaps have a dialog of their own.
 
 import { confirm } from "./confirm.js";
 import { CANCEL, UNLOAD } from "./documents.js";
 import { h } from "./dom.js";
 import { count, labels, manner } from "./format.js";
+import { mutate } from "./mutate.js";
 import { showOperation } from "./operations.js";
 import { refusal } from "./refusal.js";
-import { send } from "./send.js";
 
 const notice = document.getElementById("notice");
-const told = refusal(null); // the notice itself is the alert
-notice.append(told.element, h("button", { type: "button", click: hide }, "Dismiss"));
+const message = refusal(null); // without a role: the notice itself is the alert
+notice.append(message.element, h("button", { type: "button", click: hide }, "Dismiss"));
 
 function hide() {
   notice.hidden = true;
-  told.clear();
+  message.clear();
 }
 
-async function wish(document, variables) {
+async function run(document, variables) {
   hide();
   try {
-    const { operation, error } = await send(document, variables);
+    const { operation, error } = await mutate(document, variables);
     if (error === null) return showOperation(operation.id);
-    told.show(error);
-  } catch (problem) {
-    told.show(problem);
+    message.show(error);
+  } catch (error) {
+    message.show(error);
   }
   notice.hidden = false;
 }
 
-/** Asks whether it is meant, of which instances, and how long to wait for running requests; then unloads. */
+/** Asks for confirmation, which instances, and how long to wait for running requests; then unloads. */
 export async function unload(model) {
   const several = model.instances.length > 1;
-  const choice = (value, words, checked) =>
-    h("label", { class: "tick" }, h("input", { type: "radio", name: "instance", value, checked }), words);
+  const choice = (value, label, checked) =>
+    h("label", { class: "tick" }, h("input", { type: "radio", name: "instance", value, checked }), label);
   const place = (instance) => `${manner(instance)} on ${labels(instance.shards.map(({ node }) => node))}`;
   const answer = await confirm(`Unload ${model.name}?`, "Unload", [
     several
@@ -53,10 +53,10 @@ export async function unload(model) {
     ),
   ]);
   if (answer === null) return;
-  await wish(UNLOAD, { model: model.id, instance: answer.get("instance") || null, drainSeconds: Number(answer.get("drain")) });
+  await run(UNLOAD, { model: model.id, instance: answer.get("instance") || null, drainSeconds: Number(answer.get("drain")) });
 }
 
-/** Stops an operation, which undoes what it did. */
+/** Cancels an operation; the server undoes what it did. */
 export function cancel(id) {
-  return wish(CANCEL, { id });
+  return run(CANCEL, { id });
 }

@@ -1,26 +1,27 @@
-// Choosing a model: a search in the catalogue, answered by the server, and one radio button for each hit.
+// Choosing a model: a search in the catalogue by the server, and a radio button for each match.
 
 import { SEARCH } from "./documents.js";
 import { h, keyed, say, text } from "./dom.js";
 import { amount, count } from "./format.js";
 import { ask } from "./request.js";
 
+// A search starts when nothing has been typed for this long.
 const TYPING_MS = 150;
-const MOST = 80;
+const MAX_LISTED = 80;
 
 /** `chosen` is the model, or null; `changed()` is called when it changes. */
 export function catalogue(changed) {
   const search = h("input", { type: "search", autocomplete: "off", spellcheck: "false", placeholder: "Name, family or quantization" });
   const hits = h("ul", { class: "hits", role: "list" });
-  const said = h("p", { class: "facts", role: "status" });
+  const status = h("p", { class: "facts", role: "status" });
   const update = keyed(hits, ({ id }) => id, (model) => hit(model, choose));
   let newest = null;
   let typing;
 
   const self = {
     chosen: null,
-    element: h("fieldset", { class: "catalogue" }, h("legend", {}, "Model"), h("label", {}, "Search the catalogue", search), hits, said),
-    /** Starts anew, with the whole catalogue. */
+    element: h("fieldset", { class: "catalogue" }, h("legend", {}, "Model"), h("label", {}, "Search the catalogue", search), hits, status),
+    /** Clears the choice and lists the whole catalogue. */
     open() {
       search.value = "";
       choose(null);
@@ -40,14 +41,14 @@ export function catalogue(changed) {
     const controller = (newest = new AbortController());
     try {
       const { models } = await ask(SEARCH, { search: search.value }, controller.signal);
-      update(models.slice(0, MOST));
-      const more = models.length > MOST ? `, of which the first ${MOST} are listed` : "";
-      say(said, models.length === 0 ? "Nothing has this name." : `${count(models.length, "model")}${more}.`);
-      // The choice stays as long as it can be seen.
+      update(models.slice(0, MAX_LISTED));
+      const more = models.length > MAX_LISTED ? `, the first ${MAX_LISTED} are listed` : "";
+      say(status, models.length === 0 ? "No model matches." : `${count(models.length, "model")}${more}.`);
+      // The choice is kept while it is among the matches.
       const chosen = hits.querySelector(":checked");
       if (chosen === null && self.chosen !== null) choose(null);
-    } catch (problem) {
-      if (problem.name !== "AbortError") say(said, problem.message);
+    } catch (error) {
+      if (error.name !== "AbortError") say(status, error.message);
     }
   }
 

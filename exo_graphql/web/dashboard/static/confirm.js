@@ -1,10 +1,10 @@
-// Dialogs: a form with a way out, and the question that is asked before anything is taken away.
+// Dialogs: a form that can be closed, and the confirmation before models are unloaded.
 
 import { h, text } from "./dom.js";
 
 /**
- * Makes a form of a dialog. It closes by Escape, by the cross and by Cancel; `submitted(form)` is called for the
- * rest, and closes it if it wants to.
+ * Puts a form into a dialog. Escape, the cross and Cancel close it; `submitted(form)` is called on submit and closes
+ * it itself.
  */
 export function formDialog(dialog, title, submit, submitted, content) {
   const close = () => dialog.close();
@@ -23,7 +23,7 @@ export function formDialog(dialog, title, submit, submitted, content) {
   dialog.replaceChildren(form);
 }
 
-/** Asks; resolves to the form's data, or to null if the answer is no. */
+/** Asks a question. Resolves to the form's data, or to null if the user declines. */
 export function confirm(question, action, content) {
   const dialog = document.getElementById("confirm");
   const title = h("h2", { id: "confirm-title" });

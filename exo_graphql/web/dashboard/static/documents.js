@@ -1,7 +1,7 @@
-// Everything this page asks. A test holds each document against the schema.
+// Every GraphQL document that this page sends. A test validates each against the schema.
 
-const REFUSAL = `
-fragment Refusal on OperationError {
+const ERROR_DETAILS = `
+fragment ErrorDetails on OperationError {
   __typename
   code
   message
@@ -12,7 +12,7 @@ fragment Refusal on OperationError {
   ... on OperationConflict { operation { id } }
 }`;
 
-/** The one subscription that drives the page. Of what has ended it carries little: each message is the whole. */
+/** The one subscription behind the page. Each message is the whole result, so it holds only 8 ended operations. */
 export const WATCH = `
 subscription Dashboard {
   cluster {
@@ -53,7 +53,7 @@ subscription Dashboard {
   }
 }`;
 
-/** Whether this server lets anybody change the cluster. */
+/** Whether this server has mutations: with --read-only it has none. */
 export const MAY_CHANGE = `query MayChange { __schema { mutationType { name } } }`;
 
 export const SEARCH = `
@@ -75,35 +75,35 @@ query WhatIf($model: String!, $minNodes: Int, $nodes: [ID!], $unload: [String!])
 export const LOAD = `
 mutation Load($model: String!, $minNodes: Int!, $sharding: ShardingPreference!, $instanceType: InstanceTypePreference!,
   $nodes: [ID!], $additional: Boolean!, $key: String!) {
-  wish: loadModel(model: $model, minNodes: $minNodes, sharding: $sharding, instanceType: $instanceType, nodes: $nodes,
+  payload: loadModel(model: $model, minNodes: $minNodes, sharding: $sharding, instanceType: $instanceType, nodes: $nodes,
     additional: $additional, idempotencyKey: $key) {
     operation { id }
-    error { ...Refusal }
+    error { ...ErrorDetails }
   }
-}${REFUSAL}`;
+}${ERROR_DETAILS}`;
 
 export const SWAP = `
 mutation Swap($unload: [String!]!, $load: [String!]!, $minNodes: Int!, $sharding: ShardingPreference!,
   $instanceType: InstanceTypePreference!, $nodes: [ID!], $key: String!) {
-  wish: swapModels(unload: $unload, load: $load, minNodes: $minNodes, sharding: $sharding, instanceType: $instanceType,
+  payload: swapModels(unload: $unload, load: $load, minNodes: $minNodes, sharding: $sharding, instanceType: $instanceType,
     nodes: $nodes, idempotencyKey: $key) {
     operation { id }
-    error { ...Refusal }
+    error { ...ErrorDetails }
   }
-}${REFUSAL}`;
+}${ERROR_DETAILS}`;
 
 export const UNLOAD = `
 mutation Unload($model: String!, $instance: ID, $drainSeconds: Int!, $key: String!) {
-  wish: unloadModel(model: $model, instance: $instance, drainSeconds: $drainSeconds, idempotencyKey: $key) {
+  payload: unloadModel(model: $model, instance: $instance, drainSeconds: $drainSeconds, idempotencyKey: $key) {
     operation { id }
-    error { ...Refusal }
+    error { ...ErrorDetails }
   }
-}${REFUSAL}`;
+}${ERROR_DETAILS}`;
 
 export const CANCEL = `
 mutation Cancel($id: ID!) {
-  wish: cancelOperation(id: $id) {
+  payload: cancelOperation(id: $id) {
     operation { id }
-    error { ...Refusal }
+    error { ...ErrorDetails }
   }
-}${REFUSAL}`;
+}${ERROR_DETAILS}`;

@@ -1,8 +1,8 @@
-// Building and updating the page. Whatever comes from the server becomes a text node or an attribute, never markup.
+// Building and updating the page. Data from the server becomes text nodes and attributes, never markup.
 
 /**
- * An element. Of `attributes`, functions are listeners for the event of that name, null and false are left out,
- * and true stands for an attribute without a value.
+ * Creates an element. In `attributes`, a function is a listener for the event of that name, null and false are left
+ * out, and true is an attribute without a value.
  */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -30,12 +30,12 @@ export function text(element, value) {
   element.hidden = wanted === "";
 }
 
-/** Sets the text of a live region, which stays in the page while it is empty: else nothing would be read out. */
+/** Sets the text of a live region. It stays visible while empty: screen readers ignore a region that was hidden. */
 export function say(element, value) {
   if (element.textContent !== value) element.textContent = value;
 }
 
-/** Sets a figure's text. Unknown (null) is a dash to the eye and a word to a screen reader. */
+/** Sets a figure's text. Unknown (null) is shown as a dash and read out as "unknown". */
 export function figure(element, value) {
   attribute(element, "data-unknown", value === null);
   if (value !== null) text(element, value);
@@ -46,8 +46,8 @@ export function figure(element, value) {
 }
 
 /**
- * Keeps the children of `parent` in step with a list: one element for an item, kept for as long as its key is
- * there, so that focus, open details and animations last. `create(item)` gives `{ element, update(item) }`.
+ * Keeps the children of `parent` in step with a list: one element for each item, kept as long as its key is in the
+ * list, so that focus, open details and animations last. `create(item)` returns `{ element, update(item) }`.
  */
 export function keyed(parent, keyOf, create) {
   const rows = new Map();
@@ -70,7 +70,7 @@ export function keyed(parent, keyOf, create) {
   };
 }
 
-/** A section of the page: its list of rows, and what it says when it has none. */
+/** A section of the page: its list of rows, and the text for an empty list. */
 export function section(id, keyOf, create) {
   const root = document.getElementById(id);
   const update = keyed(root.querySelector(".rows"), keyOf, create);
@@ -86,16 +86,16 @@ export function bar(role, label) {
   const element = h("div", { class: "bar", role, "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 });
   const parts = keyed(element, ([name]) => name, ([name]) => {
     const part = h("span", { class: name });
-    // Through the object model: the page's policy allows no style attribute.
+    // As a property: the page's content security policy forbids style attributes.
     return { element: part, update: ([, percent]) => part.style.setProperty("width", `${clamp(percent)}%`) };
   });
   return {
     element,
-    /** `percent` null: not known, which a progress bar shows as moving. */
-    update(percent, words, shares = [["done", percent ?? 0]]) {
+    /** `percent` is null if unknown; a progress bar then moves. */
+    update(percent, description, shares = [["done", percent ?? 0]]) {
       attribute(element, "data-unknown", percent === null);
       attribute(element, "aria-valuenow", percent === null ? null : Math.round(clamp(percent)));
-      attribute(element, "aria-valuetext", words);
+      attribute(element, "aria-valuetext", description);
       parts(shares);
     },
   };

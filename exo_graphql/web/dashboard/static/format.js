@@ -1,4 +1,4 @@
-// Figures and names in words. null in, null out: what is unknown is for the page to mark, never 0.
+// Formats figures and names. null in, null out: the caller marks what is unknown, it is never 0.
 
 const number = (digits) => new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const DIGITS = [number(0), number(1)];
@@ -9,13 +9,13 @@ export function amount(value, unit, digits = 0) {
   return value === null || value === undefined ? null : `${DIGITS[digits].format(value)} ${unit}`.trimEnd();
 }
 
-/** So much of so much, in GiB. */
+/** A part of a whole, in GiB: 1.5 of 4.0 GiB. */
 export function part(done, whole) {
   if (done === null || whole === null) return amount(done ?? whole, "GiB", 1);
   return `${DIGITS[1].format(done)} of ${amount(whole, "GiB", 1)}`;
 }
 
-/** Seconds as people say them: 42 s, 3 min 20 s, 1 h 5 min. */
+/** Seconds as a duration: 42 s, 3 min 20 s, 1 h 5 min. */
 export function duration(seconds) {
   if (seconds === null) return null;
   const whole = Math.max(0, Math.round(seconds));
@@ -24,12 +24,12 @@ export function duration(seconds) {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
-/** Seconds between two moments of the server; null while the second is not there. */
+/** Seconds between two times of the server; null if one is missing. */
 export function between(start, end) {
   return start === null || end === null ? null : (Date.parse(end) - Date.parse(start)) / 1000;
 }
 
-/** A moment as the time of day here. */
+/** A time of the server as the local time of day. */
 export function time(moment) {
   return moment === null ? null : clock.format(new Date(moment));
 }
@@ -39,7 +39,7 @@ export function count(value, noun) {
   return `${value} ${noun}${value === 1 ? "" : "s"}`;
 }
 
-/** What people call a node; a node that has not told its name, by the beginning of its id. */
+/** The name of a node; if it has reported none, the beginning of its id. */
 export function label(node) {
   if (node === null) return "a node that has left";
   return node.friendlyName ?? `unnamed ${node.id.slice(0, 8)}`;
@@ -61,7 +61,7 @@ export function words(value) {
 const SHARDINGS = { PIPELINE: "Pipeline", TENSOR: "Tensor", CFG: "CFG" };
 const ENGINES = { MLX_RING: "over sockets (ring)", MLX_JACCL: "over RDMA (JACCL)" };
 
-/** How a model is divided, and by which engine. */
+/** How a model is divided and how its runners communicate: Pipeline over sockets (ring). */
 export function manner({ sharding, instanceType }) {
-  return [SHARDINGS[sharding] ?? "Divided in an unknown way", ENGINES[instanceType]].filter(Boolean).join(" ");
+  return [SHARDINGS[sharding] ?? "Unknown sharding", ENGINES[instanceType]].filter(Boolean).join(" ");
 }

@@ -1,21 +1,21 @@
-// The subscription that drives the page: GraphQL over server-sent events, by fetch, which can send a token.
-// It heals itself: whatever ends it is shown, and it is begun anew.
+// The subscription behind the page: GraphQL over server-sent events, read with fetch, which can send a token.
+// When it ends or breaks, the reason is shown and it is started again.
 
-import { post, Problem } from "./request.js";
+import { post, RequestError } from "./request.js";
 
-// The server sends a comment every 12 s; a connection on which nothing comes for this long is dead.
+// The server sends a comment every 12 s: a connection that is silent for three of them is dead.
 const SILENCE_MS = 40_000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
-// A browser keeps few connections to one server. A page that nobody sees for this long gives its own back.
+// A browser keeps at most six connections to one server over HTTP/1.1: a page hidden for this long closes its own.
 const HIDDEN_MS = 60_000;
 
 /** Follows a subscription for as long as the page is there. */
 export class Live {
   /**
-   * `data(data)` is called with each message, `state(state, { problem, retryMs })` at each change: "connecting",
-   * "waiting" (the server is there, its first message is not), "live", "lost" (tried again in `retryMs`),
-   * "refused" (only `retry()` goes on), "hidden".
+   * `data(data)` is called with each message, `state(state, { error, retryMs })` at each change: "connecting",
+   * "waiting" (connected, no message yet), "live", "lost" (connects again in `retryMs`), "refused" (waits for
+   * `retry()`), "hidden".
    */
   constructor(query, { data, state }) {
     this.query = query;
@@ -27,7 +27,7 @@ export class Live {
     document.addEventListener("visibilitychange", () => this.#watchVisibility());
   }
 
-  /** Goes on now rather than after the pause. */
+  /** Connects now instead of after the pause. */
   retry() {
     this.wake();
   }
@@ -37,28 +37,28 @@ export class Live {
     for (;;) {
       while (this.hidden) await this.#sleep(null, "hidden");
       this.onState("connecting", {});
-      let problem = null;
-      let heard = false;
+      let error = null;
+      let received = false;
       try {
         await this.#follow(() => {
-          heard = true;
+          received = true;
         });
-      } catch (error) {
-        problem = error instanceof Problem ? error : new Problem({ message: "The connection broke." });
+      } catch (thrown) {
+        error = thrown instanceof RequestError ? thrown : new RequestError({ message: "The connection broke." });
       }
       if (this.hidden) continue;
-      if (problem?.code === "UNAUTHENTICATED") {
-        await this.#sleep(null, "refused", problem);
+      if (error?.code === "UNAUTHENTICATED") {
+        await this.#sleep(null, "refused", error);
         continue;
       }
-      failures = heard ? 0 : failures + 1;
+      failures = received ? 0 : failures + 1;
       const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** failures);
-      // Not all pages of a server that comes back at the same moment.
-      await this.#sleep(longest * (0.5 + Math.random() / 2), "lost", problem);
+      // At random, so that not all pages connect at the moment the server is back.
+      await this.#sleep(longest * (0.5 + Math.random() / 2), "lost", error);
     }
   }
 
-  async #follow(heard) {
+  async #follow(received) {
     const controller = new AbortController();
     this.drop = () => controller.abort();
     let silence;
@@ -73,8 +73,8 @@ export class Live {
       for await (const event of events(response.body, alive)) {
         if (event.name === "complete") return;
         const answer = JSON.parse(event.data);
-        if (answer.errors?.length > 0) throw new Problem(answer.errors[0]);
-        heard();
+        if (answer.errors?.length > 0) throw new RequestError(answer.errors[0]);
+        received();
         this.onState("live", {});
         this.onData(answer.data);
       }
@@ -84,8 +84,8 @@ export class Live {
     }
   }
 
-  async #sleep(milliseconds, state, problem = null) {
-    this.onState(state, { problem, retryMs: milliseconds });
+  async #sleep(milliseconds, state, error = null) {
+    this.onState(state, { error, retryMs: milliseconds });
     let timer;
     await new Promise((resolve) => {
       this.wake = resolve;

@@ -1,27 +1,28 @@
-// The dashboard: one subscription, and the parts of the page that read what it brings.
+// The dashboard: one subscription, and the parts of the page that show its data.
 
 import { authorization, forgetToken } from "../../graphiql/assets/token.js";
 import { cancel, unload } from "./actions.js";
 import { MAY_CHANGE, WATCH } from "./documents.js";
 import { attribute } from "./dom.js";
+import { downloadSection } from "./downloads.js";
 import { Live } from "./live.js";
+import { LoadDialog } from "./load_dialog.js";
 import { modelSection } from "./models.js";
 import { nodeSection } from "./nodes.js";
 import { operationSection, showOperation } from "./operations.js";
 import { announce, overview, summary } from "./overview.js";
 import { ask } from "./request.js";
-import { WishDialog } from "./wish.js";
-import { downloadSection, taskSection } from "./work.js";
+import { taskSection } from "./tasks.js";
 
-const wish = new WishDialog(showOperation);
+const loadDialog = new LoadDialog(showOperation);
 const parts = [
   summary(),
-  modelSection({ swap: (model) => wish.open({ unload: [model.id] }), unload }),
+  modelSection({ swap: (model) => loadDialog.open({ unload: [model.id] }), unload }),
   nodeSection(),
   operationSection(cancel),
   downloadSection(),
   taskSection(),
-  (cluster) => wish.update(cluster),
+  (cluster) => loadDialog.update(cluster),
 ];
 const show = overview(() => live.retry());
 const forget = document.getElementById("forget");
@@ -30,7 +31,7 @@ let shown = null;
 let newest = null;
 let condition = ["connecting", {}];
 
-/** Draws the newest picture once for each frame, however many have come. */
+/** Draws the newest state, once for each frame: several messages may arrive within one. */
 function draw() {
   const cluster = newest;
   newest = null;
@@ -52,24 +53,24 @@ const live = new Live(WATCH, {
     forget.hidden = authorization() === null;
     if (now[0] === "live") {
       if (before !== "live") askRights();
-      // The picture that has just come says the rest.
+      // The data that follow are drawn with the new condition.
       return;
     }
     show(...now, shown);
   },
 });
 
-/** The server may be another than before: whether it lets anybody change the cluster is asked at each connection. */
+/** Asks whether the server has mutations. At each connection, since it may have been restarted with --read-only. */
 async function askRights() {
   try {
     const { __schema: schema } = await ask(MAY_CHANGE, {});
     attribute(document.body, "data-may-change", schema.mutationType !== null);
   } catch {
-    // Not known, so as it was. A connection that broke says so elsewhere.
+    // Unknown: the buttons stay as they were. The subscription reports a broken connection.
   }
 }
 
-document.getElementById("load").addEventListener("click", () => wish.open());
+document.getElementById("load").addEventListener("click", () => loadDialog.open());
 forget.addEventListener("click", () => {
   forgetToken();
   location.reload();

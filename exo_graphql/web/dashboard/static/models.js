@@ -1,4 +1,4 @@
-// The loaded models: phase, progress, and what they are made of: instances, their shards, the nodes of these.
+// The loaded models: phase, progress, instances, their shards and the nodes of these.
 
 import { attribute, bar, figure, h, keyed, section, text } from "./dom.js";
 import { amount, count, duration, label, manner, time, words } from "./format.js";
@@ -19,8 +19,8 @@ function modelRow(first, actions) {
   const progress = bar("progressbar", `Progress of ${first.name}`);
   const instances = h("ul", { class: "instances", role: "list" });
   const updateInstances = keyed(instances, (instance) => instance.id, instanceRow);
-  const button = (words, act) =>
-    h("button", { type: "button", "data-operate": true, "aria-label": `${words.replace("…", "")} ${first.name}`, click: () => act(model) }, words);
+  const button = (name, act) =>
+    h("button", { type: "button", "data-operate": true, "aria-label": `${name.replace("…", "")} ${first.name}`, click: () => act(model) }, name);
   const element = h(
     "li",
     { class: "row", "data-model": first.id },

@@ -1,4 +1,4 @@
-// The machines: memory as a bar, what they report of themselves, and what runs on them.
+// The nodes: memory as a bar, the figures that they report, and the models on them.
 
 import { attribute, bar, figure, h, keyed, section, text } from "./dom.js";
 import { amount, label, part, time, words } from "./format.js";
@@ -27,7 +27,7 @@ function nodeRow(first) {
     const value = h("dd");
     return { read, value, pair: h("div", {}, h("dt", {}, name), value) };
   });
-  const models = h("ul", { class: "chips", role: "list", "aria-label": "Models with a part on this node" });
+  const models = h("ul", { class: "chips", role: "list", "aria-label": "Models on this node" });
   const updateModels = keyed(models, (model) => model.id, (model) => ({ element: h("li", {}, model.name), update() {} }));
   const seen = h("p", { class: "failure" });
   const more = h("p", { class: "facts" });
@@ -49,7 +49,7 @@ function nodeRow(first) {
       attribute(element, "data-status", node.status);
       text(title, label(node));
       text(status, words(node.status));
-      text(kind, [node.hardware, node.chip, node.osVersion].filter(Boolean).join(" · ") || "Nothing told of itself");
+      text(kind, [node.hardware, node.chip, node.osVersion].filter(Boolean).join(" · ") || "No details reported");
       text(seen, seenOf(node));
       figure(used, node.ramTotalGb === null ? null : `${part(node.ramUsedGb, node.ramTotalGb)} used`);
       text(free, node.ramAvailableGb === null ? "memory not reported" : `${amount(node.ramAvailableGb, "GiB", 1)} free`);
@@ -64,11 +64,11 @@ function nodeRow(first) {
 
 function seenOf({ status, lastSeen }) {
   if (status === "STALE") return `Last seen at ${time(lastSeen)}, by exo's clock.`;
-  return status === "UNKNOWN" ? "exo has not said when it last saw this node." : "";
+  return status === "UNKNOWN" ? "exo has not reported when it last saw this node." : "";
 }
 
 function moreOf({ id, ipAddresses, backends, rdmaEnabled }) {
   const rdma = rdmaEnabled === null ? "unknown" : rdmaEnabled ? "on" : "off";
   const list = (values) => (values === null ? "unknown" : values.join(", ") || "none");
-  return `Id ${id}. Engines: ${list(backends)}. RDMA: ${rdma}. Addresses: ${list(ipAddresses)}.`;
+  return `Id ${id}. Backends: ${list(backends)}. RDMA: ${rdma}. Addresses: ${list(ipAddresses)}.`;
 }

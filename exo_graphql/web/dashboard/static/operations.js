@@ -1,4 +1,4 @@
-// Loads, unloads and swaps asked of this server, with their steps: those under way, and the last that ended.
+// Loads, unloads and swaps with their steps: those under way, and the last that ended.
 
 import { attribute, bar, h, keyed, section, text } from "./dom.js";
 import { between, duration, names, time, words } from "./format.js";
@@ -11,14 +11,14 @@ export function isActive(operation) {
   return ACTIVE.includes(operation.state);
 }
 
-/** What was asked for, in a few words. */
-export function wishOf({ kind, loads, unloads }) {
+/** What an operation does, in a few words. */
+export function titleOf({ kind, loads, unloads }) {
   if (kind === "LOAD") return `Load ${names(loads)}`;
   if (kind === "UNLOAD") return `Unload ${names(unloads)}`;
   return `Swap ${names(unloads)} for ${names(loads)}`;
 }
 
-/** Brings an operation into view and gives it the focus, as soon as it is shown. */
+/** Scrolls to an operation and focuses it, as soon as it is shown. */
 export function showOperation(id) {
   awaited = id;
   reveal();
@@ -45,10 +45,10 @@ function operationRow(first, cancel) {
   const state = h("span", { class: "badge" });
   const stop = h(
     "button",
-    { type: "button", "data-operate": true, "aria-label": `Cancel: ${wishOf(first)}`, click: () => cancel(first.id) },
+    { type: "button", "data-operate": true, "aria-label": `Cancel: ${titleOf(first)}`, click: () => cancel(first.id) },
     "Cancel",
   );
-  const progress = bar("progressbar", `Progress: ${wishOf(first)}`);
+  const progress = bar("progressbar", `Progress: ${titleOf(first)}`);
   const message = h("p", { class: "message" });
   const failure = h("p", { class: "failure" });
   const when = h("p", { class: "facts" });
@@ -62,7 +62,7 @@ function operationRow(first, cancel) {
     message,
     failure,
     when,
-    // Steps of what happened before this page came are there for the asking.
+    // The steps of an ended operation are folded.
     h("details", { open: isActive(first) }, h("summary", {}, "Steps"), steps),
   );
   return {
@@ -70,7 +70,7 @@ function operationRow(first, cancel) {
     update(operation) {
       const active = isActive(operation);
       attribute(element, "data-state", operation.state);
-      text(title, wishOf(operation));
+      text(title, titleOf(operation));
       text(state, words(operation.state));
       stop.hidden = !active;
       progress.element.hidden = !active;
@@ -79,14 +79,14 @@ function operationRow(first, cancel) {
       const { error } = operation;
       text(failure, error === null ? "" : [differing(error.message, operation.message), error.suggestion].filter(Boolean).join(" "));
       text(when, whenOf(operation));
-      // What a running step says is the operation's own message, which is shown already.
+      // The message of a running step is also the operation's message: it is shown once.
       updateSteps(operation.steps.map((step) => (step.message === operation.message ? { ...step, message: null } : step)));
     },
   };
 }
 
-function differing(told, shown) {
-  return shown.includes(told) ? null : told;
+function differing(message, shown) {
+  return shown.includes(message) ? null : message;
 }
 
 function whenOf({ startedAt, finishedAt }) {

@@ -1,35 +1,35 @@
-// The top of the page: is it healthy, is what is shown the present, the figures of the whole; and what is spoken.
+// The top of the page: health, whether the shown state is current, the figures of the cluster; and what is read out.
 
 import { attribute, bar, figure, h, text } from "./dom.js";
 import { amount, count, label, part, time, words } from "./format.js";
-import { isActive, wishOf } from "./operations.js";
+import { isActive, titleOf } from "./operations.js";
 
 const health = document.getElementById("health");
 const banner = document.getElementById("banner");
 const spoken = document.getElementById("spoken");
 
-/** Has a sentence read out. */
-function tell(sentence) {
+/** Has a screen reader read a sentence out. */
+function readOut(sentence) {
   spoken.append(h("p", {}, sentence));
   if (spoken.childElementCount > 5) spoken.firstElementChild.remove();
 }
 
-/** What the connection's state means to a reader; null when nothing need be said. `since`: the last picture's time. */
-function connectionOf(state, { problem, retryMs }, since) {
-  const old = since === null ? "" : ` What is shown is from ${time(since)}.`;
+/** Describes the state of the connection; null while it is live. `since` is the time of the shown state, or null. */
+function connectionOf(state, { error, retryMs }, since) {
+  const old = since === null ? "" : ` The shown state is from ${time(since)}.`;
   switch (state) {
     case "live":
       return null;
     case "connecting":
-      return { short: "Connecting", long: since === null ? "" : `Disconnected from the server. Trying again now.${old}` };
+      return { short: "Connecting", long: since === null ? "" : `Disconnected from the server. Reconnecting.${old}` };
     case "waiting":
-      return { short: "Waiting for exo", long: `The server is there, but has not heard from exo yet.${old}` };
+      return { short: "Waiting for exo", long: `The server has not received a state from exo yet.${old}` };
     case "hidden":
-      return { short: "Asleep", long: `Nobody was looking.${old}` };
+      return { short: "Paused while hidden", long: `Updates resume when the page is visible.${old}` };
     case "refused":
-      return { short: "No token", long: `${problem.message} Nothing can be shown without one.${old}` };
+      return { short: "Token required", long: `${error.message}${old}` };
     default: {
-      const why = problem === null ? "The server ended the connection." : problem.message;
+      const why = error === null ? "The server ended the connection." : error.message;
       return { short: "Disconnected", long: `Disconnected. ${why} Trying again in ${Math.ceil(retryMs / 1000)} s.${old}` };
     }
   }
@@ -45,23 +45,23 @@ export function overview(retry) {
     const trouble = connectionOf(state, details, cluster?.observedAt ?? null);
     attribute(document.body, "data-connected", String(trouble === null));
     attribute(document.body, "data-stale", cluster?.stale ?? null);
-    const told = trouble ?? pictureOf(cluster);
-    if (health.textContent !== told.short && before !== "connecting") tell(`${told.short}. ${told.long}`);
+    const shown = trouble ?? healthOf(cluster);
+    if (health.textContent !== shown.short && before !== "connecting") readOut(`${shown.short}. ${shown.long}`);
     before = state;
-    attribute(health, "data-tone", trouble ? (state === "connecting" && cluster === null ? "quiet" : "bad") : told.tone);
-    text(health, told.short);
-    text(words, told.long);
-    attribute(banner, "data-tone", trouble ? "bad" : told.tone);
-    banner.hidden = told.long === "";
-    text(again, { lost: "Try now", refused: "Give a token" }[state]);
-    document.title = cluster === null ? "exo" : `${told.short} · exo`;
+    attribute(health, "data-tone", trouble ? (state === "connecting" && cluster === null ? "quiet" : "bad") : shown.tone);
+    text(health, shown.short);
+    text(words, shown.long);
+    attribute(banner, "data-tone", trouble ? "bad" : shown.tone);
+    banner.hidden = shown.long === "";
+    text(again, { lost: "Try now", refused: "Enter token" }[state]);
+    document.title = cluster === null ? "exo" : `${shown.short} · exo`;
   };
 }
 
-function pictureOf({ connected, stale, healthy, unhealthyReasons, observedAt }) {
+function healthOf({ connected, stale, healthy, unhealthyReasons, observedAt }) {
   const reasons = unhealthyReasons.join(" ");
   if (!connected || stale) {
-    return { short: connected ? "Stale" : "exo unreachable", long: `${reasons} What is shown is from ${time(observedAt)}.`, tone: "bad" };
+    return { short: connected ? "Stale" : "exo unreachable", long: `${reasons} The shown state is from ${time(observedAt)}.`, tone: "bad" };
   }
   return { short: healthy ? "Healthy" : "Unhealthy", long: reasons, tone: healthy ? "good" : "bad" };
 }
@@ -106,7 +106,7 @@ function footerOf({ exoUrl, apiNodeId, nodes }) {
   return `exo at ${exoUrl}${node === undefined ? "" : `, answered by ${label(node)}`}`;
 }
 
-/** Says aloud what changed between two pictures, as far as it is news: phases that settle, endings, lost nodes. */
+/** Has the important changes between two states read out: models ready or failed, ended operations, lost nodes. */
 export function announce(before, now) {
   const news = [];
   if (before !== null) {
@@ -121,7 +121,7 @@ export function announce(before, now) {
     for (const gone of missing(before.models, now.models)) news.push(`${gone.name} is no longer loaded.`);
     for (const operation of now.operations) {
       const old = before.operations.find(({ id }) => id === operation.id);
-      if (!isActive(operation) && old !== undefined && isActive(old)) news.push(`${wishOf(operation)}: ${words(operation.state)}.`);
+      if (!isActive(operation) && old !== undefined && isActive(old)) news.push(`${titleOf(operation)}: ${words(operation.state)}.`);
     }
     for (const node of now.nodes) {
       const old = before.nodes.find(({ id }) => id === node.id);
@@ -129,7 +129,7 @@ export function announce(before, now) {
     }
     for (const gone of missing(before.nodes, now.nodes)) news.push(`${label(gone)} has left.`);
   }
-  if (news.length > 0) tell(news.join(" "));
+  if (news.length > 0) readOut(news.join(" "));
 }
 
 function missing(before, now) {

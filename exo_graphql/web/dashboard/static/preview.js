@@ -1,4 +1,4 @@
-// What if: each way in which the model could be placed, what it would do to the memory of each node, or why not.
+// The preview of a load: each possible placement with the memory of each node before and after, or why it does not fit.
 
 import { PLACEMENTS } from "./documents.js";
 import { attribute, bar, h, keyed, say, text } from "./dom.js";
@@ -7,32 +7,32 @@ import { ask } from "./request.js";
 
 const AUTOMATIC = { sharding: "AUTO", instanceType: "AUTO" };
 
-/** `kind` is the way that is chosen: `{ sharding, instanceType }`, for the mutation. */
+/** `kind` is the chosen placement, `{ sharding, instanceType }`, as the mutation takes it. */
 export function preview() {
-  const said = h("p", { class: "facts", role: "status" });
+  const status = h("p", { class: "facts", role: "status" });
   const ways = h("ul", { class: "ways", role: "list" });
   const update = keyed(ways, keyOf, (placement) => way(placement, choose));
   const radio = h("input", { type: "radio", name: "way", checked: true, change: () => choose(AUTOMATIC) });
-  const automatic = h("label", { class: "tick" }, radio, h("span", {}, "Automatic: the best of those that fit"));
+  const automatic = h("label", { class: "tick" }, radio, h("span", {}, "Automatic: the best one that fits"));
   let newest = null;
 
   const self = {
     kind: AUTOMATIC,
-    element: h("fieldset", { class: "preview" }, h("legend", {}, "What it would do"), said, automatic, ways),
-    /** Asks anew for a wish, null for none; `follows`: the model is loaded, and nothing would be placed. */
-    async ask(wish, follows) {
+    element: h("fieldset", { class: "preview" }, h("legend", {}, "Preview"), status, automatic, ways),
+    /** Shows the placements for `variables` (null: none). `follows`: the model is loaded, nothing would be placed. */
+    async ask(variables, follows) {
       newest?.abort();
       const controller = (newest = new AbortController());
-      self.element.hidden = wish === null;
-      if (wish === null) return show([], "");
-      if (follows) return show([], "It is loaded already. Nothing would be placed: the operation follows the instance that is there.");
+      self.element.hidden = variables === null;
+      if (variables === null) return show([], "");
+      if (follows) return show([], "It is already loaded. Nothing would be placed: the operation follows the existing instance.");
       attribute(ways, "aria-busy", "true");
       try {
-        const { placements } = await ask(PLACEMENTS, wish, controller.signal);
-        const hope = "It does not fit as things stand. Ask all the same: the server says what would make room.";
-        show(placements, placements.some(({ fits }) => fits) ? "" : hope);
-      } catch (problem) {
-        if (problem.name !== "AbortError") show([], [problem.message, problem.suggestion].filter(Boolean).join(" "));
+        const { placements } = await ask(PLACEMENTS, variables, controller.signal);
+        const hint = "It does not fit now. Load anyway: the server then suggests which models to unload.";
+        show(placements, placements.some(({ fits }) => fits) ? "" : hint);
+      } catch (error) {
+        if (error.name !== "AbortError") show([], [error.message, error.suggestion].filter(Boolean).join(" "));
       }
     },
   };
@@ -41,9 +41,9 @@ export function preview() {
     self.kind = kind;
   }
 
-  function show(placements, words) {
+  function show(placements, message) {
     attribute(ways, "aria-busy", null);
-    say(said, words);
+    say(status, message);
     automatic.hidden = !placements.some(({ fits }) => fits);
     update(placements);
     const chosen = placements.find((placement) => keyOf(placement) === keyOf(self.kind));

@@ -1,10 +1,10 @@
-// Why a wish was refused, in the server's words, and the ways on from there.
+// Shows why a request was refused, in the server's words, with buttons for what to do next.
 
 import { askToken, forgetToken } from "../../graphiql/assets/token.js";
 import { h } from "./dom.js";
 import { showOperation } from "./operations.js";
 
-/** `show(error, ways)` with an OperationError or a `Problem`; `ways` are `[words, act]`, each a button. */
+/** `show(error, actions)` with an OperationError or a `RequestError`; `actions` are `[label, click]`, each a button. */
 export function refusal(role = "alert") {
   const element = h("div", { class: "refusal", role, hidden: true });
   return {
@@ -13,12 +13,12 @@ export function refusal(role = "alert") {
       element.hidden = true;
       element.replaceChildren();
     },
-    show(error, ways = []) {
-      const buttons = [...ways, ...usual(error)].map(([words, act]) => h("button", { type: "button", click: act }, words));
+    show(error, actions = []) {
+      const buttons = [...actions, ...usual(error)].map(([label, click]) => h("button", { type: "button", click }, label));
       element.replaceChildren(
         h("p", {}, h("strong", {}, error.message)),
         ...(error.suggestion ? [h("p", {}, error.suggestion)] : []),
-        ...(error.candidates?.length > 0 ? [h("p", {}, `There are: ${error.candidates.join(", ")}.`)] : []),
+        ...(error.candidates?.length > 0 ? [h("p", {}, `Choices: ${error.candidates.join(", ")}.`)] : []),
         ...(buttons.length > 0 ? [h("p", { class: "acts" }, buttons)] : []),
       );
       element.hidden = false;

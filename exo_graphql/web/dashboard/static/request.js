@@ -1,13 +1,14 @@
-// One question, one answer: GraphQL by POST, with the tab's token where the server asks for one.
+// GraphQL by POST, with the token of this tab if the server requires one.
 
 import { askToken, authorization } from "../../graphiql/assets/token.js";
 
-/** The endpoint, wherever a proxy has put this page. */
+/** The endpoint, relative to this page: a proxy may serve both below any path. */
 export const ENDPOINT = new URL("graphql", document.baseURI);
-const PATIENCE_MS = 30_000;
+// The server itself waits up to 15 s for exo.
+const TIMEOUT_MS = 30_000;
 
-/** Why there is no answer, in the server's words where it had any. `code` is its error code, or NO_ANSWER. */
-export class Problem extends Error {
+/** Why a request failed, in the server's words if it gave any. `code` is its error code, or NO_ANSWER. */
+export class RequestError extends Error {
   constructor({ message, extensions = {} }) {
     super(message);
     this.code = extensions.code ?? "UNKNOWN";
@@ -15,16 +16,16 @@ export class Problem extends Error {
   }
 }
 
-/** The server was not reached, or said nothing that can be understood. What was asked may have been done. */
-export class NoAnswer extends Problem {
+/** The server was not reached, or its answer is not GraphQL. The request may have been executed. */
+export class NoAnswer extends RequestError {
   constructor(message) {
     super({ message, extensions: { code: "NO_ANSWER" } });
   }
 }
 
 /**
- * POST an operation. Resolves to the response once its status says that it was heard; throws a `Problem` otherwise.
- * A refusal for want of a token asks the user for one and tries again.
+ * POST an operation. Resolves to the response if its status is a success; throws a `RequestError` otherwise.
+ * Where a token is missing or refused, asks the user for one and tries again.
  */
 export async function post(query, variables, accept, signal) {
   for (;;) {
@@ -40,38 +41,38 @@ export async function post(query, variables, accept, signal) {
       throw new NoAnswer(error.name === "TimeoutError" ? "The server took too long to answer." : "The server does not answer.");
     }
     if (response.ok) return response;
-    const problem = await refusal(response);
-    // Another request may have got a token while this one was under way.
-    if (response.status !== 401 || (token === authorization() && !(await askToken()))) throw problem;
+    const error = await errorOf(response);
+    // Another request may have obtained a token while this one was under way.
+    if (response.status !== 401 || (token === authorization() && !(await askToken()))) throw error;
   }
 }
 
-/** The data that answers an operation. Throws a `Problem` for any error in it. */
+/** The data of the response to an operation. Throws a `RequestError` for any error in it. */
 export async function ask(query, variables, signal) {
-  const patience = AbortSignal.timeout(PATIENCE_MS);
-  const both = signal === undefined ? patience : AbortSignal.any([signal, patience]);
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const both = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
   const response = await post(query, variables, "application/json", both);
   let answer;
   try {
     answer = await response.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new NoAnswer("The server's answer broke off.");
+    throw new NoAnswer("The answer of the server broke off.");
   }
-  if (answer.errors?.length > 0) throw new Problem(answer.errors[0]);
+  if (answer.errors?.length > 0) throw new RequestError(answer.errors[0]);
   return answer.data;
 }
 
-async function refusal(response) {
+async function errorOf(response) {
   try {
     const { errors } = await response.json();
-    return new Problem(errors[0]);
+    return new RequestError(errors[0]);
   } catch {
     return new NoAnswer(`The server answers with HTTP status ${response.status}.`);
   }
 }
 
-/** A key for one click. Not randomUUID: that is missing on plain HTTP, which is how a cluster at home is reached. */
+/** An idempotency key for one click. crypto.randomUUID does not exist on plain HTTP, which most local clusters use. */
 export function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return `dashboard-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;

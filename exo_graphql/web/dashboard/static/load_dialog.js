@@ -1,24 +1,24 @@
-// The dialog for a load or a swap: which model, instead of which, how; what that would mean; then the wish itself.
+// The dialog for a load or a swap: which model, what to unload for it, where; a preview; then the request.
 
 import { catalogue } from "./catalogue.js";
 import { confirm, formDialog } from "./confirm.js";
 import { LOAD, SWAP } from "./documents.js";
 import { attribute, h, keyed, text } from "./dom.js";
 import { amount, label } from "./format.js";
+import { mutate } from "./mutate.js";
 import { preview } from "./preview.js";
 import { refusal } from "./refusal.js";
-import { send } from "./send.js";
 
-export class WishDialog {
-  /** `started(id)` is called with the operation that a wish became. */
+export class LoadDialog {
+  /** `started(id)` is called with the id of the operation that the request has started. */
   constructor(started) {
     this.started = started;
-    this.dialog = document.getElementById("wish");
+    this.dialog = document.getElementById("load-dialog");
     this.cluster = null;
     this.sending = false;
     this.unload = new Set();
     this.nodes = new Set();
-    this.title = h("h2", { id: "wish-title" });
+    this.title = h("h2", { id: "load-dialog-title" });
     this.catalogue = catalogue(() => this.#changed());
     this.preview = preview();
     this.refusal = refusal();
@@ -27,7 +27,7 @@ export class WishDialog {
     this.instead = h("fieldset", { class: "ticks" }, h("legend", {}, "Unload in exchange"), this.leaving);
     this.minNodes = h("input", { type: "number", min: 1, value: 1, name: "minNodes", change: () => this.#changed() });
     this.additional = h("input", { type: "checkbox", name: "additional", change: () => this.#changed() });
-    this.another = h("label", { class: "tick" }, this.additional, "Another copy, besides the one that is loaded");
+    this.another = h("label", { class: "tick" }, this.additional, "Load another copy");
     this.submit = h("button", { class: "primary" });
     this.updateLeaving = keyed(this.leaving, ({ id }) => id, (model) =>
       tick(this.unload, model.id, () => this.#changed(), () => `${model.name} ${amount(model.storageSizeGb, "GiB", 1) ?? ""}`),
@@ -35,15 +35,15 @@ export class WishDialog {
     this.updatePlaces = keyed(this.places, ({ id }) => id, (node) =>
       tick(this.nodes, node.id, () => this.#changed(), (now) => `${label(now)}, ${amount(now.ramAvailableGb, "GiB free", 1) ?? "memory unknown"}`),
     );
-    formDialog(this.dialog, this.title, this.submit, () => this.#wish(), [
+    formDialog(this.dialog, this.title, this.submit, () => this.#submit(), [
       this.catalogue.element,
       this.instead,
       h(
         "details",
         { class: "options" },
-        h("summary", {}, "Where"),
-        h("label", { class: "number" }, "On at least this many nodes", this.minNodes),
-        h("fieldset", { class: "ticks" }, h("legend", {}, "On exactly these nodes (none ticked: wherever it fits)"), this.places),
+        h("summary", {}, "Nodes"),
+        h("label", { class: "number" }, "Minimum number of nodes", this.minNodes),
+        h("fieldset", { class: "ticks" }, h("legend", {}, "Exactly these nodes (none selected: any that fit)"), this.places),
       ),
       this.another,
       this.preview.element,
@@ -51,7 +51,7 @@ export class WishDialog {
     ]);
   }
 
-  /** Opens the dialog; `unload` names the models that are to make room. */
+  /** Opens the dialog; `unload` are the ids of models to unload for the new one. */
   open({ unload = [] } = {}) {
     this.unload.clear();
     this.nodes.clear();
@@ -64,7 +64,7 @@ export class WishDialog {
     this.catalogue.open();
   }
 
-  /** The newest picture. While the dialog is open, what is loaded may change what would fit. */
+  /** Takes the newest state. While the dialog is open, the preview is made anew when instances come or go. */
   update(cluster) {
     const before = this.#loaded();
     this.cluster = cluster;
@@ -106,7 +106,7 @@ export class WishDialog {
     return { minNodes: Math.max(1, this.minNodes.valueAsNumber || 1), nodes: this.nodes.size > 0 ? [...this.nodes] : null };
   }
 
-  async #wish() {
+  async #submit() {
     const model = this.catalogue.chosen;
     const how = { ...this.#where(), ...this.preview.kind };
     if (this.unload.size === 0) {
@@ -115,11 +115,11 @@ export class WishDialog {
     }
     const unload = [...this.unload];
     const names = (id) => this.cluster.models.find((each) => each.id === id)?.name ?? id;
-    const sure = await confirm("Swap models?", "Swap", [
+    const confirmed = await confirm("Swap models?", "Swap", [
       h("dl", { class: "change" }, h("dt", {}, "Unload"), unload.map((id) => h("dd", {}, names(id))), h("dt", {}, "Load"), h("dd", {}, model.name)),
-      h("p", {}, "Running requests are waited for, 30 s at most. If the load fails, what was unloaded is restored."),
+      h("p", {}, "Running requests get up to 30 s to finish. If the load fails, what was unloaded is restored."),
     ]);
-    return sure === null ? undefined : this.#send(SWAP, { ...how, unload, load: [model.id] });
+    return confirmed === null ? undefined : this.#send(SWAP, { ...how, unload, load: [model.id] });
   }
 
   async #send(document, variables) {
@@ -128,38 +128,38 @@ export class WishDialog {
     attribute(this.submit, "aria-busy", "true");
     this.refusal.clear();
     try {
-      const { operation, error } = await send(document, variables);
+      const { operation, error } = await mutate(document, variables);
       if (operation !== null) {
         this.dialog.close();
         this.started(operation.id);
       } else {
-        this.refusal.show(error, this.#ways(error));
+        this.refusal.show(error, this.#actions(error));
       }
-    } catch (problem) {
-      this.refusal.show(problem);
+    } catch (error) {
+      this.refusal.show(error);
     } finally {
       this.sending = false;
       attribute(this.submit, "aria-busy", null);
     }
   }
 
-  /** Ways on from a refusal that one click can take. */
-  #ways(error) {
-    const leaving = error.unloadToFit ?? [];
-    if (leaving.length === 0) return [];
+  /** What one click can do about a refusal: unload the models that the server suggests, and load. */
+  #actions(error) {
+    const suggested = error.unloadToFit ?? [];
+    if (suggested.length === 0) return [];
     const instead = () => {
-      for (const { id } of leaving) this.unload.add(id);
+      for (const { id } of suggested) this.unload.add(id);
       this.#fill();
       for (const box of this.leaving.querySelectorAll("input")) box.checked = this.unload.has(box.value);
       this.#changed();
-      return this.#wish();
+      return this.#submit();
     };
-    return [[`Unload ${leaving.map(({ name }) => name).join(", ")} and load it…`, instead]];
+    return [[`Unload ${suggested.map(({ name }) => name).join(", ")} and load it…`, instead]];
   }
 }
 
-/** A row with a box to tick, which keeps `value` in a set. */
-function tick(set, value, changed, words) {
+/** A row with a checkbox that adds `value` to a set and removes it. */
+function tick(set, value, changed, label) {
   const name = h("span");
   const box = h("input", {
     type: "checkbox",
@@ -173,7 +173,7 @@ function tick(set, value, changed, words) {
   return {
     element: h("li", {}, h("label", { class: "tick" }, box, name)),
     update(item) {
-      text(name, words(item));
+      text(name, label(item));
       box.checked = set.has(value);
     },
   };
