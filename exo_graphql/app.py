@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from exo_graphql import clock
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
@@ -28,7 +29,6 @@ from exo_graphql.settings import DEFAULT_EXO_URL, Settings
 from exo_graphql.simulator import Fault, SimulatedExo, parse_fault
 from exo_graphql.tls import NoCertificates, client_context
 from exo_graphql.transports.app import PROBES, Application
-from exo_graphql.transports.asgi import ASGIApp
 from exo_graphql.transports.auth import Access, BadToken, Token, is_loopback, parse_tokens
 from exo_graphql.transports.http import HttpEndpoint
 from exo_graphql.transports.origin_policy import OriginPolicy

@@ -1,4 +1,4 @@
-"""The ASGI application: who answers which path."""
+"""The ASGI application: which endpoint answers which path."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -6,10 +6,12 @@ from contextlib import AbstractAsyncContextManager
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from exo_graphql import __version__
+from exo_graphql.engine.execution import refusal
 from exo_graphql.observability.metrics import CONTENT_TYPE, Metrics
-from exo_graphql.transports.asgi import Receive, Scope, Send, address_of
+from exo_graphql.transports.asgi import address_of
 from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized
 from exo_graphql.transports.http import HttpEndpoint
 from exo_graphql.transports.websocket import WebSocketEndpoint
@@ -24,7 +26,7 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 class Application:
-    """Gives `/graphql` to its own endpoints, straight from the socket, and everything else to FastAPI."""
+    """Passes `/graphql` to its endpoints directly, and everything else to FastAPI."""
 
     def __init__(
         self,
@@ -50,14 +52,14 @@ class Application:
             return
         path = scope["path"]
         if kind == "http" and self._root_path and path == self._root_path:
-            # The pages' addresses are relative: without the last slash they would miss the root path. This one is
-            # relative, too: only the client knows under which scheme and name a proxy shows this server.
+            # The pages' links are relative: without the last slash they would miss the root path. This redirect is
+            # relative, too: only the client knows the scheme and name under which a proxy publishes this server.
             await RedirectResponse(f"{self._root_path.rpartition('/')[2]}/")(scope, receive, send)
             return
         if self._root_path:
-            # Some proxies cut off the path under which they show this server, some keep it: both are understood.
+            # Some proxies remove the path under which they publish this server, some keep it: both work.
             path = without_root(path, self._root_path)
-        # A slash more names the same, without a redirect, which a proxy's scheme and path would be missing in.
+        # `/healthz/` is `/healthz`, without a redirect, which would have to know the proxy's scheme and path.
         path = path.rstrip("/") or "/"
         if path != scope["path"]:
             scope = {**scope, "path": path}
@@ -73,7 +75,7 @@ class Application:
 
 
 def without_root(path: str, root_path: str) -> str:
-    """The path below the one under which a proxy shows this server, if it is below."""
+    """The path without the one under which a proxy publishes this server, if it begins with that."""
     return path.removeprefix(root_path) if path.startswith(root_path + "/") else path
 
 
@@ -96,22 +98,21 @@ def _pages(lifespan: Lifespan, ready: Callable[[], Awaitable[bool]], access: Acc
 
     @app.api_route(READINESS, methods=_READING)
     async def readyz() -> Response:
-        """There is a fresh picture of the cluster."""
+        """There is a fresh snapshot of the cluster."""
         if await ready():
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "not ready"}, status_code=503)
 
     @app.api_route("/metrics", methods=_READING)
     async def prometheus(request: Request) -> Response:
-        """Figures in Prometheus' text format, for whoever may read."""
+        """Metrics in Prometheus' text format, for callers that may read."""
         try:
             access.rights(request.headers.get("authorization"), address_of(request.scope))
         except Unauthorized as error:
-            told = {"errors": [error.formatted]}
-            return JSONResponse(told, status_code=401, headers={"www-authenticate": "Bearer"})
+            return Response(refusal((error,)), 401, {"www-authenticate": "Bearer"}, media_type="application/json")
         except TooManyFailures as error:
-            told = {"errors": [error.formatted]}
-            return JSONResponse(told, status_code=429, headers={"retry-after": str(error.retry_after)})
+            after = {"retry-after": str(error.retry_after)}
+            return Response(refusal((error,)), 429, after, media_type="application/json")
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     return app

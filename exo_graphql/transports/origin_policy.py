@@ -1,8 +1,8 @@
-"""Browsers cannot be used against the server: which names it answers to, and which pages may speak to it.
+"""Protects against other sites' pages in a user's browser: by the names of this server, and by the pages' origins.
 
-A page of another site can make a browser send requests to a server on its own machine or network. DNS rebinding lets
-it even read the answers, under a name of its own: so the server answers to names that are its own alone. A request
-that a page sent names the page's origin: only this server's own pages, and the allowed ones, are heard.
+A page of any site can make a browser send requests to a server on its own machine or network. With DNS rebinding it
+can even read the answers, under a name of its own: so the server accepts requests to its own names only. A request that
+a page sends names the page's origin: only this server's own pages, and allowed origins, are accepted.
 """
 
 import ipaddress
@@ -10,13 +10,18 @@ import re
 import socket
 from collections.abc import Iterable
 
-import orjson
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exo_graphql.transports.asgi import ASGIApp, Message, Receive, Scope, Send, headers_of, respond
+from exo_graphql.engine.execution import refusal
+from exo_graphql.schema.errors import NamedError
+from exo_graphql.transports.asgi import headers_of, respond
 
-# A name or an address, and a port: no user, no path, nothing that two readers could read in two ways. RFC 3986, 3.2.2.
+# A name or an address, and a port: no user, no path, nothing that two parsers could read differently. RFC 3986, 3.2.2.
 _HOST = re.compile(rb"(?:\[([0-9a-f:.]+(?:%[\w.~%-]+)?)\]|([0-9a-z._-]+))(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
+# A DNS name has at most 253 characters.
 _LONGEST_HOST = 300
+# Hosts whose verdict is kept; few are ever seen.
+_MAX_KNOWN_HOSTS = 256
 _PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, HEAD, POST"),
     (b"access-control-allow-headers", b"authorization, content-type"),
@@ -25,19 +30,18 @@ _PREFLIGHT = [
 
 
 class OriginPolicy:
-    """Stands before the application and lets through what may come through."""
+    """Wraps the application and passes on what is allowed."""
 
     def __init__(
         self, app: ASGIApp, hosts: Iterable[str], origins: Iterable[str], *, probes: Iterable[str] = ()
     ) -> None:
-        """`probes`: paths that a request without a Host reaches, as load balancers send it. They tell no secret, and
-        no browser leaves its Host out.
+        """`probes`: paths that need no Host, since some load balancers send none. Their answers are no secret, and no
+        browser omits the Host.
         """
         self._app = app
         self._probes = frozenset(probes)
         self._hosts = frozenset(host.lower().rstrip(".") for host in (*hosts, *_own_names()))
         self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
-        # Few different hosts and origins are ever seen; a bound all the same.
         self._known_hosts: dict[bytes, bool] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,10 +61,10 @@ class OriginPolicy:
                 send,
                 421,
                 "HOST_NOT_ALLOWED",
-                "This server does not answer to that name." if host else "The request names no host, or several.",
+                "This server does not serve that host name." if host else "The request has no Host header, or several.",
                 "Use its address, or allow the name with --allowed-host."
                 if host
-                else "Send one Host header; without, /healthz and /readyz alone are answered.",
+                else "Send one Host header; only /healthz and /readyz work without.",
             )
             return
         origin = headers.get(b"origin")
@@ -76,7 +80,7 @@ class OriginPolicy:
                 send,
                 403,
                 "ORIGIN_NOT_ALLOWED",
-                "Pages of that origin may not speak to this server.",
+                "Pages of that origin may not send requests to this server.",
                 "Allow the origin with --allowed-origin.",
             )
         else:
@@ -91,13 +95,13 @@ class OriginPolicy:
         if known is None:
             name = _name(host)
             known = _is_address(name) or (name in self._hosts and name != "")
-            if len(self._known_hosts) < 256:
+            if len(self._known_hosts) < _MAX_KNOWN_HOSTS:
                 self._known_hosts[host] = known
         return known
 
     @staticmethod
     def _is_same(origin: bytes, host: bytes) -> bool:
-        # Behind a proxy that ends TLS the schemes differ; who is spoken to is the name and port.
+        # Behind a proxy that ends TLS the schemes differ; name and port say which server it is.
         scheme, _, place = origin.lower().partition(b"://")
         return scheme in (b"http", b"https") and place == host.lower() != b""
 
@@ -122,7 +126,7 @@ def _own_names() -> Iterable[str]:
 
 
 def _host(scope: Scope) -> bytes:
-    """The Host header; empty where there is none, or where there are two, of which others might read the other."""
+    """The Host header; empty where there is none, or several, of which a proxy may have read another."""
     given = [value for name, value in scope["headers"] if name == b"host"]
     return given[0] if len(given) == 1 and len(given[0]) <= _LONGEST_HOST else b""
 
@@ -147,5 +151,5 @@ async def _refuse(
         await receive()
         await send({"type": "websocket.close", "code": 4403})  # before the handshake: the client sees HTTP's 403
         return
-    error = {"message": message, "extensions": {"code": code, "suggestion": suggestion}}
-    await respond(send, status, orjson.dumps({"errors": [error]}), b"application/json; charset=utf-8")
+    body = refusal((NamedError(code, message, suggestion),))
+    await respond(send, status, body, b"application/json; charset=utf-8")

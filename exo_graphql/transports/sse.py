@@ -4,16 +4,19 @@ The protocol: https://github.com/graphql/graphql-over-http/blob/main/rfcs/GraphQ
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
+
+from starlette.types import Receive, Send
 
 from exo_graphql.engine.execution import refusal
 from exo_graphql.engine.limits import LimitExceeded
 from exo_graphql.engine.rights import Rights
 from exo_graphql.engine.service import Prepared, Reply, Service
 from exo_graphql.observability.metrics import Transport
-from exo_graphql.transports.asgi import Disconnected, Receive, Send, send_within
+from exo_graphql.transports.asgi import Disconnected, break_off_of, send_within
+from exo_graphql.transports.exchange import Exchange
 from exo_graphql.transports.rules import TransportRules
 
 _HEADERS = [
@@ -24,55 +27,55 @@ _HEADERS = [
 ]
 
 
-class _ServerLeaves(Exception):
+class _ShuttingDown(Exception):
     """The server shuts down while a subscription is open."""
 
 
-async def answer_head(send: Send) -> None:
-    """What `stream_events` would begin with, and no more: nobody reads a stream's events after HEAD."""
+class EventStreamHandler:
+    """Answers by an event stream: any operation, a subscription until it ends."""
+
+    def __init__(self, service: Service, rules: TransportRules, leaving: asyncio.Event) -> None:
+        """`leaving` is set when the server shuts down."""
+        self._service = service
+        self._rules = rules
+        self._leaving = leaving
+
+    async def answer(self, exchange: Exchange, prepared: Prepared | Reply, rights: Rights) -> None:
+        """Sends an operation's results as events until it completes or the client goes.
+
+        When the server shuts down, a subscription is broken off within its response: after a `complete`, or after an
+        orderly end of the response, no client would connect again.
+        """
+        if exchange.method == "HEAD":
+            await _send_head(exchange.send)
+            return
+        send = partial(send_within, self._rules.send_timeout, exchange.send)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+                beside = [
+                    tasks.create_task(_disconnected(exchange.receive), name="event stream: reading"),
+                    tasks.create_task(_comment(send, self._rules.keep_alive), name="event stream: keeping alive"),
+                ]
+                if isinstance(prepared, Prepared) and prepared.is_subscription:
+                    beside.append(tasks.create_task(_left(self._leaving), name="event stream: leaving"))
+                async with aclosing(_payloads(self._service, prepared, rights)) as payloads:
+                    async for payload in payloads:
+                        await _write(send, b"event: next\ndata: " + payload + b"\n\n")
+                for task in beside:
+                    task.cancel()
+                await _write(send, b"event: complete\ndata:\n\n")
+                await send({"type": "http.response.body", "body": b""})
+        except* Disconnected:
+            pass  # nobody is left to answer
+        except* _ShuttingDown:
+            break_off_of(exchange.scope)()
+
+
+async def _send_head(send: Send) -> None:
+    """The headers that a stream begins with: a response to HEAD has no events."""
     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
     await send({"type": "http.response.body", "body": b""})
-
-
-async def stream_events(
-    service: Service,
-    prepared: Prepared | Reply,
-    rights: Rights,
-    receive: Receive,
-    send: Send,
-    rules: TransportRules,
-    leaving: asyncio.Event,
-    break_off: Callable[[], None],
-) -> None:
-    """Sends an operation's results as events until it completes or the client goes.
-
-    Once `leaving` is set a subscription is broken off, by `break_off`, within its response: after a `complete`, or
-    after an orderly end of the response, no client would come back.
-    """
-    send = partial(send_within, rules.send_timeout, send)
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-            beside = (
-                tasks.create_task(_disconnected(receive), name="event stream: reading"),
-                tasks.create_task(_comment(send, rules.keep_alive), name="event stream: keeping alive"),
-                *(
-                    (tasks.create_task(_left(leaving), name="event stream: leaving"),)
-                    if isinstance(prepared, Prepared) and prepared.is_subscription
-                    else ()
-                ),
-            )
-            async with aclosing(_payloads(service, prepared, rights)) as payloads:
-                async for payload in payloads:
-                    await _write(send, b"event: next\ndata: " + payload + b"\n\n")
-            for task in beside:
-                task.cancel()
-            await _write(send, b"event: complete\ndata:\n\n")
-            await send({"type": "http.response.body", "body": b""})
-    except* Disconnected:
-        pass  # there is nobody left to tell
-    except* _ServerLeaves:
-        break_off()
 
 
 async def _payloads(service: Service, prepared: Prepared | Reply, rights: Rights) -> AsyncGenerator[bytes]:
@@ -105,7 +108,7 @@ async def _write(send: Send, chunk: bytes) -> None:
 
 async def _left(leaving: asyncio.Event) -> None:
     await leaving.wait()
-    raise _ServerLeaves
+    raise _ShuttingDown
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -15,6 +15,7 @@ from enum import Enum, unique
 from typing import Any
 
 import orjson
+from starlette.types import Message, Receive, Scope, Send
 
 from exo_graphql.engine.execution import refusal
 from exo_graphql.engine.limits import LimitExceeded
@@ -22,7 +23,7 @@ from exo_graphql.engine.requests import BadRequest, GraphQLRequest, PersistedQue
 from exo_graphql.engine.rights import Rights
 from exo_graphql.engine.service import Outcome, Prepared, Reply, Service
 from exo_graphql.observability.metrics import Transport
-from exo_graphql.transports.asgi import Disconnected, Message, Receive, Scope, Send, address_of, headers_of, send_within
+from exo_graphql.transports.asgi import Disconnected, address_of, headers_of, send_within
 from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized, authorization_in
 from exo_graphql.transports.messages import (
     SUBPROTOCOL,

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exo_graphql.cluster.readiness import one_line
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Download, Instance, ModelCard, Node, Shard, Task
-from exo_graphql.transports.asgi import ASGIApp, Receive, Scope, Send
 
 PATH = "/bare"
 

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import orjson
+from starlette.types import Receive, Scope, Send
 
 from exo_graphql.serve import block_on, serve_application
-from exo_graphql.transports.asgi import Receive, Scope, Send
 
 
 class Replay:

@@ -10,9 +10,10 @@ from unittest.mock import patch
 
 import orjson
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from exo_graphql.serve import server_config
-from exo_graphql.transports.asgi import Receive, Scope, Send, respond
+from exo_graphql.transports.asgi import respond
 from tests.support.recordings import steps, walk
 from tests.support.running import Running, Socket, running, until
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import orjson
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
-from exo_graphql.transports.asgi import Message, Receive, Scope, Send, respond
+from exo_graphql.transports.asgi import respond
 from exo_graphql.transports.origin_policy import OriginPolicy
 
 pytestmark = pytest.mark.anyio

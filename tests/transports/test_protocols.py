@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from exo_graphql.transports.protocols.slices import Slices
 from tests.support.running import Running, running, until
 
 pytestmark = pytest.mark.anyio
@@ -206,17 +207,18 @@ async def test_what_arrives_at_once_is_read_in_slices(opening: bytes, piece: byt
             await reader.readuntil(b"\r\n\r\n")
         await asyncio.sleep(0.01)  # the acceptance has been handled: from here on each turn is the flood's
         protocol: Any = next(iter(server.server.server_state.connections))
+        slices: Slices = protocol._slices
         turns, most = 0, 0
-        taking = protocol._take
+        read_slice = slices._read
 
         def counted() -> None:
             nonlocal turns, most
-            before = len(protocol._unread)
-            taking()
+            before = len(slices._unread)
+            read_slice()
             turns += 1
-            most = max(most, before - len(protocol._unread))
+            most = max(most, before - len(slices._unread))
 
-        protocol._take = counted
+        slices._read = counted
         writer.write(piece * (200_000 // len(piece)))
         await until(lambda: turns >= 40)
         assert most <= 4096

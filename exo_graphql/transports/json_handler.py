@@ -1,0 +1,102 @@
+"""GraphQL over HTTP, answered by one JSON response.
+
+The specification: https://graphql.github.io/graphql-over-http/draft/
+"""
+
+from collections.abc import Hashable
+from time import perf_counter
+
+from graphql import GraphQLError
+
+from exo_graphql.engine.execution import refusal
+from exo_graphql.engine.requests import BadRequest, PersistedQueryNotSupported
+from exo_graphql.engine.results import Results
+from exo_graphql.engine.rights import Rights
+from exo_graphql.engine.service import Outcome, Prepared, Reply, Service
+from exo_graphql.observability.metrics import Transport
+from exo_graphql.transports.asgi import respond
+from exo_graphql.transports.auth import TooManyFailures, Unauthorized
+from exo_graphql.transports.content_types import GRAPHQL_JSON, JSON, refusal_type
+from exo_graphql.transports.exchange import Exchange
+
+_CONTENT_TYPES = {
+    JSON: b"application/json; charset=utf-8",
+    GRAPHQL_JSON: b"application/graphql-response+json; charset=utf-8",
+}
+# The status of a request error. Older clients, which accept `application/json`, read GraphQL in a body of 200 alone.
+_REFUSED = {JSON: 200, GRAPHQL_JSON: 400}
+_STATUS = {Outcome.EXECUTED: 200, Outcome.FORBIDDEN: 403, Outcome.OVERLOADED: 503, Outcome.FAULT: 500}
+
+Refused = BadRequest | PersistedQueryNotSupported | Unauthorized | TooManyFailures
+"""Errors before anything is executed, which `JsonHandler.refuse` answers."""
+
+
+class JsonHandler:
+    """Answers by one JSON response, a stored one where the same request was answered from the same snapshot."""
+
+    def __init__(self, service: Service, results: Results) -> None:
+        self._service = service
+        self._results = results
+
+    async def stored(self, key: Hashable) -> tuple[object, bytes | None]:
+        """What results depend on now (None: nothing can be stored yet), and the stored result of `key`, if any."""
+        if self._service.snapshot is None:
+            return None, None
+        await self._service.refresh()
+        snapshot = self._service.snapshot
+        return snapshot, self._results.get(snapshot, key)
+
+    def store(self, snapshot: object, key: Hashable, key_bytes: int, reply: Reply) -> None:
+        """Stores a reply if it may be sent again, and `snapshot` is still the newest."""
+        if reply.lasting and snapshot is not None and snapshot == self._service.snapshot:
+            self._results.put(snapshot, key, key_bytes + len(reply.payload), reply.payload)
+
+    async def execute(self, prepared: Prepared | Reply, rights: Rights, *, refreshed: bool = False) -> Reply:
+        """The reply to a query or mutation. Raises `BadRequest` for a subscription."""
+        if isinstance(prepared, Reply):
+            return prepared
+        if prepared.is_subscription:
+            raise BadRequest(
+                "A subscription is answered by a stream: send 'Accept: text/event-stream', or use a websocket.", 406
+            )
+        return await self._service.answer(prepared, rights, refreshed=refreshed)
+
+    async def send_stored(self, exchange: Exchange, kind: str, payload: bytes) -> None:
+        """Sends a stored result."""
+        await respond(exchange.send, 200, payload, _CONTENT_TYPES[kind])
+        self._answered(exchange)
+
+    async def send(self, exchange: Exchange, kind: str, reply: Reply) -> None:
+        """Sends a reply as `kind`."""
+        status = _REFUSED[kind] if reply.outcome is Outcome.REFUSED else _STATUS[reply.outcome]
+        await respond(exchange.send, status, reply.payload, _CONTENT_TYPES[kind])
+        if reply.outcome is Outcome.EXECUTED:
+            self._answered(exchange)
+        else:
+            self._service.metrics.refused(Transport.HTTP)
+
+    async def refuse(self, exchange: Exchange, error: Refused) -> None:
+        """Answers a request that was refused before it was executed."""
+        self._service.metrics.refused(Transport.HTTP)
+        kind = refusal_type(exchange.accept)
+        headers: list[tuple[bytes, bytes]] = []
+        reported: GraphQLError
+        if isinstance(error, BadRequest):
+            status = error.status
+            reported = GraphQLError(error.message, extensions={"code": "BAD_REQUEST"})
+            if status == 405:
+                reads = exchange.method in ("GET", "HEAD")
+                headers = [(b"allow", b"POST" if reads else b"GET, HEAD, POST")]
+        else:
+            reported = error
+            if isinstance(error, Unauthorized):
+                status, headers = 401, [(b"www-authenticate", b"Bearer")]
+            elif isinstance(error, TooManyFailures):
+                status, headers = 429, [(b"retry-after", str(error.retry_after).encode())]
+            else:
+                status = _REFUSED[kind]
+        await respond(exchange.send, status, refusal((reported,)), _CONTENT_TYPES[kind], headers)
+
+    def _answered(self, exchange: Exchange) -> None:
+        self._service.metrics.answered(Transport.HTTP)
+        self._service.metrics.observe(perf_counter() - exchange.began)

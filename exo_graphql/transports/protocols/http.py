@@ -1,0 +1,175 @@
+"""An HTTP connection with bounds; the package's docstring lists them."""
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from exo_graphql.engine.execution import refusal
+from exo_graphql.engine.limits import LimitExceeded
+from exo_graphql.transports.asgi import BREAK_OFF
+from exo_graphql.transports.protocols.slices import Slices
+from exo_graphql.transports.protocols.unsent import Unsent
+
+# The longest request line and headers, together. A document that does not fit into a URL has to be posted.
+_MAX_HEADER_BYTES = 64 * 1024
+
+
+class HttpConnection(HttpToolsProtocol):
+    """A connection until it ends or becomes a websocket."""
+
+    def __init__(
+        self, *arguments: Any, max_connections: int, header_timeout: float, send_timeout: float, **options: Any
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self._max_connections = max_connections
+        self._header_timeout = header_timeout
+        self._send_timeout = send_timeout
+        self._unsent: Unsent | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        """Ends the connection unless a request's headers are there before."""
+        self._header_bytes = 0
+        """Bytes read since `_deadline` was set."""
+        self._slices = Slices(self.loop, self._read_slice)
+        self._running: RequestResponseCycle | None = None
+        """The request being answered; `cycle` is the newest one, which may wait for it (pipelining)."""
+        self._task: asyncio.Task[None] | None = None
+        """Answers `_running`."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Refuses the connection if there are too many."""
+        super().connection_made(transport)
+        self._unsent = Unsent(transport, self._send_timeout)
+        # Not `limit_concurrency`: it would be checked when the headers are there, which a client may never send.
+        if len(self.connections) > self._max_connections:
+            transport.write(_refusal(self._max_connections))
+            transport.close()
+            return
+        self._await_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancels the deadlines, and the work that nobody waits for any more."""
+        self._headers_arrived()
+        if self._unsent is not None:
+            self._unsent.forget()
+        self._slices.clear()
+        # uvicorn informs the newest of pipelined requests alone, which is not the one being answered, and lets its
+        # task run on: a query of 8 s would be computed for nobody.
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+            if self._task is not None:
+                self._task.cancel()
+        self.pipeline.clear()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The write buffer is full: the client does not read fast enough."""
+        super().pause_writing()
+        self._watch_unsent()
+
+    def resume_writing(self) -> None:
+        """The client has read most of the buffer."""
+        super().resume_writing()
+        if self._running is not None and self._running.response_complete:
+            self._watch_unsent()
+        elif self._unsent is not None:
+            self._unsent.forget()  # the buffer grows with what is written next, as if the client read nothing
+
+    def _watch_unsent(self) -> None:
+        if self._unsent is not None:
+            self._unsent.watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Reads in slices: uvicorn would parse all that has arrived at once, such as 10,000 pipelined requests."""
+        self._slices.add(data)
+
+    def _read_slice(self) -> None:
+        if self.transport.is_closing() or not self._slices:
+            return
+        data = self._slices.pop()
+        self._header_bytes += len(data)
+        super().data_received(data)
+        if self._deadline is not None and self._header_bytes > _MAX_HEADER_BYTES:
+            self._give_up()
+        if self.transport.is_closing():
+            return
+        if self._slices:
+            self.transport.pause_reading()
+            self._slices.schedule()
+        elif not self.flow.read_paused:
+            self.transport.resume_reading()
+
+    def on_message_begin(self) -> None:
+        """The next request begins: its headers have as long as the first one's."""
+        super().on_message_begin()
+        if self._deadline is None:
+            self._await_headers()
+
+    def on_headers_complete(self) -> None:
+        """A request's headers, or a handshake's, are there."""
+        self._headers_arrived()
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Ends the connection if the request was answered before its body was there.
+
+        uvicorn would go on reading the body for as long as it comes: each byte ends `timeout_keep_alive`.
+        """
+        self._watch_unsent()
+        super().on_response_complete()
+        if self.cycle.more_body and not self.transport.is_closing():
+            self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        cycle.scope["extensions"] = {BREAK_OFF: partial(self._break_off, cycle)}  # type: ignore[dict-item]  # a call
+        super()._start_asgi_task(cycle, partial(self._answer, app, cycle))
+
+    async def _answer(
+        self, app: ASGIApp, cycle: RequestResponseCycle, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        self._task = asyncio.current_task()
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            # The client has gone, or the server shuts down and has waited long enough. uvicorn would log a fault.
+            self._break_off(cycle)
+
+    def _break_off(self, cycle: RequestResponseCycle) -> None:
+        """Ends the connection within the response, so that the client sees that it is incomplete."""
+        if cycle.response_complete:
+            return
+        cycle.disconnected = True
+        cycle.message_event.set()
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # closing would wait for the client to read
+        else:
+            self.transport.close()
+
+    def _await_headers(self) -> None:
+        self._header_bytes = 0
+        # Not `timeout_keep_alive`: it starts after a response, and the first byte of the next request ends it.
+        self._deadline = self.loop.call_later(self._header_timeout, self._give_up)
+
+    def _headers_arrived(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
+def _refusal(limit: int) -> bytes:
+    error = LimitExceeded("max_connections", limit, "come by one connection too many", "Try again in a few seconds.")
+    body = refusal([error])
+    head = (
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json; charset=utf-8\r\n"
+        f"content-length: {len(body)}\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body
