@@ -23,7 +23,7 @@ def test_the_wheel_runs_outside_the_clone(wheel: Path, tmp_path: Path) -> None:
     # The dependencies are this environment's; .ci/run installs the wheel into one that is empty.
     bare = {name: value for name, value in os.environ.items() if not name.startswith("EXO_GRAPHQL_")}
     ran = subprocess.run(
-        [sys.executable, str(CLONE / "tests" / "installed.py")],
+        [sys.executable, str(CLONE / "tests" / "support" / "installed.py")],
         env=bare | {"PYTHONPATH": str(unpacked)},
         cwd=tmp_path,
         capture_output=True,
