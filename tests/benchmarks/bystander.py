@@ -11,7 +11,7 @@ import orjson
 
 from tests.benchmarks.fanout import FIRST
 from tests.benchmarks.figures import Row
-from tests.benchmarks.processes import OURS, SERVER_CORE, fetch, free_port, serving
+from tests.benchmarks.processes import SERVER_CORE, fetch, free_port, serving
 from tests.benchmarks.scenario import multiplied
 from tests.benchmarks.subscribers import subscribed
 from tests.benchmarks.throughput import GRAPHQL, replaying
@@ -37,8 +37,7 @@ def measure(bodies: list[bytes], directory: Path, seconds: float) -> Row:
     with ExitStack() as stack:
         exo = stack.enter_context(replaying(states, 1.0))
         port = free_port()
-        pace = ["--rest-pause", "0.95", "--rest-share", "0.9"]
-        command = [*OURS, "serve", "--port", str(port), "--exo-url", exo.url(""), *pace]
+        command = ["-m", "tests.benchmarks.ours", str(port), exo.url(""), "0.95"]
         stack.enter_context(serving(command, port, FIRST, SERVER_CORE))
 
         async def watched() -> tuple[list[float], int]:

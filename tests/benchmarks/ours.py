@@ -1,4 +1,4 @@
-"""This project's server, reading exo at the benchmarks' pace: `python -m tests.benchmarks.ours PORT EXO_URL`."""
+"""This project's server at a benchmark's pace: `python -m tests.benchmarks.ours PORT EXO_URL [PAUSE]`."""
 
 import sys
 
@@ -9,9 +9,18 @@ from exo_graphql.settings import Settings
 
 PACE = 0.25
 """Seconds between two states."""
-RULES = PollerRules(rest_pause=PACE, rest_share=0.9, idle_pause=PACE)
-"""Of this server and of the baseline alike."""
+
+
+def rules(pause: float = PACE) -> PollerRules:
+    """exo's state is read again after `pause` seconds, whoever looks: this server and the baseline read alike."""
+    return PollerRules(rest_pause=pause, rest_share=0.9, idle_pause=pause)
+
+
+def main(port: str, exo_url: str, pause: str = str(PACE)) -> int:
+    """Serves until a signal ends it; returns the exit code."""
+    settings = Settings.model_validate({"port": int(port), "exo_url": exo_url})
+    return block_on(run(settings, Tuning(poller=rules(float(pause)))))
+
 
 if __name__ == "__main__":
-    settings = Settings.model_validate({"port": int(sys.argv[1]), "exo_url": sys.argv[2]})
-    sys.exit(block_on(run(settings, Tuning(poller=RULES))))
+    sys.exit(main(*sys.argv[1:]))

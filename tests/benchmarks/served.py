@@ -15,12 +15,12 @@ from exo_graphql.exo.poller import Poller
 from exo_graphql.serve import block_on, serve_application
 from tests.benchmarks import bare
 from tests.benchmarks.baseline import application
-from tests.benchmarks.ours import RULES
+from tests.benchmarks.ours import rules
 
 
 def main(port: int, exo_url: str) -> None:
     """Serves it until the process ends."""
-    poller = Poller((exo_url,), rules=RULES)
+    poller = Poller((exo_url,), rules=rules())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
