@@ -21,6 +21,7 @@ from exo_graphql.engine.service import MAX_AGE, Service
 from exo_graphql.engine.worker_pool import WorkerPool
 from exo_graphql.exo.pacing import DEFAULT_POLLER_RULES, PollerRules
 from exo_graphql.exo.poller import Poller
+from exo_graphql.loopback import is_loopback
 from exo_graphql.observability.collectors import ClusterCollector, ServerCollector
 from exo_graphql.operations import OperationRules, Operations
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES
@@ -29,7 +30,7 @@ from exo_graphql.settings import DEFAULT_EXO_URL, Settings
 from exo_graphql.simulator import Fault, SimulatedExo, parse_fault
 from exo_graphql.tls import NoCertificates, client_context
 from exo_graphql.transports.app import PROBES, Application
-from exo_graphql.transports.auth import Access, BadToken, Token, is_loopback, parse_tokens
+from exo_graphql.transports.auth import Access, BadToken, Token, parse_tokens
 from exo_graphql.transports.http import HttpEndpoint
 from exo_graphql.transports.origin_policy import OriginPolicy
 from exo_graphql.transports.rules import DEFAULT_TRANSPORT_RULES, TransportRules

@@ -1,4 +1,4 @@
-"""Running the server: uvicorn, and a shutdown after which clients know that subscriptions go on."""
+"""Running the server: uvicorn, and a shutdown after which clients connect again."""
 
 import asyncio
 import contextlib
@@ -29,12 +29,11 @@ if sys.platform != "win32":
 
 logger = logging.getLogger("exo_graphql")
 
-# What is still open this long after everybody was told is cut.
+# Seconds after the close frames until what is still open is cut.
 GRACE_SECONDS = 2
-# Seconds after the first Ctrl-C from which on a further one does not wait for anything.
+# Seconds after the first Ctrl-C from which on another one ends the process at once.
 BREAK_OFF_AFTER = 2 * GRACE_SECONDS
-# A connection on which nothing that was sent has been received for as long is cut: its client has gone without a
-# word, or does not read.
+# Seconds after which the kernel cuts a connection that has acknowledged nothing: its client's machine is off or away.
 UNREAD_SECONDS = 60
 # Seconds: how often Python takes the interpreter from a thread that others wait for. A request that is answered while
 # two threads are busy waits for it several times; measured, the slowest of a hundred take half as long as with the
@@ -52,7 +51,7 @@ SPARE_FILES = 200
 
 
 class _Advice(logging.Filter):
-    """Adds what to do to uvicorn's word that it cannot listen."""
+    """Adds advice to uvicorn's message that it cannot listen."""
 
     _ADVICE: ClassVar = {
         errno.EADDRINUSE: "Another program listens there: end it, or give another --port.",
@@ -68,13 +67,13 @@ class _Advice(logging.Filter):
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which says goodbye before it closes its sockets."""
+    """uvicorn that closes subscriptions properly before it closes its sockets."""
 
     def __init__(self, config: uvicorn.Config, greeting: str, goodbye: Callable[[], Awaitable[None]]) -> None:
         super().__init__(config)
         self._greeting = greeting
         self._goodbye = goodbye
-        self._asked_to_stop: float | None = None
+        self._stopping_since: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts to listen, and says where."""
@@ -100,14 +99,14 @@ class Server(uvicorn.Server):
         Only where it does not come, a further Ctrl-C ends the process at once.
         """
         now = asyncio.get_running_loop().time()
-        if self._asked_to_stop is None:
-            self._asked_to_stop = now
+        if self._stopping_since is None:
+            self._stopping_since = now
             super().handle_exit(sig, frame)
-        elif sig == signal.SIGINT and now - self._asked_to_stop > BREAK_OFF_AFTER:
+        elif sig == signal.SIGINT and now - self._stopping_since > BREAK_OFF_AFTER:
             os._exit(130)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accepts nobody any more, sends subscribers away, then stops."""
+        """Accepts no more connections, ends the subscriptions, then stops."""
         for server in self.servers:
             server.close()
         await self._goodbye()
@@ -115,7 +114,7 @@ class Server(uvicorn.Server):
 
 
 def _tune(listeners: Iterable[socket.socket]) -> None:
-    """What connections inherit from the listener: room to send, and an end to what is not received (Linux alone)."""
+    """Sets what connections inherit from the listener: the send buffer, and the time limit of sending (Linux alone)."""
     for listener in listeners:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
@@ -141,7 +140,7 @@ def server_config(
         ws=websocket_connections(rules.send_timeout),  # type: ignore[arg-type]  # makes one
         ws_max_size=rules.max_message_bytes,
         log_config=None,
-        # It logs whole URLs, and a line for each broken request: a client's words, and a client's choice how many.
+        # Below "error" it logs whole URLs, and a line for each broken request: clients could fill the log.
         log_level="error",
         access_log=False,
         server_header=False,
@@ -183,7 +182,7 @@ def base_url(host: str) -> str:
 
 
 def _allow_open_files(connections: int) -> None:
-    """As many as the connections need, as far as the system lets us: often 1,024 are the default."""
+    """Raises the limit of open files to what the connections need, if allowed: often it is 1,024."""
     if sys.platform == "win32":
         return
     wanted = connections + SPARE_FILES
@@ -221,7 +220,7 @@ async def _serve(server: Server) -> int:
 
 @contextlib.contextmanager
 def _signals_only_end_it() -> Iterator[None]:
-    """uvicorn sends itself the signal that it has obeyed; that must not end the process before all is put away."""
+    """uvicorn sends itself the signal again after it has stopped; that must not end the process before the cleanup."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,8 @@
 """Where the server is: the ways to write it, made one."""
 
-from ipaddress import ip_address
 from urllib.parse import urlsplit, urlunsplit
+
+from exo_graphql import loopback
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 52416
@@ -39,8 +40,4 @@ def endpoint_at(host: str | None, port: int | None) -> str:
 
 def is_loopback(url: str) -> bool:
     """Whether the server is on this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return loopback.is_loopback(urlsplit(url).hostname or "")

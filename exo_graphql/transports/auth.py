@@ -1,11 +1,10 @@
-"""Who may do what: bearer tokens with a scope, or, without any, loopback alone.
+"""Who may do what: bearer tokens with a scope; without any, the server listens on loopback only.
 
-exo itself asks nobody who they are. A token is `SCOPE:SECRET`; whoever has none is refused as soon as one is
-configured. Secrets are compared in constant time and never logged.
+exo itself has no authentication. A token is `SCOPE:SECRET`; once one is configured, callers without are refused.
+Secrets are compared in constant time and never logged.
 """
 
 import hmac
-import ipaddress
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,21 +28,21 @@ class Unauthorized(NamedError):
     def __init__(self) -> None:
         super().__init__(
             "UNAUTHENTICATED",
-            "This server asks for a token.",
+            "Token required.",
             "Send the header 'Authorization: Bearer TOKEN' (over a websocket also in the payload of connection_init).",
         )
 
 
 class TooManyFailures(NamedError):
-    """Too many wrong tokens have come from the caller's address: this one was not looked at."""
+    """Too many wrong tokens have come from the caller's address: this one was not checked."""
 
     def __init__(self, seconds: float) -> None:
-        """`seconds` until one is looked at again."""
+        """`seconds` until a token is checked again."""
         self.retry_after = math.ceil(seconds)
         super().__init__(
             "TOO_MANY_FAILED_TOKENS",
             "Too many wrong tokens have come from this address.",
-            f"Try again in {self.retry_after} s, with a right one.",
+            f"Try again in {self.retry_after} s with a valid token.",
         )
 
 
@@ -79,7 +78,7 @@ def _entries(text: str) -> Iterable[str]:
 
 
 def _digest(secret: str) -> bytes:
-    # Digests have one length, so that comparing them tells nothing of the secret's.
+    # Digests all have the same length, so that comparing them does not reveal the secret's.
     return sha256(secret.encode()).digest()
 
 
@@ -91,9 +90,9 @@ class Access:
         self._failed = FailedTokens(clock)
 
     def rights(self, authorization: str | None, address: str | None = None) -> Rights:
-        """What the bearer of this `Authorization`, who speaks from `address`, may do.
+        """What a caller with this `Authorization` header, at `address`, may do.
 
-        Raises `Unauthorized`, and `TooManyFailures` where this was tried in vain too often.
+        Raises `Unauthorized`, and `TooManyFailures` after too many failed tries.
         """
         if not self._tokens:
             return Rights.OPERATE
@@ -105,7 +104,7 @@ class Access:
         if wait > 0:
             raise TooManyFailures(wait)
         found: Rights | None = None
-        for token in self._tokens:  # all of them, always: how long it takes tells nothing
+        for token in self._tokens:  # all of them, always: the time taken reveals nothing
             if hmac.compare_digest(token.digest, digest) and found is not Rights.OPERATE:
                 found = token.rights
         if found is None:
@@ -122,13 +121,3 @@ def authorization_in(payload: Mapping[str, object] | None) -> str | None:
             return value
     token = (payload or {}).get("token")
     return f"Bearer {token}" if isinstance(token, str) else None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server that listens there."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

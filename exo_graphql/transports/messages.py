@@ -1,4 +1,4 @@
-"""Messages of the protocol `graphql-transport-ws`, and the codes that it closes connections with.
+"""Messages of the protocol `graphql-transport-ws`, and its close codes.
 
 The protocol: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
 """
@@ -38,7 +38,7 @@ class Closing(Exception):
 
 
 def read_message(text: str | None) -> Mapping[str, Any]:
-    """The message in a frame; None stands for a binary one. Raises `Closing` for what is none."""
+    """The message in a text frame; None stands for a binary frame. Raises `Closing`."""
     if text is None:
         raise Closing(Close.BAD_REQUEST, "Messages must be text")
     try:
@@ -51,7 +51,7 @@ def read_message(text: str | None) -> Mapping[str, Any]:
 
 
 def id_of(message: Mapping[str, Any]) -> str:
-    """The operation that a message is about. Raises `Closing` where it names none."""
+    """The id of a message's operation. Raises `Closing` where it has none."""
     id_ = message.get("id")
     if not isinstance(id_, str) or not id_:
         raise Closing(Close.BAD_REQUEST, "The message must have a string 'id'")
@@ -59,7 +59,7 @@ def id_of(message: Mapping[str, Any]) -> str:
 
 
 def payload_of(message: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The payload of an init, a ping or a pong. Raises `Closing` for what may be none."""
+    """The payload of an init, a ping or a pong. Raises `Closing` unless it is an object or absent."""
     payload = message.get("payload")
     if payload is not None and not isinstance(payload, dict):
         raise Closing(Close.BAD_REQUEST, "The payload must be an object")
@@ -67,15 +67,15 @@ def payload_of(message: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def unknown_type(message: Mapping[str, Any]) -> Closing:
-    """A type that clients do not send, or do not send now."""
+    """A type that clients may not send, or not in this state."""
     return Closing(Close.BAD_REQUEST, f"Unexpected message of type {ascii(message['type'][:_LONGEST_NAME])[:60]}")
 
 
 def subscriber_exists(id_: str) -> Closing:
-    """An id that is taken."""
+    """An id that is in use."""
     return Closing(Close.SUBSCRIBER_EXISTS, f"Subscriber for {ascii(id_[:_LONGEST_NAME])[1:-1][:60]} already exists")
 
 
 def next_frame(id_: str) -> tuple[str, str]:
-    """What stands before and after an encoded result in a `next` message: results are encoded once for many."""
+    """The text before and after an encoded result in a `next` message: results are encoded once for all subscribers."""
     return f'{{"id":{orjson.dumps(id_).decode()},"type":"next","payload":', "}"

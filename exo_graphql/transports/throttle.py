@@ -1,21 +1,20 @@
-"""Tokens that are wrong, slowed down: whoever guesses at them gets few tries from one address.
+"""Slows down guessing of tokens: each address has few tries.
 
-An address whose tries are used up is not looked at, whatever it shows, until it has a try again: else the right guess
-among a thousand wrong ones would still be answered. Who has shown that very token from that address before is let in
-all the same: behind a proxy that does not name its clients, all have one address, and one of them must not shut out
-the others.
+Once an address has used up its tries, no token from it is checked until it has a try again: otherwise the right guess
+among a thousand wrong ones would still succeed. A token that was accepted from that address before is accepted all the
+same: behind a proxy that does not forward addresses all clients have one, and one of them must not lock out the others.
 """
 
 import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 
-# Somebody who mistypes, and a few programs whose token has been changed.
+# Wrong tokens in a row: enough for typing errors, and for a few programs whose token was changed.
 TRIES = 10
-# Seconds until another try: 43,200 a day.
+# Seconds until another try: 43,200 tries a day.
 SECONDS_FOR_A_TRY = 2.0
-# Addresses, and tokens by address, that are remembered.
-_MOST_REMEMBERED = 10_000
+# Addresses, and tokens by address, that are kept.
+_MAX_KEPT = 10_000
 
 
 class FailedTokens:
@@ -24,32 +23,33 @@ class FailedTokens:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._tries: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        """By address that has failed: what tries were left, and when. Full ones are forgotten first."""
-        self._welcome: OrderedDict[tuple[str, bytes], None] = OrderedDict()
+        """By address that has failed: the tries left, and when that was. The oldest are dropped first."""
+        self._accepted: OrderedDict[tuple[str, bytes], None] = OrderedDict()
+        """Addresses and tokens that were accepted together."""
 
     def wait(self, address: str | None, digest: bytes) -> float:
-        """Seconds until a token from this address is looked at; 0 where it is now."""
+        """Seconds until a token from this address is checked; 0 for now."""
         place = _place(address)
-        if place not in self._tries or (place, digest) in self._welcome:
+        if place not in self._tries or (place, digest) in self._accepted:
             return 0.0
         return max(0.0, (1.0 - self._left(place)) * SECONDS_FOR_A_TRY)
 
     def failed(self, address: str | None) -> None:
-        """A token that was looked at was wrong."""
+        """A token that was checked was wrong."""
         place = _place(address)
         left = self._left(place)
         self._tries.pop(place, None)
         self._tries[place] = left - 1.0, self._clock()
-        if len(self._tries) > _MOST_REMEMBERED:
+        if len(self._tries) > _MAX_KEPT:
             self._tries.popitem(last=False)
 
     def passed(self, address: str | None, digest: bytes) -> None:
-        """A token that was looked at was right."""
+        """A token that was checked was right."""
         key = _place(address), digest
-        self._welcome[key] = None
-        self._welcome.move_to_end(key)
-        if len(self._welcome) > _MOST_REMEMBERED:
-            self._welcome.popitem(last=False)
+        self._accepted[key] = None
+        self._accepted.move_to_end(key)
+        if len(self._accepted) > _MAX_KEPT:
+            self._accepted.popitem(last=False)
 
     def _left(self, place: str) -> float:
         left, at = self._tries.get(place, (float(TRIES), self._clock()))
@@ -57,7 +57,7 @@ class FailedTokens:
 
 
 def _place(address: str | None) -> str:
-    """What counts as one address: of IPv6 the network of 64 bits, of which a single machine has all."""
+    """What counts as one address: of IPv6 the network of 64 bits, since one machine may use all of its addresses."""
     try:
         given = ipaddress.ip_address(address or "")
     except ValueError:

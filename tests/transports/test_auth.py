@@ -12,8 +12,9 @@ from websockets.exceptions import ConnectionClosed
 
 from exo_graphql.app import SettingsError, build
 from exo_graphql.engine.rights import Rights
+from exo_graphql.loopback import is_loopback
 from exo_graphql.settings import Settings
-from exo_graphql.transports.auth import Access, BadToken, Unauthorized, authorization_in, is_loopback, parse_tokens
+from exo_graphql.transports.auth import Access, BadToken, Unauthorized, authorization_in, parse_tokens
 from tests.support.running import Running, running
 
 pytestmark = pytest.mark.anyio

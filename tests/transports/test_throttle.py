@@ -95,12 +95,12 @@ def test_an_ipv4_address_is_the_same_however_it_is_written(access: Access) -> No
 
 
 def test_what_is_remembered_is_bounded(clock: _Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(throttle, "_MOST_REMEMBERED", 10)
+    monkeypatch.setattr(throttle, "_MAX_KEPT", 10)
     failed = FailedTokens(clock)
     for number in range(100):
         failed.failed(f"192.0.2.{number}")
         failed.passed(f"192.0.2.{number}", b"digest")
-    assert (len(failed._tries), len(failed._welcome)) == (10, 10)
+    assert (len(failed._tries), len(failed._accepted)) == (10, 10)
 
 
 async def test_every_way_in_is_slowed_down_and_says_when_to_come_again() -> None:
