@@ -1,4 +1,4 @@
-"""Asking the schema about a picture, as the server does: the real executor and operations over one recorded picture."""
+"""Queries on a snapshot, as the server executes them: the real executor and operations over one recorded snapshot."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ EXECUTOR = Executor(SCHEMA)
 
 
 class Recorded:
-    """An `Upstream` that has one picture and offers what is placed in it already."""
+    """An `Upstream` that has one snapshot and previews what is placed in it already."""
 
     def __init__(self, snapshot: Snapshot | None) -> None:
         self.snapshot = snapshot
@@ -113,7 +113,7 @@ def ask(
     *,
     elapsed: float = 0.0,
 ) -> Told:
-    """The answer to a valid query about a picture."""
+    """The answer to a valid query about a snapshot."""
     document = query if isinstance(query, DocumentNode) else parse(query)
     if not isinstance(query, DocumentNode):
         assert validate(SCHEMA, document) == []

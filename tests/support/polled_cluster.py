@@ -81,7 +81,7 @@ class Wire(httpx.AsyncBaseTransport):
 
 
 class Cluster:
-    """Simulated exos behind hosts `a`, `b`, …, the wire to them, and a feed that reads them."""
+    """Simulated exos behind hosts `a`, `b`, …, the wire to them, and a poller that reads them."""
 
     def __init__(self, hosts: str, rules: PollerRules | None = None, *, cost: float = 0.039) -> None:
         self.exos = {host: SimulatedExo(tiny_scenario(), seed=ord(host)) for host in hosts}
@@ -118,7 +118,7 @@ class Cluster:
 
 @asynccontextmanager
 async def running(hosts: str = "a", rules: PollerRules | None = None, *, cost: float = 0.039) -> AsyncIterator[Cluster]:
-    """A cluster whose feed has its first picture."""
+    """A cluster whose poller has its first snapshot."""
     cluster = Cluster(hosts, rules, cost=cost)
     async with cluster.poller:
         await cluster.poller.fresh()
@@ -127,7 +127,7 @@ async def running(hosts: str = "a", rules: PollerRules | None = None, *, cost: f
 
 @asynccontextmanager
 async def slow(cost: float, hosts: str = "a", rules: PollerRules | None = None) -> AsyncIterator[Cluster]:
-    """The same where a read of the state, and that alone, takes exo `cost` seconds, and the feed has learned it."""
+    """The same where a read of the state, and that alone, takes exo `cost` seconds, and the poller has learned it."""
     cluster = Cluster(hosts, rules, cost=0.0)
     cluster.cost = cluster.wire.read_cost = cost
     async with cluster.poller:

@@ -50,7 +50,7 @@ def moment(t: float) -> Moment:
 
 
 def walk(name: str) -> Iterator[tuple[float, Snapshot]]:
-    """The pictures that a recording makes, one after the other, at its own times."""
+    """The snapshots that a recording makes, one after the other, at its own times."""
     snapshot = None
     for step in steps(name):
         snapshot, _ = advance(snapshot, read_state(step.document), moment(step.t), EXO)

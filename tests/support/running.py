@@ -106,7 +106,7 @@ class Socket:
 
 @asynccontextmanager
 async def running(exo: SimulatedExo | None = None, *, demo: bool = True, **given: Any) -> AsyncIterator[Running]:
-    """A server with its first picture; over `exo`, or with `demo=False` over what the settings name."""
+    """A server with its first snapshot; over `exo`, or with `demo=False` over what the settings name."""
     if demo and exo is None:
         exo = SimulatedExo(tiny_scenario(), seed=1)
     with TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""A simulated exo, the feed that reads it, and operations upon it."""
+"""A simulated exo, the poller that reads it, and operations upon it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -26,7 +26,7 @@ HALF, OTHER_HALF, ABSENT, HUGE = "test/half", "test/other-half", "test/absent", 
 
 @dataclass
 class SimulatedCluster:
-    """`ops` are entered; `sim.control` is the hand of fate and of other people."""
+    """`ops` are entered; `sim.control` injects faults and acts as another client of exo."""
 
     sim: SimulatedExo
     poller: Poller
@@ -41,7 +41,7 @@ class SimulatedCluster:
         return await self.poller.fresh(0.0)
 
     async def until(self, holds: Callable[[Snapshot], bool], seconds: float = 300.0) -> Snapshot:
-        """The first picture of which it holds."""
+        """The first snapshot for which it holds."""
         with self.poller.watching():
             return await self._until(holds, seconds)
 

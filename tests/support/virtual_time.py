@@ -1,6 +1,6 @@
 """An event loop whose time passes only when nothing is left to do: a minute of waiting costs no second.
 
-Everything that the feed waits for (pauses, timeouts, the simulated latency of exo) is kept by the loop's clock, so
+Everything that the poller waits for (pauses, timeouts, the simulated latency of exo) is kept by the loop's clock, so
 the real code runs under a clock that is exact and repeatable.
 """
 
