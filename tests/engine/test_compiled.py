@@ -1,4 +1,4 @@
-"""Whatever is asked of whatever picture, a compiled operation is answered as graphql-core answers it, byte for byte."""
+"""A compiled operation is answered exactly as graphql-core answers it, byte for byte, on every snapshot."""
 
 import asyncio
 import dataclasses
@@ -58,7 +58,7 @@ _JSON = st.one_of(
 
 
 class Remembered(Operations):
-    """Operations as they stand after many wishes, the refused ones included."""
+    """Operations as they stand after many mutations, the refused ones included."""
 
     def __init__(self, known: tuple[Operation, ...]) -> None:
         super().__init__(Recorded(None), None)
@@ -123,7 +123,7 @@ OPERATIONS = _operations()
 
 
 def _odd(snapshot: Snapshot, turn: int) -> Snapshot:
-    """The same picture with values that no exo reports, but which a GraphQL type may have an opinion on."""
+    """The same snapshot with values that no exo reports, but which a GraphQL type may have an opinion on."""
     odd_values: list[dict[str, Any]] = [
         {"temperature_c": float("nan"), "power_watts": 7, "friendly_name": 5},
         {"temperature_c": True, "chip": False, "os_version": 2.5, "has_thunderbolt": 1},
@@ -152,14 +152,14 @@ def _odd(snapshot: Snapshot, turn: int) -> Snapshot:
 
 @cache
 def snapshots() -> tuple[Snapshot | None, ...]:
-    """No picture, the recorded ones, and some of them made odd."""
+    """No snapshot, the recorded ones, and some of them made odd."""
     recorded = [snapshot for name in NAMES for _, snapshot in walk(name)]
     return (None, *recorded, *(_odd(snapshot, turn) for turn, snapshot in enumerate(recorded[::9])))
 
 
 @cache
 def texts() -> tuple[str, ...]:
-    """Names that some picture knows, and some that none does."""
+    """Names that some snapshot knows, and some that none does."""
     known = {
         text
         for snapshot in snapshots()[1::5]
@@ -193,7 +193,7 @@ def assert_alike(query: str, snapshot: Snapshot | None, variables: Mapping[str, 
     assert _nameless(short.payload) == _nameless(long.payload), query
     assert _nameless(short.signature) == _nameless(long.signature), query
     assert (short.failed, short.refused, short.completed) == (long.failed, long.refused, long.completed)
-    # Having told the time is why a result is not kept: it may be claimed in vain, never left out.
+    # A time-dependent result is not stored: it may be marked so without need, but never be left unmarked.
     assert short.time_dependent or not long.time_dependent
     return long
 
@@ -296,8 +296,8 @@ def test_an_object_is_of_the_first_type_that_claims_it_and_of_its_interface() ->
         }
     } } fragment Told on OperationError { __typename code }"""
     assert takes_short_way(query, _recorded())
-    told = orjson.loads(assert_alike(query, _recorded()).payload)["data"]["operations"]
-    assert [each["error"] and each["error"]["__typename"] for each in told] == [
+    reported = orjson.loads(assert_alike(query, _recorded()).payload)["data"]["operations"]
+    assert [each["error"] and each["error"]["__typename"] for each in reported] == [
         None,
         *(type(error).__name__ for error in _problems()),
     ]
@@ -306,7 +306,7 @@ def test_an_object_is_of_the_first_type_that_claims_it_and_of_its_interface() ->
         "code": "LOAD_FAILED",
         "message": "It went wrong.",
         "model": {"id": "rig/tiny-llama-a"},
-    } in [each["error"] for each in told]
+    } in [each["error"] for each in reported]
 
 
 @pytest.mark.parametrize("more", [True, False])
@@ -364,11 +364,11 @@ def test_a_subscription_that_ends_says_so_either_way() -> None:
 def test_each_setting_of_skip_and_include_has_its_own_order_of_keys() -> None:
     query = "query ($a: Boolean!) { cluster { nodeCount @include(if: $a) stale nodeCount } }"
     document = parse(query)
-    told = [
+    reported = [
         SHORT_WAY.execute(document, Context(_recorded(), OPERATIONS, lambda: 0.0), {"a": a}, None)
         for a in (True, False)
     ]
-    assert [answer.payload for answer in told if isinstance(answer, Answer)] == [
+    assert [answer.payload for answer in reported if isinstance(answer, Answer)] == [
         b'{"data":{"cluster":{"nodeCount":3,"stale":false}}}',
         b'{"data":{"cluster":{"stale":false,"nodeCount":3}}}',
     ]

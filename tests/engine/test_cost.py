@@ -1,4 +1,4 @@
-"""The estimate: never below what an answer holds, by the sizes of the picture at hand, and known at a glance."""
+"""The estimate: never below what an answer holds, by the sizes of the snapshot at hand, and known at a glance."""
 
 import itertools
 import threading

@@ -59,14 +59,14 @@ def test_a_document_within_the_limit_is_read_and_one_beyond_is_refused_by_its_na
     limit: str, value: int, within: str, beyond: str
 ) -> None:
     assert _read(within, **{limit: value}) == []
-    (told,) = _read(beyond, **{limit: value})
-    assert (told["code"], told["limit"], told["value"]) == ("LIMIT_EXCEEDED", limit, value)
-    assert told["suggestion"].endswith(".")
+    (reported,) = _read(beyond, **{limit: value})
+    assert (reported["code"], reported["limit"], reported["value"]) == ("LIMIT_EXCEEDED", limit, value)
+    assert reported["suggestion"].endswith(".")
 
 
 def test_a_refusal_tells_how_much_was_asked_where_it_is_known() -> None:
-    (told,) = _read("{ a: nodes { b: id c: id } }", max_aliases=1)
-    assert told["actual"] == 3
+    (reported,) = _read("{ a: nodes { b: id c: id } }", max_aliases=1)
+    assert reported["actual"] == 3
 
 
 def test_fragments_that_double_at_each_level_are_measured_in_linear_time() -> None:
@@ -75,9 +75,9 @@ def test_fragments_that_double_at_each_level_are_measured_in_linear_time() -> No
         f"fragment f{n} on Node {{ a{n}: id ...f{n + 1} b{n}: id ...f{n + 1} }}" for n in range(23)
     )  # fmt: skip
     source = f"{{ nodes {{ ...f0 }} }} {levels} fragment f23 on Node {{ id }}"
-    (told,) = _read(source, max_depth=60)
-    assert told["limit"] == "max_fields"
-    assert told["actual"] > 2**23
+    (reported,) = _read(source, max_depth=60)
+    assert reported["limit"] == "max_fields"
+    assert reported["actual"] > 2**23
 
 
 @pytest.mark.parametrize(
@@ -96,26 +96,26 @@ def test_fragments_in_a_circle_are_told_of_as_such(source: str) -> None:
 def test_circles_within_circles_are_walked_no_longer_than_the_limit() -> None:
     spread = " ".join(f"...f{n}" for n in range(20))
     fragments = "".join(f"fragment f{n} on Node {{ m{n}: models {{ nodes {{ {spread} }} }} }} " for n in range(20))
-    (told,) = _read(f"{{ nodes {{ {spread} }} }} {fragments}", max_depth=100)
-    assert told["limit"] in ("max_fields", "max_pairs")
+    (reported,) = _read(f"{{ nodes {{ {spread} }} }} {fragments}", max_depth=100)
+    assert reported["limit"] in ("max_fields", "max_pairs")
 
 
 def test_a_fragment_that_nobody_uses_is_measured_too() -> None:
-    (told,) = _read("{ nodes { id } } fragment f on Node { " + "id " * 100 + "}")
-    assert told["limit"] == "max_pairs"
+    (reported,) = _read("{ nodes { id } } fragment f on Node { " + "id " * 100 + "}")
+    assert reported["limit"] == "max_pairs"
 
 
 @pytest.mark.parametrize("opening", ["{ nodes { models ", "{ ... ", "{ downloads(status: [", "query q($v: ["])
 def test_nesting_without_end_is_an_ordinary_error(opening: str) -> None:
-    (told,) = Documents(SCHEMA).read(opening * 3000).errors
-    assert "RecursionError" not in told.message
-    assert "nested too deeply" in told.message or "Syntax Error" in told.message
+    (reported,) = Documents(SCHEMA).read(opening * 3000).errors
+    assert "RecursionError" not in reported.message
+    assert "nested too deeply" in reported.message or "Syntax Error" in reported.message
 
 
 def test_a_number_that_nobody_can_read_is_an_ordinary_error() -> None:
     for number in ("9" * 5000, "1." + "9" * 5000, "1e" + "9" * 5000):
-        (told,) = Documents(SCHEMA).read(f'{{ placements(model: "x", minNodes: {number}) {{ fits }} }}').errors
-        assert told.message == "A number may have 400 digits."
+        (reported,) = Documents(SCHEMA).read(f'{{ placements(model: "x", minNodes: {number}) {{ fits }} }}').errors
+        assert reported.message == "A number may have 400 digits."
 
 
 def test_errors_are_told_up_to_the_limit_and_still_name_what_was_meant() -> None:

@@ -94,7 +94,7 @@ async def room() -> AsyncIterator[Room]:
         async with asyncio.timeout(500), exo, components.poller, components.operations:
             exo.control.advance(1000)  # until the machines have cooled down and nothing moves any more
             await components.poller.fresh(0.0)
-            await asyncio.sleep(1)  # the catalogue comes a moment after the first picture
+            await asyncio.sleep(1)  # the catalogue comes a moment after the first snapshot
             with components.poller.listen(snapshots.append), counting:
                 async with components.service:
                     yield made
@@ -105,8 +105,8 @@ def body(answer: Answer) -> Any:
 
 
 def status(answer: Answer) -> Mapping[str, Any]:
-    told: Mapping[str, Any] = body(answer)["data"]["modelStatus"]
-    return told
+    reported: Mapping[str, Any] = body(answer)["data"]["modelStatus"]
+    return reported
 
 
 async def _nothing_from(subscriber: Subscriber, seconds: float) -> bool:
@@ -141,7 +141,7 @@ async def test_each_change_is_sent_once_in_order() -> None:
         assert await _nothing_from(subscriber, 60)
 
 
-async def test_five_hundred_identical_subscriptions_are_executed_and_encoded_once_a_picture() -> None:
+async def test_five_hundred_identical_subscriptions_are_executed_and_encoded_once_a_snapshot() -> None:
     async with room() as here:
         messages: list[list[bytes]] = [[] for _ in range(500)]
 
@@ -225,9 +225,9 @@ async def test_whoever_joins_while_exo_is_silent_is_told_the_true_age() -> None:
         assert body(await anext(early))["data"]["cluster"]["connected"] is False
         await asyncio.sleep(60)
         async with here.subscribe(query) as late:
-            told = body(await anext(late))["data"]["cluster"]
-        assert told["connected"] is False
-        assert 60 < told["ageSeconds"] < 66
+            reported = body(await anext(late))["data"]["cluster"]
+        assert reported["connected"] is False
+        assert 60 < reported["ageSeconds"] < 66
 
 
 async def test_the_first_value_after_nobody_looked_is_read_anew() -> None:
@@ -261,9 +261,13 @@ async def test_until_ready_completes_when_exo_has_given_up() -> None:
             collecting = tasks.create_task(here.collect(query, model=A, until="READY"))
             await asyncio.sleep(1)
             here.world.sim.control.place(A)
-        told = [message["data"]["modelStatus"] for message in collecting.result()]
-        assert [each["final"] for each in told] == [False] * (len(told) - 1) + [True]
-        assert told[-1]["failure"]["attempt"] == max(each["failure"]["attempt"] for each in told if each["failure"]) > 1
+        reported = [message["data"]["modelStatus"] for message in collecting.result()]
+        assert [each["final"] for each in reported] == [False] * (len(reported) - 1) + [True]
+        assert (
+            reported[-1]["failure"]["attempt"]
+            == max(each["failure"]["attempt"] for each in reported if each["failure"])
+            > 1
+        )
 
 
 async def test_until_ready_completes_when_exo_has_swallowed_the_command_of_an_operation() -> None:
@@ -274,10 +278,10 @@ async def test_until_ready_completes_when_exo_has_swallowed_the_command_of_an_op
         query = STATUS + "{ phase final failure { message } } }"
         with patch.object(Poller, "create", swallowed):
             assert isinstance(await here.world.ops.load(A), Operation)
-            told = [message["data"]["modelStatus"] for message in await here.collect(query, model=A, until="READY")]
-    assert [each["final"] for each in told] == [False] * (len(told) - 1) + [True]
-    assert told[-1]["phase"] == "NOT_LOADED"
-    assert "never made the instance" in told[-1]["failure"]["message"]
+            reported = [message["data"]["modelStatus"] for message in await here.collect(query, model=A, until="READY")]
+    assert [each["final"] for each in reported] == [False] * (len(reported) - 1) + [True]
+    assert reported[-1]["phase"] == "NOT_LOADED"
+    assert "never made the instance" in reported[-1]["failure"]["message"]
 
 
 async def test_a_verdict_on_an_earlier_load_does_not_end_the_wait_for_the_next() -> None:
@@ -289,15 +293,15 @@ async def test_a_verdict_on_an_earlier_load_does_not_end_the_wait_for_the_next()
         assert given_up[-1]["data"]["modelStatus"]["final"] is True
         here.world.sim.control.clear()
         assert isinstance(await here.world.ops.load(A), Operation)
-        told = [message["data"]["modelStatus"] for message in await here.collect(query, model=A, until="READY")]
-        assert told[0] == {"phase": "NOT_LOADED", "final": False, "ready": False}
-        assert told[-1] == {"phase": "READY", "final": False, "ready": True}
+        reported = [message["data"]["modelStatus"] for message in await here.collect(query, model=A, until="READY")]
+        assert reported[0] == {"phase": "NOT_LOADED", "final": False, "ready": False}
+        assert reported[-1] == {"phase": "READY", "final": False, "ready": True}
 
 
 async def test_until_settled_completes_at_once_for_a_model_that_nobody_loads() -> None:
     async with room() as here:
-        told = await here.collect(PHASE, model=A, until="SETTLED")
-    assert [message["data"]["modelStatus"]["phase"] for message in told] == ["NOT_LOADED"]
+        reported = await here.collect(PHASE, model=A, until="SETTLED")
+    assert [message["data"]["modelStatus"]["phase"] for message in reported] == ["NOT_LOADED"]
 
 
 async def test_a_stale_status_ends_nothing() -> None:
@@ -313,9 +317,9 @@ async def test_a_stale_status_ends_nothing() -> None:
     assert [message["data"]["modelStatus"]["stale"] for message in collecting.result()] == [True, False]
 
 
-async def test_before_the_first_picture_a_subscription_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_before_the_first_snapshot_a_subscription_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     async with room() as here:
-        # As if no state had ever arrived: what the feed's own tests hold it to.
+        # As if no state had ever arrived: what the poller's own tests hold it to.
         monkeypatch.setattr(here.world.poller, "_snapshot", None)
         here.world.sim.control.drop_connections = True
         async with here.subscribe(PHASE, model=A) as subscriber:
@@ -406,15 +410,15 @@ async def test_an_operation_is_followed_to_its_last_state() -> None:
         operation = await here.world.ops.load(A)
         assert isinstance(operation, Operation)
         query = "subscription ($id: ID!) { operation(id: $id) { state message steps { name state } } }"
-        told = [message["data"]["operation"] for message in await here.collect(query, id=operation.id)]
-        assert {each["state"] for each in told[:-1]} == {"RUNNING"}
-        assert told[-1]["state"] == "SUCCEEDED"
-        done = [sum(step["state"] == "SUCCEEDED" for step in each["steps"]) for each in told]
+        reported = [message["data"]["operation"] for message in await here.collect(query, id=operation.id)]
+        assert {each["state"] for each in reported[:-1]} == {"RUNNING"}
+        assert reported[-1]["state"] == "SUCCEEDED"
+        done = [sum(step["state"] == "SUCCEEDED" for step in each["steps"]) for each in reported]
         assert done == sorted(done)
-        assert len(told) > 3
-        assert all(before != after for before, after in pairwise(told))
+        assert len(reported) > 3
+        assert all(before != after for before, after in pairwise(reported))
         again = await here.collect(query, id=operation.id)
-        assert [message["data"]["operation"] for message in again] == [told[-1]]
+        assert [message["data"]["operation"] for message in again] == [reported[-1]]
 
 
 async def test_many_dear_shares_give_way_to_others_in_between() -> None:

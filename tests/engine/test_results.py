@@ -1,4 +1,4 @@
-"""What is stored is given again for the same picture, rights and request alone; and a server without answers alike."""
+"""What is stored is given again for the same snapshot, rights and request alone; and a server without answers alike."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ KINDS = [{"cached": cached, "compiled": compiled} for cached in (True, False) fo
 TOKENS = "operate:a-secret-to-operate,read:a-secret-to-read"
 
 
-def test_a_result_is_given_again_for_its_key_and_picture_alone() -> None:
+def test_a_result_is_given_again_for_its_key_and_snapshot_alone() -> None:
     results = Results()
     assert results.get("p1", "k") is None
     results.put("p1", "k", 10, b"result")
@@ -27,7 +27,7 @@ def test_a_result_is_given_again_for_its_key_and_picture_alone() -> None:
     assert results.get("p1", "k") is None
 
 
-def test_a_result_of_a_picture_that_is_past_is_not_kept() -> None:
+def test_a_result_of_a_snapshot_that_is_past_is_not_kept() -> None:
     results = Results()
     results.get("p2", "k")
     results.put("p1", "k", 10, b"result")
@@ -72,7 +72,7 @@ def test_the_same_result_twice_counts_once() -> None:
 
 @asynccontextmanager
 async def client(**given: Any) -> AsyncIterator[tuple[httpx.AsyncClient, Running]]:
-    """A server whose picture stays as it is until it is read anew, and a client of it."""
+    """A server whose snapshot stays as it is until it is read anew, and a client of it."""
     async with (
         running(
             SimulatedExo(tiny_scenario(), seed=1), max_age=1000.0, idle_pause=1000.0, unseen_after=2000.0, **given
@@ -106,19 +106,19 @@ QUERIES: list[tuple[str, dict[str, object]]] = [
 
 
 async def test_every_way_of_answering_gives_the_same_again_and_again() -> None:
-    told = []
+    reported = []
     for kind in KINDS:
         async with client(**kind) as (http, _):
             answers = [await ask(http, query, variables) for query, variables in QUERIES]
             again = [await ask(http, query, variables) for query, variables in QUERIES]
             assert answers == again
-            told.append(answers)
-    assert all(answers == told[0] for answers in told)
-    assert [status for status, _ in told[0]] == [200] * len(QUERIES)
+            reported.append(answers)
+    assert all(answers == reported[0] for answers in reported)
+    assert [status for status, _ in reported[0]] == [200] * len(QUERIES)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_stored_result_ends_with_its_picture(kind: dict[str, bool]) -> None:
+async def test_a_stored_result_ends_with_its_snapshot(kind: dict[str, bool]) -> None:
     query = f'{{ modelStatus(model: "{A}") {{ phase }} }}'
     async with client(**kind) as (http, server):
         assert await ask(http, query) == await ask(http, query)

@@ -1,4 +1,4 @@
-"""The ends for operators: what Prometheus, a load balancer and a log collector are told."""
+"""The ends for operators: what Prometheus, a load balancer and a log collector are reported."""
 
 import io
 import logging

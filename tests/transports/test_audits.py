@@ -13,9 +13,9 @@ pytestmark = [pytest.mark.anyio, pytest.mark.npm]
 AUDIT = """
 import { auditServer } from 'graphql-http';
 const results = await auditServer({ url: process.argv[1] });
-const told = [];
-for (const { id, name, status, reason } of results) told.push({ id, name, status, reason });
-console.log(JSON.stringify(told));
+const reported = [];
+for (const { id, name, status, reason } of results) reported.push({ id, name, status, reason });
+console.log(JSON.stringify(reported));
 """
 
 

@@ -1,4 +1,4 @@
-"""Tokens: which are known, what they allow over each transport, and that no secret is told or logged."""
+"""Tokens: which are known, what they allow over each transport, and that no secret is reported or logged."""
 
 import hmac
 import json
@@ -163,7 +163,7 @@ def _settings(**given: object) -> Settings:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "reported"),
     [
         ({"host": "0.0.0.0"}, "--no-auth"),
         ({"host": "::"}, "--no-auth"),
@@ -172,8 +172,8 @@ def _settings(**given: object) -> Settings:
         ({"tokens": "operate:short"}, "at least 8 characters"),
     ],
 )
-def test_what_would_be_open_by_mistake_does_not_start(given: dict[str, object], told: str) -> None:
-    with pytest.raises(SettingsError, match=told):
+def test_what_would_be_open_by_mistake_does_not_start(given: dict[str, object], reported: str) -> None:
+    with pytest.raises(SettingsError, match=reported):
         build(_settings(**given))
 
 

@@ -26,9 +26,9 @@ async def server() -> AsyncIterator[Running]:
         yield server
 
 
-def _whole_way(told: list[dict[str, Any]]) -> None:
+def _whole_way(reported: list[dict[str, Any]]) -> None:
     """From the present status to the first ready one, no phase twice. A busy machine may skip what lasts shortest."""
-    phases = [each["modelStatus"]["phase"] for each in told]
+    phases = [each["modelStatus"]["phase"] for each in reported]
     assert phases[0] == "NOT_LOADED"
     assert phases[-1] == "READY"
     assert len(phases) == len(set(phases))
@@ -38,13 +38,13 @@ async def test_gql_over_a_websocket_loads_a_model_and_waits_until_it_is_ready(se
     transport = WebsocketsTransport(url=server.websocket_url, init_payload={"Authorization": "Bearer operating-secret"})
     async with Client(transport=transport, fetch_schema_from_transport=True) as session:
         subscription = aiter(session.subscribe(gql(UNTIL_READY)))
-        told = [await anext(subscription)]
+        reported = [await anext(subscription)]
         mutation = gql("mutation ($m: String!) { loadModel(model: $m) { operation { id } error { code } } }")
         mutation.variable_values = {"m": A}
         answer = await session.execute(mutation)
         assert answer["loadModel"]["error"] is None
-        told += [each async for each in subscription]
-        _whole_way(told)
+        reported += [each async for each in subscription]
+        _whole_way(reported)
         operation = gql("subscription ($id: ID!) { operation(id: $id) { state } }")
         operation.variable_values = {"id": answer["loadModel"]["operation"]["id"]}
         states = [each["operation"]["state"] async for each in session.subscribe(operation)]

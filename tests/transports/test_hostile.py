@@ -221,8 +221,8 @@ async def test_a_dear_live_query_is_answered_beside_a_cheap_one_and_all_together
     async with running(WideExo().simulated, max_live_cost=40_000) as server, server.socket() as socket:
         first = await socket.subscribe(expensive.replace("{}", "0"))
         cheap = await socket.subscribe("subscription { cluster { nodeCount } }")
-        told = {(await socket.receive(20))["id"] for _ in range(2)}
-        assert told == {first, cheap}
+        reported = {(await socket.receive(20))["id"] for _ in range(2)}
+        assert reported == {first, cheap}
         assert server.components.service.live.cost > 15_000
         for number in range(1, 3):
             last = await socket.subscribe(expensive.replace("{}", str(number)))
@@ -359,5 +359,5 @@ async def test_whatever_exo_answers_the_server_goes_on(faults: list[logging.LogR
         async with asyncio.timeout(10):
             while answer.json() != {"data": {"cluster": {"nodeCount": 4, "connected": True}}}:
                 answer = await client.post("/graphql", json={"query": "{ cluster { nodeCount connected } }"})
-    # That a document is no state is told, and is no fault of ours.
+    # That a document is no state is reported, and is no fault of ours.
     faults[:] = [record for record in faults if record.name != "exo_graphql.exo.endpoints"]

@@ -143,7 +143,7 @@ async def test_a_fault_in_the_executor_is_a_500_that_still_speaks_graphql(
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "reported"),
     [
         (b"", "not JSON"),
         (b"{", "not JSON"),
@@ -160,11 +160,11 @@ async def test_a_fault_in_the_executor_is_a_500_that_still_speaks_graphql(
         (b"\xff\xfe", "not JSON"),
     ],
 )
-async def test_a_malformed_request_is_refused(client: httpx.AsyncClient, body: bytes, told: str) -> None:
+async def test_a_malformed_request_is_refused(client: httpx.AsyncClient, body: bytes, reported: str) -> None:
     answer = await client.post("/graphql", content=body, headers={"content-type": "application/json"})
     (error,) = answer.json()["errors"]
     assert (answer.status_code, error["extensions"]["code"]) == (400, "BAD_REQUEST")
-    assert told in error["message"]
+    assert reported in error["message"]
 
 
 @pytest.mark.parametrize("variables", ["{", "[]", '"x"', "1"])
@@ -289,7 +289,7 @@ def _silent_exo() -> tuple[socket.socket, str]:
     return listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-async def test_before_the_first_picture_a_query_waits_five_seconds_then_says_so() -> None:
+async def test_before_the_first_snapshot_a_query_waits_five_seconds_then_says_so() -> None:
     listener, url = _silent_exo()
     with listener:
         async with running(demo=False, exo_url=url) as server, httpx.AsyncClient(trust_env=False, timeout=20) as client:
@@ -304,7 +304,7 @@ async def test_before_the_first_picture_a_query_waits_five_seconds_then_says_so(
     assert 0.4 < took < 1.5
 
 
-async def test_before_the_first_picture_what_is_wrong_or_about_the_schema_is_answered_at_once() -> None:
+async def test_before_the_first_snapshot_what_is_wrong_or_about_the_schema_is_answered_at_once() -> None:
     listener, url = _silent_exo()
     with listener:
         async with running(demo=False, exo_url=url) as server, httpx.AsyncClient(trust_env=False, timeout=20) as client:
@@ -317,7 +317,7 @@ async def test_before_the_first_picture_what_is_wrong_or_about_the_schema_is_ans
     assert took < 2.0
 
 
-async def test_while_exo_hangs_a_query_is_answered_from_the_last_picture_after_a_second_at_most() -> None:
+async def test_while_exo_hangs_a_query_is_answered_from_the_last_snapshot_after_a_second_at_most() -> None:
     exo = SimulatedExo(tiny_scenario(), seed=1)
     async with running(exo, max_age=0.0) as server, httpx.AsyncClient(trust_env=False) as client:
         exo.control.latency = 30.0

@@ -104,7 +104,9 @@ async def test_a_client_that_answers_no_ping_is_let_go() -> None:
             assert server.components.service.live.share_count == 0
 
 
-@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux alone cuts dead connections when told to")
+@pytest.mark.skipif(
+    not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux alone cuts dead connections when reported to"
+)
 async def test_the_kernel_cuts_a_connection_on_which_nothing_is_received() -> None:
     async with running() as server, server.socket():
         (connection,) = server.server.server_state.connections

@@ -122,12 +122,12 @@ async def test_gql_is_told_of_a_broken_connection_and_not_of_an_end(tmp_path: Pa
     async with served(tmp_path, port) as (process, _):
         client = Client(transport=transport)
         session = await client.connect_async(reconnecting=True)  # type: ignore[no-untyped-call]
-        told = aiter(session.subscribe(gql(QUERY)))
-        assert await anext(told) == FOUR
+        reported = aiter(session.subscribe(gql(QUERY)))
+        assert await anext(reported) == FOUR
         process.send_signal(signal.SIGTERM)
         # It leaves it to its caller to subscribe again; an end would look like the end.
         with pytest.raises(TransportError):
-            await asyncio.wait_for(anext(told), 5)
+            await asyncio.wait_for(anext(reported), 5)
         assert await asyncio.wait_for(process.wait(), 5) == 0
     async with served(tmp_path, port):
         async with asyncio.timeout(20):

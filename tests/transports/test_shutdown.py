@@ -1,4 +1,4 @@
-"""The end: what subscribers are told, how long it takes, and what is left."""
+"""The end: what subscribers are reported, how long it takes, and what is left."""
 
 import asyncio
 import re
