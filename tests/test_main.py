@@ -25,25 +25,26 @@ def help_of(command: str) -> str:
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_help_tells_flag_variable_description_and_default_of_every_setting(name: str) -> None:
-    told, field = help_of("serve"), Settings.model_fields[name]
-    assert f"--{name.replace('_', '-')}" in told
+def test_help_shows_flag_variable_description_and_default_of_every_setting(name: str) -> None:
+    shown, field = help_of("serve"), Settings.model_fields[name]
+    assert f"--{name.replace('_', '-')}" in shown
     has_default = isinstance(field.default, bool | int | float | str) and field.default != ""
     default = f"[default: {field.default}]" if has_default else ""
     said = f"{field.description} [EXO_GRAPHQL_{name.upper()}] {default}"
-    assert "".join(said.split()) in told
+    assert "".join(said.split()) in shown
 
 
-def test_both_commands_that_take_faults_tell_how_to_spell_them() -> None:
+def test_both_commands_that_take_faults_show_their_syntax() -> None:
     assert "KIND[:TARGET][@SECONDS]" in help_of("serve")
     assert "KIND[:TARGET][@SECONDS]" in help_of("simulate")
 
 
 @pytest.mark.parametrize("command", [("serve", "--demo"), ("simulate",)])
 @pytest.mark.parametrize(
-    ("fault", "told"), [("explode", "'explode' is not one of load-fails,"), ("load-fails", "load-fails needs a target")]
+    ("fault", "reason"),
+    [("explode", "'explode' is not one of load-fails,"), ("load-fails", "load-fails needs a target")],
 )
-def test_a_fault_that_cannot_be_meant_is_wrong_usage(command: tuple[str, ...], fault: str, told: str) -> None:
+def test_an_invalid_fault_is_wrong_usage(command: tuple[str, ...], fault: str, reason: str) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", "from exo_graphql.main import main; main()", *command, "--port", "0", "--fault", fault],
         capture_output=True,
@@ -51,7 +52,7 @@ def test_a_fault_that_cannot_be_meant_is_wrong_usage(command: tuple[str, ...], f
         timeout=30,
     )
     assert ran.returncode == 2
-    assert told in ran.stderr
+    assert reason in ran.stderr
     assert "Traceback" not in ran.stderr
 
 

@@ -1,4 +1,4 @@
-"""What the README shows is run here, and what it claims about the code is held against the code."""
+"""What the README shows is run here, and what it says about the code is compared with the code."""
 
 import configparser
 import json
@@ -94,10 +94,12 @@ def serving(command: str, folder: Path, **variables: str) -> Iterator[int]:
     Flags win over variables, so a command that leaves the port to its default can be given another.
     """
     port = free_port()
-    told = environment(EXO_GRAPHQL_PORT=str(port), EXO_GRAPHQL_STATE_DIR=str(folder / f"state-{port}"), **variables)
+    variables = environment(
+        EXO_GRAPHQL_PORT=str(port), EXO_GRAPHQL_STATE_DIR=str(folder / f"state-{port}"), **variables
+    )
     log = folder / f"log-{port}"
     with log.open("w") as out:
-        shell = subprocess.Popen(["sh", "-c", command], env=told, stdout=out, stderr=out, start_new_session=True)
+        shell = subprocess.Popen(["sh", "-c", command], env=variables, stdout=out, stderr=out, start_new_session=True)
     try:
         deadline = time.monotonic() + 30
         while not _is_ready(port):
@@ -193,9 +195,9 @@ def check_output(said: str, command: str) -> None:
 
 
 def check_answer(data: Mapping[str, Any], asked: str) -> None:
-    """Holds that a wish was accepted; or refused, where what is asked for spells out the type of the refusal."""
-    told = re.search(r"\.\.\. on (\w+)", asked)
-    expected = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", told[1]).upper() if told else None
+    """Checks that a mutation was accepted; or rejected, if the document names the type of an error."""
+    error = re.search(r"\.\.\. on (\w+)", asked)
+    expected = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", error[1]).upper() if error else None
     for payload in data.values():
         if isinstance(payload, dict) and "operation" in payload:
             assert (payload["error"] or {}).get("code") == expected, payload
@@ -415,8 +417,8 @@ def test_the_table_tells_of_every_code_that_an_operation_can_have() -> None:
 def test_the_table_of_dependencies_is_that_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     table = TEXT.partition("## Dependencies")[2].partition("## ")[0]
-    told = [name for row in re.findall(r"^\| (\w[\w ,-]+) \|", table, re.MULTILINE) for name in row.split(", ")]
-    assert sorted(told) == sorted(Requirement(text).name for text in project["dependencies"])
+    named = [name for row in re.findall(r"^\| (\w[\w ,-]+) \|", table, re.MULTILINE) for name in row.split(", ")]
+    assert sorted(named) == sorted(Requirement(text).name for text in project["dependencies"])
 
 
 def test_what_the_readme_links_to_is_there() -> None:

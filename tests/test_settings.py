@@ -70,6 +70,24 @@ def test_every_setting_belongs_to_a_group_and_groups_are_not_interleaved() -> No
     assert len([group for group, _ in groupby(groups)]) == len(set(groups)) < 10
 
 
+EARLIER = """
+exo_url ca_file host port root_path state_dir demo demo_speed fault tokens tokens_file no_auth read_only
+allowed_host allowed_origin log_format log_level max_age rest_pause rest_share quick_pause quick_share
+idle_pause read_timeout lost_after command_timeout unseen_after still_after give_up_after empty_grace
+stall_seconds memory_seconds max_operations cache compiled introspection max_document_characters max_tokens
+max_depth max_fields max_pairs max_aliases max_directives max_definitions max_list_items max_variables_bytes
+max_errors max_cost max_wish_cost max_wishes max_live_cost max_waiting_cost max_connections max_subscriptions
+max_message_bytes header_timeout max_body_bytes body_timeout init_timeout keep_alive send_timeout max_rate
+max_waiting
+"""
+"""All settings that there were before 36 of them became constants."""
+
+
+@pytest.mark.parametrize("name", EARLIER.split())
+def test_every_setting_of_an_earlier_version_is_still_accepted(name: str) -> None:
+    assert name in Settings.model_fields or name in REMOVED
+
+
 @pytest.mark.parametrize("name", REMOVED)
 def test_a_removed_setting_is_not_one_any_more_and_says_what_to_do_or_where_its_value_is(name: str) -> None:
     assert name not in Settings.model_fields
@@ -161,16 +179,16 @@ REFUSED = (
 )
 
 
-@pytest.mark.parametrize(("name", "value", "told"), REFUSED)
+@pytest.mark.parametrize(("name", "value", "advice"), REFUSED)
 def test_what_would_never_work_is_refused_with_what_to_write(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, advice: str
 ) -> None:
     monkeypatch.setenv(f"EXO_GRAPHQL_{name.upper()}", value)
     with pytest.raises(ValidationError) as refused:
         settings()
     (error,) = refused.value.errors()
     assert error["loc"] == (name,)
-    assert told in error["msg"]
+    assert advice in error["msg"]
 
 
 @pytest.mark.parametrize(
