@@ -1,4 +1,4 @@
-"""GraphQL over HTTP to a running server: questions and wishes by POST, subscriptions as event streams."""
+"""GraphQL over HTTP to a running server: queries and mutations by POST, subscriptions as event streams."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ LONGEST_PAUSE = 2.0
 _REFUSALS = {
     401: (
         "UNAUTHENTICATED",
-        "The server asks for a token, or does not accept this one.",
+        "The server requires a token, or does not accept this one.",
         "Give one with --token before the command, or in EXO_GRAPHQL_TOKEN.",
     ),
     403: (
@@ -62,7 +62,7 @@ class Lost:
 
 
 class Client:
-    """One server, over as few connections as it takes."""
+    """A client of one server. It reuses its connections."""
 
     def __init__(self, url: str, token: str | None = None, ca_file: Path | None = None) -> None:
         """`url` is the endpoint; `token` is sent as a bearer token; `ca_file` holds authorities to trust besides.
@@ -74,9 +74,9 @@ class Client:
         self._http = httpx.AsyncClient(
             headers=headers,
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-            # Loading the certificates takes longer than the question; without https nothing asks for them.
+            # Loading the certificates takes longer than a query; without https they are not needed.
             verify=_trusted(ca_file) if url.startswith("https:") else False,
-            # A proxy from the environment is not meant for this machine.
+            # A proxy from the environment is for other machines, not for this one.
             trust_env=not is_loopback(url),
         )
 
@@ -88,7 +88,7 @@ class Client:
         await self._http.aclose()
 
     async def ask(self, document: Document, variables: Variables) -> Reply:
-        """The answer to a query or mutation. Raises `NoServer`, or `Failure` where a token lacks or is refused."""
+        """The answer to a query or mutation. Raises `NoServer`, or `Failure` where a token is missing or refused."""
         try:
             response = await self._http.post(
                 self._url, json=_body(document, variables), headers={"accept": JSON_TYPES, "cache-control": "no-cache"}
@@ -164,7 +164,7 @@ class Client:
         if (reason := why_not(error)) is not None:
             return NoServer(
                 f"No connection to {self._url}. {reason}",
-                "Give the certificates of an authority of your own by --ca-file, or by SSL_CERT_FILE.",
+                "Give the certificates of a private authority with --ca-file or SSL_CERT_FILE.",
             )
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return NoServer(
@@ -206,6 +206,6 @@ def _refusal(status: int, reply: Reply | None) -> Failure:
     code, message, suggestion = _REFUSALS[status]
     if reply is None or not reply.errors:
         return Failure(message, suggestion, code)
-    told = from_errors(reply.errors)
-    # The server speaks to whoever writes requests; here one writes options.
-    return Failure(told.message, suggestion if told.code == code else told.suggestion, told.code)
+    failure = from_errors(reply.errors)
+    # The server's suggestion names HTTP headers; a user of the command line sets options.
+    return Failure(failure.message, suggestion if failure.code == code else failure.suggestion, failure.code)

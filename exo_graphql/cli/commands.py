@@ -1,4 +1,4 @@
-"""The commands of the first row: what the cluster is and does."""
+"""The commands without a group: `status`, `health` and `watch`; and the groups of the others."""
 
 import typer
 
@@ -43,7 +43,7 @@ def status(ctx: typer.Context) -> None:
 
 @app.command(rich_help_panel=PANEL)
 def health(ctx: typer.Context) -> None:
-    """Whether the cluster is healthy; exits with 1 when it is not, and says why."""
+    """Whether the cluster is healthy; if not, why, and exit code 1."""
     session = session_of(ctx)
     data = session.ask("health")
     reasons = " ".join(data["cluster"]["unhealthyReasons"])
@@ -55,7 +55,7 @@ def health(ctx: typer.Context) -> None:
 def watch(ctx: typer.Context) -> None:
     """The cluster, live, until Ctrl-C.
 
-    On a terminal the whole screen; elsewhere a line whenever the cluster does something else; with --json each
-    message on a line. A lost connection is shown and heals by itself.
+    On a terminal it uses the whole screen; otherwise it prints a line at each change; with --json each message on a
+    line. A lost connection is shown and restored automatically.
     """
     live.watch(session_of(ctx))

@@ -1,4 +1,4 @@
-"""Completion in the shell: names of models, nodes and operations, asked of the server, quickly or not at all."""
+"""Completion in the shell: names of models, nodes and operations from the server, or nothing if it is slow."""
 
 import asyncio
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from exo_graphql.cli.options import address
 from exo_graphql.cli.unique_names import with_unique_names
 from exo_graphql.documents import document
 
-# Longer than this nobody waits for a completion.
+# A completion that takes longer disturbs typing.
 _SECONDS = 1.0
 
 
@@ -50,7 +50,7 @@ def _starting(incomplete: str, names: Iterable[str]) -> list[str]:
 
 
 def _asked(ctx: typer.Context, name: str, **variables: object) -> Data:
-    # While completing, no command runs, so the global options have not been made a session.
+    # While the shell completes no command runs, so there is no session made from the global options.
     given = ctx.find_root().params
     try:
         url = address(given.get("url"), given.get("host"), given.get("port"))

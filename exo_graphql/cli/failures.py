@@ -1,4 +1,4 @@
-"""What can go wrong for a user of the command line, and the exit code that tells a script of it.
+"""What can go wrong for a user of the command line, with the exit code for scripts.
 
 Failure        1    refused, failed, rolled back, not found, unhealthy, output that cannot be written
 WrongUsage     2    an option, an argument or a command that there is not, or a value that is not valid
@@ -12,9 +12,9 @@ from typing import Any
 
 
 class Failure(Exception):
-    """The command did not reach its end. `message` is a sentence, `suggestion` how to go on, `code` the server's.
+    """The command failed. `message` is a sentence, `suggestion` what to do about it, `code` the error code.
 
-    `data` is what the server has answered all the same, for --json.
+    `data` is what the server answered nevertheless, for --json.
     """
 
     exit_code = 1
@@ -44,7 +44,7 @@ class Failure(Exception):
 
     @property
     def silent(self) -> bool:
-        """Whether nothing is to be said."""
+        """Whether nothing is reported."""
         return False
 
 
@@ -56,25 +56,25 @@ class WrongUsage(Failure):
 
 
 class NoServer(Failure):
-    """Nobody answers there, or somebody who does not speak GraphQL."""
+    """Nothing answers at that address, or not as GraphQL."""
 
     exit_code = 69
     default_code = "NO_SERVER"
 
 
 class Unanswered(NoServer):
-    """Somebody was there, but the connection broke or no answer came: the request may have been heard."""
+    """The connection broke or no answer came: the request may have been executed."""
 
 
 class TimedOut(Failure):
-    """The time given by --timeout is over. What was asked for goes on."""
+    """The time of --timeout is over. The operation continues."""
 
     exit_code = 124
     default_code = "WAIT_TIMED_OUT"
 
 
 class Interrupted(Failure):
-    """Ctrl-C. What was asked for goes on."""
+    """Ctrl-C. The operation continues."""
 
     exit_code = 130
     default_code = "INTERRUPTED"
@@ -91,23 +91,23 @@ def from_errors(errors: Sequence[Mapping[str, Any]]) -> Failure:
         # The documents are valid against the whole schema of this version.
         suggestion = "The server was started with --read-only, or is of another version than this command."
     return Failure(
-        message or "The server reports an error and does not say which.", _with_choices(suggestion, choices), code
+        message or "The server reports an error without a message.", _with_choices(suggestion, choices), code
     )
 
 
-def from_problem(problem: Mapping[str, Any]) -> Failure:
-    """What an `OperationError` says, with what its type adds to help."""
-    suggestion = problem.get("suggestion")
+def from_operation_error(error: Mapping[str, Any]) -> Failure:
+    """What an `OperationError` says, with the details that its type adds."""
+    suggestion = error.get("suggestion")
     for key in ("candidates", "available", "instanceIds"):
-        suggestion = _with_choices(suggestion, problem.get(key) or ())
+        suggestion = _with_choices(suggestion, error.get(key) or ())
     for key, words in (("loaded", "Loaded: "), ("unloadToFit", "Unloading this would make it fit: ")):
-        suggestion = _with_choices(suggestion, [model["id"] for model in problem.get(key) or ()], words)
-    return Failure(problem["message"], suggestion, problem.get("code"))
+        suggestion = _with_choices(suggestion, [model["id"] for model in error.get(key) or ()], words)
+    return Failure(error["message"], suggestion, error.get("code"))
 
 
 def _with_choices(suggestion: str | None, choices: Sequence[str], words: str = "Choices: ") -> str | None:
-    told = suggestion or ""
-    unsaid = [str(choice) for choice in choices if str(choice) not in told]
+    given = suggestion or ""
+    unsaid = [str(choice) for choice in choices if str(choice) not in given]
     return _joined(suggestion, words + ", ".join(unsaid)) if unsaid else suggestion
 
 

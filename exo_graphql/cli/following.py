@@ -1,4 +1,4 @@
-"""A subscription's data, with word of whatever keeps them from coming."""
+"""The data of a subscription, and the reason when none arrive."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -7,16 +7,16 @@ from contextlib import aclosing
 from exo_graphql.cli.client import Data, Lost, Reply
 from exo_graphql.cli.failures import from_errors
 
-# A server answers at once, unless it waits for exo itself.
+# A server answers immediately unless it waits for exo itself.
 _QUIET_SECONDS = 2.0
 
 
 async def newest(messages: AsyncGenerator[Reply | Lost], lost: Callable[[str], None]) -> AsyncGenerator[Data]:
-    """The data, message by message. `lost` is told, in a sentence, of a broken connection and of a server that has
-    nothing to tell yet. Raises `Failure` for an error that waiting does not mend.
+    """The data, message by message. `lost` is called with a sentence when the connection breaks, and when the server
+    has no data yet. Raises `Failure` for an error that does not pass by itself.
     """
     loop = asyncio.get_running_loop()
-    quiet = loop.call_later(_QUIET_SECONDS, lost, "The server has no picture of the cluster yet. Waiting for it.")
+    quiet = loop.call_later(_QUIET_SECONDS, lost, "The server has not received a state from exo yet. Waiting for it.")
     try:
         async with aclosing(messages):
             async for message in messages:

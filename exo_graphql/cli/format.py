@@ -1,11 +1,11 @@
-"""Figures in words. What is unknown is a dash, never 0."""
+"""Formats figures, times and names. What is unknown is a dash, never 0."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 UNKNOWN = "-"
-# Of random hexadecimal digits these are enough for a million operations, as in `docker ps`.
+# 8 random hexadecimal digits have 4 billion values: enough to tell apart the 1,000 operations that are listed.
 SHORT_ID = 8
 
 
@@ -20,14 +20,14 @@ def percent(value: float | None) -> str:
 
 
 def part(done: float | None, whole: float | None) -> str:
-    """So much of so much, in GiB; one figure where the whole is unknown."""
+    """A part of a whole, in GiB: 1.5 / 4.0 GiB; only the part where the whole is unknown."""
     if whole is None:
         return number(done, " GiB", 1)
     return f"{number(done, digits=1)} / {number(whole, ' GiB', 1)}"
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as people say them: 42 s, 3 min 20 s, 1 h 5 min."""
+    """Seconds as a duration: 42 s, 3 min 20 s, 1 h 5 min."""
     if seconds is None:
         return UNKNOWN
     whole = max(0, round(seconds))
@@ -39,7 +39,7 @@ def duration(seconds: float | None) -> str:
 
 
 def age(moment: str | None, now: datetime | None = None) -> str:
-    """How long ago a moment of the API (ISO 8601) was, as people say it: 12s, 3m, 5h, 2d."""
+    """How long ago a time of the API (ISO 8601) was: 12s, 3m, 5h, 2d."""
     if moment is None:
         return UNKNOWN
     passed = ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds()
@@ -56,7 +56,7 @@ def ago(moment: str | None) -> str:
 
 
 def short(id_: str, *, wide: bool) -> str:
-    """As much of an id as a person needs; commands take it for the whole."""
+    """The beginning of an id, which commands accept in place of the whole; with `wide` the whole."""
     return id_ if wide else id_[:SHORT_ID]
 
 
@@ -66,12 +66,12 @@ def count(amount: int, noun: str) -> str:
 
 
 def label(node: Mapping[str, Any] | None) -> str:
-    """What people call a node."""
+    """The name of a node: its friendly name, or its id."""
     return UNKNOWN if node is None else str(node.get("friendlyName") or node["id"])
 
 
 def labels(nodes: Iterable[Mapping[str, Any]]) -> str:
-    """What people call several nodes."""
+    """The names of several nodes."""
     return ", ".join(label(node) for node in nodes) or UNKNOWN
 
 

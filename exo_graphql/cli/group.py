@@ -1,4 +1,4 @@
-"""How the commands hang together: where a failure becomes an exit code, and small kindnesses in reading them."""
+"""Command groups: where a failure becomes an exit code, and which words may be left out."""
 
 import contextlib
 from typing import Any, NoReturn

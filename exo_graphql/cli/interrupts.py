@@ -1,6 +1,6 @@
-"""Ctrl-C: the first one ends the command in good order, those that follow at once are the same one.
+"""Ctrl-C: the first one ends the command cleanly; more of them within a second are ignored.
 
-A second Ctrl-C would otherwise hit the cleaning up of the first and print a traceback.
+Otherwise a second Ctrl-C would interrupt the cleanup after the first and print a traceback.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# A second Ctrl-C later than this means that cleaning up hangs.
+# A second Ctrl-C later than this means that the cleanup hangs: the process exits immediately.
 PATIENCE_SECONDS = 1.0
 EXIT_CODE = 130
 
 
 class _Interrupts:
-    """What the process does about SIGINT."""
+    """How the process handles SIGINT."""
 
     def __init__(self) -> None:
         self.installed = False
@@ -65,7 +65,7 @@ def install() -> None:
 
 
 def finish() -> None:
-    """Ignores what comes while the interpreter ends: it would end the process by the signal, not by its exit code."""
+    """Ignores SIGINT while the interpreter ends: it would end the process by the signal, not with its exit code."""
     if _interrupts.installed:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 

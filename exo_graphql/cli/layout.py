@@ -1,7 +1,7 @@
 """Text for people at any width: paragraphs and tables in which no word is broken.
 
-A table that is too wide gives up its least important columns; what does not fit even then becomes blocks, a line for
-each value. Widths are in terminal cells: an ideograph takes two.
+A table that is too wide drops its least important columns; if it still does not fit, each row becomes a block with a
+line for each value. Widths are in terminal cells: an ideograph takes two.
 """
 
 import re
@@ -25,7 +25,7 @@ _WORD = re.compile(r"\S+\s*")
 
 
 class Lines(ABC):
-    """What can be laid out in lines of a width."""
+    """Content that can be laid out in lines of a given width."""
 
     @abstractmethod
     def lines(self, width: int) -> list[Text]:

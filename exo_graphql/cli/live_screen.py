@@ -1,4 +1,4 @@
-"""The cluster on one screen, whatever its size: models and operations first, and a line on what is left out."""
+"""The cluster on one screen of any size: models and operations first, and a line that counts what is left out."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _OPERATIONS_SHARE = 0.5
 
 
 class LiveScreen:
-    """What `watch` draws of the data of `watch.graphql`. A screen of any height is enough for it."""
+    """The screen of `watch`, from the data of `watch.graphql`. It fits any height."""
 
     def __init__(self, cluster: Json, warning: str = "", *, wide: bool = False) -> None:
         self._warnings = [Prose.of((warning, "bold yellow"))] if warning else []
@@ -92,7 +92,7 @@ def _shortened(
     models, operations = by_title["Models"], by_title.get("Operations")
     others = [section for section in sections if section not in (models, operations)]
     notice: list[Text] = []
-    # What is left out is known once the rest is laid out, and takes lines itself.
+    # The notice counts what is left out, and takes lines itself: a longer notice leaves room for fewer rows.
     for _ in range(4):
         height_left = height - len(first) - len(notice)
         if operations is not None:
@@ -102,7 +102,7 @@ def _shortened(
         else:
             models.fill(height_left)
         for section in others:
-            # Nothing is shown at the cost of all of what matters more.
+            # A section gets no rows while a more important one has no room for any of its own.
             starved = any(other.left_out and not other.shown for other in sections[: sections.index(section)])
             taken = sum(len(other.drawn()) for other in sections if other is not section)
             section.fill(0 if starved else height_left - taken)
@@ -118,7 +118,7 @@ def _shortened(
 
 
 def downloads_of(cluster: Json) -> list[Json]:
-    """What the nodes fetch, each entry with its node."""
+    """The downloads of all nodes, each with its node."""
     return [{**entry, "node": node} for node in cluster["nodes"] for entry in node["downloads"]]
 
 

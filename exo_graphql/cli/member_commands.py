@@ -1,4 +1,4 @@
-"""`nodes`, `downloads` and `tasks`: what the cluster consists of, fetches and does."""
+"""`nodes`, `downloads` and `tasks`: the parts of the cluster, their downloads and their work."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -17,7 +17,7 @@ tasks = Typer(cls=Listing, subcommand_metavar="[COMMAND [ARGS]...]")
 
 
 class DownloadStatus(StrEnum):
-    """The values of the schema's DownloadStatus that can be asked for."""
+    """The values of the schema's DownloadStatus that --status takes."""
 
     NOT_STARTED = "not_started"
     PENDING = "pending"
@@ -28,7 +28,7 @@ class DownloadStatus(StrEnum):
 
 
 class TaskStatus(StrEnum):
-    """The values of the schema's TaskStatus that can be asked for."""
+    """The values of the schema's TaskStatus that --status takes."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -64,7 +64,7 @@ def show_node(
 
 @downloads.callback()
 def _downloads() -> None:
-    """Models' weights on the nodes: there, on the way, paused or failed."""
+    """Weights on the nodes: complete, being downloaded, paused or failed."""
 
 
 @downloads.command(name="list")
@@ -72,7 +72,7 @@ def list_downloads(
     ctx: typer.Context,
     status: Annotated[
         list[DownloadStatus] | None,
-        typer.Option(case_sensitive=False, help="Only these; may be repeated. Without it all but not_started."),
+        typer.Option(case_sensitive=False, help="Only these; may be repeated. Without it, all except not_started."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Only of this model.", autocompletion=completion.models)] = None,
     node: Annotated[str | None, typer.Option(help="Only on this node.", autocompletion=completion.nodes)] = None,
@@ -85,7 +85,7 @@ def list_downloads(
 
 @downloads.command(name="cancel", epilog="To start one: exo-graphql models download NAME")
 def cancel_download(ctx: typer.Context, name: Name, *, node: Nodes = None) -> None:
-    """Stop fetching a model's weights. What has arrived stays."""
+    """Stop downloading a model's weights. What has been downloaded is kept."""
     session = session_of(ctx)
     node_answers(session, session.mutate_once("cancel_download", model=name, nodes=node or None))
 

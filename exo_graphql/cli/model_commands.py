@@ -1,4 +1,4 @@
-"""`models`: see them, plan, load, unload and swap them, fetch and delete their weights."""
+"""`models`: list, plan, load, unload and swap models, download and delete their weights."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -36,25 +36,27 @@ class InstanceType(StrEnum):
 
 Wait = Annotated[bool, typer.Option("--wait", help="Follow it to the end, over a subscription.")]
 Timeout = Annotated[
-    float, typer.Option(min=0.001, help="Seconds to wait at most, then exit with 124; what was asked for goes on.")
+    float, typer.Option(min=0.001, help="Maximum seconds to wait, then exit with 124; the operation continues.")
 ]
 PollInterval = Annotated[
-    float | None, typer.Option(help="Accepted for scripts written for exo-cli; nothing is ever polled.")
+    float | None, typer.Option(help="Accepted for scripts written for exo-cli; has no effect, nothing is polled.")
 ]
-MinNodes = Annotated[int, typer.Option(min=1, help="Spread over at least so many nodes.")]
+MinNodes = Annotated[int, typer.Option(min=1, help="Minimum number of nodes to spread over.")]
 ShardingOption = Annotated[Sharding, typer.Option(case_sensitive=False, help="How to divide the model.")]
 InstanceTypeOption = Annotated[
-    InstanceType, typer.Option(case_sensitive=False, help="What joins the nodes: sockets (ring) or RDMA (jaccl).")
+    InstanceType, typer.Option(case_sensitive=False, help="How the nodes communicate: sockets (ring) or RDMA (jaccl).")
 ]
 Nodes = Annotated[
     list[str] | None,
-    typer.Option("--node", help="Exactly on these, by id or name; may be repeated.", autocompletion=completion.nodes),
+    typer.Option(
+        "--node", help="Exactly these nodes, by id or name; may be repeated.", autocompletion=completion.nodes
+    ),
 ]
 DrainSeconds = Annotated[
-    int, typer.Option(min=0, help="Seconds to wait at most for what is being served; 0 does not wait.")
+    int, typer.Option(min=0, help="Maximum seconds to wait for running requests; 0 does not wait.")
 ]
 IdempotencyKey = Annotated[
-    str | None, typer.Option(help="The same key with the same arguments gives the same operation, for 24 hours.")
+    str | None, typer.Option(help="For 24 hours, the same key with the same arguments returns the same operation.")
 ]
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="Full id or short name, in any case.", autocompletion=completion.models)
@@ -67,16 +69,16 @@ LoadedName = Annotated[
 
 @app.callback()
 def models() -> None:
-    """Models: see them, plan, load, unload and swap them, fetch and delete their weights."""
+    """Models: list, plan, load, unload and swap them, download and delete their weights."""
 
 
 @app.command(name="list")
 def list_(
     ctx: typer.Context,
     *,
-    every: Annotated[bool, typer.Option("--all", help="The whole catalogue, not the loaded ones alone.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="The whole catalogue, not only the loaded models.")] = False,
     search: Annotated[
-        str | None, typer.Option(help="Of the whole catalogue, those whose id, family or quantization contains it.")
+        str | None, typer.Option(help="Search the whole catalogue by id, family, base model or quantization.")
     ] = None,
 ) -> None:
     """The loaded models and what is being downloaded. The word `list` may be left out."""
@@ -94,8 +96,8 @@ def show(ctx: typer.Context, name: Name) -> None:
 
 @app.command(
     epilog="Example: exo-graphql models status Qwen3-30B-A3B-4bit\n\n"
-    "Exit codes: 0, or 1 if nothing knows the model, if it failed, or if its nodes are out of reach. "
-    "With --wait: 0 once it is ready, 1 once waiting is of no use."
+    "Exit codes: 0, or 1 if no such model is known, if it failed, or if its nodes are unreachable. "
+    "With --wait: 0 once it is ready, 1 once waiting longer is useless."
 )
 def status(
     ctx: typer.Context, name: Name, *, wait: Wait = False, timeout: Timeout = 600.0, poll_interval: PollInterval = None
@@ -120,14 +122,12 @@ def load(
     sharding: ShardingOption = Sharding.AUTO,
     instance_type: InstanceTypeOption = InstanceType.AUTO,
     node: Nodes = None,
-    additional: Annotated[
-        bool, typer.Option("--additional", help="Another copy, though one is loaded already.")
-    ] = False,
+    additional: Annotated[bool, typer.Option("--additional", help="Load another copy even if one is loaded.")] = False,
     timeout: Timeout = 600.0,
     poll_interval: PollInterval = None,
     idempotency_key: IdempotencyKey = None,
 ) -> None:
-    """Load a model. If it is loaded already, that is followed and nothing is placed."""
+    """Load a model. If it is already loaded, the existing instance is followed and nothing is placed."""
     del poll_interval
     session = session_of(ctx)
     data = session.mutate(
@@ -148,7 +148,7 @@ def unload(
     ctx: typer.Context,
     name: LoadedName,
     *,
-    instance: Annotated[str | None, typer.Option(help="This instance alone, by its id.")] = None,
+    instance: Annotated[str | None, typer.Option(help="Only this instance, by its id or the beginning of it.")] = None,
     drain_seconds: DrainSeconds = 30,
     wait: Wait = False,
     timeout: Timeout = 600.0,
@@ -168,8 +168,8 @@ def unload(
 
 @app.command(
     epilog="Example: exo-graphql models swap --wait DeepSeek-V3.2-8bit Kimi-K2.5\n\n"
-    "The new model's weights are fetched, and it is known to fit, before the old one is unloaded; "
-    "if it fails all the same, the old one is loaded again."
+    "The new model's weights are downloaded, and it is known to fit, before the old one is unloaded; "
+    "if the load fails nevertheless, the old one is loaded again."
 )
 def swap(
     ctx: typer.Context,
@@ -222,7 +222,9 @@ def plan(
     node: Nodes = None,
     unload: Annotated[
         list[str] | None,
-        typer.Option(help="As if this were unloaded; may be repeated.", autocompletion=completion.loaded_models),
+        typer.Option(
+            help="Plan as if this model were unloaded; may be repeated.", autocompletion=completion.loaded_models
+        ),
     ] = None,
 ) -> None:
     """Whether a model fits and where it would go; if not, what to unload. Changes nothing."""
@@ -233,7 +235,7 @@ def plan(
 
 @app.command(epilog="Example: exo-graphql models download Kimi-K2.5 --node 'Mac Studio 1'")
 def download(ctx: typer.Context, name: Name, *, node: Nodes = None) -> None:
-    """Fetch a model's weights, on all nodes or on some. See how far it is with `downloads`."""
+    """Download a model's weights to all nodes or to some. `downloads` shows the progress."""
     session = session_of(ctx)
     node_answers(session, session.mutate_once("start_download", model=name, nodes=node or None))
 
@@ -245,10 +247,10 @@ def delete(
     *,
     node: Nodes = None,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask. Where nobody is at a terminal, nobody is asked.")
+        bool, typer.Option("--yes", "-y", help="Do not ask for confirmation. Without a terminal it is never asked.")
     ] = False,
 ) -> None:
-    """Delete a model's weights, wherever they are or on some nodes. A loaded model goes on serving."""
+    """Delete a model's weights on all nodes or on some. A loaded model keeps serving."""
     session = session_of(ctx)
     if not yes and session.terminal.can_ask:
         where = ", ".join(node) if node else "all nodes"

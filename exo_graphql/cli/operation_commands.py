@@ -1,4 +1,4 @@
-"""`operations`: the loads, unloads and swaps that were asked for."""
+"""`operations`: the loads, unloads and swaps that were requested."""
 
 from typing import Annotated
 
@@ -21,7 +21,7 @@ Id = Annotated[
 
 @app.callback()
 def operations() -> None:
-    """The loads, unloads and swaps asked of the server; or one of them by its ID."""
+    """The loads, unloads and swaps requested from the server; or one of them by its ID."""
 
 
 @app.command(name="list")
@@ -63,7 +63,7 @@ def cancel(ctx: typer.Context, operation: Id) -> None:
 
 @app.command()
 def resume(ctx: typer.Context, operation: Id) -> None:
-    """Let a parked operation go on, on the cluster that is here now."""
+    """Resume a parked operation on the current cluster."""
     session = session_of(ctx)
     session.show(session.mutate_once("resume_operation", id=_whole(session, operation)), views.accepted)
 

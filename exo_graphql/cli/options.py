@@ -1,4 +1,4 @@
-"""The global options, given before the command: which server, with which token, for whom to write."""
+"""The global options, given before the command: the server, the token, the form of the output."""
 
 from importlib import metadata
 from pathlib import Path
@@ -34,9 +34,7 @@ def global_options(
     ] = None,
     token: Annotated[
         str | None,
-        typer.Option(
-            envvar="EXO_GRAPHQL_TOKEN", show_envvar=True, help="The token to show, if the server asks for one."
-        ),
+        typer.Option(envvar="EXO_GRAPHQL_TOKEN", show_envvar=True, help="The token, if the server requires one."),
     ] = None,
     ca_file: Annotated[
         Path | None,
@@ -55,7 +53,7 @@ def global_options(
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """The GraphQL layer over exo clusters: serve it, or ask a running server."""
+    """The GraphQL layer over exo clusters: run a server, or send commands to a running one."""
     try:
         where = address(url, host, port)
     except ValueError as error:

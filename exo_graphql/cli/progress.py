@@ -1,4 +1,4 @@
-"""Showing something under way: a bar for people, lines for a log, nothing for a machine."""
+"""Shows the progress of --wait: a bar on a terminal, lines in a log, nothing with --json."""
 
 from typing import Protocol, Self
 
@@ -26,21 +26,21 @@ _MARKS = {
 
 
 class Progress(Protocol):
-    """Somewhere to show frames."""
+    """Shows the views of an operation or a model, one after the other."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
 
     def show(self, frame: ProgressView) -> None:
-        """Shows the newest picture."""
+        """Shows the newest view."""
 
     def lost(self, reason: str) -> None:
-        """Says why there is nothing new at present, and that it is being tried again."""
+        """Shows why no data arrive now, and that the client is reconnecting."""
 
 
 def progress(terminal: Terminal) -> Progress:
-    """What fits the place where stdout goes."""
+    """The kind of output that fits stdout."""
     if terminal.as_json:
         return Silent()
     return Bar(terminal.out) if terminal.interactive else Lines(terminal)
@@ -63,11 +63,11 @@ class Silent:
 
 
 class Lines:
-    """A line for each stage, each tenth of the way, and each message where there is no way to measure."""
+    """A line for each stage, for each 10 %, and for each message where the progress is unknown."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
-        self._told: object = None
+        self._last: object = None
 
     def __enter__(self) -> Self:
         return self
@@ -77,18 +77,18 @@ class Lines:
 
     def show(self, frame: ProgressView) -> None:
         """Prints a line if it says something new."""
-        telling = (frame.stage, frame.message if frame.percent is None else frame.percent // 10)
-        if telling == self._told:
+        line_of = (frame.stage, frame.message if frame.percent is None else frame.percent // 10)
+        if line_of == self._last:
             return
-        self._told = telling
+        self._last = line_of
         share = f"{percent(frame.percent)} " if frame.percent is not None else ""
         pace = f" ({frame.pace})" if frame.pace else ""
         self._terminal.out.print(Text(f"{frame.stage}: {share}{frame.message}{pace}"))
 
     def lost(self, reason: str) -> None:
         """Prints a line, once for each interruption."""
-        if self._told != reason:
-            self._told = reason
+        if self._last != reason:
+            self._last = reason
             self._terminal.note(reason)
 
 
@@ -113,7 +113,7 @@ class Bar:
         self._live.update(self._drawn(frame))
 
     def lost(self, reason: str) -> None:
-        """Keeps what was seen last, under a word of warning."""
+        """Keeps the last view, with a warning below."""
         warning = Prose.of((reason, "yellow"), hanging=2)
         self._live.update(warning if self._frame is None else Group(self._drawn(self._frame), warning))
 

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 
 from exo_graphql.cli import interrupts
 from exo_graphql.cli.client import Client, Data, Reply
-from exo_graphql.cli.failures import Failure, NoServer, Unanswered, from_errors, from_problem
+from exo_graphql.cli.failures import Failure, NoServer, Unanswered, from_errors, from_operation_error
 from exo_graphql.cli.terminal import Terminal, clean
 from exo_graphql.cli.unique_names import with_unique_names
 from exo_graphql.documents import document
@@ -104,7 +104,7 @@ class Session:
         (payload,) = data.values()
         if payload["error"] is None:
             return data
-        failure = from_problem(payload["error"])
+        failure = from_operation_error(payload["error"])
         failure.data = data
         raise failure
 

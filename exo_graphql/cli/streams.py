@@ -1,4 +1,4 @@
-"""stdin, stdout and stderr of the process, whatever the caller has made of them.
+"""stdin, stdout and stderr of the process, even if they are closed or cannot be written.
 
 Python by itself prints a traceback, or exits with 120, where stdout cannot be written (`>/dev/full`, a closed pipe),
 and fails on a stream that is closed (`2>&-`). Here stdout that cannot be written is one failure, said once; stderr
@@ -18,7 +18,7 @@ class OutputFailed(Failure):
 
     @property
     def silent(self) -> bool:
-        """Whether the reader has gone (`| head`): nobody wants to hear of that."""
+        """Whether the reader has closed the pipe (`| head`): that is not reported."""
         return isinstance(self.__cause__, BrokenPipeError)
 
 
@@ -73,7 +73,7 @@ def finish(code: int) -> int:
 
 
 def report(failure: OutputFailed) -> None:
-    """Says it in a line, unless nobody wants to hear of it."""
+    """Reports the failure in a line, unless it is silent."""
     if not failure.silent:
         sys.stderr.write(f"error: {failure.message} [{failure.code}]\n")
 

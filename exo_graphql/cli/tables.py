@@ -50,7 +50,7 @@ def _node_cells(node: Json) -> list[Cell]:
 
 
 def node_grid(nodes: Iterable[Json], *, wide: bool = False, brief: bool = False) -> Grid:
-    """Nodes, by what every document asks of them."""
+    """Nodes, with the fields that every document selects."""
     rows = [[*_node_cells(node), node["id"]] for node in nodes]
     return Grid([*_NODE, Column("ID", wide=True)], rows, "No nodes.", wide, brief=brief)
 

@@ -1,4 +1,4 @@
-"""The two ends of the terminal: results on stdout, whatever else there is to say on stderr."""
+"""The output of a command: results on stdout, everything else on stderr."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 from exo_graphql.cli.failures import Failure
 from exo_graphql.cli.layout import Prose
 
-# Where nobody looks, a line is as long as what it says.
+# Outside a terminal lines are not wrapped.
 _PIPE_WIDTH = 10_000
 
 
@@ -29,7 +29,7 @@ def console(stream: TextIO) -> Console:
 
 
 class _Console(Console):
-    """Where nobody reads any more, writing raises: Rich would end the process, and close stdout for stderr's sake."""
+    """Raises where a pipe is closed: Rich would end the process, and close stdout when stderr is closed."""
 
     def on_broken_pipe(self) -> None:
         """Raises it again."""
@@ -41,7 +41,7 @@ class Terminal:
 
     def __init__(self, *, as_json: bool = False) -> None:
         for stream in (sys.stdout, sys.stderr):
-            # What a terminal cannot show is no reason to fail.
+            # A character that the terminal cannot show is replaced.
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")
         self.as_json = as_json
@@ -50,12 +50,12 @@ class Terminal:
 
     @property
     def interactive(self) -> bool:
-        """Whether somebody looks at stdout, and it is not for JSON."""
+        """Whether stdout is a terminal and not for JSON."""
         return self.out.is_terminal and not self.out.is_dumb_terminal and not self.as_json
 
     @property
     def can_ask(self) -> bool:
-        """Whether somebody sees a question and can answer it."""
+        """Whether a question can be shown and answered."""
         return self.interactive and sys.stdin is not None and sys.stdin.isatty()
 
     def print_json(self, data: Mapping[str, Any], *, indent: int | None = 2) -> None:
@@ -69,7 +69,7 @@ class Terminal:
         self.out.print(content, crop=False)
 
     def report(self, failure: Failure) -> None:
-        """Says what went wrong and how to go on; with `as_json` an object on stdout as well."""
+        """Writes what went wrong and what to do about it; with `as_json` also an object to stdout."""
         if failure.silent:
             return
         code = f" [{clean(failure.code)}]" if failure.code else ""
@@ -80,7 +80,7 @@ class Terminal:
             self.print_json(failure.as_json())
 
     def note(self, text: str) -> None:
-        """Says something beside the result."""
+        """Writes a remark to stderr."""
         self._say(Prose.of((clean(text), "dim"), hanging=2))
 
     def _say(self, content: Prose) -> None:

@@ -1,4 +1,4 @@
-"""The commands' data in the words of people: tables and a few lines. With `wide`, every column and whole ids."""
+"""Renders the data of the commands as tables and text. With `wide`: all columns, and ids in full."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -137,18 +137,18 @@ def model_status(data: Json, wide: bool) -> Page:  # noqa: FBT001  # as every vi
     old = "  (not current: exo does not answer)" if status["stale"] else ""
     yield Prose.of((status["modelId"], "bold"), "  ", styled(status["phase"]), old)
     yield Prose.of(status["message"])
-    told = {}
+    values = {}
     if status["progressPercent"] is not None and not status["ready"]:
-        told["done"] = percent(status["progressPercent"])
+        values["done"] = percent(status["progressPercent"])
     if status["etaSeconds"] is not None:
-        told["to go"] = duration(status["etaSeconds"])
+        values["to go"] = duration(status["etaSeconds"])
     failure = status["failure"]
     if failure is not None:
         where = f" on {label(failure['node'])}" if failure["node"] else ""
         attempt = f" (attempt {failure['attempt']})" if failure["attempt"] else ""
-        told["last failure"] = f"{failure['message']}{where}{attempt}, {ago(failure['at'])}"
-    if told:
-        yield facts(told)
+        values["last failure"] = f"{failure['message']}{where}{attempt}, {ago(failure['at'])}"
+    if values:
+        yield facts(values)
     yield from _instances(status["instances"], wide)
 
 
@@ -197,10 +197,10 @@ def operation(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
     operation = data["operation"]
     yield Prose.of((operation_title(operation), "bold"), "  ", styled(operation["state"]))
     yield Prose.of(operation["message"])
-    told = {"id": operation["id"], "began": ago(operation["startedAt"])}
+    values = {"id": operation["id"], "began": ago(operation["startedAt"])}
     if operation["finishedAt"] is not None:
-        told["ended"] = ago(operation["finishedAt"])
-    yield facts(told)
+        values["ended"] = ago(operation["finishedAt"])
+    yield facts(values)
     rows = [[step["name"], styled(step["state"]), step["message"] or ""] for step in operation["steps"]]
     if rows:
         yield section("Steps", Grid([Column("STEP"), Column("STATE"), Column("MESSAGE", sentence=True)], rows))
@@ -228,15 +228,13 @@ def task_cancelled(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every
 
 
 def asked(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
-    """What each node was asked: the start, the stop or the deletion of a download."""
+    """The result for each node: the start, the stop or the deletion of a download."""
     (payload,) = data.values()
     rows = [
         [label(result["node"]), styled("yes" if result["accepted"] else "no"), result["error"] or ""]
         for result in payload["results"]
     ]
-    yield Grid(
-        [Column("NODE"), Column("ACCEPTED"), Column("ERROR", sentence=True)], rows, "Nothing of it is on any node."
-    )
+    yield Grid([Column("NODE"), Column("ACCEPTED"), Column("ERROR", sentence=True)], rows, "No node has any of it.")
 
 
 def plan(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
@@ -256,7 +254,7 @@ def plan(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
         ]
         for placement in data["placements"]
     ]
-    yield Grid(columns, rows, "exo names no way to place it.")
+    yield Grid(columns, rows, "exo names no placement for it.")
 
 
 def _listed(values: Sequence[str] | None) -> str:

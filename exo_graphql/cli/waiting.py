@@ -1,4 +1,4 @@
-"""--wait: follow a subscription to the end, through broken connections, for so long and no longer."""
+"""--wait: follows a subscription to its end, across broken connections, for at most --timeout seconds."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from exo_graphql.cli import interrupts
 from exo_graphql.cli.client import Data
-from exo_graphql.cli.failures import Failure, Interrupted, TimedOut, from_problem
+from exo_graphql.cli.failures import Failure, Interrupted, TimedOut, from_operation_error
 from exo_graphql.cli.following import newest
 from exo_graphql.cli.format import duration
 from exo_graphql.cli.progress import progress
@@ -34,7 +34,7 @@ def wait_for_operation(session: Session, operation_id: str, seconds: float) -> N
         ended=lambda data: data["operation"]["state"] not in ACTIVE,
         failure=lambda data: operation_failure(data["operation"]),
     )
-    still = f"The operation {operation_id} goes on."
+    still = f"The operation {operation_id} continues."
     how = (
         f"Follow it with `exo-graphql operations {operation_id} --wait`, "
         f"or stop it with `exo-graphql operations cancel {operation_id}`."
@@ -43,7 +43,7 @@ def wait_for_operation(session: Session, operation_id: str, seconds: float) -> N
 
 
 def wait_for_model(session: Session, model: str, seconds: float) -> None:
-    """Shows a model until it is ready; raises `Failure` once waiting longer is of no use."""
+    """Shows a model until it is ready; raises `Failure` once waiting longer is useless."""
     waiting = _Waiting(
         session,
         "model_ready",
@@ -66,13 +66,13 @@ def operation_failure(operation: Json) -> Failure | None:
     if operation["state"] == "PARKED":
         return Failure(
             operation["message"],
-            f"Let it go on here with `exo-graphql operations resume {operation['id']}`, "
+            f"Resume it here with `exo-graphql operations resume {operation['id']}`, "
             f"or discard it with `exo-graphql operations cancel {operation['id']}`.",
             "PARKED",
         )
     if operation["error"] is None:
         return Failure(operation["message"], code=operation["state"])
-    failure = from_problem(operation["error"])
+    failure = from_operation_error(operation["error"])
     failure.message = operation["message"]  # the reason, and what is loaded now: restored, removed again, or missing
     return failure
 
@@ -81,8 +81,8 @@ def status_failure(status: Json) -> Failure | None:
     """Why a model will not become ready by itself; None if it is, or may."""
     if not status["found"]:
         return Failure(
-            f"Nothing in the cluster is called {status['modelId']!r}.",
-            "List what there is with `exo-graphql models --all`.",
+            f"No model is called {status['modelId']!r}.",
+            "List the models with `exo-graphql models --all`.",
             "MODEL_NOT_FOUND",
         )
     if status["phase"] not in ("FAILED", "UNREACHABLE") and not status["final"]:

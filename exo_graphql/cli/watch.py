@@ -1,4 +1,4 @@
-"""`watch`: the cluster, live, for as long as somebody looks."""
+"""`watch`: the cluster, live, until Ctrl-C."""
 
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -22,8 +22,8 @@ ACTIVE = ("PENDING", "RUNNING")
 
 
 def watch(session: Session) -> None:
-    """Shows the cluster until Ctrl-C: on a terminal the whole, redrawn; elsewhere a line whenever it does something
-    else; with --json a line of JSON for each message. A broken connection is shown, and made anew.
+    """Shows the cluster until Ctrl-C: on a terminal the whole screen, redrawn; otherwise a line at each change; with
+    --json a line of JSON for each message. A broken connection is shown and restored.
     """
     terminal = session.terminal
     screen: Screen
@@ -46,13 +46,13 @@ async def _watch(session: Session, screen: "Screen") -> None:
 
 
 class Screen:
-    """Somewhere to show the cluster."""
+    """A way to show the cluster."""
 
     def show(self, data: Json) -> None:
         """Shows the newest data."""
 
     def lost(self, reason: str) -> None:
-        """Says that there is none at present, and that it is being tried again."""
+        """Shows that no data arrive now, and that the client is reconnecting."""
 
     def stop(self) -> None:
         """Leaves the terminal as it was."""
@@ -74,7 +74,7 @@ class JsonLines(Screen):
 
 
 class Lines(Screen):
-    """A line whenever the cluster does something else; telemetry alone makes none."""
+    """A line at each change of the cluster; a change of telemetry alone prints none."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
@@ -95,7 +95,7 @@ class Lines(Screen):
 
 
 class WholeScreen(Screen):
-    """The whole terminal, redrawn at each message. It is taken over once there is something to show."""
+    """The whole screen, redrawn at each message. It is taken over when the first data arrive."""
 
     def __init__(self, terminal: Terminal, *, wide: bool = False) -> None:
         self._terminal = terminal
@@ -111,11 +111,11 @@ class WholeScreen(Screen):
         self._draw("")
 
     def lost(self, reason: str) -> None:
-        """Keeps what was seen last, under a word of warning."""
+        """Keeps the last data, with a warning above."""
         if self._cluster is None:
             self._terminal.note(reason)
         else:
-            self._draw(f"{clean(reason)} This is the last that was seen.")
+            self._draw(f"{clean(reason)} The data below are the last received.")
 
     def stop(self) -> None:
         """Leaves the terminal as it was."""
@@ -127,7 +127,7 @@ class WholeScreen(Screen):
 
 
 def summary(cluster: Json) -> str:
-    """What the cluster is doing, on one line. Shares of the way in tens, so that it changes seldom."""
+    """The cluster on one line. Progress in steps of 10 %, so that the line changes seldom."""
     said = [
         "healthy" if cluster["healthy"] else "unhealthy",
         f"{cluster['onlineNodeCount']}/{count(cluster['nodeCount'], 'node')}",

@@ -98,7 +98,7 @@ def test_a_model_s_status_is_0_when_it_is_ready_and_when_it_is_not_loaded(look: 
 def test_a_model_that_nothing_knows_exits_with_1(look: Command) -> None:
     ran = look("--json", "models", "status", "nonsense")
     assert (ran.code, ran.json["modelStatus"]["found"]) == (1, False)
-    assert "Nothing in the cluster is called 'nonsense'." in ran.err
+    assert "No model is called 'nonsense'." in ran.err
 
 
 def test_downloads_are_chosen_by_status_model_and_node(look: Command) -> None:

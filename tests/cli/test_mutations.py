@@ -150,7 +150,7 @@ def test_after_the_time_out_it_exits_with_124_and_the_operation_goes_on(slow: Se
     ran = act("--json", "models", "load", "absent", "--wait", "--timeout", "0.5", "--poll-interval", "0.1")
     id_ = ran.json["operation"]["id"]
     assert ran.code == 124
-    assert f"The operation {id_} goes on." in ran.err
+    assert f"The operation {id_} continues." in ran.err
     assert act("--json", "operations", id_).json["operation"]["state"] == "RUNNING"
 
 

@@ -31,7 +31,7 @@ def test_ctrl_c_leaves_the_operation_running_and_says_so_with_its_id(slow: Serve
     ran = process.end()
     assert ran.code == 130
     id_ = operation_in(ran.err)
-    assert f"error: Interrupted. The operation {id_} goes on." in ran.err
+    assert f"error: Interrupted. The operation {id_} continues." in ran.err
     assert f"exo-graphql operations cancel {id_}" in ran.err
     assert states(slow) == ["RUNNING"]
     assert "Traceback" not in ran.err
@@ -83,7 +83,7 @@ def test_watch_says_so_while_the_server_itself_waits_for_exo(start: Start) -> No
     exo.control.drop_connections = True
     with served(exo, demo=False) as server:
         process = start("--url", server.url, "watch")
-        process.line_with("The server has no picture of the cluster yet. Waiting for it.")
+        process.line_with("The server has not received a state from exo yet. Waiting for it.")
         server.call(lambda: setattr(exo.control, "drop_connections", False))
         process.line_with("healthy, 2/2 nodes")
 
