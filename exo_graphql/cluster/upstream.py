@@ -85,11 +85,11 @@ class Upstream(Protocol):
         """While inside, `listener` is called with each picture at once; it must neither block nor raise."""
         ...
 
-    def interest(self) -> AbstractContextManager[None]:
+    def subscriber(self) -> AbstractContextManager[None]:
         """While inside, somebody looks: the state is read at the pace of rest, and quicker in a transition."""
         ...
 
-    def watching(self) -> AbstractContextManager[None]:
+    def operation(self) -> AbstractContextManager[None]:
         """While inside, the state is read at the quicker pace of an operation under way."""
         ...
 

@@ -118,7 +118,7 @@ class Service:
             operations.all,
         )
         self.live = Live(
-            self._executor, self._context, upstream.interest, self._worker_pool, self._limits.max_live_cost
+            self._executor, self._context, upstream.subscriber, self._worker_pool, self._limits.max_live_cost
         )
         self._cause: str | None = None
         """Why there has never been a snapshot, where waiting will not help (a certificate that is not trusted)."""

@@ -1,1 +1,7 @@
-"""exo's wire format and habits: the tolerant reader, the HTTP client, the feed that keeps one fresh state."""
+"""exo's HTTP API: one poller that keeps the newest snapshot, and the commands that change the cluster.
+
+Read in this order: `pacing` (how often exo is read, and the timeouts), `demand` (who needs reads now), `credit` (reads
+that may come early), `client` (one exo node over HTTP), `endpoints` (several URLs, failover), `parse/` (bytes to
+`cluster.state.State`), `silence` (when exo counts as lost), `poller` (the loop that puts these together), then
+`commands`, `answers` and `catalogue` beside it.
+"""

@@ -1,4 +1,4 @@
-"""What exo's answers beside the state mean: its catalogue, its offers; and the shard that a download is asked with."""
+"""exo's answers other than the state: its catalogue and previews; and the shard that a download request contains."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from exo_graphql.cluster.upstream import PlacementPreview
 from exo_graphql.exo.parse import read_instance
 from exo_graphql.exo.parse.json_values import boolean, strings
 
-# exo's own words where it takes or tells them outside of a document.
+# exo's own names for these in query parameters and previews.
 SHARDING_WORDS = {Sharding.PIPELINE: "Pipeline", Sharding.TENSOR: "Tensor", Sharding.CFG: "Cfg"}
 INSTANCE_WORDS = {InstanceType.MLX_RING: "MlxRing", InstanceType.MLX_JACCL: "MlxJaccl"}
 _SHARDINGS = {word: sharding for sharding, word in SHARDING_WORDS.items()}
@@ -22,7 +22,7 @@ class NotACatalogue(ValueError):
 
 
 def parse_catalogue(body: bytes) -> Mapping[str, ModelCard]:
-    """The cards of `GET /models`, by id. It tells neither layers nor exo's own document, and sizes in MiB."""
+    """The cards of `GET /models`, by id. It has neither layers nor exo's own document; sizes are in MiB."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

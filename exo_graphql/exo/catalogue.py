@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class Catalogue:
-    """The cards as last told. It is read at each new connection, and from time to time while somebody looks."""
+    """The cards as last read: at each new connection, and every `catalogue_every` seconds while there is demand."""
 
     def __init__(self, rules: PollerRules, changed: Callable[[], None]) -> None:
         self.cards: Mapping[str, ModelCard] = {}
@@ -25,14 +25,14 @@ class Catalogue:
         self._due_at = float("-inf")
         self._due = asyncio.Event()
 
-    def after_a_read(self, endpoint: Endpoint, *, looked_at: bool) -> None:
-        """A state has come through `door`. If the catalogue is due, it is read now: in the feed's own pause."""
-        if endpoint is not self._endpoint or (looked_at and asyncio.get_running_loop().time() >= self._due_at):
+    def after_a_read(self, endpoint: Endpoint, *, has_demand: bool) -> None:
+        """A state was read through `endpoint`. If the catalogue is due, it is read now, between two reads."""
+        if endpoint is not self._endpoint or (has_demand and asyncio.get_running_loop().time() >= self._due_at):
             self._endpoint = endpoint
             self._due.set()
 
     async def keep(self) -> None:
-        """Reads it whenever it is due. Runs until it is cancelled; a failure harms nothing."""
+        """Reads it whenever it is due. Runs until it is cancelled; after a failure the old cards stay."""
         loop = asyncio.get_running_loop()
         while True:
             await self._due.wait()

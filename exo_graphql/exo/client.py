@@ -20,29 +20,29 @@ from exo_graphql.tls import why_not
 
 logger = logging.getLogger(__name__)
 
-# 35 nodes make a state of 5 MB; what is larger than this is no answer of exo's.
+# The state of 35 nodes is 5 MB. A body larger than this is not from exo, and must not fill the memory.
 MAX_BODY = 64 << 20
 # Commands that hang in an election must not use up the connections that reading needs.
 MAX_COMMANDS = 32
 _REASON_LENGTH = 500
 _NOT_MODIFIED = 304
-_NOT_EXO = "What answers is not exo, or a release of it that cannot be understood."
+_NOT_EXO = "What answers is not exo, or is an unsupported release of it."
 
 
 class NotSent(Unreachable):
-    """No connection came about, so exo never saw the request: asking another node repeats nothing."""
+    """No connection was made, so exo never saw the request: it is safe to try another node."""
 
 
 class Untrusted(NotSent, Misconfigured):
-    """TLS did not come about: the certificate is not trusted, or what answers does not speak TLS."""
+    """The TLS handshake failed: the certificate is not trusted, or the other side does not use TLS."""
 
 
 class Erring(Unreachable):
-    """Something answered, but with an error of its own or with nothing that exo would say."""
+    """Something answered, but with a server error or with what exo would not answer."""
 
 
 class NotFound(Refused):
-    """exo knows nothing of the id that was named."""
+    """exo does not know the id."""
 
 
 @dataclass(slots=True)
@@ -64,9 +64,9 @@ class StateBody:
     """An answer to `GET /state`."""
 
     body: bytes | None
-    """None: it is what it was when it had the ETag that was named."""
+    """None: unchanged since the ETag that was sent (304)."""
     etag: str | None
-    """Names this very state, where exo offers it (a branch of June 2026: the index of the last event); else None."""
+    """Identifies exactly this state; None where exo sends none (a branch of June 2026: the last event's index)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class ExoClient:
         self.url = str(url.copy_with(userinfo=b"")).rstrip("/")
         """Where the node is, without credentials."""
         self.untrusted: Untrusted | None = None
-        """Why TLS does not come about; None once it has."""
+        """Why the TLS handshake fails; None once it succeeds."""
         self._command_timeout = command_timeout
         self._commands = asyncio.Semaphore(MAX_COMMANDS)
         self._stats = stats if stats is not None else PollerStats()
@@ -105,7 +105,7 @@ class ExoClient:
             limits=httpx.Limits(max_connections=2 * MAX_COMMANDS, max_keepalive_connections=4, keepalive_expiry=4.0),
             # One of exo's branches compresses: 24 ms of the event loop that serves inference, for a local network.
             headers={"accept-encoding": "identity"},
-            # exo is in the local network: a proxy set up for the way out does not lead there.
+            # exo is in the local network: a proxy configured for the internet does not reach it.
             trust_env=False,
             # Loading the usual certificates takes a while, and plain HTTP needs none.
             verify=tls if tls is not None else url.scheme == "https",
@@ -147,14 +147,14 @@ class ExoClient:
         return await self._command("GET", "/instance/placement", params=params)
 
     async def previews(self, model_id: str, node_ids: Sequence[str] = ()) -> Sequence[Any]:
-        """Every placement that exo can think of; those on `node_ids` and perhaps others where these are given."""
+        """Every placement that exo considers; those on `node_ids` and perhaps others where these are given."""
         answer = await self._command("GET", "/instance/previews", params={"model_id": model_id, "node_ids": node_ids})
         previews = answer.get("previews") if isinstance(answer, dict) else None
         if not isinstance(previews, list):
             raise Erring(_NOT_EXO)
         return previews
 
-    # Wishes. exo's 200 says that it received one, not that it came true.
+    # Commands. exo's are fire-and-forget: a 200 says that it received one, not that it was carried out.
 
     async def create(self, document: Mapping[str, object]) -> None:
         """`POST /instance`."""
@@ -218,7 +218,7 @@ class ExoClient:
             headers["content-type"] = "application/json"
         if known is not None:
             headers["if-none-match"] = known
-        # A read that fails is told once an episode, by the one who reads; each command that fails is told here.
+        # Failed reads are logged once for several in a row, by `Endpoints`; each failed command is logged here.
         level = logging.INFO if limited else logging.DEBUG
         try:
             async with asyncio.timeout(within):
@@ -258,13 +258,13 @@ class ExoClient:
             async for chunk in response.aiter_bytes():
                 size += len(chunk)
                 if size > MAX_BODY:
-                    raise Erring("What answers is not exo: its answer does not end.")
+                    raise Erring("What answers is not exo: its answer is larger than 64 MiB.")
                 chunks.append(chunk)
         body = b"".join(chunks)
         status = response.status_code
         if 200 <= status < 300 or (status == _NOT_MODIFIED and "if-none-match" in headers):
             etag = response.headers.get("etag")
-            # A weak one names states that mean the same to whoever made it, not this very state.
+            # A weak ETag means "equivalent", not "identical".
             return _Answer(status, etag if etag and not etag.startswith("W/") else None, body)
         if 400 <= status < 500:
             raise _refusal(status, body)

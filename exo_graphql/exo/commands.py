@@ -1,7 +1,8 @@
-"""What the house may ask of exo beside its state: where a model would go, and every change to the cluster.
+"""The commands to exo: previews of placements, and every change to the cluster.
 
-Asked of the node that last gave a state. A wish is never repeated where it may have arrived: with exo, twice asked is
-twice done. Another node is asked only where no connection came about, or where the question changes nothing.
+They go to the node that last returned a state. A command is never repeated if it may have arrived: exo would carry it
+out twice, and two `POST /instance` make two copies. The next node is tried only if no connection was made, or if the
+call changes nothing.
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 
 class Commands(ABC):
-    """The half of `Upstream` that leaves for exo; see there for what each call means."""
+    """The half of `Upstream` that sends requests to exo; it documents each call."""
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
@@ -28,7 +29,7 @@ class Commands(ABC):
     @property
     @abstractmethod
     def snapshot(self) -> Snapshot | None:
-        """The newest picture: it holds the cards that a download is asked with."""
+        """The newest snapshot: it holds the model cards that a download request contains."""
 
     async def preview(
         self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int
@@ -44,27 +45,27 @@ class Commands(ABC):
                 return PlacementPreview(sharding, instance_type, None, str(refusal))
             instance = read_instance(document)
             if instance is None:
-                raise Erring("exo offered a placement that cannot be understood.")
+                raise Erring("exo returned a placement that cannot be parsed.")
             return PlacementPreview(sharding, instance_type, instance)
 
-        return await self._ask(ask, harmless=True)
+        return await self._call(ask, harmless=True)
 
     async def previews(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[PlacementPreview, ...]:
         """Every placement exo can think of that contains `node_ids`."""
-        previews = await self._ask(lambda exo: exo.previews(model_id, node_ids), harmless=True)
+        previews = await self._call(lambda exo: exo.previews(model_id, node_ids), harmless=True)
         return tuple(preview for preview in map(read_preview, previews) if preview is not None)
 
     async def create(self, instance: Instance) -> None:
-        """Asks for exactly this instance."""
+        """Requests exactly this instance."""
         document = instance.document
         if document is None:
-            raise Refused("The instance has no document of exo's to ask for.")
-        await self._ask(lambda exo: exo.create(document))
+            raise Refused("The instance has no document of exo's own to send.")
+        await self._call(lambda exo: exo.create(document))
 
     async def delete(self, instance_id: str) -> bool:
         """Asks exo to delete an instance; False if exo knows none of that id."""
         try:
-            await self._ask(lambda exo: exo.delete(instance_id))
+            await self._call(lambda exo: exo.delete(instance_id))
         except NotFound:
             return False
         return True
@@ -74,19 +75,19 @@ class Commands(ABC):
         card = self.snapshot.models.get(model_id) if self.snapshot is not None else None
         shard = whole_model(card) if card is not None else None
         if shard is None:
-            raise Refused("exo has not told enough about the model yet to ask for its download.")
-        await self._ask(lambda exo: exo.start_download(node_id, shard))
+            raise Refused("exo has not reported enough about the model yet to request its download.")
+        await self._call(lambda exo: exo.start_download(node_id, shard))
 
     async def cancel_download(self, node_id: str, model_id: str) -> None:
         """Asks a node to stop fetching; what has arrived stays."""
-        await self._ask(lambda exo: exo.cancel_download(node_id, model_id))
+        await self._call(lambda exo: exo.cancel_download(node_id, model_id))
 
     async def delete_download(self, node_id: str, model_id: str) -> None:
         """Asks a node to remove the weights."""
-        await self._ask(lambda exo: exo.delete_download(node_id, model_id))
+        await self._call(lambda exo: exo.delete_download(node_id, model_id))
 
     async def cancel_task(self, command_id: str) -> bool:
-        """Cancels an inference: each node's API knows only the streams it holds, so all that answer are asked."""
+        """Cancels an inference: each node's API knows only the streams it holds, so all nodes that answer are tried."""
         unreachable: Unreachable | None = None
         asked: set[Endpoint] = set()
         while (endpoint := self._endpoints.next(asked)) is not None:
@@ -105,8 +106,8 @@ class Commands(ABC):
             raise unreachable
         return False
 
-    async def _ask(self, call: Callable[[ExoClient], Awaitable[T]], *, harmless: bool = False) -> T:
-        """Asks one node. `harmless` marks what changes nothing and may thus be asked of the next one as well."""
+    async def _call(self, call: Callable[[ExoClient], Awaitable[T]], *, harmless: bool = False) -> T:
+        """Calls one node. A `harmless` call changes nothing, so the next node is tried after any failure."""
         unreachable = Unreachable("No exo node answers.")
         asked: set[Endpoint] = set()
         while (endpoint := self._endpoints.next(asked)) is not None:

@@ -1,4 +1,4 @@
-"""Who is looking: it decides how often the state is read."""
+"""Who needs the state now: subscribers, operations and recent queries. It decides how often the state is read."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,67 +10,72 @@ from exo_graphql.exo.pacing import Mode
 
 
 class Demand:
-    """Counts who looks, and rouses the reader when somebody new does."""
+    """Counts subscribers and operations, and wakes the poller up when one is added."""
 
     def __init__(self, look_lasts: float) -> None:
         self._look_lasts = look_lasts
-        self._interested = 0
+        """Seconds for which a query counts as demand."""
+        self._subscribers = 0
         self._operations = 0
         self._queried_at = float("-inf")
-        self.waits = False
+        self.query_waits = False
         """A query waits for a read that has not begun."""
         self.urgent = False
-        """An operation waits for one, to act upon it."""
-        self.roused = asyncio.Event()
-        """Set when the reader is to think anew about its next turn."""
+        """An operation waits for a read that has not begun, and will act upon it."""
+        self.wake_up = asyncio.Event()
+        """Set when the time of the next read has to be computed again."""
 
     @contextmanager
-    def interest(self) -> Iterator[None]:
-        """Somebody looks."""
-        self._interested += 1
-        self.roused.set()
+    def subscriber(self) -> Iterator[None]:
+        """A live query needs snapshots while this is active."""
+        self._subscribers += 1
+        self.wake_up.set()
         try:
             yield
         finally:
-            self._interested -= 1
+            self._subscribers -= 1
 
     @contextmanager
     def operation(self) -> Iterator[None]:
-        """An operation is under way."""
+        """An operation runs while this is active."""
         self._operations += 1
-        self.roused.set()
+        self.wake_up.set()
         try:
             yield
         finally:
             self._operations -= 1
 
-    def queries(self, now: float) -> None:
-        """A query is asked at `now`, by the event loop's clock."""
+    def query_at(self, now: float) -> None:
+        """A query arrived at `now` (`Moment.elapsed`)."""
         self._queried_at = now
 
-    def wait(self) -> None:
+    def request_read(self) -> None:
         """A query needs a read that has yet to begin."""
-        self.waits = True
-        self.roused.set()
+        self.query_waits = True
+        self.wake_up.set()
 
-    def hurry(self) -> None:
+    def clear_requests(self) -> None:
+        """Forgets the requests for a read: one has begun or arrived. Callers that still need one request it again."""
+        self.query_waits = self.urgent = False
+
+    def request_read_now(self) -> None:
         """An operation needs a read that has yet to begin, at once."""
         self.urgent = True
-        self.roused.set()
+        self.wake_up.set()
 
     def mode(self, snapshot: Snapshot | None) -> Mode:
-        """Who is looking at what."""
-        if self._operations or (self._interested and snapshot is not None and _is_in_transition(snapshot)):
-            return Mode.QUICK
-        return Mode.REST if self._interested else Mode.IDLE
+        """The pace of reading that the demand calls for, where `snapshot` is the newest."""
+        if self._operations or (self._subscribers and snapshot is not None and _is_in_transition(snapshot)):
+            return Mode.FAST
+        return Mode.NORMAL if self._subscribers else Mode.IDLE
 
-    def looks(self, now: float) -> bool:
-        """Whether anybody looks, or has asked lately."""
-        return bool(self._interested or self._operations) or now - self._queried_at < self._look_lasts
+    def exists(self, now: float) -> bool:
+        """Whether there is a subscriber, an operation, or a query of the last few seconds."""
+        return bool(self._subscribers or self._operations) or now - self._queried_at < self._look_lasts
 
 
 def _is_in_transition(snapshot: Snapshot) -> bool:
-    """Whether an instance is on its way. A failed one is: exo retries it within seconds, until it gives up."""
+    """Whether an instance loads or unloads. A failed one counts: exo retries it within seconds, 5 times at most."""
     return any(
         (status.phase in IN_TRANSITION or status.phase is Phase.FAILED) and id_ not in snapshot.given_up
         for id_, status in snapshot.instance_statuses.items()

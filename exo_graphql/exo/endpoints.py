@@ -1,7 +1,7 @@
 """The URLs of one cluster: which one is read, which ones answer, which one is next.
 
 Every URL that is not being read is tried by itself, once a second, with a call that costs exo next to nothing: a
-failure of the one in use then finds one that is known to answer, and none is forgotten while it is down.
+failure of the one in use then finds one that is known to answer, and a URL that is down is noticed when it is back.
 """
 
 import asyncio
@@ -21,36 +21,38 @@ class Endpoint:
     def __init__(self, client: ExoClient) -> None:
         self.client = client
         self.node_id: str | None = None
-        """The exo node behind it, as it told when the connection came about; None if it did not tell."""
+        """The exo node behind it, as answered when the connection was made; None if it did not answer with an id."""
         self.identified = False
-        """Whether it has been asked for its node since it last failed."""
+        """Whether its node id has been requested since it last failed."""
         self.failures = 0
         """Reads that failed since the last good one."""
         self.answers = True
-        """False from a failure until something answers again. An untried one is given the benefit of the doubt."""
+        """False from a failure until something answers again. True until it has been tried."""
         self.tried_at = float("-inf")
-        self.troubled = asyncio.Event()
+        """When it was last tried outside a read, by the event loop's clock."""
+        self.just_failed = asyncio.Event()
+        """Set by the first of several failures: it is tried again at once, not only after `retry_every`."""
 
     async def identify(self, within: float) -> None:
-        """Asks for the node behind it. Raises `Unreachable` where nothing answers."""
+        """Requests the id of the node behind it. Raises `Unreachable` if nothing answers."""
         self.node_id = await self.client.node_id(within)
         self.identified = True
 
 
 class Endpoints:
-    """All URLs of one cluster, the preferred one first. `opened` is called when one answers again."""
+    """All URLs of one cluster, the preferred one first. `answers_again` is called when one answers again."""
 
-    def __init__(self, clients: Sequence[ExoClient], rules: PollerRules, opened: Callable[[], None]) -> None:
+    def __init__(self, clients: Sequence[ExoClient], rules: PollerRules, answers_again: Callable[[], None]) -> None:
         if not clients:
             raise ValueError("a cluster needs at least one URL")
         self.all = tuple(Endpoint(client) for client in clients)
         self.current = self.all[0]
-        """The one that last gave a state. It is kept when a more preferred one is back."""
+        """The one that last returned a state. It stays in use when a preferred one is back."""
         self._rules = rules
-        self._opened = opened
+        self._answers_again = answers_again
 
     @property
-    def shut(self) -> bool:
+    def all_down(self) -> bool:
         """Whether none is known to answer."""
         return not any(endpoint.answers for endpoint in self.all)
 
@@ -60,12 +62,12 @@ class Endpoints:
         return any(endpoint.answers for endpoint in self.all if endpoint is not self.current)
 
     def next(self, tried: Set[Endpoint]) -> Endpoint | None:
-        """The one to read, or to ask, next; None when there is none left worth trying."""
+        """The one for the next request; None when every one that answers is in `tried`."""
         left = [endpoint for endpoint in self.all if endpoint.answers and endpoint not in tried]
         return min(left, key=lambda endpoint: (endpoint.failures, endpoint is not self.current), default=None)
 
     def succeeded(self, endpoint: Endpoint) -> None:
-        """A read through `door` gave a state."""
+        """A read through `endpoint` returned a state."""
         if endpoint.failures or endpoint is not self.current:
             logger.info("Reading exo's state from %s.", endpoint.client.url)
         endpoint.failures = 0
@@ -73,24 +75,24 @@ class Endpoints:
         self.current = endpoint
 
     def failed(self, endpoint: Endpoint, reason: Exception, level: int = logging.WARNING) -> None:
-        """A read through `door` gave none. Told once an episode, not once a read."""
+        """A read through `endpoint` returned none. Logged for the first of several failures only."""
         if not endpoint.failures:
             logger.log(level, "No state of exo from %s: %s (%r)", endpoint.client.url, reason, reason.__cause__)
-            # It may have been one broken connection: the first try follows at once, the others at their pace.
-            endpoint.troubled.set()
+            # It may have been one broken connection: the first retry follows at once, later ones every `retry_every`.
+            endpoint.just_failed.set()
         endpoint.failures += 1
         endpoint.answers = endpoint.identified = False
 
     async def keep(self, endpoint: Endpoint) -> None:
-        """Tries `door` whenever it is not the one being read. Runs until it is cancelled."""
+        """Tries `endpoint` regularly while it is not the one being read. Runs until it is cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             try:
                 async with asyncio.timeout_at(max(endpoint.tried_at + self._rules.retry_every, loop.time())):
-                    await endpoint.troubled.wait()
+                    await endpoint.just_failed.wait()
             except TimeoutError:
                 pass
-            endpoint.troubled.clear()
+            endpoint.just_failed.clear()
             endpoint.tried_at = loop.time()
             if endpoint is self.current and endpoint.answers:
                 continue
@@ -106,4 +108,4 @@ class Endpoints:
             return
         if not endpoint.answers:
             endpoint.answers = True
-            self._opened()
+            self._answers_again()

@@ -1,7 +1,8 @@
-"""How often exo's state is read: the pause follows what a read costs exo, and who is looking.
+"""How often exo's state is read: the pause depends on what a read costs exo, and on the demand.
 
-`GET /state` is time on the one event loop that also serves inference (about 13 ms a node), so the feed takes a share
-of it, never a fixed rate. Pure: the feed passes in what it measured. Times are seconds.
+`GET /state` is time on the one event loop that also serves inference (about 13 ms a node), so the poller takes a share
+of it, never a fixed rate: with 3 nodes (0.039 s) a fast read comes every 0.26 s, with 20 nodes (0.26 s) every 1.7 s.
+Pure: the poller passes in what it measured. Times are seconds.
 """
 
 from dataclasses import dataclass
@@ -13,17 +14,18 @@ class PollerRules:
     """Numbers of the poller. Seconds, and shares of exo's time from 0 to 1. Tests construct them with other values."""
 
     rest_share: float = 0.05
-    """Share of exo's time that reading may take while somebody looks at a cluster at rest."""
+    """Share of exo's time that reading may take while there is demand and the cluster is at rest."""
     rest_pause: float = 1.0
     """Shortest pause between two reads of a cluster at rest."""
     quick_share: float = 0.15
-    """The share while a watched model is in transition or an operation runs. A query's refresh keeps to it too."""
+    """The share while a model with subscribers is in transition or an operation runs, and for the reads of queries."""
     quick_pause: float = 0.1
-    """Shortest pause between two reads, those aside that an operation needs at once (`credit.py`)."""
+    """Shortest pause between two fast reads, except those that an operation needs at once (`credit.py`)."""
     idle_pause: float = 5.0
-    """Shortest pause while nobody looks: a failure that exo forgets is still remembered."""
+    """Shortest pause without demand. Reading goes on: exo retries a failed runner within seconds, and then no longer
+    says why it failed."""
     look_lasts: float = 3.0
-    """A query counts as somebody looking for as long."""
+    """Seconds for which a query counts as demand."""
     read_timeout: float = 1.5
     """A read of the state times out after this, or after `read_patience` times its usual cost if that is longer."""
     read_patience: float = 5.0
@@ -36,51 +38,52 @@ class PollerRules:
     retry_every: float = 1.0
     """Every URL that is not being read is tried again as often; a try ends after `read_timeout`."""
     fresh_wait: float = 1.0
-    """The longest a query waits for a newer picture before it is answered from the one there is."""
+    """The longest a query waits for a newer snapshot before it is answered from the last one."""
     first_wait: float = 5.0
-    """The longest a query waits for the first picture of all."""
+    """The longest a query waits for the very first snapshot."""
     command_timeout: float = 15.0
     """A command times out after this: while exo elects a master (3-6 s), commands hang."""
     catalogue_every: float = 60.0
-    """Age at which the catalogue (`GET /models`) is read again while somebody looks."""
+    """Age at which the catalogue (`GET /models`) is read again while there is demand."""
     catalogue_retry: float = 5.0
-    """After a catalogue could not be read, it is asked for again after as long."""
+    """The pause after a failed read of the catalogue."""
 
 
 DEFAULT_POLLER_RULES = PollerRules()
 
 
 GAP_SLACK = 3.0
-"""See `longest_gap`."""
+"""Seconds by which a busy machine may start a read late; see `longest_gap`."""
 
 
 @unique
 class Mode(Enum):
-    """Who is looking at what."""
+    """The pace of reading."""
 
     IDLE = "IDLE"
-    """Nobody looks."""
-    REST = "REST"
-    """Somebody looks at a cluster at rest."""
-    QUICK = "QUICK"
-    """Somebody looks at a model in transition, or an operation runs."""
+    """No demand."""
+    NORMAL = "NORMAL"
+    """A subscriber, and a cluster at rest."""
+    FAST = "FAST"
+    """A subscriber while a model is in transition, or an operation."""
 
 
 def pause(mode: Mode, cost: float, rules: PollerRules) -> float:
     """Seconds from the end of one read to the start of the next, for reads that usually cost `cost` seconds.
 
-    A share s of exo's time leaves a pause of cost * (1 - s) / s. A dear read makes even an idle feed slower.
+    A share s of exo's time leaves a pause of cost * (1 - s) / s. An expensive read slows down even
+    the idle pace.
     """
-    if mode is Mode.QUICK:
+    if mode is Mode.FAST:
         return max(rules.quick_pause, cost * (1 - rules.quick_share) / rules.quick_share)
-    shortest = rules.rest_pause if mode is Mode.REST else rules.idle_pause
+    shortest = rules.rest_pause if mode is Mode.NORMAL else rules.idle_pause
     return max(shortest, cost * (1 - rules.rest_share) / rules.rest_share)
 
 
 def usual_cost(before: float | None, cost: float, reads: int, rules: PollerRules) -> float:
     """The usual cost after one more read that took `cost`, there having been `reads` before it.
 
-    The first read, which also opens the connection to an exo that may be cold, is forgotten with the second.
+    The first read, which also opens the connection to an exo that may be cold, is dropped with the second.
     """
     return cost if before is None or reads < 2 else before + rules.cost_weight * (cost - before)
 
@@ -88,8 +91,9 @@ def usual_cost(before: float | None, cost: float, reads: int, rules: PollerRules
 def read_timeout(cost: float | None, rules: PollerRules, failures: int = 0) -> float:
     """How long a read may take, where one usually costs `cost` (None: not yet known).
 
-    It grows, up to fourfold, with the reads that failed in a row: what usually takes long could not be learned else. A
-    node that hangs altogether does not come so far, since a URL that failed is read only once it answers a trifle.
+    It grows, up to fourfold, with the reads that failed in a row: 1.5, 3, 6, 6 s. Otherwise a cluster whose reads take
+    2 s would time out for ever and its cost would never be measured. A node that hangs does not get so far: a URL that
+    failed is read only after it has answered `GET /node_id`.
     """
     return max(rules.read_timeout, rules.read_patience * (cost or 0.0)) * (1 << min(failures, 2))
 
@@ -97,11 +101,12 @@ def read_timeout(cost: float | None, rules: PollerRules, failures: int = 0) -> f
 def lost_after(mode: Mode, cost: float | None, rules: PollerRules, unseen_after: float) -> float:
     """Seconds after which exo counts as lost, from the first request for its state that was not answered.
 
-    A pause is no silence, since nobody asked. So that people hear of a loss after `rules.lost_after` all the same, the
-    pause before the request is taken off, as far as it is a usual one. Where reads take long, exo gets the time of a
-    read that times out; `unseen_after`, when everything becomes UNREACHABLE, is the end in any case.
+    A pause is no silence, since nothing was requested. For a loss to be reported `rules.lost_after` after the last good
+    read all the same, the pause before the request is subtracted, up to `rest_pause`: 2.5 - 1.0 = 1.5 s. Where reads
+    take long, exo gets the time of a read that times out (1.1 s a read: 5.5 s). The limit is `unseen_after`, when
+    everything becomes UNREACHABLE.
     """
-    looking = Mode.REST if mode is Mode.IDLE else mode
+    looking = Mode.NORMAL if mode is Mode.IDLE else mode
     usual = min(pause(looking, cost or 0.0, rules), rules.rest_pause)
     return min(max(rules.lost_after - usual, rules.read_patience * (cost or 0.0), rules.quick_pause), unseen_after)
 
@@ -109,6 +114,6 @@ def lost_after(mode: Mode, cost: float | None, rules: PollerRules, unseen_after:
 def longest_gap(cost: float | None, rules: PollerRules) -> float:
     """The longest time from the start of one read to that of the next that the pace of reading explains.
 
-    Nobody looks, the read before took twice its usual time, and a busy machine may be late by `GAP_SLACK`.
+    No demand, the read before took twice its usual time, and a busy machine may be late by `GAP_SLACK`.
     """
     return pause(Mode.IDLE, cost or 0.0, rules) + 2 * (cost or 0.0) + GAP_SLACK

@@ -1,6 +1,6 @@
-"""The feed: one reader of exo's state for all who ask, whoever and however many they are.
+"""One reader of exo's state for all queries, subscriptions and operations.
 
-It owns the latest snapshot, the one loop that replaces it, and the news that there is another.
+The poller owns the newest snapshot, the one loop that replaces it, and the event that announces the next.
 """
 
 import asyncio
@@ -29,24 +29,18 @@ from exo_graphql.exo.commands import Commands
 from exo_graphql.exo.credit import Credit
 from exo_graphql.exo.demand import Demand
 from exo_graphql.exo.endpoints import Endpoint, Endpoints
-from exo_graphql.exo.pacing import Mode, PollerRules, longest_gap, lost_after, pause, read_timeout, usual_cost
+from exo_graphql.exo.pacing import Mode, PollerRules, longest_gap, pause, read_timeout, usual_cost
 from exo_graphql.exo.parse import NotAState, StateReader
+from exo_graphql.exo.silence import LOOK_AGAIN, SUSPENDED, Silence
 
 logger = logging.getLogger(__name__)
 
-# How often time alone is asked whether it changes what the last picture means, while exo is silent.
-_LOOK_AGAIN = 0.5
-# A turn of the loop below that took as long did not run: the machine slept, or this process was stopped.
-_SUSPENDED = 3.0
-# Seconds for which exo may answer that a state is what it was. Even at rest it moves every second, so this costs
-# nothing; it bounds what an exo that was started again could hide behind an index it had before.
+# Seconds for which a state may be confirmed by its ETag alone (304). exo's state changes every second even at rest, so
+# this costs nothing. It bounds the harm of an ETag that is an event index: an exo that was restarted reaches index 500
+# again with another state.
 _KNOWN_LASTS = 10.0
-# A read that has been under way for as long counts as silence.
-_SLOW_READ = 1.0
-# A read that hangs may last as long as the very silence that makes exo lost: another URL that answers gets its turn.
-_LAST_CHANCE = 0.25
 
-_NO_PICTURE = "No exo node has told the state of the cluster yet."
+_NO_STATE = "No exo node has reported the state of the cluster yet."
 _SILENT = "No exo node answers at present."
 
 
@@ -82,8 +76,8 @@ class Poller(Commands):
         timeout = self.rules.command_timeout
         clients = [ExoClient(url, transport, tls=tls, command_timeout=timeout, stats=self.stats) for url in urls]
         self._demand = Demand(self.rules.look_lasts)
-        super().__init__(Endpoints(clients, self.rules, self._demand.roused.set))
-        self._catalogue = Catalogue(self.rules, self._look_again)
+        super().__init__(Endpoints(clients, self.rules, self._demand.wake_up.set))
+        self._catalogue = Catalogue(self.rules, self._republish_if_changed)
         self._readiness = readiness
         self._now = now
         self._source = Source(self._endpoints.current.client.url)
@@ -91,33 +85,32 @@ class Poller(Commands):
         self._unloading: Mapping[str, str] = {}
         self._loads = NO_LOADS
         self._listeners: list[Callable[[Snapshot], None]] = []
-        self._news = asyncio.Event()
-        """Set, and replaced, with each picture."""
+        self._published = asyncio.Event()
+        """Set, and replaced, with each snapshot."""
         self._task: asyncio.Task[None] | None = None
         self._credit = Credit()
         self._known: _Known | None = None
         self._reader = StateReader()
 
-        # Reads are numbered: which of two began first is never a question of how fine a clock is.
+        # Reads are numbered, so that the order of two never depends on the resolution of a clock.
         self._begun = 0
         """The number of the last read that has begun."""
         self._succeeded = 0
         """The number of the last read that gave a state."""
         self._failed = 0
         """The number of the last read that gave none, from any URL."""
-        self._turned = asyncio.Event()
+        self._read_ended = asyncio.Event()
         """Set, and replaced, when a read ends, good or not, and when exo counts as lost."""
 
-        # When what happened (`Moment.elapsed`).
+        # Times are `Moment.elapsed`.
         self._asked_at = float("-inf")
         """Start of the read that the last state came from."""
         self._rested_at = float("-inf")
         """End of the last read, good or not."""
-        self._silent_since: float | None = None
-        """Start of the first read that has not been answered since the last good one."""
+        self._silence = Silence(self.rules, readiness.unseen_after)
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="feed")
+        self._task = asyncio.create_task(self._run(), name="poller")
         return self
 
     async def __aexit__(
@@ -128,7 +121,7 @@ class Poller(Commands):
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
-            self._turn_over()
+            self._announce_end()
         finally:
             for endpoint in self._endpoints.all:
                 await endpoint.client.aclose()
@@ -137,50 +130,50 @@ class Poller(Commands):
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._reading())
-                tasks.create_task(self._watching_the_time())
+                tasks.create_task(self._watch_time())
                 tasks.create_task(self._catalogue.keep())
                 for endpoint in self._endpoints.all:
                     tasks.create_task(self._endpoints.keep(endpoint))
         except Exception:
-            # A fault of ours. Whoever asks must at least learn that what he sees will not move any more.
-            logger.exception("The feed has ended; nothing reads exo's state any more.")
+            # A bug of ours. Clients must at least see that the state is no longer updated.
+            logger.exception("The poller has ended; exo's state is no longer read.")
             self._source = replace(self._source, connected=False)
-            self._look_again()
-            self._turn_over()
+            self._republish_if_changed()
+            self._announce_end()
 
-    # What the house sees
+    # Snapshots
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """The newest picture; None before the first state."""
+        """The newest snapshot; None before the first state."""
         return self._snapshot
 
     async def fresh(self, max_age: float = 1.0) -> Snapshot:
-        """A picture read from exo no more than `max_age` seconds ago, if one can be had within `fresh_wait`.
+        """A snapshot read from exo at most `max_age` seconds ago, if it arrives within `fresh_wait`.
 
-        Else the newest there is, which tells by `connected`, `stale` and `observed_at` what it is worth. Many who wait
-        share one read. Raises `Unreachable` when there is no first picture within `first_wait`.
+        Otherwise the newest one; its `connected`, `stale` and `observed_at` say how far to trust it. All waiting
+        callers share one read. Raises `Unreachable` when there is no first snapshot within `first_wait`.
         """
         now = self._elapsed()
-        self._demand.queries(now)
+        self._demand.query_at(now)
         oldest = now - max_age
         if self._snapshot is None or self._is_worth_waiting(oldest):
             patience = self.rules.first_wait if self._snapshot is None else self.rules.fresh_wait
             with suppress(TimeoutError):
                 async with asyncio.timeout(patience):
                     while self._snapshot is None or self._is_worth_waiting(oldest):
-                        self._demand.wait()
-                        await self._news.wait()
+                        self._demand.request_read()
+                        await self._published.wait()
         if self._snapshot is None:
-            raise self._unreachable(_NO_PICTURE)
+            raise self._unreachable(_NO_STATE)
         return self._snapshot
 
     def _is_worth_waiting(self, oldest: float) -> bool:
-        """Whether the picture is older than asked for and exo is not known to be silent."""
+        """Whether the snapshot is older than requested and exo is not known to be silent."""
         return self._asked_at < oldest and self._source.connected
 
     def _unreachable(self, message: str) -> Unreachable:
-        """With the cause where it is one that only whoever runs this server can mend."""
+        """The error, with its cause if only the operator of this server can fix it (an untrusted certificate)."""
         causes = (
             endpoint.client.untrusted for endpoint in self._endpoints.all if endpoint.client.untrusted is not None
         )
@@ -198,108 +191,109 @@ class Poller(Commands):
             async with asyncio.timeout(self.rules.first_wait if self._snapshot is None else None):
                 while self._succeeded <= after:
                     if self._failed > after or not self._source.connected or self._task is None:
-                        raise self._unreachable(_SILENT if self._snapshot is not None else _NO_PICTURE)
-                    self._demand.hurry()
-                    await self._turned.wait()
+                        raise self._unreachable(_SILENT if self._snapshot is not None else _NO_STATE)
+                    self._demand.request_read_now()
+                    await self._read_ended.wait()
         except TimeoutError as error:
-            raise self._unreachable(_NO_PICTURE) from error
+            raise self._unreachable(_NO_STATE) from error
         if self._snapshot is None:
-            raise self._unreachable(_NO_PICTURE)
+            raise self._unreachable(_NO_STATE)
         return self._snapshot
 
     async def changed(self, since: Snapshot | None, *, urgent: bool = False) -> Snapshot:
-        """Waits for a snapshot other than `since`. Wakes at each reading, changed or not; see `Upstream`."""
+        """Waits for a snapshot other than `since`. Returns after each read, changed or not; see `Upstream`."""
         while self._snapshot is None or self._snapshot is since:
             if urgent:
-                self._demand.hurry()
-            await self._news.wait()
+                self._demand.request_read_now()
+            await self._published.wait()
         return self._snapshot
 
     @contextmanager
     def listen(self, listener: Callable[[Snapshot], None]) -> Iterator[None]:
-        """While inside, `listener` is called with each picture at once; it must neither block nor raise."""
+        """Calls `listener` with each snapshot while the context is active. It must neither block nor raise."""
         self._listeners.append(listener)
         try:
             yield
         finally:
             self._listeners.remove(listener)
 
-    def interest(self) -> AbstractContextManager[None]:
-        """While inside, somebody looks: the state is read at the pace of rest, and quicker in a transition."""
-        return self._demand.interest()
+    def subscriber(self) -> AbstractContextManager[None]:
+        """While active, the state is read at the normal pace, and faster while a model is in transition."""
+        return self._demand.subscriber()
 
-    def watching(self) -> AbstractContextManager[None]:
-        """While inside, the state is read at the quicker pace of an operation under way."""
+    def operation(self) -> AbstractContextManager[None]:
+        """While active, the state is read at the fast pace, because an operation runs."""
         return self._demand.operation()
 
     def mark_unloading(self, unloading: Mapping[str, str]) -> None:
-        """Tells the pictures which instances (id → model id) this server asked exo to delete and is not done with."""
+        """Sets the instances (id → model id) whose deletion this server has requested and not yet seen complete."""
         self._unloading = dict(unloading)
-        self._look_again()
+        self._republish_if_changed()
 
     def mark_loads(self, loads: Loads) -> None:
-        """Tells the snapshots which models this server's operations are to load, and which they could not."""
+        """Sets which models this server's operations are loading, and which they failed to load."""
         self._loads = loads
-        self._look_again()
+        self._republish_if_changed()
 
     # Reading
 
     @property
     def mode(self) -> Mode:
-        """Who is looking at what now."""
+        """The pace of reading at present."""
         return self._demand.mode(self._snapshot)
 
     async def _reading(self) -> None:
         while True:
-            await self._turn()
+            await self._wait_until_due()
             try:
                 await self._read()
             except Exception:
-                # A state that our own code stumbles over must not end all reading: it is a read that failed.
-                logger.exception("A state of exo could not be understood.")
+                # A state on which our own code fails must not end all reading: it counts as a failed read.
+                logger.exception("A state of exo could not be processed.")
                 self.stats.failures += 1
                 self._failed = self._begun
-                self._turn_over()
+                self._announce_end()
                 await asyncio.sleep(self.rules.idle_pause)
 
     def _elapsed(self) -> float:
         return self._now().elapsed
 
-    async def _turn(self) -> None:
-        """Waits until the state is to be read again."""
+    async def _wait_until_due(self) -> None:
+        """Waits until the next read is due. A wake-up from `Demand` computes the time again."""
         while True:
-            self._demand.roused.clear()
+            self._demand.wake_up.clear()
             delay = self._due() - self._elapsed()
             if delay <= 0:
                 return
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay if delay < float("inf") else None):
-                    await self._demand.roused.wait()
+                    await self._demand.wake_up.wait()
 
     def _due(self) -> float:
-        if self._endpoints.shut:
+        if self._endpoints.all_down:
             return float("inf")
-        if self._silent_since is not None:
+        if self._silence.since is not None:
             return float("-inf")
         cost = self.stats.cost or 0.0
-        quick = pause(Mode.QUICK, cost, self.rules)
+        fast = pause(Mode.FAST, cost, self.rules)
         if self._demand.urgent:
-            return self._rested_at + self._credit.urgent(quick)
-        if self._demand.waits or self.mode is Mode.QUICK:
-            return self._rested_at + self._credit.usual(quick)
+            return self._rested_at + self._credit.urgent(fast)
+        if self._demand.query_waits or self.mode is Mode.FAST:
+            return self._rested_at + self._credit.usual(fast)
         return self._rested_at + pause(self.mode, cost, self.rules)
 
     async def _read(self) -> None:
         """Reads the state from the first URL that gives one."""
-        # What an operation acts upon is read whole: an ETag that is an event's index names no session of exo's.
+        # What an operation acts upon is read whole. exo's ETag is the index of an event and names no session: after a
+        # restart index 500 may be another state, and a 304 would confirm the old one.
         whole = self._demand.urgent
-        self._demand.waits = self._demand.urgent = False
+        self._demand.clear_requests()
         self._begun += 1
-        if self._silent_since is None:
-            # Silence begins with a request that is not answered, never with a pause in which there was none.
-            self._silent_since = self._elapsed()
-            quick = pause(Mode.QUICK, self.stats.cost or 0.0, self.rules)
-            self._credit.spend(quick, kept=self._silent_since - self._rested_at)
+        if self._silence.since is None:
+            now = self._elapsed()
+            self._silence.begins(now)
+            fast = pause(Mode.FAST, self.stats.cost or 0.0, self.rules)
+            self._credit.spend(fast, kept=now - self._rested_at)
         tried: set[Endpoint] = set()
         while (endpoint := self._endpoints.next(tried)) is not None:
             tried.add(endpoint)
@@ -317,11 +311,11 @@ class Poller(Commands):
         else:
             self._failed = self._begun
         self._rested_at = self._elapsed()
-        self._turn_over()
+        self._announce_end()
 
-    def _turn_over(self) -> None:
-        turned, self._turned = self._turned, asyncio.Event()
-        turned.set()
+    def _announce_end(self) -> None:
+        ended, self._read_ended = self._read_ended, asyncio.Event()
+        ended.set()
 
     async def _read_through(self, endpoint: Endpoint, *, whole: bool) -> tuple[State, float, float]:
         """The state, when it was asked for, and how many seconds that took."""
@@ -350,17 +344,17 @@ class Poller(Commands):
             endpoint.identified = False
         self._source = Source(endpoint.client.url, endpoint.node_id)
         self._asked_at = asked_at
-        self._silent_since = None
-        self._demand.waits = self._demand.urgent = False
+        self._silence.ends()
+        self._demand.clear_requests()
         self._publish(self._next(state, unbroken=gap <= longest_gap(self.stats.cost, self.rules)))
         self.stats.cost = usual_cost(self.stats.cost, cost, self.stats.reads, self.rules)
         self.stats.reads += 1
-        self._catalogue.after_a_read(endpoint, looked_at=self._demand.looks(self._elapsed()))
+        self._catalogue.after_a_read(endpoint, has_demand=self._demand.exists(self._elapsed()))
 
     def _is_another(self, endpoint: Endpoint, state: State) -> bool:
-        """Whether exo may have been started again behind the same URL: its id is no member, and the members changed.
+        """Whether exo may have been restarted behind the same URL: its node id is no member, and the members changed.
 
-        While they do not change it would tell the same id again: it is not asked before each read.
+        While the members do not change, exo would answer the same id again, so it is not requested before each read.
         """
         if endpoint.node_id is None or not state.nodes or endpoint.node_id in state.nodes:
             return False
@@ -375,7 +369,7 @@ class Poller(Commands):
             state,
             self._now(),
             self._source,
-            contact=Contact(self._silent_since, self._asked_at, unbroken),
+            contact=Contact(self._silence.since, self._asked_at, unbroken),
             catalogue=self._catalogue.cards,
             unloading=self._unloading,
             loads=self._loads,
@@ -383,8 +377,8 @@ class Poller(Commands):
         )
         return snapshot
 
-    def _look_again(self) -> None:
-        """Publishes the last picture anew if something but its age has changed."""
+    def _republish_if_changed(self) -> None:
+        """Publishes the last state again if anything but its age has changed."""
         snapshot = self._next(None)
         if snapshot is not None and self._snapshot is not None and snapshot.version != self._snapshot.version:
             self._publish(snapshot)
@@ -393,47 +387,39 @@ class Poller(Commands):
         if snapshot is None:
             return
         self._snapshot = snapshot
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        published, self._published = self._published, asyncio.Event()
+        published.set()
         for listener in tuple(self._listeners):
             try:
                 listener(snapshot)
             except Exception:
-                logger.exception("A listener failed; the others are told all the same.")
+                logger.exception("A listener failed; the others are still called.")
 
     # Time
 
-    async def _watching_the_time(self) -> None:
-        """Notices by time alone that exo does not answer, and what that makes of the last snapshot."""
+    async def _watch_time(self) -> None:
+        """Notices without any read that exo does not answer, and what that means for the last snapshot."""
         before = self._elapsed()
         while True:
             now = self._elapsed()
-            if now - before >= _SUSPENDED:
-                self._wake_up(now)
+            if now - before >= SUSPENDED:
+                self._resume(now)
             before = now
-            wait = _LOOK_AGAIN
-            if self._silent_since is not None and self._snapshot is not None:
-                silence = now - self._silent_since
-                lost_at = self._silent_since + self._patience()
+            wait = LOOK_AGAIN
+            if self._silence.since is not None and self._snapshot is not None:
+                lost_at = self._silence.lost_at(self.mode, self.stats.cost, standby=self._endpoints.have_a_standby)
                 if now >= lost_at and self._source.connected:
-                    logger.warning("No response from exo for %.1f s.", silence)
+                    logger.warning("No response from exo for %.1f s.", now - self._silence.since)
                     self._source = replace(self._source, connected=False)
-                    self._look_again()
-                    self._turn_over()
-                elif silence >= _SLOW_READ:
-                    self._look_again()
+                    self._republish_if_changed()
+                    self._announce_end()
+                elif self._silence.is_slow(now):
+                    self._republish_if_changed()
                 if now < lost_at:
                     wait = min(wait, lost_at - now)
             await asyncio.sleep(wait)
 
-    def _patience(self) -> float:
-        """Seconds without an answer after which exo counts as lost."""
-        patience = lost_after(self.mode, self.stats.cost, self.rules, self._readiness.unseen_after)
-        return patience + _LAST_CHANCE if self._endpoints.have_a_standby else patience
-
-    def _wake_up(self, now: float) -> None:
-        """This process, or the whole machine, was suspended: exo was not asked meanwhile, so it was not silent."""
+    def _resume(self, now: float) -> None:
         logger.info("This server was suspended for a while; reading exo's state again.")
-        if self._silent_since is not None:
-            self._silent_since = now
-        self._demand.roused.set()
+        self._silence.restart(now)
+        self._demand.wake_up.set()

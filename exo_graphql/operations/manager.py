@@ -121,7 +121,7 @@ class Roster:
         """Waits, while nodes are coming back, for a newer snapshot where that may change the refusal."""
         if not self._returning.may_help(error):
             return False
-        with self._upstream.watching(), suppress(TimeoutError):
+        with self._upstream.operation(), suppress(TimeoutError):
             async with asyncio.timeout(self._rules.replan_seconds):
                 await self._upstream.changed(snapshot)
         return True

@@ -32,7 +32,7 @@ async def execute(run: Run, reservations: Reservations) -> None:
     """Brings the operation to an end. Nothing but a cancelled task (the server stops) leaves it unfinished."""
     while True:
         try:
-            with run.upstream.watching():
+            with run.upstream.operation():
                 await _execute(run, reservations)
         except Parked as parked:
             if not await _park(run, str(parked)):

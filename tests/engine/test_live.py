@@ -346,7 +346,7 @@ async def test_who_leaves_leaves_nothing_behind() -> None:
         before = asyncio.all_tasks()
         async with here.subscribe(PHASE, model=A) as subscriber:
             await anext(subscriber)
-            assert _mode(here) is Mode.REST
+            assert _mode(here) is Mode.NORMAL
         with pytest.raises(RuntimeError, match="mine"):
             async with here.subscribe(PHASE, model=A):
                 raise RuntimeError("mine")

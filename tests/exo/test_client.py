@@ -326,7 +326,7 @@ async def test_a_body_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(client_module, "MAX_BODY", 1 << 20)
     async with listening(flood) as url:
         exo = ExoClient(url)
-        with pytest.raises(Erring, match="does not end"):
+        with pytest.raises(Erring, match="larger than 64 MiB"):
             await exo.state(5.0)
         await exo.aclose()
 

@@ -78,7 +78,7 @@ async def test_a_download_is_deleted_started_and_cancelled() -> None:
 
 async def test_a_download_of_a_model_without_a_card_is_refused_here() -> None:
     async with running() as cluster:
-        with pytest.raises(Refused, match="not told enough about the model"):
+        with pytest.raises(Refused, match="not reported enough about the model"):
             await cluster.poller.start_download("n", "nobody/knows-it")
         assert wishes(cluster, "/download") == []
 
@@ -135,7 +135,7 @@ async def test_without_any_url_a_command_says_so() -> None:
             exo.control.drop_connections = True
         with pytest.raises(Unreachable, match="cannot be reached"):
             await cluster.poller.delete("x")
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             await asyncio.sleep(5.0)
             with pytest.raises(Unreachable, match="No exo node answers"):
                 await cluster.poller.delete("x")

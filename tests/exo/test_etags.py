@@ -60,7 +60,7 @@ async def test_a_state_that_has_not_moved_is_not_sent_again_and_counts_as_read()
     async with reading(exo) as poller:
         first = poller.snapshot
         assert first is not None
-        with poller.interest():
+        with poller.subscriber():
             second = await poller.changed(await poller.changed(first))
         assert exo.answers == [200, 304, 304]
         assert second.state is first.state
@@ -68,7 +68,7 @@ async def test_a_state_that_has_not_moved_is_not_sent_again_and_counts_as_read()
         assert (second.connected, second.stale, second.version) == (True, False, first.version)
         assert (poller.stats.reads, poller.stats.failures) == (3, 0)
         exo.index += 1
-        with poller.interest():
+        with poller.subscriber():
             moved = await poller.changed(second)
         assert exo.answers[-1] == 200
         assert moved.state.index == 11
@@ -88,7 +88,7 @@ async def test_another_session_at_the_same_index_is_not_hidden_for_long() -> Non
     exo = Exo()
     async with reading(exo) as poller:
         exo.ready = False
-        with poller.interest():
+        with poller.subscriber():
             begun = asyncio.get_running_loop().time()
             await until(poller, lambda snapshot: not snapshot.status(MODEL).ready)
             assert asyncio.get_running_loop().time() - begun <= poller_module._KNOWN_LASTS + 1.1
@@ -98,7 +98,7 @@ async def test_a_304_means_that_nothing_moved_so_a_hung_master_is_noticed_by_it(
     exo = Exo()
     async with reading(exo) as poller:
         begun = asyncio.get_running_loop().time()
-        with poller.interest():
+        with poller.subscriber():
             stale = await until(poller, lambda snapshot: snapshot.stale)
             assert stale.connected
             assert 15.0 <= asyncio.get_running_loop().time() - begun <= 17.0
@@ -120,7 +120,7 @@ async def test_after_a_failure_the_state_is_read_whole() -> None:
             return await exo.answer(request)
 
         poller._endpoints.current.client._http._transport = httpx.MockTransport(answer)
-        with poller.interest():
+        with poller.subscriber():
             await poller.changed(poller.snapshot)
         assert exo.answers == [200]
 
@@ -136,7 +136,7 @@ async def test_an_unmoved_state_is_not_parsed_again(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(StateReader, "read", counted)
     exo = Exo()
     async with reading(exo) as poller:
-        with poller.interest():
+        with poller.subscriber():
             await asyncio.sleep(5)
     assert parsed == 1
     assert exo.answers.count(304) >= 4

@@ -44,7 +44,7 @@ def connected(cluster: Cluster) -> bool:
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_failing_url_gives_way_to_the_next(fault: str) -> None:
     async with running("ab") as cluster:
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             assert url(cluster) == "http://a"
             breaks(cluster, "a", fault)
             broke = cluster.time
@@ -63,7 +63,7 @@ async def test_a_failing_url_gives_way_to_the_next(fault: str) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_cluster_without_a_working_url_is_lost_in_time_and_found_again(fault: str) -> None:
     async with running("a") as cluster:
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             last = await cluster.poller.changed(cluster.poller.snapshot)
             heard = cluster.time
             breaks(cluster, "a", fault)
@@ -87,7 +87,7 @@ async def test_a_cluster_without_a_working_url_is_lost_in_time_and_found_again(f
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_short_failure_is_never_told(fault: str) -> None:
     async with running("a") as cluster:
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             await cluster.poller.changed(cluster.poller.snapshot)
             breaks(cluster, "a", fault)
             await asyncio.sleep(1.2)
@@ -99,7 +99,7 @@ async def test_a_short_failure_is_never_told(fault: str) -> None:
 
 async def test_one_read_that_breaks_is_made_again_at_once() -> None:
     async with running("a") as cluster:
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             await cluster.poller.changed(cluster.poller.snapshot)
             cluster.exos["a"].control.inject(Fault("error", count=1))
             before = cluster.time
@@ -111,7 +111,7 @@ async def test_one_read_that_breaks_is_made_again_at_once() -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_every_url_is_tried_again_at_least_every_two_seconds(fault: str) -> None:
     async with running("abc") as cluster:
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             breaks(cluster, "a", fault)
             await asyncio.sleep(3.0)
             begun = cluster.time
@@ -127,7 +127,7 @@ async def test_every_url_is_tried_again_at_least_every_two_seconds(fault: str) -
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_all_urls_fail_and_the_first_to_come_back_is_read(fault: str) -> None:
     async with running("abc") as cluster:
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             for host in "abc":
                 breaks(cluster, host, fault)
             await asyncio.sleep(10.0)
@@ -142,7 +142,7 @@ async def test_all_urls_fail_and_the_first_to_come_back_is_read(fault: str) -> N
 
 async def test_a_standby_that_is_known_to_hang_is_not_waited_for() -> None:
     async with running("abc") as cluster:
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             breaks(cluster, "b", "hang")
             await asyncio.sleep(3.0)
             breaks(cluster, "a", "refuse")
@@ -155,7 +155,7 @@ async def test_a_standby_that_is_known_to_hang_is_not_waited_for() -> None:
 
 async def test_it_stays_where_it_is_when_the_preferred_url_is_back() -> None:
     async with running("ab") as cluster:
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             breaks(cluster, "a", "refuse")
             await asyncio.sleep(3.0)
             mends(cluster, "a")
@@ -169,7 +169,7 @@ async def test_it_stays_where_it_is_when_the_preferred_url_is_back() -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_there_are_never_two_reads_at_once(fault: str) -> None:
     async with running("ab") as cluster:
-        with cluster.poller.interest(), cluster.poller.watching():
+        with cluster.poller.subscriber(), cluster.poller.operation():
             for host in "ab":
                 breaks(cluster, host, fault)
                 await asyncio.sleep(3.0)
@@ -181,7 +181,7 @@ async def test_there_are_never_two_reads_at_once(fault: str) -> None:
 
 async def test_what_is_no_state_is_one_logged_error_an_episode(caplog: pytest.LogCaptureFixture) -> None:
     async with running("a") as cluster:
-        with cluster.poller.interest(), caplog.at_level(logging.WARNING, "exo_graphql.exo"):
+        with cluster.poller.subscriber(), caplog.at_level(logging.WARNING, "exo_graphql.exo"):
             for _ in range(2):
                 breaks(cluster, "a", "garbage")
                 await asyncio.sleep(20.0)
@@ -232,7 +232,7 @@ async def test_time_alone_makes_a_lost_cluster_unreachable() -> None:
         assert exo.place(model) is not None
         exo.advance(30)
         assert (await cluster.poller.fresh(0.0)).status(model).ready
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             await cluster.poller.changed(cluster.poller.snapshot)
             heard = cluster.time
             breaks(cluster, "a", "hang")
@@ -262,7 +262,7 @@ async def test_a_slow_cluster_is_reached_all_the_same() -> None:
 
 async def test_an_exo_started_again_is_told_by_its_new_id() -> None:
     async with running("a") as cluster:
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             exo = cluster.exos["a"].control
             first = await cluster.poller.changed(cluster.poller.snapshot)
             api = next(node for node in first.nodes if node.id == first.api_node_id)

@@ -40,7 +40,7 @@ async def test_it_is_noticed_by_reading_and_forgotten_once_exo_works_again(watch
         began = clock()
         w.fault("master-hangs")
         if watched:
-            with w.poller.interest():
+            with w.poller.subscriber():
                 hung = await until(w.poller, Phase.UNREACHABLE)
         else:
             hung = await until(w.poller, Phase.UNREACHABLE)
@@ -52,7 +52,7 @@ async def test_it_is_noticed_by_reading_and_forgotten_once_exo_works_again(watch
         assert w.poller.snapshot is not None
         assert w.poller.snapshot.status(A).phase is Phase.UNREACHABLE
         w.sim.control.clear("master-hangs")
-        with w.poller.interest():
+        with w.poller.subscriber():
             back = await until(w.poller, Phase.READY)
         assert (back.stale, back.healthy) == (False, True)
 
@@ -63,7 +63,7 @@ async def test_a_healthy_cluster_at_rest_is_never_taken_for_it() -> None:
         seen: list[bool] = []
         with w.poller.listen(lambda snapshot: seen.append(snapshot.stale)):
             await asyncio.sleep(300)
-            with w.poller.interest():
+            with w.poller.subscriber():
                 await asyncio.sleep(300)
         assert len(seen) >= 300
         assert not any(seen)
@@ -74,7 +74,7 @@ async def test_a_short_hang_changes_nothing() -> None:
         await w.given(A)
         w.sim.control.inject(parse_fault(f"master-hangs@{w.sim.control.now}+12"))
         seen: list[bool] = []
-        with w.poller.interest(), w.poller.listen(lambda snapshot: seen.append(snapshot.stale)):
+        with w.poller.subscriber(), w.poller.listen(lambda snapshot: seen.append(snapshot.stale)):
             await asyncio.sleep(60)
         assert len(seen) >= 50
         assert not any(seen)

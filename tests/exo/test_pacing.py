@@ -11,15 +11,15 @@ RULES = PollerRules()
     ("mode", "cost", "expected"),
     [
         # One, three and twenty nodes at 13 ms each.
-        (Mode.REST, 0.013, 1.0),
-        (Mode.REST, 0.039, 1.0),
-        (Mode.REST, 0.260, 4.94),
-        (Mode.QUICK, 0.013, 0.1),
-        (Mode.QUICK, 0.039, 0.221),
-        (Mode.QUICK, 0.260, 1.473),
+        (Mode.NORMAL, 0.013, 1.0),
+        (Mode.NORMAL, 0.039, 1.0),
+        (Mode.NORMAL, 0.260, 4.94),
+        (Mode.FAST, 0.013, 0.1),
+        (Mode.FAST, 0.039, 0.221),
+        (Mode.FAST, 0.260, 1.473),
         (Mode.IDLE, 0.039, 5.0),
         (Mode.IDLE, 0.500, 9.5),
-        (Mode.QUICK, 0.0, 0.1),
+        (Mode.FAST, 0.0, 0.1),
     ],
 )
 def test_the_pause_follows_the_cost_of_a_read(mode: Mode, cost: float, expected: float) -> None:
@@ -27,16 +27,16 @@ def test_the_pause_follows_the_cost_of_a_read(mode: Mode, cost: float, expected:
 
 
 @pytest.mark.parametrize("cost", [0.001, 0.013, 0.04, 0.26, 1.4])
-@pytest.mark.parametrize(("mode", "share"), [(Mode.IDLE, 0.05), (Mode.REST, 0.05), (Mode.QUICK, 0.15)])
+@pytest.mark.parametrize(("mode", "share"), [(Mode.IDLE, 0.05), (Mode.NORMAL, 0.05), (Mode.FAST, 0.15)])
 def test_no_cost_takes_more_than_the_share(mode: Mode, share: float, cost: float) -> None:
     assert cost / (cost + pause(mode, cost, RULES)) <= share + 1e-9
 
 
 def test_the_shares_and_pauses_are_settings() -> None:
     rules = PollerRules(rest_share=0.5, rest_pause=0.2, quick_share=0.5, quick_pause=0.01, idle_pause=3.0)
-    assert pause(Mode.REST, 0.4, rules) == pytest.approx(0.4)
-    assert pause(Mode.REST, 0.1, rules) == pytest.approx(0.2)
-    assert pause(Mode.QUICK, 0.02, rules) == pytest.approx(0.02)
+    assert pause(Mode.NORMAL, 0.4, rules) == pytest.approx(0.4)
+    assert pause(Mode.NORMAL, 0.1, rules) == pytest.approx(0.2)
+    assert pause(Mode.FAST, 0.02, rules) == pytest.approx(0.02)
     assert pause(Mode.IDLE, 0.1, rules) == pytest.approx(3.0)
 
 
@@ -55,7 +55,7 @@ def test_costs_that_vary_keep_to_the_share_in_the_long_run() -> None:
     for reads, cost in enumerate(costs):
         usual = usual_cost(usual, cost, reads, RULES)
         spent += cost
-        passed += cost + pause(Mode.QUICK, usual, RULES)
+        passed += cost + pause(Mode.FAST, usual, RULES)
     assert spent / passed == pytest.approx(0.15, abs=0.01)
 
 
@@ -71,15 +71,15 @@ def test_a_read_times_out_by_its_usual_cost(cost: float | None, failures: int, e
     ("mode", "cost", "expected"),
     [
         # Two and a half seconds after the last good read, where there was one a usual pause before.
-        (Mode.REST, 0.039, 1.5),
-        (Mode.QUICK, 0.039, 2.279),
+        (Mode.NORMAL, 0.039, 1.5),
+        (Mode.FAST, 0.039, 2.279),
         (Mode.IDLE, 0.039, 1.5),
-        (Mode.REST, None, 1.5),
+        (Mode.NORMAL, None, 1.5),
         # The long pause after an expensive read counts for no silence, and a slow read may take its time.
-        (Mode.REST, 0.26, 1.5),
-        (Mode.REST, 1.1, 5.5),
-        (Mode.QUICK, 1.1, 5.5),
-        (Mode.REST, 5.0, 10.0),
+        (Mode.NORMAL, 0.26, 1.5),
+        (Mode.NORMAL, 1.1, 5.5),
+        (Mode.FAST, 1.1, 5.5),
+        (Mode.NORMAL, 5.0, 10.0),
     ],
 )
 def test_exo_is_lost_once_it_has_been_asked_and_has_been_silent_for_long(

@@ -37,7 +37,7 @@ async def test_exo_sees_the_same_requests_whoever_asks(clients: int) -> None:
             seen: list[Snapshot] = []
             followers = []
             for _ in range(clients):
-                looking.enter_context(cluster.poller.interest())
+                looking.enter_context(cluster.poller.subscriber())
                 followers.append(tasks.create_task(follow(cluster, seen)))
             await asyncio.sleep(30)
         for follower in followers:
@@ -52,7 +52,7 @@ async def test_exo_sees_the_same_requests_whoever_asks(clients: int) -> None:
 async def test_at_rest_it_reads_once_a_second_and_takes_less_than_a_twentieth_of_exos_time() -> None:
     async with running(cost=0.039) as cluster:
         begun = cluster.time
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             await asyncio.sleep(60)
         starts = [read.started for read in cluster.wire.reads(since=begun)]
         assert min(b - a for a, b in pairwise(starts)) >= 1.0
@@ -62,7 +62,7 @@ async def test_at_rest_it_reads_once_a_second_and_takes_less_than_a_twentieth_of
 async def test_a_dear_state_is_read_less_often_so_that_the_share_stays() -> None:
     async with running(cost=0.26) as cluster:
         begun = cluster.time
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             await asyncio.sleep(120)
         assert 0.045 < cluster.wire.share(begun, cluster.time) <= 0.051
 
@@ -71,8 +71,8 @@ async def test_a_dear_state_is_read_less_often_so_that_the_share_stays() -> None
 async def test_an_operation_is_watched_closely_within_its_share(cost: float) -> None:
     async with running(cost=cost) as cluster:
         begun = cluster.time
-        with cluster.poller.watching():
-            assert mode(cluster) is Mode.QUICK
+        with cluster.poller.operation():
+            assert mode(cluster) is Mode.FAST
             await asyncio.sleep(60)
         reads = cluster.wire.reads(since=begun)
         pauses = [b.started - a.ended for a, b in pairwise(reads) if a.ended is not None]
@@ -88,8 +88,8 @@ async def test_a_model_in_transition_is_watched_closely_while_somebody_looks() -
         cluster.exos["a"].control.advance(0.05)
         await cluster.poller.fresh(0.0)
         assert mode(cluster) is Mode.IDLE, "nobody looks"
-        with cluster.poller.interest():
-            assert mode(cluster) is Mode.QUICK
+        with cluster.poller.subscriber():
+            assert mode(cluster) is Mode.FAST
             exo = cluster.exos["a"].control
             phases: list[Phase] = []
             for _ in range(400):
@@ -101,7 +101,7 @@ async def test_a_model_in_transition_is_watched_closely_while_somebody_looks() -
                     break
             assert phases[-1] is Phase.READY
             assert Phase.LOADING in phases
-            assert mode(cluster) is Mode.REST, "it has arrived"
+            assert mode(cluster) is Mode.NORMAL, "it has arrived"
 
 
 async def side_by_side(cluster: Cluster, seconds: float) -> None:
@@ -117,11 +117,11 @@ async def test_a_model_that_failed_is_watched_closely_since_exo_tries_it_again()
         model = exo.cards[0]
         exo.inject(parse_fault(f"load-fails:{model}"))
         assert exo.place(model) is not None
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             seen: dict[Phase, set[Mode]] = {}
             with cluster.poller.listen(lambda s: seen.setdefault(s.status(model).phase, set()).add(mode(cluster))):
                 await side_by_side(cluster, 20.0)
-            assert seen[Phase.FAILED] == {Mode.QUICK}
+            assert seen[Phase.FAILED] == {Mode.FAST}
 
 
 async def test_a_model_that_was_given_up_is_not_watched_closely_for_ever() -> None:
@@ -133,12 +133,12 @@ async def test_a_model_that_was_given_up_is_not_watched_closely_for_ever() -> No
         exo.inject(parse_fault(f"download-fails:{model}"))
         exo.advance(1.0)
         assert exo.place(model) is not None
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             await side_by_side(cluster, 5.0)
-            assert mode(cluster) is Mode.QUICK
+            assert mode(cluster) is Mode.FAST
             await side_by_side(cluster, 35.0)
             status = (await cluster.poller.fresh()).status(model)
-            assert (status.final, mode(cluster)) == (True, Mode.REST)
+            assert (status.final, mode(cluster)) == (True, Mode.NORMAL)
 
 
 async def test_when_nobody_looks_it_reads_seldom() -> None:
@@ -152,7 +152,7 @@ async def test_the_first_to_look_does_not_wait_for_the_idle_pause() -> None:
     async with running() as cluster:
         await asyncio.sleep(4.0)
         before = cluster.time
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             await cluster.poller.changed(cluster.poller.snapshot)
         assert cluster.time - before == pytest.approx(cluster.cost)
 
@@ -187,7 +187,7 @@ async def test_a_query_is_answered_at_once_from_a_young_picture() -> None:
 
 async def test_a_picture_asked_for_now_comes_from_a_read_that_began_later() -> None:
     async with running() as cluster:
-        with cluster.poller.watching():
+        with cluster.poller.operation():
             last = cluster.wire.reads()[-1]
             await asyncio.sleep(last.started + 0.039 + 0.221 + 0.01 - cluster.time)
             assert cluster.wire.reads()[-1].ended is None
@@ -215,17 +215,17 @@ async def test_a_query_waits_a_second_at_most_for_an_exo_that_hangs() -> None:
         assert cluster.time - before == pytest.approx(1.0)
 
 
-async def test_before_the_first_picture_a_query_waits_five_seconds_and_then_says_so() -> None:
+async def test_before_the_first_snapshot_a_query_waits_five_seconds_and_then_says_so() -> None:
     cluster = Cluster("a")
     cluster.exos["a"].control.drop_connections = True
     async with cluster.poller:
-        with pytest.raises(Unreachable, match="No exo node has told the state"):
+        with pytest.raises(Unreachable, match="No exo node has reported the state"):
             await cluster.poller.fresh()
         assert cluster.time == pytest.approx(5.0)
         assert cluster.poller.snapshot is None
 
 
-async def test_before_the_first_picture_a_subscriber_waits_for_it() -> None:
+async def test_before_the_first_snapshot_a_subscriber_waits_for_it() -> None:
     cluster = Cluster("a")
     cluster.exos["a"].control.drop_connections = True
     async with cluster.poller, asyncio.timeout(60):
@@ -237,25 +237,25 @@ async def test_before_the_first_picture_a_subscriber_waits_for_it() -> None:
         assert cluster.time <= 20 + 1.2
 
 
-async def test_every_picture_is_told_to_listeners_and_waiters_alike() -> None:
+async def test_every_snapshot_reaches_listeners_and_waiters_alike() -> None:
     async with running() as cluster:
         heard: list[Snapshot] = []
 
         def deaf(_: Snapshot) -> None:
             raise RuntimeError("a fault of the listener's own")
 
-        with cluster.poller.listen(deaf), cluster.poller.listen(heard.append), cluster.poller.interest():
+        with cluster.poller.listen(deaf), cluster.poller.listen(heard.append), cluster.poller.subscriber():
             first = await cluster.poller.changed(cluster.poller.snapshot)
             second = await cluster.poller.changed(first)
         assert heard == [first, second]
         await cluster.poller.changed(second)
-        assert heard == [first, second], "told no more after it left"
+        assert heard == [first, second], "no call after it left"
 
 
-async def test_a_picture_in_which_only_clocks_moved_keeps_its_version_and_is_told_all_the_same() -> None:
+async def test_a_snapshot_in_which_only_clocks_moved_keeps_its_version_and_is_still_published() -> None:
     async with running() as cluster:
         await asyncio.sleep(0.5)  # the catalogue has come
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             first = await cluster.poller.changed(cluster.poller.snapshot)
             second = await cluster.poller.changed(first)
         assert second.observed_at > first.observed_at
@@ -265,7 +265,7 @@ async def test_a_picture_in_which_only_clocks_moved_keeps_its_version_and_is_tol
 async def test_a_body_that_is_the_same_again_is_not_parsed_again() -> None:
     async with running(cost=0.01) as cluster, asyncio.TaskGroup() as tasks:
         seen: list[Snapshot] = []
-        with cluster.poller.watching():
+        with cluster.poller.operation():
             follower = tasks.create_task(follow(cluster, seen))
             await asyncio.sleep(3)
             cluster.exos["a"].control.place("test/tiny-a")
@@ -304,7 +304,7 @@ async def test_the_catalogue_is_read_at_the_start_and_each_minute_while_somebody
         assert set(cluster.poller.snapshot.catalogue) == set(cluster.exos["a"].control.cards)
         await asyncio.sleep(180)
         assert asked() == 1, "nobody looked"
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             await asyncio.sleep(179)
         assert asked() == 1 + 3
 
@@ -315,7 +315,7 @@ async def test_a_catalogue_that_cannot_be_read_harms_nothing_and_is_asked_for_no
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") != "/models"]
     async with cluster.poller:
         await cluster.poller.fresh()
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             await asyncio.sleep(20.0)
         snapshot = cluster.poller.snapshot
         assert snapshot is not None

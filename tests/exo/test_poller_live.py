@@ -37,7 +37,7 @@ async def test_a_state_that_our_own_code_stumbles_over_does_not_end_all_reading(
     async with cluster.poller:
         with caplog.at_level(logging.ERROR, "exo_graphql.exo"):
             assert (await cluster.poller.fresh()).node_count == 2
-    assert [record.message for record in caplog.records] == ["A state of exo could not be understood."]
+    assert [record.message for record in caplog.records] == ["A state of exo could not be processed."]
     assert cluster.poller.stats.failures == 1
 
 
@@ -54,7 +54,7 @@ async def test_a_served_exo_is_lost_when_it_stops() -> None:
             first = await poller.fresh()
             assert (first.connected, first.node_count) == (True, 2)
             assert first.api_node_id in first.state.nodes
-            with poller.interest():
+            with poller.subscriber():
                 server.should_exit = True
                 await serving
                 snapshot = first

@@ -30,10 +30,10 @@ async def read_began_after(cluster: Cluster, asked: float) -> Snapshot:
 @pytest.mark.parametrize("cost", COSTS)
 async def test_a_look_is_read_at_once_and_never_older_than_the_call(cost: float) -> None:
     async with slow(cost) as cluster:
-        with cluster.poller.watching():
+        with cluster.poller.operation():
             await asyncio.sleep(cost * 100)
             for _ in range(3):
-                await asyncio.sleep(pause(Mode.QUICK, cost, PollerRules()) / 2)
+                await asyncio.sleep(pause(Mode.FAST, cost, PollerRules()) / 2)
                 asked = cluster.time
                 await read_began_after(cluster, asked)
                 # What is under way is waited for; it began too early.
@@ -52,16 +52,16 @@ async def test_a_query_asks_for_no_older_one_either_but_waits_a_second_at_most(c
 
 async def test_a_read_that_is_under_way_is_too_old() -> None:
     async with slow(1.0) as cluster:
-        with cluster.poller.watching():
+        with cluster.poller.operation():
             await cluster.poller.changed(cluster.poller.snapshot)
-            await asyncio.sleep(pause(Mode.QUICK, 1.0, PollerRules()) + 0.1)
+            await asyncio.sleep(pause(Mode.FAST, 1.0, PollerRules()) + 0.1)
             assert cluster.wire.reads()[-1].ended is None
             await read_began_after(cluster, cluster.time)
 
 
 async def test_a_look_sees_what_was_done_before_it() -> None:
     async with slow(0.26) as cluster:
-        with cluster.poller.watching():
+        with cluster.poller.operation():
             exo = cluster.exos["a"].control
             for turn in range(3):
                 await asyncio.sleep(0.3 * turn)
@@ -84,7 +84,7 @@ async def test_an_operation_that_looks_in_a_loop_keeps_to_the_share_in_the_long_
     async with slow(cost) as cluster:
         await asyncio.sleep(cost * 200)
         begun = cluster.time
-        with cluster.poller.watching():
+        with cluster.poller.operation():
             while cluster.time - begun < 200 * max(cost, 0.1):
                 await cluster.poller.read_now()
         spent = sum(read.ended - read.started for read in cluster.wire.reads(since=begun) if read.ended is not None)
@@ -93,7 +93,7 @@ async def test_an_operation_that_looks_in_a_loop_keeps_to_the_share_in_the_long_
         reads = cluster.wire.reads(since=begun)
         pauses = [b.started - a.ended for a, b in pairwise(reads) if a.ended is not None]
         assert max(pauses[: URGENT_READS - 1]) == pytest.approx(0.0, abs=1e-6)
-        assert min(pauses[-3:]) == pytest.approx(pause(Mode.QUICK, cost, PollerRules()), rel=0.01)
+        assert min(pauses[-3:]) == pytest.approx(pause(Mode.FAST, cost, PollerRules()), rel=0.01)
 
 
 @pytest.mark.parametrize("cost", [0.013, 0.26])
@@ -101,22 +101,22 @@ async def test_what_was_read_early_is_paid_back_by_the_reads_that_nobody_hurries
     async with slow(cost) as cluster:
         await asyncio.sleep(cost * 200)
         begun = cluster.time
-        with cluster.poller.watching():
+        with cluster.poller.operation():
             for _ in range(20):
                 for _ in range(4):
                     await cluster.poller.read_now()
                 await asyncio.sleep(30 * max(cost, 0.1))
         assert cluster.wire.share(begun, cluster.time) <= 0.15 + URGENT_READS * cost / (cluster.time - begun)
-        with cluster.poller.watching():
+        with cluster.poller.operation():
             await asyncio.sleep(300 * max(cost, 0.1))
         reads = cluster.wire.reads()[-4:-1]
         pauses = [b.started - a.ended for a, b in pairwise(reads) if a.ended is not None]
-        assert pauses == pytest.approx([pause(Mode.QUICK, cost, PollerRules())] * 2), "all is paid back"
+        assert pauses == pytest.approx([pause(Mode.FAST, cost, PollerRules())] * 2), "all is paid back"
 
 
 async def test_a_wait_for_a_change_can_be_hurried_too() -> None:
     async with slow(0.26) as cluster:
-        with cluster.poller.watching():
+        with cluster.poller.operation():
             await asyncio.sleep(20)
             last = await cluster.poller.changed(cluster.poller.snapshot)
             asked = cluster.time
@@ -137,7 +137,7 @@ async def test_a_look_at_an_exo_that_gives_no_state_is_refused_not_answered_from
         else:
             exo.inject(parse_fault(fault))
         asked = cluster.time
-        with cluster.poller.watching():
+        with cluster.poller.operation():
             for _ in range(5):
                 with pytest.raises(Unreachable):
                     await cluster.poller.read_now()

@@ -69,7 +69,7 @@ async def watched(recording: Recording, tell: Callable[[Snapshot], object]) -> l
 
     poller = Poller(["http://exo"], transport=httpx.MockTransport(recording.answer), now=loop_moment)
     async with poller:
-        with poller.interest(), poller.listen(look):
+        with poller.subscriber(), poller.listen(look):
             await asyncio.sleep(recording.times[-1] + 3.0)
     return told
 

@@ -41,10 +41,10 @@ async def test_a_loaded_model_stays_ready_however_long_the_pauses(cost: float, m
         with cluster.poller.listen(lambda s: seen.append((s.status(model).phase, s.connected, s.stale))):
             seconds = 10 * pause(Mode.IDLE, cost, PollerRules())
             if mode == "rest":
-                with cluster.poller.interest():
+                with cluster.poller.subscriber():
                     await asyncio.sleep(seconds)
             elif mode == "operation":
-                with cluster.poller.watching():
+                with cluster.poller.operation():
                     await asyncio.sleep(seconds)
             elif mode == "queries":
                 for _ in range(20):
@@ -65,7 +65,7 @@ async def test_exos_own_silence_is_noticed_at_every_cost(cost: float) -> None:
         await cluster.poller.read_now()
         cluster.exos["a"].control.inject(parse_fault("hang"))
         broke = cluster.time
-        with cluster.poller.watching():
+        with cluster.poller.operation():
             with pytest.raises(Unreachable):
                 await cluster.poller.read_now()
             asked = next(read.started for read in cluster.wire.reads(since=broke))
@@ -84,7 +84,7 @@ async def test_exos_own_silence_is_noticed_at_every_cost(cost: float) -> None:
 async def test_a_machine_that_slept_between_two_reads_reads_again_at_once_and_has_lost_nothing(cost: float) -> None:
     async with slow(cost) as cluster:
         model = load(cluster)
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             await cluster.poller.read_now()
             await asyncio.sleep(1.0)
             seen: list[Phase] = []
@@ -99,7 +99,7 @@ async def test_a_machine_that_slept_between_two_reads_reads_again_at_once_and_ha
 async def test_a_machine_that_slept_during_a_read_does_not_call_exo_silent_for_it() -> None:
     async with slow(5.0) as cluster:
         model = load(cluster)
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             look = asyncio.create_task(cluster.poller.read_now())
             await asyncio.sleep(1.0)
             seen: list[tuple[Phase, bool]] = []

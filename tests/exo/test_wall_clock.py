@@ -21,7 +21,7 @@ async def test_a_clock_that_is_set_while_exo_dies_hides_and_hastens_nothing(by: 
         model = exo.cards[0]
         assert exo.place(model) is not None
         exo.advance(30)
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             snapshot = await cluster.poller.read_now()
             assert snapshot.status(model).ready
             broke = cluster.time
@@ -49,7 +49,7 @@ async def test_a_clock_that_is_set_gives_no_download_up_early_or_late(by: float)
         exo.inject(parse_fault(f"download-fails:{model}"))
         exo.advance(1.0)
         assert exo.place(model) is not None
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             failed = given_up = 0.0
             for _ in range(600):
                 exo.advance(0.1)
@@ -67,7 +67,7 @@ async def test_a_clock_that_is_set_gives_no_download_up_early_or_late(by: float)
 @pytest.mark.parametrize("by", [-HOUR, 0.0, HOUR])
 async def test_an_election_keeps_its_grace_whatever_the_clock_is_set_to(by: float) -> None:
     async with running() as cluster:
-        with cluster.poller.interest():
+        with cluster.poller.subscriber():
             await cluster.poller.read_now()
             emptied = cluster.time
             _empty(cluster)

@@ -74,11 +74,11 @@ class KillableUpstream:
     async def changed(self, since: Snapshot | None, *, urgent: bool = False) -> Snapshot:
         return await self._poller.changed(since, urgent=urgent)
 
-    def watching(self) -> AbstractContextManager[None]:
-        return self._poller.watching()
+    def operation(self) -> AbstractContextManager[None]:
+        return self._poller.operation()
 
-    def interest(self) -> AbstractContextManager[None]:
-        return self._poller.interest()
+    def subscriber(self) -> AbstractContextManager[None]:
+        return self._poller.subscriber()
 
     def listen(self, listener: Callable[[Snapshot], None]) -> AbstractContextManager[None]:
         return self._poller.listen(listener)

@@ -75,7 +75,7 @@ async def _swap_through_kills(kills: list[str], tmp_path: Path, fault: str | Non
     async with _exo() as (sim, url), asyncio.timeout(120), Poller([url]) as poller:
         assert sim.control.place(HALF) is not None
         snapshot = await poller.fresh(0.0)
-        with poller.watching():  # while nobody does, a state is read every 5 s
+        with poller.operation():  # while nobody does, a state is read every 5 s
             while not snapshot.status(HALF).ready:
                 snapshot = await poller.changed(snapshot)
         if fault is not None:

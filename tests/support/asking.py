@@ -56,10 +56,10 @@ class Recorded:
     def listen(self, listener: Callable[[Snapshot], None]) -> AbstractContextManager[None]:
         raise NotImplementedError
 
-    def interest(self) -> AbstractContextManager[None]:
+    def subscriber(self) -> AbstractContextManager[None]:
         raise NotImplementedError
 
-    def watching(self) -> AbstractContextManager[None]:
+    def operation(self) -> AbstractContextManager[None]:
         raise NotImplementedError
 
     def mark_unloading(self, unloading: Mapping[str, str]) -> None:

@@ -133,6 +133,6 @@ async def slow(cost: float, hosts: str = "a", rules: PollerRules | None = None) 
     async with cluster.poller:
         await cluster.poller.changed(None)
         for _ in range(2):
-            with cluster.poller.watching():
+            with cluster.poller.operation():
                 await cluster.poller.changed(cluster.poller.snapshot)
         yield cluster

@@ -42,7 +42,7 @@ class SimulatedCluster:
 
     async def until(self, holds: Callable[[Snapshot], bool], seconds: float = 300.0) -> Snapshot:
         """The first snapshot for which it holds."""
-        with self.poller.watching():
+        with self.poller.operation():
             return await self._until(holds, seconds)
 
     async def _until(self, holds: Callable[[Snapshot], bool], seconds: float) -> Snapshot:
