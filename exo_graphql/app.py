@@ -14,6 +14,8 @@ from starlette.types import ASGIApp
 
 from exo_graphql import clock
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
+from exo_graphql.deployments.service import Deployments
+from exo_graphql.deployments.time_zone import own_time_zone
 from exo_graphql.engine.documents import KEPT_DOCUMENTS, Documents, document_rules
 from exo_graphql.engine.limits import DEFAULT_LIMITS, Limits
 from exo_graphql.engine.results import Results
@@ -22,7 +24,7 @@ from exo_graphql.engine.worker_pool import WorkerPool
 from exo_graphql.exo.pacing import DEFAULT_POLLER_RULES, PollerRules
 from exo_graphql.exo.poller import Poller
 from exo_graphql.loopback import is_loopback
-from exo_graphql.observability.collectors import ClusterCollector, ServerCollector
+from exo_graphql.observability.collectors import ClusterCollector, DeploymentCollector, ServerCollector
 from exo_graphql.operations import OperationRules, Operations
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES
 from exo_graphql.schema.build import build_schema
@@ -53,6 +55,7 @@ class Components:
     service: Service
     poller: Poller
     operations: Operations
+    deployments: Deployments
     websocket: WebSocketEndpoint
     demo: SimulatedExo | None
     leaving: asyncio.Event
@@ -98,6 +101,13 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     poller = _poller(settings, tuning, demo)
     journal = None if demo is not None else settings.state_dir / "operations.sqlite3"
     operations = Operations(poller, journal, _operation_rules(settings, tuning), clock=clock.elapsed, now=clock.utc_now)
+    deployments = Deployments(
+        poller,
+        operations,
+        None if demo is not None else settings.state_dir / "deployments.sqlite3",
+        time_zone=own_time_zone(),
+        now=clock.now,
+    )
     access = Access(_tokens(settings))
     schema = build_schema(read_only=settings.read_only)
     limits = replace(tuning.limits, max_cost=settings.max_cost, max_live_cost=settings.max_live_cost)
@@ -114,6 +124,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         documents,
         poller,
         operations,
+        deployments,
         max_age=tuning.max_age,
         elapsed=clock.elapsed,
         worker_pool=worker_pool,
@@ -137,6 +148,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
                 await started.enter_async_context(demo)
             await started.enter_async_context(poller)
             await started.enter_async_context(operations)
+            await started.enter_async_context(deployments)
             await started.enter_async_context(service)
             yield
 
@@ -161,6 +173,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         root_path=settings.root_path,
     )
     service.metrics.add(ClusterCollector(lambda: poller.snapshot, clock.elapsed))
+    service.metrics.add(DeploymentCollector(deployments))
     service.metrics.add(
         ServerCollector(
             operations,
@@ -172,7 +185,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     roots = {"", settings.root_path.rstrip("/")}
     probes = [root + probe for root in roots for probe in PROBES]
     guard = OriginPolicy(application, settings.allowed_host, settings.allowed_origin, probes=probes)
-    return Components(guard, service, poller, operations, websocket, demo, leaving)
+    return Components(guard, service, poller, operations, deployments, websocket, demo, leaving)
 
 
 def read_faults(texts: Sequence[str]) -> list[Fault]:

@@ -165,6 +165,7 @@ async def run(settings: Settings, tuning: Tuning = DEFAULT_TUNING) -> int:
         return 2
     try:
         await components.operations.prepare()
+        await components.deployments.prepare()
     except JournalError as error:
         advice = "Give --state-dir a directory of its own that can be written."
         logger.error("%s: %s %s", settings.state_dir, error, advice)  # noqa: TRY400  # what to do, not where we were

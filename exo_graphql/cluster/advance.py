@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from exo_graphql.cluster.contact import NO_PULSE, Contact, Pulse
+from exo_graphql.cluster.expectations import NO_EXPECTATIONS, Expectations
 from exo_graphql.cluster.health import hung
 from exo_graphql.cluster.history import History
 from exo_graphql.cluster.loads import NO_LOADS, Loads
@@ -28,6 +29,7 @@ def advance(
     catalogue: Mapping[str, ModelCard] | None = None,
     unloading: Mapping[str, str] | None = None,
     loads: Loads = NO_LOADS,
+    expectations: Expectations = NO_EXPECTATIONS,
     rules: Rules = DEFAULT_RULES,
 ) -> tuple[Snapshot, Transitions]:
     """The next snapshot, and what happened on the way to it. There must be a state, or have been one.
@@ -35,7 +37,7 @@ def advance(
     `state` is None where no news came: the last snapshot is looked at again, since time alone changes what it means.
     `contact` says whether exo answers and how it was read.
     `unloading` maps the instances that this server has asked exo to delete, and whose memory is not yet back, to
-    their models; `loads` says what its operations are to load, and could not.
+    their models; `loads` says what its operations are to load, and could not; `expectations` is about its deployments.
     """
     if previous is None:
         if state is None:
@@ -89,6 +91,7 @@ def advance(
         unloading=unloading,
         pulse=pulse,
         loads=loads,
+        expectations=expectations,
     )
     if previous is not None:
         snapshot.follow(previous)

@@ -31,6 +31,7 @@ def unhealthy_reasons(snapshot: "Snapshot") -> tuple[str, ...]:
         status = snapshot.status(card.id)
         if status.phase in BROKEN:
             reasons.append(f"Model {card.id} is {status.phase.value}: {status.message}")
+    reasons.extend(snapshot.expectations.concerns)
     return tuple(reasons)
 
 

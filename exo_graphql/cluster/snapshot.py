@@ -7,6 +7,7 @@ from functools import cached_property
 
 from exo_graphql.cluster.contact import NO_PULSE, Pulse
 from exo_graphql.cluster.downloads import DownloadStatus, download_status, needed_downloads
+from exo_graphql.cluster.expectations import NO_EXPECTATIONS, Expectations
 from exo_graphql.cluster.health import unhealthy_reasons
 from exo_graphql.cluster.history import History
 from exo_graphql.cluster.indexes import carry_indexes, same_order
@@ -62,6 +63,7 @@ class Snapshot:
         unloading: Mapping[str, str],
         pulse: Pulse = NO_PULSE,
         loads: Loads = NO_LOADS,
+        expectations: Expectations = NO_EXPECTATIONS,
     ) -> None:
         self.state = state
         self.history = history
@@ -71,6 +73,7 @@ class Snapshot:
         self.rules = rules
         self.unloading = unloading
         self.loads = loads
+        self.expectations = expectations
         self.observed = observed
         """When the state was received."""
         self.observed_at = observed.at
@@ -103,6 +106,7 @@ class Snapshot:
             and self.given_up == other.given_up
             and self.history.models == other.history.models
             and self.loads == other.loads
+            and self.expectations == other.expectations
             and (self.state is other.state or (self.state == other.state and same_order(self.state, other.state)))
             and (self.catalogue is other.catalogue or self.catalogue == other.catalogue)
         )

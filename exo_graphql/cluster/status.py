@@ -68,7 +68,7 @@ def model_status(snapshot: "Snapshot", model_id: str) -> ModelStatus:
         phase=best.phase,
         ready=bool(instances) and not unready,
         ready_instances=ready_instances,
-        final=given_up or lost,
+        final=(given_up or lost) and model_id not in snapshot.expectations.coming,
         stale=snapshot.stale,
         progress_percent=best.progress_percent,
         message=_partly_ready(ready_instances, len(instances)) if unready and ready_instances else best.message,

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from exo_graphql.cluster.expectations import Expectations
 from exo_graphql.cluster.loads import Loads
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
@@ -99,6 +100,10 @@ class Upstream(Protocol):
 
     def mark_loads(self, loads: Loads) -> None:
         """Tells the snapshots which models this server's operations are to load, and which they could not."""
+        ...
+
+    def mark_expectations(self, expectations: Expectations) -> None:
+        """Tells the snapshots what this server's deployments expect of the cluster."""
         ...
 
     async def preview(

@@ -1,6 +1,6 @@
 """Whether an operation may be executed, and where: at once, on a thread, or not at all, by its estimated cost."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sized
 from functools import partial
 
 from graphql import DocumentNode, GraphQLSchema, OperationDefinitionNode
@@ -33,6 +33,7 @@ class Budget:
         limits: Limits,
         version: Callable[[], tuple[Snapshot | None, int]],
         operations: Callable[[], Iterable[Operation]],
+        deployments: Callable[[], Sized],
     ) -> None:
         """`version` returns the newest snapshot and the version of the operations."""
         self._executor = executor
@@ -41,7 +42,8 @@ class Budget:
         self._costs = Costs(schema)
         self._version = version
         self._operations = operations
-        self._sizes = ListSizes(None, operations)
+        self._deployments = deployments
+        self._sizes = ListSizes(None, operations, deployments)
         self._sizes_of: tuple[Snapshot | None, int] | None = None
         """The version that `_sizes` were counted in."""
 
@@ -115,5 +117,5 @@ class Budget:
         version = self._version()
         if self._sizes_of is None or version[0] is not self._sizes_of[0] or version[1] != self._sizes_of[1]:
             self._sizes_of = version
-            self._sizes = ListSizes(version[0], self._operations)
+            self._sizes = ListSizes(version[0], self._operations, self._deployments)
         return self._sizes

@@ -16,6 +16,25 @@ LISTS: Mapping[tuple[str, str], Size] = {
     ("Query", "tasks"): lambda s: s.tasks,
     ("Query", "placements"): lambda _: 8.0,  # shardings times engines
     ("Query", "operations"): lambda s: s.operations,
+    ("Query", "deployments"): lambda s: s.deployments,
+    ("Query", "calendar"): lambda s: 50.0 * s.deployments,  # four changes a day and deployment, for two weeks
+    ("Subscription", "deployments"): lambda s: s.deployments,
+    ("CalendarEntry", "deployments"): lambda s: s.deployments,
+    ("CalendarTransition", "loads"): lambda s: s.deployments,
+    ("CalendarTransition", "unloads"): lambda s: s.deployments,
+    ("Deployment", "instances"): lambda s: s.instances_of_model,
+    ("Deployment", "schedule"): lambda _: 4.0,
+    ("Plan", "loads"): lambda _: 1.0,
+    ("Plan", "unloads"): lambda s: s.loaded,
+    ("Plan", "unloadInstances"): lambda s: s.loaded,
+    ("Plan", "adopts"): lambda s: s.instances_of_model,
+    ("Plan", "nodes"): lambda s: s.nodes,
+    ("Plan", "downloads"): lambda s: s.nodes,
+    ("LoadModelPayload", "paused"): lambda s: s.deployments,
+    ("UnloadModelPayload", "paused"): lambda s: s.deployments,
+    ("SwapModelsPayload", "paused"): lambda s: s.deployments,
+    ("CancelOperationPayload", "paused"): lambda s: s.deployments,
+    ("DownloadPayload", "paused"): lambda s: s.deployments,
     ("Subscription", "nodes"): lambda s: s.nodes,
     ("Subscription", "downloads"): lambda s: s.started_downloads,
     ("Subscription", "tasks"): lambda s: s.tasks,
@@ -58,8 +77,8 @@ LOOKUPS: Mapping[str, frozenset[str]] = {
 LOOKUP_ARGUMENTS = frozenset({"model", "search"})
 # Fields that walk over all tasks and shards for each node or model.
 WALKS = frozenset({("Node", "tasks"), ("Model", "tasks")})
-# Fields that call exo, besides the mutations.
-EXO_CALLS = frozenset({("Query", "placements")})
+# Fields that call exo, or compute on a thread, besides the mutations.
+EXO_CALLS = frozenset({("Query", "placements"), ("Query", "calendar")})
 
 
 def introspection_sizes(schema: GraphQLSchema) -> Mapping[tuple[str, str], float]:

@@ -11,8 +11,14 @@ from exo_graphql.operations import Operation
 class ListSizes:
     """How long the lists of one snapshot are, each counted when it is first needed."""
 
-    def __init__(self, snapshot: Snapshot | None, operations: Callable[[], Iterable[Operation]]) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot | None,
+        operations: Callable[[], Iterable[Operation]],
+        deployments: Callable[[], Sized] = tuple,
+    ) -> None:
         self._snapshot = snapshot
+        self._all_deployments = deployments
         self._all_operations = operations
 
     @cached_property
@@ -105,6 +111,11 @@ class ListSizes:
     def models_of_operation(self) -> float:
         """Of the operation with most to load or to unload."""
         return _longest([*(o.load_ids for o in self._operations), *(o.unload_ids for o in self._operations)])
+
+    @cached_property
+    def deployments(self) -> float:
+        """Deployments that are kept."""
+        return len(self._all_deployments())
 
     @cached_property
     def _operations(self) -> tuple[Operation, ...]:

@@ -12,6 +12,7 @@ from typing import Any, Self
 from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, OperationDefinitionNode
 
 from exo_graphql.cluster.upstream import Misconfigured, Unreachable, Upstream
+from exo_graphql.deployments.service import Deployments
 from exo_graphql.engine.budget import Budget
 from exo_graphql.engine.complexity import check_variables
 from exo_graphql.engine.documents import Documents, is_mutation, is_subscription, operation_error
@@ -93,6 +94,7 @@ class Service:
         documents: Documents,
         upstream: Upstream,
         operations: Operations,
+        deployments: Deployments,
         *,
         max_age: float = MAX_AGE,
         elapsed: Callable[[], float],
@@ -106,6 +108,7 @@ class Service:
         self._documents = documents
         self._upstream = upstream
         self._operations = operations
+        self._deployments = deployments
         self._max_age = max_age
         self._elapsed = elapsed
         self._executor = Executor(schema, compiled=compiled, fallback=self.metrics.fell_back)
@@ -114,8 +117,9 @@ class Service:
             self._executor,
             self._worker_pool,
             self._limits,
-            lambda: (upstream.snapshot, operations.version),
+            lambda: (upstream.snapshot, operations.version + deployments.version),
             operations.all,
+            deployments.all,
         )
         self.live = Live(
             self._executor, self._context, upstream.subscriber, self._worker_pool, self._limits.max_live_cost
@@ -132,6 +136,7 @@ class Service:
         self._resources.push_async_callback(self._settle)
         self._resources.enter_context(self._upstream.listen(lambda _: self.live.notify()))
         self._resources.callback(self._operations.listen(self.live.notify))
+        self._resources.callback(self._deployments.listen(self.live.notify))
         for work in (self.live.run(), self.live.run_in_pool(self._worker_pool)):
             self._resources.push_async_callback(_ended, asyncio.create_task(work, name="live queries"))
         return self
@@ -150,7 +155,7 @@ class Service:
     def snapshot(self) -> tuple[object, int] | None:
         """All that results depend on: the snapshot (by identity) and the operations' version; None before the first."""
         snapshot = self._upstream.snapshot
-        return None if snapshot is None else (snapshot, self._operations.version)
+        return None if snapshot is None else (snapshot, self._operations.version + self._deployments.version)
 
     async def refresh(self) -> None:
         """Waits for a snapshot that is fresh enough to answer from, as far as exo can be reached."""
@@ -234,7 +239,14 @@ class Service:
             yield subscriber
 
     def _context(self) -> Context:
-        return Context(self._upstream.snapshot, self._operations, self._elapsed, self._worker_pool.run, self._cause)
+        return Context(
+            self._upstream.snapshot,
+            self._operations,
+            self._deployments,
+            self._elapsed,
+            self._worker_pool.run,
+            self._cause,
+        )
 
 
 async def _ended(task: asyncio.Task[Any]) -> None:

@@ -17,6 +17,7 @@ import httpx
 from exo_graphql import clock
 from exo_graphql.cluster.advance import advance
 from exo_graphql.cluster.contact import Contact
+from exo_graphql.cluster.expectations import NO_EXPECTATIONS, Expectations
 from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
@@ -84,6 +85,7 @@ class Poller(Commands):
         self._snapshot: Snapshot | None = None
         self._unloading: Mapping[str, str] = {}
         self._loads = NO_LOADS
+        self._expectations = NO_EXPECTATIONS
         self._listeners: list[Callable[[Snapshot], None]] = []
         self._published = asyncio.Event()
         """Set, and replaced, with each snapshot."""
@@ -235,6 +237,11 @@ class Poller(Commands):
         self._loads = loads
         self._republish_if_changed()
 
+    def mark_expectations(self, expectations: Expectations) -> None:
+        """Tells the snapshots what this server's deployments expect of the cluster."""
+        self._expectations = expectations
+        self._republish_if_changed()
+
     # Reading
 
     @property
@@ -373,6 +380,7 @@ class Poller(Commands):
             catalogue=self._catalogue.cards,
             unloading=self._unloading,
             loads=self._loads,
+            expectations=self._expectations,
             rules=self._readiness,
         )
         return snapshot

@@ -12,6 +12,7 @@ from exo_graphql.cluster.names import label
 from exo_graphql.cluster.readiness import NodeStatus, Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Node
+from exo_graphql.deployments.service import Deployments
 from exo_graphql.exo.client import PollerStats
 from exo_graphql.operations import Operations, OperationState
 
@@ -87,6 +88,31 @@ class ClusterCollector(Collector):
 def _gpu_usage(node: Node) -> float | None:
     # Not the share as exo reports it: that may be a percentage (37.0 for 37 %), or a little above 1.
     return None if node.gpu_usage_percent is None else node.gpu_usage_percent / 100
+
+
+class DeploymentCollector(Collector):
+    """The deployments, by name."""
+
+    def __init__(self, deployments: Deployments) -> None:
+        self._deployments = deployments
+
+    def collect(self) -> Iterator[Metric]:
+        """One family for each figure."""
+        ready = GaugeMetricFamily(
+            "exo_graphql_deployment_ready",
+            "1 if all copies of a deployment are ready, 0 if not; absent while it should not be loaded.",
+            labels=["deployment"],
+        )
+        attempts = CounterMetricFamily(
+            "exo_graphql_deployment_attempts", "Loads started for a deployment.", labels=["deployment"]
+        )
+        for each in self._deployments.all():
+            name = each.deployment.name
+            if each.wanted:
+                ready.add_metric([name], float(each.ready))
+            attempts.add_metric([name], self._deployments.attempts(name))
+        yield ready
+        yield attempts
 
 
 class ServerCollector(Collector):

@@ -76,11 +76,12 @@ def resolve(snapshot: Snapshot, request: OperationRequest) -> ResolvedRequest | 
             suggestion=f"Ask for {most} at most.",
             argument="minNodes",
         )
-    if request.kind is OperationKind.UNLOAD:
+    if request.kind is OperationKind.UNLOAD and request.instances is None:
         error = _not_loaded(snapshot, unload[0], request.instance)
         if error is not None:
             return error
-    same = tuple(id_ for id_ in load if id_ in unload)
+    # Exact instances of a model can be replaced by another one of it.
+    same = () if request.instances is not None else tuple(id_ for id_ in load if id_ in unload)
     return ResolvedRequest(load, tuple(id_ for id_ in unload if id_ not in same), node_ids, same)
 
 

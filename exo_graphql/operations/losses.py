@@ -49,10 +49,10 @@ def note_losses(saga_state: SagaState, before: Snapshot | None, snapshot: Snapsh
     for removal in saga_state.removals:
         if removal.asked or removal.foreign or removal.instance.id in snapshot.state.instances:
             continue
-        removal.foreign = before is not None and _was_deleted(removal.instance, before, snapshot)
+        removal.foreign = before is not None and was_deleted(removal.instance, before, snapshot)
 
 
-def _was_deleted(instance: Instance, before: Snapshot, now: Snapshot) -> bool:
+def was_deleted(instance: Instance, before: Snapshot, now: Snapshot) -> bool:
     """Whether a person's act is the only explanation: it was healthy, on members that are all still there."""
     if instance.id not in before.state.instances or before.instance_status(instance.id).phase in BROKEN:
         return False

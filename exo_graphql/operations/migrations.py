@@ -100,8 +100,21 @@ def _nodes(instance: dict[str, Any] | None) -> dict[str, str]:
     return {shard["node_id"]: "" for shard in shards if shard["node_id"] is not None}
 
 
+def _deployments(db: sqlite3.Connection) -> None:
+    """Who asked for it, exactly which instances it unloads, and which it has placed."""
+    _rewrite(db, _name_instances)
+
+
+def _name_instances(record: dict[str, Any]) -> None:
+    only = record["saga_state"].pop("only_instance")
+    record["saga_state"]["only_instances"] = None if only is None else [only]
+    record["request"] |= {"instances": None, "deployment": None}
+    record["operation"] |= {"deployment": None, "placed": []}
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_release,
     _what_a_saga_relies_on,
     _plain_names,
+    _deployments,
 )

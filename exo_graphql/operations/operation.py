@@ -78,6 +78,10 @@ class Operation:
     error: OperationError | None = None
     idempotency_key: str | None = None
     waiting_for: tuple[str, ...] = ()
+    deployment: str | None = None
+    """The uid of the deployment that it is made for; None for a person's."""
+    placed: tuple[tuple[str, str], ...] = ()
+    """Once it has ended: model and instance id of all that it placed or restored."""
 
     @property
     def active(self) -> bool:

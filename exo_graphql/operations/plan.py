@@ -54,7 +54,7 @@ def draft(
 ) -> SagaState:
     """What is to be loaded and unloaded, before it is known where it fits."""
     saga_state = SagaState(
-        only_instance=request.instance,
+        only_instances=request.only_instances,
         members=members_of(snapshot),
         before={instance.id: instance.model_id for instance in snapshot.state.instances.values()},
     )
@@ -66,14 +66,14 @@ def draft(
         ready = adopts is not None and snapshot.instance_status(adopts).ready
         saga_state.targets.append(Target(model_id, adopts=adopts, ready=ready))
     for model_id in unload_ids:
-        removals = removals_of(snapshot, model_id, request.instance)
+        removals = removals_of(snapshot, model_id, request.only_instances)
         saga_state.removals.extend(removals)
         if not removals:
             saga_state.unloaded_already.append(model_id)
     return saga_state
 
 
-def removals_of(snapshot: Snapshot, model_id: str, only: str | None) -> list[Removal]:
+def removals_of(snapshot: Snapshot, model_id: str, only: Sequence[str] | None) -> list[Removal]:
     """The instances of a model that are to be unloaded."""
     return [
         Removal(
@@ -83,7 +83,7 @@ def removals_of(snapshot: Snapshot, model_id: str, only: str | None) -> list[Rem
             ready=snapshot.instance_status(instance.id).ready,
         )
         for instance in snapshot.instances_of(model_id)
-        if only is None or instance.id == only
+        if only is None or instance.id in only
     ]
 
 

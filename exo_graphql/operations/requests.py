@@ -66,14 +66,26 @@ class OperationRequest:
     timeout_seconds: int | None = None
     attempts: int | None = None
     """Failed attempts of exo's after which it turns back; None: 2 once something was unloaded, else exo's own five."""
+    instances: tuple[str, ...] | None = None
+    """Unload exactly these instances of the models to unload; None: all that they have. One that is gone is done."""
+    deployment: str | None = None
+    """The uid of the deployment that it is made for; None for a person's request."""
 
     @property
     def fingerprint(self) -> str:
         """The same for the same arguments alone. What was added since the first release counts where it is given."""
         arguments = asdict(self)
-        if self.attempts is None:
-            del arguments["attempts"]
+        for added in ("attempts", "instances", "deployment"):
+            if arguments[added] is None:
+                del arguments[added]
         return orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS).decode()
+
+    @property
+    def only_instances(self) -> list[str] | None:
+        """The instances that are to be unloaded; None: all of the models to unload."""
+        if self.instances is not None:
+            return list(self.instances)
+        return None if self.instance is None else [self.instance]
 
     @property
     def kinds(self) -> tuple[Kind, ...]:

@@ -39,6 +39,8 @@ class OperationRules:
     turn_back_attempts: int = 2
     """Failed attempts of exo's after which an operation turns back that has unloaded something. exo's own five take up
     to 112 s, in which no model serves; what failed twice in the same way fails a third time."""
+    give_way_seconds: float = 120.0
+    """How long a person's request waits for an operation of a deployment that is cancelled for it, and undone."""
     max_rounds: int = 5
     """How often a step that finds its work undone by others begins it again."""
     give_up_seconds: float = DEFAULT_RULES.give_up_after

@@ -274,7 +274,7 @@ def _note_newcomers(run: Run, snapshot: Snapshot) -> set[str]:
     """The listed instances that are to leave, those that somebody has placed since the plan was made included."""
     saga_state = run.saga_state
     known = {removal.instance.id for removal in saga_state.removals}
-    if saga_state.only_instance is None:
+    if saga_state.only_instances is None:
         own = {target.instance_id for target in saga_state.targets}
         newcomers: list[Removal] = [
             removal

@@ -78,8 +78,8 @@ class SagaState:
     removals: list[Removal] = field(default_factory=list)
     side_by_side: bool = False
     """New and old fit together: load first, unload after."""
-    only_instance: str | None = None
-    """Unload this one instance, whatever others the model has."""
+    only_instances: list[str] | None = None
+    """Unload these instances alone, whatever others the models have; None: all, those that come later too."""
     unloaded_already: list[str] = field(default_factory=list)
     """Model ids that were to be unloaded and had no instance."""
     baseline: dict[str, Baseline] = field(default_factory=dict)
@@ -97,6 +97,12 @@ class SagaState:
     """Cancellation was asked for (written before it is answered)."""
     discarding: bool = False
     """The same while it was parked: it is given up without undoing anything."""
+
+    @property
+    def placed(self) -> tuple[tuple[str, str], ...]:
+        """Model and instance id of all that this operation has placed or restored, whatever became of it."""
+        instances = [target.instance for target in self.targets] + [removal.restored for removal in self.removals]
+        return tuple((instance.model_id, instance.id) for instance in instances if instance is not None)
 
     def own_instances(self) -> list[tuple[Instance, Mapping[str, int]]]:
         """Every instance that this operation has placed or removes, with its bytes by node."""

@@ -1,7 +1,9 @@
 """Operations: every wish to change the cluster enters here, and is remembered here until it has ended."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +13,7 @@ from uuid import uuid4
 
 from exo_graphql.clock import elapsed, utc_now
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.cluster.state import Task
+from exo_graphql.cluster.state import ModelCard, Task
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
 from exo_graphql.operations import downloads, placements, tasks
 from exo_graphql.operations.admission import ResolvedRequest, conflict, present, resolve
@@ -19,6 +21,7 @@ from exo_graphql.operations.errors import (
     ClusterUnavailable,
     IdempotencyKeyReused,
     InvalidArgument,
+    OperationConflict,
     OperationError,
     OperationFinished,
     OperationNotFound,
@@ -29,10 +32,20 @@ from exo_graphql.operations.journal import JournalError, Key, Record
 from exo_graphql.operations.manager import Roster, journal_unavailable
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState, Step, StepState
 from exo_graphql.operations.plan import Waiting, draft, plan, steps, summary
-from exo_graphql.operations.requests import InstanceTypePreference, OperationRequest, ShardingPreference, invalid
+from exo_graphql.operations.requests import (
+    InstanceTypePreference,
+    OperationRequest,
+    ShardingPreference,
+    invalid,
+    resolve_model,
+)
+from exo_graphql.operations.reservations import both, free_later, free_now
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES, OperationRules
+from exo_graphql.operations.run import Run
 from exo_graphql.operations.saga_state import SagaState
 from exo_graphql.operations.worker import waiting_message
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,8 @@ class Operations:
         self._now = now
         self._roster = Roster(upstream, journal_path, rules, clock, now)
         self._admissions: list[_Admission] = []
+        self._waiting: list[frozenset[str]] = []
+        """Models of persons' requests for which an operation of a deployment is giving way."""
 
     async def prepare(self) -> None:
         """Opens the journal before entering, which does it otherwise. Raises `JournalError`."""
@@ -165,6 +180,29 @@ class Operations:
         )
         return await self._admit(request, idempotency_key)
 
+    async def reconcile(self, request: OperationRequest, key: str) -> Operation | OperationError:
+        """Performs a deployment's request. It never comes before a person's that touches the same models."""
+        return await self._admit(request, key)
+
+    def by_key(self, key: str) -> Operation | None:
+        """The operation that this idempotency key led to, while it is remembered."""
+        known = self._roster.archive.key(key)
+        return None if known is None else self.get(known.operation_id)
+
+    def leaving(self, operation_id: str) -> frozenset[str]:
+        """The instances that an operation under way unloads."""
+        run = self._roster.run(operation_id)
+        return frozenset() if run is None else frozenset(d.instance.id for d in run.saga_state.removals)
+
+    def at_work(self) -> list[Operation]:
+        """Those that act or will by themselves, oldest first."""
+        return self._roster.at_work()
+
+    def free(self, snapshot: Snapshot) -> dict[str, int]:
+        """Free memory by node, in bytes, that no operation has reserved, now or when those under way have ended."""
+        reservations = self._roster.reservations()
+        return both(free_now(snapshot, reservations), free_later(snapshot, reservations))
+
     async def cancel(self, operation_id: str) -> Operation | OperationError:
         """Stops an operation and undoes it. What is being undone already goes on being undone."""
         run = self._roster.run(operation_id)
@@ -227,10 +265,12 @@ class Operations:
 
     async def cancel_download(self, model: str, nodes: Sequence[str] | None = None) -> downloads.DownloadsResult:
         """Stops the download on these nodes, or wherever it is under way; what has arrived stays."""
+        await self._make_way_for_weights(model)
         return await downloads.cancel(self._upstream, model, nodes, self._roster.at_work())
 
     async def delete_download(self, model: str, nodes: Sequence[str] | None = None) -> downloads.DownloadsResult:
         """Removes the weights from these nodes, or from every node that has some."""
+        await self._make_way_for_weights(model)
         return await downloads.delete(self._upstream, model, nodes, self._roster.at_work())
 
     async def cancel_task(self, task_id: str) -> Task | OperationError:
@@ -243,6 +283,13 @@ class Operations:
         error: OperationError | None = invalid(request, key, self.rules)
         if error is not None:
             return error
+        # Up to its own start it comes before any deployment's request for what a deployment's operation gave way on.
+        with ExitStack() as first:
+            return await self._admit_before(first, request, key)
+
+    async def _admit_before(
+        self, first: ExitStack, request: OperationRequest, key: str | None
+    ) -> Operation | OperationError:
         while True:
             known = self._by_key(request, key)
             if known is not None:
@@ -272,14 +319,69 @@ class Operations:
                 if same is not None:
                     return await self._follow(same, request, key)
                 touched = resolved.model_ids | set(resolved.same_ids)
-                outcome = conflict(touched, self._roster.at_work()) or await self._plan_and_start(
-                    request, key, snapshot, resolved
-                )
+                rival_operation = conflict(touched, self._roster.at_work()) or self._awaited(request, touched)
+                if rival_operation is not None and await self._made_way(first, request, rival_operation, touched):
+                    continue
+                outcome = rival_operation or await self._plan_and_start(request, key, snapshot, resolved)
                 if isinstance(outcome, OperationError) and await self._roster.somebody_returned(snapshot, outcome):
                     continue
                 return outcome
             # It asks exo, which is bounded in time; then this wish is looked at anew.
             await rival.ended.wait()
+
+    def _awaited(self, request: OperationRequest, touched: frozenset[str] | set[str]) -> OperationConflict | None:
+        """A deployment's request comes after a person's, for which another of a deployment's is giving way."""
+        if request.deployment is None or not any(models & touched for models in self._waiting):
+            return None
+        return OperationConflict(
+            message="A person's request for the same models comes first.", suggestion=None, operation_id=""
+        )
+
+    async def _made_way(
+        self,
+        first: ExitStack,
+        request: OperationRequest,
+        conflict: OperationConflict,
+        touched: frozenset[str] | set[str],
+    ) -> bool:
+        """Whether the operation in the way was a deployment's and has ended, since the request is a person's.
+
+        What it did is undone by then.
+        """
+        run = self._roster.run(conflict.operation_id)
+        if request.deployment is not None or run is None or run.operation.deployment is None:
+            return False
+        models = frozenset(touched)
+        self._waiting.append(models)
+        first.callback(self._waiting.remove, models)
+        return await self._give_way(run)
+
+    async def _make_way_for_weights(self, model: str) -> None:
+        """Cancels a deployment's operation that loads this model: a person may stop or delete its download."""
+        snapshot = self._upstream.snapshot
+        card = None if snapshot is None else resolve_model(snapshot, model)
+        if isinstance(card, ModelCard):
+            for operation in self._roster.at_work():
+                run = self._roster.run(operation.id)
+                if run is not None and operation.deployment is not None and card.id in operation.load_ids:
+                    await self._give_way(run)
+
+    async def _give_way(self, run: Run) -> bool:
+        """Cancels a deployment's operation; whether it has ended in time."""
+        log.info("Operation %s of a deployment gives way to a person's request.", run.operation.id)
+        ended = asyncio.Event()
+        stop = self._roster.listen(lambda: None if self._roster.run(run.operation.id) is not None else ended.set())
+        try:
+            await run.cancel()
+            if self._roster.run(run.operation.id) is not None:
+                async with asyncio.timeout(self.rules.give_way_seconds):
+                    await ended.wait()
+        except (JournalError, TimeoutError):
+            return False
+        else:
+            return True
+        finally:
+            stop()
 
     async def _follow(
         self, operation: Operation, request: OperationRequest, key: str | None
@@ -366,6 +468,7 @@ class Operations:
                 load_ids=resolved.load_ids,
                 unload_ids=resolved.unload_ids,
                 idempotency_key=key,
+                deployment=request.deployment,
                 waiting_for=() if waiting is None else waiting.operation_ids,
             ),
             request,

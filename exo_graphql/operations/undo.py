@@ -145,7 +145,7 @@ def _adopt(run: Run, snapshot: Snapshot) -> None:
 
     It may have been this server, before it was killed while its journal could not be written.
     """
-    if run.saga_state.only_instance is not None:
+    if run.saga_state.only_instances is not None:
         return
     known = {instance.id for instance, _ in run.saga_state.own_instances()}
     for removal in missing(run.saga_state, snapshot):

@@ -20,7 +20,7 @@ def reached(operation: Operation, saga_state: SagaState, snapshot: Snapshot) -> 
     again = [
         id_
         for id_ in operation.unload_ids
-        if saga_state.only_instance is None and any(i.id not in own for i in snapshot.instances_of(id_))
+        if saga_state.only_instances is None and any(i.id not in own for i in snapshot.instances_of(id_))
     ]
     unloaded = [id_ for id_ in operation.unload_ids if id_ in left]
     if unloaded:

@@ -208,6 +208,7 @@ async def _end(run: Run, state: OperationState, message: str) -> None:
         message=message,
         progress_percent=100.0 if state is OperationState.SUCCEEDED else None,
         finished_at=max(run.now(), operation.started_at),
+        placed=run.saga_state.placed,
     )
     # It has happened all the same; the archive writes it once it can.
     with suppress(Abort):

@@ -7,6 +7,7 @@ from typing import NoReturn
 import strawberry
 
 from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.deployments.service import Deployments
 from exo_graphql.operations import Offload, Operation, Operations, in_thread
 from exo_graphql.schema.errors import ClusterUnavailableError
 
@@ -17,7 +18,7 @@ class Context:
     It also records whether the result holds the time of the answer: such a result must not be sent again later.
     """
 
-    __slots__ = ("_cause", "_clock", "_now", "completed", "latest", "offload", "operations", "snapshot")
+    __slots__ = ("_cause", "_clock", "_now", "completed", "deployments", "latest", "offload", "operations", "snapshot")
 
     snapshot: Snapshot
     """The snapshot; raises `CLUSTER_UNAVAILABLE` before the first one."""
@@ -26,6 +27,7 @@ class Context:
         self,
         snapshot: Snapshot | None,
         operations: Operations,
+        deployments: Deployments,
         clock: Callable[[], float],
         offload: Offload = in_thread,
         cause: str | None = None,
@@ -34,6 +36,7 @@ class Context:
         self._cause = cause
         self.latest = snapshot
         self.operations = operations
+        self.deployments = deployments
         self.offload = offload
         self.completed = False
         """Whether a subscription ends with this result."""
@@ -62,7 +65,7 @@ class Context:
     @property
     def version(self) -> str:
         """Changes exactly when anything but clock fields does."""
-        return f"{_BOOT}.{self.snapshot.version}.{self.operations.version}"
+        return f"{_BOOT}.{self.snapshot.version}.{self.operations.version}.{self.deployments.version}"
 
     def complete(self) -> None:
         """Completes the subscription with this result."""

@@ -8,6 +8,7 @@ import strawberry
 from exo_graphql.cluster.downloads import DownloadStatus
 from exo_graphql.cluster.readiness import NodeStatus, Phase
 from exo_graphql.cluster.state import InstanceType, RunnerStatus, Sharding, TaskKind, TaskStatus
+from exo_graphql.operations import InstanceTypePreference, ShardingPreference
 
 E = TypeVar("E", bound=type[Enum])
 
@@ -77,6 +78,20 @@ described(
     "How the runners of an instance communicate.",
     MLX_RING="Over sockets.",
     MLX_JACCL="Over RDMA (Thunderbolt).",
+)
+described(
+    ShardingPreference,
+    "How to divide a model over nodes.",
+    AUTO="TENSOR if the model supports it and can be placed so, otherwise PIPELINE.",
+    PIPELINE="Each node holds some of the layers. For some image models exo uses CFG, two pipelines side by side.",
+    TENSOR="Each node holds a slice of every layer. Needs two nodes or more.",
+)
+described(
+    InstanceTypePreference,
+    "How the runners are to communicate.",
+    AUTO="The type that exo can place.",
+    MLX_RING="Over sockets.",
+    MLX_JACCL="Over RDMA (Thunderbolt). Needs two nodes or more.",
 )
 described(
     DownloadStatus,

@@ -7,16 +7,29 @@ import strawberry
 from exo_graphql.operations import (
     DownloadsResult,
     InstanceTypePreference,
+    Operation,
+    OperationError,
     ShardingPreference,
 )
 from exo_graphql.schema.arguments import ModelName, NodeNames, OperationId
 from exo_graphql.schema.context import Info
-from exo_graphql.schema.enums import described
+from exo_graphql.schema.deployment_mutation import (
+    ApplyDeploymentPayload,
+    DeleteDeploymentPayload,
+    PauseDeploymentPayload,
+    ResumeDeploymentPayload,
+    apply_deployment,
+    delete_deployment,
+    pause_deployment,
+    resume_deployment,
+)
 from exo_graphql.schema.fields import field
+from exo_graphql.schema.filters import model_named
 from exo_graphql.schema.payloads import (
     CancelOperationPayload,
     CancelTaskPayload,
     DownloadPayload,
+    DownloadResult,
     LoadModelPayload,
     OperationResult,
     ResumeOperationPayload,
@@ -26,21 +39,6 @@ from exo_graphql.schema.payloads import (
 )
 
 argument = strawberry.argument
-
-described(
-    ShardingPreference,
-    "How to divide a model over nodes.",
-    AUTO="TENSOR if the model supports it and can be placed so, otherwise PIPELINE.",
-    PIPELINE="Each node holds some of the layers. For some image models exo uses CFG, two pipelines side by side.",
-    TENSOR="Each node holds a slice of every layer. Needs two nodes or more.",
-)
-described(
-    InstanceTypePreference,
-    "How the runners are to communicate.",
-    AUTO="The type that exo can place.",
-    MLX_RING="Over sockets.",
-    MLX_JACCL="Over RDMA (Thunderbolt). Needs two nodes or more.",
-)
 
 MinNodes = Annotated[int | None, argument(description="Minimum number of nodes to spread over, from 1.")]
 Shards = Annotated[
@@ -97,7 +95,7 @@ async def _load_model(
     idempotency_key: Key = None,
     attempts: Attempts = None,
 ) -> OperationResult:
-    return await info.context.operations.load(
+    answer = await info.context.operations.load(
         model,
         min_nodes=_MIN_NODES if min_nodes is None else min_nodes,
         sharding=sharding or _SHARDING,
@@ -108,6 +106,7 @@ async def _load_model(
         attempts=attempts,
         idempotency_key=idempotency_key,
     )
+    return OperationResult(answer)
 
 
 async def _unload_model(
@@ -119,12 +118,13 @@ async def _unload_model(
     drain_seconds: Drain = _DRAIN_SECONDS,
     idempotency_key: Key = None,
 ) -> OperationResult:
-    return await info.context.operations.unload(
+    answer = await info.context.operations.unload(
         model,
         instance=instance,
         drain_seconds=_DRAIN_SECONDS if drain_seconds is None else drain_seconds,
         idempotency_key=idempotency_key,
     )
+    return await _pausing(info, answer)
 
 
 async def _swap_models(
@@ -140,7 +140,7 @@ async def _swap_models(
     idempotency_key: Key = None,
     attempts: Attempts = None,
 ) -> OperationResult:
-    return await info.context.operations.swap(
+    answer = await info.context.operations.swap(
         unload,
         load,
         min_nodes=_MIN_NODES if min_nodes is None else min_nodes,
@@ -152,18 +152,32 @@ async def _swap_models(
         attempts=attempts,
         idempotency_key=idempotency_key,
     )
+    return await _pausing(info, answer)
 
 
-async def _start_download(info: Info, model: ModelName, nodes: NodeNames = None) -> DownloadsResult:
-    return await info.context.operations.start_download(model, nodes)
+async def _pausing(info: Info, answer: Operation | OperationError) -> OperationResult:
+    return OperationResult(answer, await info.context.deployments.pause_touched(answer))
 
 
-async def _cancel_download(info: Info, model: ModelName, nodes: NodeNames = None) -> DownloadsResult:
-    return await info.context.operations.cancel_download(model, nodes)
+async def _start_download(info: Info, model: ModelName, nodes: NodeNames = None) -> DownloadResult:
+    return DownloadResult(await info.context.operations.start_download(model, nodes))
 
 
-async def _delete_download(info: Info, model: ModelName, nodes: NodeNames = None) -> DownloadsResult:
-    return await info.context.operations.delete_download(model, nodes)
+async def _cancel_download(info: Info, model: ModelName, nodes: NodeNames = None) -> DownloadResult:
+    result = await info.context.operations.cancel_download(model, nodes)
+    return await _pausing_fetch(info, model, result, "A person cancelled the download of its weights.")
+
+
+async def _delete_download(info: Info, model: ModelName, nodes: NodeNames = None) -> DownloadResult:
+    result = await info.context.operations.delete_download(model, nodes)
+    return await _pausing_fetch(info, model, result, "A person deleted its weights.")
+
+
+async def _pausing_fetch(info: Info, model: str, result: DownloadsResult, because: str) -> DownloadResult:
+    if not any(each.accepted for each in result.results):
+        return DownloadResult(result)
+    model_id = model_named(info.context.snapshot, model).id
+    return DownloadResult(result, await info.context.deployments.pause_model(model_id, because))
 
 
 async def _cancel_task(
@@ -177,14 +191,17 @@ async def _cancel_operation(
     info: Info,
     id: OperationId,  # noqa: A002
 ) -> OperationResult:
-    return await info.context.operations.cancel(id)
+    answer = await info.context.operations.cancel(id)
+    if isinstance(answer, Operation) and answer.deployment is None:
+        return OperationResult(answer)
+    return await _pausing(info, answer)
 
 
 async def _resume_operation(
     info: Info,
     id: OperationId,  # noqa: A002
 ) -> OperationResult:
-    return await info.context.operations.resume(id)
+    return OperationResult(await info.context.operations.resume(id))
 
 
 @strawberry.type(
@@ -235,4 +252,22 @@ class Mutation:
         resolver=_resume_operation,
         description="Resume a PARKED operation on the current cluster. It does not affect an operation that is under "
         "way.",
+    )
+    apply_deployment: ApplyDeploymentPayload = field(
+        resolver=apply_deployment,
+        description="Declare a deployment, or change the one of this name: a model that is kept loaded, on a schedule "
+        "if it has one. Instances that are loaded already are adopted. A deployment that does not fit waits until it "
+        "does. The same request again changes nothing, except that it ends a pause.",
+    )
+    delete_deployment: DeleteDeploymentPayload = field(
+        resolver=delete_deployment,
+        description="Delete a deployment and unload the instances that it placed or adopted; with `unload: false` they "
+        "stay loaded.",
+    )
+    pause_deployment: PauseDeploymentPayload = field(
+        resolver=pause_deployment,
+        description="Pause a deployment: nothing is loaded, unloaded or downloaded for it.",
+    )
+    resume_deployment: ResumeDeploymentPayload = field(
+        resolver=resume_deployment, description="End the pause of a deployment, or load one that is IDLE again."
     )

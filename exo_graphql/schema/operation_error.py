@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=type)
 
 
-_CODES = {
+CODES = {
     "MODEL_NOT_FOUND": "No model has this name.",
     "MODEL_AMBIGUOUS": "Several models have this short name.",
     "MODEL_NOT_LOADED": "The model has no instance.",
@@ -48,10 +48,13 @@ _CODES = {
     "CANCELLED": "cancelOperation stopped the operation.",
     "CLUSTER_UNAVAILABLE": "No exo node gives a valid answer.",
     "JOURNAL_UNAVAILABLE": "The operation journal cannot be written, so no operation can be started.",
+    "DEPLOYMENT_NOT_FOUND": "No deployment has this name.",
+    "DEPLOYMENT_CHANGED": "The deployment is not of the generation that ifGeneration names.",
+    "MODEL_ALREADY_DEPLOYED": "Another deployment has this model.",
     "INTERNAL_FAULT": "An internal error of this server; see its log.",
 }
-ErrorCode = Enum("ErrorCode", {code: code for code in _CODES})  # type: ignore[misc]  # one table, not two
-described(ErrorCode, "What kind of refusal or failure it is: the type's name in capitals.", **_CODES)
+ErrorCode = Enum("ErrorCode", {code: code for code in CODES})  # type: ignore[misc]  # one table, not two
+described(ErrorCode, "What kind of refusal or failure it is: the type's name in capitals.", **CODES)
 
 
 def _code(root: Parent[OperationErrorValue]) -> Enum:
@@ -73,7 +76,7 @@ class OperationError:
 ERROR_TYPES: list[type] = []
 
 
-def _publishes(error: type[OperationErrorValue], description: str) -> Callable[[T], T]:
+def publishes(error: type[OperationErrorValue], description: str) -> Callable[[T], T]:
     """Publishes a class as the GraphQL type of `error`."""
 
     def publish(cls: T) -> T:
@@ -126,49 +129,49 @@ _LazyModel = Annotated["Model", strawberry.lazy("exo_graphql.schema.model")]
 _LazyOperation = Annotated["Operation", strawberry.lazy("exo_graphql.schema.operation")]
 
 
-@_publishes(errors.ModelNotFound, _CODES["MODEL_NOT_FOUND"])
+@publishes(errors.ModelNotFound, CODES["MODEL_NOT_FOUND"])
 class ModelNotFound(OperationError):
     """`errors.ModelNotFound`."""
 
     candidates: list[str] = field(description="The closest full ids, best match first.")
 
 
-@_publishes(errors.ModelAmbiguous, _CODES["MODEL_AMBIGUOUS"])
+@publishes(errors.ModelAmbiguous, CODES["MODEL_AMBIGUOUS"])
 class ModelAmbiguous(OperationError):
     """`errors.ModelAmbiguous`."""
 
     candidates: list[str] = field(description="Full ids of the models that match.")
 
 
-@_publishes(errors.ModelNotLoaded, _CODES["MODEL_NOT_LOADED"])
+@publishes(errors.ModelNotLoaded, CODES["MODEL_NOT_LOADED"])
 class ModelNotLoaded(OperationError):
     """`errors.ModelNotLoaded`."""
 
     loaded: list[_LazyModel] = field(resolver=_loaded, description="The models that are loaded.")
 
 
-@_publishes(errors.NodeNotFound, _CODES["NODE_NOT_FOUND"])
+@publishes(errors.NodeNotFound, CODES["NODE_NOT_FOUND"])
 class NodeNotFound(OperationError):
     """`errors.NodeNotFound`."""
 
     available: list[str] = field(description="The nodes of the cluster, by friendly name or id.")
 
 
-@_publishes(errors.InstanceNotFound, _CODES["INSTANCE_NOT_FOUND"])
+@publishes(errors.InstanceNotFound, CODES["INSTANCE_NOT_FOUND"])
 class InstanceNotFound(OperationError):
     """`errors.InstanceNotFound`."""
 
     instance_ids: list[strawberry.ID] = field(description="Ids of the model's instances.")
 
 
-@_publishes(errors.InvalidArgument, _CODES["INVALID_ARGUMENT"])
+@publishes(errors.InvalidArgument, CODES["INVALID_ARGUMENT"])
 class InvalidArgument(OperationError):
     """`errors.InvalidArgument`."""
 
     argument: str = field(description="Name of the argument.")
 
 
-@_publishes(errors.IdempotencyKeyReused, _CODES["IDEMPOTENCY_KEY_REUSED"])
+@publishes(errors.IdempotencyKeyReused, CODES["IDEMPOTENCY_KEY_REUSED"])
 class IdempotencyKeyReused(OperationError):
     """`errors.IdempotencyKeyReused`."""
 
@@ -178,7 +181,7 @@ class IdempotencyKeyReused(OperationError):
     )
 
 
-@_publishes(errors.InsufficientMemory, _CODES["INSUFFICIENT_MEMORY"])
+@publishes(errors.InsufficientMemory, CODES["INSUFFICIENT_MEMORY"])
 class InsufficientMemory(OperationError):
     """`errors.InsufficientMemory`."""
 
@@ -197,14 +200,14 @@ class InsufficientMemory(OperationError):
     )
 
 
-@_publishes(errors.PlacementRefused, _CODES["PLACEMENT_REFUSED"])
+@publishes(errors.PlacementRefused, CODES["PLACEMENT_REFUSED"])
 class PlacementRefused(OperationError):
     """`errors.PlacementRefused`."""
 
     reason: str = field(description="The reason; exo's own words if exo gave one.")
 
 
-@_publishes(errors.OperationConflict, _CODES["OPERATION_CONFLICT"])
+@publishes(errors.OperationConflict, CODES["OPERATION_CONFLICT"])
 class OperationConflict(OperationError):
     """`errors.OperationConflict`."""
 
@@ -213,12 +216,12 @@ class OperationConflict(OperationError):
     )
 
 
-@_publishes(errors.OperationNotFound, _CODES["OPERATION_NOT_FOUND"])
+@publishes(errors.OperationNotFound, CODES["OPERATION_NOT_FOUND"])
 class OperationNotFound(OperationError):
     """`errors.OperationNotFound`."""
 
 
-@_publishes(errors.OperationFinished, _CODES["OPERATION_FINISHED"])
+@publishes(errors.OperationFinished, CODES["OPERATION_FINISHED"])
 class OperationFinished(OperationError):
     """`errors.OperationFinished`."""
 
@@ -227,55 +230,55 @@ class OperationFinished(OperationError):
     )
 
 
-@_publishes(errors.TooManyOperations, _CODES["TOO_MANY_OPERATIONS"])
+@publishes(errors.TooManyOperations, CODES["TOO_MANY_OPERATIONS"])
 class TooManyOperations(OperationError):
     """`errors.TooManyOperations`."""
 
     limit: int = field(description="Maximum number of active operations.")
 
 
-@_publishes(errors.TaskNotFound, _CODES["TASK_NOT_FOUND"])
+@publishes(errors.TaskNotFound, CODES["TASK_NOT_FOUND"])
 class TaskNotFound(OperationError):
     """`errors.TaskNotFound`."""
 
 
-@_publishes(errors.TaskNotCancellable, _CODES["TASK_NOT_CANCELLABLE"])
+@publishes(errors.TaskNotCancellable, CODES["TASK_NOT_CANCELLABLE"])
 class TaskNotCancellable(OperationError):
     """`errors.TaskNotCancellable`."""
 
 
-@_publishes(errors.LoadFailed, _CODES["LOAD_FAILED"])
+@publishes(errors.LoadFailed, CODES["LOAD_FAILED"])
 class LoadFailed(OperationError):
     """`errors.LoadFailed`."""
 
     model: _LazyModel = field(resolver=_model, description="The model.")
 
 
-@_publishes(errors.DownloadFailed, _CODES["DOWNLOAD_FAILED"])
+@publishes(errors.DownloadFailed, CODES["DOWNLOAD_FAILED"])
 class DownloadFailed(OperationError):
     """`errors.DownloadFailed`."""
 
     model: _LazyModel = field(resolver=_model, description="The model.")
 
 
-@_publishes(errors.UnloadFailed, _CODES["UNLOAD_FAILED"])
+@publishes(errors.UnloadFailed, CODES["UNLOAD_FAILED"])
 class UnloadFailed(OperationError):
     """`errors.UnloadFailed`."""
 
     model: _LazyModel = field(resolver=_model, description="The model.")
 
 
-@_publishes(errors.TimedOut, _CODES["TIMED_OUT"])
+@publishes(errors.TimedOut, CODES["TIMED_OUT"])
 class TimedOut(OperationError):
     """`errors.TimedOut`."""
 
 
-@_publishes(errors.Cancelled, _CODES["CANCELLED"])
+@publishes(errors.Cancelled, CODES["CANCELLED"])
 class Cancelled(OperationError):
     """`errors.Cancelled`."""
 
 
-@_publishes(errors.ClusterUnavailable, _CODES["CLUSTER_UNAVAILABLE"])
+@publishes(errors.ClusterUnavailable, CODES["CLUSTER_UNAVAILABLE"])
 class ClusterUnavailable(OperationError):
     """`errors.ClusterUnavailable`."""
 
@@ -284,12 +287,12 @@ class ClusterUnavailable(OperationError):
     )
 
 
-@_publishes(errors.JournalUnavailable, _CODES["JOURNAL_UNAVAILABLE"])
+@publishes(errors.JournalUnavailable, CODES["JOURNAL_UNAVAILABLE"])
 class JournalUnavailable(OperationError):
     """`errors.JournalUnavailable`."""
 
 
-@_publishes(errors.InternalFault, _CODES["INTERNAL_FAULT"])
+@publishes(errors.InternalFault, CODES["INTERNAL_FAULT"])
 class InternalFault(OperationError):
     """`errors.InternalFault`."""
 

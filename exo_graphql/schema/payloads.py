@@ -1,34 +1,50 @@
 """What the mutations answer: one payload type for each."""
 
+from dataclasses import dataclass
+
 import strawberry
 from strawberry import Parent
 
 from exo_graphql.cluster import state
+from exo_graphql.deployments.compare import Assessment
 from exo_graphql.operations import DownloadsResult
 from exo_graphql.operations import NodeDownloadResult as NodeDownload
 from exo_graphql.operations import Operation as OperationValue
 from exo_graphql.operations import OperationError as OperationErrorValue
 from exo_graphql.schema.context import Info
+from exo_graphql.schema.deployment import Deployment
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.node import Node
 from exo_graphql.schema.operation import Operation
 from exo_graphql.schema.operation_error import OperationError
 from exo_graphql.schema.task import Task
 
-OperationResult = OperationValue | OperationErrorValue
+
+@dataclass(frozen=True, slots=True)
+class OperationResult:
+    """The answer to a mutation, and the deployments that it has paused."""
+
+    answer: OperationValue | OperationErrorValue
+    paused: tuple[Assessment, ...] = ()
 
 
 def _operation(root: Parent[OperationResult]) -> OperationValue | None:
-    return root if isinstance(root, OperationValue) else None
+    return root.answer if isinstance(root.answer, OperationValue) else None
 
 
 def _error(root: Parent[OperationResult]) -> OperationErrorValue | None:
-    return root if isinstance(root, OperationErrorValue) else None
+    return root.answer if isinstance(root.answer, OperationErrorValue) else None
+
+
+_PAUSED = (
+    "Deployments that this request has paused, because it unloads their model, cancels their operation, or stops or "
+    "deletes their download. Each stays paused until its next opening, or, without a schedule, until resumeDeployment."
+)
 
 
 @strawberry.type(description="Exactly one of operation and error is non-null.")
-class LoadModelPayload:
-    """`Operation | OperationError`."""
+class ResumeOperationPayload:
+    """`OperationResult`."""
 
     operation: Operation | None = field(
         resolver=_operation, description="The operation; null if the request was refused."
@@ -39,23 +55,25 @@ class LoadModelPayload:
 
 
 @strawberry.type(description="Exactly one of operation and error is non-null.")
+class LoadModelPayload(ResumeOperationPayload):
+    """`OperationResult`."""
+
+    paused: list[Deployment] = field(description=_PAUSED)
+
+
+@strawberry.type(description="Exactly one of operation and error is non-null.")
 class UnloadModelPayload(LoadModelPayload):
-    """`Operation | OperationError`."""
+    """`OperationResult`."""
 
 
 @strawberry.type(description="Exactly one of operation and error is non-null.")
 class SwapModelsPayload(LoadModelPayload):
-    """`Operation | OperationError`."""
+    """`OperationResult`."""
 
 
 @strawberry.type(description="Exactly one of operation and error is non-null.")
 class CancelOperationPayload(LoadModelPayload):
-    """`Operation | OperationError`."""
-
-
-@strawberry.type(description="Exactly one of operation and error is non-null.")
-class ResumeOperationPayload(LoadModelPayload):
-    """`Operation | OperationError`."""
+    """`OperationResult`."""
 
 
 def _node(root: Parent[NodeDownload], info: Info) -> state.Node | None:
@@ -74,18 +92,33 @@ class NodeDownloadResult:
     error: str | None = field(description="Why it was not sent; null if it was.")
 
 
-def _downloads_error(root: Parent[DownloadsResult]) -> OperationErrorValue | None:
-    return root.error
+@dataclass(frozen=True, slots=True)
+class DownloadResult:
+    """The answer to a mutation of downloads, and the deployments that it has paused."""
+
+    answer: DownloadsResult
+    paused: tuple[Assessment, ...] = ()
+
+
+def _results(root: Parent[DownloadResult]) -> tuple[NodeDownload, ...]:
+    return root.answer.results
+
+
+def _downloads_error(root: Parent[DownloadResult]) -> OperationErrorValue | None:
+    return root.answer.error
 
 
 @strawberry.type(description="What came of a download request on each node, or why it was refused.")
 class DownloadPayload:
-    """`operations.DownloadsResult`."""
+    """`DownloadResult`."""
 
-    results: list[NodeDownloadResult] = field(description="One result for each node; empty if the request was refused.")
+    results: list[NodeDownloadResult] = field(
+        resolver=_results, description="One result for each node; empty if the request was refused."
+    )
     error: OperationError | None = field(
         resolver=_downloads_error, description="Why the request was refused; null if it was accepted."
     )
+    paused: list[Deployment] = field(description=_PAUSED)
 
 
 TaskResult = state.Task | OperationErrorValue

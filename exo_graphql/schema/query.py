@@ -10,6 +10,7 @@ from exo_graphql.cluster import state
 from exo_graphql.cluster.names import Ambiguous, Unknown, find_model
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.status import ModelStatus as Status
+from exo_graphql.deployments.compare import Assessment
 from exo_graphql.operations import OperationError as OperationErrorValue
 from exo_graphql.operations import PlacementView
 from exo_graphql.schema.arguments import (
@@ -22,8 +23,10 @@ from exo_graphql.schema.arguments import (
     OperationId,
     TaskFilter,
 )
+from exo_graphql.schema.calendar import CalendarEntry, resolve_calendar
 from exo_graphql.schema.cluster import Cluster
 from exo_graphql.schema.context import Info
+from exo_graphql.schema.deployment import Deployment
 from exo_graphql.schema.download import Download
 from exo_graphql.schema.downloads import select_downloads
 from exo_graphql.schema.errors import model_error, shorten
@@ -164,6 +167,17 @@ def _ids(
     )
 
 
+def deployments(info: Info) -> tuple[Assessment, ...]:
+    """Every deployment."""
+    return info.context.deployments.all()
+
+
+def _deployment(
+    info: Info, name: Annotated[strawberry.ID, argument(description="The deployment's name.")]
+) -> Assessment | None:
+    return info.context.deployments.get(name)
+
+
 def _operation(info: Info, id: OperationId) -> object:  # noqa: A002
     return info.context.find_operation(id)
 
@@ -220,6 +234,15 @@ class Query:
         description="What-if: where exo would place a model, for each sharding and instance type, with the memory "
         "on each node, or why it would not fit. Changes nothing. An unknown model or node gives null "
         "and an error.",
+    )
+    deployments: list[Deployment] = field(
+        resolver=deployments, description="What is kept loaded, by name: the models, their schedules and their state."
+    )
+    deployment: Deployment | None = field(resolver=_deployment, description="One deployment; null for an unknown name.")
+    calendar: list[CalendarEntry] = field(
+        resolver=resolve_calendar,
+        description="Which deployments are wanted when, over the coming days, what changes in between, and whether "
+        "they fit together.",
     )
     operation: Operation | None = field(
         resolver=_operation, description="A load, unload or swap requested from this server; null for an unknown id."

@@ -17,6 +17,7 @@ from exo_graphql.schema import query
 from exo_graphql.schema.arguments import ModelFilter, ModelName, NodeFilter, OperationId
 from exo_graphql.schema.cluster import Cluster
 from exo_graphql.schema.context import Info
+from exo_graphql.schema.deployment import Deployment
 from exo_graphql.schema.download import Download
 from exo_graphql.schema.enums import ModelStatusUntil
 from exo_graphql.schema.errors import NamedError, shorten
@@ -87,6 +88,7 @@ class Subscription:
         resolver=_downloads, description="Downloads except NOT_STARTED, live; optionally of one model or on one node."
     )
     tasks: list[Task] = field(resolver=_tasks, description="Tasks under way, live; optionally of one model.")
+    deployments: list[Deployment] = field(resolver=query.deployments, description="The deployments, live.")
     operation: Operation = field(
         resolver=_operation, description="Each step of an operation; completes when the operation has ended."
     )

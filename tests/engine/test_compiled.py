@@ -28,6 +28,7 @@ from hypothesis_graphql import queries
 
 from exo_graphql.cluster.advance import advance
 from exo_graphql.cluster.snapshot import Snapshot, Source
+from exo_graphql.deployments.service import Deployments
 from exo_graphql.engine.compiled import Plans
 from exo_graphql.engine.compiled.compiler import MAX_FIELDS, Fields
 from exo_graphql.engine.compiled.plan import MAX_PLANS
@@ -120,6 +121,7 @@ def _operations() -> Remembered:
 
 
 OPERATIONS = _operations()
+DEPLOYMENTS = Deployments(Recorded(None), OPERATIONS, None)
 
 
 def _odd(snapshot: Snapshot, turn: int) -> Snapshot:
@@ -180,7 +182,7 @@ def answered(
     executor: Executor, query: str, snapshot: Snapshot | None, variables: Mapping[str, Any] | None
 ) -> tuple[Answer, Context]:
     """The answer, whole, and what else it left behind."""
-    context = Context(snapshot, OPERATIONS, lambda: 1.0)
+    context = Context(snapshot, OPERATIONS, DEPLOYMENTS, lambda: 1.0)
     answer = executor.execute(parse(query), context, variables, None)
     assert isinstance(answer, Answer)
     return answer, context
@@ -206,7 +208,7 @@ def _nameless(body: bytes) -> bytes:
 def takes_short_way(query: str, snapshot: Snapshot, variables: Mapping[str, Any] | None = None) -> bool:
     """Whether the operation is answered by a plan."""
     with suppress(Exception):
-        Plans(SCHEMA).run(parse(query), None, Context(snapshot, OPERATIONS, lambda: 0.0), variables)
+        Plans(SCHEMA).run(parse(query), None, Context(snapshot, OPERATIONS, DEPLOYMENTS, lambda: 0.0), variables)
         return True
     return False
 
@@ -223,7 +225,7 @@ def test_documents_with_variables_fragments_and_directives(seed: int, kind: str,
 @EXAMPLES
 @given(queries(print_schema(SCHEMA)), st.data())
 def test_documents_of_hypothesis_graphql(document: str, data: st.DataObject) -> None:
-    if "placements" not in document:
+    if not any(name in document for name in ("placements", "calendar")):
         assert_alike(document, data.draw(st.sampled_from(snapshots())))
 
 
@@ -343,7 +345,7 @@ def test_a_mutation_is_never_tried_before_it_is_executed() -> None:
             asked.append(model)
             return _problems()[0]
 
-    context = Context(_recorded(), Counting(()), lambda: 0.0)
+    context = Context(_recorded(), Counting(()), DEPLOYMENTS, lambda: 0.0)
     query = 'mutation { unloadModel(model: "rig/tiny-llama-a") { error { message } } }'
     answer = SHORT_WAY.execute(parse(query), context, None, None)
     assert not isinstance(answer, Answer)
@@ -365,7 +367,7 @@ def test_each_setting_of_skip_and_include_has_its_own_order_of_keys() -> None:
     query = "query ($a: Boolean!) { cluster { nodeCount @include(if: $a) stale nodeCount } }"
     document = parse(query)
     reported = [
-        SHORT_WAY.execute(document, Context(_recorded(), OPERATIONS, lambda: 0.0), {"a": a}, None)
+        SHORT_WAY.execute(document, Context(_recorded(), OPERATIONS, DEPLOYMENTS, lambda: 0.0), {"a": a}, None)
         for a in (True, False)
     ]
     assert [answer.payload for answer in reported if isinstance(answer, Answer)] == [
@@ -387,7 +389,7 @@ def test_a_document_that_grows_beyond_all_measure_is_left_to_graphql_core() -> N
 def test_plans_are_forgotten_with_their_document() -> None:
     plans = Plans(SCHEMA)
     document = parse("{ cluster { nodeCount } }")
-    assert plans.run(document, None, Context(_recorded(), OPERATIONS, lambda: 0.0), None)
+    assert plans.run(document, None, Context(_recorded(), OPERATIONS, DEPLOYMENTS, lambda: 0.0), None)
     assert len(plans) == 1
     del document
     gc.collect()
@@ -403,6 +405,6 @@ def test_settings_of_conditions_are_bounded() -> None:
     operation = CompiledOperation(Fields(SCHEMA), node, {})
     for setting in range(64):
         variables = {name: bool(setting >> n & 1) for n, name in enumerate(names)}
-        data = operation.run(Context(_recorded(), OPERATIONS, lambda: 0.0), variables)
+        data = operation.run(Context(_recorded(), OPERATIONS, DEPLOYMENTS, lambda: 0.0), variables)
         assert list(data["cluster"]) == ["stale", *(name for name in names if not variables[name])]
         assert operation.plan_count <= MAX_PLANS

@@ -8,6 +8,7 @@ import pytest
 from graphql import parse
 from prometheus_client.parser import text_string_to_metric_families
 
+from exo_graphql.deployments.service import Deployments
 from exo_graphql.engine.compiled import Plans
 from exo_graphql.engine.execution import Answer, Executor
 from exo_graphql.observability.metrics import Fallback
@@ -23,7 +24,9 @@ UNCOMPILED = Executor(SCHEMA, compiled=False)
 
 def _context() -> Context:
     snapshot = next(each for each in snapshots() if each is not None and each.nodes)
-    return Context(snapshot, Operations(Recorded(snapshot), None), lambda: 0.0)
+    upstream = Recorded(snapshot)
+    operations = Operations(upstream, None)
+    return Context(snapshot, operations, Deployments(upstream, operations, None), lambda: 0.0)
 
 
 def _answer(executor: Executor, query: str) -> Answer:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import pytest
 
+from exo_graphql.cluster.expectations import Expectations
 from exo_graphql.cluster.loads import Loads
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
@@ -88,6 +89,9 @@ class KillableUpstream:
 
     def mark_loads(self, loads: Loads) -> None:
         self._poller.mark_loads(loads)
+
+    def mark_expectations(self, expectations: Expectations) -> None:
+        self._poller.mark_expectations(expectations)
 
     async def preview(
         self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int

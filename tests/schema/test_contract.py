@@ -39,6 +39,8 @@ CONTRACT = {
         placements(model: String!, minNodes: Int, nodes: [ID!], unload: [String!]): [Placement!]
         operation(id: ID!): Operation
         operations(active: Boolean): [Operation!]!
+        deployments: [Deployment!]!  deployment(name: ID!): Deployment
+        calendar(days: Int = 14, from: DateTime, timeZone: String): [CalendarEntry!]!
     """,
     "Mutation": """
         loadModel(model: String!, minNodes: Int = 1, sharding: ShardingPreference = AUTO, \
@@ -53,6 +55,13 @@ idempotencyKey: String, attempts: Int): SwapModelsPayload!
         deleteDownload(model: String!, nodes: [ID!]): DownloadPayload!
         cancelTask(id: ID!): CancelTaskPayload!
         cancelOperation(id: ID!): CancelOperationPayload!  resumeOperation(id: ID!): ResumeOperationPayload!
+        applyDeployment(name: ID!, model: String!, replicas: Int = 1, minNodes: Int = 1, \
+sharding: ShardingPreference = AUTO, instanceType: InstanceTypePreference = AUTO, nodes: [ID!], priority: Int = 0, \
+schedule: [WindowInput!] = [], idleUnloadSeconds: Int, drainSeconds: Int = 30, dryRun: Boolean = false, \
+ifGeneration: Int): ApplyDeploymentPayload!
+        deleteDeployment(name: ID!, unload: Boolean = true): DeleteDeploymentPayload!
+        pauseDeployment(name: ID!, until: DateTime): PauseDeploymentPayload!
+        resumeDeployment(name: ID!): ResumeDeploymentPayload!
     """,
     "Subscription": """
         modelStatus(model: String!, until: ModelStatusUntil = NEVER): ModelStatus!
@@ -115,12 +124,30 @@ nodes: [PlacementNode!]!",
         error: OperationError
     """,
     "Step": "name: String!  state: StepState!  startedAt: DateTime  finishedAt: DateTime  message: String",
-    "LoadModelPayload": "operation: Operation  error: OperationError",
-    "UnloadModelPayload": "operation: Operation  error: OperationError",
-    "SwapModelsPayload": "operation: Operation  error: OperationError",
-    "CancelOperationPayload": "operation: Operation  error: OperationError",
+    **dict.fromkeys(
+        ("LoadModelPayload", "UnloadModelPayload", "SwapModelsPayload", "CancelOperationPayload"),
+        "operation: Operation  error: OperationError  paused: [Deployment!]!",
+    ),
+    "Deployment": """
+        name: String!  model: Model!  modelId: String!  replicas: Int!  minNodes: Int!  sharding: ShardingPreference!
+        instanceType: InstanceTypePreference!  nodes: [String!]  priority: Int!  schedule: [Window!]!
+        idleUnloadSeconds: Int  drainSeconds: Int!  managedBy: ManagedBy!  generation: Int!  observedGeneration: Int!
+        wanted: Boolean!  state: DeploymentState!  reason: String!  ready: Boolean!  readyReplicas: Int!
+        instances: [Instance!]!  operation: Operation  lastFailure: DeploymentFailure  attempts: Int!
+        retryAt: DateTime  pausedUntil: DateTime  pausedBecause: String  openUntil: DateTime  nextOpening: DateTime
+        changedAt: DateTime
+    """,
+    "Window": "cron: String!  durationMinutes: Int!  timeZone: String!  readyBy: Boolean!",
+    "CalendarEntry": """
+        from: DateTime!  until: DateTime!  deployments: [Deployment!]!  fitsTogether: Boolean!  reason: String
+        transition: CalendarTransition!
+    """,
+    "ApplyDeploymentPayload": "deployment: Deployment  plan: Plan  error: OperationError",
+    "DeleteDeploymentPayload": "deployment: Deployment  error: OperationError",
+    "PauseDeploymentPayload": "deployment: Deployment  error: OperationError",
+    "ResumeDeploymentPayload": "deployment: Deployment  error: OperationError",
     "CancelTaskPayload": "task: Task  error: OperationError",
-    "DownloadPayload": "results: [NodeDownloadResult!]!  error: OperationError",
+    "DownloadPayload": "results: [NodeDownloadResult!]!  error: OperationError  paused: [Deployment!]!",
     "NodeDownloadResult": "node: Node  accepted: Boolean!  error: String",
     "OperationError": "code: ErrorCode!  message: String!  suggestion: String",
     "ModelNotFound": "candidates: [String!]!",
@@ -136,6 +163,8 @@ nodes: [PlacementNode!]!",
     "InvalidArgument": "argument: String!",
 }
 ENUMS = {
+    "DeploymentState": "READY PROGRESSING RETRYING UNSATISFIABLE PAUSED IDLE OFF WAITING",
+    "ManagedBy": "API FILE",
     "Phase": "NOT_LOADED WAITING DOWNLOADING CONNECTING LOADING WARMING_UP READY RUNNING UNLOADING UNREACHABLE FAILED",
     "NodeStatus": "ONLINE STALE UNKNOWN",
     "RunnerStatus": "IDLE CONNECTING CONNECTED LOADING LOADED WARMING_UP READY RUNNING SHUTTING_DOWN FAILED UNKNOWN",

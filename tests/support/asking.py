@@ -10,10 +10,12 @@ from typing import Any
 import orjson
 from graphql import DocumentNode, parse, validate
 
+from exo_graphql.cluster.expectations import Expectations
 from exo_graphql.cluster.loads import Loads
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
 from exo_graphql.cluster.upstream import PlacementPreview, Unreachable
+from exo_graphql.deployments.service import Deployments
 from exo_graphql.engine.execution import Answer, Executor
 from exo_graphql.operations import Operations
 from exo_graphql.schema.build import build_schema
@@ -63,6 +65,9 @@ class Recorded:
         raise NotImplementedError
 
     def mark_unloading(self, unloading: Mapping[str, str]) -> None:
+        raise NotImplementedError
+
+    def mark_expectations(self, expectations: Expectations) -> None:
         raise NotImplementedError
 
     def mark_loads(self, loads: Loads) -> None:
@@ -117,7 +122,9 @@ def ask(
     document = query if isinstance(query, DocumentNode) else parse(query)
     if not isinstance(query, DocumentNode):
         assert validate(SCHEMA, document) == []
-    context = Context(snapshot, Operations(Recorded(snapshot), None), lambda: elapsed)
+    upstream = Recorded(snapshot)
+    operations = Operations(upstream, None)
+    context = Context(snapshot, operations, Deployments(upstream, operations, None), lambda: elapsed)
     answer = EXECUTOR.execute(document, context, variables, None)
     if isawaitable(answer):
         answer = asyncio.run(_later(answer))

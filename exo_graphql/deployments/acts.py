@@ -1,0 +1,74 @@
+"""What an act is as a request to the operations, and what its refusal means. Pure."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from exo_graphql.deployments.compare import Change
+from exo_graphql.deployments.deployment import Deployment
+from exo_graphql.operations import (
+    ClusterUnavailable,
+    JournalUnavailable,
+    ModelNotLoaded,
+    Operation,
+    OperationConflict,
+    OperationError,
+    OperationKind,
+    TooManyOperations,
+)
+from exo_graphql.operations.requests import OperationRequest
+
+_OF_THE_MOMENT = (ClusterUnavailable, JournalUnavailable, ModelNotLoaded, OperationConflict, TooManyOperations)
+
+
+def request(change: Change) -> OperationRequest:
+    """The operation's request."""
+    unloads = tuple(dict.fromkeys(instance.model_id for instance in change.unload))
+    instances = tuple(instance.id for instance in change.unload)
+    if change.load is None:
+        return OperationRequest(
+            OperationKind.UNLOAD,
+            unload=unloads,
+            instances=instances,
+            drain_seconds=change.drain_seconds,
+            deployment=change.by.uid,
+        )
+    spec = change.load.spec
+    return OperationRequest(
+        OperationKind.SWAP if unloads else OperationKind.LOAD,
+        load=(spec.model_id,),
+        unload=unloads,
+        instances=instances if unloads else None,
+        min_nodes=spec.min_nodes,
+        sharding=spec.sharding,
+        instance_type=spec.instance_type,
+        nodes=change.node_ids,
+        additional=change.another,
+        drain_seconds=change.drain_seconds,
+        deployment=change.by.uid,
+    )
+
+
+def describe(change: Change) -> str:
+    """The act in words, for the log."""
+    leaving = ", ".join(dict.fromkeys(instance.model_id for instance in change.unload))
+    loading = f"Loading {change.load.spec.model_id}" if change.load is not None else ""
+    return f"{loading} in place of {leaving}." if loading and leaving else f"{loading or f'Unloading {leaving}'}."
+
+
+def pause_reason(operation: Operation) -> str:
+    """Why a person's act pauses a deployment: it is their operation, or a deployment's that they cancelled."""
+    if operation.deployment is not None:
+        return "A person cancelled its operation."
+    return f"A person {'swapped its model out' if operation.kind is OperationKind.SWAP else 'unloaded its model'}."
+
+
+def is_of_the_moment(error: OperationError) -> bool:
+    """Whether a refusal says nothing about the placement: it is tried again soon, and counts as no attempt."""
+    return isinstance(error, _OF_THE_MOMENT)
+
+
+def over(deployment: Deployment, now: datetime) -> Deployment:
+    """Without a pause that is over. It adopts what is loaded then, as at any opening."""
+    if deployment.pause is None or deployment.is_paused(now):
+        return deployment
+    return replace(deployment, pause=None, adopted=False)

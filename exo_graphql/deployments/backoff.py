@@ -1,0 +1,25 @@
+"""How long after a failed attempt the next one comes. Pure.
+
+10 s, 30 s, 90 s, 270 s, then 15 min: a model that cannot be loaded costs exo four attempts an hour. A tenth of jitter
+keeps two deployments that failed together from failing together again.
+"""
+
+from datetime import datetime, timedelta
+
+FIRST_SECONDS = 10.0
+FACTOR = 3.0
+MAX_SECONDS = 900.0
+JITTER = 0.1
+RESET_SECONDS = 600.0
+"""After as long in READY the next loss is taken for a new trouble."""
+
+
+def delay(attempts: int, dice: float) -> timedelta:
+    """The pause after so many attempts (from 1). `dice` is from 0 to 1 and decides the jitter."""
+    seconds = min(MAX_SECONDS, FIRST_SECONDS * FACTOR ** min(attempts - 1, 10))
+    return timedelta(seconds=seconds * (1 - JITTER + JITTER * dice))
+
+
+def is_due(retry_at: datetime | None, now: datetime) -> bool:
+    """Whether the next attempt may be made. A time that is further away than any pause was set by another clock."""
+    return retry_at is None or not timedelta(0) < retry_at - now <= timedelta(seconds=MAX_SECONDS)

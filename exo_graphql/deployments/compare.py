@@ -1,0 +1,394 @@
+"""What is wanted and what is loaded: one comparison of the two, and the one act that follows from it. Pure.
+
+Read in this order: `compare`, the five acts it tries, `_assess`. A comparison knows no event and no history but what
+its arguments hold: run twice on the same arguments it says the same, and after a restart of this server it goes on as
+if there had been none. For example at 23:00 the window of `fast` closes and that of `big` opens:
+
+    23:00  `fast` is not wanted, `big` is missing and fits only without `fast`: a swap of the two (`_close_gap`)
+    23:01  an operation is under way for `big`: PROGRESSING, nothing else is begun
+    23:05  the swap was rolled back: `fast` serves, `big` is RETRYING; `fast` is not unloaded, since `big` is missing
+    23:06  `big` is due again: the same swap
+    23:09  `big` is READY, and nothing is left to do
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from exo_graphql.cluster.moment import Moment
+from exo_graphql.cluster.readiness import NodeStatus
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import DownloadKind, Instance
+from exo_graphql.deployments.backoff import is_due
+from exo_graphql.deployments.deployment import Deployment, DeploymentState
+from exo_graphql.deployments.room import NoRoom, Room, Rooms
+from exo_graphql.deployments.standing import Nodes, Standing, node_ids, standing
+from exo_graphql.deployments.timetable import Timetable
+from exo_graphql.deployments.watch import Watch, settled
+from exo_graphql.operations import Operation
+
+SETTLED_SECONDS = 20.0
+"""After a lost master the nodes come back one after the other, over 3 to 16 s (`exo/API.md`)."""
+FITTING_SECONDS = 10.0
+"""What did not fit is attempted once it has fitted for as long: free memory wavers while others load."""
+PINNED_ATTEMPTS = 2
+"""From the third attempt on exo itself chooses the nodes, where any will do: it may know why the others do not."""
+SPARE_DISK_SHARE = 0.1
+SPARE_DISK_BYTES = 50 * (1 << 30)
+"""Weights are fetched only where the larger of the two stays free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Unload `unload` (exactly these instances), then or before load one more copy of the model of `load`.
+
+    One copy an operation: a model that cannot be loaded never takes another one down with it. `node_ids` None: exo
+    chooses.
+    """
+
+    by: Deployment
+    """The deployment that it is done for."""
+    load: Deployment | None = None
+    node_ids: tuple[str, ...] | None = None
+    another: bool = False
+    """The model has an instance already."""
+    unload: tuple[Instance, ...] = ()
+    drain_seconds: int = 0
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Fetch the weights of a model onto these nodes."""
+
+    deployment: Deployment
+    node_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Cancel an operation of ours that nobody wants any more."""
+
+    operation_id: str
+    because: str
+
+
+Act = Change | Fetch | Cancel
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What is said of one deployment. `reason` is a sentence, or several."""
+
+    deployment: Deployment
+    timetable: Timetable
+    wanted: bool
+    state: DeploymentState
+    reason: str
+    ready_replicas: int
+    instance_ids: tuple[str, ...]
+    operation_id: str | None
+    adoptable: tuple[str, ...]
+    """Somebody else's instances that count as its copies: adopted when it opens."""
+    fits: bool | None
+    """Whether the missing copy could be loaded now; None where none is missing."""
+    waits_for_exo: bool
+    """Something is listed, or about to be, that is not ready: the next snapshots matter."""
+
+    @property
+    def ready(self) -> bool:
+        """Every copy that is asked for serves."""
+        return self.ready_replicas >= self.deployment.spec.replicas
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that a comparison looks at."""
+
+    snapshot: Snapshot
+    deployments: Sequence[Deployment]
+    timetables: Mapping[str, Timetable]
+    """By uid."""
+    operations: Sequence[Operation]
+    """Those at work, of persons as well as ours."""
+    free: Mapping[str, int]
+    """Free memory by node that no operation has reserved, in bytes."""
+    watch: Watch
+    fits_since: Mapping[str, float | None]
+    """By uid, of what was UNSATISFIABLE: since when it fits again (`Moment.elapsed`); None while it does not."""
+    fetch_at: Mapping[str, float]
+    """By uid: when its weights may be asked for again (`Moment.elapsed`)."""
+    not_before: Mapping[str, float]
+    """By uid: when an operation may be requested again that was refused for the moment (`Moment.elapsed`)."""
+    now: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The outcome. `act` is None where nothing is to be done now."""
+
+    act: Act | None
+    assessments: list[Assessment]
+    weights_there: list[str]
+    """Deployments (uid) whose weights were looked for, and need not be fetched."""
+
+
+def compare(given: View) -> Comparison:
+    """Assesses every deployment and decides on one act at most."""
+    view = Derived(given)
+    act: Act | None = None
+    if given.snapshot.stale:
+        pass  # it shows what was, not what is
+    elif view.ours:
+        act = _cancel(view)
+    else:
+        act = _delete_dead(view) or _close_gap(view) or _unload(view) or _fetch(view)
+    assessments = [_assess(view, each, act) for each in view.standings if not each.deployment.deleted]
+    return Comparison(act, assessments, view.weights_there)
+
+
+# The acts, in the order in which they are tried
+
+
+def _cancel(view: "Derived") -> Cancel | None:
+    """A load that is not wanted any more is cancelled; a swap that has begun to unload finishes, or restores."""
+    for operation in view.ours:
+        loads = [each for each in view.standings if each.deployment.spec.model_id in operation.load_ids]
+        unloading = operation.step("unload")
+        begun = unloading is not None and unloading.started_at is not None
+        if loads and not begun and not any(each.wanted for each in loads):
+            return Cancel(operation.id, f"{loads[0].name} is not wanted any more.")
+    return None
+
+
+def _delete_dead(view: "Derived") -> Change | None:
+    """An own instance that is out of reach for good is deleted, and its memory back, before another is placed."""
+    for each in view.standings:
+        if each.dead and not view.is_busy(each) and not view.is_held_back(each):
+            return Change(each.deployment, unload=each.dead, because="It has been out of reach for a minute.")
+    return None
+
+
+def _close_gap(view: "Derived") -> Change | None:
+    """Loads the first missing copy that may be loaded now; in place of others where it does not fit beside them."""
+    for each in view.by_rank:
+        room = view.room(each)
+        if isinstance(room, Room) and view.obstacle(each) is None:
+            spec = each.deployment.spec
+            pinned = each.deployment.attempts < PINNED_ATTEMPTS or spec.replicas > 1 or view.somebody_is_stale
+            drains = [view.owner(i).deployment.spec.drain_seconds for i in room.unload]
+            return Change(
+                each.deployment,
+                load=each.deployment,
+                node_ids=room.node_ids if pinned or each.node_ids is not None else None,
+                another=bool(each.copies or each.surplus),
+                unload=room.unload,
+                drain_seconds=max(drains, default=0),
+                because=f"{each.name} is wanted and not loaded.",
+            )
+    return None
+
+
+def _unload(view: "Derived") -> Change | None:
+    """What is not wanted leaves, unless it serves in place of something that is not loaded yet."""
+    for each in view.standings:
+        idle_hands = not view.is_busy(each) and not view.is_held_back(each)
+        if each.surplus and not each.missing and idle_hands and view.held_for(each) is None:
+            drain = each.deployment.spec.drain_seconds
+            why = _why_not_wanted(each)
+            return Change(each.deployment, unload=each.surplus, drain_seconds=drain, because=why)
+    return None
+
+
+def _fetch(view: "Derived") -> Fetch | None:
+    """The weights of what will be wanted are fetched long before: an opening loads, and does not download."""
+    snapshot = view.given.snapshot
+    for each in view.standings:
+        deployment = each.deployment
+        looked_at = view.given.fetch_at.get(deployment.uid, 0.0) > view.given.now.elapsed
+        # What is wanted now is fetched by the operation that loads it.
+        if looked_at or not each.is_closed or each.copies or view.is_busy(each):
+            continue
+        card = snapshot.models.get(deployment.spec.model_id)
+        room = view.room_ever(each)
+        if card is not None and card.storage_bytes and isinstance(room, Room):
+            lacking = [id_ for id_ in room.node_ids if view.lacks(id_, card.id)]
+            if lacking and all(_has_disk(snapshot, id_, card.storage_bytes) for id_ in lacking):
+                return Fetch(deployment, tuple(lacking))
+        view.weights_there.append(deployment.uid)
+    return None
+
+
+def _has_disk(snapshot: Snapshot, node_id: str, size: int) -> bool:
+    node = snapshot.state.nodes[node_id]
+    if node.disk_available_bytes is None or node.disk_total_bytes is None:
+        return True  # exo does not say, and looks itself before it fetches
+    return node.disk_available_bytes - size >= max(SPARE_DISK_SHARE * node.disk_total_bytes, SPARE_DISK_BYTES)
+
+
+# What is said
+
+
+def _assess(view: "Derived", each: Standing, act: Act | None) -> Assessment:
+    snapshot, deployment = view.given.snapshot, each.deployment
+    ready = [instance for instance in each.copies if snapshot.instance_status(instance.id).ready]
+    operation = view.operation(each)
+    room = view.room(each) if each.missing and not snapshot.stale and operation is None else None
+    state, reason = _state(view, each, operation, room, len(ready), act)
+    own = (*each.copies, *(i for i in each.surplus if i not in each.copies))
+    return Assessment(
+        deployment=deployment,
+        timetable=each.timetable,
+        wanted=each.wanted,
+        state=state,
+        reason=reason,
+        ready_replicas=len(ready),
+        instance_ids=tuple(instance.id for instance in own),
+        operation_id=None if operation is None else operation.id,
+        adoptable=tuple(instance.id for instance in each.copies if instance.id not in deployment.owned),
+        fits=None if room is None else isinstance(room, Room),
+        waits_for_exo=each.wanted and len(ready) < deployment.spec.replicas,
+    )
+
+
+def _state(
+    view: "Derived",
+    each: Standing,
+    operation: Operation | None,
+    room: Room | NoRoom | None,
+    ready: int,
+    act: Act | None,
+) -> tuple[DeploymentState, str]:
+    """The first that applies."""
+    deployment, snapshot = each.deployment, view.given.snapshot
+    if each.paused and deployment.pause is not None:
+        return DeploymentState.PAUSED, deployment.pause.because
+    if operation is not None:
+        return DeploymentState.PROGRESSING, operation.message
+    if not each.wanted:
+        state = DeploymentState.IDLE if deployment.idle else DeploymentState.OFF
+        holder = view.held_for(each) if each.surplus else None
+        held = f" It serves until {holder.name} is loaded." if holder is not None else ""
+        return state, f"{_why_not_wanted(each)}{held}"
+    if ready >= deployment.spec.replicas:
+        return DeploymentState.READY, "Ready."
+    if snapshot.stale:
+        return DeploymentState.WAITING, "exo's state is out of date: nothing is done until there is a newer one."
+    if isinstance(room, NoRoom):
+        return DeploymentState.UNSATISFIABLE, room.reason
+    if isinstance(room, Room):
+        obstacle = view.obstacle(each)
+        if obstacle is not None:
+            return obstacle
+        if isinstance(act, Change) and act.load is deployment:
+            return DeploymentState.PROGRESSING, f"Loading {deployment.spec.model_id}."
+        return DeploymentState.WAITING, "Another deployment comes first."
+    unready = next(i for i in each.copies if not snapshot.instance_status(i.id).ready)
+    status = snapshot.instance_status(unready.id)
+    return DeploymentState.WAITING, f"Its instance is {status.phase.value}: {status.message}"
+
+
+def _why_not_wanted(each: Standing) -> str:
+    if each.deployment.deleted:
+        return "It is deleted."
+    if each.deployment.idle:
+        return f"Nobody has used it for {each.deployment.spec.idle_unload_seconds} s."
+    return "No window is open." if not each.wanted else "It is not as it was declared any more."
+
+
+class Derived:
+    """The arguments, and what several steps derive from them."""
+
+    def __init__(self, given: View) -> None:
+        self.given = given
+        snapshot = given.snapshot
+        nodes = Nodes(snapshot)
+        self.standings = [
+            standing(d, given.timetables[d.uid], snapshot, given.watch, nodes, given.now) for d in given.deployments
+        ]
+        self.ours = [operation for operation in given.operations if operation.deployment is not None]
+        self.somebody_is_stale = any(s is NodeStatus.STALE for s in snapshot.node_statuses.values())
+        self.weights_there: list[str] = []
+        self._rooms = Rooms(snapshot, given.free, self.standings, nodes)
+        self._found: dict[str, Room | NoRoom] = {}
+        self._owners = {id_: each for each in self.standings for id_ in each.deployment.owned}
+        self._at_work: dict[str, Operation] = {
+            model_id: operation for operation in given.operations for model_id in operation.model_ids
+        }
+
+    @property
+    def by_rank(self) -> Iterator[Standing]:
+        """Those that miss a copy: the higher priority first, then what must be ready soon, then by name."""
+        missing = [each for each in self.standings if each.missing]
+        missing.sort(key=lambda each: (-each.deployment.spec.priority, not each.timetable.in_lead, each.name))
+        return iter(missing)
+
+    def owner(self, instance: Instance) -> Standing:
+        """Whose instance it is."""
+        return self._owners[instance.id]
+
+    def operation(self, each: Standing) -> Operation | None:
+        """Our operation that is at work on its model."""
+        operation = self._at_work.get(each.deployment.spec.model_id)
+        return operation if operation is not None and operation.deployment is not None else None
+
+    def is_busy(self, each: Standing) -> bool:
+        """Whether any operation, a person's perhaps, is at work on its model."""
+        return each.deployment.spec.model_id in self._at_work
+
+    def is_held_back(self, each: Standing) -> bool:
+        """Whether its last request was refused a moment ago."""
+        return self.given.not_before.get(each.deployment.uid, 0.0) > self.given.now.elapsed
+
+    def room(self, each: Standing) -> Room | NoRoom:
+        """Where its missing copy would go."""
+        found = self._found.get(each.deployment.uid)
+        if found is None:
+            found = self._found[each.deployment.uid] = self._rooms.find(each)
+        return found
+
+    def room_ever(self, each: Standing) -> Room | NoRoom:
+        """Where it would go if nothing else of ours were loaded."""
+        return self._rooms.find(each, ever=True)
+
+    def lacks(self, node_id: str, model_id: str) -> bool:
+        """Whether the weights are known not to be there, and are not on their way."""
+        download = self.given.snapshot.state.download(node_id, model_id)
+        return download is not None and download.kind not in (DownloadKind.COMPLETED, DownloadKind.ONGOING)
+
+    def obstacle(self, each: Standing) -> tuple[DeploymentState, str] | None:
+        """Why its missing copy is not loaded now, though there is room for it."""
+        given, deployment = self.given, each.deployment
+        room = self.room(each)
+        busy = [i.model_id for i in room.unload if i.model_id in self._at_work] if isinstance(room, Room) else []
+        if self.is_busy(each) or busy:
+            return DeploymentState.WAITING, "An operation is at work on its model, or on one that it replaces."
+        if self.ours:
+            return DeploymentState.WAITING, "Another deployment comes first."
+        if self.is_held_back(each):
+            return (
+                DeploymentState.WAITING,
+                "Its operation was refused for the moment; it is tried again within seconds.",
+            )
+        names = {name for placement in deployment.placements for name in placement}
+        if names and not settled(given.watch, given.snapshot, names, given.now, SETTLED_SECONDS):
+            return DeploymentState.WAITING, "Nodes come and go; it is placed once they have settled."
+        if not is_due(deployment.retry_at, given.now.at):
+            failure = deployment.last_failure
+            said = failure.message if failure is not None else "It was lost soon after it had become ready."
+            return DeploymentState.RETRYING, said
+        since = given.fits_since.get(deployment.uid, float("-inf"))
+        if since is None or given.now.elapsed - since < FITTING_SECONDS:
+            return DeploymentState.WAITING, "It fits now, and is loaded once it has fitted for ten seconds."
+        return None
+
+    def held_for(self, each: Standing) -> Standing | None:
+        """The wanted deployment in whose place this closed one still serves: a failure leaves no less than before."""
+        if not each.is_closed:
+            return None
+        mine = node_ids(each.surplus)
+        for other in self.standings:
+            lacks = other.missing or any(not self.given.snapshot.instance_status(i.id).ready for i in other.copies)
+            in_its_place = other.node_ids is None or not mine.isdisjoint(other.node_ids)
+            if other.wanted and lacks and in_its_place and not other.unknown_nodes:
+                return other
+        return None

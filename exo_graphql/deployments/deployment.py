@@ -1,0 +1,135 @@
+"""A deployment: what should be loaded, how and when, and what is remembered of making it so.
+
+Everything here is stored, and written before the act that it announces. What can be seen in a snapshot is not here:
+whether a model is ready is read off the cluster each time.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, unique
+
+from exo_graphql.cluster.placement_request import PlacementRequest
+from exo_graphql.cluster.state import ModelCard
+from exo_graphql.deployments.schedule import Window
+from exo_graphql.operations import InstanceTypePreference, OperationKind, ShardingPreference
+from exo_graphql.operations.planner import placement_request
+from exo_graphql.operations.requests import OperationRequest
+
+KEPT_LOADS = 20
+"""Durations of loads that are remembered: the lead takes the last five that ended two hours before an opening."""
+
+
+@unique
+class ManagedBy(Enum):
+    """Who declares it."""
+
+    API = "API"
+    FILE = "FILE"
+
+
+@unique
+class DeploymentState(Enum):
+    """What is the matter with a deployment; `compare` decides."""
+
+    READY = "READY"
+    PROGRESSING = "PROGRESSING"
+    RETRYING = "RETRYING"
+    UNSATISFIABLE = "UNSATISFIABLE"
+    PAUSED = "PAUSED"
+    IDLE = "IDLE"
+    OFF = "OFF"
+    WAITING = "WAITING"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a person declared. `nodes` are friendly names (ids change at every restart): exactly these."""
+
+    model_id: str
+    replicas: int = 1
+    min_nodes: int = 1
+    sharding: ShardingPreference = ShardingPreference.AUTO
+    instance_type: InstanceTypePreference = InstanceTypePreference.AUTO
+    nodes: tuple[str, ...] | None = None
+    priority: int = 0
+    schedule: tuple[Window, ...] = ()
+    idle_unload_seconds: int | None = None
+    drain_seconds: int = 30
+
+    def placement(self, card: ModelCard, node_ids: tuple[str, ...] | None) -> PlacementRequest:
+        """What a placement must be; `node_ids` are exactly these nodes, None: any."""
+        request = OperationRequest(
+            OperationKind.LOAD,
+            min_nodes=self.min_nodes,
+            sharding=self.sharding,
+            instance_type=self.instance_type,
+        )
+        return placement_request(card, request, node_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Left alone until then (UTC, by the wall clock); None: until it is resumed. `because` is a sentence."""
+
+    because: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailure:
+    """Why the last attempt failed. `at` is UTC."""
+
+    at: datetime
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadTime:
+    """A load that succeeded: when it ended (UTC), and how many seconds the operation took, unloading included."""
+
+    ended_at: datetime
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One deployment as it is stored."""
+
+    name: str
+    uid: str
+    """Part of the key of every operation that it causes: another deployment of the same name has another."""
+    spec: Spec
+    generation: int = 1
+    """Counts the changes of `spec`."""
+    managed_by: ManagedBy = ManagedBy.API
+    owned: tuple[str, ...] = ()
+    """Ids of the instances that it placed, restored or adopted: no others are ever unloaded for it."""
+    adopted: bool = False
+    """Whether it has adopted what was loaded since it opened: once for each opening."""
+    placements: tuple[tuple[str, ...], ...] = ()
+    """Names of the nodes of each copy when it was last ready; empty before the first time, and after an apply."""
+    attempts: int = 0
+    """Operations begun for it since it was last READY for ten minutes, or since the last apply."""
+    retry_at: datetime | None = None
+    """The next attempt comes no earlier (UTC)."""
+    sequence: int = 0
+    """Number of the last operation's key; counted before the operation is requested, and never used again."""
+    pending: str | None = None
+    """Key of the operation that was requested and whose end has not been taken into account."""
+    pause: Pause | None = None
+    heeded: str | None = None
+    """Id of the last operation of a person that has paused it: once, whether or not it has been resumed since."""
+    idle: bool = False
+    """Unloaded because nobody used it, until its next opening, a resume, an apply, or somebody loads it."""
+    deleted: bool = False
+    """Deleted, and kept until what it placed is unloaded."""
+    last_failure: AttemptFailure | None = None
+    load_times: tuple[LoadTime, ...] = ()
+
+    def key(self, sequence: int) -> str:
+        """The idempotency key of its operation of that number."""
+        return f"deployment:{self.uid}:{sequence}"
+
+    def is_paused(self, now: datetime) -> bool:
+        """Whether it is to be left alone."""
+        return self.pause is not None and (self.pause.until is None or now < self.pause.until)

@@ -1,0 +1,64 @@
+"""Which deployments speak against the health of the cluster, and which models are still to come. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from exo_graphql.cluster.expectations import Expectations
+from exo_graphql.cluster.moment import Moment
+from exo_graphql.deployments.compare import Assessment
+from exo_graphql.deployments.deployment import DeploymentState
+from exo_graphql.deployments.timetable import usual_seconds
+
+CONCERN_SECONDS = 60.0
+_TROUBLED = frozenset({DeploymentState.RETRYING, DeploymentState.UNSATISFIABLE})
+_COMING = frozenset({DeploymentState.WAITING, DeploymentState.PROGRESSING, DeploymentState.RETRYING})
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Since when (`Moment.elapsed`), by uid, deployments are in trouble or progress; carried on by `after`."""
+
+    troubled_since: Mapping[str, float] = field(default_factory=dict)
+    """From the first failure until it is READY or not wanted: further attempts do not make it healthy."""
+    progressing_since: Mapping[str, float] = field(default_factory=dict)
+
+    def after(self, assessments: Iterable[Assessment], now: Moment) -> "Health":
+        """The same after another comparison."""
+        troubled: dict[str, float] = {}
+        progressing: dict[str, float] = {}
+        for each in assessments:
+            uid = each.deployment.uid
+            if each.wanted and each.state is not DeploymentState.READY:
+                if each.state in _TROUBLED or uid in self.troubled_since:
+                    troubled[uid] = self.troubled_since.get(uid, now.elapsed)
+                if each.state is DeploymentState.PROGRESSING:
+                    progressing[uid] = self.progressing_since.get(uid, now.elapsed)
+        return Health(troubled, progressing)
+
+    def expectations(self, assessments: Iterable[Assessment], now: Moment) -> Expectations:
+        """What follows for the cluster."""
+        coming: set[str] = set()
+        concerns: list[str] = []
+        for each in assessments:
+            uid = each.deployment.uid
+            if not each.wanted:
+                continue
+            if each.state in _COMING:
+                coming.add(each.deployment.spec.model_id)
+            troubled = now.elapsed - self.troubled_since.get(uid, now.elapsed) >= CONCERN_SECONDS
+            longest = 2 * usual_seconds(each.deployment.load_times, None)
+            slow = now.elapsed - self.progressing_since.get(uid, now.elapsed) >= longest
+            if troubled or slow:
+                concerns.append(f"Deployment {each.deployment.name} is {each.state.value}: {_sentence(each)}")
+        return Expectations(frozenset(coming), tuple(concerns))
+
+
+def _sentence(each: Assessment) -> str:
+    """Without what changes from second to second: a concern is the reason for a push."""
+    if each.state is DeploymentState.PROGRESSING:
+        return (
+            "it takes twice as long as usual."
+            if not each.deployment.last_failure
+            else each.deployment.last_failure.message
+        )
+    return each.reason

@@ -1,0 +1,93 @@
+"""What a deployment would do if it were applied: the same comparison, for what is not there yet. Pure."""
+
+from dataclasses import dataclass
+
+from exo_graphql.cluster.memory import with_margin
+from exo_graphql.cluster.state import Instance
+from exo_graphql.deployments.compare import Derived, View
+from exo_graphql.deployments.room import NoRoom, Room
+from exo_graphql.deployments.standing import Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Weights that would be fetched. `size_bytes` None where they are not known."""
+
+    node_id: str
+    model_id: str
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Bytes are of the whole model; None where they are not known, or memory is not the reason."""
+
+    load_ids: tuple[str, ...]
+    unload: tuple[Instance, ...]
+    adopts: tuple[Instance, ...]
+    fits: bool
+    reason: str | None
+    node_ids: tuple[str, ...]
+    needed_bytes: int | None
+    available_bytes: int | None
+    shortfall_bytes: int | None
+    load_first: bool
+    downloads: tuple[Fetched, ...]
+    steps: tuple[str, ...]
+
+
+def propose(given: View, uid: str) -> Proposal:
+    """The next copy of the deployment of this uid, which is among those of `given`.
+
+    While no window is open: what the next opening will do, as far as it can be known now.
+    """
+    view = Derived(given)
+    each = next(each for each in view.standings if each.deployment.uid == uid)
+    spec, snapshot = each.deployment.spec, given.snapshot
+    card = snapshot.models.get(spec.model_id)
+    size = None if card is None else card.storage_bytes
+    adopts = tuple(i for i in each.copies if i.id not in each.deployment.owned)
+    loads = each.missing > 0 or (not each.wanted and len(each.copies) < spec.replicas)
+    room = None
+    if loads:
+        room = view.room(each) if each.wanted else view.room_ever(each)
+    found = room if isinstance(room, Room) else Room(())
+    none = room if isinstance(room, NoRoom) else None
+    lacking = tuple(Fetched(id_, spec.model_id, size) for id_ in found.node_ids if view.lacks(id_, spec.model_id))
+    unload = found.unload or (each.surplus if not each.missing else ())
+    return Proposal(
+        load_ids=(spec.model_id,) if loads else (),
+        unload=unload,
+        adopts=adopts,
+        fits=none is None,
+        reason=None if none is None else none.reason,
+        node_ids=found.node_ids,
+        needed_bytes=None if size is None else with_margin(size),
+        available_bytes=None if none is None else none.available_bytes,
+        shortfall_bytes=None if none is None else none.shortfall_bytes,
+        load_first=loads and not found.unload,
+        downloads=lacking,
+        steps=tuple(_steps(each, adopts, unload, lacking, loads=loads and none is None)),
+    )
+
+
+def _steps(
+    each: Standing,
+    adopts: tuple[Instance, ...],
+    unload: tuple[Instance, ...],
+    lacking: tuple[Fetched, ...],
+    *,
+    loads: bool,
+) -> list[str]:
+    model_id, opening = each.deployment.spec.model_id, each.timetable.next_opening
+    steps = [f"adopt instance {instance.id} of {model_id}" for instance in adopts]
+    if lacking:
+        steps.append(f"fetch the weights of {model_id} onto {len(lacking)} nodes")
+    if not each.wanted and opening is not None:
+        steps.append(f"wait for the next opening at {opening:%Y-%m-%d %H:%M} UTC")
+    steps += [f"unload instance {instance.id} of {instance.model_id}" for instance in unload]
+    if loads:
+        steps.append(f"load {model_id}")
+        if each.copies:
+            steps.append("while the new copy loads, exo may send it requests, which wait")
+    return steps

@@ -1,0 +1,89 @@
+"""The deployments of this server: in memory what is in the store, and never ahead of it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+from exo_graphql.deployments.deployment import Deployment
+from exo_graphql.deployments.store import DeploymentStore
+
+log = logging.getLogger(__name__)
+
+
+class Registry:
+    """Every change goes through `update` or `add`, one after the other, and is written before it is seen."""
+
+    def __init__(self, store: DeploymentStore) -> None:
+        self.version = 0
+        """Moves at every change."""
+        self._store = store
+        self._by_uid: dict[str, Deployment] = {}
+        self._writing = asyncio.Lock()
+        self._listeners: list[Callable[[], None]] = []
+        self._opened = False
+
+    async def open(self) -> None:
+        """Reads the store, once. Raises `StoreError`."""
+        if not self._opened:
+            self._by_uid = {deployment.uid: deployment for deployment in await self._store.open()}
+            self._opened = True
+
+    async def close(self) -> None:
+        """Closes the store."""
+        await self._store.close()
+
+    def all(self) -> tuple[Deployment, ...]:
+        """Every deployment by name, the deleted ones that are still loaded included."""
+        return tuple(sorted(self._by_uid.values(), key=lambda deployment: deployment.name))
+
+    def get(self, name: str) -> Deployment | None:
+        """The one of this name that is not deleted."""
+        return next((d for d in self._by_uid.values() if d.name == name and not d.deleted), None)
+
+    def of(self, uid: str) -> Deployment | None:
+        """The one of this uid, deleted or not."""
+        return self._by_uid.get(uid)
+
+    def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls back at every change, synchronously; returns how to stop it."""
+        self._listeners.append(callback)
+
+        def stop() -> None:
+            with suppress(ValueError):
+                self._listeners.remove(callback)
+
+        return stop
+
+    async def add(self, deployment: Deployment) -> None:
+        """Adds a new one. Raises `StoreError`."""
+        async with self._writing:
+            await self._write(deployment)
+
+    async def update(self, uid: str, change: Callable[[Deployment], Deployment]) -> Deployment | None:
+        """Changes the newest version of one; returns it, or None if it is gone. Raises `StoreError`."""
+        async with self._writing:
+            known = self._by_uid.get(uid)
+            if known is None:
+                return None
+            changed = change(known)
+            if changed != known:
+                await self._write(changed)
+            return changed
+
+    async def forget(self, uid: str) -> None:
+        """Removes one. Raises `StoreError`."""
+        async with self._writing:
+            await self._store.delete(uid)
+            self._by_uid.pop(uid, None)
+            self._notify()
+
+    async def _write(self, deployment: Deployment) -> None:
+        await self._store.save(deployment)
+        self._by_uid[deployment.uid] = deployment
+        self._notify()
+
+    def _notify(self) -> None:
+        self.version += 1
+        for listener in tuple(self._listeners):
+            listener()

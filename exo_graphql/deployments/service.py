@@ -1,0 +1,291 @@
+"""Deployments: what persons declare, and what they say about it; the reconciler makes it so."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from exo_graphql import clock
+from exo_graphql.cluster.moment import Moment
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.upstream import Unreachable, Upstream
+from exo_graphql.deployments.acts import pause_reason
+from exo_graphql.deployments.compare import Assessment, View
+from exo_graphql.deployments.deployment import Deployment, Pause
+from exo_graphql.deployments.errors import DeploymentChanged, DeploymentNotFound, ModelAlreadyDeployed
+from exo_graphql.deployments.proposal import Proposal, propose
+from exo_graphql.deployments.reconciler import Reconciler
+from exo_graphql.deployments.registry import Registry
+from exo_graphql.deployments.store import DeploymentStore, StoreError
+from exo_graphql.deployments.validation import MAX_DEPLOYMENTS, Declaration, resolve
+from exo_graphql.operations import (
+    ClusterUnavailable,
+    InvalidArgument,
+    JournalUnavailable,
+    Operation,
+    OperationError,
+    Operations,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an apply led to: the deployment and what it will do, or an error. A dry run has no deployment."""
+
+    assessment: Assessment | None = None
+    proposal: Proposal | None = None
+    error: OperationError | None = None
+
+
+class Deployments:
+    """Use as `async with`, inside `Operations`. `path` None remembers nothing beyond this object.
+
+    `time_zone` (IANA) is that of windows which name none.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        operations: Operations,
+        path: Path | None,
+        *,
+        time_zone: str = "UTC",
+        now: Callable[[], Moment] = clock.now,
+    ) -> None:
+        self._upstream = upstream
+        self._operations = operations
+        self.time_zone = time_zone
+        self._registry = Registry(DeploymentStore(path))
+        self.reconciler = Reconciler(upstream, operations, self._registry, now=now)
+        self._stack = AsyncExitStack()
+
+    async def prepare(self) -> None:
+        """Opens the store before entering, which does it otherwise. Raises `StoreError`."""
+        await self._registry.open()
+
+    async def __aenter__(self) -> Self:
+        await self._registry.open()
+        self._stack.push_async_callback(self._registry.close)
+        self._stack.push_async_callback(_ended, asyncio.create_task(self.reconciler.run(), name="deployments"))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    # Reading
+
+    @property
+    def version(self) -> int:
+        """Moves at every change of any deployment or of its assessment."""
+        return self._registry.version + self.reconciler.version
+
+    def all(self) -> tuple[Assessment, ...]:
+        """Every deployment, by name."""
+        return self.reconciler.assessments()
+
+    def get(self, name: str) -> Assessment | None:
+        """The deployment of this name."""
+        return next((each for each in self.all() if each.deployment.name == name), None)
+
+    def changed_at(self, name: str) -> datetime | None:
+        """When the state of one last changed (UTC)."""
+        return self.reconciler.changed_at(name)
+
+    def attempts(self, name: str) -> int:
+        """Loads begun for one since this server started."""
+        return self.reconciler.attempts.get(name, 0)
+
+    def view(self, snapshot: Snapshot) -> View:
+        """What a comparison would look at now."""
+        return self.reconciler.view(self._registry.all(), snapshot)
+
+    def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls back at every change, synchronously; returns how to stop it."""
+        stops = [self._registry.listen(callback), self.reconciler.listen(callback)]
+
+        def stop() -> None:
+            for each in stops:
+                each()
+
+        return stop
+
+    # Declaring
+
+    async def apply(self, declared: Declaration, *, dry_run: bool = False, if_generation: int | None = None) -> Applied:
+        """Declares a deployment, or changes it. The same again changes nothing but that it ends a pause and idling."""
+        try:
+            snapshot = await self._upstream.fresh(1.0)
+        except Unreachable as failure:
+            return Applied(error=_unavailable(failure))
+        spec = resolve(declared, snapshot, self._operations.rules, self.time_zone)
+        if isinstance(spec, OperationError):
+            return Applied(error=spec)
+        known = self._registry.get(declared.name)
+        error = self._contradiction(declared.name, spec.model_id, known, if_generation)
+        if error is not None:
+            return Applied(error=error)
+        if known is None:
+            changed = Deployment(declared.name, str(uuid4()), spec)
+        elif known.spec == spec:
+            changed = replace(known, pause=None, idle=False, adopted=known.adopted and known.pause is None)
+        else:
+            # A fresh start: an apply waits for no back-off and no settling.
+            changed = replace(
+                known,
+                spec=spec,
+                generation=known.generation + 1,
+                adopted=False,
+                placements=(),
+                attempts=0,
+                retry_at=None,
+                pause=None,
+                idle=False,
+                load_times=known.load_times if known.spec.model_id == spec.model_id else (),
+            )
+        others = [deployment for deployment in self._registry.all() if deployment.uid != changed.uid]
+        proposal = propose(self.reconciler.view([*others, changed], snapshot), changed.uid)
+        if dry_run:
+            return Applied(proposal=proposal)
+        try:
+            if known is None:
+                await self._registry.add(changed)
+            else:
+                await self._registry.update(changed.uid, lambda _: changed)
+        except StoreError as failure:
+            return Applied(error=_unwritable(failure))
+        log.info("Deployment %s of %s is applied, generation %d.", changed.name, spec.model_id, changed.generation)
+        self.reconciler.look()
+        return Applied(self.get(declared.name), proposal)
+
+    def _contradiction(
+        self, name: str, model_id: str, known: Deployment | None, if_generation: int | None
+    ) -> OperationError | None:
+        if if_generation is not None and (known is None or known.generation != if_generation):
+            present = 0 if known is None else known.generation
+            return DeploymentChanged(
+                message=f"Deployment {name!r} is of generation {present}, not {if_generation}.",
+                suggestion="Read it again, and apply what you want of it now.",
+                name=name,
+                generation=present,
+            )
+        for other in self._registry.all():
+            if other.name != name and other.spec.model_id == model_id and not other.deleted:
+                return ModelAlreadyDeployed(
+                    message=f"Deployment {other.name!r} has {model_id} already.",
+                    suggestion="Change that one; more copies of a model are its replicas.",
+                    name=other.name,
+                )
+        if known is None and len(self._registry.all()) >= MAX_DEPLOYMENTS:
+            return InvalidArgument(
+                message=f"There are {MAX_DEPLOYMENTS} deployments.", suggestion="Delete one.", argument="name"
+            )
+        return None
+
+    async def delete(self, name: str, *, unload: bool = True) -> Assessment | OperationError:
+        """Deletes one; with `unload` what it placed or adopted is unloaded, else left as it is."""
+        assessment = self.get(name)
+        deployment = self._registry.get(name)
+        if deployment is None or assessment is None:
+            return self._not_found(name)
+        try:
+            if unload:
+                await self._registry.update(deployment.uid, lambda d: replace(d, deleted=True, pause=None))
+            else:
+                await self._registry.forget(deployment.uid)
+        except StoreError as failure:
+            return _unwritable(failure)
+        self.reconciler.look()
+        return assessment
+
+    async def pause(self, name: str, until: datetime | None = None) -> Assessment | OperationError:
+        """Leaves one alone until then; without `until`, until it is resumed."""
+        return await self._changed(name, lambda d: replace(d, pause=Pause("Paused by a person.", until)))
+
+    async def resume(self, name: str) -> Assessment | OperationError:
+        """Ends a pause, and idling."""
+        return await self._changed(
+            name, lambda d: replace(d, pause=None, idle=False, adopted=False) if d.pause or d.idle else d
+        )
+
+    async def _changed(self, name: str, change: Callable[[Deployment], Deployment]) -> Assessment | OperationError:
+        deployment = self._registry.get(name)
+        if deployment is None:
+            return self._not_found(name)
+        try:
+            await self._registry.update(deployment.uid, change)
+        except StoreError as failure:
+            return _unwritable(failure)
+        self.reconciler.look()
+        return self.get(name) or self._not_found(name)
+
+    # Acts of persons on what deployments want
+
+    async def pause_touched(self, answer: Operation | OperationError) -> tuple[Assessment, ...]:
+        """Pauses what a person's act is about: what their operation unloads, or what they cancelled of a deployment's.
+
+        Returns those that the act has paused.
+        """
+        if not isinstance(answer, Operation):
+            return ()
+        if answer.deployment is not None:
+            return await self._pause_all(lambda d: d.spec.model_id in answer.model_ids, pause_reason(answer), answer.id)
+        # The reconciler may have seen the operation before it was answered.
+        seen = [each for each in self.all() if each.deployment.heeded == answer.id]
+        wanted = {each.deployment.uid for each in self.all() if each.wanted}
+        paused = await self._pause_all(
+            lambda d: d.uid in wanted and self.reconciler.is_about(answer, d), pause_reason(answer), answer.id
+        )
+        return (*seen, *paused)
+
+    async def pause_model(self, model_id: str, because: str) -> tuple[Assessment, ...]:
+        """Pauses the deployment of this model until its next opening, if there is one that is not paused."""
+        return await self._pause_all(lambda d: d.spec.model_id == model_id, because)
+
+    async def _pause_all(
+        self, concerns: Callable[[Deployment], bool], because: str, operation_id: str | None = None
+    ) -> tuple[Assessment, ...]:
+        now = self.reconciler.now().at
+        paused = []
+        for assessment in self.all():
+            deployment = assessment.deployment
+            if deployment.is_paused(now) or not concerns(deployment):
+                continue
+            pause = Pause(because, assessment.timetable.wakes_at)
+            changed = await self._changed(
+                deployment.name,
+                lambda d, p=pause: replace(d, pause=p, heeded=operation_id or d.heeded),  # type: ignore[misc]
+            )
+            if isinstance(changed, Assessment):
+                paused.append(changed)
+        return tuple(paused)
+
+    def _not_found(self, name: str) -> DeploymentNotFound:
+        names = tuple(each.deployment.name for each in self.all())
+        return DeploymentNotFound(
+            message=f"No deployment is called {name!r}.",
+            suggestion="Use one of the available names." if names else "There are no deployments.",
+            available=names,
+        )
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _unavailable(error: Unreachable) -> ClusterUnavailable:
+    return ClusterUnavailable(message=str(error), suggestion="See that exo runs and can be reached, then ask again.")
+
+
+def _unwritable(error: StoreError) -> JournalUnavailable:
+    return JournalUnavailable(message=str(error), suggestion="Free disk space, or set another state directory.")

@@ -1,0 +1,145 @@
+"""One deployment in one snapshot: what is wanted of it, and what of it is loaded. Pure."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from exo_graphql.cluster.moment import Moment
+from exo_graphql.cluster.names import label
+from exo_graphql.cluster.readiness import NodeStatus
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import Instance, ModelCard, Node
+from exo_graphql.deployments.deployment import Deployment
+from exo_graphql.deployments.timetable import Timetable
+from exo_graphql.deployments.watch import Watch
+from exo_graphql.operations.plan import is_healthy
+from exo_graphql.operations.planner import unlike
+
+UNREACHABLE_SECONDS = 60.0
+"""An own instance out of reach for as long is deleted. exo itself does so after 43 to 50 s, unless its node only hangs
+(`exo/API.md`): then it goes on listing the instance, and nobody serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Instances are those that exo lists. One that is listed is never missing, whatever is the matter with it."""
+
+    deployment: Deployment
+    timetable: Timetable
+    paused: bool
+    wanted: bool
+    node_ids: tuple[str, ...] | None
+    """Today's ids of the nodes that the spec names; None where it names none."""
+    unknown_nodes: tuple[str, ...]
+    """Names of the spec that no member has."""
+    copies: tuple[Instance, ...]
+    """As the spec wants them, of whoever placed them; no more than `replicas`."""
+    dead: tuple[Instance, ...]
+    """Own copies that will not come back by themselves: UNREACHABLE for a minute, or their download is given up."""
+    surplus: tuple[Instance, ...]
+    """Own instances that are not wanted (any more): closed, idle, deleted, of an older spec, or too many."""
+    unlike: str | None
+    """How somebody else's instance of the model differs from the spec; None where none stands in the way."""
+
+    @property
+    def name(self) -> str:
+        """The deployment's."""
+        return self.deployment.name
+
+    @property
+    def missing(self) -> int:
+        """Copies that are wanted and not listed."""
+        return self.deployment.spec.replicas - len(self.copies) if self.wanted else 0
+
+    @property
+    def is_closed(self) -> bool:
+        """It would be wanted if a window were open."""
+        return not self.wanted and not (self.paused or self.deployment.idle or self.deployment.deleted)
+
+    def may_displace(self, other: "Standing") -> bool:
+        """Whether the other's instances may be unloaded to make this one fit.
+
+        Among equals what is loaded stays; but the day's model must be ready at 06:00 (`readyBy`), and the night's
+        window of the same priority ends at 06:00: within its lead the day's model comes first.
+        """
+        if other.paused or other is self:
+            return False
+        if not other.wanted or other.deployment.spec.priority < self.deployment.spec.priority:
+            return True
+        ends, begins = other.timetable.open_until, self.timetable.next_opening
+        return (
+            self.timetable.in_lead
+            and other.deployment.spec.priority == self.deployment.spec.priority
+            and not other.timetable.in_lead
+            and ends is not None
+            and begins is not None
+            and ends <= begins
+        )
+
+
+def standing(
+    deployment: Deployment, timetable: Timetable, snapshot: Snapshot, watch: Watch, nodes: "Nodes", now: Moment
+) -> Standing:
+    """The deployment in this snapshot."""
+    spec = deployment.spec
+    paused = deployment.is_paused(now.at)
+    wanted = timetable.open and not (paused or deployment.idle or deployment.deleted)
+    node_ids, unknown = (None, ()) if spec.nodes is None else nodes.named(spec.nodes)
+    wants = spec.placement(snapshot.models.get(spec.model_id) or ModelCard(spec.model_id), node_ids)
+    instances = snapshot.instances_of(spec.model_id)
+    own = [instance for instance in instances if instance.id in deployment.owned]
+    others = [instance for instance in instances if instance.id not in deployment.owned]
+    # What a spec asks for that names absent nodes is not known: what is loaded then stays.
+    differences = {i.id: None if unknown else unlike(snapshot, i, wants) for i in instances}
+    alike = [instance for instance in own if differences[instance.id] is None]
+    alike.sort(key=lambda instance: not snapshot.instance_status(instance.id).ready)
+    alike += [i for i in others if differences[i.id] is None and is_healthy(snapshot, i)]
+    copies = alike[: spec.replicas]
+    in_the_way = [differences[i.id] for i in others if i not in copies and differences[i.id] is not None]
+    kept = {instance.id for instance in copies} if wanted else set()
+    return Standing(
+        deployment=deployment,
+        timetable=timetable,
+        paused=paused,
+        wanted=wanted,
+        node_ids=node_ids,
+        unknown_nodes=unknown,
+        copies=tuple(copies),
+        dead=tuple(i for i in copies if i in own and wanted and _is_dead(i, snapshot, watch, now)),
+        surplus=() if paused else tuple(instance for instance in own if instance.id not in kept),
+        unlike=next(iter(in_the_way), None),
+    )
+
+
+def _is_dead(instance: Instance, snapshot: Snapshot, watch: Watch, now: Moment) -> bool:
+    since = watch.unreachable_since.get(instance.id)
+    return instance.id in snapshot.given_up or (since is not None and now.elapsed - since >= UNREACHABLE_SECONDS)
+
+
+class Nodes:
+    """The members by name: an ONLINE one beats a STALE one of the same name (a node that was started again)."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.online = frozenset(
+            node.id for node in snapshot.nodes if snapshot.node_statuses[node.id] is not NodeStatus.STALE
+        )
+        self._by_name: dict[str, list[Node]] = {}
+        for node in snapshot.nodes:
+            self._by_name.setdefault(label(node).lower(), []).append(node)
+
+    def named(self, names: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The ids of these, and the names that stand for none, or for several."""
+        ids: list[str] = []
+        unknown: list[str] = []
+        for name in names:
+            members = self._by_name.get(name.lower(), [])
+            online = [node for node in members if node.id in self.online] or members
+            if len(online) == 1:
+                ids.append(online[0].id)
+            else:
+                unknown.append(name)
+        return tuple(ids), tuple(unknown)
+
+
+def node_ids(instances: Sequence[Instance]) -> frozenset[str]:
+    """The nodes that hold a shard of these."""
+    return frozenset(shard.node_id for instance in instances for shard in instance.shards if shard.node_id is not None)

@@ -1,0 +1,193 @@
+"""The type `Deployment`: what should be loaded, how and when, and whether it is so."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+from strawberry import Parent
+
+from exo_graphql.cluster import state
+from exo_graphql.deployments.compare import Assessment
+from exo_graphql.deployments.deployment import DeploymentState, ManagedBy
+from exo_graphql.operations import InstanceTypePreference, ShardingPreference
+from exo_graphql.operations import Operation as OperationValue
+from exo_graphql.schema.context import Info
+from exo_graphql.schema.enums import described
+from exo_graphql.schema.fields import field
+from exo_graphql.schema.window import Window
+
+if TYPE_CHECKING:
+    from exo_graphql.schema.instance import Instance
+    from exo_graphql.schema.model import Model
+    from exo_graphql.schema.operation import Operation
+
+described(
+    DeploymentState,
+    "What is the matter with a deployment. The first that applies: PAUSED, PROGRESSING, IDLE or OFF, READY, and then "
+    "why it is not ready.",
+    READY="Every copy that is asked for serves.",
+    PROGRESSING="An operation is at work for it; see operation.",
+    RETRYING="The last attempt failed; retryAt says when the next one comes.",
+    UNSATISFIABLE="It does not fit, or names nodes that are not there. `reason` says what is needed, what is free, and "
+    "who holds it. It reserves nothing, and is loaded once it has fitted for ten seconds.",
+    PAUSED="Left alone: nothing is loaded, unloaded or fetched for it; see pausedBecause.",
+    IDLE="Unloaded since nobody used it for idleUnloadSeconds, until its next opening, a resume, an apply, or until "
+    "somebody loads it. That is not unhealthy.",
+    OFF="No window is open. What serves in place of another deployment that is not loaded yet goes on serving.",
+    WAITING="For a newer state of exo, for nodes that come and go to settle, for what exo is doing already, or for "
+    "another deployment that comes first.",
+)
+described(ManagedBy, "Who declares a deployment.", API="applyDeployment.", FILE="A file that the server reads.")
+
+
+def _name(root: Parent[Assessment]) -> str:
+    return root.deployment.name
+
+
+def _of_spec(attribute: str) -> Callable[[Assessment], Any]:
+    def resolve(root: Parent[Assessment]) -> Any:
+        return getattr(root.deployment.spec, attribute)
+
+    return resolve
+
+
+def _stored(attribute: str) -> Callable[[Assessment], Any]:
+    def resolve(root: Parent[Assessment]) -> Any:
+        return getattr(root.deployment, attribute)
+
+    return resolve
+
+
+def _scheduled(attribute: str) -> Callable[[Assessment], Any]:
+    def resolve(root: Parent[Assessment]) -> Any:
+        return getattr(root.timetable, attribute)
+
+    return resolve
+
+
+def _model(root: Parent[Assessment], info: Info) -> state.ModelCard:
+    model_id = root.deployment.spec.model_id
+    known = info.context.latest.models if info.context.latest is not None else {}
+    return known.get(model_id) or state.ModelCard(model_id)
+
+
+def _instances(root: Parent[Assessment], info: Info) -> tuple[state.Instance, ...]:
+    listed = info.context.latest.state.instances if info.context.latest is not None else {}
+    return tuple(listed[id_] for id_ in root.instance_ids if id_ in listed)
+
+
+def _operation(root: Parent[Assessment], info: Info) -> OperationValue | None:
+    return None if root.operation_id is None else info.context.find_operation(root.operation_id)
+
+
+def _retry_at(root: Parent[Assessment]) -> datetime | None:
+    return root.deployment.retry_at if root.state is DeploymentState.RETRYING else None
+
+
+def _paused_until(root: Parent[Assessment]) -> datetime | None:
+    paused = root.state is DeploymentState.PAUSED and root.deployment.pause is not None
+    return root.deployment.pause.until if paused and root.deployment.pause is not None else None
+
+
+def _paused_because(root: Parent[Assessment]) -> str | None:
+    paused = root.state is DeploymentState.PAUSED and root.deployment.pause is not None
+    return root.deployment.pause.because if paused and root.deployment.pause is not None else None
+
+
+def _changed_at(root: Parent[Assessment], info: Info) -> datetime | None:
+    return info.context.deployments.changed_at(root.deployment.name)
+
+
+@strawberry.type(description="Why an attempt failed.")
+class DeploymentFailure:
+    """`deployments.deployment.AttemptFailure`."""
+
+    at: datetime = field(description="When it failed (UTC).")
+    message: str = field(description="What went wrong, in a sentence.")
+
+
+@strawberry.type(
+    description="A statement of what should be loaded, how, and when. The server compares it with the cluster all the "
+    "time and closes the difference with operations, one at a time; after a loss it loads the model again."
+)
+class Deployment:
+    """`deployments.compare.Assessment`."""
+
+    name: str = field(resolver=_name, description="Its name, of your own choice.")
+    model: Annotated["Model", strawberry.lazy("exo_graphql.schema.model")] = field(
+        resolver=_model, description="The model that it keeps loaded."
+    )
+    model_id: str = field(resolver=_of_spec("model_id"), description="The model's full id.")
+    replicas: int = field(resolver=_of_spec("replicas"), description="Copies, on nodes of their own.")
+    min_nodes: int = field(
+        resolver=_of_spec("min_nodes"), description="The least number of nodes that a copy spreads over."
+    )
+    sharding: ShardingPreference = field(resolver=_of_spec("sharding"), description="How to divide the model.")
+    instance_type: InstanceTypePreference = field(
+        resolver=_of_spec("instance_type"), description="Which engine is to join the runners."
+    )
+    nodes: list[str] | None = field(
+        resolver=_of_spec("nodes"),
+        description="Exactly these nodes, by friendly name (ids change when exo is started again); null: any.",
+    )
+    priority: int = field(
+        resolver=_of_spec("priority"),
+        description="A higher one may displace a lower one. Among equals what is loaded stays.",
+    )
+    schedule: list[Window] = field(
+        resolver=_of_spec("schedule"), description="When it is wanted: while one of these is open; empty: always."
+    )
+    idle_unload_seconds: int | None = field(
+        resolver=_of_spec("idle_unload_seconds"),
+        description="It is unloaded when no inference has been seen for as long; null: never. Requests that are "
+        "shorter than the pause between two reads of the state (a second or so) can be missed.",
+    )
+    drain_seconds: int = field(
+        resolver=_of_spec("drain_seconds"),
+        description="Seconds to wait, at most, for running requests before it is unloaded.",
+    )
+    managed_by: ManagedBy = field(resolver=_stored("managed_by"), description="Who declares it.")
+    generation: int = field(
+        resolver=_stored("generation"), description="Counts the changes of what is declared, from 1."
+    )
+    observed_generation: int = field(
+        resolver=_stored("generation"), description="The generation that the state and reason are about."
+    )
+    wanted: bool = field(description="Whether it should be loaded now.")
+    state: DeploymentState = field(description="What is the matter with it.")
+    reason: str = field(description="Why it is in this state, in a sentence or several.")
+    ready: bool = field(description="Whether every copy that is asked for serves.")
+    ready_replicas: int = field(description="Copies that serve.")
+    instances: list[Annotated["Instance", strawberry.lazy("exo_graphql.schema.instance")]] = field(
+        resolver=_instances, description="Its copies that exo lists, and what of its own is to be unloaded."
+    )
+    operation: Annotated["Operation", strawberry.lazy("exo_graphql.schema.operation")] | None = field(
+        resolver=_operation, description="The operation that is at work for it; null while none is."
+    )
+    last_failure: DeploymentFailure | None = field(
+        resolver=_stored("last_failure"),
+        description="Why the last attempt that failed did; null when a load has succeeded since.",
+    )
+    attempts: int = field(
+        resolver=_stored("attempts"),
+        description="Loads begun since it was last READY for ten minutes, or was last changed.",
+    )
+    retry_at: datetime | None = field(
+        resolver=_retry_at, description="When the next attempt comes (UTC); null unless it is RETRYING."
+    )
+    paused_until: datetime | None = field(
+        resolver=_paused_until, description="Until when it is PAUSED (UTC); null: until it is resumed, or not paused."
+    )
+    paused_because: str | None = field(resolver=_paused_because, description="Why it is PAUSED; null while it is not.")
+    open_until: datetime | None = field(
+        resolver=_scheduled("open_until"),
+        description="When the present opening ends (UTC); null while none is, or where no end is in sight.",
+    )
+    next_opening: datetime | None = field(
+        resolver=_scheduled("next_opening"),
+        description="When it opens next (UTC), after the present opening; null where none is in sight.",
+    )
+    changed_at: datetime | None = field(
+        resolver=_changed_at, description="When its state last changed (UTC), as far as this server has seen."
+    )

@@ -1,0 +1,47 @@
+"""The errors of deployments, as types that implement `OperationError`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+from strawberry import Parent
+
+from exo_graphql.deployments import errors
+from exo_graphql.deployments.compare import Assessment
+from exo_graphql.schema.context import Info
+from exo_graphql.schema.fields import field
+from exo_graphql.schema.operation_error import CODES, OperationError, publishes
+
+if TYPE_CHECKING:
+    from exo_graphql.schema.deployment import Deployment
+
+
+def _deployment(root: Parent[errors.DeploymentChanged | errors.ModelAlreadyDeployed], info: Info) -> Assessment | None:
+    return info.context.deployments.get(root.name)
+
+
+_LazyDeployment = Annotated["Deployment", strawberry.lazy("exo_graphql.schema.deployment")]
+
+
+@publishes(errors.DeploymentNotFound, CODES["DEPLOYMENT_NOT_FOUND"])
+class DeploymentNotFound(OperationError):
+    """`errors.DeploymentNotFound`."""
+
+    available: list[str] = field(description="The names of the deployments that exist.")
+
+
+@publishes(errors.DeploymentChanged, CODES["DEPLOYMENT_CHANGED"])
+class DeploymentChanged(OperationError):
+    """`errors.DeploymentChanged`."""
+
+    deployment: _LazyDeployment | None = field(
+        resolver=_deployment, description="The deployment as it is now; null if there is none."
+    )
+
+
+@publishes(errors.ModelAlreadyDeployed, CODES["MODEL_ALREADY_DEPLOYED"])
+class ModelAlreadyDeployed(OperationError):
+    """`errors.ModelAlreadyDeployed`."""
+
+    deployment: _LazyDeployment | None = field(
+        resolver=_deployment, description="The deployment that has the model; null once it is deleted."
+    )

@@ -1,0 +1,103 @@
+"""Killed at any moment of a reconciliation and started again: what is wanted is loaded, once, and nothing else."""
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.deployments.deployment import Deployment
+from exo_graphql.deployments.service import Deployments
+from exo_graphql.deployments.store import DeploymentStore
+from exo_graphql.deployments.validation import Declaration
+from exo_graphql.operations.journal import Journal, Key, Record
+from tests.operations.test_crash import KillableUpstream, Killer
+from tests.support.deployed_cluster import deployments
+from tests.support.simulated_cluster import HALF, OTHER_HALF, SimulatedCluster, operations, world
+
+pytestmark = pytest.mark.anyio
+
+DAY, NIGHT = Declaration("day", HALF), Declaration("night", OTHER_HALF, priority=1)
+
+
+async def _is_ready(kept: Deployments, name: str) -> None:
+    changed = asyncio.Event()
+    stop = kept.listen(changed.set)
+    try:
+        async with asyncio.timeout(600):
+            while (found := kept.get(name)) is None or found.state.value != "READY":
+                changed.clear()
+                await changed.wait()
+    finally:
+        stop()
+
+
+async def _live_and_die(w: SimulatedCluster, path: Path, fatal: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """One process: adopts the day's model, is to replace it by the night's, and dies at the moment `fatal`."""
+    killer = Killer(fatal)
+    save, admit, keep = Journal.save, Journal.admit, DeploymentStore.save
+
+    async def killable_save(self: Journal, record: Record) -> None:
+        await killer.around(save(self, record))
+
+    async def killable_admit(self: Journal, record: Record, key: Key | None = None) -> None:
+        await killer.around(admit(self, record, key))
+
+    async def killable_keep(self: DeploymentStore, deployment: Deployment) -> None:
+        await killer.around(keep(self, deployment))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "save", killable_save)
+        patched.setattr(Journal, "admit", killable_admit)
+        patched.setattr(DeploymentStore, "save", killable_keep)
+        upstream = KillableUpstream(w.poller, killer)
+        ops = operations(upstream, path / "operations.db")
+        await ops.__aenter__()
+        kept = deployments(upstream, ops, path / "deployments.db")
+        await kept.__aenter__()
+        with suppress(asyncio.CancelledError):
+            await kept.apply(DAY)
+            dead = asyncio.create_task(killer.dead.wait())
+            for name in ("day", "night"):
+                if name == "night":
+                    await kept.apply(NIGHT)
+                done = asyncio.create_task(_is_ready(kept, name))
+                await asyncio.wait({done, dead}, return_when=asyncio.FIRST_COMPLETED)
+                done.cancel()
+            dead.cancel()
+        # What a kernel does to the killed: no task runs on, no file stays open.
+        await kept.__aexit__(None, None, None)
+        await ops.__aexit__(None, None, None)
+    return killer.moments
+
+
+def _note(ever: dict[str, set[str]], snapshot: Snapshot) -> None:
+    for instance in snapshot.state.instances.values():
+        ever.setdefault(instance.model_id, set()).add(instance.id)
+
+
+async def test_a_displacement_killed_at_each_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fatal = 0
+    while True:
+        fatal += 1
+        path = tmp_path / str(fatal)
+        path.mkdir()
+        async with world() as w:
+            await w.given(HALF)
+            ever: dict[str, set[str]] = {}
+            with w.poller.listen(partial(_note, ever)):
+                lived = await _live_and_die(w, path, fatal, monkeypatch)
+                async with (
+                    operations(w.poller, path / "operations.db") as ops,
+                    deployments(w.poller, ops, path / "deployments.db") as kept,
+                ):
+                    for declared in (DAY, NIGHT):
+                        assert (await kept.apply(declared)).error is None
+                    await _is_ready(kept, "night")
+                    assert await w.listed() == await w.serving() == [OTHER_HALF], fatal
+                    assert len(ever[OTHER_HALF]) == len(ever[HALF]) == 1, (fatal, ever)
+        if lived < fatal:
+            assert fatal > 20, lived
+            return
