@@ -30,6 +30,8 @@ from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES
 from exo_graphql.schema.build import build_schema
 from exo_graphql.settings import DEFAULT_EXO_URL, Settings
 from exo_graphql.simulator import Fault, SimulatedExo, parse_fault
+from exo_graphql.storage import Store
+from exo_graphql.storage.sqlite import SQLiteStore
 from exo_graphql.tls import NoCertificates, client_context
 from exo_graphql.transports.app import PROBES, Application
 from exo_graphql.transports.auth import Access, BadToken, Token, parse_tokens
@@ -54,6 +56,7 @@ class Components:
     asgi: ASGIApp
     service: Service
     poller: Poller
+    store: Store
     operations: Operations
     deployments: Deployments
     websocket: WebSocketEndpoint
@@ -99,8 +102,8 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     if demo is None and settings.demo:
         demo = SimulatedExo(speed=settings.demo_speed, faults=read_faults(settings.fault))
     poller = _poller(settings, tuning, demo)
-    journal = None if demo is not None else settings.state_dir / "operations.sqlite3"
-    operations = Operations(poller, journal, _operation_rules(settings, tuning), clock=clock.elapsed, now=clock.utc_now)
+    store = SQLiteStore(None if demo is not None else settings.state_dir / "operations.sqlite3")
+    operations = Operations(poller, store, _operation_rules(settings, tuning), clock=clock.elapsed, now=clock.utc_now)
     deployments = Deployments(
         poller,
         operations,
@@ -147,6 +150,8 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
             if demo is not None:
                 await started.enter_async_context(demo)
             await started.enter_async_context(poller)
+            await store.open()
+            started.push_async_callback(store.close)
             await started.enter_async_context(operations)
             await started.enter_async_context(deployments)
             await started.enter_async_context(service)
@@ -185,7 +190,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     roots = {"", settings.root_path.rstrip("/")}
     probes = [root + probe for root in roots for probe in PROBES]
     guard = OriginPolicy(application, settings.allowed_host, settings.allowed_origin, probes=probes)
-    return Components(guard, service, poller, operations, deployments, websocket, demo, leaving)
+    return Components(guard, service, poller, store, operations, deployments, websocket, demo, leaving)
 
 
 def read_faults(texts: Sequence[str]) -> list[Fault]:

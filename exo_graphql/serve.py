@@ -18,9 +18,9 @@ import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
 
 from exo_graphql.app import DEFAULT_TUNING, SettingsError, Tuning, build, read_faults
-from exo_graphql.operations import JournalError
 from exo_graphql.settings import Settings
 from exo_graphql.simulator import SimulatedExo
+from exo_graphql.storage import StoreError
 from exo_graphql.transports.protocols import http_connections, websocket_connections
 from exo_graphql.transports.rules import DEFAULT_TRANSPORT_RULES, TransportRules
 
@@ -164,9 +164,10 @@ async def run(settings: Settings, tuning: Tuning = DEFAULT_TUNING) -> int:
         logger.error("%s", error)  # noqa: TRY400  # what to do, not where we were
         return 2
     try:
+        await components.store.open()
         await components.operations.prepare()
         await components.deployments.prepare()
-    except JournalError as error:
+    except StoreError as error:
         advice = "Give --state-dir a directory of its own that can be written."
         logger.error("%s: %s %s", settings.state_dir, error, advice)  # noqa: TRY400  # what to do, not where we were
         return 1

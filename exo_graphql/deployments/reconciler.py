@@ -31,10 +31,10 @@ from exo_graphql.deployments.deployment import (
 )
 from exo_graphql.deployments.health import Health
 from exo_graphql.deployments.registry import Registry
-from exo_graphql.deployments.store import StoreError
 from exo_graphql.deployments.timetable import Timetable, timetable
 from exo_graphql.deployments.watch import Watch, observe
 from exo_graphql.operations import Operation, OperationError, Operations, OperationState
+from exo_graphql.storage import StoreError
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from exo_graphql.deployments.errors import DeploymentChanged, DeploymentNotFound
 from exo_graphql.deployments.proposal import Proposal, propose
 from exo_graphql.deployments.reconciler import Reconciler
 from exo_graphql.deployments.registry import Registry
-from exo_graphql.deployments.store import DeploymentStore, StoreError
+from exo_graphql.deployments.store import DeploymentStore
 from exo_graphql.deployments.validation import MAX_DEPLOYMENTS, Declaration, resolve
 from exo_graphql.operations import (
     ClusterUnavailable,
@@ -32,6 +32,7 @@ from exo_graphql.operations import (
     OperationError,
     Operations,
 )
+from exo_graphql.storage import StoreError
 
 log = logging.getLogger(__name__)
 

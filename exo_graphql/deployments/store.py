@@ -16,6 +16,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from exo_graphql.deployments.deployment import Deployment
+from exo_graphql.storage import StoreError
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -23,10 +24,6 @@ _T = TypeVar("_T")
 WRITE_SECONDS = 10.0
 """A hang of the disk must not hang the reconciler."""
 _VERSION = 1
-
-
-class StoreError(Exception):
-    """Deployments could not be read or written; the message is fit for a caller."""
 
 
 class DeploymentStore:

@@ -27,7 +27,6 @@ from exo_graphql.operations.errors import (
     TooManyOperations,
     UnloadFailed,
 )
-from exo_graphql.operations.journal import JournalError
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState, Step, StepState
 from exo_graphql.operations.placements import NodeShare, Offload, PlacementView, in_thread
 from exo_graphql.operations.requests import InstanceTypePreference, ShardingPreference
@@ -45,7 +44,6 @@ __all__ = [
     "InsufficientMemory",
     "InternalFault",
     "InvalidArgument",
-    "JournalError",
     "JournalUnavailable",
     "LoadFailed",
     "ModelAmbiguous",

@@ -1,49 +1,49 @@
-"""The roster: the operations under way, what each has been promised, and who wants to hear of them."""
+"""The manager: the operations under way, the memory that each has reserved, and who is notified of changes."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from datetime import datetime
-from pathlib import Path
 
 from exo_graphql.cluster.loads import NO_LOADS, FailedLoad, Loads
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Upstream
 from exo_graphql.operations import loads
 from exo_graphql.operations.admission import ResolvedRequest, is_same_load
-from exo_graphql.operations.archive import Archive
 from exo_graphql.operations.errors import JournalUnavailable, OperationError
-from exo_graphql.operations.journal import JournalError, Key, Record
 from exo_graphql.operations.operation import Operation, OperationState
+from exo_graphql.operations.records import Record
+from exo_graphql.operations.repository import OperationRepository
 from exo_graphql.operations.requests import OperationRequest
 from exo_graphql.operations.reservations import Reservation
 from exo_graphql.operations.returning import ReturningMembers
 from exo_graphql.operations.rules import OperationRules
 from exo_graphql.operations.run import Run
 from exo_graphql.operations.worker import execute, fault
+from exo_graphql.storage import Key, Store, StoreError
 
 log = logging.getLogger(__name__)
 
 
-def journal_unavailable(error: JournalError) -> JournalUnavailable:
+def journal_unavailable(error: StoreError) -> JournalUnavailable:
     """What a caller is answered when the journal cannot be written."""
     return JournalUnavailable(message=str(error), suggestion="Free disk space, or set another state directory.")
 
 
-class Roster:
-    """Owns the task of every operation. `archive` remembers what has ended, and the keys."""
+class OperationManager:
+    """Owns the task of every operation. `repository` remembers what has ended, and the keys."""
 
     def __init__(
         self,
         upstream: Upstream,
-        journal_path: Path | None,
+        store: Store,
         rules: OperationRules,
         clock: Callable[[], float],
         now: Callable[[], datetime],
     ) -> None:
         self.version = 0
-        self.archive = Archive(journal_path, rules, now)
+        self.repository = OperationRepository(store, rules, now)
         self._upstream = upstream
         self._rules = rules
         self._clock = clock
@@ -57,15 +57,15 @@ class Roster:
         self._stack = ExitStack()
 
     async def open(self) -> None:
-        """Goes on with what the journal says was under way."""
-        records = await self.archive.open()
+        """Resumes what was under way when the last server ended. Raises `StoreError`."""
+        records = await self.repository.load()
         self._stack.enter_context(self._upstream.listen(self._returning.note))
         failed = self._loads.failed
-        for _, operation in self.archive.finished():
+        for _, operation in self.repository.finished():
             failed = loads.after(failed, operation)
         self._mark_loads(failed)
         for record in records:
-            log.info("Going on with operation %s (%s).", record.operation.id, record.operation.kind.value)
+            log.info("Resuming operation %s (%s).", record.operation.id, record.operation.kind.value)
             self._start(self._run(record))
 
     async def close(self) -> None:
@@ -76,7 +76,7 @@ class Roster:
             task.cancel()
         if work:
             await asyncio.wait(work)
-        await self.archive.close()
+        await self.repository.catch_up()
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -88,14 +88,14 @@ class Roster:
     def get(self, operation_id: str) -> Operation | None:
         """The operation of this id as it is now; None if it is not remembered."""
         run = self._runs.get(operation_id)
-        return run.operation if run is not None else self.archive.operation(operation_id)
+        return run.operation if run is not None else self.repository.operation(operation_id)
 
     def all(self, active: bool | None = None) -> tuple[Operation, ...]:  # noqa: FBT001  # as the schema asks
         """Newest first: those that have not ended, those that have, or both."""
         # Copied first: a thread may ask while the event loop begins another.
         runs = tuple(self._runs.values())
         # One that has just ended may stand in both.
-        known = dict([*self.archive.finished(), *self.archive.unreadable()]) | {
+        known = dict([*self.repository.finished(), *self.repository.unreadable()]) | {
             run.record.sequence: run.operation for run in runs
         }
         newest_first = [known[order] for order in sorted(known, reverse=True)]
@@ -163,7 +163,7 @@ class Roster:
         """
         admitted: asyncio.Future[Operation | OperationError] = asyncio.get_running_loop().create_future()
         if key is not None:
-            self.archive.remember(key)
+            self.repository.remember(key)
         self._start(self._run(record), key, admitted)
         # The caller may go away; the operation is begun all the same.
         return await asyncio.shield(admitted)
@@ -175,7 +175,7 @@ class Roster:
             self._rules,
             clock=self._clock,
             now=self._now,
-            save=self.archive.save,
+            save=self.repository.save,
             changed=self._changed,
         )
         self._runs[record.operation.id] = run
@@ -194,10 +194,10 @@ class Roster:
     ) -> None:
         if admitted is not None:
             try:
-                await self.archive.admit(run.record, key)
-            except JournalError as error:
+                await self.repository.admit(run.record, key)
+            except StoreError as error:
                 del self._runs[run.operation.id]
-                self.archive.forget_key(key)
+                self.repository.forget_key(key)
                 self._changed(None)
                 admitted.set_result(journal_unavailable(error))
                 return
@@ -214,15 +214,15 @@ class Roster:
             message = "A fault of this server; what it had begun was not undone. See what is loaded."
             run.tell(state=OperationState.FAILED, error=fault(), message=message, finished_at=self._now())
             run.deleting.clear()
-            with suppress(JournalError):
-                await self.archive.save(run.record)
-        self.archive.keep(run.record)
+            with suppress(StoreError):
+                await self.repository.save(run.record)
+        self.repository.keep(run.record)
         del self._runs[run.operation.id]
         self._changed(None)
-        await self.archive.prune()
+        await self.repository.prune()
         # After a restart it would be begun again, though its end has been told.
         while True:
-            if await self.archive.catch_up():
+            if await self.repository.catch_up():
                 return
             await asyncio.sleep(self._rules.catch_up_seconds)
 

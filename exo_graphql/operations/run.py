@@ -18,14 +18,15 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
 from exo_graphql.operations.errors import Cancelled, ClusterUnavailable, JournalUnavailable, OperationError, TimedOut
-from exo_graphql.operations.journal import JournalError, Record
 from exo_graphql.operations.losses import loss, note_losses
 from exo_graphql.operations.membership import is_same_cluster
 from exo_graphql.operations.operation import Operation, OperationState, Step, StepState
+from exo_graphql.operations.records import Record
 from exo_graphql.operations.requests import OperationRequest
 from exo_graphql.operations.reservations import Reservation
 from exo_graphql.operations.rules import OperationRules
 from exo_graphql.operations.saga_state import SagaState
+from exo_graphql.storage import StoreError
 
 _T = TypeVar("_T")
 
@@ -159,7 +160,7 @@ class Run:
         """
         try:
             await self._save(self.record)
-        except JournalError as error:
+        except StoreError as error:
             if self.saga_state.undoing is None:
                 raise Abort(
                     JournalUnavailable(
@@ -217,7 +218,7 @@ class Run:
             self._progress_at = self.clock()
 
     async def cancel(self) -> None:
-        """Asks the run to stop and undo at its next wait; a parked one, to be discarded. Raises `JournalError`.
+        """Asks the run to stop and undo at its next wait; a parked one, to be discarded. Raises `StoreError`.
 
         Returns once that is written: a server that is killed right after must not go on with it.
         """
@@ -229,7 +230,7 @@ class Run:
             saga_state.cancelling = True
         try:
             await self._save(self.record)
-        except JournalError:
+        except StoreError:
             saga_state.cancelling, saga_state.discarding = before
             raise
         (self._discard if saga_state.discarding else self._stop).set()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
@@ -28,10 +27,10 @@ from exo_graphql.operations.errors import (
     PlacementRefused,
     TooManyOperations,
 )
-from exo_graphql.operations.journal import JournalError, Key, Record
-from exo_graphql.operations.manager import Roster, journal_unavailable
+from exo_graphql.operations.manager import OperationManager, journal_unavailable
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState, Step, StepState
 from exo_graphql.operations.plan import Waiting, draft, plan, steps, summary
+from exo_graphql.operations.records import Record
 from exo_graphql.operations.requests import (
     InstanceTypePreference,
     OperationRequest,
@@ -44,6 +43,7 @@ from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES, OperationRules
 from exo_graphql.operations.run import Run
 from exo_graphql.operations.saga_state import SagaState
 from exo_graphql.operations.worker import waiting_message
+from exo_graphql.storage import Key, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -58,17 +58,17 @@ class _Admission:
 
 
 class Operations:
-    """Loads, unloads and swaps of one cluster. Use as `async with`: what a crash left is gone on with on entering.
+    """Loads, unloads and swaps of one cluster. Use as `async with`: what a crash left is resumed on entering.
 
-    Leaving stops the work without failing it: it goes on at the next start. `journal_path` None remembers nothing
-    beyond this object. `clock` measures time-outs (seconds, see `exo_graphql.clock`), `now` stamps (UTC); nothing
+    Leaving stops the work without failing it: the next start resumes it. `store` is open, and stays open when this
+    is left. `clock` measures time-outs (seconds, see `exo_graphql.clock`), `now` stamps (UTC); nothing
     but the age of an idempotency key, which outlives a process, is decided by the second.
     """
 
     def __init__(
         self,
         upstream: Upstream,
-        journal_path: Path | None,
+        store: Store,
         rules: OperationRules = DEFAULT_OPERATION_RULES,
         *,
         clock: Callable[[], float] = elapsed,
@@ -77,42 +77,42 @@ class Operations:
         self.rules = rules
         self._upstream = upstream
         self._now = now
-        self._roster = Roster(upstream, journal_path, rules, clock, now)
+        self._manager = OperationManager(upstream, store, rules, clock, now)
         self._admissions: list[_Admission] = []
         self._waiting: list[frozenset[str]] = []
         """Models of persons' requests for which an operation of a deployment is giving way."""
 
     async def prepare(self) -> None:
-        """Opens the journal before entering, which does it otherwise. Raises `JournalError`."""
-        await self._roster.archive.open()
+        """Reads the store before entering, which does it otherwise. Raises `StoreError`."""
+        await self._manager.repository.load()
 
     async def __aenter__(self) -> Self:
-        await self._roster.open()
+        await self._manager.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._roster.close()
+        await self._manager.close()
 
     # Reading
 
     @property
     def version(self) -> int:
         """Moves at every change of any operation."""
-        return self._roster.version
+        return self._manager.version
 
     def get(self, operation_id: str) -> Operation | None:
         """The operation of this id as it is now; None if it is not remembered."""
-        return self._roster.get(operation_id)
+        return self._manager.get(operation_id)
 
     def all(self, active: bool | None = None) -> tuple[Operation, ...]:  # noqa: FBT001  # as the schema asks
         """Operations, newest first: those that are not finished, the finished ones, or both."""
-        return self._roster.all(active)
+        return self._manager.all(active)
 
     def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Calls back at every change, synchronously; returns how to stop it."""
-        return self._roster.listen(callback)
+        return self._manager.listen(callback)
 
     # Wishes
 
@@ -186,42 +186,42 @@ class Operations:
 
     def by_key(self, key: str) -> Operation | None:
         """The operation that this idempotency key led to, while it is remembered."""
-        known = self._roster.archive.key(key)
+        known = self._manager.repository.key(key)
         return None if known is None else self.get(known.operation_id)
 
     def leaving(self, operation_id: str) -> frozenset[str]:
         """The instances that an operation under way unloads."""
-        run = self._roster.run(operation_id)
+        run = self._manager.run(operation_id)
         return frozenset() if run is None else frozenset(d.instance.id for d in run.saga_state.removals)
 
     def at_work(self) -> list[Operation]:
         """Those that act or will by themselves, oldest first."""
-        return self._roster.at_work()
+        return self._manager.at_work()
 
     def free(self, snapshot: Snapshot) -> dict[str, int]:
         """Free memory by node, in bytes, that no operation has reserved, now or when those under way have ended."""
-        reservations = self._roster.reservations()
+        reservations = self._manager.reservations()
         return both(free_now(snapshot, reservations), free_later(snapshot, reservations))
 
     async def cancel(self, operation_id: str) -> Operation | OperationError:
         """Stops an operation and undoes it. What is being undone already goes on being undone."""
-        run = self._roster.run(operation_id)
+        run = self._manager.run(operation_id)
         if run is not None and run.operation.active:
             try:
                 await run.cancel()
-            except JournalError as error:
+            except StoreError as error:
                 return journal_unavailable(error)
             return run.operation
-        unreadable = await self._roster.archive.discard(operation_id)
+        unreadable = await self._manager.repository.discard(operation_id)
         if unreadable is not None:
             return unreadable
         return self._ended(operation_id, "To reverse it, ask for the opposite.")
 
     async def resume(self, operation_id: str) -> Operation | OperationError:
         """Lets a parked operation go on, on the cluster that is here now."""
-        run = self._roster.run(operation_id)
+        run = self._manager.run(operation_id)
         if run is None:
-            if self._roster.archive.is_unreadable(operation_id):
+            if self._manager.repository.is_unreadable(operation_id):
                 return InvalidArgument(
                     message="The journal's entry of this operation cannot be read, so it cannot go on.",
                     suggestion="Cancel it to discard it, and ask for what is missing.",
@@ -229,7 +229,7 @@ class Operations:
                 )
             return self._ended(operation_id, "Only a parked operation can be resumed.")
         if run.operation.state is OperationState.PARKED:
-            rival = conflict(run.operation.model_ids, self._roster.at_work())
+            rival = conflict(run.operation.model_ids, self._manager.at_work())
             if rival is not None:
                 return rival
             run.resume()
@@ -256,7 +256,7 @@ class Operations:
         `offload` runs the search, which may take long.
         """
         return await placements.views(
-            self._upstream, self._roster.reservations(), model, min_nodes, nodes, unload, offload
+            self._upstream, self._manager.reservations(), model, min_nodes, nodes, unload, offload
         )
 
     async def start_download(self, model: str, nodes: Sequence[str] | None = None) -> downloads.DownloadsResult:
@@ -266,12 +266,12 @@ class Operations:
     async def cancel_download(self, model: str, nodes: Sequence[str] | None = None) -> downloads.DownloadsResult:
         """Stops the download on these nodes, or wherever it is under way; what has arrived stays."""
         await self._make_way_for_weights(model)
-        return await downloads.cancel(self._upstream, model, nodes, self._roster.at_work())
+        return await downloads.cancel(self._upstream, model, nodes, self._manager.at_work())
 
     async def delete_download(self, model: str, nodes: Sequence[str] | None = None) -> downloads.DownloadsResult:
         """Removes the weights from these nodes, or from every node that has some."""
         await self._make_way_for_weights(model)
-        return await downloads.delete(self._upstream, model, nodes, self._roster.at_work())
+        return await downloads.delete(self._upstream, model, nodes, self._manager.at_work())
 
     async def cancel_task(self, task_id: str) -> Task | OperationError:
         """Cancels an inference under way."""
@@ -294,7 +294,7 @@ class Operations:
             known = self._by_key(request, key)
             if known is not None:
                 return known
-            if len(self._roster) + len(self._admissions) >= self.rules.max_running:
+            if len(self._manager) + len(self._admissions) >= self.rules.max_running:
                 return TooManyOperations(
                     message=f"{self.rules.max_running} operations are not finished.",
                     suggestion="Wait for one to end, or cancel one.",
@@ -307,7 +307,7 @@ class Operations:
             if isinstance(resolved, OperationError):
                 # The first of two requests with one key may have changed what a name means (unloaded it) by now.
                 known = self._by_key(request, key)
-                if known is None and await self._roster.somebody_returned(snapshot, resolved):
+                if known is None and await self._manager.somebody_returned(snapshot, resolved):
                     continue
                 return known or resolved
             rival = self._rival(resolved, key)
@@ -315,15 +315,15 @@ class Operations:
                 # Between here and the registration nothing waits.
                 if (known := self._by_key(request, key)) is not None:
                     return known
-                same = self._roster.same_load(snapshot, request, resolved)
+                same = self._manager.same_load(snapshot, request, resolved)
                 if same is not None:
                     return await self._follow(same, request, key)
                 touched = resolved.model_ids | set(resolved.same_ids)
-                rival_operation = conflict(touched, self._roster.at_work()) or self._awaited(request, touched)
+                rival_operation = conflict(touched, self._manager.at_work()) or self._awaited(request, touched)
                 if rival_operation is not None and await self._made_way(first, request, rival_operation, touched):
                     continue
                 outcome = rival_operation or await self._plan_and_start(request, key, snapshot, resolved)
-                if isinstance(outcome, OperationError) and await self._roster.somebody_returned(snapshot, outcome):
+                if isinstance(outcome, OperationError) and await self._manager.somebody_returned(snapshot, outcome):
                     continue
                 return outcome
             # It asks exo, which is bounded in time; then this wish is looked at anew.
@@ -348,7 +348,7 @@ class Operations:
 
         What it did is undone by then.
         """
-        run = self._roster.run(conflict.operation_id)
+        run = self._manager.run(conflict.operation_id)
         if request.deployment is not None or run is None or run.operation.deployment is None:
             return False
         models = frozenset(touched)
@@ -361,8 +361,8 @@ class Operations:
         snapshot = self._upstream.snapshot
         card = None if snapshot is None else resolve_model(snapshot, model)
         if isinstance(card, ModelCard):
-            for operation in self._roster.at_work():
-                run = self._roster.run(operation.id)
+            for operation in self._manager.at_work():
+                run = self._manager.run(operation.id)
                 if run is not None and operation.deployment is not None and card.id in operation.load_ids:
                     await self._give_way(run)
 
@@ -370,13 +370,13 @@ class Operations:
         """Cancels a deployment's operation; whether it has ended in time."""
         log.info("Operation %s of a deployment gives way to a person's request.", run.operation.id)
         ended = asyncio.Event()
-        stop = self._roster.listen(lambda: None if self._roster.run(run.operation.id) is not None else ended.set())
+        stop = self._manager.listen(lambda: None if self._manager.run(run.operation.id) is not None else ended.set())
         try:
             await run.cancel()
-            if self._roster.run(run.operation.id) is not None:
+            if self._manager.run(run.operation.id) is not None:
                 async with asyncio.timeout(self.rules.give_way_seconds):
                     await ended.wait()
-        except (JournalError, TimeoutError):
+        except (StoreError, TimeoutError):
             return False
         else:
             return True
@@ -390,8 +390,8 @@ class Operations:
         if key is not None:
             used = Key(key, request.fingerprint, operation.id, self._now().timestamp())
             try:
-                await self._roster.archive.add_key(used)
-            except JournalError as error:
+                await self._manager.repository.add_key(used)
+            except StoreError as error:
                 return journal_unavailable(error)
         return operation
 
@@ -402,7 +402,7 @@ class Operations:
         return None
 
     def _by_key(self, request: OperationRequest, key: str | None) -> Operation | IdempotencyKeyReused | None:
-        known = self._roster.archive.key(key)
+        known = self._manager.repository.key(key)
         operation = self.get(known.operation_id) if known is not None else None
         if known is None or operation is None:
             return None
@@ -422,13 +422,13 @@ class Operations:
         try:
             saga_state = draft(snapshot, request, resolved.load_ids, resolved.unload_ids)
             outcome = await plan(
-                self._upstream, snapshot, request, saga_state, resolved.node_ids, lambda: self._roster.reservations()
+                self._upstream, snapshot, request, saga_state, resolved.node_ids, lambda: self._manager.reservations()
             )
             if isinstance(outcome, OperationError):
                 return outcome
             record = self._record(request, key, resolved, saga_state, outcome)
             used = None if key is None else Key(key, request.fingerprint, record.operation.id, self._now().timestamp())
-            return await self._roster.begin(record, used)
+            return await self._manager.begin(record, used)
         except Unreachable as error:
             return ClusterUnavailable(
                 message=f"exo does not answer: {error}",
@@ -457,7 +457,7 @@ class Operations:
         if waiting is None:
             planned = replace(planned, state=StepState.SUCCEEDED, finished_at=now)
         return Record(
-            self._roster.archive.next_sequence(),
+            self._manager.repository.next_sequence(),
             Operation(
                 id=str(uuid4()),
                 kind=request.kind,

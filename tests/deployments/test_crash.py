@@ -12,7 +12,8 @@ from exo_graphql.deployments.deployment import Deployment
 from exo_graphql.deployments.service import Deployments
 from exo_graphql.deployments.store import DeploymentStore
 from exo_graphql.deployments.validation import Declaration
-from exo_graphql.operations.journal import Journal, Key, Record
+from exo_graphql.storage import Collection, Entry, Key
+from exo_graphql.storage.sqlite import SQLiteStore
 from tests.operations.test_crash import KillableUpstream, Killer
 from tests.support.deployed_cluster import deployments
 from tests.support.simulated_cluster import HALF, OTHER_HALF, SimulatedCluster, operations, world
@@ -37,24 +38,24 @@ async def _is_ready(kept: Deployments, name: str) -> None:
 async def _live_and_die(w: SimulatedCluster, path: Path, fatal: int, monkeypatch: pytest.MonkeyPatch) -> int:
     """One process: adopts the day's model, is to replace it by the night's, and dies at the moment `fatal`."""
     killer = Killer(fatal)
-    save, admit, keep = Journal.save, Journal.admit, DeploymentStore.save
+    save, admit, keep = SQLiteStore.save, SQLiteStore.admit, DeploymentStore.save
 
-    async def killable_save(self: Journal, record: Record) -> None:
-        await killer.around(save(self, record))
+    async def killable_save(self: SQLiteStore, collection: Collection, entry: Entry) -> None:
+        await killer.around(save(self, collection, entry))
 
-    async def killable_admit(self: Journal, record: Record, key: Key | None = None) -> None:
-        await killer.around(admit(self, record, key))
+    async def killable_admit(self: SQLiteStore, collection: Collection, entry: Entry, key: Key | None = None) -> None:
+        await killer.around(admit(self, collection, entry, key))
 
     async def killable_keep(self: DeploymentStore, deployment: Deployment) -> None:
         await killer.around(keep(self, deployment))
 
     with monkeypatch.context() as patched:
-        patched.setattr(Journal, "save", killable_save)
-        patched.setattr(Journal, "admit", killable_admit)
+        patched.setattr(SQLiteStore, "save", killable_save)
+        patched.setattr(SQLiteStore, "admit", killable_admit)
         patched.setattr(DeploymentStore, "save", killable_keep)
         upstream = KillableUpstream(w.poller, killer)
-        ops = operations(upstream, path / "operations.db")
-        await ops.__aenter__()
+        opened = operations(upstream, path / "operations.db")
+        ops = await opened.__aenter__()
         kept = deployments(upstream, ops, path / "deployments.db")
         await kept.__aenter__()
         with suppress(asyncio.CancelledError):
@@ -69,7 +70,7 @@ async def _live_and_die(w: SimulatedCluster, path: Path, fatal: int, monkeypatch
             dead.cancel()
         # What a kernel does to the killed: no task runs on, no file stays open.
         await kept.__aexit__(None, None, None)
-        await ops.__aexit__(None, None, None)
+        await opened.__aexit__(None, None, None)
     return killer.moments
 
 

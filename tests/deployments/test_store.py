@@ -10,7 +10,8 @@ import pytest
 
 from exo_graphql.deployments.deployment import AttemptFailure, Deployment, LoadTime, Pause, Spec
 from exo_graphql.deployments.schedule import Window
-from exo_graphql.deployments.store import DeploymentStore, StoreError
+from exo_graphql.deployments.store import DeploymentStore
+from exo_graphql.storage import StoreError
 
 pytestmark = pytest.mark.anyio
 

@@ -45,6 +45,7 @@ from exo_graphql.operations import (
 )
 from exo_graphql.operations import errors as problems
 from exo_graphql.schema.context import Context
+from exo_graphql.storage.sqlite import SQLiteStore
 from tests.engine.generated import Generator
 from tests.support.asking import SCHEMA, Recorded
 from tests.support.recordings import NAMES, walk
@@ -62,7 +63,7 @@ class Remembered(Operations):
     """Operations as they stand after many mutations, the refused ones included."""
 
     def __init__(self, known: tuple[Operation, ...]) -> None:
-        super().__init__(Recorded(None), None)
+        super().__init__(Recorded(None), SQLiteStore(None))
         self._known = known
 
     def all(self, active: bool | None = None) -> tuple[Operation, ...]:

@@ -14,6 +14,7 @@ from exo_graphql.engine.execution import Answer, Executor
 from exo_graphql.observability.metrics import Fallback
 from exo_graphql.operations import Operations
 from exo_graphql.schema.context import Context
+from exo_graphql.storage.sqlite import SQLiteStore
 from tests.engine.test_compiled import snapshots
 from tests.support.asking import SCHEMA, Recorded
 from tests.support.running import PHASE, A, Running, running
@@ -25,7 +26,7 @@ UNCOMPILED = Executor(SCHEMA, compiled=False)
 def _context() -> Context:
     snapshot = next(each for each in snapshots() if each is not None and each.nodes)
     upstream = Recorded(snapshot)
-    operations = Operations(upstream, None)
+    operations = Operations(upstream, SQLiteStore(None))
     return Context(snapshot, operations, Deployments(upstream, operations, None), lambda: 0.0)
 
 

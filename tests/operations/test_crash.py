@@ -16,8 +16,9 @@ from exo_graphql.cluster.state import Instance, InstanceType, Sharding
 from exo_graphql.cluster.upstream import PlacementPreview
 from exo_graphql.exo.poller import Poller
 from exo_graphql.operations import Operation, Operations, OperationState
-from exo_graphql.operations.journal import Journal, Key, Record
 from exo_graphql.operations.run import Run
+from exo_graphql.storage import Collection, Entry, Key
+from exo_graphql.storage.sqlite import SQLiteStore
 from tests.support.simulated_cluster import HALF, OTHER_HALF, A, B, SimulatedCluster, operations, steps, world
 
 pytestmark = pytest.mark.anyio
@@ -131,19 +132,19 @@ async def _live_and_die(
 ) -> int:
     """One process: wishes, works, and dies at the moment `fatal`. Returns the moments that it lived through."""
     killer = Killer(fatal)
-    save, admit = Journal.save, Journal.admit
+    save, admit = SQLiteStore.save, SQLiteStore.admit
 
-    async def killable_save(self: Journal, record: Record) -> None:
-        await killer.around(save(self, record))
+    async def killable_save(self: SQLiteStore, collection: Collection, entry: Entry) -> None:
+        await killer.around(save(self, collection, entry))
 
-    async def killable_admit(self: Journal, record: Record, key: Key | None = None) -> None:
-        await killer.around(admit(self, record, key))
+    async def killable_admit(self: SQLiteStore, collection: Collection, entry: Entry, key: Key | None = None) -> None:
+        await killer.around(admit(self, collection, entry, key))
 
     with monkeypatch.context() as patched:
-        patched.setattr(Journal, "save", killable_save)
-        patched.setattr(Journal, "admit", killable_admit)
-        ops = operations(KillableUpstream(w.poller, killer), journal)
-        await ops.__aenter__()
+        patched.setattr(SQLiteStore, "save", killable_save)
+        patched.setattr(SQLiteStore, "admit", killable_admit)
+        opened = operations(KillableUpstream(w.poller, killer), journal)
+        ops = await opened.__aenter__()
         with suppress(asyncio.CancelledError):
             operation = await request(ops)
             assert isinstance(operation, Operation), operation
@@ -156,13 +157,13 @@ async def _live_and_die(
             for task in (done, dead):
                 task.cancel()
         # What a kernel does to the killed: no task runs on, no file stays open.
-        await ops.__aexit__(None, None, None)
+        await opened.__aexit__(None, None, None)
     return killer.moments
 
 
 def _cancel(ops: Operations, operation_id: str, step: str, cancelling: set[asyncio.Task[None]]) -> None:
     operation = ops.get(operation_id)
-    run = ops._roster.run(operation_id)
+    run = ops._manager.run(operation_id)
     if operation is not None and run is not None and steps(operation).get(step) == "RUNNING" and not cancelling:
         cancelling.add(asyncio.create_task(_cancelled(run)))
 

@@ -1,8 +1,6 @@
 """What is answered is what happens: nothing that was refused runs later, nothing that was cancelled goes on."""
 
-import asyncio
 import sqlite3
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,85 +9,11 @@ import pytest
 
 from exo_graphql.cluster.state import Instance
 from exo_graphql.operations import JournalUnavailable, OperationState
-from exo_graphql.operations import journal as journal_module
-from exo_graphql.operations.journal import Journal, JournalError, Key
-from tests.operations.test_journal import EMPTY, _record
+from exo_graphql.storage import StoreError
+from exo_graphql.storage.sqlite import SQLiteStore
 from tests.support.simulated_cluster import HALF, OTHER_HALF, A, B, begun, operations, steps, world
 
 pytestmark = pytest.mark.anyio
-
-
-class HangingDisk:
-    """Holds the journal's thread up before the statements that begin with these words, until it is let go."""
-
-    def __init__(self, journal: Journal, words: str) -> None:
-        self._words = words
-        self._go = threading.Event()
-        self.reached = threading.Event()
-        assert journal._db is not None
-        journal._db.set_trace_callback(self._before)
-
-    def _before(self, statement: str) -> None:
-        if statement.startswith(self._words) and not self._go.is_set():
-            self.reached.set()
-            self._go.wait(20)
-
-    def goes_on(self) -> None:
-        self._go.set()
-
-
-@pytest.mark.parametrize("hangs_at", ["UPDATE probe", "BEGIN", "INSERT INTO operations", "INSERT OR REPLACE", "COMMIT"])
-def test_what_was_refused_for_a_disk_that_hangs_is_not_written_later(
-    hangs_at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(journal_module, "WRITE_SECONDS", 0.2)
-
-    async def run() -> None:
-        path = tmp_path / "journal.db"
-        journal = Journal(path)
-        await journal.open()
-        disk = HangingDisk(journal, hangs_at)
-        with pytest.raises(JournalError, match="did not answer"):
-            await journal.admit(_record(), Key("k", "print", "operation-1", 1.5))
-        assert disk.reached.is_set()
-        disk.goes_on()
-        await journal.close()
-        journal = Journal(path)
-        contents = await journal.open()
-        assert (contents.records, contents.keys) == ([], [])
-        # The disk is back: the next one is written.
-        await journal.admit(_record())
-        await journal.close()
-
-    asyncio.run(run())
-
-
-def test_a_server_killed_while_the_disk_hangs_leaves_nothing_to_go_on_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The files as they are while the first write hangs are what the next start finds."""
-    monkeypatch.setattr(journal_module, "WRITE_SECONDS", 0.2)
-
-    async def run() -> None:
-        journal = Journal(tmp_path / "journal.db")
-        await journal.open()
-        disk = HangingDisk(journal, "UPDATE probe")
-        with pytest.raises(JournalError):
-            await journal.admit(_record())
-        _copy(tmp_path, tmp_path / "after")
-        disk.goes_on()
-        await journal.close()
-        journal = Journal(tmp_path / "after" / "journal.db")
-        assert await journal.open() == EMPTY
-        await journal.close()
-
-    asyncio.run(run())
-
-
-def _copy(here: Path, there: Path) -> None:
-    there.mkdir()
-    for file in here.glob("journal.db*"):
-        (there / file.name).write_bytes(file.read_bytes())
 
 
 @pytest.mark.parametrize("step", ["drain", "place", "load"])
@@ -104,7 +28,7 @@ async def test_a_cancellation_that_was_answered_outlives_the_server(
             await w.when(operation, lambda now: steps(now)[step] == "RUNNING", ops)
             begun(await ops.cancel(operation.id))
             # Killed at this very moment: nothing is written any more.
-            monkeypatch.setattr(Journal, "save", _dead)
+            monkeypatch.setattr(SQLiteStore, "save", _dead)
         monkeypatch.undo()
         async with operations(w.poller, path) as ops:
             ended = await w.end(operation, ops)
@@ -113,7 +37,7 @@ async def test_a_cancellation_that_was_answered_outlives_the_server(
 
 
 async def _dead(*_: object) -> None:
-    raise JournalError("The process is dead.")
+    raise StoreError("The process is dead.")
 
 
 async def test_a_cancellation_that_cannot_be_written_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +45,7 @@ async def test_a_cancellation_that_cannot_be_written_is_refused(monkeypatch: pyt
         operation = begun(await w.ops.load(A))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
         with monkeypatch.context() as patched:
-            patched.setattr(Journal, "save", _dead)
+            patched.setattr(SQLiteStore, "save", _dead)
             assert isinstance(await w.ops.cancel(operation.id), JournalUnavailable)
         ended = await w.end(operation)
         assert ended.state is OperationState.SUCCEEDED, ended

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from exo_graphql.operations import IdempotencyKeyReused, Operation, OperationRules, Operations, OperationState
+from exo_graphql.storage.sqlite import SQLiteStore
 from tests.support.polled_cluster import loop_now
 from tests.support.simulated_cluster import A, B, operations, world
 
@@ -70,10 +71,13 @@ async def test_a_key_is_remembered_over_restarts_for_a_day(tmp_path: Path) -> No
             again = await ops.load(A, idempotency_key="k")
             assert again == first
         tomorrow = loop_now() + timedelta(days=1)
-        async with Operations(w.poller, path, now=lambda: tomorrow) as ops:
+        store = SQLiteStore(path)
+        await store.open()
+        async with Operations(w.poller, store, now=lambda: tomorrow) as ops:
             fresh = await ops.load(A, idempotency_key="k")
             assert isinstance(fresh, Operation)
             assert fresh.id != first.id
+        await store.close()
 
 
 async def test_a_wish_that_was_refused_does_not_use_up_its_key() -> None:
@@ -85,9 +89,11 @@ async def test_a_wish_that_was_refused_does_not_use_up_its_key() -> None:
 async def test_a_clock_that_is_set_back_or_forth_ends_no_operation_and_forgets_no_key() -> None:
     async with world() as w:
         error = timedelta()
+        store = SQLiteStore(None)
+        await store.open()
         ops = Operations(
             w.poller,
-            None,
+            store,
             OperationRules(),
             clock=lambda: asyncio.get_running_loop().time(),
             now=lambda: loop_now() + error,
@@ -104,6 +110,7 @@ async def test_a_clock_that_is_set_back_or_forth_ends_no_operation_and_forgets_n
             other = await ops.load(B, timeout_seconds=60)
             error = timedelta(days=400)
             assert (await w.end(other, ops)).state is OperationState.SUCCEEDED
+        await store.close()
 
 
 async def test_a_key_outlives_the_list_of_finished_operations() -> None:

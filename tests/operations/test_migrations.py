@@ -9,9 +9,11 @@ import orjson
 import pytest
 
 from exo_graphql.operations import OperationNotFound, OperationState
-from exo_graphql.operations.journal import Journal, JournalError
-from exo_graphql.operations.migrations import MIGRATIONS
-from tests.operations.test_journal import _record
+from exo_graphql.operations.records import encode
+from exo_graphql.storage import Collection, StoreError
+from exo_graphql.storage.migrations import MIGRATIONS
+from exo_graphql.storage.sqlite import SQLiteStore
+from tests.operations.test_records import _record
 from tests.support.simulated_cluster import HALF, OTHER_HALF, A, SimulatedCluster, begun, operations, world
 
 pytestmark = pytest.mark.anyio
@@ -66,17 +68,17 @@ async def test_what_was_loaded_before_an_upgrade_is_restored_after_it(path: Path
 
 
 @pytest.mark.parametrize("version", [len(MIGRATIONS) + 1, 1000, -1])
-def test_a_journal_of_an_unknown_version_is_refused_and_left_alone(version: int, path: Path) -> None:
+def test_a_file_of_an_unknown_version_is_refused_and_left_alone(version: int, path: Path) -> None:
     with sqlite3.connect(path) as db:
         db.execute(f"PRAGMA user_version = {version}")
     db.close()
     before = path.read_bytes()
 
     async def opened() -> None:
-        journal = Journal(path)
-        with pytest.raises(JournalError, match="newer version of exo-graphql"):
-            await journal.open()
-        await journal.close()
+        store = SQLiteStore(path)
+        with pytest.raises(StoreError, match="newer version of exo-graphql"):
+            await store.open()
+        await store.close()
 
     asyncio.run(opened())
     assert path.read_bytes() == before
@@ -89,15 +91,16 @@ async def test_a_migration_that_breaks_off_changes_nothing(path: Path, monkeypat
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patched:
-        patched.setattr("exo_graphql.operations.migrations.MIGRATIONS", (*MIGRATIONS, breaks))
-        journal = Journal(path)
-        with pytest.raises(JournalError, match="disk I/O error"):
-            await journal.open()
-        await journal.close()
-    journal = Journal(path)
-    contents = await journal.open()
-    await journal.close()
-    assert [record.operation.id for record in contents.records] == [LOADED, SWAPPED]
+        patched.setattr("exo_graphql.storage.migrations.MIGRATIONS", (*MIGRATIONS, breaks))
+        store = SQLiteStore(path)
+        with pytest.raises(StoreError, match="disk I/O error"):
+            await store.open()
+        await store.close()
+    store = SQLiteStore(path)
+    await store.open()
+    entries = await store.entries(Collection.OPERATIONS)
+    await store.close()
+    assert [entry.id for entry in entries] == [LOADED, SWAPPED]
 
 
 CHANGES = {
@@ -116,10 +119,10 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 async def test_an_entry_that_cannot_be_read_is_kept_and_parked(change: str, tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    journal = Journal(path)
-    await journal.open()
-    await journal.admit(_record(7))
-    await journal.close()
+    store = SQLiteStore(path)
+    await store.open()
+    await store.admit(Collection.OPERATIONS, encode(_record(7)))
+    await store.close()
     db = sqlite3.connect(path)
     (body,) = db.execute("SELECT record FROM operations").fetchone()
     record = orjson.loads(body)

@@ -14,7 +14,7 @@ from exo_graphql.cluster.state import Node, State
 from exo_graphql.operations import Operation, OperationConflict, OperationFinished, Operations, OperationState
 from exo_graphql.operations.membership import is_same_cluster, members_of, present_id
 from exo_graphql.simulator import Scenario, tiny_scenario
-from tests.operations.test_journal import NOW
+from tests.operations.test_records import NOW
 from tests.support.simulated_cluster import HALF, OTHER_HALF, A, SimulatedCluster, begun, operations, steps, world
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,7 @@ from exo_graphql.cluster.readiness import Failure
 from exo_graphql.operations import InvalidArgument, LoadFailed, NodeNotFound, OperationState
 from exo_graphql.operations.place import most_telling
 from exo_graphql.simulator import Fault, parse_fault, tiny_scenario
-from tests.operations.test_journal import NOW
+from tests.operations.test_records import NOW
 from tests.support.simulated_cluster import HALF, OTHER_HALF, A, B, begun, steps, world
 
 pytestmark = pytest.mark.anyio

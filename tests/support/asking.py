@@ -20,6 +20,7 @@ from exo_graphql.engine.execution import Answer, Executor
 from exo_graphql.operations import Operations
 from exo_graphql.schema.build import build_schema
 from exo_graphql.schema.context import Context
+from exo_graphql.storage.sqlite import SQLiteStore
 
 SCHEMA = build_schema()
 EXECUTOR = Executor(SCHEMA)
@@ -123,7 +124,7 @@ def ask(
     if not isinstance(query, DocumentNode):
         assert validate(SCHEMA, document) == []
     upstream = Recorded(snapshot)
-    operations = Operations(upstream, None)
+    operations = Operations(upstream, SQLiteStore(None))
     context = Context(snapshot, operations, Deployments(upstream, operations, None), lambda: elapsed)
     answer = EXECUTOR.execute(document, context, variables, None)
     if isawaitable(answer):

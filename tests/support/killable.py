@@ -11,6 +11,7 @@ from pathlib import Path
 
 from exo_graphql.exo.poller import Poller
 from exo_graphql.operations import OperationRules, Operations
+from exo_graphql.storage.sqlite import SQLiteStore
 
 # The exo of the tests runs 20 times as fast as a real one, and so memory is given a twentieth of the time to come back.
 RULES = OperationRules(memory_seconds=1.0)
@@ -18,7 +19,9 @@ RULES = OperationRules(memory_seconds=1.0)
 
 async def main(url: str, journal: Path, models: list[str]) -> None:
     """Prints `STEP STATE` at each change, and the verdict."""
-    async with Poller([url]) as poller, Operations(poller, journal, RULES) as ops:
+    store = SQLiteStore(journal)
+    await store.open()
+    async with Poller([url]) as poller, Operations(poller, store, RULES) as ops:
         changed = asyncio.Event()
 
         def tell() -> None:
@@ -36,6 +39,7 @@ async def main(url: str, journal: Path, models: list[str]) -> None:
             changed.clear()
             await changed.wait()
         tell()
+    await store.close()
 
 
 if __name__ == "__main__":

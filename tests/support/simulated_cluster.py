@@ -18,6 +18,7 @@ from exo_graphql.exo.poller import Poller
 from exo_graphql.operations import Operation, OperationError, OperationRules, Operations
 from exo_graphql.simulator import Scenario, SimulatedExo, parse_fault, tiny_scenario
 from exo_graphql.simulator import clock as demo_clock
+from exo_graphql.storage.sqlite import SQLiteStore
 from tests.support.polled_cluster import loop_moment, loop_now
 
 A, B, C = "test/tiny-a", "test/tiny-b", "test/tiny-c"
@@ -121,15 +122,24 @@ def phase_of(snapshot: Snapshot, model: str) -> Phase:
     return snapshot.status(model).phase
 
 
-def operations(upstream: Upstream, journal: Path | None = None, rules: OperationRules | None = None) -> Operations:
-    """Operations whose clocks are the loop's."""
-    return Operations(
-        upstream,
-        journal,
-        rules or OperationRules(),
-        clock=lambda: asyncio.get_running_loop().time(),
-        now=loop_now,
-    )
+@asynccontextmanager
+async def operations(
+    upstream: Upstream, path: Path | None = None, rules: OperationRules | None = None
+) -> AsyncIterator[Operations]:
+    """Operations over a store of their own, whose clocks are the loop's."""
+    store = SQLiteStore(path)
+    await store.open()
+    try:
+        async with Operations(
+            upstream,
+            store,
+            rules or OperationRules(),
+            clock=lambda: asyncio.get_running_loop().time(),
+            now=loop_now,
+        ) as ops:
+            yield ops
+    finally:
+        await store.close()
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -42,6 +42,7 @@ class Server:
         self._transport = ServersTransport(wire)
         self._poller: Poller | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._opened: AbstractAsyncContextManager[Operations] | None = None
         self.ops: Operations | None = None
         self.operation_id: str | None = None
 
@@ -50,10 +51,9 @@ class Server:
         self._transport = ServersTransport(self._wire)
         self._poller = Poller(["http://exo"], transport=self._transport, now=loop_moment)
         await self._poller.__aenter__()
-        ops = operations(self._poller, self._journal)
-        await ops.__aenter__()
-        ops.listen(self._changed)
-        self.ops = ops
+        self._opened = operations(self._poller, self._journal)
+        self.ops = await self._opened.__aenter__()
+        self.ops.listen(self._changed)
         self._changed()
 
     async def kill(self, seconds: float) -> bool:
@@ -71,11 +71,12 @@ class Server:
     async def stop(self, *, dead: bool = False) -> None:
         """In good order, or `dead`: what is under way is sent no more."""
         self._transport.dead = dead
-        ops, poller, self.ops, self._poller = self.ops, self._poller, None, None
+        opened, poller = self._opened, self._poller
+        self.ops, self._opened, self._poller = None, None, None
         if self._starting is not None:
             await self._starting
             self._starting = None
-        for part in (ops, poller):
+        for part in (opened, poller):
             if part is not None:
                 with suppress(asyncio.CancelledError):
                     await part.__aexit__(None, None, None)

@@ -1,7 +1,7 @@
-"""The journal's schema, version by version: each migration leads from the one before it, and none is ever changed.
+"""The versions of the SQLite schema: each migration leads from the one before it, and none is ever changed.
 
-`PRAGMA user_version` counts them. They know the stored JSON of their time and no class of today, so that a class may
-be renamed without a change here.
+`PRAGMA user_version` counts them. Those that rewrite records know the stored JSON of their time and no class of
+today, so that a class may be renamed without a change here.
 """
 
 import sqlite3

@@ -1,0 +1,10 @@
+"""What survives a restart: entries and idempotency keys, behind one protocol. It does not know what they mean.
+
+Read `store.py` first (the protocol and its guarantees), then `sqlite.py` (the embedded implementation) and
+`migrations.py` (the versions of its schema). `tests/storage/test_contract.py` holds every implementation to the
+protocol. Only `app.py` chooses an implementation; the packages that store something are handed a `Store`.
+"""
+
+from exo_graphql.storage.store import Collection, Entry, Key, Store, StoreError
+
+__all__ = ["Collection", "Entry", "Key", "Store", "StoreError"]

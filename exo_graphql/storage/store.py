@@ -1,0 +1,93 @@
+"""The protocol of a store: entries in collections, and idempotency keys that lead to entries.
+
+What an entry says is opaque here: its owner encodes and decodes `record`. A store knows only what it needs to keep
+and order entries. Another kind of data is another `Collection` and a migration that adds its table.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, unique
+from typing import Protocol
+
+
+class StoreError(Exception):
+    """The store could not be read or written; the message is fit for a caller."""
+
+
+@unique
+class Collection(Enum):
+    """Entries of one kind. The value is the name of their table."""
+
+    OPERATIONS = "operations"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`sequence` orders the entries of a collection, whatever clocks do; both it and `id` are unique in there.
+
+    `active`: its owner still has to do something about it, so that it must not be lost.
+    """
+
+    sequence: int
+    id: str
+    active: bool
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An idempotency key, the arguments that it was used with, and the operation it led to.
+
+    `created_at` is seconds since 1970.
+    """
+
+    key: str
+    fingerprint: str
+    operation_id: str
+    created_at: float
+
+
+class Store(Protocol):
+    """Every method but `close` raises `StoreError`, and is bounded in time: a disk that hangs does not hang a caller.
+
+    A write is durable when it returns. It is atomic: an entry and its key are both there, or neither is. One that
+    failed may have happened all the same, except `admit`.
+    """
+
+    async def open(self) -> None:
+        """Opens the store and brings its schema to this version. Does nothing where it is open.
+
+        Raises `StoreError` where another server uses it, or a newer version has written it; it is then left as it is.
+        """
+        ...
+
+    async def entries(self, collection: Collection) -> list[Entry]:
+        """All entries, in the order of `sequence`."""
+        ...
+
+    async def keys(self) -> list[Key]:
+        """All idempotency keys, in no order."""
+        ...
+
+    async def admit(self, collection: Collection, entry: Entry, key: Key | None = None) -> None:
+        """Writes a new entry. Where this raises, neither entry nor key is there, now or later.
+
+        The caller was refused, and must not find at the next start that its operation was begun.
+        """
+        ...
+
+    async def save(self, collection: Collection, entry: Entry) -> None:
+        """Writes an entry, over the earlier one of the same id; `sequence` stays what it was."""
+        ...
+
+    async def add_key(self, key: Key) -> None:
+        """Writes a key, over the earlier one of the same name."""
+        ...
+
+    async def forget(self, collection: Collection, ids: Sequence[str], keys: Sequence[str] = ()) -> None:
+        """Removes entries and keys. Those that are not there are ignored."""
+        ...
+
+    async def close(self) -> None:
+        """Closes the store. Safe to call twice, and without `open`."""
+        ...

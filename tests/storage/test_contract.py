@@ -1,0 +1,117 @@
+"""What every `Store` promises. An implementation joins by one line in `STORES`."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from exo_graphql.storage import Collection, Entry, Key, Store, StoreError
+from exo_graphql.storage.sqlite import SQLiteStore
+
+pytestmark = pytest.mark.anyio
+
+STORES: dict[str, Callable[[Path], Store]] = {
+    "sqlite": lambda directory: SQLiteStore(directory / "made" / "on the way" / "store.db"),
+}
+"""By name: makes a store, not yet open, that finds again what another one of the same directory has written."""
+
+OPERATIONS = Collection.OPERATIONS
+FIRST = Entry(1, "first", active=True, record=b'{"is": "opaque"}')
+SECOND = Entry(2, "second", active=False, record=b"\x00\xff no JSON")
+KEY = Key("nightly", "fingerprint", "first", 1750593600.25)
+
+
+@pytest.fixture(params=STORES)
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
+    """Another server's store of the same data, each time that it is called."""
+    return lambda: STORES[request.param](tmp_path)
+
+
+@asynccontextmanager
+async def _opened(make: Callable[[], Store]) -> AsyncIterator[Store]:
+    store = make()
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def test_a_new_store_is_empty(make: Callable[[], Store]) -> None:
+    async with _opened(make) as store:
+        assert await store.entries(OPERATIONS) == []
+        assert await store.keys() == []
+
+
+async def test_what_was_written_is_there_after_a_restart(make: Callable[[], Store]) -> None:
+    async with _opened(make) as store:
+        await store.admit(OPERATIONS, FIRST, KEY)
+        await store.save(OPERATIONS, SECOND)
+        assert await store.entries(OPERATIONS) == [FIRST, SECOND]
+    async with _opened(make) as store:
+        assert await store.entries(OPERATIONS) == [FIRST, SECOND]
+        assert await store.keys() == [KEY]
+
+
+async def test_entries_come_in_the_order_of_their_sequence(make: Callable[[], Store]) -> None:
+    async with _opened(make) as store:
+        await store.save(OPERATIONS, SECOND)
+        await store.save(OPERATIONS, FIRST)
+        assert [entry.sequence for entry in await store.entries(OPERATIONS)] == [1, 2]
+
+
+async def test_an_entry_is_replaced_by_its_id_and_keeps_its_sequence(make: Callable[[], Store]) -> None:
+    async with _opened(make) as store:
+        await store.admit(OPERATIONS, FIRST)
+        await store.save(OPERATIONS, Entry(9, "first", active=False, record=b"ended"))
+        assert await store.entries(OPERATIONS) == [replace(FIRST, active=False, record=b"ended")]
+
+
+async def test_an_entry_that_cannot_be_written_leaves_no_key(make: Callable[[], Store]) -> None:
+    async with _opened(make) as store:
+        await store.admit(OPERATIONS, FIRST)
+        taken = Entry(1, "another id", active=True, record=b"")
+        with pytest.raises(StoreError):
+            await store.admit(OPERATIONS, taken, KEY)
+        assert await store.entries(OPERATIONS) == [FIRST]
+        assert await store.keys() == []
+        await store.admit(OPERATIONS, SECOND, KEY)
+        assert await store.keys() == [KEY]
+
+
+async def test_a_key_is_replaced_by_its_name(make: Callable[[], Store]) -> None:
+    async with _opened(make) as store:
+        await store.add_key(KEY)
+        later = replace(KEY, operation_id="second", created_at=KEY.created_at + 86_400)
+        await store.add_key(later)
+        assert await store.keys() == [later]
+
+
+async def test_what_is_forgotten_is_gone_and_the_rest_is_not(make: Callable[[], Store]) -> None:
+    other = replace(KEY, key="other")
+    async with _opened(make) as store:
+        await store.admit(OPERATIONS, FIRST, KEY)
+        await store.admit(OPERATIONS, SECOND, other)
+        await store.forget(OPERATIONS, ["first", "never there"], ["nightly", "never there"])
+        assert await store.entries(OPERATIONS) == [SECOND]
+        assert await store.keys() == [other]
+
+
+async def test_open_and_close_may_be_called_twice(make: Callable[[], Store]) -> None:
+    store = make()
+    await store.open()
+    await store.save(OPERATIONS, FIRST)
+    await store.open()
+    assert await store.entries(OPERATIONS) == [FIRST]
+    await store.close()
+    await store.close()
+    await make().close()
+
+
+async def test_a_store_that_is_not_open_refuses(make: Callable[[], Store]) -> None:
+    store = make()
+    with pytest.raises(StoreError, match="not open"):
+        await store.save(OPERATIONS, FIRST)
+    await store.close()
