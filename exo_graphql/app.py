@@ -107,7 +107,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     deployments = Deployments(
         poller,
         operations,
-        None if demo is not None else settings.state_dir / "deployments.sqlite3",
+        store,
         time_zone=own_time_zone(),
         now=clock.now,
     )

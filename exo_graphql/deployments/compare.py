@@ -117,6 +117,8 @@ class View:
     """By uid, of what was UNSATISFIABLE: since when it fits again (`Moment.elapsed`); None while it does not."""
     fetch_at: Mapping[str, float]
     """By uid: when its weights may be asked for again (`Moment.elapsed`)."""
+    parked: frozenset[str]
+    """Uids of those whose operation is parked: it goes on once its own cluster is back, or a person says so."""
     not_before: Mapping[str, float]
     """By uid: when an operation may be requested again that was refused for the moment (`Moment.elapsed`)."""
     now: Moment
@@ -144,6 +146,16 @@ def compare(given: View) -> Comparison:
         act = _delete_dead(view) or _close_gap(view) or _unload(view) or _fetch(view)
     assessments = [_assess(view, each, act) for each in view.standings if not each.deployment.deleted]
     return Comparison(act, assessments, view.weights_there)
+
+
+def assess_unseen(deployment: Deployment, timetable: Timetable, now: Moment) -> Assessment:
+    """What is said of a deployment while exo has not answered since this server started."""
+    paused = deployment.is_paused(now.at) and deployment.pause is not None
+    wanted = timetable.open and not (paused or deployment.idle)
+    state, reason = DeploymentState.WAITING, "No exo node has answered yet."
+    if paused and deployment.pause is not None:
+        state, reason = DeploymentState.PAUSED, deployment.pause.because
+    return Assessment(deployment, timetable, wanted, state, reason, 0, (), None, (), None, waits_for_exo=wanted)
 
 
 # The acts, in the order in which they are tried
@@ -302,8 +314,10 @@ class Derived:
         self.given = given
         snapshot = given.snapshot
         nodes = Nodes(snapshot)
+        models = frozenset(d.spec.model_id for d in given.deployments)
         self.standings = [
-            standing(d, given.timetables[d.uid], snapshot, given.watch, nodes, given.now) for d in given.deployments
+            standing(d, given.timetables[d.uid], snapshot, given.watch, nodes, models, given.now)
+            for d in given.deployments
         ]
         self.ours = [operation for operation in given.operations if operation.deployment is not None]
         self.somebody_is_stale = any(s is NodeStatus.STALE for s in snapshot.node_statuses.values())
@@ -332,8 +346,9 @@ class Derived:
         return operation if operation is not None and operation.deployment is not None else None
 
     def is_busy(self, each: Standing) -> bool:
-        """Whether any operation, a person's perhaps, is at work on its model."""
-        return each.deployment.spec.model_id in self._at_work
+        """Whether an operation, a person's perhaps, is at work on its model, or its own is parked."""
+        models = {each.deployment.spec.model_id, *(instance.model_id for instance in each.surplus)}
+        return not models.isdisjoint(self._at_work) or each.deployment.uid in self.given.parked
 
     def is_held_back(self, each: Standing) -> bool:
         """Whether its last request was refused a moment ago."""
@@ -360,6 +375,8 @@ class Derived:
         given, deployment = self.given, each.deployment
         room = self.room(each)
         busy = [i.model_id for i in room.unload if i.model_id in self._at_work] if isinstance(room, Room) else []
+        if deployment.uid in given.parked:
+            return DeploymentState.WAITING, "Its operation is parked: resume it, or cancel it."
         if self.is_busy(each) or busy:
             return DeploymentState.WAITING, "An operation is at work on its model, or on one that it replaces."
         if self.ours:

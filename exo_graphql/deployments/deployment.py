@@ -56,6 +56,16 @@ class Spec:
     idle_unload_seconds: int | None = None
     drain_seconds: int = 30
 
+    @property
+    def takes_any(self) -> bool:
+        """Whether it restricts nothing: any placement of the model is as declared."""
+        return (
+            self.nodes is None
+            and self.min_nodes == 1
+            and self.sharding is ShardingPreference.AUTO
+            and self.instance_type is InstanceTypePreference.AUTO
+        )
+
     def placement(self, card: ModelCard, node_ids: tuple[str, ...] | None) -> PlacementRequest:
         """What a placement must be; `node_ids` are exactly these nodes, None: any."""
         request = OperationRequest(

@@ -46,8 +46,9 @@ class Health:
             if each.state in _COMING:
                 coming.add(each.deployment.spec.model_id)
             troubled = now.elapsed - self.troubled_since.get(uid, now.elapsed) >= CONCERN_SECONDS
-            longest = 2 * usual_seconds(each.deployment.load_times, None)
-            slow = now.elapsed - self.progressing_since.get(uid, now.elapsed) >= longest
+            # Before its first load nobody knows how long it takes: its weights may have to be fetched.
+            usual = usual_seconds(each.deployment.load_times, None) if each.deployment.load_times else float("inf")
+            slow = now.elapsed - self.progressing_since.get(uid, now.elapsed) >= 2 * usual
             if troubled or slow:
                 concerns.append(f"Deployment {each.deployment.name} is {each.state.value}: {_sentence(each)}")
         return Expectations(frozenset(coming), tuple(concerns))

@@ -20,7 +20,16 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Upstream
 from exo_graphql.deployments import acts
 from exo_graphql.deployments.backoff import RESET_SECONDS, delay
-from exo_graphql.deployments.compare import Assessment, Cancel, Change, Comparison, Fetch, View, compare
+from exo_graphql.deployments.compare import (
+    Assessment,
+    Cancel,
+    Change,
+    Comparison,
+    Fetch,
+    View,
+    assess_unseen,
+    compare,
+)
 from exo_graphql.deployments.deployment import (
     KEPT_LOADS,
     AttemptFailure,
@@ -135,14 +144,26 @@ class Reconciler:
             watch=self._watch,
             fits_since=self._fits_since,
             fetch_at=self._fetch_at,
+            parked=frozenset(d.uid for d in known if self._is_parked(d)),
             not_before=self._not_before,
             now=now,
         )
 
+    def _is_parked(self, deployment: Deployment) -> bool:
+        operation = None if deployment.pending is None else self._operations.by_key(deployment.pending)
+        return operation is not None and operation.state is OperationState.PARKED
+
     def look(self) -> Comparison | None:
-        """Assesses every deployment as it is now, and does nothing."""
+        """Assesses every deployment as it is now, and does nothing. None while there has never been a snapshot."""
         snapshot = self._upstream.snapshot
         if snapshot is None:
+            now = self.now()
+            unseen = [
+                assess_unseen(d, timetable(d.spec, d.load_times, None, now.at), now)
+                for d in self._registry.all()
+                if not d.deleted
+            ]
+            self._publish(Comparison(None, unseen, []), now)
             return None
         view = self.view(self._registry.all(), snapshot)
         outcome = compare(view)
@@ -208,11 +229,8 @@ class Reconciler:
         return min(waits, default=None)
 
     async def _reconcile(self) -> None:
-        if self._upstream.snapshot is None or not self._registry.all():
-            self._publish(Comparison(None, [], []), self.now())
-            return
-        self._wake.clear()
-        await self._take_stock()
+        if self._upstream.snapshot is not None:
+            await self._take_stock()
         outcome = self.look()
         if outcome is None:
             return

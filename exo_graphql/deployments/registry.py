@@ -6,7 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from exo_graphql.deployments.deployment import Deployment
-from exo_graphql.deployments.store import DeploymentStore
+from exo_graphql.deployments.records import decode, encode
+from exo_graphql.storage import Collection, Store
 
 log = logging.getLogger(__name__)
 
@@ -14,24 +15,30 @@ log = logging.getLogger(__name__)
 class Registry:
     """Every change goes through `update` or `add`, one after the other, and is written before it is seen."""
 
-    def __init__(self, store: DeploymentStore) -> None:
+    def __init__(self, store: Store) -> None:
         self.version = 0
         """Moves at every change."""
         self._store = store
         self._by_uid: dict[str, Deployment] = {}
+        self._sequences: dict[str, int] = {}
+        """By uid: the order in which they were added."""
+        self._last = 0
+        """The last of the sequences, of what cannot be read as well."""
         self._writing = asyncio.Lock()
         self._listeners: list[Callable[[], None]] = []
         self._opened = False
 
     async def open(self) -> None:
-        """Reads the store, once. Raises `StoreError`."""
-        if not self._opened:
-            self._by_uid = {deployment.uid: deployment for deployment in await self._store.open()}
-            self._opened = True
-
-    async def close(self) -> None:
-        """Closes the store."""
-        await self._store.close()
+        """Reads the store, which is open, once. Raises `StoreError`."""
+        if self._opened:
+            return
+        for entry in await self._store.entries(Collection.DEPLOYMENTS):
+            self._last = max(self._last, entry.sequence)
+            deployment = decode(entry)
+            if deployment is not None:
+                self._by_uid[deployment.uid] = deployment
+                self._sequences[deployment.uid] = entry.sequence
+        self._opened = True
 
     def all(self) -> tuple[Deployment, ...]:
         """Every deployment by name, the deleted ones that are still loaded included."""
@@ -56,9 +63,13 @@ class Registry:
         return stop
 
     async def add(self, deployment: Deployment) -> None:
-        """Adds a new one. Raises `StoreError`."""
+        """Adds a new one. Raises `StoreError`; then it is not there, now or later."""
         async with self._writing:
-            await self._write(deployment)
+            await self._store.admit(Collection.DEPLOYMENTS, encode(self._last + 1, deployment))
+            self._last += 1
+            self._sequences[deployment.uid] = self._last
+            self._by_uid[deployment.uid] = deployment
+            self._notify()
 
     async def update(self, uid: str, change: Callable[[Deployment], Deployment]) -> Deployment | None:
         """Changes the newest version of one; returns it, or None if it is gone. Raises `StoreError`."""
@@ -68,20 +79,17 @@ class Registry:
                 return None
             changed = change(known)
             if changed != known:
-                await self._write(changed)
+                await self._store.save(Collection.DEPLOYMENTS, encode(self._sequences[uid], changed))
+                self._by_uid[uid] = changed
+                self._notify()
             return changed
 
     async def forget(self, uid: str) -> None:
         """Removes one. Raises `StoreError`."""
         async with self._writing:
-            await self._store.delete(uid)
+            await self._store.forget(Collection.DEPLOYMENTS, [uid])
             self._by_uid.pop(uid, None)
             self._notify()
-
-    async def _write(self, deployment: Deployment) -> None:
-        await self._store.save(deployment)
-        self._by_uid[deployment.uid] = deployment
-        self._notify()
 
     def _notify(self) -> None:
         self.version += 1

@@ -15,6 +15,9 @@ from exo_graphql.cluster.state import Instance
 from exo_graphql.cluster.units import gib
 from exo_graphql.deployments.standing import Nodes, Standing, node_ids
 
+NAMED_HOLDERS = 5
+"""Instances that a reason names: all of fifty would hide what is lacking."""
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
@@ -46,6 +49,7 @@ class Rooms:
         self._free = {node_id: size for node_id, size in free.items() if node_id in nodes.online}
         self._standings = standings
         self._nodes = nodes
+        self._owners = {id_: other for other in standings for id_ in other.deployment.owned}
 
     def find(self, standing: Standing, *, ever: bool = False) -> Room | NoRoom:
         """Where the next copy would go: beside what is loaded if it fits, else in place of as little as will do.
@@ -133,16 +137,16 @@ class Rooms:
         return [instance_bytes(instance, self._snapshot.models) for instance in instances]
 
     def _holders(self, leaving: Sequence[Instance]) -> str:
-        """Who holds memory that cannot be taken."""
-        owners = {id_: other for other in self._standings for id_ in other.deployment.owned}
+        """Who holds memory that cannot be taken, the first few of them."""
         gone = {instance.id for instance in leaving}
+        staying = [instance for instance in self._snapshot.state.instances.values() if instance.id not in gone]
         holders: dict[str, None] = {}
-        for instance in self._snapshot.state.instances.values():
-            if instance.id not in gone:
-                owner = owners.get(instance.id)
-                who = f"deployment {owner.name}" if owner is not None else "not of a deployment"
-                holders[f"{instance.model_id} ({who})"] = None
-        return f" Memory is held by {_names(tuple(holders))}." if holders else ""
+        for instance in staying[:NAMED_HOLDERS]:
+            owner = self._owners.get(instance.id)
+            who = f"deployment {owner.name}" if owner is not None else "not of a deployment"
+            holders[f"{instance.model_id} ({who})"] = None
+        more = f" and {len(staying) - NAMED_HOLDERS} more" if len(staying) > NAMED_HOLDERS else ""
+        return f" Memory is held by {_names(tuple(holders))}{more}." if holders else ""
 
 
 def _short(wanted: PlacementRequest, available: int, short: int) -> str:

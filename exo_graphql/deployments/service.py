@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
@@ -22,7 +21,6 @@ from exo_graphql.deployments.errors import DeploymentChanged, DeploymentNotFound
 from exo_graphql.deployments.proposal import Proposal, propose
 from exo_graphql.deployments.reconciler import Reconciler
 from exo_graphql.deployments.registry import Registry
-from exo_graphql.deployments.store import DeploymentStore
 from exo_graphql.deployments.validation import MAX_DEPLOYMENTS, Declaration, resolve
 from exo_graphql.operations import (
     ClusterUnavailable,
@@ -32,7 +30,7 @@ from exo_graphql.operations import (
     OperationError,
     Operations,
 )
-from exo_graphql.storage import StoreError
+from exo_graphql.storage import Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +45,7 @@ class Applied:
 
 
 class Deployments:
-    """Use as `async with`, inside `Operations`. `path` None remembers nothing beyond this object.
+    """Use as `async with`, inside `Operations`. `store` is open, and stays open when this is left.
 
     `time_zone` (IANA) is that of windows which name none.
     """
@@ -56,7 +54,7 @@ class Deployments:
         self,
         upstream: Upstream,
         operations: Operations,
-        path: Path | None,
+        store: Store,
         *,
         time_zone: str = "UTC",
         now: Callable[[], Moment] = clock.now,
@@ -64,17 +62,19 @@ class Deployments:
         self._upstream = upstream
         self._operations = operations
         self.time_zone = time_zone
-        self._registry = Registry(DeploymentStore(path))
+        self._registry = Registry(store)
         self.reconciler = Reconciler(upstream, operations, self._registry, now=now)
         self._stack = AsyncExitStack()
+        self._applying = asyncio.Lock()
+        """Two that apply one name at once must not both find that there is none."""
 
     async def prepare(self) -> None:
-        """Opens the store before entering, which does it otherwise. Raises `StoreError`."""
+        """Reads the store before entering, which does it otherwise. Raises `StoreError`."""
         await self._registry.open()
 
     async def __aenter__(self) -> Self:
         await self._registry.open()
-        self._stack.push_async_callback(self._registry.close)
+        self.reconciler.look()
         self._stack.push_async_callback(_ended, asyncio.create_task(self.reconciler.run(), name="deployments"))
         return self
 
@@ -124,6 +124,10 @@ class Deployments:
 
     async def apply(self, declared: Declaration, *, dry_run: bool = False, if_generation: int | None = None) -> Applied:
         """Declares a deployment, or changes it. The same again changes nothing but that it ends a pause and idling."""
+        async with self._applying:
+            return await self._apply(declared, dry_run=dry_run, if_generation=if_generation)
+
+    async def _apply(self, declared: Declaration, *, dry_run: bool, if_generation: int | None) -> Applied:
         try:
             snapshot = await self._upstream.fresh(1.0)
         except Unreachable as failure:

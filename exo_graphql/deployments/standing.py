@@ -77,19 +77,30 @@ class Standing:
 
 
 def standing(
-    deployment: Deployment, timetable: Timetable, snapshot: Snapshot, watch: Watch, nodes: "Nodes", now: Moment
+    deployment: Deployment,
+    timetable: Timetable,
+    snapshot: Snapshot,
+    watch: Watch,
+    nodes: "Nodes",
+    models: frozenset[str],
+    now: Moment,
 ) -> Standing:
-    """The deployment in this snapshot."""
+    """The deployment in this snapshot. `models` are those of all deployments."""
     spec = deployment.spec
     paused = deployment.is_paused(now.at)
     wanted = timetable.open and not (paused or deployment.idle or deployment.deleted)
     node_ids, unknown = (None, ()) if spec.nodes is None else nodes.named(spec.nodes)
-    wants = spec.placement(snapshot.models.get(spec.model_id) or ModelCard(spec.model_id), node_ids)
     instances = snapshot.instances_of(spec.model_id)
-    own = [instance for instance in instances if instance.id in deployment.owned]
+    listed = snapshot.state.instances
+    own = [listed[id_] for id_ in deployment.owned if id_ in listed and listed[id_].model_id == spec.model_id]
+    # It had another model before: what nobody else has adopted of that is not wanted any more.
+    earlier = [listed[id_] for id_ in deployment.owned if id_ in listed and listed[id_].model_id not in models]
     others = [instance for instance in instances if instance.id not in deployment.owned]
+    differences: dict[str, str | None] = {instance.id: None for instance in instances}
     # What a spec asks for that names absent nodes is not known: what is loaded then stays.
-    differences = {i.id: None if unknown else unlike(snapshot, i, wants) for i in instances}
+    if instances and not spec.takes_any and not unknown:
+        wants = spec.placement(snapshot.models.get(spec.model_id) or ModelCard(spec.model_id), node_ids)
+        differences = {instance.id: unlike(snapshot, instance, wants) for instance in instances}
     alike = [instance for instance in own if differences[instance.id] is None]
     alike.sort(key=lambda instance: not snapshot.instance_status(instance.id).ready)
     alike += [i for i in others if differences[i.id] is None and is_healthy(snapshot, i)]
@@ -105,7 +116,7 @@ def standing(
         unknown_nodes=unknown,
         copies=tuple(copies),
         dead=tuple(i for i in copies if i in own and wanted and _is_dead(i, snapshot, watch, now)),
-        surplus=() if paused else tuple(instance for instance in own if instance.id not in kept),
+        surplus=() if paused else tuple(instance for instance in (*own, *earlier) if instance.id not in kept),
         unlike=next(iter(in_the_way), None),
     )
 

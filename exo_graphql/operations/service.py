@@ -316,7 +316,7 @@ class Operations:
                 if (known := self._by_key(request, key)) is not None:
                     return known
                 same = self._manager.same_load(snapshot, request, resolved)
-                if same is not None:
+                if same is not None and request.deployment is None:
                     return await self._follow(same, request, key)
                 touched = resolved.model_ids | set(resolved.same_ids)
                 rival_operation = conflict(touched, self._manager.at_work()) or self._awaited(request, touched)

@@ -101,7 +101,11 @@ def _nodes(instance: dict[str, Any] | None) -> dict[str, str]:
 
 
 def _deployments(db: sqlite3.Connection) -> None:
-    """Who asked for it, exactly which instances it unloads, and which it has placed."""
+    """Deployments; and of operations for which of them, exactly which instances they unload, and which they placed."""
+    db.execute(
+        "CREATE TABLE deployments (sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, active INTEGER NOT NULL, "
+        "record BLOB NOT NULL)"
+    )
     _rewrite(db, _name_instances)
 
 

@@ -19,6 +19,7 @@ class Collection(Enum):
     """Entries of one kind. The value is the name of their table."""
 
     OPERATIONS = "operations"
+    DEPLOYMENTS = "deployments"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.deployments.deployment import Deployment
 from exo_graphql.deployments.service import Deployments
-from exo_graphql.deployments.store import DeploymentStore
 from exo_graphql.deployments.validation import Declaration
 from exo_graphql.storage import Collection, Entry, Key
 from exo_graphql.storage.sqlite import SQLiteStore
@@ -38,7 +36,7 @@ async def _is_ready(kept: Deployments, name: str) -> None:
 async def _live_and_die(w: SimulatedCluster, path: Path, fatal: int, monkeypatch: pytest.MonkeyPatch) -> int:
     """One process: adopts the day's model, is to replace it by the night's, and dies at the moment `fatal`."""
     killer = Killer(fatal)
-    save, admit, keep = SQLiteStore.save, SQLiteStore.admit, DeploymentStore.save
+    save, admit = SQLiteStore.save, SQLiteStore.admit
 
     async def killable_save(self: SQLiteStore, collection: Collection, entry: Entry) -> None:
         await killer.around(save(self, collection, entry))
@@ -46,18 +44,14 @@ async def _live_and_die(w: SimulatedCluster, path: Path, fatal: int, monkeypatch
     async def killable_admit(self: SQLiteStore, collection: Collection, entry: Entry, key: Key | None = None) -> None:
         await killer.around(admit(self, collection, entry, key))
 
-    async def killable_keep(self: DeploymentStore, deployment: Deployment) -> None:
-        await killer.around(keep(self, deployment))
-
     with monkeypatch.context() as patched:
         patched.setattr(SQLiteStore, "save", killable_save)
         patched.setattr(SQLiteStore, "admit", killable_admit)
-        patched.setattr(DeploymentStore, "save", killable_keep)
         upstream = KillableUpstream(w.poller, killer)
         opened = operations(upstream, path / "operations.db")
         ops = await opened.__aenter__()
-        kept = deployments(upstream, ops, path / "deployments.db")
-        await kept.__aenter__()
+        entered = deployments(upstream, ops, path / "deployments.db")
+        kept = await entered.__aenter__()
         with suppress(asyncio.CancelledError):
             await kept.apply(DAY)
             dead = asyncio.create_task(killer.dead.wait())
@@ -69,7 +63,7 @@ async def _live_and_die(w: SimulatedCluster, path: Path, fatal: int, monkeypatch
                 done.cancel()
             dead.cancel()
         # What a kernel does to the killed: no task runs on, no file stays open.
-        await kept.__aexit__(None, None, None)
+        await entered.__aexit__(None, None, None)
         await opened.__aexit__(None, None, None)
     return killer.moments
 

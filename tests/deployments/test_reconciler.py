@@ -1,10 +1,19 @@
 """What the reconciler does, on the simulated exo: from an apply to a model that serves, and through every act."""
 
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
 import pytest
 
+from exo_graphql.deployments.compare import Assessment
+from exo_graphql.deployments.validation import Declaration
+from exo_graphql.exo.poller import Poller
 from exo_graphql.simulator import tiny_scenario
-from tests.support.deployed_cluster import deployed
-from tests.support.simulated_cluster import HALF, OTHER_HALF, A, B
+from tests.support.deployed_cluster import deployed, deployments
+from tests.support.polled_cluster import loop_moment
+from tests.support.simulated_cluster import HALF, OTHER_HALF, A, B, operations
 
 pytestmark = pytest.mark.anyio
 
@@ -90,3 +99,70 @@ async def test_another_copy_of_a_model_goes_to_another_node() -> None:
         snapshot = await d.w.snapshot()
         placed = [shard.node_id for instance in snapshot.state.instances.values() for shard in instance.shards]
         assert len(placed) == len(set(placed)) == 2
+
+
+async def test_another_model_replaces_the_one_that_it_had() -> None:
+    async with deployed() as d:
+        await d.applied("a", A)
+        await d.until_state("a", "READY", 60)
+        await d.applied("a", B)
+        assert d.said("a").deployment.generation == 2
+        await d.until(lambda: d.said("a").ready and len(d.said("a").instance_ids) == 1, 120)
+        await d.w.until(lambda snapshot: len(snapshot.state.instances) == 1, 60)
+        assert await d.w.serving() == [B]
+
+
+async def test_two_that_apply_one_name_at_once_make_one_deployment() -> None:
+    async with deployed() as d:
+        both = await asyncio.gather(
+            d.deployments.apply(Declaration("a", A)), d.deployments.apply(Declaration("a", A, priority=2))
+        )
+        generations = [each.assessment.deployment.generation for each in both if each.assessment is not None]
+        assert generations == [1, 2]
+        assert [each.deployment.name for each in d.deployments.all()] == ["a"]
+
+
+async def test_before_exo_has_answered_deployments_are_shown_and_wait(tmp_path: Path) -> None:
+    store = tmp_path / "deployments.db"
+    async with deployed(store=store) as d:
+        await d.applied("a", A)
+        await d.until_state("a", "READY", 60)
+    nobody = Poller(["http://exo"], transport=httpx.MockTransport(_refuses), now=loop_moment)
+    async with nobody, operations(nobody) as ops, deployments(nobody, ops, store) as kept:
+        (shown,) = kept.all()
+        assert (shown.deployment.name, shown.state.value) == ("a", "WAITING")
+        assert shown.wanted
+        assert shown.reason == "No exo node has answered yet."
+        paused = await kept.pause("a")
+        assert isinstance(paused, Assessment)
+        assert paused.state.value == "PAUSED"
+
+
+def _refuses(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("refused", request=request)
+
+
+async def test_nothing_is_begun_for_a_deployment_whose_operation_is_parked(tmp_path: Path) -> None:
+    journal, store = tmp_path / "operations.db", tmp_path / "deployments.db"
+    async with deployed(journal=journal, store=store) as d:
+        await d.applied("a", A)
+        await d.until(lambda: bool(d.w.ops.at_work()))
+    # Another cluster answers at the same address.
+    others = tiny_scenario()
+    machines = tuple(replace(machine, name=f"other-{machine.name}") for machine in others.machines)
+    other = replace(
+        others,
+        machines=machines,
+        api=machines[0].name,
+        master=machines[-1].name,
+        weights={model: tuple(machine.name for machine in machines) for model in others.weights},
+    )
+    async with deployed(other, journal=journal, store=store, seed=2) as d:
+        await d.until(lambda: "parked" in d.said("a").reason, 120)
+        creations = d.creations
+        await d.w.until(lambda _: d.w.sim.control.now > 300, 400)
+        assert d.creations == creations == 0
+        (parked,) = d.w.ops.all(active=True)
+        await d.w.ops.cancel(parked.id)
+        await d.until_state("a", "READY", 120)
+        assert await d.w.listed() == [A]

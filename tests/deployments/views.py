@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 from exo_graphql.cluster.advance import advance
 from exo_graphql.cluster.memory import free_bytes
@@ -48,10 +49,13 @@ def snapshot(
     unseen: Mapping[str, float] | None = None,
     lacking: Sequence[tuple[str, str]] = (),
     stale: bool = False,
+    sizes: Mapping[str, int] = MappingProxyType(SIZES),
+    ram: int = RAM,
+    previous: Snapshot | None = None,
 ) -> Snapshot:
-    """Nodes of 16 GiB, all joined; every instance READY unless `statuses` (by its id) says otherwise.
+    """Nodes of `ram` GiB, all joined; every instance READY unless `statuses` (by its id) says otherwise.
 
-    `unseen` is seconds by node; `lacking` are nodes and models whose weights are not there.
+    `unseen` is seconds by node; `lacking` are nodes and models whose weights are not there; `sizes` is GiB by model.
     """
     used: dict[str, int] = dict.fromkeys(nodes, 0)
     instances: dict[str, Instance] = {}
@@ -59,7 +63,7 @@ def snapshot(
     for id_, model, names in loaded:
         shards = []
         for rank, name in enumerate(names):
-            used[name] = used.get(name, 0) + SIZES[model] * GIB // len(names)
+            used[name] = used.get(name, 0) + sizes[model] * GIB // len(names)
             runner_id = f"{id_}-{rank}"
             runners[runner_id] = Runner((statuses or {}).get(id_, RunnerStatus.READY))
             begin, end = LAYERS * rank // len(names), LAYERS * (rank + 1) // len(names)
@@ -69,8 +73,8 @@ def snapshot(
         name: Node(
             name,
             name,
-            ram_total_bytes=RAM * GIB,
-            ram_available_bytes=RAM * GIB - used[name],
+            ram_total_bytes=ram * GIB,
+            ram_available_bytes=ram * GIB - used[name],
             disk_total_bytes=1000 * GIB,
             disk_available_bytes=500 * GIB,
             backends=("MlxMetal",),
@@ -80,13 +84,13 @@ def snapshot(
         )
         for name in nodes
     }
-    cards = {model: ModelCard(model, storage_bytes=size * GIB, layer_count=LAYERS) for model, size in SIZES.items()}
+    cards = {model: ModelCard(model, storage_bytes=size * GIB, layer_count=LAYERS) for model, size in sizes.items()}
     downloads: dict[str, dict[str, Download]] = {name: {} for name in nodes}
     for name, model in lacking:
         downloads[name][model] = Download(name, model, DownloadKind.PENDING, model=cards[model])
     state = State(members, instances, runners, downloads, cards=cards, index=100)
     source = Source("http://exo", connected=not stale)
-    return advance(None, state, NOW, source)[0]
+    return advance(previous, state, NOW, source)[0]
 
 
 def deployment(name: str, model: str, *, owned: Sequence[str] = (), **more: object) -> Deployment:
@@ -129,6 +133,7 @@ def view(shown: Snapshot, *deployments: Deployment, operations: Sequence[Operati
         watch=Watch(snapshot=shown),
         fits_since={},
         fetch_at={},
+        parked=frozenset(),
         not_before={},
         now=now,
     )

@@ -122,7 +122,7 @@ def _operations() -> Remembered:
 
 
 OPERATIONS = _operations()
-DEPLOYMENTS = Deployments(Recorded(None), OPERATIONS, None)
+DEPLOYMENTS = Deployments(Recorded(None), OPERATIONS, SQLiteStore(None))
 
 
 def _odd(snapshot: Snapshot, turn: int) -> Snapshot:

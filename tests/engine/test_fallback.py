@@ -26,8 +26,9 @@ UNCOMPILED = Executor(SCHEMA, compiled=False)
 def _context() -> Context:
     snapshot = next(each for each in snapshots() if each is not None and each.nodes)
     upstream = Recorded(snapshot)
-    operations = Operations(upstream, SQLiteStore(None))
-    return Context(snapshot, operations, Deployments(upstream, operations, None), lambda: 0.0)
+    store = SQLiteStore(None)
+    operations = Operations(upstream, store)
+    return Context(snapshot, operations, Deployments(upstream, operations, store), lambda: 0.0)
 
 
 def _answer(executor: Executor, query: str) -> Answer:

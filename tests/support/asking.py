@@ -124,8 +124,9 @@ def ask(
     if not isinstance(query, DocumentNode):
         assert validate(SCHEMA, document) == []
     upstream = Recorded(snapshot)
-    operations = Operations(upstream, SQLiteStore(None))
-    context = Context(snapshot, operations, Deployments(upstream, operations, None), lambda: elapsed)
+    store = SQLiteStore(None)
+    operations = Operations(upstream, store)
+    context = Context(snapshot, operations, Deployments(upstream, operations, store), lambda: elapsed)
     answer = EXECUTOR.execute(document, context, variables, None)
     if isawaitable(answer):
         answer = asyncio.run(_later(answer))

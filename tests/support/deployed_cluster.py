@@ -14,6 +14,7 @@ from exo_graphql.deployments.service import Deployments
 from exo_graphql.deployments.validation import Declaration
 from exo_graphql.operations import OperationRules, Operations
 from exo_graphql.simulator import Scenario, tiny_scenario
+from exo_graphql.storage.sqlite import SQLiteStore
 from tests.support.polled_cluster import loop_moment
 from tests.support.simulated_cluster import SimulatedCluster, world
 
@@ -74,9 +75,16 @@ class Deployed:
         return self.w.sim.control.requests
 
 
-def deployments(upstream: Upstream, ops: Operations, path: Path | None = None) -> Deployments:
-    """Deployments whose clocks are the loop's."""
-    return Deployments(upstream, ops, path, now=loop_moment)
+@asynccontextmanager
+async def deployments(upstream: Upstream, ops: Operations, path: Path | None = None) -> AsyncIterator[Deployments]:
+    """Deployments over a store of their own, whose clocks are the loop's."""
+    store = SQLiteStore(path)
+    await store.open()
+    try:
+        async with Deployments(upstream, ops, store, now=loop_moment) as kept:
+            yield kept
+    finally:
+        await store.close()
 
 
 @asynccontextmanager
@@ -85,7 +93,11 @@ async def deployed(
     journal: Path | None = None,
     store: Path | None = None,
     rules: OperationRules | None = None,
+    seed: int = 1,
 ) -> AsyncIterator[Deployed]:
     """Everything started."""
-    async with world(scenario or tiny_scenario(), journal, rules) as w, deployments(w.poller, w.ops, store) as kept:
+    async with (
+        world(scenario or tiny_scenario(), journal, rules, seed) as w,
+        deployments(w.poller, w.ops, store) as kept,
+    ):
         yield Deployed(w, kept)
