@@ -184,7 +184,7 @@ def _close_gap(view: "Derived") -> Change | None:
     """Loads the first missing copy that may be loaded now; in place of others where it does not fit beside them."""
     for each in view.by_rank:
         room = view.room(each)
-        if isinstance(room, Room) and view.obstacle(each) is None:
+        if isinstance(room, Room) and not view.is_unsettled(each) and view.obstacle(each) is None:
             spec = each.deployment.spec
             pinned = each.deployment.attempts < PINNED_ATTEMPTS or spec.replicas > 1 or view.somebody_is_stale
             drains = [view.owner(i).deployment.spec.drain_seconds for i in room.unload]
@@ -244,7 +244,8 @@ def _assess(view: "Derived", each: Standing, act: Act | None) -> Assessment:
     snapshot, deployment = view.given.snapshot, each.deployment
     ready = [instance for instance in each.copies if snapshot.instance_status(instance.id).ready]
     operation = view.operation(each)
-    room = view.room(each) if each.missing and not snapshot.stale and operation is None else None
+    looks = each.missing and not snapshot.stale and operation is None and not view.is_unsettled(each)
+    room = view.room(each) if looks else None
     state, reason = _state(view, each, operation, room, len(ready), act)
     own = (*each.copies, *(i for i in each.surplus if i not in each.copies))
     return Assessment(
@@ -285,6 +286,8 @@ def _state(
         return DeploymentState.READY, "Ready."
     if snapshot.stale:
         return DeploymentState.WAITING, "exo's state is out of date: nothing is done until there is a newer one."
+    if each.missing and view.is_unsettled(each):
+        return DeploymentState.WAITING, "Nodes come and go; it is placed once they have settled."
     if isinstance(room, NoRoom):
         return DeploymentState.UNSATISFIABLE, room.reason
     if isinstance(room, Room):
@@ -350,6 +353,12 @@ class Derived:
         models = {each.deployment.spec.model_id, *(instance.model_id for instance in each.surplus)}
         return not models.isdisjoint(self._at_work) or each.deployment.uid in self.given.parked
 
+    def is_unsettled(self, each: Standing) -> bool:
+        """Whether it was lost, and the nodes that it was on may still return. What was never loaded does not wait."""
+        names = {name for placement in each.deployment.placements for name in placement}
+        given = self.given
+        return bool(names) and not settled(given.watch, given.snapshot, names, given.now, SETTLED_SECONDS)
+
     def is_held_back(self, each: Standing) -> bool:
         """Whether its last request was refused a moment ago."""
         return self.given.not_before.get(each.deployment.uid, 0.0) > self.given.now.elapsed
@@ -386,9 +395,6 @@ class Derived:
                 DeploymentState.WAITING,
                 "Its operation was refused for the moment; it is tried again within seconds.",
             )
-        names = {name for placement in deployment.placements for name in placement}
-        if names and not settled(given.watch, given.snapshot, names, given.now, SETTLED_SECONDS):
-            return DeploymentState.WAITING, "Nodes come and go; it is placed once they have settled."
         if not is_due(deployment.retry_at, given.now.at):
             failure = deployment.last_failure
             said = failure.message if failure is not None else "It was lost soon after it had become ready."

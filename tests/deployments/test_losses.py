@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.simulator import Fault, tiny_scenario
 from tests.support.deployed_cluster import Deployed, deployed
 from tests.support.simulated_cluster import ABSENT, HALF, A, B, C
@@ -84,6 +85,15 @@ LOSSES = {
 }
 
 
+def _untrue(d: Deployed, snapshot: Snapshot) -> list[str]:
+    """What is called ready, and is not in the snapshot that an answer would show beside it."""
+    return [
+        f"{each.deployment.name} at {d.w.sim.control.now:.1f}"
+        for each in d.deployments.all()
+        if each.state.value == "READY" and not snapshot.status(each.deployment.spec.model_id).ready
+    ]
+
+
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 async def test_every_deployment_is_ready_again(loss: Callable[[Deployed], Awaitable[None]]) -> None:
     async with deployed(tiny_scenario(3)) as d:
@@ -91,8 +101,11 @@ async def test_every_deployment_is_ready_again(loss: Callable[[Deployed], Awaita
         await d.applied("b", B)
         await d.until(lambda: d.state("a").value == d.state("b").value == "READY", 120)
         creations = d.creations
-        await loss(d)
-        await _all_ready(d, "a", "b", seconds=300)
+        untrue: list[str] = []
+        with d.w.poller.listen(lambda snapshot: untrue.extend(_untrue(d, snapshot))):
+            await loss(d)
+            await _all_ready(d, "a", "b", seconds=300)
+        assert untrue == []
         await d.w.until(lambda snapshot: not snapshot.stale, 60)
         assert await _ready_models(d) == [A, B]
         listed = [model for model, _, _ in await _holds(d)]
