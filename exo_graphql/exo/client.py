@@ -122,6 +122,10 @@ class ExoClient:
         answer = await self._send("GET", "/state", within=within, known=known)
         return StateBody(None if answer.status == _NOT_MODIFIED else answer.body, answer.etag)
 
+    async def runners(self, within: float) -> bytes:
+        """The body of `GET /state/runners` (exo >= 1.0.71); `Refused` where exo has no such call."""
+        return (await self._send("GET", "/state/runners", within=within)).body
+
     async def node_id(self, within: float) -> str | None:
         """The node's own id; None where something answers that does not tell one. `Unreachable` if nothing does."""
         try:

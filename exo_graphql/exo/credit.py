@@ -30,3 +30,7 @@ class Credit:
     def spend(self, pause: float, kept: float) -> None:
         """A read begins `kept` seconds after the end of the last one, where `pause` would have been the pace."""
         self.owed = min(max(0.0, self.owed + pause - kept), URGENT_READS * pause)
+
+    def charge(self, cost_pause: float, pause: float) -> None:
+        """A cheap read was made in a pause, which `cost_pause` pays for; `pause` is that of a whole read."""
+        self.owed = min(self.owed + cost_pause, URGENT_READS * pause)

@@ -80,3 +80,11 @@ def _is_in_transition(snapshot: Snapshot) -> bool:
         (status.phase in IN_TRANSITION or status.phase is Phase.FAILED) and id_ not in snapshot.given_up
         for id_, status in snapshot.instance_statuses.items()
     )
+
+
+def is_downloading(snapshot: Snapshot) -> bool:
+    """Whether an instance waits for its weights."""
+    return any(
+        status.phase is Phase.DOWNLOADING and id_ not in snapshot.given_up
+        for id_, status in snapshot.instance_statuses.items()
+    )

@@ -24,6 +24,8 @@ class Endpoint:
         """The exo node behind it, as answered when the connection was made; None if it did not answer with an id."""
         self.identified = False
         """Whether its node id has been requested since it last failed."""
+        self.has_runners = True
+        """False once its exo has answered that it has no `GET /state/runners`, until it is identified again."""
         self.failures = 0
         """Reads that failed since the last good one."""
         self.answers = True
@@ -36,7 +38,7 @@ class Endpoint:
     async def identify(self, within: float) -> None:
         """Requests the id of the node behind it. Raises `Unreachable` if nothing answers."""
         self.node_id = await self.client.node_id(within)
-        self.identified = True
+        self.identified = self.has_runners = True
 
 
 class Endpoints:

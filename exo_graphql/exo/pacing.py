@@ -51,6 +51,31 @@ class PollerRules:
 
 DEFAULT_POLLER_RULES = PollerRules()
 
+MINUTE = 60.0
+"""Seconds over which the share of exo's time is averaged."""
+NOTICE_COST = 0.2
+"""What a cheap read costs, as a part of a whole one, until that has been measured (`exo/API.md`: 7.7 of 38.7 ms)."""
+FAST_NOTICE_PAUSE = 0.06
+"""Shortest pause before a cheap read while something is in transition."""
+FAST_NOTICE_SHARE = 0.14
+"""Share of exo's time that cheap reads take at most: with a state of 200 ms, one each 0.29 s."""
+NOTICE_LIMIT = 0.9
+"""Cheap reads leave the last tenth of the minute's share to the whole reads, which may run ahead (`credit.py`)."""
+NOTICE_AHEAD = 8.0
+"""Seconds over which cheap reads may spend what is left of `quick_share` of the minute, all reads counted. A load gets
+the full share until 1.1 s of exo's time are left; then they become rarer, until whole reads do as well."""
+NORMAL_NOTICE_SHARE = 0.03
+"""Share of exo's time that cheap reads may take at rest, besides `rest_share` for the whole ones."""
+NORMAL_NOTICE_PAUSES = (1.0, 1.5)
+"""Shortest and longest pause before a cheap read at rest: a chat of 2.5 s is seen however expensive a state is."""
+NOTICE_TIMEOUT = 0.5
+"""Shortest time-out of a cheap read. With the whole read that follows, another URL's turn comes within `lost_after`."""
+NOTICE_GAIN = 2.0
+"""Cheap reads are made where a whole one would come so many times later. A cluster of one or two nodes needs none."""
+PROGRESS_EVERY = 2.0
+"""While cheap reads watch a transition, whole reads show its progress: so many usual pauses apart if there is any."""
+WHOLE_EVERY = 4.0
+"""The same while cheap reads find nothing new, not even progress."""
 
 GAP_SLACK = 3.0
 """Seconds by which a busy machine may start a read late; see `longest_gap`."""
@@ -78,6 +103,31 @@ def pause(mode: Mode, cost: float, rules: PollerRules) -> float:
         return max(rules.quick_pause, cost * (1 - rules.quick_share) / rules.quick_share)
     shortest = rules.rest_pause if mode is Mode.NORMAL else rules.idle_pause
     return max(shortest, cost * (1 - rules.rest_share) / rules.rest_share)
+
+
+def notice_pause(mode: Mode, cost: float, notice_cost: float, spent: float, rules: PollerRules) -> float | None:
+    """Seconds from the end of any read to a cheap one; None if cheap reads would gain nothing, or without demand.
+
+    `spent` is what all reads have taken of exo's time within the last minute.
+    """
+    if mode is Mode.IDLE:
+        return None
+    if mode is Mode.NORMAL:
+        shortest, longest = NORMAL_NOTICE_PAUSES
+        wait = min(max(shortest, notice_cost * (1 - NORMAL_NOTICE_SHARE) / NORMAL_NOTICE_SHARE), longest)
+    else:
+        wait = max(FAST_NOTICE_PAUSE, notice_cost * (1 - FAST_NOTICE_SHARE) / FAST_NOTICE_SHARE)
+        # Less the whole read that may follow.
+        left = NOTICE_LIMIT * rules.quick_share * MINUTE - cost - spent
+        if left <= 0:
+            return None
+        wait = max(wait, notice_cost * (NOTICE_AHEAD / left - 1))
+    return wait if pause(mode, cost, rules) >= NOTICE_GAIN * wait else None
+
+
+def notice_timeout(cost: float | None, notice_cost: float | None, rules: PollerRules) -> float:
+    """How long a cheap read may take; never longer than a whole one."""
+    return min(max(NOTICE_TIMEOUT, rules.read_patience * (notice_cost or 0.0)), read_timeout(cost, rules))
 
 
 def usual_cost(before: float | None, cost: float, reads: int, rules: PollerRules) -> float:

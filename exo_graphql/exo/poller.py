@@ -23,14 +23,25 @@ from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
 from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.cluster.state import State
-from exo_graphql.cluster.upstream import Unreachable, UpstreamError
+from exo_graphql.cluster.upstream import Refused, Unreachable, UpstreamError
 from exo_graphql.exo.catalogue import Catalogue
 from exo_graphql.exo.client import ExoClient, PollerStats, Untrusted
 from exo_graphql.exo.commands import Commands
 from exo_graphql.exo.credit import Credit
-from exo_graphql.exo.demand import Demand
+from exo_graphql.exo.demand import Demand, is_downloading
 from exo_graphql.exo.endpoints import Endpoint, Endpoints
-from exo_graphql.exo.pacing import Mode, PollerRules, longest_gap, pause, read_timeout, usual_cost
+from exo_graphql.exo.notice import News, Notices, NotRunners, find_news
+from exo_graphql.exo.pacing import (
+    PROGRESS_EVERY,
+    WHOLE_EVERY,
+    Mode,
+    PollerRules,
+    longest_gap,
+    notice_timeout,
+    pause,
+    read_timeout,
+    usual_cost,
+)
 from exo_graphql.exo.parse import NotAState, StateReader
 from exo_graphql.exo.silence import LOOK_AGAIN, SUSPENDED, Silence
 
@@ -93,6 +104,11 @@ class Poller(Commands):
         self._credit = Credit()
         self._known: _Known | None = None
         self._reader = StateReader()
+        self._state: State | None = None
+        """The last state that was read, whether or not a snapshot shows it."""
+        self._notices = Notices(self.rules)
+        self._news = News.NONE
+        """What the last cheap read found; nothing any more once the whole state has been read."""
 
         # Reads are numbered, so that the order of two never depends on the resolution of a clock.
         self._begun = 0
@@ -251,9 +267,9 @@ class Poller(Commands):
 
     async def _reading(self) -> None:
         while True:
-            await self._wait_until_due()
+            whole = await self._wait_until_due()
             try:
-                await self._read()
+                await (self._read() if whole else self._notice())
             except Exception:
                 # A state on which our own code fails must not end all reading: it counts as a failed read.
                 logger.exception("A state of exo could not be processed.")
@@ -265,18 +281,23 @@ class Poller(Commands):
     def _elapsed(self) -> float:
         return self._now().elapsed
 
-    async def _wait_until_due(self) -> None:
-        """Waits until the next read is due. A wake-up from `Demand` computes the time again."""
+    async def _wait_until_due(self) -> bool:
+        """Waits until the next read is due: True for the whole state, False for a cheap read.
+
+        A wake-up from `Demand` computes the time again.
+        """
         while True:
             self._demand.wake_up.clear()
-            delay = self._due() - self._elapsed()
+            now = self._elapsed()
+            due = self._due(now)
+            delay = min(due, self._notice_due(now)) - now
             if delay <= 0:
-                return
+                return due <= now
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay if delay < float("inf") else None):
                     await self._demand.wake_up.wait()
 
-    def _due(self) -> float:
+    def _due(self, now: float) -> float:
         if self._endpoints.all_down:
             return float("inf")
         if self._silence.since is not None:
@@ -285,9 +306,51 @@ class Poller(Commands):
         fast = pause(Mode.FAST, cost, self.rules)
         if self._demand.urgent:
             return self._rested_at + self._credit.urgent(fast)
-        if self._demand.query_waits or self.mode is Mode.FAST:
+        if self._demand.query_waits:
             return self._rested_at + self._credit.usual(fast)
-        return self._rested_at + pause(self.mode, cost, self.rules)
+        if self.mode is not Mode.FAST:
+            return self._rested_at + pause(self.mode, cost, self.rules)
+        if self._notice_due(now) < float("inf"):
+            return self._rested_at + (PROGRESS_EVERY if self._news is News.PROGRESS else WHOLE_EVERY) * fast
+        return max(self._rested_at + self._credit.usual(fast), self._notices.whole_read_due(cost, now))
+
+    def _notice_due(self, now: float) -> float:
+        """When a cheap read is next; never while exo is silent, or if it has none.
+
+        Nor while weights are downloaded: runners show nothing of that, so the whole state is read at the usual pace.
+        """
+        endpoint = self._endpoints.current
+        if not endpoint.has_runners or not endpoint.answers or self._silence.since is not None or self._state is None:
+            return float("inf")
+        if self._snapshot is not None and is_downloading(self._snapshot):
+            return float("inf")
+        return self._notices.due(self.mode, self.stats.cost or 0.0, self._rested_at, now)
+
+    async def _notice(self) -> None:
+        """A cheap read. If it finds news, or exo does not answer, the whole state is read at once."""
+        endpoint = self._endpoints.current
+        began = self._elapsed()
+        self._silence.begins(began)
+        try:
+            body = await endpoint.client.runners(notice_timeout(self.stats.cost, self._notices.cost, self.rules))
+            self._news = find_news(body, self._state.runners if self._state is not None else {})
+        except (Refused, NotRunners) as error:
+            logger.info("exo at %s has no cheap reads: %s", endpoint.client.url, error)
+            endpoint.has_runners = False
+            self._news = News.NONE
+            self._silence.ends()
+        except UpstreamError:
+            self._news = News.STATUS
+        else:
+            self._silence.ends()
+        now = self._elapsed()
+        self._notices.noticed(self.mode, now - began, now)
+        if self.mode is Mode.FAST:
+            share = self.rules.quick_share
+            paid_by = (now - began) * (1 - share) / share
+            self._credit.charge(paid_by, pause(Mode.FAST, self.stats.cost or 0.0, self.rules))
+        if self._news is News.STATUS:
+            self._demand.request_read_now()
 
     async def _read(self) -> None:
         """Reads the state from the first URL that gives one."""
@@ -296,11 +359,11 @@ class Poller(Commands):
         whole = self._demand.urgent
         self._demand.clear_requests()
         self._begun += 1
+        began = self._elapsed()
         if self._silence.since is None:
-            now = self._elapsed()
-            self._silence.begins(now)
+            self._silence.begins(began)
             fast = pause(Mode.FAST, self.stats.cost or 0.0, self.rules)
-            self._credit.spend(fast, kept=now - self._rested_at)
+            self._credit.spend(fast, kept=began - self._rested_at)
         tried: set[Endpoint] = set()
         while (endpoint := self._endpoints.next(tried)) is not None:
             tried.add(endpoint)
@@ -318,6 +381,7 @@ class Poller(Commands):
         else:
             self._failed = self._begun
         self._rested_at = self._elapsed()
+        self._notices.spent(self.mode, self._rested_at - began, self._rested_at)
         self._announce_end()
 
     def _announce_end(self) -> None:
@@ -351,6 +415,8 @@ class Poller(Commands):
             endpoint.identified = False
         self._source = Source(endpoint.client.url, endpoint.node_id)
         self._asked_at = asked_at
+        self._state = state
+        self._news = News.NONE
         self._silence.ends()
         self._demand.clear_requests()
         self._publish(self._next(state, unbroken=gap <= longest_gap(self.stats.cost, self.rules)))

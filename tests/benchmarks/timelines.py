@@ -47,12 +47,15 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("names", nargs="*", metavar="NAME", help="recordings; all of them if none is named")
     parser.add_argument("--subscribers", type=int, default=500)
+    parser.add_argument("--cost", type=float, default=COST, help="seconds that a whole state takes")
     arguments = parser.parse_args()
-    print(f"GET /state takes {COST * 1000:.0f} ms, and its content is as old when it arrives.")  # noqa: T201
+    print(f"GET /state takes {arguments.cost * 1000:.0f} ms, and its content is as old when it arrives.")  # noqa: T201
     every: list[float] = []
     for name in arguments.names or MODELS:
         for count in (1, arguments.subscribers):
-            played = await replay(name, MODELS[name], subscribers=count, connections=min(count, 50))
+            played = await replay(
+                name, MODELS[name], subscribers=count, connections=min(count, 50), cost=arguments.cost
+            )
             print(f"{name}, {count} subscribers: {_told(played)}", flush=True)  # noqa: T201
             every += played.delays if count == 1 else []
     print(f"all changes, one subscriber: p50 {median(every) * 1000:.0f} ms of {len(every)}")  # noqa: T201

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from exo_graphql.serve import server_config
 from exo_graphql.transports.asgi import respond
+from tests.support.polled_cluster import CHEAP
 from tests.support.recordings import steps, walk
 from tests.support.running import Running, Socket, running, until
 
@@ -44,6 +45,8 @@ class Recorded:
         self.requests: Counter[str] = Counter()
         self.answered: dict[int, float] = {}
         """When each state, by its number, or a later one was first told, in seconds after `play`."""
+        self.cost = COST
+        """Seconds that a whole state takes."""
         self.fault: str | None = None
         """`hang`, `reset`, `garbage` or `error`: what is done instead of answering."""
 
@@ -91,12 +94,16 @@ class Recorded:
                 await respond(send, 500, b"Internal Server Error", b"text/plain")
             case _ if scope["path"] == "/state":
                 current = self._current()
-                await asyncio.sleep(COST)
+                await asyncio.sleep(self.cost)
                 if self._began is not None:
                     now = asyncio.get_running_loop().time() - self._began
                     for number in range(len(self.answered), current + 1):
                         self.answered[number] = now
                 await respond(send, 200, self._bodies[current], b"application/json")
+            case _ if scope["path"] == "/state/runners":
+                current = self._current()
+                await asyncio.sleep(self.cost * CHEAP)
+                await respond(send, 200, orjson.dumps(self._steps[current].document["runners"]), b"application/json")
             case _:
                 await respond(send, 404, b'{"detail":"Not Found"}', b"application/json")
 
@@ -188,11 +195,14 @@ async def behind(*names: str, **settings: Any) -> AsyncIterator[tuple[Running, l
         yield server, upstreams
 
 
-async def replay(name: str, model: str, *, subscribers: int = 1, connections: int | None = None) -> Replay:
+async def replay(
+    name: str, model: str, *, subscribers: int = 1, connections: int | None = None, cost: float = COST
+) -> Replay:
     """Plays a recording before that many subscribers, spread over `connections` (one each, if not told)."""
     async with behind(name) as (server, (upstream,)), AsyncExitStack() as stack:
         sockets = [await stack.enter_async_context(server.socket()) for _ in range(connections or subscribers)]
         recorded = upstream.recorded
+        recorded.cost = cost
         truth = recorded.truth(model)
         watches: dict[tuple[int, str], Watch] = {}
         for number in range(subscribers):
