@@ -1,93 +1,104 @@
-"""The groups of nodes that exo would place a model on: rings, for MLX_JACCL joined all to all by RDMA.
+"""The groups of nodes on which exo could place a model: rings, or for MLX_JACCL nodes all connected by RDMA.
 
-exo looks at every ring there is, and their number explodes. Here it is done so while there are few; beyond that the
-search goes for what fits, bounded by the work that it may do.
+exo lists every ring of its topology, and their number explodes: 12 nodes that are all connected have 924 groups of 6,
+64 nodes have 75 million. So groups are listed and compared as exo does while they are few, and searched for beyond
+that (`group_search`), within a `SearchBudget`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from itertools import combinations
 from math import comb
 from typing import TypeVar
 
+from exo_graphql.cluster.group_search import RingSearch, find_complete, heaviest_ring
 from exo_graphql.cluster.memory import fits_into, split, with_margin
 from exo_graphql.cluster.placement_request import ALONE, Fit, NoFit, PlacementRequest, backends_of
-from exo_graphql.cluster.rings import RingSearch, Work, find_complete, heaviest_ring
+from exo_graphql.cluster.preference import Preference
+from exo_graphql.cluster.search_budget import SearchBudget
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.cluster.state import DownloadKind, InstanceType, Sharding
+from exo_graphql.cluster.state import InstanceType, Sharding
 from exo_graphql.cluster.topology import is_complete
 
 T = TypeVar("T")
 
-# While there are no more groups of a size, all of them are looked at: so it is in clusters of up to 10 nodes.
+# Up to this many groups of a size are listed, whatever the topology: C(10, 5), so all of clusters of up to 10 nodes.
 _FEW = 252
-# The same where most groups of nodes are rings: so it is in clusters of up to 13 nodes, and for all pairs of 64.
-_MANY = 2_020
-# Steps that one of them costs where memory alone rules it out.
-_GLANCE = 2
-# Part of the steps that are left which the search for one size may take: larger groups may be easier to find.
-_PART = 3
+# The same where most groups are rings, so that listing them is not in vain: C(13, 6) = 1,716 and C(64, 2) = 2,016 are
+# below, so all of clusters of up to 13 nodes, and all pairs of 64.
+_FEW_WHERE_DENSE = 2_020
+# Steps charged for a listed group that its memory alone rules out: two sums.
+_LISTED_STEPS = 2
+# The search for one size may take a third of the steps that are left: a larger group may be easier to find.
+_BUDGET_PARTS = 3
 
 Group = tuple[int, ...]
 """Nodes by their number in the topology."""
 
 
 class Candidates:
-    """The groups for one demand, and the free memory (bytes by node) that it is held against."""
+    """The candidate groups for one request, given the free memory (bytes by node id)."""
 
     def __init__(
-        self, snapshot: Snapshot, placement_request: PlacementRequest, free: Mapping[str, int], work: Work
+        self, snapshot: Snapshot, request: PlacementRequest, free: Mapping[str, int], budget: SearchBudget
     ) -> None:
         self._snapshot = snapshot
         self._topology = snapshot.topology
-        self._demand = placement_request
-        self._by_id = free
+        self._request = request
+        self._free_by_id = free
         self._free = [max(0, free.get(node_id, 0)) for node_id in self._topology.ids]
-        self._work = work
+        """Bytes by number."""
+        self._preference = Preference(snapshot, request.card, self._free)
+        self._budget = budget
         self._pools: dict[InstanceType, Sequence[int]] = {}
+        """The nodes that may take part, by instance type."""
         self._layers: Sequence[int] | None = None
+        """Layers that fit on each node, by number; None until needed."""
 
     def first(self, count: int, sharding: Sharding, instance_type: InstanceType) -> Fit | None:
-        """The preferred group of that size that fits. None, too, where the search was ended by its bound."""
-        needed, room = self._room(sharding, count)
-        numbers = [number for number in self._pool(instance_type) if room[number]]
-        if sum([room[number] for number in numbers[:count]]) < needed:
+        """The preferred group of that size that fits. None also where the budget ran out."""
+        needed, capacity = self._capacity(sharding, count)
+        numbers = [number for number in self._pool(instance_type) if capacity[number]]
+        if sum([capacity[number] for number in numbers[:count]]) < needed:
             return None
 
         def accept(group: Group) -> Fit | None:
             return self._split(group, sharding, instance_type)
 
-        if self._demand.node_ids is not None:
+        if self._request.node_ids is not None:
             return accept(tuple(sorted(numbers))) if self._is_group(numbers, instance_type) else None
-        for part in self._parts(numbers, count, instance_type):
-            if sum([room[number] for number in part[:count]]) < needed:
+        for part in self._searchable_parts(numbers, count, instance_type):
+            if sum([capacity[number] for number in part[:count]]) < needed:
                 continue
             if self._are_few(part, count):
-                fit = self._among_few(part, count, room, needed, instance_type, accept)
+                fit = self._best_listed(part, count, capacity, needed, instance_type, accept)
             else:
-                fit = self._among_many(part, count, room, needed, instance_type, accept)
+                fit = self._first_found(part, count, capacity, needed, instance_type, accept)
             if fit is not None:
                 return fit
         return None
 
-    def nearest(
+    def least_short(
         self, counts: Sequence[int], sharding: Sharding, instance_type: InstanceType
     ) -> Fit | NoFit | str | None:
-        """What is missing on the group that comes nearest, of these sizes; or why there is none of this kind.
+        """How much is missing on the group of these sizes with the smallest shortfall; or why no group is of this kind.
 
-        Nothing may be missing on it, where a search for smaller groups was ended by its bound.
+        It is a `Fit` where `first` missed one because its budget ran out. None: no size is possible, for no reason
+        of this kind.
         """
         numbers = self._pool(instance_type)
         possible = [count for count in counts if count <= len(numbers)]
         if not possible:
-            named = self._demand.node_ids
-            reporting = sum(id_ in self._by_id and (named is None or id_ in named) for id_ in self._topology.ids)
+            named = self._request.node_ids
+            reporting = sum(id_ in self._free_by_id and (named is None or id_ in named) for id_ in self._topology.ids)
             if counts and counts[0] <= reporting:
-                return f"Not every node supports a backend that {self._demand.card.id} needs for {instance_type.value}."
+                return (
+                    f"Not every node supports a backend that {self._request.card.id} needs for {instance_type.value}."
+                )
             return None
         groups: list[Group] = []
-        if (sharding, instance_type) == ALONE and self._demand.node_ids is None:
-            # The more memory in all, the nearer; only where that is no answer do the smaller groups count.
+        if (sharding, instance_type) == ALONE and self._request.node_ids is None:
+            # Layers follow free memory, so most memory is the smallest shortfall: see the example in `placement`.
+            # Only where that group is too small for the request does each size count.
             heaviest = self._heaviest(numbers)
             groups = [heaviest] if heaviest is not None and len(heaviest) in possible else []
         if not groups:
@@ -99,7 +110,7 @@ class Candidates:
                 return fit
         if groups:
             return min(
-                (self._shortage(group, sharding) for group in groups), key=lambda near: near.shortfall_bytes or 0
+                (self._shortfall(group, sharding) for group in groups), key=lambda no_fit: no_fit.shortfall_bytes or 0
             )
         if instance_type is InstanceType.MLX_JACCL:
             return "MLX_JACCL needs RDMA enabled on, and RDMA connections between, all nodes of the instance."
@@ -111,34 +122,36 @@ class Candidates:
         """The nodes that may take part, those with most free memory first."""
         pool = self._pools.get(instance_type)
         if pool is None:
-            backends, named = backends_of(self._demand.card, instance_type), self._demand.node_ids
+            backends, named = backends_of(self._request.card, instance_type), self._request.node_ids
             usable = (
                 number
                 for number, node in enumerate(self._snapshot.state.nodes.values())
-                if node.id in self._by_id
+                if node.id in self._free_by_id
                 and (named is None or node.id in named)
                 and (node.backends is None or not backends.isdisjoint(node.backends))
             )
             pool = self._pools[instance_type] = sorted(usable, key=self._free.__getitem__, reverse=True)
         return pool
 
-    def _room(self, sharding: Sharding, count: int) -> tuple[int, Sequence[int]]:
-        """What a group of that size must have in all, and what each node has: layers, or whole parts, that it can hold.
+    def _capacity(self, sharding: Sharding, count: int) -> tuple[int, Sequence[int]]:
+        """What a group of that size needs, and the capacity of each node (by number), in units that nodes take whole.
 
-        What is less than one is none: exo gives each node of a group a part.
+        The unit is a layer for a pipeline, else the shard of one node: a model of 30 layers needs 30, and nodes with
+        memory for 19 and 12 layers have 31. As tensor over two nodes it needs 2, and each has 1 or 0. A node with 0
+        cannot take part: exo gives every node of a group a shard.
         """
-        card = self._demand.card
+        card = self._request.card
         size = card.storage_bytes or 0
         if sharding is Sharding.TENSOR or count == 1:
-            part = with_margin(size // count)
-            return count, [int(free >= part) for free in self._free]
+            shard = with_margin(size // count)
+            return count, [int(free >= shard) for free in self._free]
         if self._layers is None:
             layer = max(1, with_margin(size) // (card.layer_count or size))
             self._layers = [free // layer for free in self._free]
         return card.layer_count or size, self._layers
 
-    def _parts(self, numbers: Sequence[int], count: int, instance_type: InstanceType) -> list[Sequence[int]]:
-        """The nodes but those with too few connections for a group of that size, in parts that hold whole groups."""
+    def _searchable_parts(self, numbers: Sequence[int], count: int, instance_type: InstanceType) -> list[Sequence[int]]:
+        """The nodes in parts such that each group of that size lies in one; without those with too few connections."""
         if count == 1:
             return [numbers]
         mask = self._topology.mask(numbers)
@@ -147,62 +160,64 @@ class Candidates:
             parts = [self._topology.mask(n for n in numbers if (edges[n] & mask).bit_count() >= count - 1)]
         else:
             rings, blocks = self._topology.plain_rings, self._topology.blocks
-            # Of nodes with two neighbours each there is one ring.
+            # A block in which each node has two neighbours is one ring: it has a group of its own size only.
             parts = [block & mask for block in blocks if block not in rings or block.bit_count() == count]
         return [[number for number in numbers if part >> number & 1] for part in parts if part.bit_count() >= count]
 
     def _are_few(self, part: Sequence[int], count: int) -> bool:
         groups = comb(len(part), count)
-        return groups <= _FEW or (groups <= _MANY and (count == 2 or self._are_dense(part)))
+        return groups <= _FEW or (groups <= _FEW_WHERE_DENSE and (count == 2 or self._are_dense(part)))
 
     def _are_dense(self, part: Sequence[int]) -> bool:
-        """Whether each of the nodes is joined to half of them: then most groups are rings."""
+        """Whether each node is connected to half of the others: then most groups are rings."""
         edges, mask = self._topology.sockets, self._topology.mask(part)
         return all(2 * (edges[number] & mask).bit_count() >= len(part) - 1 for number in part)
 
-    def _among_few(
+    def _best_listed(
         self,
         numbers: Sequence[int],
         count: int,
-        room: Sequence[int],
+        capacity: Sequence[int],
         needed: int,
         instance_type: InstanceType,
         accept: Callable[[Group], Fit | None],
     ) -> Fit | None:
-        """Every group, the preferred first: what exo would choose."""
-        work = self._work
-        tried = comb(len(numbers), count)
-        if not work.may(tried * _GLANCE):
+        """The group that exo would choose of those that fit: all are listed, the preferred first."""
+        budget = self._budget
+        listed = comb(len(numbers), count)
+        if not budget.allows(listed * _LISTED_STEPS):
             return None
-        work.spend(tried * _GLANCE, tried)
-        roomy = [group for group in combinations(numbers, count) if sum([room[number] for number in group]) >= needed]
-        roomy.sort(key=self._preference, reverse=True)
-        for group in roomy:
-            if not work.may(count):
+        budget.spend(listed * _LISTED_STEPS, listed)
+        groups = combinations(numbers, count)
+        large_enough = [group for group in groups if sum([capacity[number] for number in group]) >= needed]
+        large_enough.sort(key=self._preference.rank, reverse=True)
+        for group in large_enough:
+            if not budget.allows(count):
                 return None
-            work.spend(count, 0)
+            budget.spend(count, 0)
             if self._is_group(group, instance_type):
                 fit = accept(group)
                 if fit is not None:
                     return fit
         return None
 
-    def _among_many(
+    def _first_found(
         self,
         numbers: Sequence[int],
         count: int,
-        room: Sequence[int],
+        capacity: Sequence[int],
         needed: int,
         instance_type: InstanceType,
         accept: Callable[[Group], Fit | None],
     ) -> Fit | None:
-        """A group that fits, of nodes that have the weights if there is one."""
+        """A group that fits; one of nodes that have the weights on disk if the search finds one."""
         orders = [numbers]
-        if any(self._shares):
-            by_weights = sorted(numbers, key=lambda number: (self._shares[number], self._free[number]), reverse=True)
+        on_disk = self._preference.on_disk
+        if any(on_disk):
+            by_weights = sorted(numbers, key=lambda number: (on_disk[number], self._free[number]), reverse=True)
             orders = [by_weights, numbers]
         for order in orders:
-            fit = self._search(order, count, room, needed, instance_type, accept)
+            fit = self._search(order, count, capacity, needed, instance_type, accept)
             if fit is not None:
                 return fit
         return None
@@ -211,27 +226,27 @@ class Candidates:
         self,
         order: Sequence[int],
         count: int,
-        room: Sequence[int],
+        capacity: Sequence[int],
         needed: int,
         instance_type: InstanceType,
         accept: Callable[[Group], T | None],
     ) -> T | None:
-        """What `accept` makes of the first group that it takes, nodes tried in this order. For two nodes or more."""
-        work = self._work
-        if not work.may(len(order)):
+        """What `accept` returns for the first group that it takes, nodes tried in this order. For two nodes or more."""
+        budget = self._budget
+        if not budget.allows(len(order)):
             return None
-        allowed = work.left // _PART
+        max_steps = budget.left // _BUDGET_PARTS
         if instance_type is InstanceType.MLX_JACCL or count == 2:
-            return find_complete(self._edges(instance_type), order, room, count, needed, work, allowed, accept)
-        return RingSearch(self._topology.sockets, order, room, work, allowed).find(count, needed, accept)
+            return find_complete(self._edges(instance_type), order, capacity, count, needed, budget, max_steps, accept)
+        return RingSearch(self._topology.sockets, order, capacity, budget, max_steps).find(count, needed, accept)
 
     def _any(self, numbers: Sequence[int], count: int, instance_type: InstanceType) -> Group | None:
-        """A group of that size, with much memory."""
-        if self._demand.node_ids is not None:
+        """A group of that size with much memory, not necessarily the most."""
+        if self._request.node_ids is not None:
             return tuple(numbers) if self._is_group(numbers, instance_type) else None
         if count == 1:
             return tuple(numbers[:1])
-        for part in self._parts(numbers, count, instance_type):
+        for part in self._searchable_parts(numbers, count, instance_type):
             if self._is_group(part[:count], instance_type):
                 return tuple(part[:count])
             group = self._search(part, count, self._free, 0, instance_type, lambda group: group)
@@ -240,29 +255,29 @@ class Candidates:
         return None
 
     def _heaviest(self, numbers: Sequence[int]) -> Group | None:
-        """The group with most memory: a node, a pair, or a ring in one of the blocks, those with more memory first."""
+        """The group with most memory: a node, a pair, or a ring in one of the blocks. Largest block first."""
         pair = self._any(numbers, 2, InstanceType.MLX_RING)
-        best = max(tuple(numbers[:1]), pair or (), key=self._memory)
+        best = max(tuple(numbers[:1]), pair or (), key=self._preference.memory)
         mask = self._topology.mask(numbers)
         parts = ([n for n in numbers if (block & mask) >> n & 1] for block in self._topology.blocks)
-        for part in sorted(parts, key=self._memory, reverse=True):
-            if len(part) < 3 or self._memory(part) <= self._memory(best):
+        for part in sorted(parts, key=self._preference.memory, reverse=True):
+            if len(part) < 3 or self._preference.memory(part) <= self._preference.memory(best):
                 break
             if self._is_group(part, InstanceType.MLX_RING):
                 return tuple(part)
-            work = self._work
-            ring = heaviest_ring(self._topology.sockets, part, self._free, work, work.left // 2)
-            best = max(best, ring or (), key=self._memory)
+            budget = self._budget
+            ring = heaviest_ring(self._topology.sockets, part, self._free, budget, budget.left // 2)
+            best = max(best, ring or (), key=self._preference.memory)
         return best or None
 
     def _is_group(self, numbers: Sequence[int], instance_type: InstanceType) -> bool:
-        """Whether exo would make one instance of exactly these nodes. False, too, where that was not found out."""
-        count, topology, work = len(numbers), self._topology, self._work
+        """Whether exo could make one instance of exactly these nodes. False also where the budget ran out."""
+        count, topology, budget = len(numbers), self._topology, self._budget
         mask = topology.mask(numbers)
         if count == 1:
             return True
         if instance_type is InstanceType.MLX_JACCL:
-            # All of them have to reach the coordinator, which is one of them.
+            # One of them is the coordinator, which all others reach by sockets.
             reached = any(mask & ~topology.sockets[number] == 1 << number for number in numbers)
             return reached and is_complete(topology.rdma, mask)
         edges = topology.sockets
@@ -270,54 +285,30 @@ class Candidates:
         if min(neighbours) < min(2, count - 1):
             return False
         if 2 * min(neighbours) >= count:
-            # With as many neighbours there is always a ring (Dirac's theorem).
+            # Each of 6 nodes with 3 neighbours or more: there is always a ring (Dirac's theorem).
             return True
-        return RingSearch(edges, numbers, self._free, work, work.left // _PART).find(count, 0, lambda _: True) is True
+        search = RingSearch(edges, numbers, self._free, budget, budget.left // _BUDGET_PARTS)
+        return search.find(count, 0, lambda _: True) is True
 
     def _split(self, group: Group, sharding: Sharding, instance_type: InstanceType) -> Fit | None:
         if instance_type is InstanceType.MLX_JACCL and not self._is_group(group, instance_type):
             return None
-        added = split(self._demand.card, [self._topology.ids[number] for number in group], sharding, self._by_id)
-        return Fit(sharding, instance_type, added) if added is not None and fits_into(added, self._by_id) else None
+        added = split(self._request.card, [self._topology.ids[number] for number in group], sharding, self._free_by_id)
+        return Fit(sharding, instance_type, added) if added is not None and fits_into(added, self._free_by_id) else None
 
     def _edges(self, instance_type: InstanceType) -> Sequence[int]:
         return self._topology.rdma if instance_type is InstanceType.MLX_JACCL else self._topology.sockets
 
-    # What they are worth
+    # What is missing
 
-    def _preference(self, group: Group) -> tuple[bool, float, int]:
-        """As exo prefers: a group with a leaf of the topology, then weights that are there, then free memory."""
-        leaves = self._topology.leaves
-        return (
-            any(leaves >> number & 1 for number in group),
-            sum([self._shares[number] for number in group]),
-            self._memory(group),
-        )
-
-    def _memory(self, group: Sequence[int]) -> int:
-        return sum([self._free[number] for number in group])
-
-    @cached_property
-    def _shares(self) -> Sequence[float]:
-        """Part of the weights that each node has on disk, from 0 to 1."""
-        return [self._share(node_id) for node_id in self._topology.ids]
-
-    def _share(self, node_id: str) -> float:
-        download = self._snapshot.state.download(node_id, self._demand.card.id)
-        if download is None or download.kind is DownloadKind.FAILED:
-            return 0.0
-        if download.kind is DownloadKind.COMPLETED:
-            return 1.0
-        return (download.downloaded_bytes or 0) / download.total_bytes if download.total_bytes else 0.0
-
-    def _shortage(self, group: Group, sharding: Sharding) -> NoFit:
-        card = self._demand.card
+    def _shortfall(self, group: Group, sharding: Sharding) -> NoFit:
+        card = self._request.card
         free = {self._topology.ids[number]: self._free[number] for number in group}
         size, available = card.storage_bytes or 0, sum(free.values())
         added = split(card, tuple(free), sharding, free) or {}
         short = max(size - available, sum(max(0, part - free[node_id]) for node_id, part in added.items()))
         if short <= 0:
-            # There is room for the weights, but none to spare.
-            spare = sum(max(0, with_margin(part) - free[node_id]) for node_id, part in added.items())
-            short = max(with_margin(size) - available, spare, 1)
+            # The weights fit, but without the margin.
+            margin = sum(max(0, with_margin(part) - free[node_id]) for node_id, part in added.items())
+            short = max(with_margin(size) - available, margin, 1)
         return NoFit("Not enough free memory.", available_bytes=available, shortfall_bytes=short)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from exo_graphql.cluster.groups import PlacementSearch
 from exo_graphql.cluster.memory import freed, instance_bytes, less
+from exo_graphql.cluster.placement import PlacementSearch
 from exo_graphql.cluster.placement_request import NoFit
 from exo_graphql.deployments.compare import View
 from exo_graphql.deployments.deployment import Deployment

@@ -7,8 +7,8 @@ satisfiable reserves nothing.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from exo_graphql.cluster.groups import PlacementSearch
 from exo_graphql.cluster.memory import freed, instance_bytes, with_margin
+from exo_graphql.cluster.placement import PlacementSearch
 from exo_graphql.cluster.placement_request import Fit, PlacementRequest
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
-from exo_graphql.cluster.groups import PlacementSearch
 from exo_graphql.cluster.memory import fits_into, freed, instance_bytes, with_margin
+from exo_graphql.cluster.placement import PlacementSearch
 from exo_graphql.cluster.placement_request import Fit, NoFit, PlacementRequest
-from exo_graphql.cluster.rings import Work
+from exo_graphql.cluster.search_budget import SearchBudget
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import InstanceType, Sharding
 from exo_graphql.cluster.units import gib
@@ -148,7 +148,7 @@ def _all_computed(
 
 
 def _computed(groups: PlacementSearch, placement_request: PlacementRequest, memory: _Memory) -> PlacementView:
-    fit = groups.fit(placement_request, memory.free, Work(pause=give_way))
+    fit = groups.fit(placement_request, memory.free, SearchBudget(pause=give_way))
     (way,) = placement_request.kinds
     if isinstance(fit, Fit):
         return _view(way, fit.added_bytes, memory)

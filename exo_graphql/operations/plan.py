@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from exo_graphql.cluster.groups import NoFit, PlacementRequest, PlacementSearch
 from exo_graphql.cluster.memory import freed, instance_bytes
+from exo_graphql.cluster.placement import PlacementSearch
+from exo_graphql.cluster.placement_request import NoFit, PlacementRequest
 from exo_graphql.cluster.readiness import BROKEN
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance

@@ -5,11 +5,11 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from exo_graphql.cluster.groups import PlacementSearch
 from exo_graphql.cluster.memory import MAX_SETS, instance_bytes, less, smallest_unload, with_margin
 from exo_graphql.cluster.names import label
+from exo_graphql.cluster.placement import PlacementSearch
 from exo_graphql.cluster.placement_request import Fit, NoFit, PlacementRequest
-from exo_graphql.cluster.rings import MAX_STEPS, Work
+from exo_graphql.cluster.search_budget import MAX_STEPS, SearchBudget
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, ModelCard
 from exo_graphql.cluster.units import gib
@@ -61,7 +61,7 @@ async def choose(
     if best is not None:
         return best
     # What exo would take first may be promised to others, or be unequal to its equal tensor shards: look further.
-    fit = await asyncio.to_thread(lambda: PlacementSearch(snapshot).fit(wanted, free, Work(pause=give_way)))
+    fit = await asyncio.to_thread(lambda: PlacementSearch(snapshot).fit(wanted, free, SearchBudget(pause=give_way)))
     asked: set[frozenset[str]] = set()
     for _ in range(MAX_ASKED):
         if isinstance(fit, NoFit) or frozenset(fit.added_bytes) in asked:
@@ -161,20 +161,20 @@ def forecast(
     groups: PlacementSearch,
     placement_requests: Sequence[PlacementRequest],
     free: Mapping[str, int],
-    work: Work | None = None,
+    budget: SearchBudget | None = None,
 ) -> tuple[Fit, ...] | NoFit:
     """Where all of them would go together, the largest first; or why one does not fit. In the order of `demands`.
 
-    `work` bounds all of it; without it, so that it may run on the event loop.
+    `budget` bounds all of it; without it, so that it may run on the event loop.
     """
-    work = work or Work()
+    budget = budget or SearchBudget()
     left = dict(free)
     fits: dict[int, Fit] = {}
     by_size = sorted(
         range(len(placement_requests)), key=lambda i: placement_requests[i].card.storage_bytes or 0, reverse=True
     )
     for i in by_size:
-        fit = groups.fit(placement_requests[i], left, work)
+        fit = groups.fit(placement_requests[i], left, budget)
         if isinstance(fit, NoFit):
             return fit
         fits[i] = fit
@@ -183,18 +183,21 @@ def forecast(
 
 
 def _all_fit(
-    groups: PlacementSearch, placement_requests: Sequence[PlacementRequest], free: Mapping[str, int], all_work: Work
+    groups: PlacementSearch,
+    placement_requests: Sequence[PlacementRequest],
+    free: Mapping[str, int],
+    whole_budget: SearchBudget,
 ) -> bool:
     """Whether `forecast` would find a place for all, without saying why not."""
-    work = Work(min(MAX_STEPS, all_work.left), all_work.pause)
+    budget = SearchBudget(min(MAX_STEPS, whole_budget.left), whole_budget.pause)
     left = dict(free)
     fit: Fit | None = None
     for wanted in sorted(placement_requests, key=lambda wanted: wanted.card.storage_bytes or 0, reverse=True):
-        fit = groups.find(wanted, left, work)
+        fit = groups.find(wanted, left, budget)
         if fit is None:
             break
         left = less(left, fit.takes)
-    all_work.add(work)
+    whole_budget.add(budget)
     return fit is not None
 
 
@@ -230,9 +233,9 @@ def refused(
         for instance in instances:
             for node_id, size in instance_bytes(instance, snapshot.models).items():
                 held[model_id][node_id] = held[model_id].get(node_id, 0) + size
-    groups, work = PlacementSearch(snapshot), Work(UNLOAD_STEPS, give_way)
+    groups, budget = PlacementSearch(snapshot), SearchBudget(UNLOAD_STEPS, give_way)
     unload = smallest_unload(
-        lambda after: _all_fit(groups, placement_requests, after, work),
+        lambda after: _all_fit(groups, placement_requests, after, budget),
         free,
         held,
         MAX_SETS if snapshot.node_count <= MANY_NODES else MAX_SETS // 5,
@@ -244,7 +247,7 @@ def refused(
         margin = " with what has to stay free"
     if unload:
         advice = f"Unload {', '.join(unload)} first, or swap."
-    elif work.cut:
+    elif budget.exhausted:
         advice = "No models were found whose unloading would make it fit: choose a smaller model, or name the nodes."
     else:
         advice = "No unloading would make it fit: choose a smaller model or quantization, or allow other nodes."

@@ -12,9 +12,9 @@ once, A was not touched, and the operation turns back.
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from exo_graphql.cluster.groups import NoFit, PlacementRequest
 from exo_graphql.cluster.memory import less
 from exo_graphql.cluster.names import label
+from exo_graphql.cluster.placement_request import NoFit, PlacementRequest
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Refused
 from exo_graphql.operations import remove, verdict, weights

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exo_graphql.cluster.groups import PlacementSearch
 from exo_graphql.cluster.history import History
 from exo_graphql.cluster.memory import (
     MAX_SETS,
@@ -23,6 +22,7 @@ from exo_graphql.cluster.memory import (
     untaken_bytes,
 )
 from exo_graphql.cluster.moment import Moment
+from exo_graphql.cluster.placement import PlacementSearch
 from exo_graphql.cluster.placement_request import Fit, NoFit, PlacementRequest
 from exo_graphql.cluster.readiness import read_instance
 from exo_graphql.cluster.rules import DEFAULT_RULES

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis_graphql import queries
 
 from exo_graphql.app import Components, build
-from exo_graphql.cluster.groups import PlacementSearch
+from exo_graphql.cluster.placement import PlacementSearch
 from exo_graphql.engine import execution
 from exo_graphql.engine.compiled import object_compiler
 from exo_graphql.engine.compiled.compiler import Compilation

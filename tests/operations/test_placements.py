@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exo_graphql.cluster.groups import PlacementSearch
+from exo_graphql.cluster.placement import PlacementSearch
 from exo_graphql.cluster.state import InstanceType, Sharding
 from exo_graphql.operations import InsufficientMemory, InvalidArgument, ModelNotFound, OperationError, PlacementView
 from tests.support.simulated_cluster import HALF, HUGE, OTHER_HALF, A, world

@@ -1,4 +1,4 @@
-"""Groups of nodes: as exo finds them where it can, bounded by counted work where nobody could, and honest about it."""
+"""The search for a placement: the same groups as exo where all can be listed; beyond, bounded and open about it."""
 
 from itertools import permutations
 
@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exo_graphql.cluster.groups import PlacementSearch
 from exo_graphql.cluster.memory import fits_into, free_bytes, split
+from exo_graphql.cluster.placement import PlacementSearch
 from exo_graphql.cluster.placement_request import Fit, NoFit, PlacementRequest, kind_refusal
-from exo_graphql.cluster.rings import MAX_STEPS, Work
+from exo_graphql.cluster.search_budget import MAX_STEPS, SearchBudget
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import InstanceType, ModelCard, Sharding
 from exo_graphql.cluster.topology import blocks
@@ -20,7 +20,7 @@ TENSOR = (Sharding.TENSOR, InstanceType.MLX_RING)
 JACCL = (Sharding.TENSOR, InstanceType.MLX_JACCL)
 AUTO = (JACCL, TENSOR, RING, (Sharding.PIPELINE, InstanceType.MLX_JACCL))
 
-# The search itself, what is begun when the bound is reached, and the group that comes nearest.
+# The search itself, what is under way when the budget runs out, and the group with the smallest shortfall.
 MOST_STEPS = 2 * MAX_STEPS
 
 
@@ -37,25 +37,25 @@ def _fit(
     return PlacementSearch(snapshot).fit(PlacementRequest(card, kinds, **rest), free_bytes(snapshot))  # type: ignore[arg-type]
 
 
-# The bound
+# The budget
 
 
 @pytest.mark.parametrize("memory", MEMORIES)
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 @pytest.mark.parametrize("count", [16, 24, 32, 64])
-def test_no_answer_takes_more_work_than_is_allowed(topology: str, memory: str, count: int) -> None:
+def test_no_answer_takes_more_steps_than_its_budget(topology: str, memory: str, count: int) -> None:
     free_gib = [MEMORIES[memory](number) for number in range(count)]
     snapshot = snapshot_of(TOPOLOGIES[topology](count), free_gib)
     free = free_bytes(snapshot)
     for share in (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.96, 1.5):
         for kinds in (AUTO, (RING,), (TENSOR,)):
-            work = Work()
-            fit = PlacementSearch(snapshot).fit(PlacementRequest(_card(share * sum(free_gib)), kinds), free, work)
-            assert work.steps <= MOST_STEPS
+            budget = SearchBudget()
+            fit = PlacementSearch(snapshot).fit(PlacementRequest(_card(share * sum(free_gib)), kinds), free, budget)
+            assert budget.steps <= MOST_STEPS
             if isinstance(fit, Fit):
                 assert fits_into(fit.added_bytes, free)
                 continue
-            # What is said to be short is more than nothing, unless it is the last byte of a shard.
+            # A shortfall is more than nothing, unless it is the last byte of a shard.
             assert fit.shortfall_bytes is None or fit.shortfall_bytes > GIB // 100 or fit.searched is None, fit
             if share > 1:
                 # Not even all nodes together have as much: nothing has to be searched to know it.
@@ -85,7 +85,7 @@ def test_no_answer_takes_more_work_than_is_allowed(topology: str, memory: str, c
         ("nothing", 0.02, None),
     ],
 )
-def test_what_clusters_are_made_of_is_searched_to_the_end(topology: str, share: float, nodes: int | None) -> None:
+def test_topologies_of_real_clusters_are_searched_to_the_end(topology: str, share: float, nodes: int | None) -> None:
     snapshot = snapshot_of(TOPOLOGIES[topology](64), [16] * 64)
     fit = _fit(snapshot, _card(share * 64 * 16, layers=6400), (RING,))
     if nodes is None:
@@ -97,35 +97,35 @@ def test_what_clusters_are_made_of_is_searched_to_the_end(topology: str, share: 
         assert len(fit.added_bytes) == nodes
 
 
-def test_an_answer_that_is_not_sure_says_so() -> None:
-    # Of nodes in two sets each ring takes as many from either; that no other ring has room is not quickly seen.
+def test_an_uncertain_answer_says_so() -> None:
+    # In a bipartite graph each ring has as many nodes of either side: to see that none fits takes long.
     snapshot = snapshot_of(TOPOLOGIES["uneven bipartite"](64), [16 + number % 5 for number in range(64)])
-    work = Work(limit=2_000)
-    fit = PlacementSearch(snapshot).fit(PlacementRequest(_card(600), (RING,)), free_bytes(snapshot), work)
+    budget = SearchBudget(limit=2_000)
+    fit = PlacementSearch(snapshot).fit(PlacementRequest(_card(600), (RING,)), free_bytes(snapshot), budget)
     assert isinstance(fit, NoFit)
-    assert work.cut
+    assert budget.exhausted
     assert fit.searched
     assert f"{fit.searched} groups of nodes were searched; there may be others." in fit.caveat
 
 
-def test_many_questions_under_one_bound_keep_it_together() -> None:
+def test_many_searches_under_one_budget_keep_it_together() -> None:
     snapshot = snapshot_of(TOPOLOGIES["uneven bipartite"](64), [16 + number % 5 for number in range(64)])
-    groups, free, work = PlacementSearch(snapshot), free_bytes(snapshot), Work(limit=5_000)
+    groups, free, budget = PlacementSearch(snapshot), free_bytes(snapshot), SearchBudget(limit=5_000)
     for _ in range(50):
-        groups.find(PlacementRequest(_card(600), AUTO), free, work)
-    assert work.steps < 6_000
+        groups.find(PlacementRequest(_card(600), AUTO), free, budget)
+    assert budget.steps < 6_000
 
 
-def test_whoever_searches_in_a_thread_lets_others_run_between() -> None:
+def test_a_search_in_a_thread_pauses_for_others() -> None:
     pauses: list[int] = []
-    work = Work(limit=10_000, pause=lambda: pauses.append(work.steps))
+    budget = SearchBudget(limit=10_000, pause=lambda: pauses.append(budget.steps))
     snapshot = snapshot_of(TOPOLOGIES["grid"](64), [8, 16, 24, 48] * 16)
-    PlacementSearch(snapshot).fit(PlacementRequest(_card(420), (RING,)), free_bytes(snapshot), work)
+    PlacementSearch(snapshot).fit(PlacementRequest(_card(420), (RING,)), free_bytes(snapshot), budget)
     assert pauses
     assert all(later - earlier < 3_000 for earlier, later in zip([0, *pauses], pauses, strict=False))
 
 
-# The truth, by trying everything
+# The right answer, by trying every group
 
 
 @st.composite
