@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import orjson
@@ -64,7 +65,11 @@ async def components() -> AsyncIterator[Components]:
     }
     chosen, tuning = configured(**once)
     components = build(chosen, exo.simulated, tuning)
-    async with exo, components.poller, components.operations, components.service:
+    async with AsyncExitStack() as started:
+        await components.store.open()
+        started.push_async_callback(components.store.close)
+        for component in (exo, components.poller, components.operations, components.service):
+            await started.enter_async_context(component)
         await components.poller.fresh()
         yield components
 

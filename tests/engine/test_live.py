@@ -91,7 +91,11 @@ async def room() -> AsyncIterator[Room]:
             return execute(document, context, *arguments)
 
         counting = patch.object(components.service._executor, "execute", counted)
-        async with asyncio.timeout(500), exo, components.poller, components.operations:
+        async with asyncio.timeout(500), AsyncExitStack() as started:
+            await components.store.open()
+            started.push_async_callback(components.store.close)
+            for component in (exo, components.poller, components.operations):
+                await started.enter_async_context(component)
             exo.control.advance(1000)  # until the machines have cooled down and nothing moves any more
             await components.poller.fresh(0.0)
             await asyncio.sleep(1)  # the catalogue comes a moment after the first snapshot
