@@ -176,6 +176,15 @@ def test_what_a_section_shows_works_from_its_first_line_to_its_last(section: str
             assert (ran.returncode, ran.stderr) == (0, "")
             said = ran.stdout
             check_output(said, shown.text)
+    settle(demo)
+
+
+def settle(port: int) -> None:
+    """Waits until nothing that a section has begun is under way: the next one uses the same memory."""
+    deadline = time.monotonic() + 30
+    while ask(port, "{ operations(active: true) { id } }")["operations"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def check_output(said: str, command: str) -> None:
