@@ -41,7 +41,9 @@ REMOVED = {
     **_fixed("OperationRules", "operations/rules.py", "memory_seconds"),
     **_fixed("Limits", "engine/limits.py", "max_document_characters max_tokens max_depth max_fields max_pairs"),
     **_fixed("Limits", "engine/limits.py", "max_aliases max_directives max_definitions max_list_items"),
-    **_fixed("Limits", "engine/limits.py", "max_variables_bytes max_errors max_wish_cost max_wishes"),
+    **_fixed("Limits", "engine/limits.py", "max_variables_bytes max_errors"),
+    "max_wishes": "its value is fixed now, see Limits.max_mutations in exo_graphql/engine/limits.py",
+    "max_wish_cost": "its value is fixed now, see Limits.max_mutation_cost in exo_graphql/engine/limits.py",
     **_fixed("TransportRules", "transports/rules.py", "header_timeout body_timeout init_timeout"),
     **_fixed("TransportRules", "transports/rules.py", "keep_alive send_timeout max_message_bytes"),
 }

@@ -67,20 +67,20 @@ class Budget:
                 "Select fewer fields, or fewer objects by the fields' arguments, or send several requests.",
                 actual=cost.total,
             )
-        if cost.exo_calls > limits.max_wishes:
+        if cost.exo_calls > limits.max_mutations:
             raise LimitExceeded(
-                "max_wishes",
-                limits.max_wishes,
+                "max_mutations",
+                limits.max_mutations,
                 f"{cost.exo_calls} fields that call exo (mutations, placements)",
                 "Send several requests.",
                 actual=cost.exo_calls,
             )
         total = cost.with_names(variables)
-        if cost.exo_calls and total > limits.max_wish_cost:
+        if cost.exo_calls and total > limits.max_mutation_cost:
             # These wait for exo on the event loop, and so their results are completed there.
             raise LimitExceeded(
-                "max_wish_cost",
-                limits.max_wish_cost,
+                "max_mutation_cost",
+                limits.max_mutation_cost,
                 f"an estimated cost of {total:,.15g} together with mutations or placements",
                 "Select less of their results, name fewer models and nodes, and send the rest as a query of its own.",
                 actual=total,

@@ -52,11 +52,11 @@ class Limits:
     """About as many as the document may have characters."""
     max_errors: int = 20
     """Validation errors that are reported. Each may search the schema for similar names, which takes time."""
-    max_wishes: int = 20
+    max_mutations: int = 20
     """Fields of one request that call exo: mutations and placements."""
     max_cost: int = 400_000
     """Of one operation, as estimated before it is executed; see `cost`."""
-    max_wish_cost: int = 5_000
+    max_mutation_cost: int = 5_000
     """Of an operation that calls exo: it is executed on the event loop, in one go."""
     max_live_cost: int = 2_000_000
     """Of all live queries together, shared ones counted once."""

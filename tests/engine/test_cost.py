@@ -188,7 +188,7 @@ async def test_placements_that_name_very_many_models_are_refused(components: Com
     reply = await components.service.answer(prepared, Rights.READ)
     assert reply.outcome is Outcome.REFUSED
     (error,) = orjson.loads(reply.payload)["errors"]
-    assert error["extensions"]["limit"] == "max_wish_cost"
+    assert error["extensions"]["limit"] == "max_mutation_cost"
     assert error["extensions"]["actual"] > 10_000
 
 

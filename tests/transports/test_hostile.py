@@ -281,8 +281,8 @@ async def test_operations_that_ask_exo_must_not_ask_for_much_besides() -> None:
         nodes = "nodes { models { nodes { models { nodes { id } } } } }"
         many = " ".join(f'a{number}: placements(model: "nothing") {{ fits }}' for number in range(21))
         for query, limit in (
-            (f'{{ placements(model: "nothing") {{ fits }} {nodes} }}', "max_wish_cost"),
-            (f"{{ {many} }}", "max_wishes"),
+            (f'{{ placements(model: "nothing") {{ fits }} {nodes} }}', "max_mutation_cost"),
+            (f"{{ {many} }}", "max_mutations"),
         ):
             answer = await client.post("/graphql", json={"query": query})
             assert answer.json()["errors"][0]["extensions"]["limit"] == limit
