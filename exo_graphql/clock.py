@@ -1,18 +1,18 @@
-"""The clocks of this server. Everything that measures an age, a patience or a lease takes its time from `elapsed`.
+"""The clocks of this server. Every age, timeout and lease is measured by `elapsed`.
 
-`elapsed` cannot be set, and it goes on while the machine sleeps: a laptop that slept for an hour must not take what
-it knew before for fresh. What each platform gives:
+`elapsed` cannot be set, and it keeps running while the machine sleeps: after an hour of sleep, a laptop must not take
+the state from before for current. The clock of each platform:
 
 - Linux, Android, and FreeBSD from 14 on: `CLOCK_BOOTTIME`. `time.monotonic()` stops during sleep there.
-- macOS: `CLOCK_MONOTONIC_RAW`, which goes on during sleep and which nothing adjusts. `time.monotonic()` is
-  `mach_absolute_time()` and stops. (`CLOCK_MONOTONIC` goes on as well; it is the wall clock less the time of boot.)
+- macOS: `CLOCK_MONOTONIC_RAW`, which keeps running during sleep and is never adjusted. `time.monotonic()` is
+  `mach_absolute_time()` and stops. (`CLOCK_MONOTONIC` keeps running too, but it is the wall clock minus the boot time.)
 - Windows: `time.monotonic()`. Up to Python 3.12 it is `GetTickCount64`, which counts sleep and moves in steps of
-  10 to 16 ms; from 3.13 on it is `QueryPerformanceCounter`, of which Microsoft does not promise that it counts sleep.
-- Elsewhere: `time.monotonic()`, which may stop during sleep. What is read after it then counts as younger than it is
-  until the next read, a pause later.
+  10 to 16 ms; from 3.13 on it is `QueryPerformanceCounter`, and Microsoft does not guarantee that it counts sleep.
+- Any other: `time.monotonic()`, which may stop during sleep. The last state then counts as younger than it is, until
+  the next read.
 
-The event loop's own clock (`loop.time()`, that of `asyncio.timeout`) is `time.monotonic()` everywhere: it only times
-waits of this process. Wall time is for stamps alone; schedules alone are decided by it.
+The event loop's own clock (`loop.time()`, that of `asyncio.timeout`) is `time.monotonic()` on every platform: it only
+times waits within this process. The wall clock is used for timestamps, and to decide only schedules.
 """
 
 import sys
@@ -36,11 +36,11 @@ def _clock() -> Callable[[], float]:
 
 
 elapsed = _clock()
-"""Seconds since some point before this process began; see above."""
+"""Seconds since some point before the start of this process; see above."""
 
 
 def utc_now() -> datetime:
-    """The wall clock, to stamp with."""
+    """The wall clock, for timestamps."""
     return datetime.now(UTC)
 
 

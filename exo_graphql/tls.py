@@ -1,4 +1,4 @@
-"""TLS as a client: which authorities are trusted, and why a connection did not come about."""
+"""TLS as a client: which certificate authorities are trusted, and why a connection failed."""
 
 import os
 import ssl
@@ -13,11 +13,11 @@ T = TypeVar("T")
 
 
 class NoCertificates(ValueError):
-    """A file that should hold certificates cannot be read, or holds none. The message is fit for a user."""
+    """A file that should hold certificates cannot be read, or holds none. The message may be shown to a user."""
 
 
 def client_context(ca_file: Path | None = None) -> ssl.SSLContext:
-    """Trusts the usual authorities, or those of SSL_CERT_FILE or SSL_CERT_DIR, and those in `ca_file` (PEM) besides.
+    """Trusts the usual authorities, or those of SSL_CERT_FILE or SSL_CERT_DIR, and those in `ca_file` (PEM) as well.
 
     Raises `NoCertificates`.
     """
@@ -31,18 +31,18 @@ def _loaded(name: str, path: Path, load: Callable[[], T]) -> T:
     try:
         return load()
     except ssl.SSLError as error:
-        raise NoCertificates(f"{name}: {path} holds no certificate in the format PEM.") from error
+        raise NoCertificates(f"{name}: {path} contains no certificate in PEM format.") from error
     except OSError as error:
         raise NoCertificates(f"{name}: {path} cannot be read: {error.strerror}.") from error
 
 
 def why_not(error: BaseException | None) -> str | None:
-    """Why TLS failed, as a sentence about the other side's certificate; None where TLS was not the cause."""
+    """Why TLS failed, as a sentence about the server's certificate or protocol; None if TLS was not the cause."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return f"Its certificate is not trusted: {error.verify_message.rstrip('.')}."
         if isinstance(error, ssl.SSLError):
             reason = (error.reason or "unknown").replace("_", " ").lower()
-            return f"No TLS connection came about ({reason}); if it speaks plain HTTP, its URL begins with http://."
+            return f"The TLS handshake failed ({reason}); if the server speaks plain HTTP, use an http:// URL."
         error = error.__cause__ or error.__context__
     return None

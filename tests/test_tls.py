@@ -105,7 +105,7 @@ async def test_exo_is_trusted_by_an_authority_of_the_environment(
             True,
             "Its certificate is not trusted: IP address mismatch, certificate is not valid for '127.0.0.1'.",
         ),
-        (None, True, "if it speaks plain HTTP, its URL begins with http://."),
+        (None, True, "if the server speaks plain HTTP, use an http:// URL."),
     ],
 )
 async def test_why_exo_is_not_trusted_is_told_to_callers_and_in_the_log(
@@ -132,12 +132,12 @@ async def test_why_exo_is_not_trusted_is_told_to_callers_and_in_the_log(
 def test_a_file_without_certificates_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = tmp_path / "empty.pem"
     empty.write_text("")
-    with pytest.raises(SettingsError, match=r"ca_file: .*empty.pem holds no certificate in the format PEM\."):
+    with pytest.raises(SettingsError, match=r"ca_file: .*empty.pem contains no certificate in PEM format\."):
         build(settings(exo_url=("https://studio",), ca_file=empty, state_dir=tmp_path))
     with pytest.raises(SettingsError, match=r"ca_file: .*nothing.pem cannot be read: No such file or directory\."):
         build(settings(exo_url=("https://studio",), ca_file=tmp_path / "nothing.pem", state_dir=tmp_path))
     monkeypatch.setenv("SSL_CERT_FILE", str(empty))
-    with pytest.raises(SettingsError, match=r"SSL_CERT_FILE: .*empty.pem holds no certificate in the format PEM\."):
+    with pytest.raises(SettingsError, match=r"SSL_CERT_FILE: .*empty.pem contains no certificate in PEM format\."):
         build(settings(exo_url=("https://studio",), state_dir=tmp_path))
 
 

@@ -1,4 +1,4 @@
-"""The next snapshot: the only place where a state of exo becomes one."""
+"""The only place where a state of exo becomes a snapshot."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -32,21 +32,21 @@ def advance(
     expectations: Expectations = NO_EXPECTATIONS,
     rules: Rules = DEFAULT_RULES,
 ) -> tuple[Snapshot, Transitions]:
-    """The next snapshot, and what happened on the way to it. There must be a state, or have been one.
+    """The next snapshot, and what changed since `previous`. At least one of `previous` and `state` is given.
 
-    `state` is None where no news came: the last snapshot is looked at again, since time alone changes what it means.
-    `contact` says whether exo answers and how it was read.
-    `unloading` maps the instances that this server has asked exo to delete, and whose memory is not yet back, to
-    their models; `loads` says what its operations are to load, and could not; `expectations` is about its deployments.
+    `state` is None if no new one arrived: the last one is evaluated again, since time alone changes its meaning (a node
+    becomes STALE). `contact` says whether exo answers. `unloading` maps the instances that this server has asked exo to
+    delete, and whose memory is not free yet, to their models. `loads` and `expectations` are about this server's
+    operations and deployments.
     """
     if previous is None:
         if state is None:
-            raise ValueError("nothing is known of the cluster yet")
+            raise ValueError("there has been no state yet")
         shown, observed, held, history, pulse = state, now, False, History(), NO_PULSE
     else:
         history, pulse = previous.history, previous.pulse
         empty = state is not None and not state.nodes
-        # Time alone shows nothing newer: without news a held snapshot stays held.
+        # Without a new state, a held snapshot stays held.
         held = previous.held
         if state is not None:
             held = empty and _within_grace(previous, now, rules)
@@ -106,7 +106,7 @@ def _within_grace(previous: Snapshot, now: Moment, rules: Rules) -> bool:
 def _unknown_because(contact: Contact, history: History, pulse: Pulse, now: Moment, rules: Rules) -> str | None:
     """Why there is no recent state of any instance; None while there is one."""
     if contact.silent_since is not None and now.since(contact.silent_since) >= rules.unseen_after:
-        return f"exo was asked and has not answered for {rules.unseen_after:g} s or more."
+        return f"No response from exo for {rules.unseen_after:g} s or more."
     if history.empty_since is not None and now.since(history.empty_since) >= rules.unseen_after:
-        return f"exo's state has held no node for {rules.unseen_after:g} s or more."
+        return f"exo has listed no nodes for {rules.unseen_after:g} s or more."
     return hung(rules) if pulse.still else None

@@ -1,7 +1,7 @@
-"""What reading exo shows beside the state itself: whether it answers, and whether its master still works.
+"""What the reads show besides the state itself: whether exo answers, and whether its master still works.
 
-Only exo itself makes it unreachable: it was asked and did not answer, or its state does not move while it is read.
-That we did not ask (a pause between two reads, a machine that slept) says nothing about exo.
+exo counts as unreachable only on evidence: a request went unanswered, or the state does not change from read to read.
+That this server did not ask (a pause between two reads, a laptop that slept) says nothing about exo.
 """
 
 from collections.abc import Mapping
@@ -15,30 +15,33 @@ from exo_graphql.cluster.state import State
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """What the reader of the state knows. Times are `Moment.elapsed`."""
+    """What the poller knows. Times are `Moment.elapsed`."""
 
     silent_since: float | None = None
-    """Start of the first request for the state that has not been answered since the last one that was."""
+    """Start of the first unanswered request for the state since the last answered one; None if there is none."""
     asked_at: float | None = None
-    """Start of the request that the state came from; None: it came at once."""
+    """Start of the request whose answer the state is; None means: now."""
     unbroken: bool = False
-    """Whether the last good read was no longer ago than the pace of reading allows. After a longer gap nobody knows
-    how long exo has done nothing: on a laptop that slept, exo may have slept as well."""
+    """Whether the previous successful read is as recent as the polling interval allows. After a longer gap an
+    unchanged state proves nothing: on a laptop that slept for an hour, exo may have slept as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """Whether exo's master still applies events: a healthy one moves the index every second, even at rest.
+    """Whether exo's master still applies events: a healthy one increments the index every second, even when idle.
 
-    One document cannot tell: where the master hangs, every `lastSeen` stops with it. Two reads can.
+    One document does not show it: if the master hangs, every `lastSeen` stops with it. Two reads do: the same index and
+    the same `lastSeen` at 0 s and, in a request sent at 15 s or later, again (`Rules.still_after`).
     """
 
     index: int | None = None
+    """`State.index` of the last read."""
     last_seen: Mapping[str, datetime | None] = field(default_factory=dict)
+    """By node, of the last read."""
     since: float = 0.0
-    """When (`Moment.elapsed`) the first of the reads that show no movement ended."""
+    """When (`Moment.elapsed`) the first of the reads that show no change ended."""
     still: bool = False
-    """Whether reads over `Rules.still_after` or longer show no movement."""
+    """Whether reads over `Rules.still_after` or longer show no change."""
 
     def after(self, state: State, contact: Contact, now: Moment, rules: Rules) -> "Pulse":
         """The same after another read."""

@@ -1,4 +1,4 @@
-"""What a download means: exo has one entry for every model card that it knows, wanted or not."""
+"""The status of a download. exo lists one for every model card that it knows, whether anybody wants it or not."""
 
 from collections.abc import Collection, Sequence
 from enum import Enum, unique
@@ -9,7 +9,7 @@ from exo_graphql.cluster.state import Download, DownloadKind, State
 
 @unique
 class DownloadStatus(Enum):
-    """What a download means; exo's one `DownloadPending` is three of these."""
+    """The status of a download. exo's `DownloadPending` may be NOT_STARTED, PENDING or PAUSED."""
 
     NOT_STARTED = "NOT_STARTED"
     PENDING = "PENDING"
@@ -20,7 +20,7 @@ class DownloadStatus(Enum):
     UNKNOWN = "UNKNOWN"
 
 
-_MEANS = {
+_STATUSES = {
     DownloadKind.ONGOING: DownloadStatus.DOWNLOADING,
     DownloadKind.COMPLETED: DownloadStatus.COMPLETED,
     DownloadKind.FAILED: DownloadStatus.FAILED,
@@ -29,16 +29,16 @@ _MEANS = {
 
 
 def download_status(download: Download, needed: Collection[tuple[str, str]]) -> DownloadStatus:
-    """What a download means. `needed` holds node and model of each shard that waits for weights."""
+    """The status of a download. `needed`: node and model of each shard that waits for weights."""
     if download.kind is not DownloadKind.PENDING:
-        return _MEANS[download.kind]
+        return _STATUSES[download.kind]
     if (download.node_id, download.model_id) in needed:
         return DownloadStatus.PENDING
     return DownloadStatus.PAUSED if download.downloaded_bytes else DownloadStatus.NOT_STARTED
 
 
 def needed_downloads(state: State) -> Sequence[tuple[str, str]]:
-    """Node and model of each shard of the instances that wait for weights: a runner of theirs has not begun to load."""
+    """Node and model of each shard of the instances in which not every runner has begun to load."""
     needed = (
         (shard.node_id, instance.model_id)
         for instance in state.instances.values()

@@ -1,16 +1,16 @@
-"""What the deployments of this server expect of the cluster: health and the status of a model follow from it."""
+"""What the deployments of this server expect of the cluster. Its health and the status of a model depend on it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Expectations:
-    """Of all deployments together."""
+    """The expectations of all deployments together."""
 
     coming: frozenset[str] = frozenset()
-    """Models that a deployment goes on trying to load: nothing is final about their absence."""
+    """Models that a deployment keeps trying to load: that they are not loaded is never final."""
     concerns: tuple[str, ...] = ()
-    """Why the cluster is not healthy: deployments that are wanted and not ready, a sentence each."""
+    """Why the cluster is not healthy: deployments that should be ready and are not, a sentence each."""
 
 
 NO_EXPECTATIONS = Expectations()

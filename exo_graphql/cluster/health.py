@@ -1,4 +1,4 @@
-"""Why a cluster is not healthy."""
+"""Why a cluster is not healthy: the sentences of `Cluster.unhealthyReasons`."""
 
 from typing import TYPE_CHECKING
 
@@ -17,13 +17,13 @@ def unhealthy_reasons(snapshot: "Snapshot") -> tuple[str, ...]:
     elif snapshot.pulse.still:
         reasons.append(hung(snapshot.rules))
     elif snapshot.history.behind_since is not None:
-        reasons.append("An exo node answers that lacks the newest events; this is the last state before.")
+        reasons.append("The exo node that answers lacks the newest events; this is the last complete state.")
     elif snapshot.stale:
-        reasons.append("The state of exo holds no nodes at present; this is the last snapshot before.")
+        reasons.append("exo lists no nodes at the moment (an election?); this is the last state with nodes.")
     if not snapshot.state.nodes:
         reasons.append("The cluster has no nodes.")
     reasons.extend(
-        f"Node {node.friendly_name or node.id} has not been seen for {snapshot.rules.unseen_after:g} s or more."
+        f"Node {node.friendly_name or node.id} has sent no heartbeat for {snapshot.rules.unseen_after:g} s or more."
         for node in snapshot.nodes
         if snapshot.node_statuses[node.id] is NodeStatus.STALE
     )
@@ -36,5 +36,5 @@ def unhealthy_reasons(snapshot: "Snapshot") -> tuple[str, ...]:
 
 
 def hung(rules: Rules) -> str:
-    """That exo's master does not work, in a sentence."""
-    return f"exo's master has applied no event for {rules.still_after:g} s or more: it hangs."
+    """The sentence for a master that does not work."""
+    return f"exo's master has applied no events for {rules.still_after:g} s or more: it seems to hang."

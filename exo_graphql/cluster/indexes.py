@@ -1,7 +1,7 @@
-"""Which indexes of a snapshot still hold in the next one: those of which no part has changed.
+"""Which indexes of a snapshot are still valid in the next one: those whose parts of the state have not changed.
 
-A part that has not changed is the same object in both states. At rest that is everything but the nodes, whose
-telemetry moves: then 4,000 downloads of 32 nodes are neither listed nor sorted out again.
+A part that has not changed is the same object in both states. In an idle cluster that is everything but the nodes,
+whose telemetry changes: then the 4,000 downloads of 32 nodes are not listed and classified again.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ _MODELS = frozenset({"catalogue", "cards", "custom_ids", "instances"})
 _DOWNLOADS = frozenset({"downloads", "members"})
 _TASKS = frozenset({"tasks", "instances", "runners"})
 
-MADE_OF: Mapping[str, frozenset[str]] = {
+COMPUTED_FROM: Mapping[str, frozenset[str]] = {
     "topology": frozenset({"members", "connections"}),
     "models": _MODELS,
     "loaded_models": _MODELS,
@@ -30,13 +30,13 @@ MADE_OF: Mapping[str, frozenset[str]] = {
     "all_tasks": frozenset({"tasks"}),
     "active_task_count": _TASKS,
 }
-"""The parts that each index is made of."""
+"""The parts that each index (a cached property of `Snapshot`) is computed from."""
 
 
 def carry_indexes(previous: "Snapshot", snapshot: "Snapshot") -> None:
-    """Takes the indexes that still hold over from the previous snapshot, as far as anybody has asked for them."""
+    """Copies the indexes that are still valid, as far as the previous snapshot has computed them."""
     changed = frozenset(_changed(previous, snapshot))
-    for name, parts in MADE_OF.items():
+    for name, parts in COMPUTED_FROM.items():
         if name in previous.__dict__ and changed.isdisjoint(parts):
             snapshot.__dict__[name] = previous.__dict__[name]
 
@@ -63,7 +63,7 @@ def _changed(previous: "Snapshot", snapshot: "Snapshot") -> Iterator[str]:
 
 
 def same_order(state: State, other: State) -> bool:
-    """Whether equal states also list what they hold in the same order."""
+    """Whether equal states also list their items in the same order."""
     return (
         _same_keys(state.nodes, other.nodes)
         and _same_keys(state.instances, other.instances)

@@ -1,4 +1,4 @@
-"""What this server's own operations are to load, and could not: values that the status of a model follows from."""
+"""What the operations of this server load, and failed to load. The status of a model depends on it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,12 +7,12 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class FailedLoad:
-    """An operation that was to load a model and ended without it. `message` is the operation's own reason."""
+    """An operation that should have loaded a model and failed. `message` is the reason that the operation gives."""
 
     operation_id: str
     message: str
     at: datetime
-    """When it ended (UTC), by the wall clock: to be shown, and to decide nothing."""
+    """When it ended (UTC), by the wall clock: only shown, nothing is decided by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class Loads:
     """The loads of all operations that this server remembers."""
 
     under_way: frozenset[str] = frozenset()
-    """Models that an operation under way is to load."""
+    """Models that an operation under way loads."""
     failed: Mapping[str, FailedLoad] = field(default_factory=dict)
-    """By model: the newest operation that was about it, where that was to load it, has ended, and did not succeed."""
+    """By model id: its newest operation, if that was a load and has failed."""
 
 
 NO_LOADS = Loads()

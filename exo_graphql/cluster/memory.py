@@ -1,8 +1,8 @@
-"""Memory arithmetic: what instances hold, what they have yet to take, how a model is split, what to unload.
+"""Memory arithmetic: what instances hold and will still take, how a model is split over nodes, what to unload.
 
-exo can be asked where it would place a model now, on the memory that is free now. It cannot be asked what would fit
-once something else is gone, and it does not know what its own listed instances have yet to take. These functions
-answer for any assumed free memory, by node in bytes; `groups` says which nodes may hold a model together.
+exo says where it would place a model with the memory that is free now. It cannot say what would fit after an unload,
+and it ignores what its own instances will still take while they load: two models of 40 GiB placed within a second on
+a node with 64 GiB free both "fit". These functions work with any assumed free memory, in bytes by node id.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,12 +12,12 @@ from math import ceil
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, ModelCard, Runner, RunnerStatus, Shard, Sharding
 
-# Sets of models tried for `smallest_unload` before it takes the greedy way.
+# Sets of models that `smallest_unload` tries before it becomes greedy: all sets of up to 8 loaded models (255).
 MAX_SETS = 300
 
-# Part of a model's size that has to be free beyond the size itself. exo compares the size of the files alone, but a
+# The part of a model's size that must be free beyond the size itself. exo compares only the size of the files, but a
 # loaded model also has caches and buffers: 3 % in the simulated exo. The rest is for what other programs take between
-# the last report of a node and the load. What fits by less would be killed for want of memory after minutes of loading.
+# the last report of a node and the load. Without it, a load would end out of memory after minutes.
 MEMORY_MARGIN = 0.04
 
 _LOADED = frozenset({RunnerStatus.LOADED, RunnerStatus.WARMING_UP, RunnerStatus.READY, RunnerStatus.RUNNING})
@@ -27,17 +27,17 @@ _LOADED = frozenset({RunnerStatus.LOADED, RunnerStatus.WARMING_UP, RunnerStatus.
 
 
 def with_margin(size: int) -> int:
-    """Bytes that must be free for that many bytes of weights."""
+    """Bytes that must be free for `size` bytes of weights: 104 for 100."""
     return size + ceil(size * MEMORY_MARGIN)
 
 
 def fits_into(added: Mapping[str, int], free: Mapping[str, int]) -> bool:
-    """Whether weights of these bytes by node fit, with the margin. A node of unknown memory has none."""
+    """Whether these weights (bytes by node) fit, with the margin. A node of unknown memory holds nothing."""
     return all(with_margin(size) <= free.get(node_id, -1) for node_id, size in added.items())
 
 
 def shard_bytes(shard: Shard, storage_bytes: int | None) -> int:
-    """Weights that a shard holds: layers / the model's layers x size; tensor: size / world size. 0 if nothing says."""
+    """Weights of a shard: size x layers / the model's layers; tensor: size / world size. 0 if the size is unknown."""
     if not storage_bytes:
         return 0
     if shard.sharding is Sharding.TENSOR:
@@ -53,7 +53,7 @@ def instance_bytes(instance: Instance, models: Mapping[str, ModelCard]) -> dict[
 
 
 def untaken_bytes(instance: Instance, models: Mapping[str, ModelCard], runners: Mapping[str, Runner]) -> dict[str, int]:
-    """What a listed instance has yet to take, by node: free memory that exo would promise again."""
+    """What a listed instance will still take, by node: memory that exo reports as free."""
     return {node_id: untaken for node_id, (_, untaken) in _by_node(instance, models, runners).items()}
 
 
@@ -84,9 +84,10 @@ def _taken_share(runner: Runner | None, shard: Shard) -> float:
 
 
 def free_bytes(snapshot: Snapshot, *, margin: bool = False) -> dict[str, int]:
-    """Free memory by node, less what listed instances have yet to take. A node that reports none is absent.
+    """Free memory by node, minus what listed instances will still take. A node that reports none is absent.
 
-    With `margin` these take the margin as well: so it has to be where memory is given out.
+    A node with 64 GiB free, on which a model of 40 GiB has loaded half of its layers, has 44. `margin` subtracts the
+    margin of these instances too: use it where memory is reserved.
     """
     free = {node.id: node.ram_available_bytes for node in snapshot.nodes if node.ram_available_bytes is not None}
     for instance in snapshot.state.instances.values():
@@ -97,7 +98,7 @@ def free_bytes(snapshot: Snapshot, *, margin: bool = False) -> dict[str, int]:
 
 
 def split(card: ModelCard, group: Sequence[str], sharding: Sharding, free: Mapping[str, int]) -> dict[str, int] | None:
-    """Bytes that each node of the group would be given; None where exo could not split (no free memory at all)."""
+    """Bytes that exo would put on each node of the group; None if it could not split the model (no free memory)."""
     size = card.storage_bytes or 0
     if sharding is Sharding.TENSOR or len(group) == 1:
         return {node_id: size // len(group) for node_id in group}
@@ -109,7 +110,7 @@ def split(card: ModelCard, group: Sequence[str], sharding: Sharding, free: Mappi
         # Both halves run the same layers; the second in reverse order.
         layers = [*first, *reversed(first)]
         return {n: size * count // card.layer_count for n, count in zip(group, layers, strict=True)}
-    # Without layers known, as if there were very many.
+    # If the number of layers is unknown, as if each byte were one.
     layer_count = card.layer_count or size
     shares = split_layers(layer_count, [max(0, free[node_id]) for node_id in group])
     if shares is None or not layer_count:
@@ -118,7 +119,10 @@ def split(card: ModelCard, group: Sequence[str], sharding: Sharding, free: Mappi
 
 
 def split_layers(layer_count: int | None, free: Sequence[int]) -> list[int] | None:
-    """Layers in proportion to free memory, largest remainder first, at least one each; None if that cannot be."""
+    """Layers in proportion to free memory, at least one each; None if that is impossible. As exo rounds.
+
+    10 layers on 64 and 32 GiB are 6.67 and 3.33: 6 and 3, and the last one goes to the larger remainder: 7 and 3.
+    """
     total = sum(free)
     if not layer_count or layer_count < len(free) or total <= 0:
         return None
@@ -141,10 +145,10 @@ def smallest_unload(
     held: Mapping[str, Mapping[str, int]],
     max_sets: int = MAX_SETS,
 ) -> tuple[str, ...]:
-    """The smallest set of models whose unloading would make it fit, of equal ones the one that frees least.
+    """The smallest set of models to unload so that `fits` holds; of equally small sets the one that frees least.
 
-    `held` is bytes by model and node. Exact while `max_sets` sets are enough to try, greedy beyond; empty if nothing
-    has to go or nothing would do.
+    `held` is bytes by model and node. Exact up to `max_sets` tried sets, greedy beyond. Empty if nothing has to be
+    unloaded, or unloading everything would not help.
     """
     names = sorted(held, key=lambda name: sum(held[name].values()))
     if fits(free) or not fits(freed(free, held.values())):
@@ -161,7 +165,7 @@ def smallest_unload(
 
 
 def freed(free: Mapping[str, int], held: Collection[Mapping[str, int]]) -> dict[str, int]:
-    """`free` as if what is held were gone."""
+    """`free` after all of `held` is released."""
     after = dict(free)
     for by_node in held:
         for node_id, size in by_node.items():
@@ -171,7 +175,7 @@ def freed(free: Mapping[str, int], held: Collection[Mapping[str, int]]) -> dict[
 
 
 def less(free: Mapping[str, int], taken: Mapping[str, int]) -> dict[str, int]:
-    """`free` as if `taken` were taken too."""
+    """`free` after `taken` is taken."""
     return {node_id: size - taken.get(node_id, 0) for node_id, size in free.items()}
 
 
@@ -181,7 +185,7 @@ def _greedy(
     held: Mapping[str, Mapping[str, int]],
     names: Sequence[str],
 ) -> tuple[str, ...]:
-    """All of them, less each that is not needed, the smallest kept longest out: small, though not surely smallest."""
+    """Starts with all models and drops each, the smallest first, that need not go. Small, not always the smallest."""
     chosen = list(names)
     for name in names:
         without = [other for other in chosen if other != name]

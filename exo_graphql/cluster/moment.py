@@ -1,4 +1,4 @@
-"""A point in time, as two clocks have it: one to stamp with, one to decide by."""
+"""A point in time on two clocks: the wall clock for timestamps, and one that nobody can set for durations."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,13 +6,13 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Wall time says when something was; it may be set back or forward at any time, so it decides nothing."""
+    """The wall clock may be set back an hour at any time. So it is only shown; every decision uses `elapsed`."""
 
     at: datetime
-    """By the wall clock (UTC): what people are told."""
+    """By the wall clock (UTC): shown to people."""
     elapsed: float
-    """Seconds by a clock that nobody sets, and that goes on while the machine sleeps: ages and patience."""
+    """Seconds by a clock that cannot be set and keeps running while the machine sleeps: for ages and timeouts."""
 
     def since(self, elapsed: float) -> float:
-        """Seconds since a moment of the same clock; never negative."""
+        """Seconds since an earlier `elapsed`; never negative."""
         return max(0.0, self.elapsed - elapsed)

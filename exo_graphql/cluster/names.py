@@ -1,4 +1,4 @@
-"""Finding a model or a node by the name that a person or an agent would write."""
+"""Finds a model or a node by the name that a person or an agent writes."""
 
 import difflib
 from collections import Counter
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from exo_graphql.cluster.state import ModelCard, Node
 
-# More candidates than this help nobody.
+# A longer list does not help the reader.
 MAX_CANDIDATES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """Several match. `candidates` are full ids, all that could be meant."""
+    """Several match. `candidates` are the full ids of all of them."""
 
     name: str
     candidates: tuple[str, ...]
@@ -21,7 +21,7 @@ class Ambiguous:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """None matches. `candidates` are the closest that exist, best first (for a node: all)."""
+    """None matches. `candidates` are the most similar names, best first (for a node: all nodes)."""
 
     name: str
     candidates: tuple[str, ...]
@@ -44,7 +44,7 @@ def find_model(models: Mapping[str, ModelCard], name: str) -> ModelCard | Ambigu
 
 
 def find_node(nodes: Iterable[Node], name: str) -> Node | Ambiguous | Unknown:
-    """A member by node id or friendly name, case-insensitively; an id wins."""
+    """A node by its id or friendly name, case-insensitively; an id wins."""
     members = tuple(nodes)
     wanted = name.strip().lower()
     by_id = [node for node in members if node.id.lower() == wanted]
@@ -54,7 +54,7 @@ def find_node(nodes: Iterable[Node], name: str) -> Node | Ambiguous | Unknown:
     if matches:
         return Ambiguous(name, tuple(node.id for node in matches))
     names = Counter((node.friendly_name or "").lower() for node in members)
-    # After a restart two members may carry one name: then only the id leads to one of them.
+    # After a restart of a node two members may have the same name: then only the id identifies one.
     return Unknown(
         name,
         tuple(node.id if names[(node.friendly_name or "").lower()] > 1 else label(node) for node in members),
@@ -62,7 +62,7 @@ def find_node(nodes: Iterable[Node], name: str) -> Node | Ambiguous | Unknown:
 
 
 def label(node: Node) -> str:
-    """What a person would call the node: its friendly name, or its id while it has told none."""
+    """The friendly name of the node, or its id while it has reported none."""
     return node.friendly_name or node.id
 
 

@@ -1,8 +1,8 @@
-"""Why is this model not ready? The rules of readiness, in the order in which they hold.
+"""Why is this model not ready? The rules of readiness, in the order in which they are applied.
 
-One function derives the phase of an instance for query, push, command line, metrics and operations alike. The rules
-are those of the public contract (the description of `Phase` in the schema repeats them); what exo does that makes
-them necessary is told beside each.
+One function derives the phase of an instance for queries, subscriptions, the command line, metrics and operations. The
+rules are those of the public contract (the description of `Phase` in the schema repeats them); each function says which
+behaviour of exo makes its rule necessary.
 """
 
 import re
@@ -18,7 +18,7 @@ from exo_graphql.cluster.units import at_most, gib, percent
 
 @unique
 class Phase(Enum):
-    """Where a model or an instance stands."""
+    """The phase of a model or an instance."""
 
     NOT_LOADED = "NOT_LOADED"
     WAITING = "WAITING"
@@ -38,7 +38,7 @@ BROKEN = frozenset({Phase.UNREACHABLE, Phase.FAILED})
 IN_TRANSITION = frozenset(
     {Phase.WAITING, Phase.DOWNLOADING, Phase.CONNECTING, Phase.LOADING, Phase.WARMING_UP, Phase.UNLOADING}
 )
-# What exo does anew after a failure.
+# The phases that exo repeats after a failure: those of an attempt.
 _ATTEMPTED = IN_TRANSITION - {Phase.UNLOADING} | {Phase.FAILED}
 
 # A model with several instances takes its best one's phase.
@@ -57,9 +57,9 @@ BEST_FIRST = (
 )
 RANK = {phase: rank for rank, phase in enumerate(BEST_FIRST)}
 
-# How far a runner has come, and the phase of an instance whose least advanced runner has come so far. A runner that
-# is shutting down in a listed instance is about to be tried again; what an unknown tag means nobody knows, so it is
-# never taken for readiness.
+# How far a runner has come, and the phase of an instance whose least advanced runner is there. exo starts a runner that
+# is shutting down in a listed instance again. An unknown tag counts as the earliest stage, so that a status of a future
+# exo never makes an instance ready.
 _ADVANCE: Mapping[RunnerStatus | None, tuple[int, Phase]] = {
     None: (0, Phase.WAITING),
     RunnerStatus.UNKNOWN: (0, Phase.WAITING),
@@ -74,13 +74,14 @@ _ADVANCE: Mapping[RunnerStatus | None, tuple[int, Phase]] = {
     RunnerStatus.READY: (4, Phase.READY),
     RunnerStatus.RUNNING: (4, Phase.READY),
 }
+# From here on a runner has its weights.
 _BEGUN = 2
 READY_RUNNERS = frozenset({RunnerStatus.READY, RunnerStatus.RUNNING})
 
 
 @unique
 class NodeStatus(Enum):
-    """Whether a node is still heard of."""
+    """Whether a node still sends heartbeats."""
 
     ONLINE = "ONLINE"
     STALE = "STALE"
@@ -96,12 +97,12 @@ class Failure:
     node_id: str | None = None
     attempt: int | None = None
     cause: str | None = field(default=None, compare=False)
-    """The most telling message of the attempts at the same instance: the last may only say how the runner ended."""
+    """The newest message that names a cause, of all attempts at the instance: the last one may be a bare exit code."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceStatus:
-    """What the rules say of one instance now."""
+    """The readiness of one instance in one snapshot."""
 
     phase: Phase
     message: str
@@ -112,10 +113,10 @@ class InstanceStatus:
     error: str | None = None
     """exo's whole message, where the phase is FAILED."""
     attempt: int | None = None
-    """Which of exo's attempts at the runners this is, from 1 (exo makes up to 5); None where none is under way."""
+    """The number of exo's attempt to start the runners, from 1 (exo makes up to 5); None if none is under way."""
 
     def of_attempt(self, attempt: int) -> "InstanceStatus":
-        """The same as the phase of an attempt; from the second on, the message says so."""
+        """The same with the number of the attempt, which the message names from the second on."""
         if self.phase not in _ATTEMPTED:
             return self
         failed = " failed" if self.phase is Phase.FAILED else ""
@@ -129,7 +130,7 @@ class InstanceStatus:
 
 
 def node_status(seconds_since_seen: float | None, rules: Rules) -> NodeStatus:
-    """STALE after `rules.unseen_after`, by exo's own clock; UNKNOWN for a node that exo never stamped."""
+    """STALE after `rules.unseen_after`, by exo's own clock; UNKNOWN for a node without a `lastSeen`."""
     if seconds_since_seen is None:
         return NodeStatus.UNKNOWN
     return NodeStatus.STALE if seconds_since_seen >= rules.unseen_after else NodeStatus.ONLINE
@@ -159,12 +160,12 @@ def read_instance(
 def _unreachable(
     instance: Instance, state: State, rules: Rules, *, unknown_because: str | None
 ) -> InstanceStatus | None:
-    """Rule 0. exo goes on calling the runners of a dead node ready for up to 45 s."""
+    """Rule 0. exo reports the runners of a dead node as ready for up to 45 s more."""
     if unknown_because is not None:
         return InstanceStatus(Phase.UNREACHABLE, unknown_because)
     for shard in instance.shards:
         if shard.node_id is None:
-            return InstanceStatus(Phase.UNREACHABLE, "exo does not say which node holds a shard.")
+            return InstanceStatus(Phase.UNREACHABLE, "exo does not report which node holds a shard.")
         node = state.nodes.get(shard.node_id)
         if node is None:
             return InstanceStatus(
@@ -174,7 +175,7 @@ def _unreachable(
             name = node.friendly_name or node.id
             return InstanceStatus(
                 Phase.UNREACHABLE,
-                f"Node {name} has not been seen for {rules.unseen_after:g} s or more.",
+                f"Node {name} has sent no heartbeat for {rules.unseen_after:g} s or more.",
                 node_id=node.id,
             )
     return None
@@ -199,14 +200,16 @@ def _failed(instance: Instance, state: State) -> InstanceStatus | None:
 
 
 def _unloading(instance: Instance, unloading: Set[str]) -> InstanceStatus | None:
-    """Rule 2. exo's state never shows it: a deleted instance is gone at once, its memory is not."""
+    """Rule 2. exo's state never shows it: a deleted instance is gone at once, but its memory is freed later."""
     if instance.id not in unloading:
         return None
-    return InstanceStatus(Phase.UNLOADING, "Asked exo to delete the instance; its memory is not yet free.")
+    return InstanceStatus(
+        Phase.UNLOADING, "Unloading: exo was asked to delete the instance; its memory is not free yet."
+    )
 
 
 def _lacking_weights(instance: Instance, state: State) -> InstanceStatus | None:
-    """Rule 3. A `DownloadPending` alone means nothing: exo lists one for every model card it knows."""
+    """Rule 3. A `DownloadPending` alone is no sign of a download: exo lists one for every model card it knows."""
     if all_begun(instance, state):
         return None
     downloads = [d for d in _downloads(instance, state) if d.kind is not DownloadKind.UNKNOWN]
@@ -214,8 +217,8 @@ def _lacking_weights(instance: Instance, state: State) -> InstanceStatus | None:
         return None
     under_way = [d for d in downloads if d.kind is DownloadKind.ONGOING]
     if not under_way:
-        return InstanceStatus(Phase.WAITING, "Waiting for exo to start the download of the weights.")
-    # A node that has not begun may not say how much it needs: the card does.
+        return InstanceStatus(Phase.WAITING, "Waiting for exo to start the download.")
+    # Before a download begins, exo may not report its size: the card does.
     needed = [d.total_bytes or (d.model.storage_bytes if d.model is not None else None) for d in downloads]
     done = _sum_known([at_most(d.downloaded_bytes, total) for d, total in zip(downloads, needed, strict=True)])
     total = _sum_known(needed)
@@ -232,7 +235,7 @@ def _lacking_weights(instance: Instance, state: State) -> InstanceStatus | None:
 
 
 def _least_advanced(instance: Instance, state: State) -> InstanceStatus:
-    """Rule 4. An instance is as far as the runner that has come least far."""
+    """Rule 4. An instance is as far as its least advanced runner."""
     if not instance.shards:
         return InstanceStatus(Phase.WAITING, "exo has assigned no runner yet.")
     runners = [state.runners.get(shard.runner_id) for shard in instance.shards]
@@ -243,7 +246,7 @@ def _least_advanced(instance: Instance, state: State) -> InstanceStatus:
         return InstanceStatus(Phase.READY, "Ready to serve.", progress_percent=100.0)
     if phase is Phase.LOADING:
         return _loading(instance, runners)
-    # Every layer is there by then: a measure that has come to 100 stays there until the model is ready.
+    # All layers are loaded by then. Progress that has reached 100 stays there until the model is ready.
     return InstanceStatus(phase, _MESSAGES[phase], progress_percent=100.0 if phase is Phase.WARMING_UP else None)
 
 
@@ -256,14 +259,14 @@ _MESSAGES = {
 
 
 def _loading(instance: Instance, runners: list[Runner | None]) -> InstanceStatus:
-    """Layers summed over the runners. exo counts 0 … total-1 and never reports the last one: `Loaded` says it."""
+    """Layers summed over the runners. exo counts 0 … total-1: of 32 layers it reports at most 31, then `Loaded`."""
     loaded = total = 0
     for shard, runner in zip(instance.shards, runners, strict=True):
         own = (runner.total_layers if runner is not None else None) or shard.layer_count
         if runner is None or own is None:
             return InstanceStatus(Phase.LOADING, "Loading layers.")
         total += own
-        # Past loading a runner reports no layers: all of them are there. Before v1.0.69 it reported none at all.
+        # After loading a runner reports no layers: it has all of them. Before v1.0.69 it never reported any.
         arrived = runner.layers_loaded if runner.status is RunnerStatus.LOADING else own
         if arrived is None:
             return InstanceStatus(Phase.LOADING, "Loading layers.")
@@ -274,12 +277,12 @@ def _loading(instance: Instance, runners: list[Runner | None]) -> InstanceStatus
 
 
 def all_begun(instance: Instance, state: State) -> bool:
-    """Whether every runner has begun to load: until then exo waits for the weights on every assigned node."""
+    """Whether every runner has begun to load. Before, exo waits until every assigned node has the weights."""
     return bool(instance.shards) and all(_has_begun(state.runners.get(s.runner_id)) for s in instance.shards)
 
 
 def _downloads(instance: Instance, state: State) -> list[Download]:
-    """What the assigned nodes have said about the weights; a node that said nothing is not known to lack them."""
+    """The downloads that the assigned nodes have reported; one without a report does not count as lacking them."""
     found = (state.download(shard.node_id, instance.model_id) for shard in instance.shards if shard.node_id is not None)
     return [download for download in found if download is not None]
 
@@ -289,12 +292,12 @@ def _sum_known(sizes: list[int | None]) -> int | None:
     return sum(known) if len(known) == len(sizes) else None
 
 
-# exo's word for a process that ended: a signal or an exit code, and no reason.
+# exo's message for a process that ended: a signal or an exit code, and no reason.
 _BARE = re.compile(r"Terminated( \(.*\))?\.?")
 
 
 def names_no_cause(error: str) -> bool:
-    """Whether exo's message tells how the runner ended and not why: `Terminated (signal=9 (Killed))`."""
+    """Whether exo's message says only how the runner ended, not why: `Terminated (signal=9 (Killed))`."""
     return not error.strip() or error == NO_MESSAGE or _BARE.fullmatch(error.strip()) is not None
 
 
@@ -304,5 +307,5 @@ NO_MESSAGE = "The runner failed without a message."
 def one_line(error: str) -> str:
     """The line of exo's message (often a whole traceback) that says what happened, at most 300 characters."""
     lines = [line.strip() for line in error.splitlines() if line.strip()]
-    told = next((line for line in lines if line.startswith("Runner error:")), lines[0] if lines else error)
-    return told if len(told) <= 300 else told[:299] + "…"
+    line = next((line for line in lines if line.startswith("Runner error:")), lines[0] if lines else error)
+    return line if len(line) <= 300 else line[:299] + "…"

@@ -1,4 +1,4 @@
-"""The status of one model: its best instance's phase, with what the history remembers."""
+"""The status of one model: the phase of its best instance, and what the history remembers."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class ModelStatus:
     """Readiness of one model in one snapshot.
 
-    `ready` only if all `instance_ids` are: exo sends a request to the one with the fewest tasks, ready or not.
-    `changed_at` is None until this server has seen the phase change; `final` says that nothing more comes by itself.
-    `attempt` counts exo's attempts at the instance that counts, from 1; None where none is under way.
+    `ready` only if all `instance_ids` are: exo sends a request to the instance with the fewest tasks, ready or not.
+    `changed_at` is None until this server has seen the phase change; `final`: the status will not change by itself.
+    `attempt` is the number of exo's attempt at the best instance, from 1; None if none is under way.
     """
 
     model_id: str
@@ -45,12 +45,12 @@ def model_status(snapshot: "Snapshot", model_id: str) -> ModelStatus:
             model_id,
             found=False,
             stale=snapshot.stale,
-            message="Nothing in the cluster knows this name.",
+            message="No model in the cluster has this name.",
             observed_at=snapshot.observed_at,
         )
     instances = snapshot.instances_of(model_id)
     history = snapshot.history.models.get(model_id, NEVER_LOADED)
-    # Of several that are equally far the one with most of it done: never the one that exo happens to list first.
+    # Of several in the same phase the one with most progress. exo's order would change from state to state.
     best = min(
         (snapshot.instance_statuses[i.id] for i in sorted(instances, key=lambda i: i.id)),
         key=lambda instance_status: (RANK[instance_status.phase], -(instance_status.progress_percent or 0.0)),
@@ -84,11 +84,11 @@ def model_status(snapshot: "Snapshot", model_id: str) -> ModelStatus:
 
 def _without_instance(history: ModelHistory) -> InstanceStatus:
     if history.phase is Phase.UNLOADING:
-        return InstanceStatus(history.phase, "The instance is gone; its memory is not yet free.")
+        return InstanceStatus(history.phase, "Unloading: the instance is gone; its memory is not free yet.")
     if history.gave_up and history.failure is not None:
         reason = history.failure.message
         if history.failure.attempt is not None:
-            reason = f"The last attempt that failed ({history.failure.attempt}): {history.failure.cause or reason}"
+            reason = f"Attempt {history.failure.attempt} failed: {history.failure.cause or reason}"
         return InstanceStatus(Phase.NOT_LOADED, f"Not loaded. {reason}")
     return InstanceStatus(Phase.NOT_LOADED, "Not loaded.")
 

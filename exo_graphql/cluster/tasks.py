@@ -1,8 +1,9 @@
-"""Which of exo's tasks may be under way: exo completes some never, and keeps what a failed attempt left behind.
+"""Which of exo's tasks may be under way. exo never completes some, and keeps those of failed attempts.
 
-A DownloadModel task is "Running" for ever, one for each attempt at a download, and a Shutdown task too; a LoadModel
-task whose runner failed stays "Running" while the next attempt loads. So a task of exo's own work is believed only
-while a runner of its instance has come just so far, and no more of a kind than the instance has runners.
+A DownloadModel task stays "Running" for ever, one for each attempt at a download, and so does a Shutdown task; a
+LoadModel task whose runner failed stays "Running" while the next attempt loads. So a task of exo's own work counts only
+while a runner of its instance has a status that goes with it, and never more of a kind than the instance has runners:
+of three LoadModel tasks of an instance on two nodes, the newest two.
 """
 
 from collections import defaultdict
@@ -12,7 +13,7 @@ from exo_graphql.cluster.state import INFERENCE, Instance, RunnerStatus, State, 
 
 UNENDED = frozenset({TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.UNKNOWN})
 
-# How far a runner may have come while a task of the kind is under way; None before its first report.
+# The statuses of a runner while a task of the kind is under way; None before its first report.
 _DURING: Mapping[TaskKind, Set[RunnerStatus | None]] = {
     TaskKind.CREATE_RUNNER: {None, RunnerStatus.UNKNOWN, RunnerStatus.FAILED, RunnerStatus.SHUTTING_DOWN},
     TaskKind.CONNECT_TO_GROUP: {None, RunnerStatus.UNKNOWN, RunnerStatus.IDLE, RunnerStatus.CONNECTING},
@@ -24,7 +25,7 @@ _DURING: Mapping[TaskKind, Set[RunnerStatus | None]] = {
         RunnerStatus.LOADING,
     },
     TaskKind.START_WARMUP: {RunnerStatus.UNKNOWN, RunnerStatus.LOADED, RunnerStatus.WARMING_UP},
-    # What exo never completes.
+    # exo never completes these.
     TaskKind.DOWNLOAD_MODEL: frozenset(),
     TaskKind.SHUTDOWN: frozenset(),
 }
@@ -35,12 +36,12 @@ def may_be_under_way(tasks: Sequence[Task], instance: Instance, state: State) ->
     reports = [state.runners.get(shard.runner_id) for shard in instance.shards]
     statuses = {None if runner is None else runner.status for runner in reports}
     own_work: defaultdict[TaskKind, list[Task]] = defaultdict(list)
-    believed = []
+    counted = []
     for task in tasks:
         during = _DURING.get(task.kind)
         if task.kind in INFERENCE or during is None:
-            believed.append(task)
+            counted.append(task)
         elif not during.isdisjoint(statuses):
             own_work[task.kind].append(task)
     runners = max(1, len(instance.shards))
-    return believed + [task for of_kind in own_work.values() for task in of_kind[-runners:]]
+    return counted + [task for of_kind in own_work.values() for task in of_kind[-runners:]]

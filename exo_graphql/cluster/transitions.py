@@ -1,4 +1,4 @@
-"""What happened between two snapshots, as far as the second can no longer show it."""
+"""What happened between two snapshots and is no longer visible in the second."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,24 +13,24 @@ class RemovedInstance:
     id: str
     model_id: str
     was_ready: bool
-    """Every runner had been ready, and none had failed since."""
+    """Every runner had been ready, and none had failed afterwards."""
     unloaded: bool
-    """An operation of this server had asked for it."""
+    """An operation of this server deleted it."""
     lost: bool
-    """exo lost it with a node or with its master: nobody had asked for it."""
+    """exo lost it with a node or with its master: nobody deleted it."""
     failure: Failure | None
-    """Why it is gone, where anything went wrong that had not been said yet."""
+    """Why it is gone; None if nothing went wrong, or the reason was reported before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transitions:
-    """What was seen on the way from one snapshot to the next. Empty for the first: nothing is known to have changed."""
+    """What changed from one snapshot to the next. Empty for the first snapshot."""
 
     phases: Mapping[str, tuple[Phase, Phase]] = field(default_factory=dict)
-    """By model id, for those whose phase changed: the phase before and after."""
+    """The phase before and after, by model id, of each model whose phase changed."""
     failures: Mapping[str, Failure] = field(default_factory=dict)
-    """By model id: what went wrong and had not been said yet, the last one of each model."""
+    """The newest failure that was not reported before, by model id."""
     removed: tuple[RemovedInstance, ...] = ()
     """Instances that are gone, in exo's order."""
     started_again: bool = False
-    """exo's state began anew, since its last master is gone: every instance is lost, and every id may be another."""
+    """exo's state started from nothing, since it lost its master: all instances are lost, and node ids may be new."""

@@ -1,6 +1,6 @@
-"""Units: bytes inside, GiB and percent at the face.
+"""Units: bytes inside, GiB and percent in the public schema.
 
-The same few hundred sizes are asked for again and again, by every answer; remembering them costs a third of rounding.
+Every answer converts the same few hundred sizes; a cache lookup takes a third of the time of rounding.
 """
 
 from functools import lru_cache
@@ -29,10 +29,10 @@ def percent(part: float | None, whole: float | None) -> float | None:
 
 
 def share_percent(share: float | None) -> float | None:
-    """A share from 0 to 1 as 0-100, rounded to one decimal; None stays None, and so does what can be neither.
+    """A share from 0 to 1 as 0-100, rounded to one decimal; None for None and for what is neither.
 
-    A sensor may overshoot: below 2 it is a share, of 1 at most (1.004 is 100 %). From 2 on it can only be a percentage
-    already: exo's types do not say which, and the fixture of PR #1727 writes 45.0.
+    A sensor may overshoot: below 2 the value is a share, of 1 at most (1.004 is 100 %). From 2 on it can only be a
+    percentage: exo's types do not say which, and the fixture of PR #1727 writes 45.0.
     """
     if share is None or not 0 <= share <= 100:
         return None

@@ -1,8 +1,8 @@
-"""The door to exo, as the house knows it: read a state, perform a wish.
+"""The interface to an exo cluster: read its state, send it commands.
 
-Today `exo/` implements it over HTTP, for a live exo and for the demo alike. Whatever exo answers is told here in the
-house's own terms; a wish that exo accepts has not happened yet (exo answers "Command received." to impossible ones
-too), so success is only ever *seen* in a later snapshot.
+`exo/` implements it over HTTP. Answers come as values of this package, errors as `UpstreamError`. exo's commands are
+fire-and-forget: exo answers "Command received." to impossible ones too, so only a later snapshot shows whether a
+command had an effect.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,27 +17,27 @@ from exo_graphql.cluster.state import Instance, InstanceType, Sharding
 
 
 class UpstreamError(Exception):
-    """exo did not do what it was asked. The message is fit for a caller; details are in the log."""
+    """A request to exo failed. The message may be shown to a caller; details are in the log."""
 
 
 class Unreachable(UpstreamError):
-    """No exo node answered in time, or what answered was not exo. Whether a wish arrived is unknown."""
+    """No exo node answered in time, or what answered was not exo. Whether exo received a command is unknown."""
 
 
 class Misconfigured(Unreachable):
-    """No exo node can be reached until whoever runs this server changes what it is told: its certificates, its URLs."""
+    """No exo node can be reached until the configuration of this server changes: its certificates, its URLs."""
 
 
 class Refused(UpstreamError):
-    """exo answered and said no; the message is exo's own reason."""
+    """exo refused; the message is exo's own reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlacementPreview:
     """A placement that exo would make, or its reason not to.
 
-    `instance.document` is exo's own document with fresh instance and runner ids: handing it to `create` makes exactly
-    this placement. `instance` is None where it does not fit; then `reason` says why.
+    `instance.document` is exo's own document with new instance and runner ids: `create` with it makes exactly this
+    placement. `instance` is None where the model does not fit; then `reason` says why.
     """
 
     sharding: Sharding
@@ -47,95 +47,94 @@ class PlacementPreview:
 
 
 class Upstream(Protocol):
-    """One exo cluster. Every call is bounded in time and raises `Unreachable` or `Refused`, nothing else."""
+    """One exo cluster. Every call is bounded in time and raises only `Unreachable` or `Refused`."""
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """The newest picture; None before the first state."""
+        """The newest snapshot; None before the first state."""
         ...
 
     async def fresh(self, max_age: float = 0.0) -> Snapshot:
-        """For queries: a snapshot no older than `max_age` seconds, if one can be had within a second.
+        """For queries: a snapshot no older than `max_age` seconds, if one arrives within a second.
 
-        Else the last one, however old: `connected`, `stale` and `observed_at` say what it is worth. So no operation
-        may act upon it; `read_now` is for them. Raises `Unreachable` if there has never been one.
+        Else the last one, however old: see its `connected`, `stale` and `observed_at`. So no operation may act on it:
+        those use `read_now`. Raises `Unreachable` if there has never been a snapshot.
         """
         ...
 
     async def read_now(self) -> Snapshot:
-        """A snapshot that was read for this call: the request to exo began after it, at once. Never an older one.
+        """For operations: a snapshot whose request to exo began after this call. Waits until exo answers.
 
-        This is the look that an operation acts upon. It waits as long as exo takes to answer. Raises `Unreachable`
-        when exo was asked after this call and gave no state, or is known to be silent: act on nothing then.
+        Raises `Unreachable` if exo gave no state to a request after this call, or is known not to answer: an operation
+        must not act then.
 
-        "At once" has a bound, so that a loop cannot wear exo out: some six reads in a row come without a pause, the
-        next ones at the pace of an operation, until there is credit again. Who waits for something to *happen* uses
-        `changed`. Many who wait share one read.
+        Reads are rate-limited, so that a loop cannot overload exo: about six in a row start at once, further ones at
+        the interval of an operation under way. To wait for a change, use `changed`. Concurrent calls share one read.
         """
         ...
 
     async def changed(self, since: Snapshot | None, *, urgent: bool = False) -> Snapshot:
-        """Waits until there is a newer snapshot than `since` and returns it. Wakes at each reading, changed or not.
+        """Waits for a snapshot newer than `since` and returns it. Returns after each read, even if nothing changed.
 
-        `urgent`: the next read begins at once, within the same bound as `read_now`. For the one wait after an act
-        whose effect exo shows at once; in a loop it only uses up the credit.
+        `urgent`: the next read starts at once, within the rate limit of `read_now`. For the single wait after a
+        command whose effect exo shows at once; in a loop it only uses up that limit.
         """
         ...
 
     def listen(self, listener: Callable[[Snapshot], None]) -> AbstractContextManager[None]:
-        """While inside, `listener` is called with each picture at once; it must neither block nor raise."""
+        """Within the context, `listener` is called with each new snapshot; it must neither block nor raise."""
         ...
 
     def subscriber(self) -> AbstractContextManager[None]:
-        """While inside, somebody looks: the state is read at the pace of rest, and quicker in a transition."""
+        """Within the context the state is read at the normal interval, and at the fast one during a transition."""
         ...
 
     def operation(self) -> AbstractContextManager[None]:
-        """While inside, the state is read at the quicker pace of an operation under way."""
+        """Within the context the state is read at the fast interval of an operation under way."""
         ...
 
     def mark_unloading(self, unloading: Mapping[str, str]) -> None:
-        """Tells the pictures which instances (id → model id) this server asked exo to delete and is not done with."""
+        """Sets which instances (id → model id) this server has asked exo to delete and still waits for."""
         ...
 
     def mark_loads(self, loads: Loads) -> None:
-        """Tells the snapshots which models this server's operations are to load, and which they could not."""
+        """Sets which models the operations of this server load, and which they failed to load."""
         ...
 
     def mark_expectations(self, expectations: Expectations) -> None:
-        """Tells the snapshots what this server's deployments expect of the cluster."""
+        """Sets what the deployments of this server expect of the cluster."""
         ...
 
     async def preview(
         self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int
     ) -> PlacementPreview:
-        """What exo's own placement would do now (`GET /instance/placement`). It looks at free memory alone."""
+        """What exo's own placement would do now (`GET /instance/placement`). It considers only free memory."""
         ...
 
     async def previews(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[PlacementPreview, ...]:
-        """Every placement exo can think of (`GET /instance/previews`); `node_ids` means "contains these"."""
+        """Every placement that exo finds (`GET /instance/previews`); each contains all of `node_ids`."""
         ...
 
     async def create(self, instance: Instance) -> None:
-        """Asks for exactly this instance (`POST /instance`)."""
+        """Creates exactly this instance (`POST /instance`)."""
         ...
 
     async def delete(self, instance_id: str) -> bool:
-        """Asks exo to delete an instance; False if exo knows none of that id (any more)."""
+        """Deletes an instance; False if exo has none with that id (any more)."""
         ...
 
     async def start_download(self, node_id: str, model_id: str) -> None:
-        """Asks a node to fetch the weights of a model. exo accepts even for a node that does not exist."""
+        """Starts the download of a model's weights on a node. exo accepts this even for a node that does not exist."""
         ...
 
     async def cancel_download(self, node_id: str, model_id: str) -> None:
-        """Asks a node to stop fetching; what has arrived stays."""
+        """Stops the download of a model on a node; what has arrived stays."""
         ...
 
     async def delete_download(self, node_id: str, model_id: str) -> None:
-        """Asks a node to remove the weights. An instance that runs on them goes on running."""
+        """Removes the weights of a model from a node. An instance that uses them keeps running."""
         ...
 
     async def cancel_task(self, command_id: str) -> bool:
-        """Cancels an inference by its command id; False if the exo nodes asked do not hold it."""
+        """Cancels an inference by its command id; False if none of the exo nodes has it."""
         ...

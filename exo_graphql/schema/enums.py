@@ -40,7 +40,7 @@ described(
     READY="Every runner is ready: a request is served immediately.",
     RUNNING="Ready, and serving at least one request now.",
     UNLOADING="This server has asked exo to delete the instance, and its memory is not free yet.",
-    UNREACHABLE="An assigned node has left the cluster or has not been seen for 10 seconds, or exo itself "
+    UNREACHABLE="An assigned node has left the cluster or has sent no heartbeat for 10 seconds, or exo itself "
     "does not answer. exo reports such an instance as ready for up to 45 seconds more.",
     FAILED="A runner or a required download failed. exo retries a runner up to 5 times; see ModelStatus.final.",
 )

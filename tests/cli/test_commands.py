@@ -138,7 +138,7 @@ def test_health_is_0_when_healthy_and_1_with_the_reason_when_not() -> None:
         three.call(lambda: control.advance(12))
         ill = ask("health")
         assert (ill.code, ill.out) == (1, "unhealthy: 2 of 3 nodes online\n")
-        assert "error: Node node-2 has not been seen" in ill.err
+        assert "error: Node node-2 has sent no heartbeat" in ill.err
         assert ask("--json", "health").json["cluster"]["healthy"] is False
 
 

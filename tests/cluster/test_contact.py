@@ -30,7 +30,7 @@ def test_a_master_that_has_applied_no_event_for_15_seconds_makes_everything_unre
     hung = _read(story, 20.0)
     assert (hung.stale, hung.connected, hung.healthy) == (True, True, False)
     assert hung.status(MODEL).phase is Phase.UNREACHABLE
-    assert hung.unhealthy_reasons[0] == "exo's master has applied no event for 15 s or more: it hangs."
+    assert hung.unhealthy_reasons[0] == "exo's master has applied no events for 15 s or more: it seems to hang."
     assert story.see(21.0, None).status(MODEL).phase is Phase.UNREACHABLE, "time alone shows nothing newer"
     assert _read(story, 22.0, index=8).status(MODEL).phase is Phase.READY
 

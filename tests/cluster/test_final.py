@@ -76,7 +76,7 @@ def test_a_reason_that_exo_gave_is_not_replaced_by_a_lesser_one() -> None:
     story.see(1.0, one(IDLE))
     status = story.see(2.0, GONE).status(MODEL)
     assert status.failure == Failure(at(0), "no memory", "n1", 1)
-    assert status.message == "Not loaded. The last attempt that failed (1): no memory"
+    assert status.message == "Not loaded. Attempt 1 failed: no memory"
     story = Story()
     story.see(0.0, one(IDLE, failed_download("disk full")))
     assert verdict(story.see(1.0, GONE).status(MODEL)) == (True, False, "disk full")

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from exo_graphql.cluster.advance import advance
-from exo_graphql.cluster.indexes import MADE_OF
+from exo_graphql.cluster.indexes import COMPUTED_FROM
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.topology import Topology
 from exo_graphql.exo.parse import NotAState, StateReader
@@ -31,13 +31,13 @@ def carried_indexes(bodies: list[bytes]) -> int:
         except NotAState:
             continue
         snapshot, _ = advance(snapshot, state, moment(t), EXO)
-        for name in MADE_OF:
+        for name in COMPUTED_FROM:
             index = snapshot.__dict__.get(name)
             if index is not None:
                 carried += 1
                 made = Snapshot.__dict__[name].func(snapshot)
                 assert comparable(index) == comparable(made), (t, name)
-        for name in MADE_OF:
+        for name in COMPUTED_FROM:
             getattr(snapshot, name)
     return carried
 
@@ -68,7 +68,7 @@ def test_telemetry_leaves_every_index_as_it_was() -> None:
 
     reader = StateReader()
     first, _ = advance(None, reader.parse(state(5)), moment(0), EXO, catalogue={})
-    used = {name: getattr(first, name) for name in MADE_OF}
+    used = {name: getattr(first, name) for name in COMPUTED_FROM}
     second, _ = advance(first, reader.parse(state(6)), moment(1), EXO)
     assert second.nodes[0].ram_available_bytes == 6
     assert {name for name, index in used.items() if second.__dict__.get(name) is not index} == set()

@@ -105,7 +105,7 @@ def test_an_uncertain_answer_says_so() -> None:
     assert isinstance(fit, NoFit)
     assert budget.exhausted
     assert fit.searched
-    assert f"{fit.searched} groups of nodes were searched; there may be others." in fit.caveat
+    assert f"The search stopped after {fit.searched} groups of nodes; another one may fit." in fit.caveat
 
 
 def test_many_searches_under_one_budget_keep_it_together() -> None:

@@ -93,7 +93,7 @@ def test_an_exo_that_was_asked_and_gave_no_state_for_10_seconds_leaves_no_readin
     assert story.see(1009.9, None, source=gone, contact=silent).status(MODEL).phase is Phase.READY
     lost = story.see(1010.0, None, source=gone, contact=silent).status(MODEL)
     assert (lost.phase, lost.stale) == (Phase.UNREACHABLE, True)
-    assert lost.message == "exo was asked and has not answered for 10 s or more."
+    assert lost.message == "No response from exo for 10 s or more."
     assert story.see(1011.0, one_node(READY)).status(MODEL).phase is Phase.READY
 
 
@@ -116,7 +116,7 @@ def test_an_instance_whose_node_exo_does_not_name_is_never_called_ready() -> Non
     state = one_node(READY)
     del state["instances"]["i1"]["MlxRingInstance"]["shardAssignments"]["nodeToRunner"]
     status = snapshot_of(state).status(MODEL)
-    assert (status.phase, status.message) == (Phase.UNREACHABLE, "exo does not say which node holds a shard.")
+    assert (status.phase, status.message) == (Phase.UNREACHABLE, "exo does not report which node holds a shard.")
 
 
 # Rule 1: failed
@@ -162,7 +162,10 @@ def test_a_deletion_that_this_server_asked_for_shows_until_the_instance_is_gone_
     story.see(0.0, one_node(READY))
     assert story.see(1.0, one_node(READY), unloading={"i1": MODEL}).status(MODEL).phase is Phase.UNLOADING
     gone = story.see(2.0, document(["n1"]), unloading={"i1": MODEL}).status(MODEL)
-    assert (gone.phase, gone.message) == (Phase.UNLOADING, "The instance is gone; its memory is not yet free.")
+    assert (gone.phase, gone.message) == (
+        Phase.UNLOADING,
+        "Unloading: the instance is gone; its memory is not free yet.",
+    )
     after = story.see(3.0, document(["n1"])).status(MODEL)
     assert (after.phase, after.final, after.failure) == (Phase.NOT_LOADED, False, None)
 

@@ -251,9 +251,9 @@ def test_a_cluster_is_unhealthy_for_each_reason_in_a_sentence() -> None:
     assert not snapshot.healthy
     assert snapshot.unhealthy_reasons == (
         "No exo node answers.",
-        "Node mac-n2 has not been seen for 10 s or more.",
+        "Node mac-n2 has sent no heartbeat for 10 s or more.",
         f"Model {MODEL} is FAILED: no",
-        "Model test/two is UNREACHABLE: Node mac-n2 has not been seen for 10 s or more.",
+        "Model test/two is UNREACHABLE: Node mac-n2 has sent no heartbeat for 10 s or more.",
     )
     assert (snapshot.online_node_count, snapshot.node_statuses) == (
         1,
@@ -402,5 +402,5 @@ def test_the_same_document_again_is_the_same_version(name: str) -> None:
 
 
 def test_before_the_first_state_there_is_no_picture() -> None:
-    with pytest.raises(ValueError, match="nothing is known"):
+    with pytest.raises(ValueError, match="no state yet"):
         advance(None, None, moment(0), EXO)

@@ -192,7 +192,7 @@ def test_a_name_that_nothing_knows_is_a_status_and_no_error() -> None:
         "phase": "NOT_LOADED",
         "ready": False,
         "final": False,
-        "message": "Nothing in the cluster knows this name.",
+        "message": "No model in the cluster has this name.",
         "model": None,
     }
 
@@ -224,7 +224,7 @@ def test_the_silence_of_a_node_is_exos_own() -> None:
     answer = data(snapshot_of(state), "{ nodes { status lastSeen secondsSinceSeen } cluster { unhealthyReasons } }")
     assert [(node["status"], node["secondsSinceSeen"]) for node in answer["nodes"]] == [("ONLINE", 0), ("STALE", 12.5)]
     assert datetime.fromisoformat(answer["nodes"][1]["lastSeen"]) == datetime(2026, 6, 22, 11, 59, 47, 500000, UTC)
-    assert answer["cluster"]["unhealthyReasons"] == ["Node mac-n2 has not been seen for 10 s or more."]
+    assert answer["cluster"]["unhealthyReasons"] == ["Node mac-n2 has sent no heartbeat for 10 s or more."]
 
 
 def test_exact_sizes_are_numbers_beyond_32_bits() -> None:
