@@ -27,8 +27,9 @@ from exo_graphql.operations.errors import (
     TooManyOperations,
     UnloadFailed,
 )
+from exo_graphql.operations.offload import Offload, in_thread
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState, Step, StepState
-from exo_graphql.operations.placements import NodeShare, Offload, PlacementView, in_thread
+from exo_graphql.operations.placements import NodeShare, PlacementView
 from exo_graphql.operations.requests import InstanceTypePreference, ShardingPreference
 from exo_graphql.operations.rules import OperationRules
 from exo_graphql.operations.service import Operations

@@ -1,10 +1,8 @@
 """What if: where a model would go, for each way to place it, or why it would not fit."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
 
 from exo_graphql.cluster.memory import fits_into, freed, instance_bytes, with_margin
 from exo_graphql.cluster.placement import PlacementSearch
@@ -16,23 +14,11 @@ from exo_graphql.cluster.units import gib
 from exo_graphql.cluster.upstream import PlacementPreview, Refused, Unreachable, Upstream
 from exo_graphql.operations.admission import present
 from exo_graphql.operations.errors import ClusterUnavailable, InvalidArgument, OperationError, PlacementRefused
-from exo_graphql.operations.planner import give_way
+from exo_graphql.operations.fetch import decide
+from exo_graphql.operations.offload import Offload, give_way, in_thread
+from exo_graphql.operations.previews import Question
 from exo_graphql.operations.requests import Kind, invalid_name, resolve_model, resolve_nodes
 from exo_graphql.operations.reservations import Reservation, free_now
-
-T = TypeVar("T")
-
-
-class Offload(Protocol):
-    """Runs work off the event loop, as `asyncio.to_thread` does."""
-
-    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
-        """What the work returns or raises."""
-        ...
-
-
-in_thread: Offload = asyncio.to_thread
-"""Where nobody has a better place for it."""
 
 _WAYS: tuple[Kind, ...] = (
     (Sharding.PIPELINE, InstanceType.MLX_RING),
@@ -44,7 +30,7 @@ _WAYS: tuple[Kind, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class NodeShare:
-    """What a node would be given, and what it has for it (free, and promised to nobody). Bytes."""
+    """What a node would be given, and what it has for it (free, and reserved by nobody). Bytes."""
 
     node_id: str
     added_bytes: int
@@ -58,7 +44,7 @@ class NodeShare:
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
-    """Bytes by node: what may be given out, and what is free as far as nodes report, promises taken off."""
+    """Bytes by node: what may be given out, and what is free as far as nodes report, less reservations."""
 
     free: Mapping[str, int]
     shown: Mapping[str, int]
@@ -123,8 +109,13 @@ async def views(
     )
     if unload:
         return await offload(partial(_all_computed, snapshot, bounds, memory))
+    question = Question(card.id, tuple(node_ids or ()))
     try:
-        previews = await upstream.previews(card.id, tuple(node_ids or ()))
+        return await decide(
+            upstream,
+            lambda previews: tuple(_offered(snapshot, previews.of(question), bound, memory) for bound in bounds),
+            offload,
+        )
     except Unreachable as failure:
         return ClusterUnavailable(
             message=f"exo does not answer: {failure}",
@@ -135,9 +126,6 @@ async def views(
         return PlacementRefused(
             message=f"exo refused: {failure}", suggestion="See exo's log, then ask again.", reason=str(failure)
         )
-    return await offload(
-        lambda: tuple(_offered(snapshot, previews, placement_request, memory) for placement_request in bounds)
-    )
 
 
 def _all_computed(
@@ -202,5 +190,5 @@ def _view(way: Kind, added: Mapping[str, int], memory: _Memory) -> PlacementView
     fits = fits_into(added, memory.free)
     reason = None
     if not fits:
-        reason = "The memory is promised to operations under way or to instances that are loading, or too small."
+        reason = "The memory is reserved by operations under way or to instances that are loading, or too small."
     return PlacementView(*way, fits=fits, reason=reason, nodes=shares)

@@ -1,11 +1,8 @@
-"""Where a model is to be placed: what exo offers, held against what is really free and nobody else's."""
+"""Whether models fit together into free memory, and what would have to be unloaded where they do not. Pure."""
 
-import asyncio
-import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
-from exo_graphql.cluster.memory import MAX_SETS, instance_bytes, less, smallest_unload, with_margin
+from exo_graphql.cluster.memory import MAX_SETS, instance_bytes, less, smallest_unload
 from exo_graphql.cluster.names import label
 from exo_graphql.cluster.placement import PlacementSearch
 from exo_graphql.cluster.placement_request import Fit, NoFit, PlacementRequest
@@ -13,127 +10,19 @@ from exo_graphql.cluster.search_budget import MAX_STEPS, SearchBudget
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, ModelCard
 from exo_graphql.cluster.units import gib
-from exo_graphql.cluster.upstream import PlacementPreview, Upstream
 from exo_graphql.operations.errors import InsufficientMemory, OperationError, PlacementRefused
-from exo_graphql.operations.requests import EVERY_KIND, Kind, OperationRequest
+from exo_graphql.operations.offload import give_way
+from exo_graphql.operations.requests import EVERY_KIND, OperationRequest
 
-# Groups of nodes that exo is asked about one by one when its own first choice is promised to others.
-MAX_ASKED = 3
 # From here on there are so many groups that fewer sets of models are tried.
 MANY_NODES = 8
 # Steps of looking for what would have to be unloaded: some 0.2 s in a thread, for a refusal to be there at once.
 UNLOAD_STEPS = 200_000
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """A placement that exo offers and that fits. `takes` is bytes by node: the weights, and the margin beyond them."""
-
-    instance: Instance
-    takes: dict[str, int]
-
-
 def placement_request(card: ModelCard, request: OperationRequest, node_ids: Sequence[str] | None) -> PlacementRequest:
-    """What the wish asks of a placement of this model."""
+    """The conditions that the request puts on a placement of this model."""
     return PlacementRequest(card, request.kinds, request.min_nodes, None if node_ids is None else frozenset(node_ids))
-
-
-async def choose(
-    upstream: Upstream,
-    snapshot: Snapshot,
-    wanted: PlacementRequest,
-    free: Mapping[str, int],
-    prefer: Sequence[str] = (),
-) -> Chosen | NoFit:
-    """The placement to ask for, out of exo's offers; or why there is none.
-
-    `prefer` are nodes that were chosen before (their weights may have been fetched for it). Raises what `Upstream`
-    raises.
-    """
-    if wanted.contradiction is not None:
-        return NoFit(wanted.contradiction)
-    if prefer and wanted.node_ids is None:
-        best = _best(await upstream.previews(wanted.card.id, tuple(prefer)), snapshot, wanted, free, prefer)
-        if best is not None and best.takes.keys() == set(prefer):
-            return best
-    previews = await _ask(upstream, wanted)
-    best = _best(previews, snapshot, wanted, free, prefer)
-    if best is not None:
-        return best
-    # What exo would take first may be promised to others, or be unequal to its equal tensor shards: look further.
-    fit = await asyncio.to_thread(lambda: PlacementSearch(snapshot).fit(wanted, free, SearchBudget(pause=give_way)))
-    asked: set[frozenset[str]] = set()
-    for _ in range(MAX_ASKED):
-        if isinstance(fit, NoFit) or frozenset(fit.added_bytes) in asked:
-            break
-        asked.add(frozenset(fit.added_bytes))
-        more = await upstream.previews(wanted.card.id, tuple(fit.added_bytes))
-        best = _best(more, snapshot, wanted, free, tuple(fit.added_bytes))
-        if best is not None:
-            return best
-        previews = (*previews, *more)
-    reason = refusal(previews, wanted)
-    if reason is not None:
-        return NoFit(reason)
-    return fit if isinstance(fit, NoFit) else NoFit("exo offers no placement on the nodes where it would fit.")
-
-
-async def _ask(upstream: Upstream, wanted: PlacementRequest) -> tuple[PlacementPreview, ...]:
-    if wanted.node_ids is None and len(wanted.kinds) == 1:
-        ((sharding, instance_type),) = wanted.kinds
-        preview = await upstream.preview(wanted.card.id, sharding, instance_type, wanted.least_nodes)
-        if preview.instance is not None:
-            return (preview,)
-    return await upstream.previews(wanted.card.id, tuple(wanted.node_ids or ()))
-
-
-def _best(
-    previews: Sequence[PlacementPreview],
-    snapshot: Snapshot,
-    wanted: PlacementRequest,
-    free: Mapping[str, int],
-    prefer: Sequence[str],
-) -> Chosen | None:
-    """Preferred nodes first, then as few nodes as will do, then the preferred kind."""
-    rank = {kind: number for number, kind in enumerate(wanted.kinds)}
-    models = {**snapshot.models, wanted.card.id: wanted.card}
-    found: list[tuple[tuple[bool, int, int], Chosen]] = []
-    for preview in previews:
-        # What counts is what it holds: for one node exo makes a pipeline over a ring of whatever was asked.
-        if preview.instance is None or not wanted.accepts(preview.instance.sharding, preview.instance.instance_type):
-            continue
-        takes = {node_id: with_margin(size) for node_id, size in instance_bytes(preview.instance, models).items()}
-        if len(takes) < wanted.least_nodes or (wanted.node_ids is not None and takes.keys() != wanted.node_ids):
-            continue
-        if any(size > free.get(node_id, -1) for node_id, size in takes.items()):
-            continue
-        order = (
-            takes.keys() != set(prefer),
-            len(takes),
-            rank.get((preview.sharding, preview.instance_type), len(rank)),
-        )
-        found.append((order, Chosen(preview.instance, takes)))
-    return min(found, key=lambda pair: pair[0])[1] if found else None
-
-
-def refusal(previews: Sequence[PlacementPreview], wanted: PlacementRequest) -> str | None:
-    """exo's reason where memory is none: every acceptable kind is refused for something else."""
-    reasons: dict[Kind, str] = {}
-    otherwise: set[Kind] = set()
-    for preview in previews:
-        kind = (preview.sharding, preview.instance_type)
-        if kind in wanted.kinds:
-            held = preview.instance
-            if held is not None and not wanted.accepts(held.sharding, held.instance_type):
-                # For one node, where exo makes a pipeline over a ring of whatever was asked.
-                otherwise.add(kind)
-                continue
-            if held is not None or preview.reason is None or "memory" in preview.reason.lower():
-                return None
-            reasons.setdefault(kind, preview.reason)
-    if not reasons or not otherwise <= reasons.keys():
-        return None
-    return next(reasons[kind] for kind in reversed(wanted.kinds) if kind in reasons)
 
 
 def unlike(snapshot: Snapshot, instance: Instance, wanted: PlacementRequest) -> str | None:
@@ -199,11 +88,6 @@ def _all_fit(
         left = less(left, fit.takes)
     whole_budget.add(budget)
     return fit is not None
-
-
-def give_way() -> None:
-    """Lets other threads run, the event loop's first: Python itself would let them wait for 5 ms."""
-    time.sleep(5e-5)
 
 
 def refused(

@@ -5,7 +5,7 @@ it unloads might have to be restored, only this server knows.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from exo_graphql.cluster.memory import free_bytes
@@ -66,7 +66,7 @@ class Reservation:
         return bool(self.still_frees(snapshot) + self.reserved(snapshot) - self.still_takes(snapshot))
 
 
-def free_now(snapshot: Snapshot, others: Iterable[Reservation], *, margin: bool = True) -> dict[str, int]:
+def free_now(snapshot: Snapshot, others: Sequence[Reservation], *, margin: bool = True) -> dict[str, int]:
     """Free memory by node that nobody else has been promised. `margin`: what loads takes that as well."""
     free = free_bytes(snapshot, margin=margin)
     for reservation in others:
@@ -76,7 +76,7 @@ def free_now(snapshot: Snapshot, others: Iterable[Reservation], *, margin: bool 
     return free
 
 
-def free_later(snapshot: Snapshot, others: Iterable[Reservation]) -> dict[str, int]:
+def free_later(snapshot: Snapshot, others: Sequence[Reservation]) -> dict[str, int]:
     """Free memory by node once all of the other operations have ended."""
     free = free_bytes(snapshot, margin=True)
     for reservation in others:
@@ -88,6 +88,11 @@ def free_later(snapshot: Snapshot, others: Iterable[Reservation]) -> dict[str, i
 def both(now: Mapping[str, int], later: Mapping[str, int]) -> dict[str, int]:
     """What can be taken now without taking what others wait for."""
     return {node_id: min(size, later.get(node_id, size)) for node_id, size in now.items()}
+
+
+def unreserved(snapshot: Snapshot, others: Sequence[Reservation]) -> dict[str, int]:
+    """Free memory by node, in bytes, that no other operation has reserved, now or once all of them have ended."""
+    return both(free_now(snapshot, others), free_later(snapshot, others))
 
 
 def _sum(parts: Iterable[Mapping[str, int]]) -> Counter[str]:

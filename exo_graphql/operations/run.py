@@ -121,7 +121,7 @@ class Run:
         """What it means to the memory of others."""
         operation = self.operation
         waiting = operation.state is OperationState.PENDING
-        return Reservation(operation.id, self.record.sequence, self.saga_state, waiting, self.missing)
+        return Reservation(operation.id, self.record.sequence, self.saga_state.copy(), waiting, self.missing)
 
     # Telling
 

@@ -9,7 +9,7 @@ the last act that shows it. For example B is ready, A drains for 30 s, and after
 once, A was not touched, and the operation turns back.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 
 from exo_graphql.cluster.memory import less
@@ -18,20 +18,20 @@ from exo_graphql.cluster.placement_request import NoFit, PlacementRequest
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Refused
 from exo_graphql.operations import remove, verdict, weights
+from exo_graphql.operations.choice import Chosen
 from exo_graphql.operations.errors import InsufficientMemory, NodeNotFound, PlacementRefused, UnloadFailed
+from exo_graphql.operations.fetch import Reservations, choose
 from exo_graphql.operations.losses import not_ready
 from exo_graphql.operations.membership import present_id, todays
 from exo_graphql.operations.operation import StepState
 from exo_graphql.operations.place import create, follow, node_ids, was_created
 from exo_graphql.operations.plan import is_healthy, removals_of, step_names
-from exo_graphql.operations.planner import Chosen, choose, placement_request
+from exo_graphql.operations.planner import placement_request
 from exo_graphql.operations.requests import resolve_nodes
-from exo_graphql.operations.reservations import Reservation, free_now
+from exo_graphql.operations.reservations import free_now
 from exo_graphql.operations.run import Abort, Run
 from exo_graphql.operations.saga_state import Removal, Target
 from exo_graphql.operations.settle import settled
-
-Reservations = Callable[[], Sequence[Reservation]]
 
 
 async def forward(run: Run, reservations: Reservations) -> str:

@@ -104,6 +104,10 @@ class SagaState:
         instances = [target.instance for target in self.targets] + [removal.restored for removal in self.removals]
         return tuple((instance.model_id, instance.id) for instance in instances if instance is not None)
 
+    def copy(self) -> "SagaState":
+        """As it is now, for a thread that reads it while the operation goes on."""
+        return replace(self, targets=[replace(t) for t in self.targets], removals=[replace(d) for d in self.removals])
+
     def own_instances(self) -> list[tuple[Instance, Mapping[str, int]]]:
         """Every instance that this operation has placed or removes, with its bytes by node."""
         placed = [(t.instance, t.takes) for t in self.targets if t.instance is not None]

@@ -27,9 +27,11 @@ from exo_graphql.operations.errors import (
     PlacementRefused,
     TooManyOperations,
 )
+from exo_graphql.operations.fetch import planned
 from exo_graphql.operations.manager import OperationManager, journal_unavailable
+from exo_graphql.operations.offload import Offload, in_thread
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState, Step, StepState
-from exo_graphql.operations.plan import Waiting, draft, plan, steps, summary
+from exo_graphql.operations.plan import Plan, steps, summary
 from exo_graphql.operations.records import Record
 from exo_graphql.operations.requests import (
     InstanceTypePreference,
@@ -38,10 +40,9 @@ from exo_graphql.operations.requests import (
     invalid,
     resolve_model,
 )
-from exo_graphql.operations.reservations import both, free_later, free_now
+from exo_graphql.operations.reservations import unreserved
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES, OperationRules
 from exo_graphql.operations.run import Run
-from exo_graphql.operations.saga_state import SagaState
 from exo_graphql.operations.worker import waiting_message
 from exo_graphql.storage import Key, Store, StoreError
 
@@ -200,8 +201,7 @@ class Operations:
 
     def free(self, snapshot: Snapshot) -> dict[str, int]:
         """Free memory by node, in bytes, that no operation has reserved, now or when those under way have ended."""
-        reservations = self._manager.reservations()
-        return both(free_now(snapshot, reservations), free_later(snapshot, reservations))
+        return unreserved(snapshot, self._manager.reservations())
 
     async def cancel(self, operation_id: str) -> Operation | OperationError:
         """Stops an operation and undoes it. What is being undone already goes on being undone."""
@@ -249,7 +249,7 @@ class Operations:
         min_nodes: int | None = None,
         nodes: Sequence[str] | None = None,
         unload: Sequence[str] | None = None,
-        offload: placements.Offload = placements.in_thread,
+        offload: Offload = in_thread,
     ) -> tuple[placements.PlacementView, ...] | OperationError:
         """Where the model would go, for each sharding and instance type, or why it would not fit.
 
@@ -420,13 +420,10 @@ class Operations:
         admission = _Admission(key, resolved.model_ids, asyncio.Event())
         self._admissions.append(admission)
         try:
-            saga_state = draft(snapshot, request, resolved.load_ids, resolved.unload_ids)
-            outcome = await plan(
-                self._upstream, snapshot, request, saga_state, resolved.node_ids, lambda: self._manager.reservations()
-            )
-            if isinstance(outcome, OperationError):
-                return outcome
-            record = self._record(request, key, resolved, saga_state, outcome)
+            plan = await planned(self._upstream, snapshot, request, resolved, lambda: self._manager.reservations())
+            if isinstance(plan, OperationError):
+                return plan
+            record = self._record(request, key, resolved, plan)
             used = None if key is None else Key(key, request.fingerprint, record.operation.id, self._now().timestamp())
             return await self._manager.begin(record, used)
         except Unreachable as error:
@@ -448,29 +445,29 @@ class Operations:
         request: OperationRequest,
         key: str | None,
         resolved: ResolvedRequest,
-        saga_state: SagaState,
-        waiting: Waiting | None,
+        plan: Plan,
     ) -> Record:
         now = self._now()
-        message = waiting_message(waiting) if waiting is not None else summary(saga_state, resolved.same_ids)
-        planned = Step("plan", StepState.RUNNING, now, None, message)
-        if waiting is None:
-            planned = replace(planned, state=StepState.SUCCEEDED, finished_at=now)
+        waits = bool(plan.waiting_for)
+        message = waiting_message(plan) if waits else summary(plan.saga_state, resolved.same_ids)
+        step = Step("plan", StepState.RUNNING, now, None, message)
+        if not waits:
+            step = replace(step, state=StepState.SUCCEEDED, finished_at=now)
         return Record(
             self._manager.repository.next_sequence(),
             Operation(
                 id=str(uuid4()),
                 kind=request.kind,
-                state=OperationState.RUNNING if waiting is None else OperationState.PENDING,
+                state=OperationState.PENDING if waits else OperationState.RUNNING,
                 message=message,
-                steps=tuple(planned if step.name == "plan" else step for step in steps(request.kind, saga_state)),
+                steps=tuple(step if each.name == "plan" else each for each in steps(request.kind, plan.saga_state)),
                 started_at=now,
                 load_ids=resolved.load_ids,
                 unload_ids=resolved.unload_ids,
                 idempotency_key=key,
                 deployment=request.deployment,
-                waiting_for=() if waiting is None else waiting.operation_ids,
+                waiting_for=plan.waiting_for,
             ),
             request,
-            saga_state,
+            plan.saga_state,
         )

@@ -11,16 +11,17 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
 from exo_graphql.cluster.upstream import Refused
 from exo_graphql.operations import remove, weights
+from exo_graphql.operations.choice import Chosen
 from exo_graphql.operations.errors import LoadFailed, TimedOut
+from exo_graphql.operations.fetch import Reservations, choose
 from exo_graphql.operations.membership import present_ids, todays
 from exo_graphql.operations.operation import OperationKind, StepState
 from exo_graphql.operations.place import create, follow, node_ids, was_created
 from exo_graphql.operations.plan import is_healthy
-from exo_graphql.operations.planner import Chosen, choose, placement_request
+from exo_graphql.operations.planner import placement_request
 from exo_graphql.operations.requests import InstanceTypePreference, OperationRequest, ShardingPreference
 from exo_graphql.operations.reservations import free_now
 from exo_graphql.operations.run import Abort, Run
-from exo_graphql.operations.saga import Reservations
 from exo_graphql.operations.saga_state import Removal, rekeyed
 from exo_graphql.operations.settle import settled
 from exo_graphql.operations.verdict import missing, undone

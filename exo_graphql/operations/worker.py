@@ -1,7 +1,6 @@
 """From start to verdict: one operation's way through waiting, the saga, and undoing where it must be."""
 
 import logging
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -14,18 +13,16 @@ from exo_graphql.operations.errors import (
     OperationError,
     PlacementRefused,
 )
+from exo_graphql.operations.fetch import Reservations, planned
 from exo_graphql.operations.membership import members_of
 from exo_graphql.operations.operation import OperationKind, OperationState, StepState
-from exo_graphql.operations.plan import Waiting, draft, plan, steps
-from exo_graphql.operations.reservations import Reservation
+from exo_graphql.operations.plan import Plan, steps
 from exo_graphql.operations.run import Abort, Parked, Run
 from exo_graphql.operations.saga import forward
 from exo_graphql.operations.saga_state import Undoing
 from exo_graphql.operations.undo import undo
 
 log = logging.getLogger(__name__)
-
-Reservations = Callable[[], Sequence[Reservation]]
 
 
 async def execute(run: Run, reservations: Reservations) -> None:
@@ -111,32 +108,30 @@ async def _plan_again(run: Run, reservations: Reservations) -> bool:
     resolved = resolve(snapshot, replace(run.request, kind=OperationKind.SWAP))
     if isinstance(resolved, OperationError):
         raise Abort(resolved)
-    saga_state = draft(snapshot, run.request, resolved.load_ids, resolved.unload_ids)
-    outcome = await run.ask(
-        lambda: plan(run.upstream, snapshot, run.request, saga_state, resolved.node_ids, reservations)
-    )
-    if isinstance(outcome, OperationError):
-        raise Abort(outcome)
+    plan = await run.ask(lambda: planned(run.upstream, snapshot, run.request, resolved, reservations))
+    if isinstance(plan, OperationError):
+        raise Abort(plan)
+    saga_state = plan.saga_state
     saga_state.cancelling = run.saga_state.cancelling
     run.record = replace(run.record, saga_state=saga_state)
-    if isinstance(outcome, Waiting):
-        run.tell(waiting_for=outcome.operation_ids)
-        run.report("plan", waiting_message(outcome))
+    if plan.waiting_for:
+        run.tell(waiting_for=plan.waiting_for)
+        run.report("plan", waiting_message(plan))
         return False
     plan_step = run.operation.step("plan")
-    planned = steps(run.operation.kind, saga_state)
+    plan_steps = steps(run.operation.kind, saga_state)
     run.tell(
         state=OperationState.RUNNING,
         waiting_for=(),
-        steps=tuple(plan_step if plan_step is not None and step.name == "plan" else step for step in planned),
+        steps=tuple(plan_step if plan_step is not None and step.name == "plan" else step for step in plan_steps),
     )
     await run.finish("plan", "It fits now.")
     return True
 
 
-def waiting_message(waiting: Waiting) -> str:
+def waiting_message(plan: Plan) -> str:
     """What a PENDING operation says."""
-    return f"Fits once memory has been released by {', '.join(waiting.operation_ids)}: waiting for it."
+    return f"Fits once memory has been released by {', '.join(plan.waiting_for)}: waiting for it."
 
 
 def _ahead(reservations: Reservations) -> tuple[tuple[str, bool], ...]:

@@ -74,12 +74,12 @@ async def test_nodes_mean_exactly_these() -> None:
         assert not alone.fits
 
 
-async def test_memory_promised_to_an_operation_does_not_fit() -> None:
+async def test_memory_reserved_by_an_operation_does_not_fit() -> None:
     async with world() as w:
         operation = await w.ops.load(HALF)
         view = _of(await w.ops.placements(OTHER_HALF), *RING)
         assert not view.fits
-        assert "promised" in (view.reason or "")
+        assert "reserved" in (view.reason or "")
         await w.end(operation)
 
 

@@ -1,0 +1,135 @@
+"""Which of exo's placements to request for one model: one that fits into memory that is free and not reserved. Pure.
+
+The order of tries, each only if the one before gave nothing (a model of 40 GiB, four nodes of 32 GiB):
+
+1. The nodes that were chosen before, because its weights have been downloaded there: (studio-1, studio-2).
+2. What exo itself would place. exo looks at free memory alone, and may choose (studio-1, studio-2) although another
+   operation has reserved 20 GiB of studio-2; then it does not fit here.
+3. The placement that our own search finds within what is not reserved: (studio-1, studio-3). exo is asked for its
+   placements on these nodes, since only exo can write the document of an instance.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from exo_graphql.cluster.memory import instance_bytes, with_margin
+from exo_graphql.cluster.placement import PlacementSearch
+from exo_graphql.cluster.placement_request import NoFit, PlacementRequest
+from exo_graphql.cluster.search_budget import SearchBudget
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import Instance
+from exo_graphql.cluster.upstream import PlacementPreview
+from exo_graphql.operations.offload import give_way
+from exo_graphql.operations.previews import Previews, Question
+from exo_graphql.operations.requests import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A placement that exo offers and that fits. `takes` is bytes by node: the weights, and the margin beyond them."""
+
+    instance: Instance
+    takes: dict[str, int]
+
+
+def choice(
+    snapshot: Snapshot,
+    wanted: PlacementRequest,
+    free: Mapping[str, int],
+    previews: Previews,
+    prefer: Sequence[str] = (),
+) -> Chosen | NoFit:
+    """The placement to request, out of exo's previews; or why there is none.
+
+    `prefer` are nodes that were chosen before. Raises `Unasked`.
+    """
+    if wanted.contradiction is not None:
+        return NoFit(wanted.contradiction)
+    if prefer and wanted.node_ids is None:
+        same_nodes = previews.of(Question(wanted.card.id, tuple(prefer)))
+        best = _best(same_nodes, snapshot, wanted, free, prefer)
+        if best is not None and best.takes.keys() == set(prefer):
+            return best
+    offered = _offered(previews, wanted)
+    best = _best(offered, snapshot, wanted, free, prefer)
+    return best or _searched(snapshot, wanted, free, previews, offered)
+
+
+def _offered(previews: Previews, wanted: PlacementRequest) -> tuple[PlacementPreview, ...]:
+    """What exo would place by itself; all that it can think of where that is nothing, or no one kind is wanted."""
+    if wanted.node_ids is None and len(wanted.kinds) == 1:
+        own = previews.of(Question(wanted.card.id, kind=wanted.kinds[0], min_nodes=wanted.least_nodes))
+        if own[0].instance is not None:
+            return own
+    return previews.of(Question(wanted.card.id, tuple(wanted.node_ids or ())))
+
+
+def _searched(
+    snapshot: Snapshot,
+    wanted: PlacementRequest,
+    free: Mapping[str, int],
+    previews: Previews,
+    offered: tuple[PlacementPreview, ...],
+) -> Chosen | NoFit:
+    """What exo would take first is reserved by others, or is unequal to its equal tensor shards: look further."""
+    fit = PlacementSearch(snapshot).fit(wanted, free, SearchBudget(pause=give_way))
+    if not isinstance(fit, NoFit):
+        node_ids = tuple(fit.added_bytes)
+        more = previews.of(Question(wanted.card.id, node_ids))
+        best = _best(more, snapshot, wanted, free, node_ids)
+        if best is not None:
+            return best
+        offered = (*offered, *more)
+    reason = refusal(offered, wanted)
+    if reason is not None:
+        return NoFit(reason)
+    return fit if isinstance(fit, NoFit) else NoFit("exo offers no placement on the nodes where it would fit.")
+
+
+def _best(
+    previews: Sequence[PlacementPreview],
+    snapshot: Snapshot,
+    wanted: PlacementRequest,
+    free: Mapping[str, int],
+    prefer: Sequence[str],
+) -> Chosen | None:
+    """Preferred nodes first, then as few nodes as will do, then the preferred kind."""
+    rank = {kind: number for number, kind in enumerate(wanted.kinds)}
+    models = {**snapshot.models, wanted.card.id: wanted.card}
+    found: list[tuple[tuple[bool, int, int], Chosen]] = []
+    for preview in previews:
+        # What counts is what it holds: on one node exo makes a pipeline over a ring, whatever kind it was asked for.
+        if preview.instance is None or not wanted.accepts(preview.instance.sharding, preview.instance.instance_type):
+            continue
+        takes = {node_id: with_margin(size) for node_id, size in instance_bytes(preview.instance, models).items()}
+        if len(takes) < wanted.least_nodes or (wanted.node_ids is not None and takes.keys() != wanted.node_ids):
+            continue
+        if any(size > free.get(node_id, -1) for node_id, size in takes.items()):
+            continue
+        order = (
+            takes.keys() != set(prefer),
+            len(takes),
+            rank.get((preview.sharding, preview.instance_type), len(rank)),
+        )
+        found.append((order, Chosen(preview.instance, takes)))
+    return min(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def refusal(previews: Sequence[PlacementPreview], wanted: PlacementRequest) -> str | None:
+    """exo's reason where memory is none: every acceptable kind is refused for something else."""
+    reasons: dict[Kind, str] = {}
+    otherwise: set[Kind] = set()
+    for preview in previews:
+        kind = (preview.sharding, preview.instance_type)
+        if kind in wanted.kinds:
+            held = preview.instance
+            if held is not None and not wanted.accepts(held.sharding, held.instance_type):
+                # On one node, where exo makes a pipeline over a ring whatever kind it was asked for.
+                otherwise.add(kind)
+                continue
+            if held is not None or preview.reason is None or "memory" in preview.reason.lower():
+                return None
+            reasons.setdefault(kind, preview.reason)
+    if not reasons or not otherwise <= reasons.keys():
+        return None
+    return next(reasons[kind] for kind in reversed(wanted.kinds) if kind in reasons)

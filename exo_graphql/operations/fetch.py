@@ -1,0 +1,112 @@
+"""Asks exo for the previews that a pure decision needs, and runs the decision beside the event loop.
+
+Which previews a decision needs depends on earlier ones: if exo's first choice is reserved by another operation, it is
+asked about the nodes where the model would fit instead. So a decision reads `Previews` as if all had been fetched.
+Where it misses an answer, exo is asked, and the decision runs again from its beginning. For example a load onto an
+idle cluster is decided twice, once to learn the question; with preferred nodes that are full, a kind that exo refuses,
+and a first choice that is reserved, five times.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+from exo_graphql.cluster.memory import freed
+from exo_graphql.cluster.placement_request import NoFit, PlacementRequest
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.upstream import PlacementPreview, Upstream
+from exo_graphql.operations.admission import ResolvedRequest
+from exo_graphql.operations.choice import Chosen, choice
+from exo_graphql.operations.errors import OperationError, PlacementRefused
+from exo_graphql.operations.offload import Offload
+from exo_graphql.operations.plan import Plan
+from exo_graphql.operations.planning import plan
+from exo_graphql.operations.previews import Previews, Question, Unasked
+from exo_graphql.operations.requests import OperationRequest
+from exo_graphql.operations.reservations import Reservation, unreserved
+
+_T = TypeVar("_T")
+
+# A plan is made again when others reserved its memory while exo was asked; three operations in a row are a crowd.
+ATTEMPTS = 3
+
+Reservations = Callable[[], Sequence[Reservation]]
+"""The reservations of the operations that come first, as they are when it is called."""
+
+
+async def decide(upstream: Upstream, decision: Callable[[Previews], _T], offload: Offload = asyncio.to_thread) -> _T:
+    """The result of a pure decision, once exo has answered all that it needs. Raises what `Upstream` raises.
+
+    `offload` runs it beside the event loop: a search through thousands of groups of nodes takes up to 0.2 s.
+    """
+    answers: dict[Question, tuple[PlacementPreview, ...]] = {}
+
+    def attempt() -> _T | Unasked:
+        try:
+            return decision(Previews(answers))
+        except Unasked as unasked:
+            return unasked
+
+    while isinstance(outcome := await offload(attempt), Unasked):
+        answers[outcome.question] = await _ask(upstream, outcome.question)
+    return outcome
+
+
+async def _ask(upstream: Upstream, question: Question) -> tuple[PlacementPreview, ...]:
+    if question.kind is None:
+        return await upstream.previews(question.model_id, question.node_ids)
+    return (await upstream.preview(question.model_id, *question.kind, question.min_nodes),)
+
+
+async def choose(
+    upstream: Upstream,
+    snapshot: Snapshot,
+    wanted: PlacementRequest,
+    free: Mapping[str, int],
+    prefer: Sequence[str] = (),
+) -> Chosen | NoFit:
+    """`choice`, with what exo answers. Raises what `Upstream` raises."""
+    return await decide(upstream, lambda previews: choice(snapshot, wanted, free, previews, prefer))
+
+
+async def planned(
+    upstream: Upstream,
+    snapshot: Snapshot,
+    request: OperationRequest,
+    resolved: ResolvedRequest,
+    reservations: Reservations,
+) -> Plan | OperationError:
+    """`plan`, with what exo answers. Raises what `Upstream` raises.
+
+    Returns without another wait after the reservations were last looked at, so that the caller can register its own
+    before anybody else is given the same memory.
+    """
+    for _ in range(ATTEMPTS):
+        snapshot, others = _newest(upstream, snapshot, resolved), tuple(reservations())
+        outcome = await decide(upstream, partial(plan, snapshot, request, resolved, others))
+        if isinstance(outcome, OperationError) or outcome.waiting_for or _still_fits(outcome, snapshot, reservations()):
+            return outcome
+    reason = "Other operations reserved the memory while exo was asked."
+    return PlacementRefused(
+        message=f"{' and '.join(resolved.load_ids)} cannot be placed: {reason}", suggestion="Ask again.", reason=reason
+    )
+
+
+def _newest(upstream: Upstream, snapshot: Snapshot, resolved: ResolvedRequest) -> Snapshot:
+    """The newest snapshot, unless an election has emptied it."""
+    newest = upstream.snapshot
+    usable = newest is not None and not newest.stale and all(id_ in newest.models for id_ in resolved.load_ids)
+    return newest if newest is not None and usable else snapshot
+
+
+def _still_fits(plan: Plan, snapshot: Snapshot, others: Sequence[Reservation]) -> bool:
+    free = unreserved(snapshot, others)
+    if not plan.saga_state.side_by_side:
+        free = freed(free, [removal.takes for removal in plan.saga_state.removals])
+    for target in plan.saga_state.targets:
+        for node_id, size in target.takes.items():
+            free[node_id] = free.get(node_id, -1) - size
+            if free[node_id] < 0:
+                return False
+    return True
