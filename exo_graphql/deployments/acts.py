@@ -3,7 +3,9 @@
 from dataclasses import replace
 from datetime import datetime
 
-from exo_graphql.deployments.compare import Change
+from exo_graphql.deployments.compare import (
+    Change,
+)
 from exo_graphql.deployments.deployment import Deployment
 from exo_graphql.operations import (
     ClusterUnavailable,

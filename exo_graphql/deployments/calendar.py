@@ -8,10 +8,10 @@ from itertools import pairwise
 from exo_graphql.cluster.memory import freed, instance_bytes, less
 from exo_graphql.cluster.placement import PlacementSearch
 from exo_graphql.cluster.placement_request import NoFit
-from exo_graphql.deployments.compare import View
 from exo_graphql.deployments.deployment import Deployment
 from exo_graphql.deployments.schedule import MAX_STEPS, bend, openings
 from exo_graphql.deployments.standing import Nodes
+from exo_graphql.deployments.view import View
 
 MAX_DAYS = 366
 MAX_ENTRIES = 1_000

@@ -11,25 +11,18 @@ if there had been none. For example at 23:00 the window of `fast` closes and tha
     23:09  `big` is READY, and nothing is left to do
 """
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from exo_graphql.cluster.moment import Moment
-from exo_graphql.cluster.readiness import NodeStatus
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.cluster.state import DownloadKind, Instance
-from exo_graphql.deployments.backoff import is_due
+from exo_graphql.cluster.state import Instance
 from exo_graphql.deployments.deployment import Deployment, DeploymentState
-from exo_graphql.deployments.room import NoRoom, Room, Rooms
-from exo_graphql.deployments.standing import Nodes, Standing, node_ids, standing
+from exo_graphql.deployments.room import NoRoom, Room
+from exo_graphql.deployments.standing import Standing
 from exo_graphql.deployments.timetable import Timetable
-from exo_graphql.deployments.watch import Watch, settled
+from exo_graphql.deployments.view import Derived, View
 from exo_graphql.operations import Operation
 
-SETTLED_SECONDS = 20.0
-"""After a lost master the nodes come back one after the other, over 3 to 16 s (`exo/API.md`)."""
-FITTING_SECONDS = 10.0
-"""What did not fit is attempted once it has fitted for as long: free memory wavers while others load."""
 PINNED_ATTEMPTS = 2
 """From the third attempt on exo itself chooses the nodes, where any will do: it may know why the others do not."""
 SPARE_DISK_SHARE = 0.1
@@ -101,30 +94,6 @@ class Assessment:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """Everything that a comparison looks at."""
-
-    snapshot: Snapshot
-    deployments: Sequence[Deployment]
-    timetables: Mapping[str, Timetable]
-    """By uid."""
-    operations: Sequence[Operation]
-    """Those at work, of persons as well as ours."""
-    free: Mapping[str, int]
-    """Free memory by node that no operation has reserved, in bytes."""
-    watch: Watch
-    fits_since: Mapping[str, float | None]
-    """By uid, of what was UNSATISFIABLE: since when it fits again (`Moment.elapsed`); None while it does not."""
-    fetch_at: Mapping[str, float]
-    """By uid: when its weights may be asked for again (`Moment.elapsed`)."""
-    parked: frozenset[str]
-    """Uids of those whose operation is parked: it goes on once its own cluster is back, or a person says so."""
-    not_before: Mapping[str, float]
-    """By uid: when an operation may be requested again that was refused for the moment (`Moment.elapsed`)."""
-    now: Moment
-
-
-@dataclass(frozen=True, slots=True)
 class Comparison:
     """The outcome. `act` is None where nothing is to be done now."""
 
@@ -161,7 +130,7 @@ def assess_unseen(deployment: Deployment, timetable: Timetable, now: Moment) -> 
 # The acts, in the order in which they are tried
 
 
-def _cancel(view: "Derived") -> Cancel | None:
+def _cancel(view: Derived) -> Cancel | None:
     """A load that is not wanted any more is cancelled; a swap that has begun to unload finishes, or restores."""
     for operation in view.ours:
         loads = [each for each in view.standings if each.deployment.spec.model_id in operation.load_ids]
@@ -172,7 +141,7 @@ def _cancel(view: "Derived") -> Cancel | None:
     return None
 
 
-def _delete_dead(view: "Derived") -> Change | None:
+def _delete_dead(view: Derived) -> Change | None:
     """An own instance that is out of reach for good is deleted, and its memory back, before another is placed."""
     for each in view.standings:
         if each.dead and not view.is_busy(each) and not view.is_held_back(each):
@@ -180,7 +149,7 @@ def _delete_dead(view: "Derived") -> Change | None:
     return None
 
 
-def _close_gap(view: "Derived") -> Change | None:
+def _close_gap(view: Derived) -> Change | None:
     """Loads the first missing copy that may be loaded now; in place of others where it does not fit beside them."""
     for each in view.by_rank:
         room = view.room(each)
@@ -200,7 +169,7 @@ def _close_gap(view: "Derived") -> Change | None:
     return None
 
 
-def _unload(view: "Derived") -> Change | None:
+def _unload(view: Derived) -> Change | None:
     """What is not wanted leaves, unless it serves in place of something that is not loaded yet."""
     for each in view.standings:
         idle_hands = not view.is_busy(each) and not view.is_held_back(each)
@@ -211,7 +180,7 @@ def _unload(view: "Derived") -> Change | None:
     return None
 
 
-def _fetch(view: "Derived") -> Fetch | None:
+def _fetch(view: Derived) -> Fetch | None:
     """The weights of what will be wanted are fetched long before: an opening loads, and does not download."""
     snapshot = view.given.snapshot
     for each in view.standings:
@@ -240,7 +209,7 @@ def _has_disk(snapshot: Snapshot, node_id: str, size: int) -> bool:
 # What is said
 
 
-def _assess(view: "Derived", each: Standing, act: Act | None) -> Assessment:
+def _assess(view: Derived, each: Standing, act: Act | None) -> Assessment:
     snapshot, deployment = view.given.snapshot, each.deployment
     ready = [instance for instance in each.copies if snapshot.instance_status(instance.id).ready]
     operation = view.operation(each)
@@ -264,7 +233,7 @@ def _assess(view: "Derived", each: Standing, act: Act | None) -> Assessment:
 
 
 def _state(
-    view: "Derived",
+    view: Derived,
     each: Standing,
     operation: Operation | None,
     room: Room | NoRoom | None,
@@ -308,110 +277,3 @@ def _why_not_wanted(each: Standing) -> str:
     if each.deployment.idle:
         return f"Nobody has used it for {each.deployment.spec.idle_unload_seconds} s."
     return "No window is open." if not each.wanted else "It is not as it was declared any more."
-
-
-class Derived:
-    """The arguments, and what several steps derive from them."""
-
-    def __init__(self, given: View) -> None:
-        self.given = given
-        snapshot = given.snapshot
-        nodes = Nodes(snapshot)
-        models = frozenset(d.spec.model_id for d in given.deployments)
-        self.standings = [
-            standing(d, given.timetables[d.uid], snapshot, given.watch, nodes, models, given.now)
-            for d in given.deployments
-        ]
-        self.ours = [operation for operation in given.operations if operation.deployment is not None]
-        self.somebody_is_stale = any(s is NodeStatus.STALE for s in snapshot.node_statuses.values())
-        self.weights_there: list[str] = []
-        self._rooms = Rooms(snapshot, given.free, self.standings, nodes)
-        self._found: dict[str, Room | NoRoom] = {}
-        self._owners = {id_: each for each in self.standings for id_ in each.deployment.owned}
-        self._at_work: dict[str, Operation] = {
-            model_id: operation for operation in given.operations for model_id in operation.model_ids
-        }
-
-    @property
-    def by_rank(self) -> Iterator[Standing]:
-        """Those that miss a copy: the higher priority first, then what must be ready soon, then by name."""
-        missing = [each for each in self.standings if each.missing]
-        missing.sort(key=lambda each: (-each.deployment.spec.priority, not each.timetable.in_lead, each.name))
-        return iter(missing)
-
-    def owner(self, instance: Instance) -> Standing:
-        """Whose instance it is."""
-        return self._owners[instance.id]
-
-    def operation(self, each: Standing) -> Operation | None:
-        """Our operation that is at work on its model."""
-        operation = self._at_work.get(each.deployment.spec.model_id)
-        return operation if operation is not None and operation.deployment is not None else None
-
-    def is_busy(self, each: Standing) -> bool:
-        """Whether an operation, a person's perhaps, is at work on its model, or its own is parked."""
-        models = {each.deployment.spec.model_id, *(instance.model_id for instance in each.surplus)}
-        return not models.isdisjoint(self._at_work) or each.deployment.uid in self.given.parked
-
-    def is_unsettled(self, each: Standing) -> bool:
-        """Whether it was lost, and the nodes that it was on may still return. What was never loaded does not wait."""
-        names = {name for placement in each.deployment.placements for name in placement}
-        given = self.given
-        return bool(names) and not settled(given.watch, given.snapshot, names, given.now, SETTLED_SECONDS)
-
-    def is_held_back(self, each: Standing) -> bool:
-        """Whether its last request was refused a moment ago."""
-        return self.given.not_before.get(each.deployment.uid, 0.0) > self.given.now.elapsed
-
-    def room(self, each: Standing) -> Room | NoRoom:
-        """Where its missing copy would go."""
-        found = self._found.get(each.deployment.uid)
-        if found is None:
-            found = self._found[each.deployment.uid] = self._rooms.find(each)
-        return found
-
-    def room_ever(self, each: Standing) -> Room | NoRoom:
-        """Where it would go if nothing else of ours were loaded."""
-        return self._rooms.find(each, ever=True)
-
-    def lacks(self, node_id: str, model_id: str) -> bool:
-        """Whether the weights are known not to be there, and are not on their way."""
-        download = self.given.snapshot.state.download(node_id, model_id)
-        return download is not None and download.kind not in (DownloadKind.COMPLETED, DownloadKind.ONGOING)
-
-    def obstacle(self, each: Standing) -> tuple[DeploymentState, str] | None:
-        """Why its missing copy is not loaded now, though there is room for it."""
-        given, deployment = self.given, each.deployment
-        room = self.room(each)
-        busy = [i.model_id for i in room.unload if i.model_id in self._at_work] if isinstance(room, Room) else []
-        if deployment.uid in given.parked:
-            return DeploymentState.WAITING, "Its operation is parked: resume it, or cancel it."
-        if self.is_busy(each) or busy:
-            return DeploymentState.WAITING, "An operation is at work on its model, or on one that it replaces."
-        if self.ours:
-            return DeploymentState.WAITING, "Another deployment comes first."
-        if self.is_held_back(each):
-            return (
-                DeploymentState.WAITING,
-                "Its operation was refused for the moment; it is tried again within seconds.",
-            )
-        if not is_due(deployment.retry_at, given.now.at):
-            failure = deployment.last_failure
-            said = failure.message if failure is not None else "It was lost soon after it had become ready."
-            return DeploymentState.RETRYING, said
-        since = given.fits_since.get(deployment.uid, float("-inf"))
-        if since is None or given.now.elapsed - since < FITTING_SECONDS:
-            return DeploymentState.WAITING, "It fits now, and is loaded once it has fitted for ten seconds."
-        return None
-
-    def held_for(self, each: Standing) -> Standing | None:
-        """The wanted deployment in whose place this closed one still serves: a failure leaves no less than before."""
-        if not each.is_closed:
-            return None
-        mine = node_ids(each.surplus)
-        for other in self.standings:
-            lacks = other.missing or any(not self.given.snapshot.instance_status(i.id).ready for i in other.copies)
-            in_its_place = other.node_ids is None or not mine.isdisjoint(other.node_ids)
-            if other.wanted and lacks and in_its_place and not other.unknown_nodes:
-                return other
-        return None

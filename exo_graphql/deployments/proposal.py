@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from exo_graphql.cluster.memory import with_margin
 from exo_graphql.cluster.state import Instance
-from exo_graphql.deployments.compare import Derived, View
 from exo_graphql.deployments.room import NoRoom, Room
 from exo_graphql.deployments.standing import Standing
+from exo_graphql.deployments.view import Derived, View
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,6 @@ from exo_graphql.deployments.compare import (
     Change,
     Comparison,
     Fetch,
-    View,
     assess_unseen,
     compare,
 )
@@ -42,6 +41,7 @@ from exo_graphql.deployments.deployment import (
 from exo_graphql.deployments.health import Health
 from exo_graphql.deployments.registry import Registry
 from exo_graphql.deployments.timetable import Timetable, timetable
+from exo_graphql.deployments.view import View
 from exo_graphql.deployments.watch import Watch, observe
 from exo_graphql.operations import Operation, OperationError, Operations, OperationState
 from exo_graphql.storage import StoreError

@@ -15,13 +15,16 @@ from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Unreachable, Upstream
 from exo_graphql.deployments.acts import pause_reason
-from exo_graphql.deployments.compare import Assessment, View
+from exo_graphql.deployments.compare import (
+    Assessment,
+)
 from exo_graphql.deployments.deployment import Deployment, Pause
 from exo_graphql.deployments.errors import DeploymentChanged, DeploymentNotFound, ModelAlreadyDeployed
 from exo_graphql.deployments.proposal import Proposal, propose
 from exo_graphql.deployments.reconciler import Reconciler
 from exo_graphql.deployments.registry import Registry
 from exo_graphql.deployments.validation import MAX_DEPLOYMENTS, Declaration, resolve
+from exo_graphql.deployments.view import View
 from exo_graphql.operations import (
     ClusterUnavailable,
     InvalidArgument,

@@ -6,7 +6,9 @@ import strawberry
 from strawberry import Parent
 
 from exo_graphql.deployments import errors
-from exo_graphql.deployments.compare import Assessment
+from exo_graphql.deployments.compare import (
+    Assessment,
+)
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.operation_error import CODES, OperationError, publishes

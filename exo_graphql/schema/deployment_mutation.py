@@ -6,7 +6,9 @@ from typing import Annotated
 import strawberry
 from strawberry import Parent
 
-from exo_graphql.deployments.compare import Assessment
+from exo_graphql.deployments.compare import (
+    Assessment,
+)
 from exo_graphql.deployments.proposal import Proposal
 from exo_graphql.deployments.service import Applied
 from exo_graphql.deployments.validation import MIN_IDLE_SECONDS, Declaration

@@ -10,8 +10,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from exo_graphql.deployments.compare import View, compare
+from exo_graphql.deployments.compare import (
+    compare,
+)
 from exo_graphql.deployments.schedule import Window
+from exo_graphql.deployments.view import View
 from tests.deployments.views import deployment, snapshot, view
 
 COUNT = 200

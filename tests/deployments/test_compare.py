@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exo_graphql.cluster.state import RunnerStatus
-from exo_graphql.deployments.compare import Assessment, Cancel, Change, Comparison, Fetch, compare
+from exo_graphql.deployments.compare import (
+    Assessment,
+    Cancel,
+    Change,
+    Comparison,
+    Fetch,
+    compare,
+)
 from exo_graphql.deployments.deployment import Deployment, DeploymentState, Pause
 from exo_graphql.deployments.schedule import Window
 from exo_graphql.deployments.watch import Watch

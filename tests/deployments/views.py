@@ -23,9 +23,9 @@ from exo_graphql.cluster.state import (
     Sharding,
     State,
 )
-from exo_graphql.deployments.compare import View
 from exo_graphql.deployments.deployment import Deployment, Spec
 from exo_graphql.deployments.timetable import timetable
+from exo_graphql.deployments.view import View
 from exo_graphql.deployments.watch import Watch
 from exo_graphql.operations import Operation, OperationKind, OperationState, Step, StepState
 
