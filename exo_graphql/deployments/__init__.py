@@ -1,7 +1,7 @@
 """Deployments: what should be loaded, how and when; the cluster is kept so.
 
 Read `deployment` (the value that is stored), `schedule` and `timetable` (when it is wanted), `standing` (one deployment
-in one snapshot), `room` (where it would go), `view` (what a comparison looks at) and `compare` (the one comparison, and
+in one snapshot), `space` (where it would go), `view` (what a comparison looks at), `compare` (the one comparison, and
 the one act that follows from it): all of them are pure. `watch` is what one snapshot alone does not show. `reconciler`
 is the loop that compares and acts, `service` is what persons declare, `registry` and `records` keep it. Nothing here
 knows exo: acts are operations.

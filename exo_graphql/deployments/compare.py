@@ -17,7 +17,7 @@ from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance
 from exo_graphql.deployments.deployment import Deployment, DeploymentState
-from exo_graphql.deployments.room import NoRoom, Room
+from exo_graphql.deployments.space import NoSpace, Space
 from exo_graphql.deployments.standing import Standing
 from exo_graphql.deployments.timetable import Timetable
 from exo_graphql.deployments.view import Derived, View
@@ -152,17 +152,17 @@ def _delete_dead(view: Derived) -> Change | None:
 def _close_gap(view: Derived) -> Change | None:
     """Loads the first missing copy that may be loaded now; in place of others where it does not fit beside them."""
     for each in view.by_rank:
-        room = view.room(each)
-        if isinstance(room, Room) and not view.is_unsettled(each) and view.obstacle(each) is None:
+        space = view.space(each)
+        if isinstance(space, Space) and not view.is_unsettled(each) and view.obstacle(each) is None:
             spec = each.deployment.spec
             pinned = each.deployment.attempts < PINNED_ATTEMPTS or spec.replicas > 1 or view.somebody_is_stale
-            drains = [view.owner(i).deployment.spec.drain_seconds for i in room.unload]
+            drains = [view.owner(i).deployment.spec.drain_seconds for i in space.unload]
             return Change(
                 each.deployment,
                 load=each.deployment,
-                node_ids=room.node_ids if pinned or each.node_ids is not None else None,
+                node_ids=space.node_ids if pinned or each.node_ids is not None else None,
                 another=bool(each.copies or each.surplus),
-                unload=room.unload,
+                unload=space.unload,
                 drain_seconds=max(drains, default=0),
                 because=f"{each.name} is wanted and not loaded.",
             )
@@ -190,9 +190,9 @@ def _fetch(view: Derived) -> Fetch | None:
         if looked_at or not each.is_closed or each.copies or view.is_busy(each):
             continue
         card = snapshot.models.get(deployment.spec.model_id)
-        room = view.room_ever(each)
-        if card is not None and card.storage_bytes and isinstance(room, Room):
-            lacking = [id_ for id_ in room.node_ids if view.lacks(id_, card.id)]
+        space = view.space_ever(each)
+        if card is not None and card.storage_bytes and isinstance(space, Space):
+            lacking = [id_ for id_ in space.node_ids if view.lacks(id_, card.id)]
             if lacking and all(_has_disk(snapshot, id_, card.storage_bytes) for id_ in lacking):
                 return Fetch(deployment, tuple(lacking))
         view.weights_there.append(deployment.uid)
@@ -214,8 +214,8 @@ def _assess(view: Derived, each: Standing, act: Act | None) -> Assessment:
     ready = [instance for instance in each.copies if snapshot.instance_status(instance.id).ready]
     operation = view.operation(each)
     looks = each.missing and not snapshot.stale and operation is None and not view.is_unsettled(each)
-    room = view.room(each) if looks else None
-    state, reason = _state(view, each, operation, room, len(ready), act)
+    space = view.space(each) if looks else None
+    state, reason = _state(view, each, operation, space, len(ready), act)
     own = (*each.copies, *(i for i in each.surplus if i not in each.copies))
     return Assessment(
         deployment=deployment,
@@ -227,7 +227,7 @@ def _assess(view: Derived, each: Standing, act: Act | None) -> Assessment:
         instance_ids=tuple(instance.id for instance in own),
         operation_id=None if operation is None else operation.id,
         adoptable=tuple(instance.id for instance in each.copies if instance.id not in deployment.owned),
-        fits=None if room is None else isinstance(room, Room),
+        fits=None if space is None else isinstance(space, Space),
         waits_for_exo=each.wanted and len(ready) < deployment.spec.replicas,
     )
 
@@ -236,7 +236,7 @@ def _state(
     view: Derived,
     each: Standing,
     operation: Operation | None,
-    room: Room | NoRoom | None,
+    space: Space | NoSpace | None,
     ready: int,
     act: Act | None,
 ) -> tuple[DeploymentState, str]:
@@ -257,9 +257,9 @@ def _state(
         return DeploymentState.WAITING, "exo's state is out of date: nothing is done until there is a newer one."
     if each.missing and view.is_unsettled(each):
         return DeploymentState.WAITING, "Nodes come and go; it is placed once they have settled."
-    if isinstance(room, NoRoom):
-        return DeploymentState.UNSATISFIABLE, room.reason
-    if isinstance(room, Room):
+    if isinstance(space, NoSpace):
+        return DeploymentState.UNSATISFIABLE, space.reason
+    if isinstance(space, Space):
         obstacle = view.obstacle(each)
         if obstacle is not None:
             return obstacle

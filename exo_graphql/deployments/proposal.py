@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from exo_graphql.cluster.memory import with_margin
 from exo_graphql.cluster.state import Instance
-from exo_graphql.deployments.room import NoRoom, Room
+from exo_graphql.deployments.space import NoSpace, Space
 from exo_graphql.deployments.standing import Standing
 from exo_graphql.deployments.view import Derived, View
 
@@ -48,11 +48,11 @@ def propose(given: View, uid: str) -> Proposal:
     size = None if card is None else card.storage_bytes
     adopts = tuple(i for i in each.copies if i.id not in each.deployment.owned)
     loads = each.missing > 0 or (not each.wanted and len(each.copies) < spec.replicas)
-    room = None
+    space = None
     if loads:
-        room = view.room(each) if each.wanted else view.room_ever(each)
-    found = room if isinstance(room, Room) else Room(())
-    none = room if isinstance(room, NoRoom) else None
+        space = view.space(each) if each.wanted else view.space_ever(each)
+    found = space if isinstance(space, Space) else Space(())
+    none = space if isinstance(space, NoSpace) else None
     lacking = tuple(Fetched(id_, spec.model_id, size) for id_ in found.node_ids if view.lacks(id_, spec.model_id))
     unload = found.unload or (each.surplus if not each.missing else ())
     return Proposal(

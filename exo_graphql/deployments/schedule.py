@@ -36,7 +36,7 @@ _ANY_DAY = datetime(2024, 1, 1)  # noqa: DTZ001 - a local time of no zone in par
 
 
 class InvalidWindow(ValueError):
-    """A window that cannot be meant. `argument` is the field's public name."""
+    """An invalid window. `argument` is the field's public name."""
 
     def __init__(self, argument: str, message: str, suggestion: str) -> None:
         super().__init__(message)

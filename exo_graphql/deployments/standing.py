@@ -32,7 +32,7 @@ class Standing:
     unknown_nodes: tuple[str, ...]
     """Names of the spec that no member has."""
     copies: tuple[Instance, ...]
-    """As the spec wants them, of whoever placed them; no more than `replicas`."""
+    """As the spec wants them, whether it placed them or somebody else did; no more than `replicas`."""
     dead: tuple[Instance, ...]
     """Own copies that will not come back by themselves: UNREACHABLE for a minute, or their download is given up."""
     surplus: tuple[Instance, ...]

@@ -9,7 +9,7 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import DownloadKind, Instance
 from exo_graphql.deployments.backoff import is_due
 from exo_graphql.deployments.deployment import Deployment, DeploymentState
-from exo_graphql.deployments.room import NoRoom, Room, Rooms
+from exo_graphql.deployments.space import NoSpace, Space, SpaceSearch
 from exo_graphql.deployments.standing import Nodes, Standing, node_ids, standing
 from exo_graphql.deployments.timetable import Timetable
 from exo_graphql.deployments.watch import Watch, settled
@@ -60,8 +60,8 @@ class Derived:
         self.ours = [operation for operation in given.operations if operation.deployment is not None]
         self.somebody_is_stale = any(s is NodeStatus.STALE for s in snapshot.node_statuses.values())
         self.weights_there: list[str] = []
-        self._rooms = Rooms(snapshot, given.free, self.standings, nodes)
-        self._found: dict[str, Room | NoRoom] = {}
+        self._spaces = SpaceSearch(snapshot, given.free, self.standings, nodes)
+        self._found: dict[str, Space | NoSpace] = {}
         self._owners = {id_: each for each in self.standings for id_ in each.deployment.owned}
         self._at_work: dict[str, Operation] = {
             model_id: operation for operation in given.operations for model_id in operation.model_ids
@@ -98,16 +98,16 @@ class Derived:
         """Whether its last request was refused a moment ago."""
         return self.given.not_before.get(each.deployment.uid, 0.0) > self.given.now.elapsed
 
-    def room(self, each: Standing) -> Room | NoRoom:
+    def space(self, each: Standing) -> Space | NoSpace:
         """Where its missing copy would go."""
         found = self._found.get(each.deployment.uid)
         if found is None:
-            found = self._found[each.deployment.uid] = self._rooms.find(each)
+            found = self._found[each.deployment.uid] = self._spaces.find(each)
         return found
 
-    def room_ever(self, each: Standing) -> Room | NoRoom:
+    def space_ever(self, each: Standing) -> Space | NoSpace:
         """Where it would go if nothing else of ours were loaded."""
-        return self._rooms.find(each, ever=True)
+        return self._spaces.find(each, ever=True)
 
     def lacks(self, node_id: str, model_id: str) -> bool:
         """Whether the weights are known not to be there, and are not on their way."""
@@ -115,10 +115,10 @@ class Derived:
         return download is not None and download.kind not in (DownloadKind.COMPLETED, DownloadKind.ONGOING)
 
     def obstacle(self, each: Standing) -> tuple[DeploymentState, str] | None:
-        """Why its missing copy is not loaded now, though there is room for it."""
+        """Why its missing copy is not loaded now, though there is space for it."""
         given, deployment = self.given, each.deployment
-        room = self.room(each)
-        busy = [i.model_id for i in room.unload if i.model_id in self._at_work] if isinstance(room, Room) else []
+        space = self.space(each)
+        busy = [i.model_id for i in space.unload if i.model_id in self._at_work] if isinstance(space, Space) else []
         if deployment.uid in given.parked:
             return DeploymentState.WAITING, "Its operation is parked: resume it, or cancel it."
         if self.is_busy(each) or busy:

@@ -414,8 +414,8 @@ def test_acting_over_and_over_comes_to_rest(
         target = outcome.act.load
         if target is None:
             continue
-        room = outcome.act.node_ids or _anywhere(loaded, target)
-        loaded.append((f"new{number}", target.spec.model_id, tuple(room)))
+        space = outcome.act.node_ids or _anywhere(loaded, target)
+        loaded.append((f"new{number}", target.spec.model_id, tuple(space)))
         deployments = [
             replace(each, owned=(*each.owned, f"new{number}")) if each.uid == target.uid else each
             for each in deployments
@@ -424,7 +424,7 @@ def test_acting_over_and_over_comes_to_rest(
 
 
 def _anywhere(loaded: list[tuple[str, str, tuple[str, ...]]], target: Deployment) -> tuple[str, ...]:
-    """Where exo would put it: any node with room, else both."""
+    """Where exo would put it: any node with space, else both."""
     for node in ("n1", "n2"):
         used = sum(SIZES[model] / len(nodes) for _, model, nodes in loaded if node in nodes)
         if used + SIZES[target.spec.model_id] * 1.04 <= 16:

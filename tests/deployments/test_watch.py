@@ -1,4 +1,4 @@
-"""Who removed an instance: somebody's deletion is told from a loss, and in doubt it is a loss."""
+"""Who removed an instance: somebody's deletion and a loss are kept apart; in doubt it is a loss."""
 
 from dataclasses import replace
 

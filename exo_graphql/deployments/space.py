@@ -20,7 +20,7 @@ NAMED_HOLDERS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Space:
     """A place for one more copy. `node_ids` hold it; `unload` are the instances that have to go first."""
 
     node_ids: tuple[str, ...]
@@ -28,7 +28,7 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class NoRoom:
+class NoSpace:
     """Why there is none, in sentences."""
 
     reason: str
@@ -37,8 +37,8 @@ class NoRoom:
     shortfall_bytes: int | None = None
 
 
-class Rooms:
-    """Looks for room in one snapshot. `free` is bytes by node that is promised to nobody."""
+class SpaceSearch:
+    """Looks for space in one snapshot. `free` is bytes by node that is promised to nobody."""
 
     def __init__(
         self, snapshot: Snapshot, free: Mapping[str, int], standings: Sequence[Standing], nodes: Nodes
@@ -51,7 +51,7 @@ class Rooms:
         self._nodes = nodes
         self._owners = {id_: other for other in standings for id_ in other.deployment.owned}
 
-    def find(self, standing: Standing, *, ever: bool = False) -> Room | NoRoom:
+    def find(self, standing: Standing, *, ever: bool = False) -> Space | NoSpace:
         """Where the next copy would go: beside what is loaded if it fits, else in place of as little as will do.
 
         `ever`: as if everything that deployments own were gone, for weights that are fetched ahead.
@@ -59,11 +59,11 @@ class Rooms:
         spec = standing.deployment.spec
         card = self._snapshot.models.get(spec.model_id)
         if card is None:
-            return NoRoom(f"The cluster does not know the model {spec.model_id}.")
+            return NoSpace(f"The cluster does not know the model {spec.model_id}.")
         if standing.unknown_nodes:
-            return NoRoom(f"{_names(standing.unknown_nodes)} is not there, or several members have that name.")
+            return NoSpace(f"{_names(standing.unknown_nodes)} is not there, or several members have that name.")
         if standing.unlike is not None and not standing.copies:
-            return NoRoom(f"Somebody else has loaded {spec.model_id} as {standing.unlike}. Unload it first.")
+            return NoSpace(f"Somebody else has loaded {spec.model_id} as {standing.unlike}. Unload it first.")
         taken = node_ids([i for i in standing.copies if i not in standing.surplus])
         free = {node_id: size for node_id, size in self._free.items() if node_id not in taken}
         wanted = spec.placement(card, standing.node_ids)
@@ -72,19 +72,19 @@ class Rooms:
             owned = [i for other in self._standings for i in (*other.copies, *other.surplus)]
             return self._fit(wanted, same, freed(free, self._held(dict.fromkeys(owned))))
         beside = self._fit(wanted, same, free)
-        if isinstance(beside, Room):
+        if isinstance(beside, Space):
             return beside
         leaving = self._displaceable(standing)
         found = self._fit(wanted, same, freed(free, self._held(leaving)))
-        if isinstance(found, NoRoom):
+        if isinstance(found, NoSpace):
             return replace(found, reason=f"{found.reason}{self._holders(leaving)}")
         # Those that are most worth keeping are asked first whether they may stay.
         for instance in reversed(leaving):
             rest = [other for other in leaving if other is not instance]
             fewer = self._fit(wanted, same, freed(free, self._held(rest)))
-            if isinstance(fewer, Room):
+            if isinstance(fewer, Space):
                 leaving, found = rest, fewer
-        return Room(found.node_ids, tuple(leaving))
+        return Space(found.node_ids, tuple(leaving))
 
     def _last_placement(self, standing: Standing, taken: frozenset[str]) -> tuple[str, ...] | None:
         """The nodes of a copy's last good placement, while it has not been tried and all of them are there."""
@@ -96,27 +96,27 @@ class Rooms:
                 return ids
         return None
 
-    def _fit(self, wanted: PlacementRequest, same: tuple[str, ...] | None, free: Mapping[str, int]) -> Room | NoRoom:
+    def _fit(self, wanted: PlacementRequest, same: tuple[str, ...] | None, free: Mapping[str, int]) -> Space | NoSpace:
         if same is not None:
             on_the_same = PlacementRequest(wanted.card, wanted.kinds, wanted.min_nodes, frozenset(same))
             fit = self._search.fit(on_the_same, free)
             if isinstance(fit, Fit):
-                return Room(tuple(fit.added_bytes))
+                return Space(tuple(fit.added_bytes))
         needed = with_margin(wanted.card.storage_bytes or 0)
         usable = sum(max(0, size) for id_, size in free.items() if wanted.node_ids is None or id_ in wanted.node_ids)
         if usable < needed:
             # Said without a search: with two hundred deployments most do not fit, and this is asked each second.
-            return NoRoom(_short(wanted, usable, needed - usable), usable, needed - usable)
+            return NoSpace(_short(wanted, usable, needed - usable), usable, needed - usable)
         fit = self._search.fit(wanted, free)
         if isinstance(fit, Fit):
-            return Room(tuple(fit.added_bytes))
+            return Space(tuple(fit.added_bytes))
         if fit.shortfall_bytes is not None and fit.available_bytes is not None:
-            return NoRoom(
+            return NoSpace(
                 _short(wanted, fit.available_bytes, fit.shortfall_bytes) + fit.caveat,
                 fit.available_bytes,
                 fit.shortfall_bytes,
             )
-        return NoRoom(f"{fit.reason}{fit.caveat}")
+        return NoSpace(f"{fit.reason}{fit.caveat}")
 
     def _displaceable(self, standing: Standing) -> list[Instance]:
         """What may be unloaded for it, the least worth keeping first: what is not wanted, then lower priorities."""
