@@ -1,1 +1,17 @@
-"""What exo's state means: the snapshot, readiness, memory arithmetic, names. Pure: no I/O, no clock, no framework."""
+"""What exo's state means: the snapshot, readiness, placement. Pure: no I/O, and the time is passed in.
+
+`exo/` turns the bytes of `GET /state` into a `State`; `advance` turns a state and the previous snapshot into the next
+`Snapshot`, from which every answer is read. Operations and deployments use the placement search to decide what fits.
+
+Read it in this order:
+
+1. `state` (what exo reports), `units`, `moment` (two clocks), `rules` (the thresholds).
+2. `readiness` (the phase of an instance, rule by rule), `status` (of a model), `downloads`, `tasks`, `models` and
+   `health`.
+3. `history` (what exo forgets), `remember` (how the history continues), `transitions`, `contact` (does exo answer),
+   `loads` and `expectations` (what this server's operations and deployments contribute).
+4. `snapshot` (the value), `indexes` (what the next one takes over), `advance` (previous and state to next).
+5. `memory` (arithmetic), `topology`, `placement_request`, `placement` (where a model fits), `candidates`,
+   `preference`, `group_search`, `search_budget`.
+6. `names` (finding a model or node by name), `upstream` (the interface that `exo/` implements).
+"""

@@ -1,4 +1,4 @@
-"""How the history goes on from one state to the next, and what happened on the way. Pure: the time is passed in."""
+"""The history after another state, and the transitions that the state shows. Pure: the time is passed in."""
 
 from collections.abc import Mapping, Set
 from dataclasses import replace
@@ -42,25 +42,26 @@ def remember(
     first: bool,
     loads: Loads = NO_LOADS,
 ) -> tuple[History, Transitions]:
-    """What is known after `state`, whose instances have these statuses, and what has changed by it.
+    """The history after `state`, whose instances have these statuses, and what has changed.
 
-    `unloading` maps the instances that this server has asked exo to delete to their models, `loads` tells what its
-    operations are to load. In the first state of all, nothing is known to have changed.
+    `unloading` maps the instances that this server has asked exo to delete to their models; `loads` is about its
+    operations. With `first`, the state is the first one ever read: it shows no changes.
     """
     failures: dict[str, Failure] = {}
     instances = {
-        instance.id: _instance_past(history, instance, state, instance_statuses[instance.id], failures, now)
+        instance.id: _instance_history(history, instance, state, instance_statuses[instance.id], failures, now)
         for instance in state.instances.values()
     }
-    fetches = _fetches(history, state, failures, now)
+    downloads = _download_histories(history, state, failures, now)
     gone = [(id_, was) for id_, was in history.instances.items() if id_ not in instances]
     went_back = history.went_back(state)
+    # A restart rather than a rewind: see `history`.
     started_again = (
         history.emptied
-        # Nobody lags for ever: this is another history.
+        # A rewind that has lasted for `behind_grace` is none: no node replays its log for ever.
         or (history.behind_since is not None and history.is_behind(state))
         or (went_back and not history.members <= state.nodes.keys())
-        # Node ids are new at every start, and a new session may have come further than the old one by now.
+        # Node ids are new at each start, and the new session may already have a higher index.
         or (bool(history.members) and bool(state.nodes) and history.members.isdisjoint(state.nodes))
     )
     removed = tuple(
@@ -68,29 +69,29 @@ def remember(
     )
     failures |= {one.model_id: one.failure for one in removed if one.failure is not None}
     ended = {one.model_id for one in removed if one.lost or not one.was_ready}
-    models = _model_pasts(history, instances, unloading, failures, ended, loads, now, first=first)
+    models = _model_histories(history, instances, unloading, failures, ended, loads, now, first=first)
     after = History(
         models=models,
         instances=instances,
-        fetches=fetches,
+        downloads=downloads,
         behind_since=history.behind_since,
         empty_since=history.empty_since,
         index=state.index,
         members=frozenset(state.nodes),
-        # Told once a state with nodes has shown what is left.
+        # Kept until a state with nodes shows which instances are left.
         emptied=history.emptied and (history.empty_since is not None or not state.nodes),
         loading=loads.under_way,
     )
     if first:
         return after, Transitions()
-    # Models that were forgotten with the oldest have not changed.
+    # A model beyond `KEPT_MODELS` is missing in `models`: that is no change of phase.
     phases = {
         model_id: (was.phase, model.phase)
         for model_id, model in models.items()
         for was in [history.models.get(model_id, NEVER_LOADED)]
         if was.phase is not model.phase
     }
-    # As long as the state holds no nodes, nothing shows yet what is left.
+    # `started_again` is reported with the first state that has nodes.
     return after, Transitions(phases, failures, removed, started_again and not after.emptied)
 
 
@@ -119,22 +120,22 @@ def _end(
     *,
     started_again: bool,
 ) -> tuple[Failure | None, bool]:
-    """Why an instance is gone, if anything went wrong that has not been said yet, and whether exo lost it."""
+    """Why an instance is gone (None if nothing went wrong or it was reported before), and whether exo lost it."""
     had_failed = was.failure is not None or any(
-        fetch.error is not None
+        download.error is not None
         for node_id in was.nodes.values()
-        if node_id is not None and (fetch := history.fetches.get((node_id, was.model_id))) is not None
+        if node_id is not None and (download := history.downloads.get((node_id, was.model_id))) is not None
     )
     if id_ in unloading or was.phase is Phase.UNLOADING:
         return None if was.was_ready or had_failed else Failure(now.at, UNLOADED_UNREADY), False
     if started_again:
         return Failure(now.at, LOST_WITH_MASTER), True
-    # The node may have gone, and its instance with it, between two reads.
+    # Both the node and its instance may have disappeared between two reads.
     left = (node_id for node_id in was.nodes.values() if node_id is not None and node_id not in state.nodes)
     lost_node = was.node_id if was.phase is Phase.UNREACHABLE and was.node_id is not None else next(left, None)
     if lost_node is not None:
         return Failure(now.at, LOST_WITH_NODE, lost_node), True
-    # The last attempt may have failed, and the instance have been removed, between two reads.
+    # The last attempt may have failed and the instance have been removed between two reads.
     for runner_id, node_id in was.nodes.items():
         attempt = _attempt(state, id_, runner_id, was)
         if attempt is not None and attempt != was.attempts.get(runner_id, 0):
@@ -143,14 +144,14 @@ def _end(
 
 
 def model_phase(model_id: str, instances: Mapping[str, InstanceHistory], unloading: Mapping[str, str]) -> Phase:
-    """The best phase of the model's instances. One that exo no longer lists but whose memory is not back counts too."""
+    """The best phase of the model's instances, those included that exo no longer lists but that still hold memory."""
     phases = [was.phase for was in instances.values() if was.model_id == model_id]
     if any(model == model_id and id_ not in instances for id_, model in unloading.items()):
         phases.append(Phase.UNLOADING)
     return min(phases, key=RANK.__getitem__, default=Phase.NOT_LOADED)
 
 
-def _instance_past(
+def _instance_history(
     history: History,
     instance: Instance,
     state: State,
@@ -174,7 +175,7 @@ def _instance_past(
             attempts[shard.runner_id] = attempt
             failure = _runner_failure(state, shard.runner_id, shard.node_id, attempt, was, now)
             failures[instance.model_id] = failure
-    # Not the reading: a node out of reach or a deletion asked for hides that the runners were ready.
+    # Not by `instance_status`: UNREACHABLE and UNLOADING hide that the runners are ready.
     is_ready = bool(runners) and all(runner is not None and runner.status in READY_RUNNERS for runner in runners)
     return InstanceHistory(
         model_id=instance.model_id,
@@ -189,12 +190,12 @@ def _instance_past(
 
 
 def _attempt(state: State, instance_id: str, runner_id: str, was: InstanceHistory | None) -> int | None:
-    """Which attempt has failed, if the runner is failed now."""
+    """The number of the failed attempt; None if the runner is not failed now."""
     runner = state.runners.get(runner_id)
     if runner is None or runner.status is not RunnerStatus.FAILED:
         return None
     seen = 1 if was is None else was.attempts.get(runner_id, 0) + (runner_id not in was.failed)
-    # exo leaves one Shutdown task behind for each attempt that failed: it tells of those that fell between
+    # exo keeps a Shutdown task for each failed attempt. Three of them and one failure seen: two attempts failed between
     # two reads, or before this server started.
     return max(seen, _shutdowns(state, instance_id, runner_id))
 
@@ -215,28 +216,26 @@ def _shutdowns(state: State, instance_id: str, runner_id: str) -> int:
     )
 
 
-def _fetches(
+def _download_histories(
     history: History, state: State, failures: dict[str, Failure], now: Moment
 ) -> Mapping[tuple[str, str], DownloadHistory]:
-    fetches: dict[tuple[str, str], DownloadHistory] = {}
+    downloads: dict[tuple[str, str], DownloadHistory] = {}
     for pair in needed_downloads(state):
         node_id, model_id = pair
         download = state.download(node_id, model_id)
         if download is None or download.kind is DownloadKind.COMPLETED:
             continue
-        fetch = history.fetches.get(pair, DownloadHistory()).seen(download, now)
+        past = history.downloads.get(pair, DownloadHistory()).seen(download, now)
         if download.kind is DownloadKind.FAILED:
             error = one_line(download.error or "The download failed without a message.")
-            if error != fetch.error:
+            if error != past.error:
                 failures[model_id] = Failure(now.at, error, node_id)
-            fetch = replace(
-                fetch, error=error, quiet_since=now.elapsed if fetch.quiet_since is None else fetch.quiet_since
-            )
-        fetches[pair] = fetch
-    return fetches
+            past = replace(past, error=error, quiet_since=now.elapsed if past.quiet_since is None else past.quiet_since)
+        downloads[pair] = past
+    return downloads
 
 
-def _model_pasts(
+def _model_histories(
     history: History,
     instances: Mapping[str, InstanceHistory],
     unloading: Mapping[str, str],
@@ -249,16 +248,17 @@ def _model_pasts(
 ) -> Mapping[str, ModelHistory]:
     present = {was.model_id for was in instances.values()}
     models: dict[str, ModelHistory] = {}
-    asked_again = loads.under_way - history.loading
-    wanted = present | loads.under_way
+    requested_again = loads.under_way - history.loading
+    expected = present | loads.under_way
     for model_id in {*history.models, *present, *unloading.values(), *failures, *ended, *loads.failed}:
         was = history.models.get(model_id, NEVER_LOADED)
         phase = model_phase(model_id, instances, unloading)
         failure = failures.get(model_id, was.failure)
-        gave_up = model_id in ended or (was.gave_up and model_id not in asked_again)
+        gave_up = model_id in ended or (was.gave_up and model_id not in requested_again)
         failed = loads.failed.get(model_id)
-        # exo may have swallowed the command: then nothing but the operation says that nothing will come.
-        if failed is not None and failed.operation_id != was.judged and not gave_up and model_id not in wanted:
+        # exo may have lost the command without a trace: then only the failed operation shows that nothing will come.
+        unseen = failed is not None and failed.operation_id != was.failed_operation_id
+        if failed is not None and unseen and not gave_up and model_id not in expected:
             gave_up, failure = True, Failure(failed.at, failed.message)
         changed = phase is not was.phase and not first
         models[model_id] = ModelHistory(
@@ -267,7 +267,7 @@ def _model_pasts(
             changed_elapsed=now.elapsed if changed else was.changed_elapsed,
             failure=failure,
             gave_up=gave_up and model_id not in present,
-            judged=failed.operation_id if failed is not None else None,
+            failed_operation_id=failed.operation_id if failed is not None else None,
         )
     if len(models) > KEPT_MODELS:
         newest = sorted(models, key=lambda m: (m in present, models[m].changed_elapsed), reverse=True)

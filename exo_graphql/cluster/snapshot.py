@@ -1,4 +1,4 @@
-"""The snapshot: one state of exo with what it means. Every answer is read off one, and a snapshot never changes."""
+"""The snapshot: one state of exo and its meaning. Every answer is read from one, and a snapshot never changes."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,12 +12,9 @@ from exo_graphql.cluster.health import unhealthy_reasons
 from exo_graphql.cluster.history import History
 from exo_graphql.cluster.indexes import carry_indexes, same_order
 from exo_graphql.cluster.loads import NO_LOADS, Loads
+from exo_graphql.cluster.models import known_models, models_by_node
 from exo_graphql.cluster.moment import Moment
-from exo_graphql.cluster.readiness import (
-    InstanceStatus,
-    NodeStatus,
-    node_status,
-)
+from exo_graphql.cluster.readiness import InstanceStatus, NodeStatus, node_status
 from exo_graphql.cluster.rules import Rules
 from exo_graphql.cluster.state import (
     INFERENCE,
@@ -31,14 +28,14 @@ from exo_graphql.cluster.state import (
     TaskStatus,
 )
 from exo_graphql.cluster.status import ModelStatus, model_status
-from exo_graphql.cluster.tasks import UNENDED, may_be_under_way
+from exo_graphql.cluster.tasks import tasks_under_way
 from exo_graphql.cluster.topology import Topology
 from exo_graphql.cluster.units import gib, percent
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the snapshot came from, and whether exo still answers."""
+    """Which exo node a snapshot came from, and whether exo still answers."""
 
     exo_url: str
     api_node_id: str | None = None
@@ -46,7 +43,10 @@ class Source:
 
 
 class Snapshot:
-    """One immutable view of the cluster. Lists are in a stable order: nodes as exo lists them, models by id."""
+    """One immutable view of the cluster. Lists are in a stable order: nodes as exo lists them, models by id.
+
+    Indexes are cached properties: computed when first used, and taken over by the next snapshot if still valid.
+    """
 
     def __init__(
         self,
@@ -67,37 +67,42 @@ class Snapshot:
     ) -> None:
         self.state = state
         self.history = history
+        """What exo has forgotten: see `history`."""
         self.instance_statuses = instance_statuses
+        """The readiness of each listed instance, by its id."""
         self.catalogue = catalogue
+        """Model cards that exo offers (`GET /models`), by id."""
         self.source = source
         self.rules = rules
         self.unloading = unloading
+        """Instances that this server has asked exo to delete, and whose memory is not free yet: id to model id."""
         self.loads = loads
         self.expectations = expectations
         self.observed = observed
-        """When the state was received."""
+        """When the state was received, by both clocks."""
         self.observed_at = observed.at
-        """When the state was received (UTC), by the wall clock."""
+        """The same by the wall clock (UTC)."""
         self.pulse = pulse
         """Whether exo's master still applies events."""
         self.stale = held or pulse.still or not source.connected
-        """Whether this is an older state than exo's present one, exo cannot be asked, or its master hangs."""
+        """Whether the state may be out of date: it is held, exo does not answer, or its master hangs."""
         self.held = held
-        """Whether an older state is shown than the one that was read: that one holds no nodes, or lacks events."""
+        """Whether the state is older than the last one read, because that one has no nodes or lacks events."""
         self.node_statuses = {node.id: node_status(node.seconds_since_seen, rules) for node in state.nodes.values()}
         self.given_up = {
             instance.id for instance in state.instances.values() if history.has_given_up(instance, now, rules)
         }
+        """Instances whose download has failed for good."""
         self.version = 0
-        """Counts the snapshots that differ in more than clocks."""
+        """Increases by 1 with each snapshot that differs from the one before in more than clocks."""
 
     def follow(self, previous: "Snapshot") -> None:
-        """Makes this the next snapshot after `previous`: its version, and what of its indexes still holds."""
+        """Makes this the next snapshot after `previous`: sets its version and takes over the indexes that are valid."""
         self.version = previous.version + (not self.same_as(previous))
         carry_indexes(previous, self)
 
     def same_as(self, other: "Snapshot") -> bool:
-        """Whether nothing but clocks differs."""
+        """Whether only clocks differ."""
         return (
             self.source == other.source
             and self.stale == other.stale
@@ -115,7 +120,7 @@ class Snapshot:
 
     @cached_property
     def topology(self) -> Topology:
-        """Which members reach each other."""
+        """Which nodes are connected."""
         return Topology(self.state.nodes)
 
     @property
@@ -130,27 +135,27 @@ class Snapshot:
 
     @property
     def exo_url(self) -> str:
-        """Where it answered."""
+        """The URL of that node."""
         return self.source.exo_url
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
-        """The members, as exo lists them."""
+        """The members of the cluster, in exo's order."""
         return tuple(self.state.nodes.values())
 
     @property
     def node_count(self) -> int:
-        """Members."""
+        """The number of members."""
         return len(self.state.nodes)
 
     @cached_property
     def online_node_count(self) -> int:
-        """Members heard of within the last `Rules.unseen_after`."""
+        """Members that have sent a heartbeat within the last `Rules.unseen_after`."""
         return sum(status is NodeStatus.ONLINE for status in self.node_statuses.values())
 
     @cached_property
     def nodes_without_memory(self) -> int:
-        """Members that have not reported their memory: the totals leave them out."""
+        """Members that have not reported their memory: they are missing in the totals."""
         return sum(node.ram_total_bytes is None or node.ram_available_bytes is None for node in self.nodes)
 
     @cached_property
@@ -190,7 +195,7 @@ class Snapshot:
 
     @cached_property
     def _reporting(self) -> tuple[Node, ...]:
-        # A node that reports only one of its two figures would make the sums disagree.
+        # A node that reports only its total would count as total, and neither as free nor as used.
         return tuple(node for node in self.nodes if node.ram_used_bytes is not None)
 
     # Models and instances
@@ -198,24 +203,11 @@ class Snapshot:
     @cached_property
     def models(self) -> Mapping[str, ModelCard]:
         """Every model that the cluster knows, by id: the catalogue, and what is loaded."""
-        known = {id_: card for id_, card in {**self.catalogue, **self.state.cards}.items() if not self._removed(card)}
-        for instance in self.state.instances.values():
-            id_ = instance.model_id
-            known.setdefault(id_, self.state.cards.get(id_) or ModelCard(id_))
-        return {id_: known[id_] for id_ in sorted(known, key=lambda id_: (id_.lower(), id_))}
-
-    def _removed(self, card: ModelCard) -> bool:
-        """Whether a user has removed the card again: each node goes on listing it among its possible downloads."""
-        if not card.is_custom:
-            return False
-        if self.state.custom_ids is not None:
-            return card.id not in self.state.custom_ids
-        # Until v1.0.71 the state does not say which there are; the catalogue does, once it has been read.
-        return bool(self.catalogue) and card.id not in self.catalogue
+        return known_models(self.state, self.catalogue)
 
     @cached_property
     def remembered_models(self) -> Mapping[str, ModelCard]:
-        """Every model that was loaded since this server started, by id, whether or not the cluster still knows it."""
+        """Every model that was loaded since this server started, by id, even if the cluster no longer knows it."""
         return {id_: self.models.get(id_) or ModelCard(id_) for id_ in self.history.models}
 
     @cached_property
@@ -233,13 +225,7 @@ class Snapshot:
 
     @cached_property
     def _models_by_node(self) -> Mapping[str, tuple[ModelCard, ...]]:
-        found: defaultdict[str, dict[str, ModelCard]] = defaultdict(dict)
-        for card in self.loaded_models:
-            for instance in self.instances_by_model[card.id]:
-                for shard in instance.shards:
-                    if shard.node_id is not None:
-                        found[shard.node_id][card.id] = card
-        return {node_id: tuple(cards.values()) for node_id, cards in found.items()}
+        return models_by_node(self.loaded_models, self.instances_by_model)
 
     def models_on(self, node_id: str) -> tuple[ModelCard, ...]:
         """Models with a shard on the node."""
@@ -250,16 +236,16 @@ class Snapshot:
         return self.instances_by_model.get(model_id, ())
 
     def nodes_of(self, instances: Sequence[Instance]) -> tuple[Node, ...]:
-        """The members that hold a shard of these, without repeats."""
+        """The members that hold a shard of these instances, each once."""
         ids = dict.fromkeys(shard.node_id for instance in instances for shard in instance.shards)
         return tuple(self.state.nodes[id_] for id_ in ids if id_ is not None and id_ in self.state.nodes)
 
     def instance_status(self, instance_id: str) -> InstanceStatus:
-        """What the rules say of a listed instance."""
+        """The readiness of a listed instance."""
         return self.instance_statuses[instance_id]
 
     def status(self, model_id: str) -> ModelStatus:
-        """Readiness of a model by its full id; `found` is False for one that nothing knows."""
+        """The readiness of a model by its full id; `found` is False for an unknown one."""
         cached = self._statuses.get(model_id)
         if cached is None:
             cached = self._statuses[model_id] = model_status(self, model_id)
@@ -277,12 +263,12 @@ class Snapshot:
         return frozenset(needed_downloads(self.state))
 
     def download_status(self, download: Download) -> DownloadStatus:
-        """What a download of this state means; see `DownloadStatus`."""
+        """The status of a download of this state."""
         return download_status(download, self.needed_downloads)
 
     @cached_property
     def all_downloads(self) -> tuple[Download, ...]:
-        """One for each model and member that exo lists, the merely possible ones included."""
+        """One for each model and member that exo lists, those included that nobody has started."""
         return tuple(
             download
             for node_id, entries in self.state.downloads.items()
@@ -292,7 +278,7 @@ class Snapshot:
 
     @cached_property
     def started_downloads(self) -> tuple[Download, ...]:
-        """All but the NOT_STARTED."""
+        """All except the NOT_STARTED ones."""
         return tuple(
             download
             for download in self.all_downloads
@@ -308,27 +294,16 @@ class Snapshot:
 
     @cached_property
     def tasks(self) -> tuple[Task, ...]:
-        """Tasks under way, of instances that exist. exo keeps the others: those that ended or never will."""
-        by_instance: defaultdict[str, list[Task]] = defaultdict(list)
-        for task in self.state.tasks.values():
-            # Hundreds have ended, and each costs.
-            instance = self.state.instances.get(task.instance_id or "") if task.status in UNENDED else None
-            if instance is not None:
-                by_instance[instance.id].append(task)
-        shown = {
-            task.id
-            for id_, tasks in by_instance.items()
-            for task in may_be_under_way(tasks, self.state.instances[id_], self.state)
-        }
-        return tuple(task for task in self.state.tasks.values() if task.id in shown)
+        """The tasks under way, of instances that exist."""
+        return tasks_under_way(self.state)
 
     @cached_property
     def all_tasks(self) -> tuple[Task, ...]:
-        """Every task that exo keeps, of vanished instances too."""
+        """Every task that exo keeps, also of instances that are gone."""
         return tuple(self.state.tasks.values())
 
     def tasks_of(self, model_id: str, tasks: Iterable[Task] | None = None) -> tuple[Task, ...]:
-        """Tasks of the model's instances: of `tasks`, or of those under way."""
+        """The tasks of the model's instances among `tasks` (default: those under way)."""
         ids = {instance.id for instance in self.instances_of(model_id)}
         return tuple(task for task in (self.tasks if tasks is None else tasks) if task.instance_id in ids)
 
@@ -342,7 +317,7 @@ class Snapshot:
         return tuple(task for task in self.tasks if task.instance_id in ids)
 
     def is_active(self, task: Task) -> bool:
-        """Whether it is inference, pending or running, of an instance that exists."""
+        """Whether it is a pending or running inference of an instance that exists."""
         return (
             task.kind in INFERENCE
             and task.status in (TaskStatus.PENDING, TaskStatus.RUNNING)
@@ -356,14 +331,14 @@ class Snapshot:
 
     @property
     def loaded_model_count(self) -> int:
-        """Models that have an instance, not instances."""
+        """The number of models that have an instance (not of instances)."""
         return len(self.instances_by_model)
 
     # Health
 
     @property
     def healthy(self) -> bool:
-        """No reason speaks against it."""
+        """Whether there are no `unhealthy_reasons`."""
         return not self.unhealthy_reasons
 
     @cached_property

@@ -1,7 +1,7 @@
-"""What exo reports, as values: one `State` is one `GET /state`, read tolerantly and named in the field's own terms.
+"""What exo reports, as values: one `State` is one `GET /state`, in the usual terms of the field.
 
-Everything exo may leave out is None here, never 0. Sizes are bytes, times UTC. Fields marked `compare=False` are
-clocks: they move in every document and say nothing new about the cluster.
+What exo may leave out is None here, never 0. Sizes are bytes, times UTC. Fields marked `compare=False` are clocks,
+which change in every document, or copies of exo's own documents: they do not make two states different.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from exo_graphql.cluster.units import MIB, gib, percent, share_percent
 
 @unique
 class RunnerStatus(Enum):
-    """A runner's own report, by exo's tags (`RunnerIdle`, …)."""
+    """The status that a runner reports, by exo's tags (`RunnerIdle`, …)."""
 
     IDLE = "IDLE"
     CONNECTING = "CONNECTING"
@@ -32,7 +32,7 @@ class RunnerStatus(Enum):
 
 @unique
 class Sharding(Enum):
-    """How a model is divided over the nodes of an instance."""
+    """How a model is split over the nodes of an instance."""
 
     PIPELINE = "PIPELINE"
     TENSOR = "TENSOR"
@@ -41,7 +41,7 @@ class Sharding(Enum):
 
 @unique
 class InstanceType(Enum):
-    """The engine that joins the runners of an instance."""
+    """The engine by which the runners of an instance communicate."""
 
     MLX_RING = "MLX_RING"
     MLX_JACCL = "MLX_JACCL"
@@ -49,7 +49,7 @@ class InstanceType(Enum):
 
 @unique
 class DownloadKind(Enum):
-    """exo's own word for a download; `Download.status` at the face says what it means."""
+    """exo's own tag of a download; `DownloadStatus` is what it means."""
 
     PENDING = "PENDING"
     ONGOING = "ONGOING"
@@ -80,7 +80,7 @@ INFERENCE = frozenset({TaskKind.TEXT_GENERATION, TaskKind.IMAGE_GENERATION, Task
 
 @unique
 class TaskStatus(Enum):
-    """Where a task stands, as exo says."""
+    """The status of a task, as exo reports it."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -93,7 +93,7 @@ class TaskStatus(Enum):
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class ModelCard:
-    """A model as exo's catalogue describes it. `document` is the card as exo wrote it, to be handed back to exo."""
+    """A model as exo's catalogue describes it. `document` is exo's own card, sent back to exo unchanged."""
 
     id: str
     family: str | None = None
@@ -120,7 +120,7 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One way from a node to another: an address that answers, or a pair of RDMA interfaces."""
+    """A connection from one node to another: an address that answers, or a pair of RDMA interfaces."""
 
     source_id: str
     sink_id: str
@@ -130,7 +130,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A member of the cluster (`topology.nodes`) with whatever it has reported so far."""
+    """A member of the cluster (`topology.nodes`) and what it has reported so far."""
 
     id: str
     friendly_name: str | None = None
@@ -153,7 +153,7 @@ class Node:
     backends: tuple[str, ...] | None = None
     connections: tuple[Connection, ...] = ()
     last_seen: datetime | None = field(default=None, compare=False)
-    # exo's clock, not ours: the newest `lastSeen` of the same document minus this node's.
+    # By exo's clock: the newest `lastSeen` of the same document minus this node's.
     seconds_since_seen: float | None = field(default=None, compare=False)
 
     @property
@@ -211,7 +211,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """What a runner last said of itself."""
+    """The last report of a runner."""
 
     status: RunnerStatus
     layers_loaded: int | None = None
@@ -244,7 +244,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A placed model. `document` is exo's own, so that the same placement can be asked for again."""
+    """A placed model. `document` is exo's own, to create the same placement again."""
 
     id: str
     model_id: str
@@ -256,11 +256,11 @@ class Instance:
 
 @dataclass(frozen=True)
 class Download:
-    """The weights of a model on a node: there, on the way, failed, or merely possible.
+    """The weights of a model on a node: complete, partial, failed, or not started.
 
-    Without slots, so that what follows from its fields is computed once, and with its model at hand: an answer may
-    hold hundreds of these. Not with its node: the telemetry of a node changes each second, and a download that has
-    not changed is the same object in one state after the other.
+    Without slots, so that derived values can be cached: an answer may hold hundreds of downloads. It refers to its
+    model but not to its node: the telemetry of a node changes each second, and an unchanged download is the same object
+    from state to state.
     """
 
     node_id: str
@@ -277,7 +277,7 @@ class Download:
 
     @cached_property
     def id(self) -> str:
-        """Node and model: exo has one entry for each pair."""
+        """Node id and model id: exo has one entry for each pair."""
         return f"{self.node_id}:{self.model_id}"
 
     @cached_property
@@ -302,7 +302,7 @@ class Download:
 
     @cached_property
     def eta_seconds(self) -> float | None:
-        """Seconds to go as exo estimates while downloading, else None."""
+        """Remaining seconds as exo estimates them while downloading, else None."""
         return None if self.eta_ms is None else round(self.eta_ms / 1000, 1)
 
 
@@ -322,20 +322,20 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One document of exo's state, read. Maps keep exo's order; `nodes` holds members alone."""
+    """One document of exo's state. Maps keep exo's order; `nodes` contains only members."""
 
     nodes: Mapping[str, Node] = field(default_factory=dict)
     instances: Mapping[str, Instance] = field(default_factory=dict)
     runners: Mapping[str, Runner] = field(default_factory=dict)
     downloads: Mapping[str, Mapping[str, Download]] = field(default_factory=dict)
-    """By node id, then model id. A node that has told nothing is absent."""
+    """By node id, then model id. A node without a report is absent."""
     tasks: Mapping[str, Task] = field(default_factory=dict)
     cards: Mapping[str, ModelCard] = field(default_factory=dict)
     custom_ids: frozenset[str] | None = None
     """Models that users have added (`customModelCards`); None where exo's state does not say (until v1.0.71)."""
     index: int | None = field(default=None, compare=False)
-    """exo's `lastEventAppliedIdx`: moves even when idle, starts again after an election."""
+    """exo's `lastEventAppliedIdx`: increases even in an idle cluster; starts from -1 after a lost master."""
 
     def download(self, node_id: str, model_id: str) -> Download | None:
-        """The entry of a model on a node; None when the node has told nothing about it."""
+        """The download of a model on a node; None if the node has not reported one."""
         return self.downloads.get(node_id, {}).get(model_id)

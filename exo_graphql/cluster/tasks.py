@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence, Set
 
 from exo_graphql.cluster.state import INFERENCE, Instance, RunnerStatus, State, Task, TaskKind, TaskStatus
 
-UNENDED = frozenset({TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.UNKNOWN})
+_NOT_ENDED = frozenset({TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.UNKNOWN})
 
 # The statuses of a runner while a task of the kind is under way; None before its first report.
 _DURING: Mapping[TaskKind, Set[RunnerStatus | None]] = {
@@ -31,7 +31,21 @@ _DURING: Mapping[TaskKind, Set[RunnerStatus | None]] = {
 }
 
 
-def may_be_under_way(tasks: Sequence[Task], instance: Instance, state: State) -> list[Task]:
+def tasks_under_way(state: State) -> tuple[Task, ...]:
+    """The tasks of existing instances that may be under way, in exo's order."""
+    by_instance: defaultdict[str, list[Task]] = defaultdict(list)
+    for task in state.tasks.values():
+        # An old session has hundreds of tasks, nearly all of them ended.
+        instance = state.instances.get(task.instance_id or "") if task.status in _NOT_ENDED else None
+        if instance is not None:
+            by_instance[instance.id].append(task)
+    shown = {
+        task.id for id_, tasks in by_instance.items() for task in _may_be_under_way(tasks, state.instances[id_], state)
+    }
+    return tuple(task for task in state.tasks.values() if task.id in shown)
+
+
+def _may_be_under_way(tasks: Sequence[Task], instance: Instance, state: State) -> list[Task]:
     """Of an instance's tasks that have not ended, those that may be under way, in exo's order (oldest first)."""
     reports = [state.runners.get(shard.runner_id) for shard in instance.shards]
     statuses = {None if runner is None else runner.status for runner in reports}

@@ -305,7 +305,7 @@ def test_an_instance_that_goes_with_its_node_says_so() -> None:
     story.see(0.0, two())
     assert story.see(11.0, two(silence=11.0)).status(MODEL).failure is None
     status = story.see(45.0, GONE).status(MODEL)
-    told = Failure(at(45), "A node that held a shard was lost, and exo removed the instance.", "n2")
+    told = Failure(at(45), "The cluster lost a node that held a shard, and exo removed the instance.", "n2")
     assert (status.phase, status.failure, status.final) == (Phase.NOT_LOADED, told, True)
     assert status.message == f"Not loaded. {told.message}"
 

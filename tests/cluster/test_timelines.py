@@ -190,9 +190,9 @@ TIMELINES = {
     6.609    READY        100    -      -
     10.531   UNREACHABLE  -      -      -
     33.343   UNREACHABLE  -      -      -
-    43.362   NOT_LOADED   -      final  -: A node that held a shard was
-    43.462   NOT_LOADED   -      final  -: A node that held a shard was
-    43.58    NOT_LOADED   -      final  -: A node that held a shard was
+    43.362   NOT_LOADED   -      final  -: The cluster lost a node that
+    43.462   NOT_LOADED   -      final  -: The cluster lost a node that
+    43.58    NOT_LOADED   -      final  -: The cluster lost a node that
     """,
     ("72-kill9-master-n3", "rig/tiny-llama-a"): """
     -2.004   READY        100    -      -
