@@ -71,7 +71,7 @@ class Components:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What no operator has a reason to change, and is therefore no setting. Tests and benchmarks pass other values.
+    """Numbers that no operator has a reason to change, so they are not settings. Tests and benchmarks pass others.
 
     A setting wins over the number of the same name in here, such as `max_cost` over `limits.max_cost`.
     """
@@ -82,11 +82,11 @@ class Tuning:
     limits: Limits = DEFAULT_LIMITS
     transport: TransportRules = DEFAULT_TRANSPORT_RULES
     max_age: float = MAX_AGE
-    """Seconds; see there."""
+    """Seconds; see `MAX_AGE`."""
     cached: bool = True
-    """Whether results and documents are kept. Without, every answer is the same, and takes longer."""
+    """Whether results and documents are cached. Without, the answers are the same, slower."""
     compiled: bool = True
-    """Whether operations are compiled where they can be. Without, every answer is the same, and takes longer."""
+    """Whether operations are compiled where possible. Without, the answers are the same, slower."""
 
 
 DEFAULT_TUNING = Tuning()
@@ -99,6 +99,9 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     """
     if settings.demo and settings.exo_url:
         raise SettingsError("demo: --demo replaces an exo cluster, and --exo-url names one. Give one of the two.")
+    if settings.fault and not settings.demo and demo is None:
+        # Ignored, it would leave a person waiting for a fault that never comes.
+        raise SettingsError("fault: faults are for the demo alone. Give --demo as well.")
     if demo is None and settings.demo:
         demo = SimulatedExo(speed=settings.demo_speed, faults=read_faults(settings.fault))
     poller = _poller(settings, tuning, demo)
@@ -145,7 +148,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # In the order of who depends on whom; they stop in the reverse order.
+        # Each part depends on those started before it; they stop in the reverse order.
         async with AsyncExitStack() as started:
             if demo is not None:
                 await started.enter_async_context(demo)
@@ -189,8 +192,8 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     )
     roots = {"", settings.root_path.rstrip("/")}
     probes = [root + probe for root in roots for probe in PROBES]
-    guard = OriginPolicy(application, settings.allowed_host, settings.allowed_origin, probes=probes)
-    return Components(guard, service, poller, store, operations, deployments, websocket, demo, leaving)
+    policy = OriginPolicy(application, settings.allowed_host, settings.allowed_origin, probes=probes)
+    return Components(policy, service, poller, store, operations, deployments, websocket, demo, leaving)
 
 
 def read_faults(texts: Sequence[str]) -> list[Fault]:
@@ -208,16 +211,21 @@ def _tokens(settings: Settings) -> tuple[Token, ...]:
         if settings.tokens_file is not None:
             text += "\n" + _read_tokens(settings.tokens_file)
         tokens = parse_tokens(text)
-    except (BadToken, OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"tokens: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(f"tokens_file: {settings.tokens_file} cannot be read: {reason}.") from error
+    except BadToken as error:
+        raise SettingsError(f"tokens: {error}.") from error
     if not tokens and text:
         # For example an empty file: to serve without tokens instead would open the server to everyone.
-        raise SettingsError("tokens: neither --tokens nor --tokens-file holds any. Leave both out to require none.")
+        raise SettingsError(
+            "tokens: neither --tokens nor --tokens-file holds any token. Leave both out to require none."
+        )
     if not tokens and not settings.no_auth and not is_loopback(settings.host):
         raise SettingsError(
             f"host: {settings.host} is reachable from other machines, and no token is configured. Configure tokens "
-            "(EXO_GRAPHQL_TOKENS or --tokens-file; `exo-graphql token` makes one), or give --no-auth to let everybody "
-            "operate the cluster."
+            "(EXO_GRAPHQL_TOKENS or --tokens-file; `exo-graphql token` makes one), or give --no-auth: then anyone who "
+            "can connect has full control."
         )
     return tokens
 

@@ -1,4 +1,4 @@
-"""The command `exo-graphql`: what serves is here, the commands that query a running server are in `cli/`.
+"""The command `exo-graphql`. The commands that run something are here; those that query a running server, in `cli/`.
 
 The server's libraries are imported inside functions: a command that only queries a server need not load them.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from exo_graphql.settings import Settings
 
 PANEL = "Serve"
-# Of a token. 256 bits cannot be guessed, whatever the rate.
+# A token's secret has 256 bits: no rate of guessing finds it.
 SECRET_BYTES = 32
 
 
@@ -59,8 +59,8 @@ def _serve_command() -> Any:
 def _with_flags(function: Callable[["Settings"], None], table: type["Settings"]) -> Callable[..., None]:
     """Gives a command one flag for each setting, with its description, default, variable and group.
 
-    pydantic-settings could make the flags itself, but by argparse: the shell would no longer complete them, and wrong
-    usage would be reported otherwise than by the other commands.
+    pydantic-settings can make flags itself, but with argparse: the shell could not complete them, and errors of usage
+    would look different from those of the other commands.
     """
     from pydantic import ValidationError
 
@@ -75,8 +75,11 @@ def _with_flags(function: Callable[["Settings"], None], table: type["Settings"])
             settings = table(**flags)
         except ValidationError as error:
             for problem in error.errors():
-                name = _flag(str(problem["loc"][0]))
-                typer.echo(f"{name}: {problem['msg'].removeprefix('Value error, ')}", err=True)
+                name = str(problem["loc"][0])
+                given_as = _flag(name) if name in flags else _variable(name)
+                typer.echo(
+                    f"error: Invalid value for {given_as}: {problem['msg'].removeprefix('Value error, ')}", err=True
+                )
             raise typer.Exit(2) from None
         function(settings)
 
@@ -141,13 +144,13 @@ def _removed_parameter(name: str) -> inspect.Parameter:
 def serve() -> None:
     """Serve GraphQL over an exo cluster, or over the embedded demo (--demo)."""
     # `Program` runs the command with its flags instead of this one, which is there for the list of commands.
-    raise AssertionError("never run")
+    raise AssertionError("`Program` runs `_serve` instead")
 
 
 def _serve(settings: "Settings") -> None:
     """Serve GraphQL over an exo cluster, or over the embedded demo (--demo).
 
-    Every flag can be given as a variable instead; a flag wins.
+    Every flag can also be set as an environment variable; the flag wins.
     """
     from exo_graphql.observability.logs import configure
     from exo_graphql.serve import block_on, run
@@ -167,7 +170,7 @@ def schema() -> None:
 @app.command(rich_help_panel=PANEL)
 def documents(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="The document to print. Without it, the names are listed.")
+        str | None, typer.Argument(metavar="NAME", help="The document to print. Without a name, all names are listed.")
     ] = None,
 ) -> None:
     """Print a GraphQL document that the command line sends, complete with its fragments."""
@@ -179,7 +182,7 @@ def documents(
     elif name in names:
         typer.echo(document(name).text, nl=False)
     else:
-        raise typer.BadParameter(f"no document {name!r}; one of: {', '.join(names)}", param_hint="NAME")
+        raise typer.BadParameter(f"there is no document {name!r}; use one of: {', '.join(names)}", param_hint="NAME")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -188,18 +191,18 @@ def token(
         Literal["operate", "read"], typer.Option(help="operate: full control. read: queries and subscriptions only.")
     ] = "operate",
 ) -> None:
-    """Print a new token, as `serve --tokens-file` reads it: SCOPE:SECRET. Clients send the SECRET.
+    """Print a new token in the format of `serve --tokens-file`: SCOPE:SECRET. Clients send the SECRET.
 
-    The server does not know it before it is in --tokens-file or EXO_GRAPHQL_TOKENS.
+    A server accepts it once it is in its --tokens-file or EXO_GRAPHQL_TOKENS.
     """
     typer.echo(f"{scope}:{secrets.token_urlsafe(SECRET_BYTES)}")
 
 
 @app.command(rich_help_panel=PANEL)
 def simulate(
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 52415,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one.", min=0, max=65535)] = 52415,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    speed: Annotated[float, typer.Option(help="How much faster than real time it runs.")] = 1.0,
+    speed: Annotated[float, typer.Option(help="How much faster than real time it runs.", min=0.001, max=1000)] = 1.0,
     fault: Annotated[
         list[str] | None, typer.Option(help="KIND[:TARGET][@SECONDS]; may be repeated. See serve --help.")
     ] = None,

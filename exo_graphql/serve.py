@@ -29,24 +29,23 @@ if sys.platform != "win32":
 
 logger = logging.getLogger("exo_graphql")
 
-# Seconds after the close frames until what is still open is cut.
+# Seconds from the close frames until connections that are still open are cut.
 GRACE_SECONDS = 2
-# Seconds after the first Ctrl-C from which on another one ends the process at once.
+# Seconds after the first Ctrl-C: from then on, another Ctrl-C ends the process at once.
 BREAK_OFF_AFTER = 2 * GRACE_SECONDS
 # Seconds after which the kernel cuts a connection that has acknowledged nothing: its client's machine is off or away.
 UNREAD_SECONDS = 60
-# Seconds: how often Python takes the interpreter from a thread that others wait for. A request that is answered while
-# two threads are busy waits for it several times; measured, the slowest of a hundred take half as long as with the
-# usual 5 ms.
+# Seconds after which Python switches from a busy thread to one that waits. A request that is answered while two threads
+# are busy waits for several switches: measured, the slowest of a hundred take half as long as with Python's 5 ms.
 SWITCH_SECONDS = 0.001
-# Bytes of an answer that the kernel takes at once; it doubles the number. An overview has 130 kB: from the kernel's own
-# first guess, it takes several rounds through the event loop, and a quarter more time. Growing by itself, as it would
-# without this, a buffer may reach four times as much.
+# Bytes of an answer that the kernel accepts at once; it doubles the number. An overview has 130 kB: with the kernel's
+# default, sending it takes several rounds of the event loop and a quarter more time. Without a fixed size, the kernel
+# may let a buffer grow to four times as much.
 SEND_BUFFER = 512 * 1024
-# How many objects are made before the collector of cycles looks at them. It looked every 700, and at the documents and
-# the state that are kept each time again: half of the time of an unseen document.
+# New objects after which the garbage collector runs, for each of its three generations. With Python's 700, 10, 10 it
+# scanned the cached documents and the state so often that it took half of the time of an unseen document.
 COLLECT_AFTER = 20_000, 20, 20
-# Files besides connections: the journal, connections to exo, what libraries keep open.
+# Open files besides clients' connections: the journal, connections to exo, files of libraries.
 SPARE_FILES = 200
 
 
@@ -60,7 +59,7 @@ class _Advice(logging.Filter):
     }
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Changes the record; keeps every one."""
+        """Adds the advice to the record; never drops one."""
         if isinstance(record.msg, OSError) and record.msg.errno in self._ADVICE:
             record.msg = f"{record.msg}. {self._ADVICE[record.msg.errno]}"
         return True
@@ -76,7 +75,7 @@ class Server(uvicorn.Server):
         self._stopping_since: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts to listen, and says where."""
+        """Starts to listen, and logs where."""
         sys.setswitchinterval(SWITCH_SECONDS)
         advice = _Advice()
         log = logging.getLogger("uvicorn.error")
@@ -89,14 +88,15 @@ class Server(uvicorn.Server):
             listeners = [listener for server in self.servers for listener in server.sockets]
             _tune(listeners)
             logger.info(self._greeting.format(port=listeners[0].getsockname()[1]))
-        # What start-up made lives as long as the process: the collector need not look at it again.
+        # Objects made at start-up live as long as the process: the collector need not scan them.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begins to shut down. At a second Ctrl-C uvicorn would break off and log a traceback, though the end is near.
-        Only where it does not come, a further Ctrl-C ends the process at once.
+        """Begins to shut down. A further Ctrl-C ends the process only if shutting down takes too long.
+
+        At a second Ctrl-C uvicorn itself would break off and log a traceback, though it is about to end.
         """
         now = asyncio.get_running_loop().time()
         if self._stopping_since is None:
@@ -161,7 +161,7 @@ async def run(settings: Settings, tuning: Tuning = DEFAULT_TUNING) -> int:
     try:
         components = build(settings, tuning=tuning)
     except SettingsError as error:
-        logger.error("%s", error)  # noqa: TRY400  # what to do, not where we were
+        logger.error("%s", error)  # noqa: TRY400  # the message says what to do; a traceback does not help
         return 2
     try:
         await components.store.open()
@@ -169,7 +169,7 @@ async def run(settings: Settings, tuning: Tuning = DEFAULT_TUNING) -> int:
         await components.deployments.prepare()
     except StoreError as error:
         advice = "Give --state-dir a directory of its own that can be written."
-        logger.error("%s: %s %s", settings.state_dir, error, advice)  # noqa: TRY400  # what to do, not where we were
+        logger.error("%s: %s %s", settings.state_dir, error, advice)  # noqa: TRY400  # the message says what to do; a traceback does not help
         return 1
     _allow_open_files(settings.max_connections)
     config = server_config(components.asgi, settings.host, settings.port, settings, tuning.transport)
@@ -179,12 +179,12 @@ async def run(settings: Settings, tuning: Tuning = DEFAULT_TUNING) -> int:
 
 
 def base_url(host: str) -> str:
-    """Where a server that listens on this host answers, with `{port}` in the place of its port."""
+    """The URL of a server that listens on this host, with `{port}` for its port."""
     return f"http://[{host}]:{{port}}" if ":" in host else f"http://{host}:{{port}}"
 
 
 def _allow_open_files(connections: int) -> None:
-    """Raises the limit of open files to what the connections need, if allowed: often it is 1,024."""
+    """Raises the limit of open files, often 1,024, to what the connections need, as far as allowed."""
     if sys.platform == "win32":
         return
     wanted = connections + SPARE_FILES
@@ -200,7 +200,7 @@ async def run_simulation(host: str, port: int, speed: float, faults: list[str]) 
     try:
         exo = SimulatedExo(speed=speed, faults=read_faults(faults))
     except SettingsError as error:
-        logger.error("%s", error)  # noqa: TRY400  # what to do, not where we were
+        logger.error("%s", error)  # noqa: TRY400  # the message says what to do; a traceback does not help
         return 2
     return await serve_application(exo.app, host, port, f"exo, simulated, at {base_url(host)}")
 
@@ -222,7 +222,7 @@ async def _serve(server: Server) -> int:
 
 @contextlib.contextmanager
 def _signals_only_end_it() -> Iterator[None]:
-    """uvicorn sends itself the signal again after it has stopped; that must not end the process before the cleanup."""
+    """After it has stopped, uvicorn raises the signal again, which must not end the process before the cleanup."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,7 @@
 """Every setting, once: this table makes the flags of `serve`, the variables `EXO_GRAPHQL_*`, and the README's table.
 
-A default that a rule uses comes from that rule. What no operator has a reason to change is no setting: it is a constant
-with its reason, in the module that uses it (`REMOVED` names them).
+A default that a rule uses comes from that rule. What no operator has a reason to change is not a
+setting but a constant with its reason, in the module that uses it (`REMOVED` names them).
 """
 
 import re
@@ -24,11 +24,11 @@ DEFAULT_EXO_URL = "http://127.0.0.1:52415"
 
 
 def _fixed(rules: str, module: str, names: str) -> dict[str, str]:
-    """Says of settings that have become constants where these are."""
+    """For settings that have become constants: where these are."""
     return {name: f"its value is fixed now, see {rules}.{name} in exo_graphql/{module}" for name in names.split()}
 
 
-# Settings of earlier versions, and what to say about them. For one version they are accepted, and have no effect.
+# Settings of earlier versions, each with the text of its warning. For one version they are accepted without effect.
 REMOVED = {
     "max_rate": "it counted all clients of a proxy as one; limit rates in the proxy, as the README does by limit_req",
     "max_waiting": "what waits is limited by its cost; use max_waiting_cost",
@@ -47,7 +47,7 @@ REMOVED = {
     **_fixed("TransportRules", "transports/rules.py", "header_timeout body_timeout init_timeout"),
     **_fixed("TransportRules", "transports/rules.py", "keep_alive send_timeout max_message_bytes"),
 }
-# Those of them that had no value, and a second flag --no-…
+# Those of `REMOVED` that were switches: no value, and a second flag --no-…
 REMOVED_SWITCHES = ("cache", "compiled")
 
 
@@ -196,7 +196,7 @@ class Settings(BaseSettings):
             if not separator or not scheme:
                 named = _NAME.fullmatch(origin) and (origin.lower().startswith("localhost") or "." in origin)
                 example = origin if named else "tools.example"
-                raise ValueError(f"{origin} is no origin, which begins with a scheme; write https://{example}")
+                raise ValueError(f"{origin} is not an origin, because it has no scheme; write https://{example}")
             parts = _split_url(origin, "https://tools.example", schemes=())
             if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
                 raise ValueError(f"{origin} is more than an origin; write {scheme}://{parts.netloc.rpartition('@')[2]}")
@@ -208,7 +208,7 @@ class Settings(BaseSettings):
         for host in hosts:
             if not _NAME.fullmatch(host) and not _is_address(host):
                 found = _NAME.search(host.partition("://")[2] or host)
-                raise ValueError(f"{host} is no name of a host; write {found[0] if found else 'tools.example'}")
+                raise ValueError(f"{host} is not a host name; write {found[0] if found else 'tools.example'}")
         return tuple(host if _is_address(host) else host.partition(":")[0] for host in hosts)
 
     @field_validator("root_path")
@@ -216,7 +216,7 @@ class Settings(BaseSettings):
     def _path(cls, path: str) -> str:
         if path and not re.fullmatch(r"(/[^/?#\s]+)+/?", path):
             below = path.partition("://")[2].partition("/")[2] if "://" in path else path
-            raise ValueError(f"{path} is no path; write /{below.strip('/') or 'exo'}")
+            raise ValueError(f"{path} is not a path; write /{below.strip('/') or 'exo'}")
         return path
 
     @field_validator("host")
@@ -246,8 +246,8 @@ def _split_url(url: str, example: str, schemes: tuple[str, ...] = ("http", "http
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        # A bracket of an IPv6 address that is not closed, a port that is no number.
-        raise ValueError(f"{url} is no URL ({error}); write it as {example} or http://[::1]:52415") from error
+        # For example http://[::1 (bracket not closed) or http://mini:abc (port not a number).
+        raise ValueError(f"{url} is not a URL ({error}); write it as {example} or http://[::1]:52415") from error
     if not parts.hostname or port == 0 or any(character.isspace() for character in url):
         raise ValueError(f"{url} names no server; write it as {example}")
     return parts

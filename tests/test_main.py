@@ -56,6 +56,29 @@ def test_an_invalid_fault_is_wrong_usage(command: tuple[str, ...], fault: str, r
     assert "Traceback" not in ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "variables", "reported"),
+    [
+        (("serve", "--port", "70000"), {}, "error: Invalid value for --port: "),
+        (("serve",), {"EXO_GRAPHQL_PORT": "70000"}, "error: Invalid value for EXO_GRAPHQL_PORT: "),
+        (("simulate", "--port", "70000"), {}, "error: Invalid value for '--port': "),
+        (("simulate", "--speed", "0"), {}, "error: Invalid value for '--speed': "),
+    ],
+)
+def test_a_value_out_of_range_is_wrong_usage_that_names_where_it_came_from(
+    arguments: tuple[str, ...], variables: dict[str, str], reported: str
+) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", "from exo_graphql.main import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**os.environ, **variables},
+    )
+    assert ran.returncode == 2
+    assert ran.stderr.startswith(reported)
+
+
 def test_help_lists_the_settings_in_groups() -> None:
     shown = CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "80"}).output
     headings = [line.removesuffix(":") for line in shown.splitlines() if re.fullmatch(r"\w+:", line)]

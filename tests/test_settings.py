@@ -236,6 +236,11 @@ def test_settings_do_not_change() -> None:
         read.port = 1
 
 
+def test_a_fault_without_the_demo_is_refused_because_it_would_never_come() -> None:
+    with pytest.raises(SettingsError, match="Give --demo as well"):
+        build(Settings.model_validate({"fault": ["hang"]}))
+
+
 def test_a_demo_and_an_exo_exclude_each_other() -> None:
     with pytest.raises(SettingsError, match="one of the two"):
         build(Settings.model_validate({"demo": True, "exo_url": ["http://127.0.0.1:1"]}))

@@ -11,8 +11,8 @@ from exo_graphql.cli.model_commands import app as models
 from exo_graphql.cli.operation_commands import app as operations
 from exo_graphql.cli.session import session_of
 
-PANEL = "Ask a running server"
-# Typer sets each paragraph on a line of its own.
+PANEL = "Use a running server"
+# Typer joins the lines of a paragraph, so each example is a paragraph of its own.
 EPILOG = """Examples:
 
 exo-graphql status
@@ -23,8 +23,8 @@ exo-graphql models swap --wait DeepSeek-V3.2-8bit Kimi-K2.5
 
 exo-graphql --url studio.local:52416 --json nodes | jq '.nodes[].friendlyName'
 
-Exit codes: 0 done or ready; 1 refused, failed, rolled back, not found, unhealthy; 2 wrong usage; 69 no server there;
-124 time-out; 130 Ctrl-C. After 124 and 130 an operation goes on."""
+Exit codes: 0 done or ready; 1 rejected, failed, rolled back, not found, unhealthy, or the output cannot be written;
+2 wrong usage; 69 no server at that address; 124 time-out; 130 Ctrl-C. After 124 and 130 the operation continues."""
 
 app = Typer()
 app.add_typer(nodes, name="nodes", rich_help_panel=PANEL)

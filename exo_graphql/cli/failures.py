@@ -1,10 +1,10 @@
 """What can go wrong for a user of the command line, with the exit code for scripts.
 
-Failure        1    refused, failed, rolled back, not found, unhealthy, output that cannot be written
-WrongUsage     2    an option, an argument or a command that there is not, or a value that is not valid
+Failure        1    rejected, failed, rolled back, not found, unhealthy, output that cannot be written
+WrongUsage     2    an unknown command, option or argument, or an invalid value
 NoServer      69    no exo-graphql at that address (EX_UNAVAILABLE of sysexits.h)
-TimedOut     124    as timeout(1) says it
-Interrupted  130    Ctrl-C, as shells say it
+TimedOut     124    the code of timeout(1)
+Interrupted  130    Ctrl-C: the shells' code for SIGINT
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ class Failure(Exception):
         self.data = data
 
     def as_json(self) -> Mapping[str, Any]:
-        """What --json prints: the data, and beside them an `error` with a code, a message and a suggestion or null."""
+        """What --json prints: the data, if any, and an `error` with `code`, `message` and `suggestion` or null."""
         error = {
             "code": self.code or self.default_code or "FAILED",
             "message": self.message,

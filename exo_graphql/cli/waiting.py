@@ -24,7 +24,7 @@ ACTIVE = ("PENDING", "RUNNING")
 def wait_for_operation(session: Session, operation_id: str, seconds: float) -> None:
     """Shows an operation until it has ended; returns if it succeeded, raises `Failure` if not.
 
-    After `seconds` raises `TimedOut`, at Ctrl-C `Interrupted`; the operation goes on.
+    After `seconds` raises `TimedOut`, at Ctrl-C `Interrupted`; the operation continues.
     """
     waiting = _Waiting(
         session,

@@ -40,23 +40,23 @@ class Live:
         self,
         executor: Executor,
         context: Callable[[], Context],
-        interest: Callable[[], AbstractContextManager[None]],
+        demand: Callable[[], AbstractContextManager[None]],
         worker_pool: WorkerPool | None = None,
         max_cost: float = math.inf,
     ) -> None:
-        """`interest` is held while there is a subscriber. `max_cost`: of all shared subscriptions together.
+        """`demand` is active while there is a subscriber. `max_cost`: of all shared subscriptions together.
 
         Without `worker_pool` expensive ones are executed like the others.
         """
         self._executor = executor
         self._context = context
-        self._interest = interest
+        self._demand = demand
         self._worker_pool = worker_pool
         self._max_cost = max_cost
         self._cost = 0.0
-        """The sum of the costs of all that are in the table."""
+        """Sum of the costs of all shared subscriptions."""
         self._shared: dict[object, SharedSubscription] = {}
-        """By what makes two subscriptions the same: text, variables, operation and rights."""
+        """By what two subscriptions must have in common to share: text, variables, operation and rights."""
         self._changed = asyncio.Event()
         self._expensive: dict[SharedSubscription, bool] = {}
         """What waits for `run_in_pool`, in order; True where its compiled plan has failed on this snapshot already."""
@@ -104,7 +104,7 @@ class Live:
         subscriber = Subscriber(shared)
         shared.subscribers.add(subscriber)
         try:
-            with self._interest():
+            with self._demand():
                 yield subscriber
         finally:
             shared.subscribers.discard(subscriber)

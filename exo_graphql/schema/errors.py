@@ -42,7 +42,7 @@ def model_error(error: Ambiguous | Unknown) -> NamedError:
         )
     return NamedError(
         "MODEL_NOT_FOUND",
-        f"The cluster knows no model {name!r}.",
+        f"No model is called {name!r}.",
         _did_you_mean(error.candidates) or "List the models with { models { id } }.",
         candidates=list(error.candidates),
     )
@@ -60,7 +60,7 @@ def node_error(error: Ambiguous | Unknown) -> NamedError:
         )
     return NamedError(
         "NODE_NOT_FOUND",
-        f"The cluster has no node {name!r}.",
+        f"No node is called {name!r}.",
         f"Use one of: {', '.join(error.candidates)}." if error.candidates else "The cluster has no nodes now.",
         available=list(error.candidates),
     )

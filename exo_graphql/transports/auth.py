@@ -1,7 +1,7 @@
-"""Who may do what: bearer tokens with a scope; without any, the server listens on loopback only.
+"""Who may do what: bearer tokens with a scope; without any token, the server listens on loopback only.
 
-exo itself has no authentication. A token is `SCOPE:SECRET`; once one is configured, callers without are refused.
-Secrets are compared in constant time and never logged.
+exo itself has no authentication. A token is `SCOPE:SECRET`; once one is configured,
+requests without a valid one are rejected. Secrets are compared in constant time and never logged.
 """
 
 import hmac
@@ -23,12 +23,12 @@ class BadToken(ValueError):
 
 
 class Unauthorized(NamedError):
-    """The caller has no token, or one that is not known."""
+    """The caller sent no token, or none of the configured ones. `message` says which."""
 
-    def __init__(self) -> None:
+    def __init__(self, message: str = "Token required.") -> None:
         super().__init__(
             "UNAUTHENTICATED",
-            "Token required.",
+            message,
             "Send the header 'Authorization: Bearer TOKEN' (over a websocket also in the payload of connection_init).",
         )
 
@@ -109,7 +109,7 @@ class Access:
                 found = token.rights
         if found is None:
             self._failed.failed(address)
-            raise Unauthorized
+            raise Unauthorized("This token is not valid.")
         self._failed.passed(address, digest)
         return found
 

@@ -162,8 +162,8 @@ def test_a_server_that_exo_does_not_answer_is_1() -> None:
 @pytest.mark.parametrize(
     ("scopes", "arguments", "code", "told"),
     [
-        (None, ["status"], 1, "[UNAUTHENTICATED]"),
-        ("wrong-secret", ["status"], 1, "[UNAUTHENTICATED]"),
+        (None, ["status"], 1, "Token required. [UNAUTHENTICATED]"),
+        ("wrong-secret", ["status"], 1, "This token is not valid. [UNAUTHENTICATED]"),
         ("reading-secret", ["status"], 0, ""),
         ("reading-secret", ["models", "load", "tiny-a"], 1, "[FORBIDDEN]"),
         ("operating-secret", ["models", "load", "tiny-a"], 0, ""),

@@ -100,15 +100,15 @@ def test_wrong_usage_is_said_without_breaking_a_word_either() -> None:
 
 def test_commands_stand_under_what_they_are_for() -> None:
     shown = CliRunner().invoke(app, ["--help"]).stdout
-    assert shown.index("\nServe:\n") < shown.index("\n  simulate ") < shown.index("\nAsk a running server:\n")
-    assert shown.index("\nAsk a running server:\n") < shown.index("\n  status ")
+    assert shown.index("\nServe:\n") < shown.index("\n  simulate ") < shown.index("\nUse a running server:\n")
+    assert shown.index("\nUse a running server:\n") < shown.index("\n  status ")
 
 
 @pytest.mark.parametrize(
     ("arguments", "texts"),
     [
         (["--help"], ["[default: http://127.0.0.1:52416/graphql]", "[default: 127.0.0.1]", "[default: 52416]"]),
-        (["simulate", "--help"], ["KIND[:TARGET][@SECONDS]", "[default: 52415]"]),
+        (["simulate", "--help"], ["KIND[:TARGET][@SECONDS]", "[default: 52415; 0<=x<=65535]"]),
         (["serve", "--help"], ["KIND[:TARGET][@SECONDS]", "[EXO_GRAPHQL_PORT]", "[default: 52416]"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and "--help" in value else "",

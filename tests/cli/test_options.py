@@ -38,7 +38,7 @@ def test_json_may_come_before_or_after_the_command(look: Command) -> None:
 def test_json_after_two_dashes_is_a_name(look: Command) -> None:
     ran = look("nodes", "--", "--json")
     assert (ran.code, ran.out) == (1, "")
-    assert "The cluster has no node '--json'" in ran.err
+    assert "No node is called '--json'" in ran.err
 
 
 @pytest.mark.parametrize(

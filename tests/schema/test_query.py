@@ -318,7 +318,7 @@ def test_an_unknown_node_is_null_with_the_nodes_that_exist_and_its_siblings_answ
     assert told.data == {"node": None, "nodes": [{"id": "n1"}, {"id": "n2"}]}
     assert told.errors == [
         {
-            "message": "The cluster has no node 'spark'.",
+            "message": "No node is called 'spark'.",
             "locations": [{"line": 1, "column": 3}],
             "path": ["node"],
             "extensions": {
