@@ -341,7 +341,7 @@ async def test_a_token_is_asked_for_and_one_that_may_only_read_is_explained(visi
         await _choose(page, A)
         await page.locator("#load-dialog").get_by_role("button", name="Load", exact=True).click()
         refusal = page.locator("#load-dialog").get_by_role("alert")
-        await expect(refusal).to_contain_text("This token may read, not operate.")
+        await expect(refusal).to_contain_text("This token allows reading only.")
         await refusal.get_by_role("button", name="Use another token…").click()
         await page.get_by_label("Token", exact=True).fill("open-sesame")
         await page.get_by_role("button", name="Use token").click()
