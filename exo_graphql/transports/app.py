@@ -22,6 +22,9 @@ HEALTH = "/healthz"
 READINESS = "/readyz"
 PROBES = (HEALTH, READINESS)
 _READING = ["GET", "HEAD"]
+# HAProxy's `option httpchk /readyz` sends OPTIONS, and takes the status for the server's health: as of GET.
+_PROBING = [*_READING, "OPTIONS"]
+_ALLOW = {"allow": ", ".join(_PROBING)}
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -91,17 +94,17 @@ def _pages(lifespan: Lifespan, ready: Callable[[], Awaitable[bool]], access: Acc
     )
     app.router.routes.extend((*page_routes(), *dashboard_routes()))
 
-    @app.api_route(HEALTH, methods=_READING)
+    @app.api_route(HEALTH, methods=_PROBING)
     async def healthz() -> Response:
         """The process runs."""
-        return JSONResponse({"status": "ok"})
+        return JSONResponse({"status": "ok"}, headers=_ALLOW)
 
-    @app.api_route(READINESS, methods=_READING)
+    @app.api_route(READINESS, methods=_PROBING)
     async def readyz() -> Response:
         """There is a fresh snapshot of the cluster."""
         if await ready():
-            return JSONResponse({"status": "ready"})
-        return JSONResponse({"status": "not ready"}, status_code=503)
+            return JSONResponse({"status": "ready"}, headers=_ALLOW)
+        return JSONResponse({"status": "not ready"}, 503, _ALLOW)
 
     @app.api_route("/metrics", methods=_READING)
     async def prometheus(request: Request) -> Response:

@@ -36,7 +36,7 @@ class OriginPolicy:
         self, app: ASGIApp, hosts: Iterable[str], origins: Iterable[str], *, probes: Iterable[str] = ()
     ) -> None:
         """`probes`: paths that need no Host, since some load balancers send none. Their answers are no secret, and no
-        browser omits the Host.
+        browser omits the Host. HAProxy asks for them by OPTIONS.
         """
         self._app = app
         self._probes = frozenset(probes)
@@ -87,7 +87,7 @@ class OriginPolicy:
             await self._across(scope, receive, send, origin)
 
     def _is_probe(self, scope: Scope) -> bool:
-        reads = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+        reads = scope["type"] == "http" and scope["method"] in ("GET", "HEAD", "OPTIONS")
         return reads and scope["path"].rstrip("/") in self._probes
 
     def _answers_to(self, host: bytes) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from exo_graphql.serve import base_url
+from tests.support.process import free_port
 from tests.support.running import SUBPROTOCOL, Running, running
 
 pytestmark = pytest.mark.anyio
@@ -145,11 +146,23 @@ async def _spoken(server: Running, request: str) -> bytes:
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/healthz/", "/tools/exo/healthz", "/tools/exo/readyz/"])
 async def test_a_probe_without_a_host_is_answered(method: str, path: str, version: str) -> None:
     async with running(root_path="/tools/exo") as server:
         assert b" 200 " in await _spoken(server, f"{method} {path} HTTP/{version}\n\n")
+
+
+async def test_a_probe_by_options_says_what_one_by_get_says() -> None:
+    """HAProxy's `option httpchk /readyz` sends OPTIONS, and a server that is not ready must be taken out."""
+    async with (
+        running(demo=False, exo_url=f"http://127.0.0.1:{free_port()}", first_wait=0.3) as server,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client,
+    ):
+        for path, status in (("/healthz", 200), ("/readyz", 503)):
+            for answer in (await client.get(path), await client.options(path)):
+                assert answer.status_code == status
+                assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
 
 
 @pytest.mark.parametrize(
@@ -160,6 +173,9 @@ async def test_a_probe_without_a_host_is_answered(method: str, path: str, versio
         "GET /metrics HTTP/1.0\n\n",
         "GET /healthz/more HTTP/1.0\n\n",
         "GET /tools/exo/healthz HTTP/1.0\n\n",
+        "OPTIONS / HTTP/1.0\n\n",
+        "OPTIONS /graphql HTTP/1.0\n\n",
+        "OPTIONS /healthz HTTP/1.0\norigin: https://evil.example\n\n",
         "POST /healthz HTTP/1.0\ncontent-length: 0\n\n",
         "GET /healthz HTTP/1.0\norigin: https://evil.example\n\n",
         "GET /healthz HTTP/1.0\nhost: evil.example\n\n",
