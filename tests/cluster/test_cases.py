@@ -170,11 +170,11 @@ def test_a_prefill_instance_alone_makes_no_model_ready() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "shown"), [(0.5, 50.0), (1.0, 100.0), (1.004, 100.0), (1.2, 100.0), (45.0, 45.0), (-0.5, None)]
+    ("reported", "shown"), [(0.5, 50.0), (1.0, 100.0), (1.004, 100.0), (1.2, 100.0), (45.0, 45.0), (-0.5, None)]
 )
-def test_a_share_slightly_above_1_is_all_of_it(told: float, shown: float | None) -> None:
+def test_a_share_slightly_above_1_is_all_of_it(reported: float, shown: float | None) -> None:
     state = document(["n1"])
-    state["nodeSystem"] = {"n1": {"gpuUsage": told, "pcpuUsage": told, "ecpuUsage": told}}
+    state["nodeSystem"] = {"n1": {"gpuUsage": reported, "pcpuUsage": reported, "ecpuUsage": reported}}
     (node,) = snapshot_of(state).nodes
     assert (node.gpu_usage_percent, node.cpu_p_usage_percent, node.cpu_e_usage_percent) == (shown,) * 3
 

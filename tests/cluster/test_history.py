@@ -53,9 +53,9 @@ def test_nothing_is_known_to_have_changed_in_the_first_state() -> None:
 def test_a_change_is_stamped_once_and_stays_until_the_next() -> None:
     story = Story()
     story.see(0.0, GONE)
-    told = [story.see(t, document_).status(MODEL) for t, document_ in ((1, state(IDLE)), (2, state(IDLE)))]
-    told += [story.see(t, document_).status(MODEL) for t, document_ in ((3, state(READY)), (4, GONE), (5, GONE))]
-    assert [(s.phase, s.changed_at) for s in told] == [
+    statuses = [story.see(t, document_).status(MODEL) for t, document_ in ((1, state(IDLE)), (2, state(IDLE)))]
+    statuses += [story.see(t, document_).status(MODEL) for t, document_ in ((3, state(READY)), (4, GONE), (5, GONE))]
+    assert [(s.phase, s.changed_at) for s in statuses] == [
         (Phase.WAITING, at(1)),
         (Phase.WAITING, at(1)),
         (Phase.READY, at(3)),
@@ -305,9 +305,9 @@ def test_an_instance_that_goes_with_its_node_says_so() -> None:
     story.see(0.0, two())
     assert story.see(11.0, two(silence=11.0)).status(MODEL).failure is None
     status = story.see(45.0, GONE).status(MODEL)
-    told = Failure(at(45), "The cluster lost a node that held a shard, and exo removed the instance.", "n2")
-    assert (status.phase, status.failure, status.final) == (Phase.NOT_LOADED, told, True)
-    assert status.message == f"Not loaded. {told.message}"
+    expected = Failure(at(45), "The cluster lost a node that held a shard, and exo removed the instance.", "n2")
+    assert (status.phase, status.failure, status.final) == (Phase.NOT_LOADED, expected, True)
+    assert status.message == f"Not loaded. {expected.message}"
 
 
 def test_an_instance_that_this_server_removed_was_lost_with_nothing() -> None:

@@ -36,13 +36,13 @@ def _life(start: int = 0) -> list[Json | None]:
 
 def _loading(reports: Sequence[Json | None]) -> Json:
     nodes = {f"n{n}": f"r{n}" for n in range(len(reports))}
-    told = {f"r{n}": report for n, report in enumerate(reports) if report is not None}
+    reported = {f"r{n}": report for n, report in enumerate(reports) if report is not None}
     weights = {node: [completed()] for node in nodes}
-    return document(list(nodes), [instance("i1", nodes, layers=LAYERS * len(nodes))], told, weights)
+    return document(list(nodes), [instance("i1", nodes, layers=LAYERS * len(nodes))], reported, weights)
 
 
 @given(st.integers(1, 3), st.randoms(use_true_random=False))
-def test_progress_of_an_attempt_once_told_neither_falls_nor_goes_away(nodes: int, chance: random.Random) -> None:
+def test_progress_of_an_attempt_once_reported_neither_falls_nor_goes_away(nodes: int, chance: random.Random) -> None:
     lives = [_life() for _ in range(nodes)]
     at = [0] * nodes
     story, seen = Story(), []
@@ -54,10 +54,10 @@ def test_progress_of_an_attempt_once_told_neither_falls_nor_goes_away(nodes: int
                 MODEL
             )
         )
-    told = [status.progress_percent for status in seen]
-    first = next(n for n, percent in enumerate(told) if percent is not None)
-    assert None not in told[first:]
-    measured = [percent for percent in told if percent is not None]
+    reported = [status.progress_percent for status in seen]
+    first = next(n for n, percent in enumerate(reported) if percent is not None)
+    assert None not in reported[first:]
+    measured = [percent for percent in reported if percent is not None]
     assert all(before <= after for before, after in pairwise(measured))
     assert measured[-1] == 100.0
     assert all(status.progress_percent == 100.0 for status in seen if status.ready)
@@ -114,14 +114,14 @@ FIGURES = st.floats(-1e9, 1e9)
 @st.composite
 def entries(draw: st.DrawFn) -> Json:
     """A download entry with figures that exo might compute, right or wrong."""
-    told = st.builds(
+    reported = st.builds(
         lambda done, total, speed, eta: ongoing(MODEL, done, total, speed=speed, eta_ms=eta),
         SIZES,
         SIZES,
         FIGURES,
         FIGURES,
     )
-    kinds = st.one_of(told, st.builds(lambda d, t: pending(MODEL, d, t), SIZES, SIZES), st.builds(completed))
+    kinds = st.one_of(reported, st.builds(lambda d, t: pending(MODEL, d, t), SIZES, SIZES), st.builds(completed))
     return draw(st.one_of(kinds, st.builds(failed_download)))
 
 
@@ -131,8 +131,8 @@ def test_downloads_stay_within_their_bounds_and_the_order_of_entries_does_not_ma
 ) -> None:
     nodes = {f"n{n}": f"r{n}" for n in range(len(by_node))}
 
-    def status(told: list[list[Json]]) -> tuple[object, ...]:
-        state = document(list(nodes), [instance("i1", nodes)], downloads=dict(zip(nodes, told, strict=True)))
+    def status(reported: list[list[Json]]) -> tuple[object, ...]:
+        state = document(list(nodes), [instance("i1", nodes)], downloads=dict(zip(nodes, reported, strict=True)))
         snapshot = snapshot_of(state)
         found = snapshot.status(MODEL)
         for download in snapshot.all_downloads:
@@ -144,7 +144,7 @@ def test_downloads_stay_within_their_bounds_and_the_order_of_entries_does_not_ma
         assert found.eta_seconds is None or found.eta_seconds >= 0
         return found.phase, found.progress_percent, found.eta_seconds, found.message
 
-    assert status(by_node) == status([chance.sample(told, len(told)) for told in by_node])
+    assert status(by_node) == status([chance.sample(reported, len(reported)) for reported in by_node])
 
 
 REPORTS = st.sampled_from([*_life(1), runner("Failed", errorMessage="no"), runner("ShuttingDown"), runner("New")])
@@ -156,9 +156,9 @@ def test_a_model_is_ready_when_all_its_instances_are_whatever_their_order(
 ) -> None:
     copies = [(instance(f"i{n}", {"n1": f"r{n}"}), report) for n, report in enumerate(reports)]
 
-    def status(told: list[tuple[Json, Json]]) -> tuple[object, ...]:
-        runners = {f"r{next(iter(one.values()))['instanceId'][1:]}": report for one, report in told}
-        snapshot = snapshot_of(document(["n1"], [one for one, _ in told], runners))
+    def status(reported: list[tuple[Json, Json]]) -> tuple[object, ...]:
+        runners = {f"r{next(iter(one.values()))['instanceId'][1:]}": report for one, report in reported}
+        snapshot = snapshot_of(document(["n1"], [one for one, _ in reported], runners))
         found = snapshot.status(MODEL)
         ready = [snapshot.instance_status(id_).ready for id_ in found.instance_ids]
         assert (found.ready, found.ready_instances) == (all(ready), sum(ready))

@@ -38,9 +38,9 @@ def one_node(report: Json | None, *downloads: Json, **more: Any) -> Json:
 
 def two_nodes(first: Json | None, second: Json | None, **more: Any) -> Json:
     """An instance over two nodes whose weights are there."""
-    told = {"r1": first, "r2": second}
+    reported = {"r1": first, "r2": second}
     downloads = {"n1": [completed()], "n2": [completed()]}
-    runners = {id_: report for id_, report in told.items() if report is not None}
+    runners = {id_: report for id_, report in reported.items() if report is not None}
     return document(["n1", "n2"], [instance("i1", TWO)], runners, downloads, **more)
 
 
@@ -275,18 +275,18 @@ def test_the_least_advanced_runner_decides(first: str | None, second: str | None
         ([("Loading", 3, 4), ("Loaded", None, None)], 87.5, "Loading layers: 7 of 8."),
         ([("Loaded", None, None), ("Loaded", None, None)], 100.0, "Loading layers: 8 of 8."),
         ([("Loading", 0, None), ("Ready", None, None)], 50.0, "Loading layers: 4 of 8."),
-        # v1.0.65 to v1.0.68 tell no layers: that is not 0.
+        # v1.0.65 to v1.0.68 report no layers: that is not 0.
         ([("Loading", None, None), ("Loading", None, None)], None, "Loading layers."),
     ],
 )
 def test_layers_are_summed_over_the_runners(
     reports: list[tuple[str, int | None, int | None]], progress: float | None, message: str
 ) -> None:
-    told = [
+    reported = [
         runner(name, **{k: v for k, v in (("layersLoaded", loaded), ("totalLayers", total)) if v is not None})
         for name, loaded, total in reports
     ]
-    status = snapshot_of(two_nodes(*told)).status(MODEL)
+    status = snapshot_of(two_nodes(*reported)).status(MODEL)
     assert (status.phase, status.progress_percent, status.message) == (Phase.LOADING, progress, message)
 
 

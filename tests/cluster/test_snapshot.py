@@ -1,4 +1,4 @@
-"""The picture: totals, what a download means, what counts and what does not, health, and when it has changed."""
+"""The snapshot: totals, what a download means, what counts and what does not, health, and when it has changed."""
 
 import copy
 import random
@@ -401,6 +401,6 @@ def test_the_same_document_again_is_the_same_version(name: str) -> None:
         assert second.version == 0
 
 
-def test_before_the_first_state_there_is_no_picture() -> None:
+def test_before_the_first_state_there_is_no_snapshot() -> None:
     with pytest.raises(ValueError, match="no state yet"):
         advance(None, None, moment(0), EXO)

@@ -212,7 +212,7 @@ def _rows(table: str) -> list[tuple[str, ...]]:
     return [tuple(line.split(maxsplit=4)) for line in table.strip().splitlines()]
 
 
-def _row(t: float, status: ModelStatus, told: str) -> tuple[str, ...]:
+def _row(t: float, status: ModelStatus, expected_row: str) -> tuple[str, ...]:
     failure = status.failure
     flags = " ".join(word for word, holds in (("final", status.final), ("stale", status.stale)) if holds)
     return (
@@ -221,14 +221,17 @@ def _row(t: float, status: ModelStatus, told: str) -> tuple[str, ...]:
         "-" if status.progress_percent is None else f"{status.progress_percent:g}",
         flags or "-",
         # The table holds how the message starts.
-        "-" if failure is None else f"{failure.attempt or '-'}: {failure.message}"[: max(4, len(told))],
+        "-" if failure is None else f"{failure.attempt or '-'}: {failure.message}"[: max(4, len(expected_row))],
     )
 
 
 @pytest.mark.parametrize(("name", "model"), TIMELINES)
 def test_every_step_of_a_recording_reads_as_the_rules_say(name: str, model: str) -> None:
     expected = _rows(TIMELINES[name, model])
-    read = [_row(t, snapshot.status(model), told[-1]) for (t, snapshot), told in zip(walk(name), expected, strict=True)]
+    read = [
+        _row(t, snapshot.status(model), expected_row[-1])
+        for (t, snapshot), expected_row in zip(walk(name), expected, strict=True)
+    ]
     assert read == expected
 
 

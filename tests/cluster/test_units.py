@@ -23,9 +23,11 @@ def test_a_share_from_0_to_1_becomes_percent() -> None:
     assert (share_percent(0.1234), share_percent(0.0), share_percent(None)) == (12.3, 0.0, None)
 
 
-@pytest.mark.parametrize(("told", "shown"), [(1.0, 100.0), (45.0, 45.0), (100.0, 100.0), (100.1, None), (-0.1, None)])
-def test_what_cannot_be_a_share_is_a_percentage_or_unknown(told: float, shown: float | None) -> None:
-    assert share_percent(told) == shown
+@pytest.mark.parametrize(
+    ("reported", "shown"), [(1.0, 100.0), (45.0, 45.0), (100.0, 100.0), (100.1, None), (-0.1, None)]
+)
+def test_what_cannot_be_a_share_is_a_percentage_or_unknown(reported: float, shown: float | None) -> None:
+    assert share_percent(reported) == shown
 
 
 def test_what_a_node_has_not_told_is_none_in_every_unit() -> None:
@@ -37,8 +39,8 @@ def test_what_a_node_has_not_told_is_none_in_every_unit() -> None:
 
 def test_what_a_download_has_not_told_is_none_in_every_unit() -> None:
     download = Download("n", "m", DownloadKind.UNKNOWN)
-    told = ("downloaded_gb", "total_gb", "progress_percent", "speed_mb_s", "eta_seconds")
-    assert {getattr(download, name) for name in told} == {None}
+    reported = ("downloaded_gb", "total_gb", "progress_percent", "speed_mb_s", "eta_seconds")
+    assert {getattr(download, name) for name in reported} == {None}
 
 
 def test_a_speed_is_mib_and_an_estimate_seconds() -> None:

@@ -55,8 +55,8 @@ CASES = (
     Case("a pipeline on three", {"min_nodes": 3}, ("PIPELINE", "MLX_RING", 3), scenario=tiny_scenario(3)),
     Case("more nodes than there are", {"min_nodes": 3}, refused="there are 2"),
     Case("one node by name", {"nodes": ["node-2"]}, ("PIPELINE", "MLX_RING", 1), ("node-2",)),
-    Case("tensor on one by name", {"nodes": ["node-2"], "sharding": TENSOR}, refused="One node holds"),
-    Case("JACCL on one by name", {"nodes": ["node-2"], "instance_type": JACCL}, refused="One node holds"),
+    Case("tensor on one by name", {"nodes": ["node-2"], "sharding": TENSOR}, refused="A single node can only hold"),
+    Case("JACCL on one by name", {"nodes": ["node-2"], "instance_type": JACCL}, refused="A single node can only hold"),
     Case("two on one by name", {"nodes": ["node-2"], "min_nodes": 2}, refused="there are 1"),
     Case(
         "tensor by names",
@@ -67,8 +67,18 @@ CASES = (
     ),
     Case("JACCL without RDMA", {"instance_type": JACCL}, refused="RDMA"),
     Case("tensor over JACCL without RDMA", {"sharding": TENSOR, "instance_type": JACCL}, refused="RDMA"),
-    Case("tensor where there is one node", {"sharding": TENSOR}, refused="One node holds", scenario=tiny_scenario(1)),
-    Case("JACCL where there is one node", {"instance_type": JACCL}, refused="One node holds", scenario=_cabled(1)),
+    Case(
+        "tensor where there is one node",
+        {"sharding": TENSOR},
+        refused="A single node can only hold",
+        scenario=tiny_scenario(1),
+    ),
+    Case(
+        "JACCL where there is one node",
+        {"instance_type": JACCL},
+        refused="A single node can only hold",
+        scenario=_cabled(1),
+    ),
     Case("JACCL", {"instance_type": JACCL}, ("TENSOR", "MLX_JACCL", 2), ("node-1", "node-2"), scenario=_cabled(3)),
     Case(
         "a pipeline over JACCL",

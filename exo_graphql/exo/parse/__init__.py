@@ -1,10 +1,10 @@
-"""From the bytes of exo's `GET /state` to a `State`, tolerantly, and as cheaply as what has changed since the last one.
+"""From the bytes of exo's `GET /state` to a `State`: tolerant, and at the cost of what changed since the last one.
 
-exo changes from release to release, and a node is half-known in its first seconds. Whatever is missing, null, of
-another type or tagged with a name unknown here becomes None, UNKNOWN or absent. Only a document that is no state at
-all raises (`NotAState`).
+exo changes from release to release, and in its first seconds a node has reported only half of its data. What is
+missing, null, of another type or tagged with an unknown name becomes None, UNKNOWN or absent. Only a document that is
+no state at all raises (`NotAState`).
 
-Read it in this order: `json_values` (JSON without trust); one file a part of the state (`cards`, `nodes`, `topology`,
+Read it in this order: `json_values` (untrusted JSON); one file a part of the state (`cards`, `nodes`, `topology`,
 `instances`, `runners`, `downloads`, `tasks`); `state` (a whole document); `slices`, `parts` and `incremental` (only
 what has changed).
 """

@@ -33,10 +33,10 @@ def read_card(raw: object) -> ModelCard | None:
 
 
 class CardTable:
-    """Every card that is in use, once: copies of a card become one object, in one state and from state to state.
+    """Holds each card that is in use once: equal cards become one object, within a state and from state to state.
 
-    Copies are the same to the byte. Python's `==` would not do: `{"isCustom": 1} == {"isCustom": True}`, and only the
-    second says that a user has added the model.
+    Equal means byte for byte. Python's `==` would not do: `{"isCustom": 1} == {"isCustom": True}`, and only the
+    second means that a user has added the model.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ def shard_card(shard: Json, table: CardTable) -> ModelCard | None:
 
 
 def custom_ids(cards: Mapping[str, ModelCard | None] | None) -> frozenset[str] | None:
-    """Models that users have added; None where exo's state does not say."""
+    """Models that users have added; None if exo's state does not list them."""
     return None if cards is None else frozenset(card.id for card in cards.values() if card is not None)
 
 

@@ -1,8 +1,9 @@
-"""Reading a state after another: what is the same to the byte is neither decoded nor made again.
+"""Reads one state after another: what is equal byte for byte is neither decoded nor built again.
 
-Of a state of 32 nodes (4.4 MB), 98 % are download entries that never change. A read at rest finds the slices of its
-parts, compares them with the last read's, and decodes what moved: the index, `lastSeen`, the telemetry. Where one node
-downloads, only its entries are compared one by one, and the one that moved is decoded.
+Of a state of 32 nodes (4.4 MB), 98 % are download entries that never change. The read of an idle
+cluster finds the slices of the parts, compares them with those of the last read, and decodes what changed: the index,
+`lastSeen`, the telemetry. If one node downloads, only its entries are compared one by one, and the changed one is
+decoded.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from exo_graphql.exo.parse.state import check_keys, collector_paused, first_card
 from exo_graphql.exo.parse.tasks import read_task
 from exo_graphql.exo.parse.topology import read_connections, read_members
 
-# A body that cannot be taken apart is read whole: from this size on in a thread, since 1 MB takes 15 ms.
+# A body that cannot be sliced is read whole: from this size on in a thread, since 1 MB takes 15 ms.
 _WHOLE_IN_A_THREAD = 1 << 20
 _INDEX = "lastEventAppliedIdx"
 _READ = frozenset({*NODE_MAPS, "topology", "instances", "runners", "downloads", "tasks", "customModelCards", _INDEX})
@@ -43,7 +44,7 @@ _NO_TOPOLOGY = _Topology()
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A state, and the parts that it was put together from."""
+    """A state and the parts that it was built from."""
 
     topology: _Topology = field(default_factory=_Topology)
     maps: tuple[Part[Fields], ...] = tuple(Part() for _ in NODE_MAPS)
@@ -56,19 +57,19 @@ class _Read:
     """The card of each model as instances and downloads first show it."""
     custom: Part[ModelCard | None] = field(default_factory=Part)
     others: dict[str, msgspec.Raw] = field(default_factory=dict)
-    """What nothing here reads: kept so that it is checked once."""
+    """Unused keys: kept so that each is checked only once."""
     state: State = field(default_factory=State)
 
 
 class StateReader:
-    """Reads one state after the other, whichever node of the cluster answers. Not for two reads at once."""
+    """Reads one state after another, from any node of the cluster. Not for concurrent reads."""
 
     def __init__(self) -> None:
         self._table = CardTable()
         self._last = _Read()
 
     def parse(self, body: bytes) -> State:
-        """Reads the body of `GET /state`. Raises `NotAState` for a body that is none."""
+        """Reads the body of `GET /state`. Raises `NotAState` if it is not a state."""
         steps = self._steps(body)
         try:
             with collector_paused():
@@ -132,7 +133,7 @@ class _Reading(Work):
         return replace(result, state=self._state(result))
 
     def _state(self, read: _Read) -> State:
-        """The parts put together; what no part has changed is taken from the last state."""
+        """The state of these parts. What has not changed is taken from the last state."""
         last, state = self._last, self._last.state
         same_instances = read.instances is last.instances
         nodes = state.nodes
@@ -168,7 +169,7 @@ class _Reading(Work):
         return self._table.read(raw)
 
     def _others(self) -> dict[str, msgspec.Raw]:
-        """What no part here reads: decoded once, to see that orjson accepts it."""
+        """The unused keys: decoded once, to verify that orjson accepts them."""
         others = {}
         for key, text in self._document.items():
             if key not in _READ:
@@ -200,7 +201,7 @@ class _Reading(Work):
         return _Topology(text, () if nodes is None else read_members(self.loads(nodes, 2)), connections)
 
     def _downloads(self, text: msgspec.Raw | None, cards: dict[str, ModelCard]) -> Steps[Part[NodeDownloads]]:
-        """The entries of every node. The cards that they are the first to show are added to `cards`."""
+        """The entries of every node. Cards that appear first here are added to `cards`."""
         last = self._last.downloads
         if text is None:
             return Part()
@@ -213,7 +214,7 @@ class _Reading(Work):
         values: dict[str, NodeDownloads] = {}
         for node_id, entries in slices.items():
             known = last.values.get(node_id)
-            if known is not None and entries == last.slices[node_id] and known.go_by(cards):
+            if known is not None and entries == last.slices[node_id] and known.still_valid(cards):
                 values[node_id] = known
             else:
                 values[node_id] = self._node_downloads(node_id, entries, cards)
@@ -226,13 +227,13 @@ class _Reading(Work):
             return NodeDownloads(())
         last = self._last.downloads.values.get(node_id)
         known = () if last is None or not last.entries else last.entries
-        # exo changes an entry where it is, and adds new ones at the end: an item is compared with the one in its place.
+        # exo changes entries in place and appends new ones: each item is compared with the one at the same position.
         before = items(self._last.downloads.slices[node_id]) if known else []
         entries: list[Entry | None] = []
         for place, item in enumerate(items(text)):
             if place < len(before) and before[place] == item:
                 entry = known[place]
-                if entry is None or entry.goes_by(cards):
+                if entry is None or entry.still_valid(cards):
                     entries.append(entry)
                     continue
             entries.append(read_entry(node_id, self.loads(item, 3), cards, self._table))

@@ -1,4 +1,4 @@
-"""Instances, and the shards of which they are made."""
+"""Instances and their shards."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,21 +21,21 @@ INSTANCE_TAGS = {
 
 @dataclass(frozen=True, slots=True)
 class ListedInstance:
-    """What one entry of `instances` holds."""
+    """One entry of `instances`, read."""
 
     instance: Instance | None
-    """None for what is no instance."""
+    """None if the entry is no instance."""
     cards: tuple[ModelCard, ...]
     """The cards of its shards, in exo's order."""
 
 
 def read_instance(raw: object) -> Instance | None:
-    """A tagged instance document, as `/instance/placement` holds it; None for what is none."""
+    """A tagged instance document, as `/instance/placement` returns it; None if it is none."""
     return read_listed(None, raw, CardTable()).instance
 
 
 def read_listed(key: str | None, raw: object, table: CardTable) -> ListedInstance:
-    """A tagged instance document, as `/state` holds it under the id `key`."""
+    """A tagged instance document, as `/state` lists it under the id `key`."""
     tag, body = tagged(raw)
     id_ = key or string(body, "instanceId")
     assignments = mapping(body, "shardAssignments")
@@ -68,7 +68,7 @@ def by_id(listed: Mapping[str, ListedInstance]) -> dict[str, Instance]:
 def _assigned(assignments: Json) -> tuple[Json, Mapping[str, str]]:
     """The shard of each runner, and its node.
 
-    Releases write two maps. exo's branches `zenoh-*` write one list of `[node, runner, shard]`, the first rank first.
+    Releases write two maps. exo's branches `zenoh-*` write one list of `[node, runner, shard]`, in the order of ranks.
     """
     listed = list_or_none(assignments, "shards")
     if listed is None:

@@ -1,4 +1,4 @@
-"""Decoded JSON, without trust: each helper returns the value of a key if it is of the wanted type, else None."""
+"""Untrusted JSON, decoded: each helper returns the value of a key if it has the expected type, else None."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ Json = Mapping[str, Any]
 
 
 def tagged(raw: object) -> tuple[str, Json]:
-    """exo's unions are one-key objects; an untagged or empty one reads as the tag ''."""
+    """exo's unions are objects with one key, the tag; anything else has the tag ''."""
     if isinstance(raw, dict) and len(raw) == 1:
         ((tag, body),) = raw.items()
         return tag, body if isinstance(body, dict) else {}
@@ -51,7 +51,7 @@ def reported(raw: Json, key: str) -> str | None:
 
 
 def number(raw: Json, key: str) -> float | None:
-    """A number below 10^18: no counter or sensor reaches that, and it would only overflow further on."""
+    """A number below 10^18: no counter or sensor reaches that, and it would only overflow later."""
     value = raw.get(key)
     return value if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e18 else None
 

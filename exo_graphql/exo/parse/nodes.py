@@ -1,6 +1,6 @@
-"""Nodes: the members of the cluster, each put together from what the maps of the state hold under its id.
+"""Nodes: the members of the cluster, each built from the entries under its id in several maps of the state.
 
-Each map is read by itself (`NODE_MAPS`), so that of a node whose memory has changed only the memory is read again.
+Each map is read separately (`NODE_MAPS`): if the memory of a node has changed, only its memory is read again.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +20,7 @@ from exo_graphql.exo.parse.json_values import (
     strings,
 )
 
-# Fields of `Node` by name: what one map holds of one node.
+# Fields of `Node` by name: those that one map contributes.
 Fields = Mapping[str, Any]
 
 
@@ -82,7 +82,7 @@ def _network(_: str, raw: object) -> Fields:
 
 
 def _thunderbolt(_: str, raw: object) -> Fields:
-    """Whether it has ports; absent where the node does not say. An interface of its network may say it too."""
+    """Whether it has ports; absent if not reported. A network interface of the type `thunderbolt` shows it too."""
     ports = list_or_none(raw, "interfaces") if isinstance(raw, dict) else None
     return {} if ports is None else {"has_thunderbolt": bool(ports)}
 
@@ -117,7 +117,7 @@ def read_nodes(
     maps: Iterable[Mapping[str, Fields]],
     connections: Mapping[str, tuple[Connection, ...]],
 ) -> dict[str, Node]:
-    """The members, in exo's order. `maps` holds what each of `NODE_MAPS` says, by node."""
+    """The members, in exo's order. `maps`: the fields of each of `NODE_MAPS`, by node id."""
     maps = tuple(maps)
     fields = {id_: {key: value for by_node in maps for key, value in by_node.get(id_, {}).items()} for id_ in members}
     seen: list[datetime] = [moment for one in fields.values() if (moment := one.get("last_seen")) is not None]

@@ -1,4 +1,4 @@
-"""The maps of a state, each kept as it was last read, so that the next read can take over what has not changed."""
+"""The maps of a state as they were last read, so that the next read can reuse what has not changed."""
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -11,15 +11,15 @@ from exo_graphql.exo.parse.slices import NotSliceable, is_object, loads, members
 
 V = TypeVar("V")
 Steps = Generator[None, None, V]
-"""Work that pauses every few milliseconds, so that an event loop can do other things meanwhile."""
+"""Work that yields every few milliseconds, so that the event loop can run other tasks."""
 
-# Bytes that are decoded from one pause to the next: 2 to 5 ms.
+# Bytes to decode between two pauses: 2 to 5 ms of work.
 _STEP = 256 << 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part(Generic[V]):
-    """A map, by key: the slice of each value, and what it says.
+    """A map: the slice and the decoded value of each key.
 
     `text` is a copy, and the slices are views of it: a view of the body would keep all of the body in memory.
     """
@@ -33,7 +33,7 @@ _ABSENT: Part[Any] = Part()
 
 
 class Work:
-    """Decodes slices, and knows when it is time for a pause."""
+    """Decodes slices, and pauses from time to time."""
 
     def __init__(self) -> None:
         self._decoded = 0
@@ -45,7 +45,7 @@ class Work:
 
     def members(self, text: msgspec.Raw | bytes) -> dict[str, msgspec.Raw]:
         """The value of each key of an object; see `slices.members`."""
-        # Finding where values end takes a twentieth of the time that it takes to decode them and to use them.
+        # Finding where values end takes a twentieth of the time of decoding and using them.
         self._decoded += len(text) // 20
         return members(text)
 
@@ -58,7 +58,7 @@ class Work:
     def part(
         self, last: Part[V], text: msgspec.Raw | None, read: Callable[[str, Any], V], depth: int = 1
     ) -> Steps[Part[V]]:
-        """A map that lies `depth` levels deep; what is no object, or absent, reads as an empty one."""
+        """A map at nesting level `depth`; empty if absent or not an object."""
         if text is None:
             return _ABSENT
         if text == last.text:
@@ -70,7 +70,7 @@ class Work:
         try:
             slices = self.members(text)
         except NotSliceable:
-            # A key with a quote in it, say. The map is read whole each time that anything in it changes.
+            # For example a key with a quote in it. Then the whole map is read whenever it changes.
             return Part(text, {}, {key: read(key, value) for key, value in self.loads(text, depth).items()})
         values: dict[str, V] = {}
         for key, value in slices.items():
@@ -84,6 +84,6 @@ class Work:
 
 
 def kept(last: Mapping[str, V], new: Mapping[str, V]) -> Mapping[str, V]:
-    """The last map itself if the new one holds the same objects in the same order."""
+    """The last map if the new one contains the same objects in the same order, else the new one."""
     same = len(last) == len(new) and all(map(is_, last.values(), new.values())) and list(last) == list(new)
     return last if same else new

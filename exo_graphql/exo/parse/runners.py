@@ -1,4 +1,4 @@
-"""Runners: what each process that holds a shard last reported."""
+"""Runners: the last report of each process that holds a shard."""
 
 from exo_graphql.cluster.readiness import names_no_cause
 from exo_graphql.cluster.state import Runner, RunnerStatus
@@ -17,12 +17,12 @@ RUNNER_TAGS = {
     "RunnerShutdown": RunnerStatus.SHUTTING_DOWN,
     "RunnerFailed": RunnerStatus.FAILED,
 }
-# exo keeps the runners of every instance there ever was; those have nothing more to say, and share one value.
+# exo keeps the runners of all instances that ever existed. Those without details share one value for each status.
 _BARE_RUNNERS = {tag: Runner(status) for tag, status in RUNNER_TAGS.items()}
 
 
 def read_runner(raw: object) -> Runner:
-    """A runner's report; UNKNOWN for what is none."""
+    """The report of a runner; UNKNOWN if it is none."""
     tag, body = tagged(raw)
     if not body and tag in _BARE_RUNNERS:
         return _BARE_RUNNERS[tag]
@@ -35,9 +35,9 @@ def read_runner(raw: object) -> Runner:
 
 
 def _cause(failed: Json) -> str | None:
-    """exo's message. One that only names a signal or an exit code comes after what exo's diagnostics say of it.
+    """exo's message, with the cause from exo's diagnostics: before a message that only names a signal or an exit code.
 
-    exo main reads them off the runner's output: `{"RunnerMetalGpuTimeout": {"message": …, "evidence": […]}}`.
+    exo main extracts them from the runner's output: `{"RunnerMetalGpuTimeout": {"message": …, "evidence": […]}}`.
     """
     message = string(failed, "errorMessage")
     found = (string(tagged(raw)[1], "message") for raw in list_or_none(failed, "diagnostics") or ())

@@ -1,9 +1,9 @@
 """Slices of a JSON text: where the value of each key begins and ends, found without decoding it.
 
-msgspec finds them at 2.5 GB/s, twelve times as fast as orjson decodes, but looks only at their structure: it passes
-over what orjson refuses (text that is not UTF-8, half a surrogate pair, 1e999). So every slice that is not the same,
-to the byte, as one that orjson has accepted is decoded by orjson, whether or not anybody uses its value. What then
-remains of the text are keys and punctuation, and msgspec reads both as strictly as orjson does.
+msgspec finds them at 2.5 GB/s, twelve times as fast as orjson decodes, but checks only their structure: it accepts
+what orjson rejects (text that is not UTF-8, half a surrogate pair, 1e999). So orjson decodes every slice that is not
+equal, byte for byte, to one that it has accepted before, even if its value is not used. The rest of the text is keys
+and punctuation, which msgspec checks as strictly as orjson.
 """
 
 from typing import Any, TypeVar
@@ -16,12 +16,12 @@ V = TypeVar("V")
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 
-# orjson refuses more than 1,024 levels. A text that short cannot hold enough of them, whatever lies around it.
+# orjson rejects more than 1,024 levels. A shorter text than this cannot have that many.
 _SHALLOW = 1024
 
 
 class NotSliceable(ValueError):
-    """The text has to be read whole: it is no JSON, or JSON of a shape that cannot be taken apart here."""
+    """The text must be read whole: it is not JSON, or JSON in a form that cannot be sliced here."""
 
 
 def is_object(text: msgspec.Raw) -> bool:
@@ -37,9 +37,9 @@ def is_array(text: msgspec.Raw) -> bool:
 def members(text: msgspec.Raw | bytes) -> dict[str, msgspec.Raw]:
     """The value of each key of an object, as views of `text`. Raises `NotSliceable`.
 
-    An object is only taken apart if its keys and values add up to its length: then no key is there twice (the value
-    that the second replaces would never be checked), none is written with escapes, and no blank lies between. exo
-    writes so; whatever does not is read whole.
+    An object is sliced only if keys, values and punctuation add up to its length: then no key is repeated (the value
+    that the second one replaces would never be checked), no key has escapes, and there are no blanks. exo writes its
+    state like this; any other text is read whole.
     """
     found = _decoded(_MEMBERS, text)
     punctuation = 2 + 4 * len(found) - bool(found)  # {"":,"":}
@@ -63,9 +63,9 @@ def _decoded(decoder: msgspec.json.Decoder[V], text: msgspec.Raw | bytes) -> V:
 
 
 def loads(text: msgspec.Raw, depth: int) -> Any:
-    """The decoded value of a slice that lies `depth` levels deep in its document. Raises `NotSliceable`.
+    """The decoded value of a slice at nesting level `depth` of its document. Raises `NotSliceable`.
 
-    orjson counts levels from the beginning of the document; so they are put around the slice.
+    orjson counts levels from the start of its input, so that many brackets are put around the slice.
     """
     raw = bytes(text)
     try:

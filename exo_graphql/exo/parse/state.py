@@ -1,4 +1,4 @@
-"""A whole document of exo's state, read at once. What `incremental` returns is always what this returns."""
+"""Reads a whole document of exo's state at once. `incremental` always returns the same as this."""
 
 import gc
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,12 +16,12 @@ from exo_graphql.exo.parse.runners import read_runner
 from exo_graphql.exo.parse.tasks import read_task
 from exo_graphql.exo.parse.topology import read_connections, read_members
 
-# Any one of these makes a JSON object exo's state; without all of them it is something else's answer.
+# A JSON object with any of these keys is taken for exo's state; one without any is the answer of something else.
 _STATE_KEYS = frozenset({"topology", "instances", "runners", "downloads", "lastSeen", "nodeIdentities"})
 
 
 class NotAState(ValueError):
-    """The body is no state of exo: HTML, truncated JSON, a list, or the state of a release too old to read."""
+    """The body is not a state of exo: HTML, truncated JSON, a list, or the state of a release that is too old."""
 
 
 def parse_state(body: bytes) -> State:
