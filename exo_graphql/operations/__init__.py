@@ -1,4 +1,11 @@
-"""How to change the cluster safely: plan, act, confirm, undo; and the journal that survives a crash."""
+"""How to change the cluster safely: plan, act, confirm, undo, each step stored before it begins.
+
+To read it in the order of a request: `service.py` (the entry), `admission.py` (names become ids), `planning.py` (the
+pure plan; `choice.py` picks among exo's previews, `reservations.py` counts what others hold, `fetch.py` asks exo),
+`manager.py` (owns the tasks), `worker.py` (one operation from start to verdict), `saga.py` (its steps, over `run.py`,
+`place.py`, `remove.py` and `weights.py`), `undo.py` (the way back), `verdict.py` (the result, read off the last
+snapshot). `saga_state.py` is what survives a crash, `records.py` its encoding.
+"""
 
 from exo_graphql.operations.downloads import DownloadsResult, NodeDownloadResult
 from exo_graphql.operations.errors import (

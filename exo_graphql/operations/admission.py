@@ -1,4 +1,4 @@
-"""What a wish means in the cluster as it is: names become ids, and what cannot be is refused before anything starts."""
+"""Resolves a request against a snapshot: names become ids, impossible requests are rejected."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from exo_graphql.operations.requests import OperationRequest, resolve_model, res
 
 @dataclass(frozen=True, slots=True)
 class ResolvedRequest:
-    """A wish in full ids. `same_ids` were on both sides of a swap: they stay."""
+    """A request in full ids. `same_ids` were on both sides of a swap: they stay loaded."""
 
     load_ids: tuple[str, ...]
     unload_ids: tuple[str, ...]
@@ -36,7 +36,7 @@ async def present(upstream: Upstream, *, to_act: bool = True) -> Snapshot | Clus
     """A snapshot that may be acted on; not one from before exo fell silent, nor of an election.
 
     `to_act` asks for one that is read from here on, however long exo takes to answer: what somebody placed half a
-    second ago is not to be placed again. Who only tells about the cluster need not wait for that.
+    second ago is not to be placed again. A query that only describes the cluster need not wait for that.
     """
     advice = "See that exo runs and can be reached, then ask again."
     try:
@@ -60,7 +60,7 @@ async def present(upstream: Upstream, *, to_act: bool = True) -> Snapshot | Clus
 
 
 def resolve(snapshot: Snapshot, request: OperationRequest) -> ResolvedRequest | OperationError:
-    """Names as ids, and whether the cluster as it is leaves the wish a meaning."""
+    """Names as ids; an error where the request is impossible on this cluster."""
     load, unload = _ids(snapshot, request.load), _ids(snapshot, request.unload)
     if isinstance(load, OperationError):
         return load
@@ -72,7 +72,7 @@ def resolve(snapshot: Snapshot, request: OperationRequest) -> ResolvedRequest | 
     most = snapshot.node_count if node_ids is None else len(node_ids)
     if load and request.min_nodes > most:
         return InvalidArgument(
-            message=f"At least {request.min_nodes} nodes were asked for; there are {most}.",
+            message=f"At least {request.min_nodes} nodes were requested; there are {most}.",
             suggestion=f"Ask for {most} at most.",
             argument="minNodes",
         )

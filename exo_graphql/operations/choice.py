@@ -26,7 +26,7 @@ from exo_graphql.operations.requests import Kind
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A placement that exo offers and that fits. `takes` is bytes by node: the weights, and the margin beyond them."""
+    """A placement of exo's that fits. `takes` is bytes by node: the weights, and the margin beyond them."""
 
     instance: Instance
     takes: dict[str, int]
@@ -83,7 +83,7 @@ def _searched(
     reason = refusal(offered, wanted)
     if reason is not None:
         return NoFit(reason)
-    return fit if isinstance(fit, NoFit) else NoFit("exo offers no placement on the nodes where it would fit.")
+    return fit if isinstance(fit, NoFit) else NoFit("exo proposes no placement on the nodes where it would fit.")
 
 
 def _best(

@@ -16,7 +16,7 @@ from exo_graphql.operations.requests import invalid_name, resolve_model, resolve
 
 @dataclass(frozen=True, slots=True)
 class NodeDownloadResult:
-    """Whether exo took the wish for this node; `error` says why not, naming the node."""
+    """Whether exo accepted the request for this node; `error` says why not, naming the node."""
 
     node_id: str
     accepted: bool
@@ -25,14 +25,14 @@ class NodeDownloadResult:
 
 @dataclass(frozen=True, slots=True)
 class DownloadsResult:
-    """One result a node; none where there is a `problem` with the wish as a whole."""
+    """One result a node; none where there is an `error` of the whole request."""
 
     results: tuple[NodeDownloadResult, ...] = ()
     error: OperationError | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Resolved:
     snapshot: Snapshot
     model_id: str
     node_ids: tuple[str, ...]
@@ -41,9 +41,9 @@ class _Asked:
 
 async def start(upstream: Upstream, model: str, nodes: Sequence[str] | None) -> DownloadsResult:
     """Fetches the weights; on a node that has them, done."""
-    asked = await _asked(upstream, model, nodes)
-    if isinstance(asked, OperationError):
-        return DownloadsResult(error=asked)
+    resolved = await _resolve(upstream, model, nodes)
+    if isinstance(resolved, OperationError):
+        return DownloadsResult(error=resolved)
 
     def refusal(download: Download | None, name: str) -> str | None:
         if download is None or download.kind is not DownloadKind.FAILED:
@@ -51,46 +51,48 @@ async def start(upstream: Upstream, model: str, nodes: Sequence[str] | None) -> 
         # exo's coordinator skips a start while its entry says failed; it says pending again within a minute.
         return f"The last download on {name} failed, and exo starts it anew only after up to a minute: ask again then."
 
-    return await _each(asked, asked.node_ids, refusal, lambda id_: upstream.start_download(id_, asked.model_id))
+    return await _each(
+        resolved, resolved.node_ids, refusal, lambda id_: upstream.start_download(id_, resolved.model_id)
+    )
 
 
 async def cancel(
     upstream: Upstream, model: str, nodes: Sequence[str] | None, active: Sequence[Operation]
 ) -> DownloadsResult:
     """Stops fetching; what has arrived stays."""
-    asked = await _asked(upstream, model, nodes)
-    error = asked if isinstance(asked, OperationError) else _in_use(asked.model_id, active)
-    if isinstance(asked, OperationError) or error is not None:
+    resolved = await _resolve(upstream, model, nodes)
+    error = resolved if isinstance(resolved, OperationError) else _in_use(resolved.model_id, active)
+    if isinstance(resolved, OperationError) or error is not None:
         return DownloadsResult(error=error)
 
     def refusal(download: Download | None, name: str) -> str | None:
         under_way = download is not None and download.kind is DownloadKind.ONGOING
-        return None if under_way else f"{name} is not downloading {asked.model_id}: nothing to cancel."
+        return None if under_way else f"{name} is not downloading {resolved.model_id}: nothing to cancel."
 
-    busy = _where(asked, lambda download: download.kind is DownloadKind.ONGOING)
-    return await _each(asked, busy, refusal, lambda id_: upstream.cancel_download(id_, asked.model_id))
+    busy = _where(resolved, lambda download: download.kind is DownloadKind.ONGOING)
+    return await _each(resolved, busy, refusal, lambda id_: upstream.cancel_download(id_, resolved.model_id))
 
 
 async def delete(
     upstream: Upstream, model: str, nodes: Sequence[str] | None, active: Sequence[Operation]
 ) -> DownloadsResult:
-    """Removes the weights. An instance that runs on them goes on running."""
-    asked = await _asked(upstream, model, nodes)
-    error = asked if isinstance(asked, OperationError) else _in_use(asked.model_id, active)
-    if isinstance(asked, OperationError) or error is not None:
+    """Removes the weights. An instance that uses them keeps running."""
+    resolved = await _resolve(upstream, model, nodes)
+    error = resolved if isinstance(resolved, OperationError) else _in_use(resolved.model_id, active)
+    if isinstance(resolved, OperationError) or error is not None:
         return DownloadsResult(error=error)
 
     def has_some(download: Download | None) -> bool:
         return download is not None and (download.kind is not DownloadKind.PENDING or bool(download.downloaded_bytes))
 
     def refusal(download: Download | None, name: str) -> str | None:
-        return None if has_some(download) else f"{name} holds nothing of {asked.model_id}: nothing to delete."
+        return None if has_some(download) else f"{name} holds nothing of {resolved.model_id}: nothing to delete."
 
-    holding = _where(asked, has_some)
-    return await _each(asked, holding, refusal, lambda id_: upstream.delete_download(id_, asked.model_id))
+    holding = _where(resolved, has_some)
+    return await _each(resolved, holding, refusal, lambda id_: upstream.delete_download(id_, resolved.model_id))
 
 
-async def _asked(upstream: Upstream, model: str, nodes: Sequence[str] | None) -> _Asked | OperationError:
+async def _resolve(upstream: Upstream, model: str, nodes: Sequence[str] | None) -> _Resolved | OperationError:
     for argument, name in (("model", model), *(("nodes", name) for name in nodes or ())):
         error = invalid_name(argument, name)
         if error is not None:
@@ -108,7 +110,7 @@ async def _asked(upstream: Upstream, model: str, nodes: Sequence[str] | None) ->
     node_ids = tuple(node.id for node in snapshot.nodes) if nodes is None else resolve_nodes(snapshot, nodes)
     if isinstance(node_ids, OperationError):
         return node_ids
-    return _Asked(snapshot, card.id, node_ids, nodes is not None)
+    return _Resolved(snapshot, card.id, node_ids, nodes is not None)
 
 
 def _in_use(model_id: str, active: Sequence[Operation]) -> OperationConflict | None:
@@ -122,23 +124,23 @@ def _in_use(model_id: str, active: Sequence[Operation]) -> OperationConflict | N
     return None
 
 
-def _where(asked: _Asked, applies: Callable[[Download], bool]) -> tuple[str, ...]:
-    """The nodes asked for; where none was named, those that it applies to (all, to be told so, if it is none)."""
-    if asked.named:
-        return asked.node_ids
-    found = [(id_, asked.snapshot.state.download(id_, asked.model_id)) for id_ in asked.node_ids]
-    return tuple(id_ for id_, download in found if download is not None and applies(download)) or asked.node_ids
+def _where(resolved: _Resolved, applies: Callable[[Download], bool]) -> tuple[str, ...]:
+    """The nodes that were named; else those that it applies to (all if there are none, so that each says why)."""
+    if resolved.named:
+        return resolved.node_ids
+    found = [(id_, resolved.snapshot.state.download(id_, resolved.model_id)) for id_ in resolved.node_ids]
+    return tuple(id_ for id_, download in found if download is not None and applies(download)) or resolved.node_ids
 
 
 async def _each(
-    asked: _Asked,
+    resolved: _Resolved,
     node_ids: Sequence[str],
     refusal: Callable[[Download | None, str], str | None],
     send: Callable[[str], Awaitable[None]],
 ) -> DownloadsResult:
     async def one(node_id: str) -> NodeDownloadResult:
-        name = label(asked.snapshot.state.nodes[node_id])
-        reason = refusal(asked.snapshot.state.download(node_id, asked.model_id), name)
+        name = label(resolved.snapshot.state.nodes[node_id])
+        reason = refusal(resolved.snapshot.state.download(node_id, resolved.model_id), name)
         if reason is not None:
             return NodeDownloadResult(node_id, accepted=False, error=reason)
         try:

@@ -1,6 +1,6 @@
-"""Why a wish cannot be fulfilled, each kind with what a caller needs to go on.
+"""Why a request is rejected or an operation fails, each kind with what a caller needs to continue.
 
-Problem
+OperationError
 ├── ModelNotFound · ModelAmbiguous · ModelNotLoaded · NodeNotFound · InstanceNotFound
 ├── InvalidArgument · IdempotencyKeyReused
 ├── InsufficientMemory · PlacementRefused
@@ -65,7 +65,7 @@ class InstanceNotFound(OperationError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvalidArgument(OperationError):
-    """An argument that cannot be meant; `argument` is its name in the schema."""
+    """An invalid argument; `argument` is its name in the schema."""
 
     argument: str
 
@@ -81,8 +81,8 @@ class IdempotencyKeyReused(OperationError):
 class InsufficientMemory(OperationError):
     """It does not fit.
 
-    Bytes; `available_bytes` and `shortfall_bytes` are of the group of nodes that comes nearest, less what is promised
-    to others. `unload_to_fit_ids` is the smallest set whose unloading (for a swap: in addition) would make it fit,
+    Bytes; `available_bytes` and `shortfall_bytes` are of the best candidate nodes, less what other operations
+    have reserved. `unload_to_fit_ids` is the smallest set whose unloading (for a swap: in addition) would make it fit,
     empty if nothing would.
     """
 
@@ -95,7 +95,7 @@ class InsufficientMemory(OperationError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementRefused(OperationError):
-    """exo would not place it, and memory is not the reason. `reason` is exo's own where exo told one."""
+    """exo would not place it, and memory is not the reason. `reason` is exo's own where it gave one."""
 
     reason: str
 
@@ -133,7 +133,7 @@ class TaskNotFound(OperationError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskNotCancellable(OperationError):
-    """The task is no inference under way, or no exo node that was asked holds its stream."""
+    """The task is not a running inference, or no exo node that was asked holds its stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,12 +180,12 @@ class ClusterUnavailable(OperationError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalUnavailable(OperationError):
-    """The journal cannot be written, so nothing may be begun."""
+    """The journal cannot be written, so nothing may be started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InternalFault(OperationError):
-    """A fault of this server; its log tells more."""
+    """An internal error of this server; see its log."""
 
 
 BY_NAME: dict[str, type[OperationError]] = {kind.__name__: kind for kind in OperationError.__subclasses__()}

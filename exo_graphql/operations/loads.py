@@ -1,4 +1,4 @@
-"""What the end of an operation says of the models that it was to load: a value that model statuses follow from."""
+"""Failed loads by model, as model statuses show them: what the end of each operation changes in them."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,8 +9,8 @@ from exo_graphql.operations.operation import Operation, OperationState
 def after(failed: Mapping[str, FailedLoad], operation: Operation) -> Mapping[str, FailedLoad]:
     """`failed` once this operation has ended: for each model, the newest operation about it decides.
 
-    The same object if nothing changes. A model that an operation was to unload is wanted no more, whatever became of
-    that.
+    The same object if nothing changes. A model that an operation was to unload is no longer wanted, however
+    that ended.
     """
     changed = dict(failed)
     for model_id in operation.model_ids:

@@ -1,7 +1,7 @@
 """What an operation relies on and has lost: the invariants that hold at every step. Pure, read off snapshots.
 
 A swap that has made B ready still needs B while it drains A, deletes A and waits for A's memory: without B it would
-end with nothing. So each snapshot that any step sees is asked for B.
+end with nothing. So each snapshot that any step sees is checked for B.
 """
 
 from exo_graphql.cluster.readiness import BROKEN, NodeStatus, Phase

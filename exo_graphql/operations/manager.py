@@ -94,7 +94,7 @@ class OperationManager:
         """Newest first: those that have not ended, those that have, or both."""
         # Copied first: a thread may ask while the event loop begins another.
         runs = tuple(self._runs.values())
-        # One that has just ended may stand in both.
+        # One that has just ended may be in both.
         known = dict([*self.repository.finished(), *self.repository.unreadable()]) | {
             run.record.sequence: run.operation for run in runs
         }
@@ -118,7 +118,7 @@ class OperationManager:
         return stop
 
     async def somebody_returned(self, snapshot: Snapshot, error: OperationError) -> bool:
-        """Waits, while nodes are coming back, for a newer snapshot where that may change the refusal."""
+        """While nodes are returning, waits for a newer snapshot where that may change the error."""
         if not self._returning.may_help(error):
             return False
         with self._upstream.operation(), suppress(TimeoutError):
@@ -143,7 +143,7 @@ class OperationManager:
         return None
 
     def reservations(self, run: Run | None = None) -> tuple[Reservation, ...]:
-        """What others have been promised, as far as it counts for `run` (for a new wish: all)."""
+        """What others have reserved, as far as it counts for `run` (for a new request: all)."""
         return tuple(
             other.reservation
             for other in self._runs.values()
@@ -159,7 +159,7 @@ class OperationManager:
     async def begin(self, record: Record, key: Key | None) -> Operation | OperationError:
         """Starts an operation; answers once it is in the journal, or with why it cannot be written there.
 
-        It is registered before the first wait: from the call on, others see its claim and its key.
+        It is registered before the first wait: from the call on, others see its reservation and its key.
         """
         admitted: asyncio.Future[Operation | OperationError] = asyncio.get_running_loop().create_future()
         if key is not None:
@@ -209,10 +209,10 @@ class OperationManager:
             await execute(run, lambda: self.reservations(run))
         except Exception:
             # Nothing may leave an operation that is neither at work nor ended: it would block its models for ever.
-            log.exception("Operation %s met a fault of this server.", run.operation.id)
-            run.fail_open_steps("A fault of this server; its log tells more.")
-            message = "A fault of this server; what it had begun was not undone. See what is loaded."
-            run.tell(state=OperationState.FAILED, error=fault(), message=message, finished_at=self._now())
+            log.exception("Operation %s hit an internal error.", run.operation.id)
+            run.fail_open_steps("An internal error of this server; see its log.")
+            message = "An internal error of this server; what it had begun was not undone. See what is loaded."
+            run.update(state=OperationState.FAILED, error=fault(), message=message, finished_at=self._now())
             run.deleting.clear()
             with suppress(StoreError):
                 await self.repository.save(run.record)
@@ -220,7 +220,7 @@ class OperationManager:
         del self._runs[run.operation.id]
         self._changed(None)
         await self.repository.prune()
-        # After a restart it would be begun again, though its end has been told.
+        # After a restart it would be begun again, though callers have seen its end.
         while True:
             if await self.repository.catch_up():
                 return

@@ -2,8 +2,8 @@
 
 exo has no cluster id. A node draws a new id at every start and keeps its friendly name, so an operation remembers both
 for every member. Ids that are shared prove that the cluster is the same one. Names alone are good evidence: three of
-("studio-1", "studio-2", "mini") are still there after all of exo was restarted. What cannot be told apart: two clusters
-whose nodes carry the same names.
+("studio-1", "studio-2", "mini") are still there after all of exo was restarted. Two clusters whose
+nodes carry the same names cannot be distinguished.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from exo_graphql.cluster.snapshot import Snapshot
 
 
 def members_of(snapshot: Snapshot) -> dict[str, str]:
-    """Friendly name by id; empty where a node has not told its name."""
+    """Friendly name by id; empty where a node has not reported its name."""
     return {node.id: node.friendly_name or "" for node in snapshot.nodes}
 
 

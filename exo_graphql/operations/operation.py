@@ -1,4 +1,4 @@
-"""An operation: a wish to change the cluster, its steps, and how it ended."""
+"""An operation: a requested change of the cluster, its steps, and how it ended."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,7 +9,7 @@ from exo_graphql.operations.errors import OperationError
 
 @unique
 class OperationKind(Enum):
-    """What was wished."""
+    """What was requested."""
 
     LOAD = "LOAD"
     UNLOAD = "UNLOAD"
@@ -31,7 +31,7 @@ class OperationState(Enum):
 
 @unique
 class StepState(Enum):
-    """Where a step stands."""
+    """The state of a step."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -60,7 +60,7 @@ class Step:
 class Operation:
     """One operation as it is now. `load_ids` and `unload_ids` are full model ids.
 
-    `progress_percent` (0-100) tells of the step under way where that can be measured, else None. `problem` says why
+    `progress_percent` (0-100) is that of the current step where it can be measured, else None. `error` says why
     it did not succeed, in a form that a program can act on; `waiting_for` names the operations whose memory a PENDING
     one waits for.
     """

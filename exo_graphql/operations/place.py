@@ -1,4 +1,4 @@
-"""Placing an instance and following it: success is seen in exo's state, never taken from an answer."""
+"""Placing an instance and following it: success is seen in exo's state, never assumed from an answer."""
 
 import re
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def was_created(snapshot: Snapshot, instance: Instance) -> bool:
 async def create(run: Run, instance: Instance, step: str, snapshot: Snapshot) -> Snapshot:
     """Asks for exactly this instance until it is listed, and returns the snapshot that lists it.
 
-    `snapshot` has just been read. The instance's ids make a second request for it harmless. Raises `Halt` when exo
+    `snapshot` has just been read. The instance's ids make a second request for it harmless. Raises `Abort` when exo
     refuses, never lists it, or has listed and lost it already.
     """
     run.begins_with(instance, snapshot)
@@ -60,12 +60,12 @@ async def create(run: Run, instance: Instance, step: str, snapshot: Snapshot) ->
         if run.clock() >= send_at and not snapshot.stale:
             absent = [id_ for id_ in node_ids(instance) if id_ not in snapshot.state.nodes]
             if absent:
-                # exo would make it all the same, on nodes that are not there.
+                # exo would create it even on nodes that are not there.
                 raise Abort(_left(run, instance, absent))
             try:
                 await run.ask(lambda: run.upstream.create(instance))
             except Refused as error:
-                # An earlier request may have been done and its answer lost: what has no room any more is its double.
+                # exo may have performed an earlier request whose answer was lost: then only the repetition is refused.
                 snapshot = await run.look()
                 if not was_created(snapshot, instance):
                     raise Abort(
@@ -76,7 +76,7 @@ async def create(run: Run, instance: Instance, step: str, snapshot: Snapshot) ->
                         )
                     ) from error
                 continue
-            # A command sent into an election is lost without a word.
+            # A command sent during an election is lost without an error.
             send_at = run.clock() + run.rules.resend_seconds
             asked_at = asked_at if asked_at is not None else run.live
             run.report(step, f"Asked exo for {instance.model_id}; waiting for the instance to appear.")
@@ -106,7 +106,7 @@ def _left(run: Run, instance: Instance, absent: list[str]) -> PlacementRefused:
 async def follow(run: Run, instance: Instance, step: str, attempts: int | None = None) -> Snapshot:
     """Waits until every runner is ready, and returns the snapshot that shows it.
 
-    Raises `Halt` when exo gives up, somebody removes the instance, or `attempts` of exo's have failed
+    Raises `Abort` when exo gives up, somebody removes the instance, or `attempts` of exo's have failed
     (None: exo decides).
     """
     snapshot = await run.look()
@@ -121,7 +121,7 @@ async def follow(run: Run, instance: Instance, step: str, attempts: int | None =
         failure = _failure(run, snapshot, instance)
         if failure is not None and failure.attempt is not None:
             causes[failure.attempt] = failure
-            # exo would try again, up to five times; whoever has unloaded something cannot wait for that.
+            # exo would try five times, over up to 112 s; while the old model is unloaded, none serves for as long.
             if attempts is not None and failure.attempt >= attempts:
                 raise Abort(_failed(snapshot, instance, causes))
         if instance.id in snapshot.given_up:
@@ -130,7 +130,7 @@ async def follow(run: Run, instance: Instance, step: str, attempts: int | None =
             raise Abort(
                 DownloadFailed(
                     message=f"The weights of {instance.model_id} could not be fetched: {reason}",
-                    suggestion="See that the nodes reach the model's source and have room on disk.",
+                    suggestion="See that the nodes reach the model's source and have free disk space.",
                     model_id=instance.model_id,
                 )
             )
@@ -163,7 +163,7 @@ def _failed(snapshot: Snapshot, instance: Instance, causes: Mapping[int, Failure
 
 
 def gone(run: Run, snapshot: Snapshot, instance: Instance, causes: Mapping[int, Failure] | None = None) -> LoadFailed:
-    """Why an instance that was listed is not any more, as far as can be told. `causes` are failures by attempt."""
+    """Why an instance that was listed is not any more, as far as is known. `causes` are failures by attempt."""
     last = _failure(run, snapshot, instance)
     removed = f"The instance of {instance.model_id} was removed"
     known = dict(causes or {})
@@ -184,7 +184,7 @@ def gone(run: Run, snapshot: Snapshot, instance: Instance, causes: Mapping[int, 
     elif tries >= EXO_TRIES:
         what = f"exo gave up on {instance.model_id} after {tries} attempts{where}"
     else:
-        # Fewer than exo makes: somebody may have had enough of it.
+        # Fewer than exo makes: perhaps somebody deleted it.
         times = "1 failed attempt" if tries == 1 else f"{tries} failed attempts"
         what = f"{removed}, by somebody else or by exo, after {times}{where}"
     return LoadFailed(
@@ -199,7 +199,7 @@ def _failure(run: Run, snapshot: Snapshot, instance: Instance) -> Failure | None
     """What has gone wrong with this load: a model's failure stays readable, and may be that of an earlier one."""
     failure = snapshot.status(instance.model_id).failure
     if failure is not None and failure.message == REMOVED_UNREADY:
-        return None  # that it is gone is known; it says nothing of why
+        return None  # that it is gone is known; it does not say why
     if failure is not None and run.is_new(instance, failure):
         return failure
     # A server that was down when it happened: exo never forgets a runner.

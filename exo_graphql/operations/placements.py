@@ -1,4 +1,4 @@
-"""What if: where a model would go, for each way to place it, or why it would not fit."""
+"""A dry run: where a model would go, for each way to place it, or why it would not fit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class _Memory:
 
 @dataclass(frozen=True, slots=True)
 class PlacementView:
-    """One way to place the model: as the instance would be, and not as exo was asked.
+    """One way to place the model: named by the instance that it would make, which may differ from what exo was asked.
 
     `reason` says why it does not fit; None where it does.
     """
@@ -73,7 +73,7 @@ async def views(
     unload: Sequence[str] | None,
     offload: Offload = in_thread,
 ) -> tuple[PlacementView, ...] | OperationError:
-    """One view for each sharding and instance type; exo's own offers, or, with `unload`, computed as exo would."""
+    """One view for each sharding and instance type; exo's own previews, or, with `unload`, computed as exo would."""
     for argument, name in (
         ("model", model),
         *(("nodes", n) for n in nodes or ()),
@@ -153,7 +153,7 @@ def _missing(no_fit: NoFit) -> str:
 def _offered(
     snapshot: Snapshot, previews: Sequence[PlacementPreview], placement_request: PlacementRequest, memory: _Memory
 ) -> PlacementView:
-    """The smallest of exo's offers of this way that the caller's bounds allow, named after what it holds.
+    """The smallest of exo's previews of this way that the caller's bounds allow, named after what it holds.
 
     exo lists a pipeline over a ring on one node under each sharding and instance type that it is asked for.
     """
@@ -182,7 +182,7 @@ def _offered(
     if reason is None and on_one_node and placement_request.node_ids is None:
         reason = placement_request.no_group
     where = " on these nodes" if placement_request.node_ids is not None else ""
-    return PlacementView(*way, fits=False, reason=reason or f"exo offers no such placement{where}.")
+    return PlacementView(*way, fits=False, reason=reason or f"exo proposes no such placement{where}.")
 
 
 def _view(way: Kind, added: Mapping[str, int], memory: _Memory) -> PlacementView:

@@ -26,19 +26,19 @@ def placement_request(card: ModelCard, request: OperationRequest, node_ids: Sequ
 
 
 def unlike(snapshot: Snapshot, instance: Instance, wanted: PlacementRequest) -> str | None:
-    """How an instance that is loaded differs from what is asked for, in words; None where it is just that."""
+    """How an instance that is loaded differs from what is requested, in words; None where it does not."""
     nodes = {shard.node_id for shard in instance.shards if shard.node_id is not None}
-    asked: list[str] = []
+    differing: list[str] = []
     if not wanted.accepts(instance.sharding, instance.instance_type):
-        asked.append(wanted.preference)
+        differing.append(wanted.preference)
     if len(nodes) < wanted.min_nodes:
-        asked.append(f"{wanted.min_nodes} nodes or more")
+        differing.append(f"{wanted.min_nodes} nodes or more")
     if wanted.node_ids is not None and nodes != wanted.node_ids:
-        asked.append(_labels(snapshot, wanted.node_ids))
-    if not asked:
+        differing.append(_labels(snapshot, wanted.node_ids))
+    if not differing:
         return None
     words = [kind.value for kind in (instance.sharding, instance.instance_type) if kind is not None]
-    return f"{' over '.join(words) or 'unknown'} on {_labels(snapshot, nodes)}, and {', '.join(asked)} is asked for"
+    return f"{' over '.join(words) or 'unknown'} on {_labels(snapshot, nodes)}, and {', '.join(differing)} is requested"
 
 
 def _labels(snapshot: Snapshot, node_ids: Collection[str]) -> str:

@@ -64,7 +64,7 @@ def include(baseline: dict[str, Baseline], more: dict[str, Baseline]) -> None:
 async def delete(run: Run, instances: Sequence[Instance]) -> Snapshot:
     """Asks exo to delete these until none is listed; returns the snapshot that shows it.
 
-    Raises `Halt` when exo goes on listing one.
+    Raises `Abort` when exo keeps listing one.
     """
     snapshot = await run.look()
     asked_at: float | None = None
@@ -73,7 +73,7 @@ async def delete(run: Run, instances: Sequence[Instance]) -> Snapshot:
         if asked_at is not None and run.live - asked_at >= run.rules.appear_seconds:
             raise Abort(
                 UnloadFailed(
-                    message=f"exo accepted to remove {listed[0].model_id} and goes on listing it.",
+                    message=f"exo accepted to remove {listed[0].model_id} and still lists it.",
                     suggestion="Ask again; see exo's log if it happens again.",
                     model_id=listed[0].model_id,
                 )
@@ -135,13 +135,13 @@ async def memory_back(
         ):
             run.missing = {}
             return None
-        told = ", ".join(_told(size, label(snapshot.state.nodes[id_])) for id_, size in missing.items())
+        clauses = ", ".join(_clause(size, label(snapshot.state.nodes[id_])) for id_, size in missing.items())
         if run.clock() >= until:
-            # Counted as free no longer: whatever is placed next goes by what is really free.
+            # No longer counted as freed: what is placed next goes by what the nodes report free.
             run.missing = {}
-            return f"Not back after {run.rules.memory_seconds:g} s: {told}."
+            return f"Not back after {run.rules.memory_seconds:g} s: {clauses}."
         run.progressed()
-        run.report(step, f"Waiting for memory to be free again: {told}.")
+        run.report(step, f"Waiting for memory to be free again: {clauses}.")
         snapshot = await run.next(snapshot)
 
 
@@ -150,7 +150,7 @@ def _has_free(snapshot: Snapshot, node_id: str, size: int) -> bool:
     return node is not None and node.ram_available_bytes is not None and node.ram_available_bytes >= size
 
 
-def _told(size: int, name: str) -> str:
+def _clause(size: int, name: str) -> str:
     return f"{gib(size)} GiB on {name}" if gib(size) else f"a newer report of {name}"
 
 

@@ -1,4 +1,4 @@
-"""What callers wish, as they said it, and whether it can be meant at all."""
+"""Requests as the caller gave them, and whether their arguments are valid."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -99,7 +99,7 @@ class OperationRequest:
 
 
 def invalid(request: OperationRequest, key: str | None, rules: OperationRules) -> InvalidArgument | None:
-    """What cannot be meant, whatever the cluster looks like."""
+    """The first invalid argument, regardless of the cluster."""
     load, unload = ("model", "model") if request.kind is not OperationKind.SWAP else ("load", "unload")
     named = [(load, name) for name in request.load] + [(unload, name) for name in request.unload]
     named += [("nodes", name) for name in request.nodes or ()]
@@ -117,18 +117,18 @@ def invalid(request: OperationRequest, key: str | None, rules: OperationRules) -
     if request.min_nodes < 1:
         return _invalid("minNodes", f"{request.min_nodes} nodes cannot hold a model.", "Ask for 1 or more.")
     if not 0 <= request.drain_seconds <= MAX_DRAIN:
-        return _invalid("drainSeconds", f"{request.drain_seconds} is no time to wait.", f"Say 0 to {MAX_DRAIN}.")
+        return _invalid("drainSeconds", f"{request.drain_seconds} is out of range.", f"Use 0 to {MAX_DRAIN}.")
     if request.timeout_seconds is not None and not 1 <= request.timeout_seconds <= MAX_TIMEOUT:
-        return _invalid("timeoutSeconds", f"{request.timeout_seconds} is no time-out.", f"Say 1 to {MAX_TIMEOUT}.")
+        return _invalid("timeoutSeconds", f"{request.timeout_seconds} is out of range.", f"Use 1 to {MAX_TIMEOUT}.")
     if request.attempts is not None and not 1 <= request.attempts <= MAX_ATTEMPTS:
-        return _invalid("attempts", f"{request.attempts} is no number of attempts.", f"Say 1 to {MAX_ATTEMPTS}.")
+        return _invalid("attempts", f"{request.attempts} is out of range.", f"Use 1 to {MAX_ATTEMPTS}.")
     if key is not None and not 1 <= len(key) <= MAX_KEY:
         return _invalid("idempotencyKey", f"A key of {len(key)} characters.", f"Use 1 to {MAX_KEY} characters.")
     return None
 
 
 def invalid_name(argument: str, name: str) -> InvalidArgument | None:
-    """Empty and absurdly long names are refused before anything looks for them."""
+    """Rejects empty and overlong names before they are looked up."""
     if not name.strip():
         return _invalid(argument, "An empty name.", "Give a full id, or the part of it after its last slash.")
     if len(name) > MAX_NAME:

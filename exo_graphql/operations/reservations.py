@@ -1,7 +1,17 @@
-"""Who has been promised which memory: running operations reserve it, so that two loads cannot be given the same.
+"""Which operation has reserved which memory, so that no two loads are given the same.
 
 exo's own placement looks at free memory alone. Until the instance that an operation places is listed, and while what
 it unloads might have to be restored, only this server knows.
+
+Two swaps on one node of 64 GiB, of which A takes 20, B takes 20, and 24 are free:
+
+- Swap 1, A for C (40 GiB): C fits only after the unload, into 24 + 20 = 44. While A is listed, swap 1 holds 20 and
+  needs the larger of A (to restore it) and C (to place it), so it has reserved max(20, 40) - 20 = 20 of the 24 free.
+- Swap 2, B for D (22 GiB), comes a second later and sees 4 free. After its own unload these are 4 + 20 = 24, so D fits.
+  Without the reservation it would see 24 free and load D first; after A's unload swap 1 would have 24 - 22 + 20 = 22
+  for its 40.
+- If swap 2 wanted 30 GiB, it would wait only for an operation that releases memory. Swap 1 takes more than it frees,
+  so swap 2 is rejected, with the shortfall of 6 GiB.
 """
 
 from collections import Counter
@@ -15,7 +25,7 @@ from exo_graphql.operations.saga_state import SagaState
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What one operation means to the memory of others. `order` is the order in which they were asked for."""
+    """What one operation means to the memory of others. `order` is the order in which they were requested."""
 
     operation_id: str
     order: int
@@ -67,7 +77,7 @@ class Reservation:
 
 
 def free_now(snapshot: Snapshot, others: Sequence[Reservation], *, margin: bool = True) -> dict[str, int]:
-    """Free memory by node that nobody else has been promised. `margin`: what loads takes that as well."""
+    """Free memory by node that no other operation has reserved. `margin`: what loads takes that as well."""
     free = free_bytes(snapshot, margin=margin)
     for reservation in others:
         for node_id, size in reservation.reserved(snapshot).items():

@@ -1,6 +1,6 @@
 """Who has been a member lately: after a lost master the nodes come back one after the other, over 3 to 16 s.
 
-A request that needs a node of theirs waits for it, instead of being refused for a moment's sake.
+A request that needs a node of theirs waits for it, instead of being rejected during these seconds.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from exo_graphql.operations.rules import OperationRules
 
 
 class ReturningMembers:
-    """Fed with each snapshot. Members are known by name here: a node that returns has a new id."""
+    """Sees each snapshot. Members are known by name here: a node that returns has a new id."""
 
     def __init__(self, rules: OperationRules, clock: Callable[[], float]) -> None:
         self._rules = rules

@@ -1,4 +1,4 @@
-"""The bounds of operations, two of them settings, the others constants with their reasons."""
+"""The limits of operations: two are settings, the others constants with their reasons."""
 
 from dataclasses import dataclass
 
@@ -16,19 +16,19 @@ class OperationRules:
     memory_share: float = 0.8
     """Share of a shard's bytes by which the node's free memory must have risen."""
     small_share: float = 0.01
-    """A shard below this share of the node's RAM drowns in noise: two newer readings count instead."""
+    """Below this share of the node's RAM a shard is lost in the noise: two newer readings count instead."""
     appear_seconds: float = 30.0
     """How long exo may take to list an instance, or to drop one. Commands sent into an election are lost."""
     resend_seconds: float = 6.0
     """A command whose effect is not seen is sent again after as long."""
     unreachable_seconds: float = 60.0
-    """How long a step goes on asking an exo that does not answer."""
+    """How long a step repeats a request to an exo that does not answer."""
     away_seconds: float = 86_400.0
     """How long an operation that has something to undo waits for an exo that does not answer: only then can it."""
     settle_seconds: float = 3.0
-    """How long a command that may or may not have arrived is given to show."""
+    """How long to wait for the effect of a command that may have been lost."""
     replan_seconds: float = 5.0
-    """How often a waiting operation looks anew whether it fits."""
+    """How often a waiting operation plans again."""
     place_seconds: float = 10.0
     """How long placing waits for free memory that the nodes have not yet reported."""
     return_seconds: float = 60.0
@@ -47,8 +47,6 @@ class OperationRules:
     """A download that failed is final when no byte has arrived for as long."""
     tick_seconds: float = 1.0
     """The longest an operation sleeps without looking at its deadlines."""
-    first_snapshot_seconds: float = 5.0
-    """How long a wish waits for a first picture of the cluster."""
     max_running: int = 20
     """Operations that are not finished, the waiting ones included."""
     max_models: int = 32

@@ -31,11 +31,11 @@ from exo_graphql.storage import StoreError
 _T = TypeVar("_T")
 
 MOST_PROGRESS = 99.0
-"""What an operation shows at most until it has ended: 100 % is said once, when it is true."""
+"""What an operation shows at most until it has ended: 100 % is shown once it has succeeded."""
 
 
 class Abort(Exception):
-    """The operation cannot go on; `problem` says why."""
+    """The operation cannot continue; `error` says why."""
 
     def __init__(self, error: OperationError) -> None:
         super().__init__(error.message)
@@ -69,17 +69,17 @@ class Run:
         self._changed = changed
         self._stop = asyncio.Event()
         self._resume = asyncio.Event()
-        """Set when a person says that a parked operation may go on."""
+        """Set when a person resumes a parked operation."""
         self._discard = asyncio.Event()
-        """Set when a person says that a parked operation is to be given up."""
+        """Set when a person discards a parked operation."""
         if record.saga_state.discarding:
             self._discard.set()
         if record.saga_state.cancelling:
             self._stop.set()
         self._seen: Snapshot | None = None
-        """The newest snapshot that was looked at, whatever it was worth."""
+        """The newest snapshot that was looked at, trusted or not."""
         self._trusted: Snapshot | None = None
-        """The newest one that the operation may go by."""
+        """The newest one that the operation may act on."""
         self._gap = True
         """Whether exo was out of sight since `_trusted`, or may have been (this process has just started)."""
         self._strange_since: float | None = None
@@ -99,7 +99,7 @@ class Run:
         self.missing: Mapping[str, int] = {}
         """Bytes by node that were freed and that the nodes do not report yet."""
         self.deleting: dict[str, str] = {}
-        """Instances that exo was asked to delete and that are not done with, and their models."""
+        """Instances that exo was asked to delete and whose removal is not finished, with their models."""
 
     @property
     def operation(self) -> Operation:
@@ -108,25 +108,25 @@ class Run:
 
     @property
     def saga_state(self) -> SagaState:
-        """What a restart would go by."""
+        """What a restart would resume from."""
         return self.record.saga_state
 
     @property
     def request(self) -> OperationRequest:
-        """As the caller said it."""
+        """As the caller gave it."""
         return self.record.request
 
     @property
     def reservation(self) -> Reservation:
-        """What it means to the memory of others."""
+        """The memory that it has reserved."""
         operation = self.operation
         waiting = operation.state is OperationState.PENDING
         return Reservation(operation.id, self.record.sequence, self.saga_state.copy(), waiting, self.missing)
 
-    # Telling
+    # Reporting
 
-    def tell(self, **changes: object) -> None:
-        """Changes the operation (not its steps) and tells listeners; nothing is written."""
+    def update(self, **changes: object) -> None:
+        """Changes the operation (not its steps) and notifies listeners; nothing is stored."""
         changed = replace(self.operation, **changes)  # type: ignore[arg-type]  # replace checks the names
         if changed != self.operation:
             self.record = replace(self.record, operation=changed)
@@ -135,7 +135,7 @@ class Run:
     def report(self, name: str, message: str, progress_percent: float | None = None, attempt: int = 0) -> None:
         """What a step waits for, as the step's message and the operation's.
 
-        Progress does not fall within one attempt of one step, is kept where a moment has none to tell (warming up
+        Progress does not fall within one attempt of one step, is kept while none can be measured (warming up
         after the last layer), and is 100 only once all is done.
         """
         step = self.operation.step(name) or Step(name)
@@ -154,9 +154,9 @@ class Run:
             self._changed(self)
 
     async def save(self) -> None:
-        """Writes what is known. Raises `Halt` where that fails: what is not written must not be begun.
+        """Stores the record. Raises `Abort` where that fails: a step that is not stored must not begin.
 
-        While something is being undone, undoing it counts for more than the record of it.
+        While undoing, a failure to store is ignored: restoring the old model matters more.
         """
         try:
             await self._save(self.record)
@@ -236,7 +236,7 @@ class Run:
         (self._discard if saga_state.discarding else self._stop).set()
 
     def check(self) -> None:
-        """Raises `Halt` where the operation must not go on. While undoing, a lack of progress alone ends it."""
+        """Raises `Abort` where the operation must not continue. While undoing, a lack of progress alone ends it."""
         if self.saga_state.undoing is not None:
             self._wait_for_exo()
         else:
@@ -269,7 +269,7 @@ class Run:
         if now - self._away_since < self.rules.away_seconds:
             self._progress_at = now
             reason = self.saga_state.undoing.reason if self.saga_state.undoing is not None else ""
-            self.tell(message=f"{reason} Waiting for exo to answer, to undo what was done.")
+            self.update(message=f"{reason} Waiting for exo to answer, to undo what was done.")
 
     def _deadline_from_start(self) -> float | None:
         """On this process' own clock; after a restart what is left of the time, were the wall clock right or not."""
@@ -285,7 +285,7 @@ class Run:
     def live(self) -> float:
         """Seconds during which exo was in sight: patience with exo must not run out while it cannot be seen.
 
-        exo hangs for 40 s right after it was asked for an instance: that is no sign that the request was lost.
+        exo may hang for 40 s right after a request for an instance, which is then not lost.
         """
         return self._live
 
@@ -312,7 +312,7 @@ class Run:
         self.check()
         newer = asyncio.ensure_future(self.upstream.changed(self._seen or since, urgent=urgent))
         stop = asyncio.ensure_future(self._stop.wait())
-        # A stop that was asked for has been seen once undoing is under way: it must not wake every wait.
+        # While undoing, a cancellation has been handled already: it must not end every wait at once.
         waits = {newer} if self.saga_state.undoing is not None else {newer, stop}
         snapshot = since
         try:
@@ -330,7 +330,7 @@ class Run:
         return snapshot
 
     def _trusts(self, snapshot: Snapshot) -> bool:
-        """Whether the operation may go by this snapshot. Raises `Halt` or `Parked` for what it shows."""
+        """Whether the operation may act on this snapshot. Raises `Abort` or `Parked` for what it shows."""
         self._seen = snapshot
         trusted = not snapshot.stale and not self._is_strange(snapshot)
         self._count_live(in_sight=trusted)
@@ -374,7 +374,10 @@ class Run:
     # Failures
 
     def begins_with(self, instance: Instance, snapshot: Snapshot) -> None:
-        """From here on a failure of the instance's model is one of this load. Stamps cannot tell: clocks are set."""
+        """From here on a failure of the instance's model is one of this load.
+
+        Time stamps cannot decide that: clocks are adjusted.
+        """
         self._known_failures.setdefault(instance.id, snapshot.status(instance.model_id).failure)
 
     def is_new(self, instance: Instance, failure: Failure) -> bool:
@@ -384,13 +387,13 @@ class Run:
     # Parking
 
     def resume(self) -> None:
-        """Says that a parked operation may go on here."""
+        """Lets a parked operation continue here."""
         self._resume.set()
 
     async def parked(self) -> bool:
-        """Waits until the operation may go on; returns whether it goes on here because a person said so.
+        """Waits until the operation may continue; returns whether a person resumed it.
 
-        Raises `Halt` when it is discarded instead.
+        Raises `Abort` when it is discarded instead.
         """
         while True:
             if self._discard.is_set():
@@ -421,9 +424,9 @@ class Run:
                 await self._stop.wait()
 
     async def ask(self, request: Callable[[], Awaitable[_T]]) -> _T:
-        """Performs a wish that may be sent twice, through elections and short absences of exo.
+        """Repeats a request to exo until it is answered, through elections and short outages; it must be idempotent.
 
-        Raises `Halt` when exo stays away; `Refused` is the caller's to judge.
+        Raises `Abort` when exo stays away; `Refused` is the caller's to judge.
         """
         until = self.clock() + self.rules.unreachable_seconds
         while True:

@@ -1,4 +1,4 @@
-"""How every operation goes: load, unload and swap are one saga. Each step may be begun again after a crash.
+"""Load, unload and swap are one saga. Each step may be repeated after a crash.
 
 load first, when new and old fit together:  place, load - drain, unload, memory
 else:                                       download - drain, unload, memory - place, load
@@ -35,7 +35,7 @@ from exo_graphql.operations.settle import settled
 
 
 async def forward(run: Run, reservations: Reservations) -> str:
-    """Takes every step that has not been taken; returns what has been reached, as a sentence. Raises `Halt`."""
+    """Takes every step that has not been taken; returns what has been reached, as a sentence. Raises `Abort`."""
     saga_state = run.saga_state
     if saga_state.side_by_side:
         for target in saga_state.targets:
@@ -58,7 +58,7 @@ async def forward(run: Run, reservations: Reservations) -> str:
 async def _confirm(run: Run, step: str) -> Snapshot:
     """A snapshot read after the last act in which everything serves that the operation has made ready.
 
-    What is out of reach is waited for; `Run` raises `Halt` for what is gone or has failed.
+    What is out of reach is waited for; `Run` raises `Abort` for what is gone or has failed.
     """
     snapshot = await run.look()
     while waited := not_ready(run.saga_state, snapshot):
@@ -94,7 +94,7 @@ async def _load(run: Run, target: Target, reservations: Reservations) -> None:
     if instance is None:
         raise Abort(
             PlacementRefused(
-                message=f"The instance of {target.model_id} that was to be followed has been removed.",
+                message=f"The instance of {target.model_id} that was adopted has been removed.",
                 suggestion="Ask again: it will be placed anew.",
                 reason="The instance is gone.",
             )
@@ -121,7 +121,7 @@ async def _place(run: Run, target: Target, step: str, reservations: Reservations
     if target.adopts is not None:
         target.instance = None
         await run.finish(
-            step, f"{target.model_id} has a healthy instance: following it, placing nothing.", StepState.SKIPPED
+            step, f"{target.model_id} has a healthy instance: using it, placing nothing.", StepState.SKIPPED
         )
         return
     if not asked:
@@ -168,12 +168,12 @@ async def _choose(
         card = snapshot.models.get(target.model_id)
         if card is None:
             raise Abort(_refused(target, "The cluster does not know the model any more."))
-        chosen = await _offered(run, target, placement_request(card, run.request, ids), snapshot, reservations)
+        chosen = await _chosen(run, target, placement_request(card, run.request, ids), snapshot, reservations)
         if isinstance(chosen, Chosen):
             return chosen, snapshot
         if run.live >= until or not chosen.about_memory:
-            raise Abort(_no_room(snapshot, target, chosen))
-        run.report(step, f"Waiting for room for {target.model_id}: {chosen.reason}")
+            raise Abort(_no_memory(snapshot, target, chosen))
+        run.report(step, f"Waiting for memory for {target.model_id}: {chosen.reason}")
         snapshot = await run.next(snapshot)
 
 
@@ -189,18 +189,18 @@ def _todays(run: Run, snapshot: Snapshot, names: Iterable[str]) -> tuple[str, ..
     return tuple(present_id(run.saga_state.members, snapshot, name) or name for name in names)
 
 
-async def _offered(
+async def _chosen(
     run: Run, target: Target, wanted: PlacementRequest, snapshot: Snapshot, reservations: Reservations
 ) -> Chosen | NoFit:
-    """What exo offers, if possible without taking the room planned for the targets that come after."""
+    """A placement, if possible without taking the memory planned for the targets that come after."""
     free = free_now(snapshot, reservations())
     spared = free
     for other in run.saga_state.targets:
         if other is not target and other.adopts is None and other.instance is None:
             spared = less(spared, other.takes)
 
-    async def ask(room: dict[str, int]) -> Chosen | NoFit:
-        return await run.ask(lambda: choose(run.upstream, snapshot, wanted, room, tuple(target.takes)))
+    async def ask(memory: dict[str, int]) -> Chosen | NoFit:
+        return await run.ask(lambda: choose(run.upstream, snapshot, wanted, memory, tuple(target.takes)))
 
     try:
         chosen = await ask(spared)
@@ -301,7 +301,7 @@ def _comes_back(run: Run) -> UnloadFailed:
     )
 
 
-# What is said
+# Messages
 
 
 def _nothing(run: Run) -> str:
@@ -309,7 +309,7 @@ def _nothing(run: Run) -> str:
     return f"Nothing to unload: {names} is not loaded." if names else "Nothing to unload."
 
 
-def _no_room(snapshot: Snapshot, target: Target, no_fit: NoFit) -> PlacementRefused | InsufficientMemory:
+def _no_memory(snapshot: Snapshot, target: Target, no_fit: NoFit) -> PlacementRefused | InsufficientMemory:
     if no_fit.shortfall_bytes is None or no_fit.available_bytes is None:
         return _refused(target, no_fit.reason)
     card = snapshot.models[target.model_id]

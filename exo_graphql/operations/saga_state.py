@@ -14,8 +14,9 @@ _Json = TypeVar("_Json")
 class Target:
     """A model to be loaded.
 
-    `follows` is a healthy instance that somebody else placed and that is not ours to remove. `instance` is the one
-    that is ours: chosen, and so known by id, before exo is asked for it. `takes` is bytes by node, planned or chosen.
+    `adopts` is a healthy instance that somebody else placed, so that this operation must not remove it. `instance` is
+    the one of this operation: its id is chosen and stored before exo is asked to create it. `takes` is bytes by node,
+    planned or chosen.
     """
 
     model_id: str
@@ -33,7 +34,7 @@ class Target:
 
 @dataclass(slots=True)
 class Removal:
-    """An instance to be unloaded. `asked` is set before exo is told to delete it."""
+    """An instance to be unloaded. `asked` is set before exo is asked to delete it."""
 
     instance: Instance
     takes: dict[str, int]
@@ -89,23 +90,23 @@ class SagaState:
     memory_note: str | None = None
     """What of the memory was missing when the wait for it ended."""
     members: dict[str, str] = field(default_factory=dict)
-    """Ids and friendly names of the cluster's members when it was planned: what tells this cluster from another one,
-    and which node of today is which node of then. A name is empty where the node had not told it."""
+    """Ids and friendly names of the cluster's members when it was planned: they identify the
+    cluster, and map a node's old id to its new one. A name is empty where the node had not reported it."""
     before: dict[str, str] = field(default_factory=dict)
     """Instances that exo listed when it was planned, and their models."""
     cancelling: bool = False
-    """Cancellation was asked for (written before it is answered)."""
+    """Cancellation was requested (stored before the caller is answered)."""
     discarding: bool = False
-    """The same while it was parked: it is given up without undoing anything."""
+    """The same while it was parked: it ends without undoing anything."""
 
     @property
     def placed(self) -> tuple[tuple[str, str], ...]:
-        """Model and instance id of all that this operation has placed or restored, whatever became of it."""
+        """Model and instance id of all that this operation has placed or restored, including what is gone since."""
         instances = [target.instance for target in self.targets] + [removal.restored for removal in self.removals]
         return tuple((instance.model_id, instance.id) for instance in instances if instance is not None)
 
     def copy(self) -> "SagaState":
-        """As it is now, for a thread that reads it while the operation goes on."""
+        """As it is now, for a thread that reads it while the operation changes it."""
         return replace(self, targets=[replace(t) for t in self.targets], removals=[replace(d) for d in self.removals])
 
     def own_instances(self) -> list[tuple[Instance, Mapping[str, int]]]:

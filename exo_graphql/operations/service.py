@@ -1,4 +1,4 @@
-"""Operations: every wish to change the cluster enters here, and is remembered here until it has ended."""
+"""The entry to all changes of the cluster: validates, admits and starts operations, and answers for them."""
 
 import asyncio
 import logging
@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Admission:
-    """A wish between its check and its start. Others that touch the same wait for `ended`."""
+    """A request between its validation and its start. Others that touch the same wait for `ended`."""
 
     key: str | None
     model_ids: frozenset[str]
@@ -115,7 +115,7 @@ class Operations:
         """Calls back at every change, synchronously; returns how to stop it."""
         return self._manager.listen(callback)
 
-    # Wishes
+    # Requests
 
     async def load(
         self,
@@ -130,7 +130,7 @@ class Operations:
         attempts: int | None = None,
         idempotency_key: str | None = None,
     ) -> Operation | OperationError:
-        """Loads a model, or follows the sound instance that it has. `nodes` means exactly these."""
+        """Loads a model, or adopts the healthy instance that it has. `nodes` means exactly these."""
         request = OperationRequest(
             OperationKind.LOAD,
             load=(model,),
@@ -204,7 +204,7 @@ class Operations:
         return unreserved(snapshot, self._manager.reservations())
 
     async def cancel(self, operation_id: str) -> Operation | OperationError:
-        """Stops an operation and undoes it. What is being undone already goes on being undone."""
+        """Stops an operation and undoes it. Nothing changes where it is being undone already."""
         run = self._manager.run(operation_id)
         if run is not None and run.operation.active:
             try:
@@ -218,12 +218,12 @@ class Operations:
         return self._ended(operation_id, "To reverse it, ask for the opposite.")
 
     async def resume(self, operation_id: str) -> Operation | OperationError:
-        """Lets a parked operation go on, on the cluster that is here now."""
+        """Lets a parked operation continue on the current cluster."""
         run = self._manager.run(operation_id)
         if run is None:
             if self._manager.repository.is_unreadable(operation_id):
                 return InvalidArgument(
-                    message="The journal's entry of this operation cannot be read, so it cannot go on.",
+                    message="The journal's entry of this operation cannot be read, so it cannot be resumed.",
                     suggestion="Cancel it to discard it, and ask for what is missing.",
                     argument="id",
                 )
@@ -233,13 +233,13 @@ class Operations:
             if rival is not None:
                 return rival
             run.resume()
-        # One that is at work already goes on: that is what was asked for.
+        # One that is at work already continues: that is the requested state.
         return run.operation
 
     def _ended(self, operation_id: str, suggestion: str) -> OperationError:
         if self.get(operation_id) is None:
             return OperationNotFound(
-                message=f"No operation {operation_id!r} is remembered.", suggestion="List the operations."
+                message=f"No operation {operation_id!r} is known.", suggestion="List the operations."
             )
         return OperationFinished(message="The operation has ended.", suggestion=suggestion, operation_id=operation_id)
 
@@ -264,7 +264,7 @@ class Operations:
         return await downloads.start(self._upstream, model, nodes)
 
     async def cancel_download(self, model: str, nodes: Sequence[str] | None = None) -> downloads.DownloadsResult:
-        """Stops the download on these nodes, or wherever it is under way; what has arrived stays."""
+        """Stops the download on these nodes, or on every node where it runs; what has arrived stays."""
         await self._make_way_for_weights(model)
         return await downloads.cancel(self._upstream, model, nodes, self._manager.at_work())
 
@@ -326,7 +326,7 @@ class Operations:
                 if isinstance(outcome, OperationError) and await self._manager.somebody_returned(snapshot, outcome):
                     continue
                 return outcome
-            # It asks exo, which is bounded in time; then this wish is looked at anew.
+            # The rival waits for exo, which is bounded in time; then this request is resolved again.
             await rival.ended.wait()
 
     def _awaited(self, request: OperationRequest, touched: frozenset[str] | set[str]) -> OperationConflict | None:
@@ -386,7 +386,7 @@ class Operations:
     async def _follow(
         self, operation: Operation, request: OperationRequest, key: str | None
     ) -> Operation | OperationError:
-        """A mutation states an end: an identical load that is under way is that end. Its key leads there too."""
+        """A mutation states a result, to which an identical load under way leads. So does the key of this request."""
         if key is not None:
             used = Key(key, request.fingerprint, operation.id, self._now().timestamp())
             try:
@@ -409,7 +409,7 @@ class Operations:
         if known.fingerprint != request.fingerprint:
             return IdempotencyKeyReused(
                 message="This idempotency key was used for an operation with other arguments.",
-                suggestion="Use a fresh key for another wish.",
+                suggestion="Use a fresh key for another request.",
                 operation_id=operation.id,
             )
         return operation

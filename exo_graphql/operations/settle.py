@@ -1,4 +1,4 @@
-"""Waiting until the membership has settled: what is pinned to a node that is coming back waits for it."""
+"""Waiting until the membership has settled: what is pinned to a returning node waits for it."""
 
 from collections.abc import Collection
 

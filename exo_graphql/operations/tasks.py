@@ -34,7 +34,7 @@ async def cancel(upstream: Upstream, task_id: str) -> Task | OperationError:
         return TaskNotCancellable(message=f"exo refused: {error}")
     if not cancelled:
         return TaskNotCancellable(
-            message="No exo node that was asked holds the task's stream.",
+            message="None of the exo nodes that were asked holds the task's stream.",
             suggestion="Cancel it at the exo node that its client talks to, or end it at that client.",
         )
     return task

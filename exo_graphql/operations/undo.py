@@ -2,6 +2,11 @@
 
 What is restored is what a snapshot lacks, not what the steps say was unloaded: a model that was lost with the master
 while the operation ran is missing just as much as one that the operation deleted.
+
+Restoring repeats the old placement under new ids (`rekeyed`): the same nodes and layers, so the weights are there.
+The old ids must not be used again, since exo never forgets a runner. For example A was ready as runner r1, and was
+deleted. Created again as r1, exo lists r1 as RunnerReady for a second before its process has even started; read in
+that second, A would count as restored. Under the new id r2 it is ready only when r2 itself says so.
 """
 
 from collections import Counter
@@ -27,12 +32,12 @@ from exo_graphql.operations.settle import settled
 from exo_graphql.operations.verdict import missing, undone
 
 
-class NoRoom(Abort):
+class NoMemory(Abort):
     """What is missing fits nowhere, also after a while: trying again at once would change nothing."""
 
 
 class Patience:
-    """How long it is waited for room, in all: memory that was freed is reported a little late, and only once."""
+    """How long undoing waits for memory, in all: memory that was freed is reported a little late, and only once."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -40,14 +45,14 @@ class Patience:
 
     @property
     def is_over(self) -> bool:
-        """Counts from when it is first asked."""
+        """Counts from when it is first read."""
         if self._until is None:
             self._until = self._run.live + self._run.rules.memory_seconds
         return self._run.live >= self._until
 
 
 async def undo(run: Run, reservations: Reservations) -> None:
-    """Leaves the cluster as before, as a last snapshot shows. Raises `Halt` where that fails."""
+    """Leaves the cluster as it was, confirmed by a last snapshot. Raises `Abort` where that fails."""
     await weights.stop(run)
     failed: Abort | None = None
     patience = Patience(run)
@@ -57,7 +62,7 @@ async def undo(run: Run, reservations: Reservations) -> None:
             await _restore(run, reservations, patience)
         except Abort as abort:
             if (
-                isinstance(abort, NoRoom)
+                isinstance(abort, NoMemory)
                 or isinstance(abort.error, TimedOut)
                 or any(removal.hopeless for removal in run.saga_state.removals)
             ):
@@ -158,7 +163,7 @@ def _adopt(run: Run, snapshot: Snapshot) -> None:
 
 
 async def _gone_or_kept(run: Run, leaving: list[Removal]) -> Snapshot:
-    """Whether a deletion that was asked for, or was about to be, has happened shows after a moment."""
+    """Gives a deletion that was requested, or about to be, the time to show."""
     snapshot = await run.look()
     until = run.live + run.rules.settle_seconds
     while run.live < until and any(d.instance.id in snapshot.state.instances for d in leaving):
@@ -171,7 +176,7 @@ async def _gone_or_kept(run: Run, leaving: list[Removal]) -> Snapshot:
 
 
 async def _make(run: Run, removal: Removal, reservations: Reservations, patience: Patience) -> None:
-    """Places it as it was where its nodes are there, else wherever exo would place it."""
+    """Places it as it was where its nodes are there, else where exo would place it."""
     snapshot = await run.look()
     if removal.restored is not None:
         here = all(id_ in snapshot.state.nodes for id_ in node_ids(removal.restored))
@@ -193,11 +198,11 @@ async def _make(run: Run, removal: Removal, reservations: Reservations, patience
                 return
             if not isinstance(abort.__cause__, Refused):
                 raise
-            # exo counts the memory that it was told of last; what the failed model held comes back within seconds.
+            # exo goes by the last memory reports; what the failed model held is reported free within seconds.
             if patience.is_over:
                 if removal.retried:
-                    raise NoRoom(abort.error) from abort
-                # Its own nodes have no room any more: others may.
+                    raise NoMemory(abort.error) from abort
+                # Its own nodes have no memory left: others may.
                 removal.restored, removal.retried = None, True
                 raise
             snapshot = await run.next(await run.look())
@@ -224,7 +229,7 @@ async def _follow(run: Run, removal: Removal) -> None:
 
 
 async def _placement(run: Run, removal: Removal, reservations: Reservations, patience: Patience) -> Instance:
-    """Where it is to be placed. Raises `Halt` once nothing has fitted for a while: memory is reported a little late."""
+    """Where it is to be placed. Raises `Abort` once nothing has fitted for a while: memory is reported late."""
     instance = removal.instance
     while True:
         snapshot = await run.look()
@@ -237,14 +242,14 @@ async def _placement(run: Run, removal: Removal, reservations: Reservations, pat
             removal.takes = found.takes
             return found.instance
         if patience.is_over:
-            raise NoRoom(
+            raise NoMemory(
                 LoadFailed(
                     message=f"{instance.model_id} could not be restored: {found}",
                     suggestion=f"Load {instance.model_id} again when its nodes are back.",
                     model_id=instance.model_id,
                 )
             )
-        run.report("restore", f"Waiting for room for {instance.model_id}: {found}")
+        run.report("restore", f"Waiting for memory for {instance.model_id}: {found}")
         await run.next(snapshot)
 
 

@@ -127,7 +127,7 @@ def _is_worse(removal: Removal, instance_status: InstanceStatus) -> bool:
 
 
 def serving_id(removal: Removal, snapshot: Snapshot) -> str | None:
-    """The listed instance that stands in for the one that was there; None where none does."""
+    """The listed instance that replaces the one that was there; None where none does."""
     listed = snapshot.state.instances
     if removal.instance.id in listed:
         return removal.instance.id
@@ -143,7 +143,7 @@ def ended(operation: Operation, shown: Undone, *, cancelled: bool) -> OperationS
     return OperationState.FAILED
 
 
-def told(shown: Undone) -> str:
+def sentences(shown: Undone) -> str:
     """The same in sentences."""
     said = []
     if shown.restored:

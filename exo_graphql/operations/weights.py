@@ -19,13 +19,13 @@ Pair = tuple[str, str]
 
 
 def lacking(snapshot: Snapshot, pairs: Iterable[Pair]) -> list[Pair]:
-    """Those that the node is known to lack; a node that has told nothing is not known to lack anything."""
+    """Those that the node is known to lack; a node that has reported nothing is not known to lack anything."""
     found = [(pair, snapshot.state.download(*pair)) for pair in pairs]
     return [pair for pair, download in found if download is not None and download.kind is not DownloadKind.COMPLETED]
 
 
 async def fetch(run: Run, pairs: Iterable[Pair], step: str) -> str:
-    """Downloads what is lacking; returns what was done, as a sentence. Raises `Halt` when a download is given up."""
+    """Downloads what is lacking; returns what was done, as a sentence. Raises `Abort` when a download is given up."""
     wanted = list(pairs)
     snapshot = await run.look()
     wanted = await _present(run, snapshot, wanted, step)
@@ -47,7 +47,7 @@ async def fetch(run: Run, pairs: Iterable[Pair], step: str) -> str:
             if pair not in moved or arrived > moved[pair][0]:
                 moved[pair] = (arrived, run.clock())
             if download.kind is DownloadKind.FAILED:
-                errors[pair] = one_line(download.error or "exo told no reason.")
+                errors[pair] = one_line(download.error or "exo gave no reason.")
             if pair in errors and run.clock() - moved[pair][1] >= run.rules.give_up_seconds:
                 raise Abort(_failed(snapshot, pair, errors[pair]))
             idle = run.clock() - sent.get(pair, -run.rules.resend_seconds) >= run.rules.resend_seconds
@@ -57,13 +57,13 @@ async def fetch(run: Run, pairs: Iterable[Pair], step: str) -> str:
                 sent[pair] = run.clock()
         downloads = [d for pair in wanted for d in [snapshot.state.download(*pair)] if d is not None]
         run.progressed(tuple(d.downloaded_bytes for d in downloads if d.kind is not DownloadKind.PENDING))
-        run.report(step, _told(downloads, len(missing)), _percent(downloads))
+        run.report(step, _progress(downloads, len(missing)), _percent(downloads))
         snapshot = await run.next(snapshot)
     return "The weights are on every chosen node now."
 
 
 async def _present(run: Run, snapshot: Snapshot, pairs: list[Pair], step: str) -> list[Pair]:
-    """The same under today's node ids, once their nodes are back. Raises `Halt` where one stays away."""
+    """The same under today's node ids, once their nodes are back. Raises `Abort` where one stays away."""
     nodes = {node_id for node_id, _ in pairs}
     if not nodes <= snapshot.state.nodes.keys():
         snapshot = await settled(run, snapshot, nodes, step)
@@ -82,7 +82,7 @@ async def stop(run: Run) -> None:
         download = snapshot.state.download(*pair) if snapshot is not None else None
         if download is None or download.kind is DownloadKind.COMPLETED:
             continue
-        # A download that goes on harms nothing: this is not worth waiting for an exo that is away.
+        # A download that continues does no harm, so this does not wait for an exo that is away.
         with suppress(UpstreamError):
             await run.upstream.cancel_download(*pair)
 
@@ -101,17 +101,17 @@ def _failed(snapshot: Snapshot, pair: Pair, reason: str) -> DownloadFailed:
     node = snapshot.state.nodes.get(pair[0])
     return DownloadFailed(
         message=f"{label(node) if node is not None else pair[0]} could not fetch {pair[1]}: {reason}",
-        suggestion="See that the node reaches the model's source and has room on disk, then ask again.",
+        suggestion="See that the node reaches the model's source and has free disk space, then ask again.",
         model_id=pair[1],
     )
 
 
-def _told(downloads: list[Download], missing: int) -> str:
+def _progress(downloads: list[Download], missing: int) -> str:
     done = sum(d.downloaded_bytes or 0 for d in downloads)
     total = sum(d.total_bytes or 0 for d in downloads)
     known = all(d.total_bytes is not None for d in downloads)
     amount = f"{_size(done)} of {_size(total)}" if known else f"{_size(done)} so far"
-    return f"Fetching weights: {amount}, {missing} download{'s' * (missing > 1)} to go; what is loaded goes on serving."
+    return f"Fetching weights: {amount}, {missing} download{'s' * (missing > 1)} to go; loaded models keep serving."
 
 
 def _size(size: int) -> str:

@@ -1,4 +1,4 @@
-"""From start to verdict: one operation's way through waiting, the saga, and undoing where it must be."""
+"""One operation from start to verdict: waiting, the saga, and undoing where it fails."""
 
 import logging
 from contextlib import suppress
@@ -52,7 +52,7 @@ async def _execute(run: Run, reservations: Reservations) -> None:
                 message=f"exo refused: {refusal}", suggestion="See exo's log, then ask again.", reason=str(refusal)
             )
         except Exception:
-            log.exception("Operation %s met a fault of this server.", run.operation.id)
+            log.exception("Operation %s hit an internal error.", run.operation.id)
             error = fault()
         else:
             await _end(run, OperationState.SUCCEEDED, said)
@@ -62,9 +62,9 @@ async def _execute(run: Run, reservations: Reservations) -> None:
 
 
 async def _park(run: Run, why: str) -> bool:
-    """Waits until it may go on; returns False if it was discarded instead."""
+    """Waits until it may continue; returns False if it was discarded instead."""
     log.warning("Operation %s is parked: %s", run.operation.id, why)
-    run.tell(state=OperationState.PARKED, message=f"{why} Resume it to go on here, or cancel it to discard it.")
+    run.update(state=OperationState.PARKED, message=f"{why} Resume it to continue here, or cancel it to discard it.")
     # Whether this can be written or not: after a restart it would be parked again.
     with suppress(Abort):
         await run.save()
@@ -72,16 +72,16 @@ async def _park(run: Run, why: str) -> bool:
         resumed = await run.parked()
     except Abort as abort:
         run.fail_open_steps("Discarded.")
-        run.tell(error=abort.error)
+        run.update(error=abort.error)
         await _end(run, OperationState.CANCELLED, f"Discarded while parked; nothing was undone. {why}")
         return False
     snapshot = run.upstream.snapshot
     if resumed and snapshot is not None:
         run.saga_state.members = members_of(snapshot)
-    log.info("Operation %s goes on.", run.operation.id)
+    log.info("Operation %s continues.", run.operation.id)
     planned = run.operation.step("plan")
     waiting = planned is not None and planned.state is StepState.RUNNING and run.saga_state.undoing is None
-    run.tell(state=OperationState.PENDING if waiting else OperationState.RUNNING, message="Going on.")
+    run.update(state=OperationState.PENDING if waiting else OperationState.RUNNING, message="Continuing.")
     with suppress(Abort):
         await run.save()
     return True
@@ -115,12 +115,12 @@ async def _plan_again(run: Run, reservations: Reservations) -> bool:
     saga_state.cancelling = run.saga_state.cancelling
     run.record = replace(run.record, saga_state=saga_state)
     if plan.waiting_for:
-        run.tell(waiting_for=plan.waiting_for)
+        run.update(waiting_for=plan.waiting_for)
         run.report("plan", waiting_message(plan))
         return False
     plan_step = run.operation.step("plan")
     plan_steps = steps(run.operation.kind, saga_state)
-    run.tell(
+    run.update(
         state=OperationState.RUNNING,
         waiting_for=(),
         steps=tuple(plan_step if plan_step is not None and step.name == "plan" else step for step in plan_steps),
@@ -142,7 +142,7 @@ async def _turn_back(run: Run, error: OperationError) -> None:
     """From here on the operation can only be undone, after a restart too."""
     run.saga_state.undoing = Undoing(error.message, isinstance(error, Cancelled))
     run.fail_open_steps(error.message)
-    run.tell(
+    run.update(
         error=error,
         message=error.message,
         state=OperationState.RUNNING,
@@ -168,48 +168,48 @@ async def _undo(run: Run, reservations: Reservations) -> None:
     except UpstreamError as refusal:
         reason = f"exo refused: {refusal}"
     except Exception:
-        log.exception("Undoing operation %s met a fault of this server.", run.operation.id)
-        reason = "A fault of this server; its log tells more."
+        log.exception("Undoing operation %s hit an internal error.", run.operation.id)
+        reason = "An internal error of this server; see its log."
     said = [_sentence(error.message)]
     if reason is not None:
         run.fail_open_steps(reason)
         log.error("Operation %s could not be undone: %s", run.operation.id, reason)
         advice = "See what is loaded, and load what is missing."
-        run.tell(error=replace(error, suggestion=f"{error.suggestion or ''} {advice}".strip()))
+        run.update(error=replace(error, suggestion=f"{error.suggestion or ''} {advice}".strip()))
         said.append(f"It could not be undone: {_sentence(reason)}")
     run.progressed()
     try:
         shown = verdict.undone(run.saga_state, await run.look())
     except (Abort, UpstreamError):
-        said.append("exo cannot be asked what is loaded now.")
+        said.append("exo does not answer, so what is loaded now is unknown.")
         await _end(run, OperationState.FAILED, " ".join(said))
         return
     state = verdict.ended(run.operation, shown, cancelled=cancelled)
     if reason is not None and not shown.complete:
         state = OperationState.FAILED
-    await _end(run, state, " ".join([*said, verdict.told(shown)]))
+    await _end(run, state, " ".join([*said, verdict.sentences(shown)]))
 
 
 def _sentence(text: str) -> str:
-    """exo's own words end as they like."""
+    """exo's own messages may end without a full stop."""
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 async def _end(run: Run, state: OperationState, message: str) -> None:
     operation = run.operation
     run.deleting.clear()
-    run.tell(
+    run.update(
         state=state,
         message=message,
         progress_percent=100.0 if state is OperationState.SUCCEEDED else None,
         finished_at=max(run.now(), operation.started_at),
         placed=run.saga_state.placed,
     )
-    # It has happened all the same; the archive writes it once it can.
+    # It has ended all the same; the repository writes it once it can.
     with suppress(Abort):
         await run.save()
 
 
 def fault() -> InternalFault:
-    """What an operation ends with that this server could not bring to its end."""
-    return InternalFault(message="A fault of this server; its log tells more.", suggestion="Report it with the log.")
+    """The error of an operation that an exception in this server ended."""
+    return InternalFault(message="An internal error of this server; see its log.", suggestion="Report it with the log.")

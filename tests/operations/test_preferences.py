@@ -204,7 +204,7 @@ async def test_what_is_loaded_otherwise_than_asked_for_is_no_end_of_the_load() -
             refused = await w.ops.load(A, **asked)
             assert isinstance(refused, PlacementRefused), (asked, refused)
             assert "PIPELINE over MLX_RING on node-" in refused.message
-            assert "is asked for" in refused.message
+            assert "is requested" in refused.message
             assert refused.suggestion
         same = await w.end(await w.ops.load(A, sharding=PIPELINE, instance_type=RING))
         assert same.state.value == "SUCCEEDED"
