@@ -71,7 +71,7 @@ class Snapshot:
         self.instance_statuses = instance_statuses
         """The readiness of each listed instance, by its id."""
         self.catalogue = catalogue
-        """Model cards that exo offers (`GET /models`), by id."""
+        """The model cards of exo (`GET /models`), by id."""
         self.source = source
         self.rules = rules
         self.unloading = unloading

@@ -184,7 +184,7 @@ def test_in_a_small_cluster_exactly_what_fits_is_found(
                 if len(group) == count
                 and kind_refusal(card, kind[0], count) is None
                 and _is_group(group, pairs, rdma, kind[1])
-                and _has_room(card, group, kind[0], free)
+                and _holds(card, group, kind[0], free)
             ]
             if fitting and expected is None:
                 expected = count, kind
@@ -196,7 +196,7 @@ def test_in_a_small_cluster_exactly_what_fits_is_found(
         assert (len(fit.added_bytes), (fit.sharding, fit.instance_type)) == expected
 
 
-def _has_room(card: ModelCard, group: tuple[str, ...], sharding: Sharding, free: dict[str, int]) -> bool:
+def _holds(card: ModelCard, group: tuple[str, ...], sharding: Sharding, free: dict[str, int]) -> bool:
     added = split(card, sorted(group, key=free.__getitem__, reverse=True), sharding, free)
     return added is not None and fits_into(added, free)
 
