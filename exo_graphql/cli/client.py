@@ -47,10 +47,9 @@ _REFUSALS = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response of the server. `data` is None where the whole is null or absent; `has_data` tells which."""
+    """A response of the server. `data` is None where the response has none, or null."""
 
     data: Data | None
-    has_data: bool
     errors: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -199,7 +198,7 @@ def _body(document: Document, variables: Variables) -> Mapping[str, object]:
 def _reply(body: object) -> Reply | None:
     if not isinstance(body, dict) or not ("data" in body or "errors" in body):
         return None
-    return Reply(body.get("data"), "data" in body, tuple(body.get("errors") or ()))
+    return Reply(body.get("data"), tuple(body.get("errors") or ()))
 
 
 def _refusal(status: int, reply: Reply | None) -> Failure:
