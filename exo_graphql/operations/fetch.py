@@ -85,7 +85,10 @@ async def planned(
     for _ in range(ATTEMPTS):
         snapshot, others = _newest(upstream, snapshot, resolved), tuple(reservations())
         outcome = await decide(upstream, partial(plan, snapshot, request, resolved, others))
-        if isinstance(outcome, OperationError) or outcome.waiting_for or _still_fits(outcome, snapshot, reservations()):
+        # Held against the newest snapshot: an operation that has ended meanwhile reserves nothing any more, and what
+        # it placed takes memory that the plan's own snapshot still shows as free.
+        newest = _newest(upstream, snapshot, resolved)
+        if isinstance(outcome, OperationError) or outcome.waiting_for or _still_fits(outcome, newest, reservations()):
             return outcome
     reason = "Other operations reserved the memory while exo was asked."
     return PlacementRefused(

@@ -6,7 +6,7 @@ import pytest
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import PlacementPreview
-from exo_graphql.operations import OperationError, OperationKind, PlacementRefused
+from exo_graphql.operations import InsufficientMemory, OperationError, OperationKind, PlacementRefused
 from exo_graphql.operations.admission import ResolvedRequest, resolve
 from exo_graphql.operations.fetch import ATTEMPTS, decide, planned
 from exo_graphql.operations.plan import Plan
@@ -109,6 +109,24 @@ async def test_a_plan_is_made_again_once_others_have_released_the_memory() -> No
         )
         assert isinstance(outcome, Plan), outcome
         assert calls == 4
+
+
+async def test_memory_that_is_taken_while_exo_is_asked_is_not_given_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By an operation that has ended meanwhile, for example: it reserves nothing any more."""
+    async with world() as w:
+        snapshot = await w.snapshot()
+        real = w.poller.previews
+
+        async def slowly(model_id: str, node_ids: Sequence[str] = ()) -> tuple[PlacementPreview, ...]:
+            offered = await real(model_id, node_ids)
+            if not (await w.snapshot()).instances_of(OTHER_HALF):
+                await w.given(OTHER_HALF)
+            return offered
+
+        monkeypatch.setattr(w.poller, "previews", slowly)
+        outcome = await planned(w.poller, snapshot, LOAD, _resolved(snapshot, LOAD), lambda: ())
+        assert isinstance(outcome, InsufficientMemory), outcome
+        assert outcome.unload_to_fit_ids == (OTHER_HALF,)
 
 
 async def test_a_reservation_does_not_change_while_a_thread_reads_it() -> None:
