@@ -55,7 +55,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The connection of a subscription broke, for this reason; it is made anew."""
+    """The connection of a subscription broke for this reason; the client connects again."""
 
     reason: str
 
@@ -168,7 +168,7 @@ class Client:
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return NoServer(
                 f"No server answers at {self._url}.",
-                "Start one with `exo-graphql serve` (or `exo-graphql serve --demo`), or say where it is: --url.",
+                "Start one with `exo-graphql serve` (or `exo-graphql serve --demo`), or give its address with --url.",
             )
         if isinstance(error, httpx.TimeoutException):
             return Unanswered(f"The server at {self._url} does not answer.")

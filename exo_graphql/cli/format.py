@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 UNKNOWN = "-"
-# 8 random hexadecimal digits have 4 billion values: enough to tell apart the 1,000 operations that are listed.
+# 8 random hexadecimal digits have 4 billion values: enough to distinguish the 1,000 operations that are listed.
 SHORT_ID = 8
 
 

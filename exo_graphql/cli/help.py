@@ -26,7 +26,7 @@ _Formatter: Any = typer.Context.formatter_class
 
 
 class Formatter(_Formatter):  # type: ignore[misc]  # where Typer keeps this class depends on its release
-    """Typer's own, but for how it wraps: that cuts a word in two where a column is narrower, and goes down to 50."""
+    """Wraps differently from Typer's formatter, which breaks words in narrow columns and assumes 50 columns or more."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__(width=min(shutil.get_terminal_size().columns, _MAX_COLUMNS))
@@ -36,14 +36,14 @@ class Formatter(_Formatter):  # type: ignore[misc]  # where Typer keeps this cla
         self._write(f"{prefix or 'Usage: '}{prog} {args}", hanging=2)
 
     def write_text(self, text: str) -> None:
-        """Writes paragraphs, which an empty line parts."""
+        """Writes paragraphs, separated by empty lines."""
         for number, paragraph in enumerate(text.split("\n\n")):
             if number:
                 self.write_paragraph()
             self._write(paragraph)
 
     def write_dl(self, rows: Sequence[tuple[str, str]], *_: int, **__: int) -> None:
-        """Writes names and what they mean: side by side, or where that is too narrow one below the other."""
+        """Writes names and their texts: side by side, or in a narrow terminal one below the other."""
         aside = min(max(len(name) for name, _ in rows), _NAME_COLUMNS) + 2
         if self.width - self.current_indent - aside < _TEXT_COLUMNS:
             aside = 0
@@ -68,7 +68,7 @@ class Formatter(_Formatter):  # type: ignore[misc]  # where Typer keeps this cla
             self.write(self._fitted(line) + "\n")
 
     def _fitted(self, line: str) -> str:
-        """Too long it is only where a word is that does not fit behind the indent, so it has less of it."""
+        """The line; if a single word makes it too long, with less indent."""
         bare = line.lstrip()
         return line if len(line) <= self.width else " " * max(self.width - len(bare), 0) + bare
 

@@ -17,9 +17,9 @@ from rich.text import Text
 from exo_graphql.cli.format import UNKNOWN
 
 GAP = 2
-# A column of sentences narrower than this is a column of words.
+# Narrower than this, a column of sentences would have one or two words per line.
 _SENTENCE_CELLS = 24
-# A name too long for a line is parted after one of these: mlx-community/ Qwen3-235B-, but never GLM-4. 7
+# A name that is too long for a line may be split after one of these: mlx-community/ Qwen3-235B-, but never GLM-4. 7
 _SEAM = re.compile(r"(?<=[/\-_@])(?=.)")
 _WORD = re.compile(r"\S+\s*")
 
@@ -57,9 +57,9 @@ class Prose(Lines):
 
 @dataclass(frozen=True)
 class Column:
-    """A column. `drop` says how early it is dropped where the width does not suffice: 0 never, then the highest first.
+    """A column. `drop` says how early it is dropped if the table is too wide: 0 never, else the highest number first.
 
-    `sentence` says that its cells may be wrapped; `wide` that it is shown with --wide alone.
+    `sentence`: its cells may be wrapped. `wide`: it is shown only with --wide.
     """
 
     head: str
@@ -73,7 +73,7 @@ Cell = str | Text
 
 @dataclass(frozen=True)
 class Grid(Lines):
-    """A table: columns under heads, without rules. The first column tells what a row is about.
+    """A table: columns under heads, without rules. The first column names the subject of the row.
 
     `whole` keeps every column, whatever the width; `brief` makes blocks of two lines, of the columns never dropped.
     """

@@ -32,7 +32,7 @@ class Progress(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def show(self, frame: ProgressView) -> None:
+    def show(self, view: ProgressView) -> None:
         """Shows the newest view."""
 
     def lost(self, reason: str) -> None:
@@ -55,7 +55,7 @@ class Silent:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def show(self, frame: ProgressView) -> None:
+    def show(self, view: ProgressView) -> None:
         """Shows nothing."""
 
     def lost(self, reason: str) -> None:
@@ -75,15 +75,15 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def show(self, frame: ProgressView) -> None:
+    def show(self, view: ProgressView) -> None:
         """Prints a line if it says something new."""
-        line_of = (frame.stage, frame.message if frame.percent is None else frame.percent // 10)
+        line_of = (view.stage, view.message if view.percent is None else view.percent // 10)
         if line_of == self._last:
             return
         self._last = line_of
-        share = f"{percent(frame.percent)} " if frame.percent is not None else ""
-        pace = f" ({frame.pace})" if frame.pace else ""
-        self._terminal.out.print(Text(f"{frame.stage}: {share}{frame.message}{pace}"))
+        share = f"{percent(view.percent)} " if view.percent is not None else ""
+        pace = f" ({view.pace})" if view.pace else ""
+        self._terminal.out.print(Text(f"{view.stage}: {share}{view.message}{pace}"))
 
     def lost(self, reason: str) -> None:
         """Prints a line, once for each interruption."""
@@ -98,7 +98,7 @@ class Bar:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, refresh_per_second=8)
-        self._frame: ProgressView | None = None
+        self._view: ProgressView | None = None
 
     def __enter__(self) -> Self:
         self._live.__enter__()
@@ -107,39 +107,39 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         self._live.__exit__(None, None, None)
 
-    def show(self, frame: ProgressView) -> None:
-        """Draws it."""
-        self._frame = frame
-        self._live.update(self._drawn(frame))
+    def show(self, view: ProgressView) -> None:
+        """Draws the newest view."""
+        self._view = view
+        self._live.update(self._drawn(view))
 
     def lost(self, reason: str) -> None:
         """Keeps the last view, with a warning below."""
         warning = Prose.of((reason, "yellow"), hanging=2)
-        self._live.update(warning if self._frame is None else Group(self._drawn(self._frame), warning))
+        self._live.update(warning if self._view is None else Group(self._drawn(self._view), warning))
 
-    def _drawn(self, frame: ProgressView) -> RenderableType:
+    def _drawn(self, view: ProgressView) -> RenderableType:
         columns = [Column(""), Column(""), Column("", drop=1, sentence=True)]
         rows = []
-        for step in frame.steps:
+        for step in view.steps:
             mark, style = _MARKS.get(step["state"], (step["state"].lower(), ""))
             message = step["message"] if step["state"] != "RUNNING" else None
             rows.append([Text("  " + step["name"], style), Text(mark, style), Text(message or "", "dim")])
-        pulse = frame.percent is None
+        pulse = view.percent is None
         bar = Table.grid(padding=(0, 2))
         bar.add_row(
             ProgressBar(
                 total=None if pulse else 100,
-                completed=frame.percent or 0,
+                completed=view.percent or 0,
                 pulse=pulse,
                 width=min(_BAR_CELLS, max(1, self._console.width - _PERCENT_CELLS)),
             ),
-            Text("" if pulse else percent(frame.percent), justify="right"),
+            Text("" if pulse else percent(view.percent), justify="right"),
         )
-        pace = f"  {frame.pace}" if frame.pace else ""
+        pace = f"  {view.pace}" if view.pace else ""
         return Group(
-            Prose.of((frame.title, "bold"), hanging=2),
+            Prose.of((view.title, "bold"), hanging=2),
             *([Grid(columns, rows, heads=False)] if rows else []),
             bar,
-            Prose.of((frame.stage, "bold"), pace, hanging=2),
-            Prose.of(frame.message, hanging=2),
+            Prose.of((view.stage, "bold"), pace, hanging=2),
+            Prose.of(view.message, hanging=2),
         )

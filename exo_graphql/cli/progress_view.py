@@ -58,7 +58,7 @@ class Pace:
         return moved / seconds if seconds > 0 and moved > 0 else None
 
 
-def operation_frame(operation: Json, pace: Pace) -> ProgressView:
+def operation_view(operation: Json, pace: Pace) -> ProgressView:
     """The view of a load, unload or swap: its own message, or the status of the model being loaded, which is newer."""
     step = next((step["name"] for step in operation["steps"] if step["state"] == "RUNNING"), None)
     model = _being_loaded(operation["loads"], step) if operation["state"] == "RUNNING" else None
@@ -89,7 +89,7 @@ def operation_title(operation: Json) -> str:
     return f"Load {loads}" if operation["kind"] == "LOAD" else f"Unload {unloads}"
 
 
-def status_frame(status: Json, pace: Pace) -> ProgressView:
+def status_view(status: Json, pace: Pace) -> ProgressView:
     """The view of a model that is awaited."""
     model = status["model"]
     return ProgressView(

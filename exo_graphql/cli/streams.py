@@ -1,7 +1,7 @@
 """stdin, stdout and stderr of the process, even if they are closed or cannot be written.
 
 Python by itself prints a traceback, or exits with 120, where stdout cannot be written (`>/dev/full`, a closed pipe),
-and fails on a stream that is closed (`2>&-`). Here stdout that cannot be written is one failure, said once; stderr
+and fails on a stream that is closed (`2>&-`). Here stdout that cannot be written is one failure, reported once; stderr
 that cannot be written changes nothing.
 """
 
@@ -48,20 +48,20 @@ class _Diagnostics(io.FileIO):
 
 
 def prepare() -> None:
-    """Makes the process's streams as above. To be called once, before anything is opened or written."""
+    """Replaces stdout and stderr as described above. Call it once, before anything is opened or written."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            # A socket would get this number, and what is meant for stderr would be sent to the server. The lowest free
-            # number is taken, which is this one. A stdout that is open for reading alone makes writing fail.
+            # Otherwise the next socket would get this number, and error messages would be sent to the server. `open`
+            # takes the lowest free number, which is this one. stdout is opened for reading, so that writing fails.
             os.open(os.devnull, os.O_WRONLY if descriptor == 2 else os.O_RDONLY)
     sys.stdout = _text(_Output(1, "w", closefd=False), like=sys.stdout, errors="replace")
     sys.stderr = _text(_Diagnostics(2, "w", closefd=False), like=sys.stderr, errors="backslashreplace")
 
 
 def finish(code: int) -> int:
-    """Writes what is still held back; the exit code, which is 1 for output that is lost."""
+    """Flushes the streams. Returns the exit code: `code`, or 1 if it was 0 and output was lost."""
     try:
         sys.stdout.flush()
     except OutputFailed as failure:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-# A node's id begins as every other does; its end tells them apart.
+# All node ids begin alike; their ends differ.
 _ID_END = 6
 
 

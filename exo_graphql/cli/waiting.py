@@ -11,7 +11,7 @@ from exo_graphql.cli.failures import Failure, Interrupted, TimedOut, from_operat
 from exo_graphql.cli.following import newest
 from exo_graphql.cli.format import duration
 from exo_graphql.cli.progress import progress
-from exo_graphql.cli.progress_view import Pace, ProgressView, operation_frame, status_frame
+from exo_graphql.cli.progress_view import Pace, ProgressView, operation_view, status_view
 from exo_graphql.cli.session import Session
 from exo_graphql.cli.terminal import clean
 from exo_graphql.cli.unique_names import with_unique_names
@@ -30,7 +30,7 @@ def wait_for_operation(session: Session, operation_id: str, seconds: float) -> N
         session,
         "follow_operation",
         {"id": operation_id},
-        frame=lambda data, pace: operation_frame(data["operation"], pace),
+        view_of=lambda data, pace: operation_view(data["operation"], pace),
         ended=lambda data: data["operation"]["state"] not in ACTIVE,
         failure=lambda data: operation_failure(data["operation"]),
     )
@@ -48,7 +48,7 @@ def wait_for_model(session: Session, model: str, seconds: float) -> None:
         session,
         "model_ready",
         {"model": model},
-        frame=lambda data, pace: status_frame(data["modelStatus"], pace),
+        view_of=lambda data, pace: status_view(data["modelStatus"], pace),
         ended=lambda data: not data["modelStatus"]["stale"] and _settled(data["modelStatus"]),
         failure=lambda data: _unready(data["modelStatus"]),
     )
@@ -105,14 +105,14 @@ class _Waiting:
         name: str,
         variables: Json,
         *,
-        frame: Callable[[Data, Pace], ProgressView],
+        view_of: Callable[[Data, Pace], ProgressView],
         ended: Callable[[Data], bool],
         failure: Callable[[Data], Failure | None],
     ) -> None:
         self._session = session
         self._document = document(name)
         self._variables = variables
-        self._frame = frame
+        self._view_of = view_of
         self._ended = ended
         self._failure = failure
         self._data: Data | None = None
@@ -146,7 +146,7 @@ class _Waiting:
                 async with aclosing(newest(messages, view.lost)) as snapshots:
                     async for data in snapshots:
                         self._data = data
-                        view.show(self._frame(with_unique_names(clean(data)), pace))
+                        view.show(self._view_of(with_unique_names(clean(data)), pace))
                         if self._ended(data):
                             return data
         raise AssertionError("a subscription is followed until somebody stops")

@@ -35,7 +35,7 @@ class Budget:
         operations: Callable[[], Iterable[Operation]],
         deployments: Callable[[], Sized],
     ) -> None:
-        """`version` returns the newest snapshot and the version of the operations."""
+        """`version` returns the newest snapshot, and the version of operations and deployments."""
         self._executor = executor
         self._worker_pool = worker_pool
         self._limits = limits

@@ -38,7 +38,7 @@ from graphql.language.ast import QUERY_DOCUMENT_KEYS
 from exo_graphql.engine.limits import LimitExceeded, Limits
 
 _SPLIT = "Send several requests."
-# Python itself refuses to read numbers of 4,300 digits, and no Float has more than 309 before its point.
+# Python refuses to parse integers of more than 4,300 digits; a Float has at most 309 digits before the point.
 _MAX_DIGITS = 400
 # Bytes that a number, a boolean, a null or a container counts for.
 _SCALAR_BYTES = 4

@@ -36,7 +36,7 @@ READ_AT_ONCE = 800
 PROVED_AT_ONCE = 2_000
 # A longer text is read anew each time: its tree would take some 300 times its length, 3 MB.
 KEPT_CHARACTERS = 10_000
-# How many are kept. Programs send a few dozen; what comes beyond are texts with values written into them.
+# How many are kept. Programs send a few dozen different texts; there are more only if values are written into the text.
 KEPT_DOCUMENTS = 1_000
 # In the unit of `cost`: the most expensive text takes 30 µs for each of its characters.
 COST_OF_CHARACTER = 8.0
@@ -52,7 +52,7 @@ class Document:
     operations: tuple[OperationDefinitionNode, ...]
 
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
-        """The operation of that name, or the only one; None if there is none such."""
+        """The operation of that name; without a name, the only one. None if there is no such operation."""
         if name is None:
             return self.operations[0] if len(self.operations) == 1 else None
         return next((op for op in self.operations if op.name is not None and op.name.value == name), None)
@@ -68,13 +68,13 @@ def operation_error(document: Document, name: str | None) -> GraphQLError:
 
 
 def document_rules(*, introspection: bool = True) -> tuple[type[ASTValidationRule], ...]:
-    """The specification's rules, a bound on introspection, and none of it where it is switched off."""
+    """The specification's rules, with a bound on introspection; with `introspection=False`, rules that refuse it."""
     rules = *specified_rules, *recommended_rules
     return rules if introspection else (*rules, NoSchemaIntrospectionCustomRule)
 
 
 class Documents:
-    """Texts by their source, the most recently used ones, up to a number and a total size."""
+    """The cache of documents by their text: the most recently used ones, up to a number and a total size."""
 
     def __init__(
         self,

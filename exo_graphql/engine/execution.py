@@ -73,7 +73,7 @@ class Executor:
             return True
         try:
             return self._plans.is_compiled(document, operation_name, variables)
-        except Exception:  # noqa: BLE001  # `execute_compiled` meets it again, and counts it
+        except Exception:  # noqa: BLE001  # `execute_compiled` will fail in the same way, and counts it
             return True
 
     def execute(
@@ -103,7 +103,7 @@ class Executor:
         """The answer by the compiled plan; None where graphql-core must execute the operation."""
         if self._plans is None:
             return None
-        # Plans only read, so graphql-core can execute the operation anew and report errors in its own words.
+        # Plans only read, so after any error graphql-core can execute the operation again and report its own errors.
         try:
             return encode(ExecutionResult(self._plans.run(document, operation_name, context, variables)), context)
         except NotCompilable:
@@ -125,7 +125,7 @@ class Executor:
         operation_name: str | None,
         waiter: Waiter | None = None,
     ) -> Answer | Awaitable[Answer]:
-        """What `execute` gives, by graphql-core."""
+        """As `execute`, but always by graphql-core."""
         result = execute(
             self._schema,
             document,

@@ -1,4 +1,4 @@
-"""How long the lists of one snapshot are: what a document's fields multiply by."""
+"""How long the lists of one snapshot are: a list of 32 nodes multiplies the cost of its fields by 32."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sized
@@ -33,7 +33,7 @@ class ListSizes:
 
     @cached_property
     def loaded(self) -> float:
-        """Models with an instance."""
+        """Models that have an instance."""
         return 0 if self._snapshot is None else len(self._snapshot.loaded_models)
 
     @cached_property

@@ -16,7 +16,7 @@ class Results:
 
     @property
     def size(self) -> int:
-        """Bytes that are kept, of keys and results."""
+        """Bytes of all keys and results that are stored."""
         return self._bytes
 
     def get(self, snapshot: object, key: Hashable) -> bytes | None:

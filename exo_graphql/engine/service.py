@@ -33,14 +33,14 @@ logger = logging.getLogger("exo_graphql")
 
 # Seconds that mutations under way have to end at shutdown. exo accepts a command in some 40 ms.
 _SETTLING_SECONDS = 1.0
-# Seconds: a query reads exo's state again if the snapshot is older. While somebody looks, the poller reads about as
+# Seconds: a query reads exo's state again if the snapshot is older. With subscribers, the poller reads about as
 # often, so only the first query after a while waits for exo. Ten queries a second cost exo one read.
 MAX_AGE = 1.0
 
 
 @unique
 class Outcome(Enum):
-    """What became of a request; each transport has its own status for it."""
+    """The outcome of a request, from which each transport derives its status."""
 
     EXECUTED = "EXECUTED"
     REFUSED = "REFUSED"

@@ -38,7 +38,7 @@ class GivenUp(BaseException):
 
 
 class Waiter:
-    """Whether anybody still waits for a piece of work: set on the event loop, checked on a thread."""
+    """Whether a caller still waits for a piece of work: set on the event loop, checked on a thread."""
 
     __slots__ = ("left",)
 
@@ -46,7 +46,7 @@ class Waiter:
         self.left = False
 
     def check(self) -> None:
-        """Raises `GivenUp` if nobody does."""
+        """Raises `GivenUp` if no caller waits any more."""
         if self.left:
             raise GivenUp
 

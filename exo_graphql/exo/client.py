@@ -127,7 +127,7 @@ class ExoClient:
         return (await self._send("GET", "/state/runners", within=within)).body
 
     async def node_id(self, within: float) -> str | None:
-        """The node's own id; None where something answers that does not tell one. `Unreachable` if nothing does."""
+        """The node's own id; None if the answer holds none. Raises `Unreachable` if nothing answers."""
         try:
             answer = _json((await self._send("GET", "/node_id", within=within)).body)
         except (Refused, Erring):

@@ -254,7 +254,7 @@ class Poller(Commands):
         self._republish_if_changed()
 
     def mark_expectations(self, expectations: Expectations) -> None:
-        """Tells the snapshots what this server's deployments expect of the cluster."""
+        """Sets what this server's deployments expect of the cluster."""
         self._expectations = expectations
         self._republish_if_changed()
 

@@ -81,10 +81,10 @@ async def resolve_calendar(
         str | None, argument(description="In which a day begins (IANA); without it the server's own.")
     ] = None,
 ) -> tuple[Entry, ...]:
-    """The calendar, computed on a thread: whether things fit may take a while to find."""
+    """The calendar, computed on a thread: the search for what fits together may take long."""
     length = 14 if days is None else days
     if not 1 <= length <= MAX_DAYS:
-        raise NamedError("INVALID_ARGUMENT", f"A calendar of {length} days.", f"Ask for 1 to {MAX_DAYS} days.")
+        raise NamedError("INVALID_ARGUMENT", f"A calendar cannot have {length} days.", f"Request 1 to {MAX_DAYS} days.")
     deployments = info.context.deployments
     zone_name = time_zone or deployments.time_zone
     try:

@@ -1,4 +1,4 @@
-"""The hand of a test, or of fate: faults, latencies, and somebody else acting on the same cluster."""
+"""Lets a test act on the simulated cluster: faults, latencies, and changes by another client of exo."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from exo_graphql.simulator.simulation import Simulation
 
 
 class TestControl:
-    """Commands to the simulation that no client of exo could give.
+    """Acts on the simulation in ways that no client of exo can.
 
     Nodes are named by machine name or node id, models by exact id.
     """

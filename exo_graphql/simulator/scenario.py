@@ -10,7 +10,7 @@ GIB = 1024**3
 READY_MODEL = "mlx-community/Qwen3-235B-A22B-Instruct-2507-8bit"
 """Ready on both Studios of the default scenario, and serving."""
 DAY_MODEL = "mlx-community/DeepSeek-V3.2-8bit"
-"""With `NIGHT_MODEL`: weights on every node of the default scenario, room for one of the two at a time."""
+"""With `NIGHT_MODEL`: weights on every node of the default scenario; memory for one of the two at a time."""
 NIGHT_MODEL = "mlx-community/Kimi-K2.5"
 TOO_LARGE_MODEL = "mlx-community/GLM-5"
 """1488 GB: more than the whole default cluster has."""
@@ -251,7 +251,7 @@ TINY_CARDS = (
     _tiny("huge", 2_000 * GIB, 80, "Huge"),
 )
 """`tiny-*`: weights everywhere, loaded in a few simulated seconds. `absent`: weights nowhere, 5 s to download.
-`half`, `other-half`: weights everywhere, room on the whole cluster for one of them. `huge`: fits nowhere."""
+`half`, `other-half`: weights everywhere; the cluster has memory for one of them. `huge`: fits nowhere."""
 
 
 def tiny_scenario(nodes: int = 2) -> Scenario:

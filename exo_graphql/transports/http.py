@@ -74,7 +74,7 @@ class HttpEndpoint:
         kind = answer_type(exchange.accept)
         rights = self._rights(exchange)
         body = await read_body(exchange.receive, self._max_body_bytes, self._body_timeout)
-        # Rights and body say all that a request says: the same bytes are answered without being parsed.
+        # The answer depends on rights and body alone, so the same bytes are answered without being parsed.
         key = rights, body
         snapshot: object = None
         if kind != EVENT_STREAM:

@@ -20,7 +20,7 @@ from exo_graphql.transports.asgi import headers_of, respond
 _HOST = re.compile(rb"(?:\[([0-9a-f:.]+(?:%[\w.~%-]+)?)\]|([0-9a-z._-]+))(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 # A DNS name has at most 253 characters.
 _LONGEST_HOST = 300
-# Hosts whose verdict is kept; few are ever seen.
+# Hosts for which the decision is cached; a server sees only a few.
 _MAX_KNOWN_HOSTS = 256
 _PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, HEAD, POST"),
@@ -45,7 +45,7 @@ class OriginPolicy:
         self._known_hosts: dict[bytes, bool] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the connection on, or refuses it."""
+        """Passes the connection to the application, or rejects it."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -101,9 +101,9 @@ class OriginPolicy:
 
     @staticmethod
     def _is_same(origin: bytes, host: bytes) -> bool:
-        # Behind a proxy that ends TLS the schemes differ; name and port say which server it is.
-        scheme, _, place = origin.lower().partition(b"://")
-        return scheme in (b"http", b"https") and place == host.lower() != b""
+        # Behind a proxy that terminates TLS the schemes differ, so only name and port are compared.
+        scheme, _, authority = origin.lower().partition(b"://")
+        return scheme in (b"http", b"https") and authority == host.lower() != b""
 
     async def _across(self, scope: Scope, receive: Receive, send: Send, origin: bytes) -> None:
         allow = [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]

@@ -35,7 +35,7 @@ class FailedTokens:
         return max(0.0, (1.0 - self._left(place)) * SECONDS_FOR_A_TRY)
 
     def failed(self, address: str | None) -> None:
-        """A token that was checked was wrong."""
+        """Counts a wrong token."""
         place = _place(address)
         left = self._left(place)
         self._tries.pop(place, None)
@@ -44,7 +44,7 @@ class FailedTokens:
             self._tries.popitem(last=False)
 
     def passed(self, address: str | None, digest: bytes) -> None:
-        """A token that was checked was right."""
+        """Notes a valid token: this address may go on using it without delay."""
         key = _place(address), digest
         self._accepted[key] = None
         self._accepted.move_to_end(key)

@@ -5,7 +5,7 @@
         ▼                                ▼
       closed                           closed          with the code that the protocol names
 
-Its predecessor, `graphql-ws` of subscriptions-transport-ws, is not spoken.
+Its predecessor, the protocol `graphql-ws` of subscriptions-transport-ws, is not supported.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ from exo_graphql.transports.messages import (
 )
 from exo_graphql.transports.rules import TransportRules
 
-# Seconds that a query or mutation has to be answered at shutdown.
+# Seconds that queries and mutations in progress have at shutdown until the connection closes.
 _ANSWERING_SECONDS = 0.5
 
 
@@ -46,7 +46,7 @@ def _too_many(limit: int) -> LimitExceeded:
     return LimitExceeded(
         "max_subscriptions",
         limit,
-        "another operation on a websocket that has as many under way",
+        "another operation on a websocket that already has as many in progress",
         "Complete some, or open another connection.",
     )
 
@@ -87,20 +87,20 @@ class Connection:
         self._leaving = leaving
         self._state = State.CONNECTING
         self._operations: dict[str, asyncio.Task[None]] = {}
-        """By the id that the client gave."""
+        """Operations in progress, by the id that the client chose."""
         self._answering: set[asyncio.Task[None]] = set()
-        """The tasks of queries and mutations."""
+        """The tasks of queries and mutations, for which shutdown waits."""
         self._tasks = asyncio.TaskGroup()
 
     async def serve(self, subprotocols: Collection[str]) -> None:
         """Reads messages until the client goes, the server shuts down, or the protocol is broken."""
         try:
             await self._receive()  # websocket.connect
-            spoken = SUBPROTOCOL in subprotocols
+            accepted = SUBPROTOCOL in subprotocols
             # A close code reaches the client only after the handshake.
-            await self._send({"type": "websocket.accept", **({"subprotocol": SUBPROTOCOL} if spoken else {})})
+            await self._send({"type": "websocket.accept", **({"subprotocol": SUBPROTOCOL} if accepted else {})})
             async with self._tasks:
-                self._tasks.create_task(self._read(spoken=spoken), name="websocket: reading")
+                self._tasks.create_task(self._read(accepted=accepted), name="websocket: reading")
                 self._tasks.create_task(self._leave(), name="websocket: leaving")
         except* Disconnected:
             pass  # nobody is left to answer
@@ -109,8 +109,8 @@ class Connection:
             with suppress(Disconnected):
                 await self._send({"type": "websocket.close", "code": closing.code, "reason": closing.reason})
 
-    async def _read(self, *, spoken: bool) -> None:
-        if not spoken:
+    async def _read(self, *, accepted: bool) -> None:
+        if not accepted:
             raise Closing(Close.SUBPROTOCOL_NOT_ACCEPTABLE)
         try:
             async with asyncio.timeout(self._rules.init_timeout):
@@ -120,7 +120,7 @@ class Connection:
             raise Closing(Close.INIT_TIMEOUT) from None
         while True:
             await self._handle(await self._next())
-            # Handling messages that have arrived already never waits: others must have their turn in between.
+            # Reading messages that have already arrived never waits: without this, other tasks would get no turn.
             await asyncio.sleep(0)
 
     async def _leave(self) -> None:
@@ -251,7 +251,7 @@ class Connection:
         await self._write({"id": id_, "type": "error", "payload": orjson.loads(payload)["errors"]})
 
     async def _finish(self, id_: str) -> None:
-        # The id is free again before the client learns of it.
+        # Free the id first: the client may use it again as soon as it has the message.
         self._operations.pop(id_, None)
         await self._write({"id": id_, "type": "complete"})
 

@@ -28,7 +28,7 @@ TIMEOUT_S = 180.0
 
 
 class FetchError(Exception):
-    """The files could not be fetched; the message says why, for the person who installs."""
+    """The files could not be fetched; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)

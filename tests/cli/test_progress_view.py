@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from exo_graphql.cli.progress_view import Pace, operation_frame, operation_title
+from exo_graphql.cli.progress_view import Pace, operation_title, operation_view
 
 
 class Clock:
@@ -49,34 +49,34 @@ def fetching(node: str, speed: float, eta: float | None) -> dict[str, Any]:
 
 
 def test_while_the_model_waits_for_room_the_step_says_where_it_stands() -> None:
-    frame = operation_frame(operation("drain", model()), Pace())
-    assert (frame.stage, frame.message, frame.percent, frame.pace) == ("drain", "At it.", 12.5, "")
+    view = operation_view(operation("drain", model()), Pace())
+    assert (view.stage, view.message, view.percent, view.pace) == ("drain", "At it.", 12.5, "")
 
 
 def test_while_the_model_is_on_its_way_its_own_status_says_where_it_stands() -> None:
-    frame = operation_frame(operation("load", model("CONNECTING")), Pace())
-    assert (frame.stage, frame.message, frame.percent) == ("CONNECTING", "m: It is CONNECTING.", None)
+    view = operation_view(operation("load", model("CONNECTING")), Pace())
+    assert (view.stage, view.message, view.percent) == ("CONNECTING", "m: It is CONNECTING.", None)
 
 
 def test_the_last_model_shows_as_ready_until_the_step_that_loads_it_has_ended() -> None:
-    assert operation_frame(operation("load", model("READY", 100.0)), Pace()).stage == "READY"
-    assert operation_frame(operation("drain", model("READY", 100.0)), Pace()).stage == "drain"
+    assert operation_view(operation("load", model("READY", 100.0)), Pace()).stage == "READY"
+    assert operation_view(operation("drain", model("READY", 100.0)), Pace()).stage == "drain"
 
 
 def test_an_operation_that_has_ended_shows_how() -> None:
-    frame = operation_frame(operation(None, model("READY", 100.0), state="SUCCEEDED", progressPercent=100.0), Pace())
-    assert (frame.stage, frame.percent, frame.message) == ("SUCCEEDED", 100.0, "At it.")
+    view = operation_view(operation(None, model("READY", 100.0), state="SUCCEEDED", progressPercent=100.0), Pace())
+    assert (view.stage, view.percent, view.message) == ("SUCCEEDED", 100.0, "At it.")
 
 
 def test_before_it_is_placed_all_that_fetch_the_weights_count() -> None:
     waiting = model() | {"downloads": [fetching("a", 100.0, 60.0), fetching("b", 50.5, 90.0)]}
-    assert operation_frame(operation("download", waiting), Pace()).pace == "150.5 MiB/s, 1 min 30 s to go"
+    assert operation_view(operation("download", waiting), Pace()).pace == "150.5 MiB/s, 1 min 30 s to go"
 
 
 def test_once_it_is_placed_only_its_own_nodes_count() -> None:
     placed = model("DOWNLOADING", 50.0, nodes=[{"id": "a"}], etaSeconds=60.0)
     placed["downloads"] = [fetching("a", 100.0, 60.0), fetching("b", 50.5, 90.0)]
-    assert operation_frame(operation("load", placed), Pace()).pace == "100.0 MiB/s, 1 min 0 s to go"
+    assert operation_view(operation("load", placed), Pace()).pace == "100.0 MiB/s, 1 min 0 s to go"
 
 
 def test_the_speed_of_layers_is_measured_from_when_the_first_was_seen(clock: Clock) -> None:
@@ -84,7 +84,7 @@ def test_the_speed_of_layers_is_measured_from_when_the_first_was_seen(clock: Clo
     instances = [{"phase": "LOADING", "shards": [{"layerCount": 30}, {"layerCount": 30}]}]
 
     def told(done: float) -> str:
-        return operation_frame(operation("load", model("LOADING", done, instances=instances)), pace).pace
+        return operation_view(operation("load", model("LOADING", done, instances=instances)), pace).pace
 
     assert told(10.0) == ""
     clock.now = 4.0
@@ -102,7 +102,7 @@ def test_the_time_to_go_begins_anew_with_each_attempt_though_both_begin_at_0(clo
 
     def told(done: float, attempt: int | None) -> str:
         failure = None if attempt is None else {"message": "no", "attempt": attempt}
-        return operation_frame(
+        return operation_view(
             operation("load", model("LOADING", done, instances=instances, failure=failure)), pace
         ).pace
 
@@ -120,9 +120,9 @@ def test_layers_that_nobody_counts_are_told_as_a_share(clock: Clock) -> None:
     pace = Pace(clock)
     instances = [{"phase": "LOADING", "shards": [{"layerCount": None}]}]
     loads = [model("LOADING", done, instances=instances) for done in (0.0, 10.0)]
-    operation_frame(operation("load", loads[0]), pace)
+    operation_view(operation("load", loads[0]), pace)
     clock.now = 2.0
-    assert operation_frame(operation("load", loads[1]), pace).pace == "5.0 %/s, 18 s to go"
+    assert operation_view(operation("load", loads[1]), pace).pace == "5.0 %/s, 18 s to go"
 
 
 @pytest.mark.parametrize(

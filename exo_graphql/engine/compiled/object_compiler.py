@@ -59,8 +59,8 @@ class Inlined:
     parts: Sequence[FieldPlan | TypeName]
 
 
-# Fields of an object that is inlined. Sources are shared by their shape; were larger objects inlined, each selection of
-# theirs would make another source of their parents.
+# Most fields that an inlined object may have. Functions are shared by all selections of the same shape; with larger
+# objects inlined, there would be too many shapes to share.
 _MAX_INLINED = 4
 
 
