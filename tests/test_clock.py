@@ -65,7 +65,7 @@ def test_a_moment_has_both_clocks_and_its_age_is_never_negative() -> None:
 
 
 def test_ages_are_measured_by_no_other_clock() -> None:
-    """`time.monotonic` stops while a laptop sleeps; arithmetic with the wall clock follows whoever sets it."""
+    """`time.monotonic` stops while a laptop sleeps; arithmetic with the wall clock jumps when it is set."""
     # `frame` draws a terminal; `demo` simulates time of its own. `perf_counter` times our own work.
     allowed = {"clock.py", "cli/progress_view.py", "simulator/clock.py", "simulator/routes.py"}
     used = {
@@ -82,10 +82,10 @@ def test_ages_are_measured_by_no_other_clock() -> None:
 def test_it_is_the_same_clock_for_every_process_of_a_machine() -> None:
     """What one process stamped, another may compare with: leases, and what a restart left."""
     before = clock.elapsed()
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", "from exo_graphql import clock; print(clock.elapsed())"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert before <= float(told.stdout) <= clock.elapsed()
+    assert before <= float(process.stdout) <= clock.elapsed()

@@ -45,7 +45,7 @@ BLOCKS = blocks(TEXT)
 # No shell that somebody sits at is asked for: these are what the README promises to work as they are written.
 INSTALL = "pip install . && exo-graphql serve --demo"
 CHECK = "pip install '.[test]' && pytest"
-# How fast the demo runs here: nobody watches.
+# How fast the demo runs here.
 SPEED = "100"
 DAY, NIGHT = "DeepSeek-V3.2-8bit", "Kimi-K2.5"
 SHOWN = "Qwen3-235B-A22B-Instruct-2507-8bit"
@@ -80,7 +80,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port at which nobody listens."""
+    """A port on which nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
@@ -219,10 +219,10 @@ def test_the_two_commands_are_those_of_the_readme() -> None:
 
 
 def test_of_several_exo_nodes_the_next_takes_over_where_one_fails(tmp_path: Path) -> None:
-    exo, nobody = free_port(), free_port()
-    command = OWN_CLUSTER.text.replace("127.0.0.1:52415", f"127.0.0.1:{nobody}")
+    exo, unused = free_port(), free_port()
+    command = OWN_CLUSTER.text.replace("127.0.0.1:52415", f"127.0.0.1:{unused}")
     command = command.replace("192.168.1.12:52415", f"127.0.0.1:{exo}")
-    assert str(nobody) in command
+    assert str(unused) in command
     assert str(exo) in command
     simulated = subprocess.Popen(
         ["exo-graphql", "simulate", "--port", str(exo)], env=environment(), stderr=subprocess.DEVNULL
@@ -418,7 +418,7 @@ def test_every_code_of_the_table_exists() -> None:
     assert {code for code in codes_in_the_readme() if f'"{code}"' not in sources} == set()
 
 
-def test_the_table_tells_of_every_code_that_an_operation_can_have() -> None:
+def test_the_table_lists_every_code_that_an_operation_can_have() -> None:
     codes = build_schema().get_type("ErrorCode")
     assert set(codes.values) - codes_in_the_readme() == set()  # type: ignore[union-attr]  # it is an enum
 
@@ -436,7 +436,7 @@ def test_what_the_readme_links_to_is_there() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_the_changelog_tells_of_this_version() -> None:
+def test_the_changelog_has_this_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.findall(r"^## \[(\d[^]]*)\] - \d{4}-\d\d-\d\d$", changelog, re.MULTILINE)[0] == __version__
 

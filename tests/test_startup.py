@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_bytecode_of_tests_is_kept_whatever_the_surroundings_want(
+def test_the_bytecode_of_tests_is_kept_in_every_environment(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = pytester.makepyfile("def test_it():\n    assert True\n")

@@ -1,4 +1,4 @@
-"""TLS to exo and to the server, by an authority of one's own: trusted where it is named, told of where it is not."""
+"""TLS to exo and to the server, by a private authority: trusted where it is named, reported where it is not."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ NOT_TRUSTED = "Its certificate is not trusted: "
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """An authority that nobody trusts by itself: its certificate, and a server's by it, as files."""
+    """An authority that is not trusted by default: its certificate, and a server's by it, as files."""
 
     ca_file: Path
     server: Path
@@ -108,14 +108,14 @@ async def test_exo_is_trusted_by_an_authority_of_the_environment(
         (None, True, "if the server speaks plain HTTP, use an http:// URL."),
     ],
 )
-async def test_why_exo_is_not_trusted_is_told_to_callers_and_in_the_log(
+async def test_why_exo_is_not_trusted_is_said_to_callers_and_in_the_log(
     authority: Authority, caplog: pytest.LogCaptureFixture, certificate: str | None, cause: str, *, trusts: bool
 ) -> None:
     caplog.set_level(logging.WARNING)
     shown = None if certificate is None else getattr(authority, certificate)
     async with _over(shown, **({"ca_file": authority.ca_file} if trusts else {})) as server:
         mutation = {"query": f'mutation {{ loadModel(model: "{A}") {{ error {{ code message }} }} }}'}
-        # Each waits for a first picture, here not for as long as usual: none will come.
+        # Each waits for a first snapshot, here not for as long as usual: none will come.
         server.components.poller.rules = replace(server.components.poller.rules, first_wait=0.5)
         asked, loaded = await asyncio.gather(_asked(server), _asked(server, mutation))
         (error,) = asked["errors"]
@@ -125,8 +125,8 @@ async def test_why_exo_is_not_trusted_is_told_to_callers_and_in_the_log(
         refused = loaded["data"]["loadModel"]["error"]
         assert refused["code"] == "CLUSTER_UNAVAILABLE"
         assert cause in refused["message"]
-    (told,) = [record.getMessage() for record in caplog.records if "No state of exo" in record.getMessage()]
-    assert cause in told
+    (output,) = [record.getMessage() for record in caplog.records if "No state of exo" in record.getMessage()]
+    assert cause in output
 
 
 def test_a_file_without_certificates_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,17 +154,17 @@ async def _command(*arguments: str, **variables: str) -> tuple[int | None, str]:
     return process.returncode, (out + error).decode()
 
 
-async def test_the_command_line_trusts_as_it_is_told_and_names_the_cause_if_not(authority: Authority) -> None:
+async def test_the_command_line_trusts_the_named_authority_and_else_names_the_cause(authority: Authority) -> None:
     async with running() as server, _served(server.components.asgi, authority.server) as port:
         url = ("--url", f"https://127.0.0.1:{port}")
         assert (await _command(*url, "--ca-file", str(authority.ca_file), "nodes"))[0] == 0
         assert (await _command(*url, "nodes", EXO_GRAPHQL_CA_FILE=str(authority.ca_file)))[0] == 0
         assert (await _command(*url, "nodes", SSL_CERT_FILE=str(authority.ca_file)))[0] == 0
-        code, told = await _command(*url, "nodes")
+        code, output = await _command(*url, "nodes")
         assert code == 69
-        assert NOT_TRUSTED + "unable to get local issuer certificate." in told
-        assert "--ca-file" in told
-        code, told = await _command(*url, "--ca-file", str(authority.ca_file.with_name("none.pem")), "nodes")
+        assert NOT_TRUSTED + "unable to get local issuer certificate." in output
+        assert "--ca-file" in output
+        code, output = await _command(*url, "--ca-file", str(authority.ca_file.with_name("none.pem")), "nodes")
         assert code == 1
-        assert "cannot be read" in told
-        assert "Traceback" not in told
+        assert "cannot be read" in output
+        assert "Traceback" not in output

@@ -33,8 +33,8 @@ def _told(played: Replay) -> str:
     if not delays:
         return "nothing changed"
     slowest = quantiles(delays, n=20)[-1] if len(delays) > 1 else delays[0]
-    phases = dict.fromkeys(phase for phase, _ in played.watches[0].told)
-    repeated = sum(a == b for watch in played.watches for a, b in zip(watch.told, watch.told[1:], strict=False))
+    phases = dict.fromkeys(phase for phase, _ in played.watches[0].statuses)
+    repeated = sum(a == b for watch in played.watches for a, b in zip(watch.statuses, watch.statuses[1:], strict=False))
     return (
         f"delay p50 {median(delays) * 1000:.0f} ms, p95 {slowest * 1000:.0f} ms; own p50 {median(own) * 1000:.1f} ms; "
         f"{played.reads} reads, {played.executions} executions, {len(delays)} messages, {repeated} repeated; "

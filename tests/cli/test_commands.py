@@ -38,7 +38,7 @@ def test_with_json_stdout_is_the_data_of_the_answer(look: Command, arguments: li
     [["status"], ["nodes"], ["nodes", "Mac mini"], ["models"], ["models", "--all"], ["tasks"]],
     ids=" ".join,
 )
-def test_where_nobody_looks_there_are_no_control_codes_and_no_wrapped_lines(
+def test_without_a_terminal_there_are_no_control_codes_and_no_wrapped_lines(
     look: Command, arguments: list[str]
 ) -> None:
     ran = look(*arguments)
@@ -142,7 +142,7 @@ def test_health_is_0_when_healthy_and_1_with_the_reason_when_not() -> None:
         assert ask("--json", "health").json["cluster"]["healthy"] is False
 
 
-def test_a_read_only_server_refuses_wishes_with_1_and_says_why() -> None:
+def test_a_read_only_server_refuses_mutations_with_exit_code_1_and_says_why() -> None:
     with served(SimulatedExo(tiny_scenario(), seed=1), read_only=True) as server:
         ran = command_at(server.url)("models", "load", "tiny-a")
     assert (ran.code, ran.out) == (1, "")
@@ -160,7 +160,7 @@ def test_a_server_that_exo_does_not_answer_is_1() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scopes", "arguments", "code", "told"),
+    ("scopes", "arguments", "code", "message"),
     [
         (None, ["status"], 1, "Token required. [UNAUTHENTICATED]"),
         ("wrong-secret", ["status"], 1, "This token is not valid. [UNAUTHENTICATED]"),
@@ -170,11 +170,11 @@ def test_a_server_that_exo_does_not_answer_is_1() -> None:
     ],
 )
 def test_a_token_opens_what_its_scope_allows(
-    guarded: Served, scopes: str | None, arguments: list[str], code: int, told: str
+    guarded: Served, scopes: str | None, arguments: list[str], code: int, message: str
 ) -> None:
     options = [] if scopes is None else ["--token", scopes]
     ran = command_at(guarded.url)(*options, *arguments)
     assert ran.code == code
-    assert told in ran.err
+    assert message in ran.err
     assert ("--token" in ran.err) is (code == 1)
     assert scopes is None or scopes not in ran.err

@@ -6,29 +6,29 @@ from exo_graphql.cli.endpoint import endpoint, endpoint_at, is_loopback
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("written", "expected"),
     [
         ("http://studio.local:52416", "http://studio.local:52416/graphql"),
         ("http://studio.local:52416/", "http://studio.local:52416/graphql"),
         ("studio.local:52416", "http://studio.local:52416/graphql"),
         ("localhost", "http://localhost/graphql"),
-        ("https://house.example/exo/graphql", "https://house.example/exo/graphql"),
+        ("https://studio.example/exo/graphql", "https://studio.example/exo/graphql"),
         ("  http://127.0.0.1:1 ", "http://127.0.0.1:1/graphql"),
         ("http://[::1]:52416", "http://[::1]:52416/graphql"),
     ],
 )
-def test_without_a_path_the_endpoint_is_graphql(written: str, meant: str) -> None:
-    assert endpoint(written) == meant
+def test_without_a_path_the_endpoint_is_graphql(written: str, expected: str) -> None:
+    assert endpoint(written) == expected
 
 
-@pytest.mark.parametrize("written", ["", "ftp://house", "http://", "http://house:port", "http://house:99999", "a b"])
+@pytest.mark.parametrize("written", ["", "ftp://studio", "http://", "http://studio:port", "http://studio:99999", "a b"])
 def test_what_names_no_server_is_refused(written: str) -> None:
     with pytest.raises(ValueError, match=r"neither http nor https|no valid port|names no server"):
         endpoint(written)
 
 
 @pytest.mark.parametrize(
-    ("host", "port", "meant"),
+    ("host", "port", "expected"),
     [
         ("studio.local", None, "http://studio.local:52416/graphql"),
         (None, 9, "http://127.0.0.1:9/graphql"),
@@ -36,8 +36,8 @@ def test_what_names_no_server_is_refused(written: str) -> None:
         ("[::1]", 9, "http://[::1]:9/graphql"),
     ],
 )
-def test_host_and_port_are_another_way_to_write_it(host: str | None, port: int | None, meant: str) -> None:
-    assert endpoint_at(host, port) == meant
+def test_host_and_port_are_another_way_to_write_it(host: str | None, port: int | None, expected: str) -> None:
+    assert endpoint_at(host, port) == expected
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_host_and_port_are_another_way_to_write_it(host: str | None, port: int |
         ("http://127.0.0.1:1/graphql", True),
         ("http://localhost/graphql", True),
         ("http://[::1]:1/graphql", True),
-        ("http://127.house.example/graphql", False),
+        ("http://127.studio.example/graphql", False),
         ("http://192.168.1.21/graphql", False),
     ],
 )

@@ -25,5 +25,5 @@ async def _in_pieces(size: int) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, len(STREAM)])
-async def test_events_are_read_whole_wherever_the_bytes_are_parted(size: int) -> None:
+async def test_events_are_read_whole_however_the_bytes_are_split(size: int) -> None:
     assert [event async for event in read_events(_in_pieces(size))] == EVENTS

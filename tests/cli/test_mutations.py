@@ -62,7 +62,7 @@ def test_what_is_loaded_is_not_loaded_again_unless_another_copy_is_wanted(act: C
         assert len(act("--json", "models", "status", "tiny-a").json["modelStatus"]["instances"]) == instances
 
 
-def test_the_wish_is_passed_on_whole(act: Command) -> None:
+def test_every_argument_of_a_mutation_is_sent(act: Command) -> None:
     assert act("models", "load", "tiny-b", "--wait", "--min-nodes", "2", "--sharding", "tensor").code == 0
     (instance,) = act("--json", "models", "status", "tiny-b").json["modelStatus"]["instances"]
     assert (instance["sharding"], len(instance["shards"])) == ("TENSOR", 2)
@@ -112,7 +112,7 @@ def test_a_swap_that_fails_before_the_unload_does_not_claim_to_have_restored_any
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         (["load", "nonsense"], "MODEL_NOT_FOUND", "nonsense"),
         (["load", "tiny"], "MODEL_NOT_FOUND", "test/tiny-a"),
@@ -124,12 +124,12 @@ def test_a_swap_that_fails_before_the_unload_does_not_claim_to_have_restored_any
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_refusal_is_1_with_the_reason_and_how_to_go_on(
-    act: Command, arguments: list[str], code: str, told: str
+    act: Command, arguments: list[str], code: str, message: str
 ) -> None:
     ran = act("models", *arguments)
     assert (ran.code, ran.out) == (1, "")
     assert f"[{code}]" in ran.err
-    assert told in ran.err
+    assert message in ran.err
     answer = act("--json", "models", *arguments).json
     assert answer.pop("error")["code"] == code
     (payload,) = answer.values()

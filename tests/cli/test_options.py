@@ -48,7 +48,7 @@ def test_json_after_two_dashes_is_a_name(look: Command) -> None:
         ["nonsense"],
         ["status", "extra"],
         ["--nonsense", "status"],
-        ["--url", "ftp://house", "status"],
+        ["--url", "ftp://studio", "status"],
         ["--port", "70000", "status"],
         ["--token", "ümlaut", "status"],
         ["models", "load"],
@@ -116,7 +116,7 @@ def test_help_teaches(arguments: list[str]) -> None:
         assert expected in result.stdout
 
 
-def test_whoever_asks_a_server_does_not_wait_for_the_server_s_libraries() -> None:
+def test_the_command_line_does_not_load_the_server_s_libraries() -> None:
     program = "import sys, json, exo_graphql.main; print(json.dumps(sorted(m.split('.')[0] for m in sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True, timeout=30)
     assert set(json.loads(done.stdout)).isdisjoint(

@@ -52,7 +52,7 @@ def test_a_wait_survives_a_broken_connection_and_a_server_that_is_away(slow: Ser
     assert slow.relay.connections > before
 
 
-def test_a_wish_whose_answer_is_lost_is_sent_again_and_is_one_operation(slow: Served, start: Start) -> None:
+def test_a_mutation_whose_answer_is_lost_is_sent_again_and_is_one_operation(slow: Served, start: Start) -> None:
     slow.relay.mute = True
     process = start("--url", slow.url, "models", "load", "tiny-a")
     slow.until(lambda: slow.server.components.operations.all())
@@ -122,7 +122,7 @@ def on_a_terminal(*arguments: str, until: str, columns: int = 120) -> tuple[int,
             if select.select([ours], [], [], 0.1)[0]:
                 try:
                     written += os.read(ours, 65536)
-                except OSError:  # Linux tells so that the other end is closed
+                except OSError:  # Linux: the other end is closed
                     break
             if until.encode() in written and not interrupted:
                 process.send_signal(signal.SIGINT)
@@ -181,7 +181,7 @@ def test_a_wait_fits_a_terminal_of_any_width(tiny: Served, columns: int) -> None
     assert "SUCCEEDED" in CODES.sub("", written), "no word is broken"
 
 
-def test_whoever_is_at_a_terminal_is_asked_before_weights_are_deleted(tiny: Served) -> None:
+def test_at_a_terminal_the_user_confirms_before_weights_are_deleted(tiny: Served) -> None:
     def statuses() -> set[str]:
         entries = command_at(tiny.url)("--json", "downloads", "--model", "tiny-a").json["downloads"]
         return {entry["status"] for entry in entries}

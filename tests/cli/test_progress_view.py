@@ -39,8 +39,8 @@ def model(phase: str = "NOT_LOADED", done: float | None = None, **more: Any) -> 
 def operation(step: str | None, *loads: dict[str, Any], **more: Any) -> dict[str, Any]:
     """A swap for these models, at this step."""
     steps = [] if step is None else [{"name": step, "state": "RUNNING", "message": "At it."}]
-    told = {"kind": "SWAP", "state": "RUNNING", "message": "At it.", "progressPercent": 12.5, "error": None}
-    return {"id": "1", "loads": list(loads), "unloads": [{"name": "old"}], "steps": steps, **told, **more}
+    common = {"kind": "SWAP", "state": "RUNNING", "message": "At it.", "progressPercent": 12.5, "error": None}
+    return {"id": "1", "loads": list(loads), "unloads": [{"name": "old"}], "steps": steps, **common, **more}
 
 
 def fetching(node: str, speed: float, eta: float | None) -> dict[str, Any]:
@@ -83,40 +83,40 @@ def test_the_speed_of_layers_is_measured_from_when_the_first_was_seen(clock: Clo
     pace = Pace(clock)
     instances = [{"phase": "LOADING", "shards": [{"layerCount": 30}, {"layerCount": 30}]}]
 
-    def told(done: float) -> str:
+    def pace_at(done: float) -> str:
         return operation_view(operation("load", model("LOADING", done, instances=instances)), pace).pace
 
-    assert told(10.0) == ""
+    assert pace_at(10.0) == ""
     clock.now = 4.0
-    assert told(30.0) == "3.0 layers/s, 14 s to go"
+    assert pace_at(30.0) == "3.0 layers/s, 14 s to go"
     clock.now = 5.0
     # A new attempt begins at the beginning, and is measured anew.
-    assert told(5.0) == ""
+    assert pace_at(5.0) == ""
     clock.now = 7.0
-    assert told(25.0) == "6.0 layers/s, 8 s to go"
+    assert pace_at(25.0) == "6.0 layers/s, 8 s to go"
 
 
 def test_the_time_to_go_begins_anew_with_each_attempt_though_both_begin_at_0(clock: Clock) -> None:
     pace = Pace(clock)
     instances = [{"phase": "LOADING", "shards": [{"layerCount": 10}]}]
 
-    def told(done: float, attempt: int | None) -> str:
+    def pace_at(done: float, attempt: int | None) -> str:
         failure = None if attempt is None else {"message": "no", "attempt": attempt}
         return operation_view(
             operation("load", model("LOADING", done, instances=instances, failure=failure)), pace
         ).pace
 
-    assert told(0.0, None) == ""
+    assert pace_at(0.0, None) == ""
     clock.now = 60.0
-    assert told(0.0, 1) == ""
+    assert pace_at(0.0, 1) == ""
     clock.now = 61.0
-    assert told(10.0, 1) == "1.0 layers/s, 9 s to go"
+    assert pace_at(10.0, 1) == "1.0 layers/s, 9 s to go"
     # A step back within an attempt is another beginning, too.
     clock.now = 62.0
-    assert told(5.0, 1) == ""
+    assert pace_at(5.0, 1) == ""
 
 
-def test_layers_that_nobody_counts_are_told_as_a_share(clock: Clock) -> None:
+def test_layers_without_a_count_are_shown_as_a_percentage(clock: Clock) -> None:
     pace = Pace(clock)
     instances = [{"phase": "LOADING", "shards": [{"layerCount": None}]}]
     loads = [model("LOADING", done, instances=instances) for done in (0.0, 10.0)]

@@ -90,5 +90,5 @@ def test_ids_are_short_unless_asked_for(act: Command) -> None:
     assert operation["id"] in act("--wide", "operations").out
 
 
-def test_the_version_is_told_without_a_server(act: Command) -> None:
+def test_the_version_is_shown_without_a_server(act: Command) -> None:
     assert act("--version").out.strip() == f"exo-graphql {__version__}"

@@ -43,7 +43,7 @@ class Generator:
     fragments: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Type and text, by name."""
     arguments: dict[tuple[str, str, str], str] = field(default_factory=dict)
-    """Those of a field under one response key must be the same wherever it is asked."""
+    """Those of a field under one response key must be the same at every place."""
 
     def document(self, operation: str) -> str:
         """A document of one operation, `query` or `subscription`."""

@@ -294,10 +294,10 @@ def _recorded() -> Snapshot:
 def test_an_object_is_of_the_first_type_that_claims_it_and_of_its_interface() -> None:
     query = """{ operations {
         error {
-            ...Told ... on OperationError { message }
+            ...Shown ... on OperationError { message }
             ... on ModelNotFound { candidates } ... on LoadFailed { model { id } }
         }
-    } } fragment Told on OperationError { __typename code }"""
+    } } fragment Shown on OperationError { __typename code }"""
     assert takes_short_way(query, _recorded())
     reported = orjson.loads(assert_alike(query, _recorded()).payload)["data"]["operations"]
     assert [each["error"] and each["error"]["__typename"] for each in reported] == [

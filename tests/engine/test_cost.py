@@ -153,7 +153,7 @@ async def test_a_status_that_includes_the_merely_possible_downloads_costs_them(c
     assert every - started == pytest.approx(32 * (sizes.downloads_on_node - sizes.started_on_node))
 
 
-def test_a_long_key_is_priced_by_its_length() -> None:
+def test_the_estimate_of_a_long_key_grows_with_its_length() -> None:
     assert _estimate("{ __typename }").total == 1
     assert _estimate("{ " + "a" * 3200 + ": __typename }").total == 101
 
@@ -167,7 +167,7 @@ def test_fields_that_ask_exo_are_counted() -> None:
     assert _estimate("{ nodes { id } }").exo_calls == 0
 
 
-def test_every_name_that_placements_list_is_priced_wherever_it_stands() -> None:
+def test_every_name_in_the_arguments_of_placements_is_estimated() -> None:
     names = '["a", "b", "c"]'
     bare = _estimate('{ placements(model: "m") { fits } }').total
     assert _estimate(f'{{ placements(model: "m", unload: {names}) {{ fits }} }}').total == bare + 3

@@ -1,4 +1,4 @@
-"""What is plainly valid is valid by every rule, whatever is done to a document; and plain questions are."""
+"""What passes fast validation passes every rule, for changed documents too; and common queries pass it."""
 
 import re
 from random import Random
@@ -16,7 +16,7 @@ from tests.support.asking import SCHEMA
 
 RULES = document_rules(introspection=False)
 EXAMPLES = settings(max_examples=200, deadline=None)
-# Words that mean something else elsewhere: fields, arguments, values, marks.
+# Words with another meaning in other places: fields, arguments, values, punctuation.
 WORDS = (
     *("id", "nodes", "cluster", "models", "status", "node", "model", "ramTotalGb", "nothing", "__typename", "__schema"),
     *('"text"', "1", "2.5", "true", "null", "READY", "COMPLETED", "[READY]", "[]", "$v", "{a: 1}", "99999999999"),
@@ -25,14 +25,14 @@ WORDS = (
 
 
 def _plain(seed: int) -> str:
-    """A document that may be plain: the operation alone, its directives taken away."""
+    """A document that fast validation may accept: the operation alone, without its directives."""
     text = Generator(SCHEMA, Random(seed), ("n1", "rig/a")).document("query").split("\n")[0]
     return re.sub(r"@\w+\([^)]*\)|\.\.\.\w+|\.\.\.( on \w+)?|^query \([^)]*\)", " ", text)
 
 
 @EXAMPLES
 @given(st.integers(0, 1 << 32), st.lists(st.tuples(st.integers(0), st.sampled_from(WORDS)), max_size=3))
-def test_what_is_plainly_valid_keeps_every_rule(seed: int, changes: list[tuple[int, str]]) -> None:
+def test_what_passes_fast_validation_passes_every_rule(seed: int, changes: list[tuple[int, str]]) -> None:
     tokens = re.findall(r'"[^"]*"|[^\s]+', _plain(seed))
     for place, word in changes:
         tokens[place % len(tokens)] = word
@@ -46,7 +46,7 @@ def test_what_is_plainly_valid_keeps_every_rule(seed: int, changes: list[tuple[i
 
 @EXAMPLES
 @given(queries(print_schema(SCHEMA)))
-def test_what_hypothesis_graphql_makes_is_plainly_valid_as_far_as_it_is_plain(text: str) -> None:
+def test_simple_documents_of_hypothesis_graphql_pass_fast_validation(text: str) -> None:
     document = parse(text)
     assert validate(SCHEMA, document, RULES) == []
     if "..." not in text and not _repeats(text):
@@ -54,7 +54,7 @@ def test_what_hypothesis_graphql_makes_is_plainly_valid_as_far_as_it_is_plain(te
 
 
 def _repeats(text: str) -> bool:
-    """Whether some word stands twice: then a key may, too."""
+    """Whether some word occurs twice: then a key may, too."""
     words = re.findall(r"\w+", text)
     return len(set(words)) != len(words)
 
@@ -91,7 +91,7 @@ def _repeats(text: str) -> bool:
         ("type Query { a: Int }", False),
     ],
 )
-def test_which_documents_are_plain(query: str, plain: bool) -> None:
+def test_which_documents_pass_fast_validation(query: str, plain: bool) -> None:
     assert is_surely_valid(SCHEMA, parse(query)) is plain
 
 

@@ -64,7 +64,7 @@ def test_a_document_within_the_limit_is_read_and_one_beyond_is_refused_by_its_na
     assert reported["suggestion"].endswith(".")
 
 
-def test_a_refusal_tells_how_much_was_asked_where_it_is_known() -> None:
+def test_a_refusal_names_the_actual_value_where_it_is_known() -> None:
     (reported,) = _read("{ a: nodes { b: id c: id } }", max_aliases=1)
     assert reported["actual"] == 3
 
@@ -88,19 +88,19 @@ def test_fragments_that_double_at_each_level_are_measured_in_linear_time() -> No
         "{ nodes { ...a } } fragment a on Node { models { nodes { ...a } } }",
     ],
 )
-def test_fragments_in_a_circle_are_told_of_as_such(source: str) -> None:
+def test_fragments_in_a_cycle_are_reported_as_such(source: str) -> None:
     (message,) = _read(source)
     assert message.startswith("Cannot spread fragment 'a' within itself")
 
 
-def test_circles_within_circles_are_walked_no_longer_than_the_limit() -> None:
+def test_cycles_within_cycles_are_walked_no_longer_than_the_limit() -> None:
     spread = " ".join(f"...f{n}" for n in range(20))
     fragments = "".join(f"fragment f{n} on Node {{ m{n}: models {{ nodes {{ {spread} }} }} }} " for n in range(20))
     (reported,) = _read(f"{{ nodes {{ {spread} }} }} {fragments}", max_depth=100)
     assert reported["limit"] in ("max_fields", "max_pairs")
 
 
-def test_a_fragment_that_nobody_uses_is_measured_too() -> None:
+def test_an_unused_fragment_is_measured_too() -> None:
     (reported,) = _read("{ nodes { id } } fragment f on Node { " + "id " * 100 + "}")
     assert reported["limit"] == "max_pairs"
 
@@ -112,13 +112,13 @@ def test_nesting_without_end_is_an_ordinary_error(opening: str) -> None:
     assert "nested too deeply" in reported.message or "Syntax Error" in reported.message
 
 
-def test_a_number_that_nobody_can_read_is_an_ordinary_error() -> None:
+def test_an_unreadable_number_is_an_ordinary_error() -> None:
     for number in ("9" * 5000, "1." + "9" * 5000, "1e" + "9" * 5000):
         (reported,) = Documents(SCHEMA).read(f'{{ placements(model: "x", minNodes: {number}) {{ fits }} }}').errors
         assert reported.message == "A number may have 400 digits."
 
 
-def test_errors_are_told_up_to_the_limit_and_still_name_what_was_meant() -> None:
+def test_errors_are_reported_up_to_the_limit_and_still_suggest_names() -> None:
     messages = _read("{ nodes { " + " ".join(f"chipp{n}" for n in range(50)) + " } }", max_errors=5)
     assert len(messages) == 6
     assert messages[0] == "Cannot query field 'chipp0' on type 'Node'. Did you mean 'chip'?"

@@ -134,26 +134,26 @@ async def test_a_stored_result_ends_with_an_operation(kind: dict[str, bool]) -> 
     query = "{ operations { state } }"
     async with client(**kind) as (http, _):
         assert await ask(http, query) == await ask(http, query) == (200, b'{"data":{"operations":[]}}')
-        wish = f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}'
-        assert b'"id"' in (await ask(http, wish))[1]
+        mutation = f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}'
+        assert b'"id"' in (await ask(http, mutation))[1]
         assert b'"state"' in (await ask(http, query))[1]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_stored_result_is_nobodys_without_his_own_rights(kind: dict[str, bool]) -> None:
+async def test_a_stored_result_is_not_given_to_a_caller_without_the_rights(kind: dict[str, bool]) -> None:
     query = "{ cluster { nodeCount } }"
     async with client(tokens=TOKENS, **kind) as (http, _):
         assert (await ask(http, query, token="a-secret-to-read"))[0] == 200
         assert (await ask(http, query, token="a-secret-to-operate"))[0] == 200
         assert (await ask(http, query))[0] == 401
         assert (await ask(http, query, token="another"))[0] == 401
-        wish = f'mutation {{ unloadModel(model: "{A}") {{ error {{ code }} }} }}'
-        assert b"MODEL_NOT_LOADED" in (await ask(http, wish, token="a-secret-to-operate"))[1]
-        assert (await ask(http, wish, token="a-secret-to-read"))[0] == 403
+        mutation = f'mutation {{ unloadModel(model: "{A}") {{ error {{ code }} }} }}'
+        assert b"MODEL_NOT_LOADED" in (await ask(http, mutation, token="a-secret-to-operate"))[1]
+        assert (await ask(http, mutation, token="a-secret-to-read"))[0] == 403
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_the_time_of_an_answer_is_never_told_twice(kind: dict[str, bool]) -> None:
+async def test_the_time_of_an_answer_is_never_sent_twice(kind: dict[str, bool]) -> None:
     query = "{ cluster { ageSeconds } }"
     async with client(**kind) as (http, _):
         ages = [await ask(http, query) for _ in range(20)]

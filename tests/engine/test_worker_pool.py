@@ -14,7 +14,7 @@ from tests.support.running import until
 pytestmark = pytest.mark.anyio
 
 
-async def test_what_is_done_elsewhere_is_returned_or_raised_here() -> None:
+async def test_what_a_thread_returns_or_raises_reaches_the_caller() -> None:
     worker_pool = WorkerPool()
     assert await worker_pool.run(threading.get_ident) != threading.get_ident()
     with pytest.raises(ZeroDivisionError):
@@ -42,13 +42,13 @@ async def test_more_than_the_queue_may_cost_is_refused_at_once_and_place_is_made
     worker_pool.close()
 
 
-async def test_one_piece_of_work_is_taken_on_whatever_it_costs() -> None:
+async def test_an_idle_pool_accepts_work_of_any_cost() -> None:
     worker_pool = WorkerPool(threads=1, max_cost=100)
     assert await worker_pool.run(lambda: 7, 1000) == 7
     worker_pool.close()
 
 
-async def test_work_that_has_begun_learns_that_nobody_waits_for_it() -> None:
+async def test_work_that_has_begun_learns_that_its_caller_has_left() -> None:
     worker_pool = WorkerPool(threads=1)
     waiter, begun = Waiter(), threading.Event()
     ends: list[str] = []
@@ -86,7 +86,9 @@ async def test_work_that_has_not_begun_goes_with_its_caller() -> None:
     worker_pool.close()
 
 
-async def test_a_long_text_that_many_send_at_once_is_read_once_and_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_text_that_many_send_at_once_is_parsed_once_and_on_a_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     worker_pool = WorkerPool()
     documents = Documents(build_schema(), worker_pool=worker_pool)
     readers = []

@@ -7,5 +7,5 @@ from tests.support.virtual_time import VirtualTimeLoop
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, object]]:
-    """Virtual time for the whole room; a module that needs sockets takes the real one again."""
+    """Virtual time for the whole package; a module that needs sockets takes the real one again."""
     return "asyncio", {"loop_factory": VirtualTimeLoop}

@@ -1,4 +1,4 @@
-"""exo's catalogue and offers, by the answers of a real exo."""
+"""exo's catalogue and placement previews, by the answers of a real exo."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_every_model_of_a_real_catalogue_is_read() -> None:
     assert all(card.storage_bytes and card.family and card.quantization for card in cards.values())
 
 
-def test_what_a_catalogue_does_not_tell_is_unknown() -> None:
+def test_what_a_catalogue_does_not_hold_is_unknown() -> None:
     empty = {"id": "a/b", "context_length": 0, "storage_size_megabytes": 0, "family": "", "capabilities": None}
     assert parse_catalogue(catalogue(empty)) == {"a/b": ModelCard("a/b")}
 
@@ -78,12 +78,12 @@ def test_values_of_another_type_are_unknown() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"data"', b"{}", b'{"data": {}}'])
-def test_what_is_no_catalogue_is_told(body: bytes) -> None:
+def test_what_is_no_catalogue_is_an_error(body: bytes) -> None:
     with pytest.raises(NotACatalogue):
         parse_catalogue(body)
 
 
-def test_previews_are_offers_or_reasons() -> None:
+def test_previews_are_placements_or_reasons() -> None:
     previews = [read_preview(entry) for entry in ANSWERS["previews"]["answer"]["previews"]]
     assert [
         (
@@ -114,7 +114,7 @@ def test_previews_are_offers_or_reasons() -> None:
     ]
 
 
-def test_an_offer_holds_exos_own_document() -> None:
+def test_a_preview_holds_exos_own_document() -> None:
     entry = ANSWERS["previews"]["answer"]["previews"][0]
     preview = read_preview(entry)
     assert preview is not None
@@ -123,7 +123,7 @@ def test_an_offer_holds_exos_own_document() -> None:
 
 
 @pytest.mark.parametrize("preview", [None, {}, {"sharding": "Sliced", "instance_meta": "MlxRing"}, {"sharding": []}])
-def test_a_preview_of_an_unknown_kind_is_no_offer(preview: object) -> None:
+def test_a_preview_of_an_unknown_kind_is_left_out(preview: object) -> None:
     assert read_preview(preview) is None
 
 

@@ -70,7 +70,7 @@ async def test_a_refusal_carries_exos_own_reason(name: str, reason: str) -> None
 
 
 @pytest.mark.parametrize("name", ["delete_third", "cancel_unknown"])
-async def test_an_unknown_id_is_told_from_an_unknown_call(name: str) -> None:
+async def test_an_unknown_id_is_distinguished_from_an_unknown_route(name: str) -> None:
     with pytest.raises(NotFound):
         await recorded(name).delete("x")
     with pytest.raises(Refused) as caught:
@@ -107,11 +107,11 @@ async def test_previews_without_a_list_are_no_answer_of_exos() -> None:
 
 
 @pytest.mark.parametrize(("status", "body"), [(404, "x"), (500, "x"), (200, "<html>"), (200, "{}"), (200, '""')])
-async def test_a_node_that_does_not_tell_its_id_has_none(status: int, body: str) -> None:
+async def test_a_node_that_does_not_report_its_id_has_none(status: int, body: str) -> None:
     assert await answering(status, body).node_id(1.0) is None
 
 
-async def test_a_node_tells_its_id() -> None:
+async def test_a_node_reports_its_id() -> None:
     assert await answering(200, json.dumps(ANSWERS["node_id"]["answer"])).node_id(1.0) == ANSWERS["node_id"]["answer"]
 
 
@@ -159,7 +159,7 @@ async def test_previews_on_several_nodes_repeat_the_parameter() -> None:
 
 
 @pytest.mark.parametrize("id_", ["..", ".", "x?y#z", "a b", "i1%2F..", "é", "..%2F..", "v1.2"])
-async def test_an_id_is_one_segment_of_a_path_whatever_is_in_it(id_: str) -> None:
+async def test_an_id_of_any_characters_is_one_segment_of_a_path(id_: str) -> None:
     seen: list[httpx.Request] = []
     exo = recorded("delete_instance", seen)
     await exo.delete(id_)
@@ -185,7 +185,7 @@ async def test_an_id_that_exo_would_read_as_several_segments_is_refused(id_: str
 
 @pytest.mark.parametrize("model", ["../../instance/i1", "a/../../../instance/i1", "./x", "a//b", "/", "mlx/Qwen3.5"])
 async def test_a_model_id_stays_the_end_of_its_path(model: str) -> None:
-    """As exo's own server decodes it: the route that is reached is the one that was meant, the name is the model's."""
+    """As exo's own server decodes it: the route that is reached is the right one, the name is the model's."""
     reached: list[str] = []
     app = FastAPI()
 
@@ -202,7 +202,7 @@ async def test_a_model_id_stays_the_end_of_its_path(model: str) -> None:
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     serving = asyncio.create_task(server.serve())
     async with asyncio.timeout(20):
-        while not server.started:  # noqa: ASYNC110 (uvicorn offers no event)
+        while not server.started:  # noqa: ASYNC110 (uvicorn has no event)
             await asyncio.sleep(0.01)
         exo = ExoClient(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
         await exo.delete_download("n1", model)
@@ -218,7 +218,7 @@ async def test_exo_is_asked_not_to_compress() -> None:
     assert seen[0].headers["accept-encoding"] == "identity"
 
 
-def test_the_url_is_told_without_credentials() -> None:
+def test_the_url_is_shown_without_credentials() -> None:
     assert ExoClient("http://user:secret@exo:52415/").url == "http://exo:52415"
 
 
@@ -229,7 +229,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def listening(talk: Talk) -> AsyncIterator[str]:
-    """The URL of something that listens on loopback and talks like this to whoever connects."""
+    """The URL of something that listens on loopback and talks like this to each client."""
     talks: set[asyncio.Task[None]] = set()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -255,7 +255,7 @@ async def listening(talk: Talk) -> AsyncIterator[str]:
         await server.wait_closed()
 
 
-async def test_nobody_listens() -> None:
+async def test_a_refused_connection_is_unreachable() -> None:
     async with listening(lambda *_: asyncio.sleep(0)) as url:
         pass
     exo = ExoClient(url)
@@ -368,7 +368,7 @@ async def test_a_cancelled_call_frees_its_connection() -> None:
         await exo.aclose()
 
 
-# ETags, where exo offers them.
+# ETags, where exo sends them.
 
 
 async def test_a_state_that_exo_has_sent_before_need_not_come_again() -> None:

@@ -1,4 +1,4 @@
-"""Everything the house may ask of exo, asked of the simulated one."""
+"""Every command and query that the poller sends to exo, sent to the simulated one."""
 
 import asyncio
 
@@ -13,12 +13,12 @@ from tests.support.polled_cluster import Cluster, running
 pytestmark = pytest.mark.anyio
 
 
-def wishes(cluster: Cluster, path: str) -> list[str]:
+def commands(cluster: Cluster, path: str) -> list[str]:
     """Which hosts were asked for what, among the requests whose path begins so."""
     return [f"{r.host} {r.method}" for r in cluster.wire.requests if r.path.startswith(path)]
 
 
-async def test_an_offer_is_created_exactly_and_deleted() -> None:
+async def test_a_previewed_placement_is_created_exactly_and_deleted() -> None:
     async with running() as cluster:
         poller, exo = cluster.poller, cluster.exos["a"].control
         model = exo.cards[0]
@@ -34,14 +34,14 @@ async def test_an_offer_is_created_exactly_and_deleted() -> None:
         assert not await poller.delete(preview.instance.id)
 
 
-async def test_what_does_not_fit_is_an_offer_with_a_reason() -> None:
+async def test_what_does_not_fit_is_a_preview_with_a_reason() -> None:
     async with running() as cluster:
         model = cluster.exos["a"].control.cards[0]
         preview = await cluster.poller.preview(model, Sharding.PIPELINE, InstanceType.MLX_RING, 9)
         assert (preview.instance, preview.reason) == (None, "No cycles found with sufficient memory")
 
 
-async def test_offers_name_every_placement() -> None:
+async def test_previews_name_every_placement() -> None:
     async with running() as cluster:
         model = cluster.exos["a"].control.cards[0]
         previews = await cluster.poller.previews(model)
@@ -80,7 +80,7 @@ async def test_a_download_of_a_model_without_a_card_is_refused_here() -> None:
     async with running() as cluster:
         with pytest.raises(Refused, match="not reported enough about the model"):
             await cluster.poller.start_download("n", "nobody/knows-it")
-        assert wishes(cluster, "/download") == []
+        assert commands(cluster, "/download") == []
 
 
 async def test_a_command_that_hangs_ends_and_is_not_repeated() -> None:
@@ -90,7 +90,7 @@ async def test_a_command_that_hangs_ends_and_is_not_repeated() -> None:
         with pytest.raises(Unreachable, match=r"within 4\.0 s"):
             await cluster.poller.delete("x")
         assert cluster.time - before == pytest.approx(4.0)
-        assert wishes(cluster, "/instance") == ["a DELETE"]
+        assert commands(cluster, "/instance") == ["a DELETE"]
         assert cluster.poller.snapshot is not None
         assert cluster.poller.snapshot.connected, "an election hangs commands, never reads"
 
@@ -100,14 +100,14 @@ async def test_a_command_that_was_answered_with_an_error_is_not_repeated() -> No
         cluster.exos["a"].control.inject(parse_fault("error"))
         with pytest.raises(Unreachable, match="failed inside"):
             await cluster.poller.delete("x")
-        assert wishes(cluster, "/instance") == ["a DELETE"]
+        assert commands(cluster, "/instance") == ["a DELETE"]
 
 
 async def test_a_command_that_found_no_connection_goes_to_the_next_url() -> None:
     async with running("ab") as cluster:
         cluster.exos["a"].control.drop_connections = True
         assert not await cluster.poller.delete("x")
-        assert wishes(cluster, "/instance") == ["a DELETE", "b DELETE"]
+        assert commands(cluster, "/instance") == ["a DELETE", "b DELETE"]
 
 
 async def test_a_question_that_changes_nothing_is_asked_of_the_next_url_after_any_failure() -> None:
@@ -115,7 +115,7 @@ async def test_a_question_that_changes_nothing_is_asked_of_the_next_url_after_an
         cluster.exos["a"].control.inject(parse_fault("error"))
         model = cluster.exos["b"].control.cards[0]
         assert (await cluster.poller.preview(model, Sharding.PIPELINE, InstanceType.MLX_RING, 1)).instance is not None
-        assert wishes(cluster, "/instance/placement") == ["a GET", "b GET"]
+        assert commands(cluster, "/instance/placement") == ["a GET", "b GET"]
 
 
 async def test_commands_go_to_the_url_that_last_gave_a_state() -> None:
@@ -126,7 +126,7 @@ async def test_commands_go_to_the_url_that_last_gave_a_state() -> None:
         cluster.exos["a"].control.drop_connections = False
         await asyncio.sleep(3.0)
         await cluster.poller.delete("x")
-        assert wishes(cluster, "/instance") == ["b DELETE"]
+        assert commands(cluster, "/instance") == ["b DELETE"]
 
 
 async def test_without_any_url_a_command_says_so() -> None:
@@ -146,4 +146,4 @@ async def test_without_any_url_a_command_says_so() -> None:
 async def test_a_task_is_cancelled_by_the_node_that_holds_it() -> None:
     async with running("ab") as cluster:
         assert not await cluster.poller.cancel_task("nope")
-        assert wishes(cluster, "/v1/cancel") == ["a POST", "b POST"]
+        assert commands(cluster, "/v1/cancel") == ["a POST", "b POST"]

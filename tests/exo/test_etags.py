@@ -1,4 +1,4 @@
-"""An exo that offers ETags: a state that has not moved is neither sent nor parsed again, and is never acted upon."""
+"""An exo that sends ETags: a state that has not moved is neither sent nor parsed again, and is never acted upon."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""Upstreams fail: which URL is read next, when that is noticed, and what is told meanwhile."""
+"""Upstreams fail: which URL is read next, when that is noticed, and what is published meanwhile."""
 
 import asyncio
 import logging
@@ -65,11 +65,11 @@ async def test_a_cluster_without_a_working_url_is_lost_in_time_and_found_again(f
     async with running("a") as cluster:
         with cluster.poller.subscriber():
             last = await cluster.poller.changed(cluster.poller.snapshot)
-            heard = cluster.time
+            last_answer = cluster.time
             breaks(cluster, "a", fault)
             while connected(cluster):
                 await cluster.poller.changed(cluster.poller.snapshot)
-            assert cluster.time - heard == pytest.approx(2.5, abs=0.05)
+            assert cluster.time - last_answer == pytest.approx(2.5, abs=0.05)
             lost = cluster.poller.snapshot
             assert lost is not None
             assert (lost.stale, lost.state, lost.observed_at) == (True, last.state, last.observed_at)
@@ -85,7 +85,7 @@ async def test_a_cluster_without_a_working_url_is_lost_in_time_and_found_again(f
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_short_failure_is_never_told(fault: str) -> None:
+async def test_a_short_failure_is_never_published(fault: str) -> None:
     async with running("a") as cluster:
         with cluster.poller.subscriber():
             await cluster.poller.changed(cluster.poller.snapshot)
@@ -201,7 +201,7 @@ async def test_a_url_that_answers_404_to_everything_is_no_exo() -> None:
         assert (await cluster.poller.fresh()).exo_url == "http://b"
 
 
-async def test_when_nobody_looks_silence_begins_with_the_first_read_that_fails() -> None:
+async def test_without_demand_silence_begins_with_the_first_read_that_fails() -> None:
     async with running("a", PollerRules(idle_pause=8.0)) as cluster:
         await asyncio.sleep(1.0)
         breaks(cluster, "a", "hang")
@@ -213,7 +213,7 @@ async def test_when_nobody_looks_silence_begins_with_the_first_read_that_fails()
         assert not connected(cluster)
 
 
-async def test_a_poller_is_told_in_time_that_exo_is_lost() -> None:
+async def test_a_client_learns_in_time_that_exo_is_lost() -> None:
     async with running("a") as cluster:
         await asyncio.sleep(3.0)
         breaks(cluster, "a", "refuse")
@@ -234,13 +234,13 @@ async def test_time_alone_makes_a_lost_cluster_unreachable() -> None:
         assert (await cluster.poller.fresh(0.0)).status(model).ready
         with cluster.poller.subscriber():
             await cluster.poller.changed(cluster.poller.snapshot)
-            heard = cluster.time
+            last_answer = cluster.time
             breaks(cluster, "a", "hang")
             snapshot = cluster.poller.snapshot
             while snapshot is None or snapshot.status(model).phase is not Phase.UNREACHABLE:
                 snapshot = await cluster.poller.changed(snapshot)
-            # A pause, in which nobody asked; then it was asked, and has not answered for 10 s.
-            assert cluster.time - heard == pytest.approx(11.0, abs=0.51)
+            # A pause, without a request; then it was asked, and has not answered for 10 s.
+            assert cluster.time - last_answer == pytest.approx(11.0, abs=0.51)
             mends(cluster, "a")
             while not snapshot.status(model).ready:
                 snapshot = await cluster.poller.changed(snapshot)
@@ -260,7 +260,7 @@ async def test_a_slow_cluster_is_reached_all_the_same() -> None:
         assert (await cluster.poller.changed(None)).connected
 
 
-async def test_an_exo_started_again_is_told_by_its_new_id() -> None:
+async def test_an_exo_started_again_is_recognised_by_its_new_id() -> None:
     async with running("a") as cluster:
         with cluster.poller.subscriber():
             exo = cluster.exos["a"].control
@@ -277,7 +277,7 @@ async def test_an_exo_started_again_is_told_by_its_new_id() -> None:
             assert snapshot.api_node_id == revived != first.api_node_id
 
 
-async def test_an_exo_that_was_started_again_between_two_reads_is_told_by_its_new_id() -> None:
+async def test_an_exo_that_was_started_again_between_two_reads_is_recognised_by_its_new_id() -> None:
     async with running("a") as cluster:
         exo = cluster.exos["a"].control
         first = await cluster.poller.fresh()

@@ -1,4 +1,4 @@
-"""One feed for all who ask: how often it reads, what it tells, what it leaves behind."""
+"""One poller for all clients: how often it reads, what it publishes, what it leaves behind."""
 
 import asyncio
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ def mode(cluster: Cluster) -> Mode:
 
 
 async def follow(cluster: Cluster, seen: list[Snapshot]) -> None:
-    """A client that waits for each picture."""
+    """A client that waits for each snapshot."""
     snapshot = cluster.poller.snapshot
     while True:
         snapshot = await cluster.poller.changed(snapshot)
@@ -29,9 +29,9 @@ async def follow(cluster: Cluster, seen: list[Snapshot]) -> None:
 
 
 @pytest.mark.parametrize("clients", [1, 500])
-async def test_exo_sees_the_same_requests_whoever_asks(clients: int) -> None:
+async def test_exo_sees_the_same_requests_for_any_number_of_clients(clients: int) -> None:
     async with running() as cluster, asyncio.TaskGroup() as tasks:
-        await asyncio.sleep(0.5)  # the catalogue has come: a picture without a read
+        await asyncio.sleep(0.5)  # the catalogue has come: a snapshot without a read
         begun = cluster.time
         with ExitStack() as looking:
             seen: list[Snapshot] = []
@@ -46,7 +46,7 @@ async def test_exo_sees_the_same_requests_whoever_asks(clients: int) -> None:
         reads = cluster.wire.reads(since=begun)
         assert len(reads) == 29
         assert len(seen) == clients * len(reads)
-        assert len(cluster.wire.requests) - len(reads) == 3, "the first picture, the node's id and the catalogue"
+        assert len(cluster.wire.requests) - len(reads) == 3, "the first snapshot, the node's id and the catalogue"
 
 
 async def test_at_rest_it_reads_once_a_second_and_takes_less_than_a_twentieth_of_exos_time() -> None:
@@ -89,7 +89,7 @@ async def test_a_model_in_transition_is_watched_closely_while_somebody_looks() -
         assert cluster.exos["a"].control.place(model) is not None
         cluster.exos["a"].control.advance(0.05)
         await cluster.poller.fresh(0.0)
-        assert mode(cluster) is Mode.IDLE, "nobody looks"
+        assert mode(cluster) is Mode.IDLE, "no demand"
         with cluster.poller.subscriber():
             assert mode(cluster) is Mode.FAST
             exo = cluster.exos["a"].control
@@ -143,7 +143,7 @@ async def test_a_model_that_was_given_up_is_not_watched_closely_for_ever() -> No
             assert (status.final, mode(cluster)) == (True, Mode.NORMAL)
 
 
-async def test_when_nobody_looks_it_reads_seldom() -> None:
+async def test_without_demand_it_reads_seldom() -> None:
     async with running() as cluster:
         begun = cluster.time
         await asyncio.sleep(60)
@@ -159,7 +159,7 @@ async def test_the_first_to_look_does_not_wait_for_the_idle_pause() -> None:
         assert cluster.time - before == pytest.approx(cluster.cost)
 
 
-async def test_a_query_refreshes_an_old_picture_once_for_all_who_wait() -> None:
+async def test_a_query_refreshes_an_old_snapshot_once_for_all_who_wait() -> None:
     async with running() as cluster:
         await asyncio.sleep(3.0)
         before = len(cluster.wire.reads())
@@ -179,7 +179,7 @@ async def test_a_query_that_joins_a_read_under_way_asks_for_no_other() -> None:
         assert cluster.wire.reads(since=begun) == []
 
 
-async def test_a_query_is_answered_at_once_from_a_young_picture() -> None:
+async def test_a_query_is_answered_at_once_from_a_young_snapshot() -> None:
     async with running() as cluster:
         await asyncio.sleep(0.9)
         before = cluster.time, len(cluster.wire.requests)
@@ -187,7 +187,7 @@ async def test_a_query_is_answered_at_once_from_a_young_picture() -> None:
         assert (cluster.time, len(cluster.wire.requests)) == before
 
 
-async def test_a_picture_asked_for_now_comes_from_a_read_that_began_later() -> None:
+async def test_a_snapshot_asked_for_now_comes_from_a_read_that_began_later() -> None:
     async with running() as cluster:
         with cluster.poller.operation():
             await cluster.until_reading()
@@ -239,17 +239,17 @@ async def test_before_the_first_snapshot_a_subscriber_waits_for_it() -> None:
 
 async def test_every_snapshot_reaches_listeners_and_waiters_alike() -> None:
     async with running() as cluster:
-        heard: list[Snapshot] = []
+        received: list[Snapshot] = []
 
         def deaf(_: Snapshot) -> None:
             raise RuntimeError("a fault of the listener's own")
 
-        with cluster.poller.listen(deaf), cluster.poller.listen(heard.append), cluster.poller.subscriber():
+        with cluster.poller.listen(deaf), cluster.poller.listen(received.append), cluster.poller.subscriber():
             first = await cluster.poller.changed(cluster.poller.snapshot)
             second = await cluster.poller.changed(first)
-        assert heard == [first, second]
+        assert received == [first, second]
         await cluster.poller.changed(second)
-        assert heard == [first, second], "no call after it left"
+        assert received == [first, second], "no call after it left"
 
 
 async def test_a_snapshot_in_which_only_clocks_moved_keeps_its_version_and_is_still_published() -> None:
@@ -303,7 +303,7 @@ async def test_the_catalogue_is_read_at_the_start_and_each_minute_while_somebody
         assert cluster.poller.snapshot is not None
         assert set(cluster.poller.snapshot.catalogue) == set(cluster.exos["a"].control.cards)
         await asyncio.sleep(180)
-        assert asked() == 1, "nobody looked"
+        assert asked() == 1, "no demand"
         with cluster.poller.subscriber():
             await asyncio.sleep(179)
         assert asked() == 1 + 3
@@ -349,7 +349,7 @@ async def test_leaving_is_quick_even_while_exo_hangs() -> None:
     assert cluster.time - before < 0.1
 
 
-async def test_it_keeps_its_promises_to_the_house() -> None:
+async def test_it_is_an_upstream() -> None:
     cluster = Cluster("a", PollerRules())
     upstream: Upstream = cluster.poller
     assert upstream.snapshot is None

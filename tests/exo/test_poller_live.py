@@ -1,4 +1,4 @@
-"""The feed in real time: real connections, and faults of our own."""
+"""The poller in real time: real connections, and injected faults."""
 
 import asyncio
 import logging
@@ -46,7 +46,7 @@ async def test_a_served_exo_is_lost_when_it_stops() -> None:
     server = uvicorn.Server(uvicorn.Config(exo.app, port=0, log_level="warning", timeout_graceful_shutdown=1))
     serving = asyncio.create_task(server.serve())
     async with asyncio.timeout(20):
-        while not server.started:  # noqa: ASYNC110 (uvicorn offers no event)
+        while not server.started:  # noqa: ASYNC110 (uvicorn has no event)
             await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
         rules = PollerRules(rest_pause=0.1, lost_after=0.4, retry_every=0.1)

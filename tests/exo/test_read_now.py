@@ -95,7 +95,7 @@ async def test_an_operation_that_looks_in_a_loop_keeps_to_the_share_in_the_long_
 
 
 @pytest.mark.parametrize("cost", [0.013, 0.26])
-async def test_what_was_read_early_is_paid_back_by_the_reads_that_nobody_hurries(cost: float) -> None:
+async def test_what_was_read_early_is_paid_back_by_later_reads(cost: float) -> None:
     async with slow(cost) as cluster:
         await asyncio.sleep(cost * 200)
         begun = cluster.time
@@ -175,7 +175,7 @@ async def test_before_the_first_snapshot_a_look_is_refused_in_time() -> None:
         assert cluster.time <= 5.1
 
 
-async def test_whoever_looks_when_reading_ends_is_not_left_waiting() -> None:
+async def test_a_caller_that_waits_when_reading_ends_is_not_left_waiting() -> None:
     async with slow(5.0) as cluster:
         look = asyncio.create_task(cluster.poller.read_now())
         await asyncio.sleep(1.0)

@@ -44,7 +44,7 @@ from tests.support.recordings import NAMES, steps
 
 Json = dict[str, Any]
 
-# What a Mac tells of itself; from exo's types (`shared/types/profiling.py`, `thunderbolt.py`).
+# What a Mac reports; from exo's types (`shared/types/profiling.py`, `thunderbolt.py`).
 MAC: Json = {
     "nodeIdentities": {
         "modelId": "Mac Studio",
@@ -70,8 +70,8 @@ MAC: Json = {
 
 def mac(**changes: Any) -> Json:
     state = document(["n1"])
-    for name, told in {**MAC, **changes}.items():
-        state[name] = {"n1": told}
+    for name, reported in {**MAC, **changes}.items():
+        state[name] = {"n1": reported}
     state["nodeBackends"] = {"n1": ["MlxMetal", "MlxCpu"]}
     return state
 
@@ -84,7 +84,7 @@ def only_node(state: Json) -> Node:
 # Nodes
 
 
-def test_a_mac_that_has_told_everything() -> None:
+def test_a_mac_that_has_reported_everything() -> None:
     state = mac()
     state["topology"] = {
         "nodes": ["n1"],
@@ -126,7 +126,7 @@ def test_a_mac_that_has_told_everything() -> None:
     assert (node.gpu_usage_percent, node.cpu_p_usage_percent, node.cpu_e_usage_percent) == (42.0, 12.5, 0.0)
 
 
-def test_a_node_in_its_first_seconds_is_a_member_that_has_told_nothing() -> None:
+def test_a_node_in_its_first_seconds_is_a_member_that_has_reported_nothing() -> None:
     state = read_state({"topology": {"nodes": ["n1"], "connections": {}}})
     assert state.nodes == {"n1": Node("n1")}
 
@@ -139,7 +139,7 @@ def test_membership_is_the_topology_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "told", "field"),
+    ("part", "reported", "field"),
     [
         ("nodeIdentities", {"friendlyName": "Unknown"}, "friendly_name"),
         ("nodeIdentities", {"chipId": "Unknown Chip"}, "chip"),
@@ -160,8 +160,8 @@ def test_membership_is_the_topology_alone() -> None:
         ("nodeRdmaCtl", {"enabled": "yes"}, "rdma_enabled"),
     ],
 )
-def test_what_a_node_has_not_really_told_is_none(part: str, told: Json | None, field: str) -> None:
-    assert getattr(only_node(mac(**{part: told})), field) is None
+def test_a_placeholder_that_a_node_reports_is_none(part: str, reported: Json | None, field: str) -> None:
+    assert getattr(only_node(mac(**{part: reported})), field) is None
 
 
 @pytest.mark.parametrize(
@@ -269,16 +269,16 @@ def test_an_untagged_runner_is_of_unknown_status(raw: object) -> None:
 
 
 def test_a_runner_tells_layers_and_its_error() -> None:
-    told = {"r1": runner("Loading", layersLoaded=3, totalLayers=8), "r2": runner("Failed", errorMessage="no")}
-    assert read_state(document(runners=told)).runners == {
+    reported = {"r1": runner("Loading", layersLoaded=3, totalLayers=8), "r2": runner("Failed", errorMessage="no")}
+    assert read_state(document(runners=reported)).runners == {
         "r1": Runner(RunnerStatus.LOADING, 3, 8),
         "r2": Runner(RunnerStatus.FAILED, error="no"),
     }
 
 
 def test_a_count_beyond_32_bits_counts_nothing() -> None:
-    told = {"r1": runner("Loading", layersLoaded=1 << 31, totalLayers=1 << 40)}
-    assert read_state(document(runners=told)).runners == {"r1": Runner(RunnerStatus.LOADING)}
+    reported = {"r1": runner("Loading", layersLoaded=1 << 31, totalLayers=1 << 40)}
+    assert read_state(document(runners=reported)).runners == {"r1": Runner(RunnerStatus.LOADING)}
 
 
 @pytest.mark.parametrize(("tag", "kind"), [*TASK_TAGS.items(), ("Meditate", TaskKind.UNKNOWN)])
@@ -288,15 +288,15 @@ def test_every_kind_of_task(tag: str, kind: TaskKind) -> None:
 
 
 def test_a_prompt_is_never_read() -> None:
-    told = task("TextGeneration", "i1", taskParams={"input": [{"content": "a secret"}]}, errorMessage="e")
-    assert "secret" not in repr(read_state(document(tasks={"t1": told})))
+    reported = task("TextGeneration", "i1", taskParams={"input": [{"content": "a secret"}]}, errorMessage="e")
+    assert "secret" not in repr(read_state(document(tasks={"t1": reported})))
 
 
 @pytest.mark.parametrize("status", [None, 3, "Dreaming", ""])
 def test_a_task_of_unknown_status(status: object) -> None:
-    told = task("LoadModel", "i1")
-    told["LoadModel"]["taskStatus"] = status
-    assert read_state(document(tasks={"t1": told})).tasks["t1"].status is TaskStatus.UNKNOWN
+    reported = task("LoadModel", "i1")
+    reported["LoadModel"]["taskStatus"] = status
+    assert read_state(document(tasks={"t1": reported})).tasks["t1"].status is TaskStatus.UNKNOWN
 
 
 # Downloads and cards
@@ -310,7 +310,7 @@ def test_a_download_under_way() -> None:
     assert (download.completed_files, download.total_files) == (1, 5)
 
 
-def test_the_total_of_what_is_under_way_or_there_is_known_by_the_card_where_it_is_not_told() -> None:
+def test_the_total_of_an_ongoing_or_completed_download_is_the_cards_where_it_is_missing() -> None:
     entries = [ongoing("test/a", 0, 0), completed("test/b", 0), pending("test/c")]
     downloads = read_state(document(downloads={"n1": entries})).downloads["n1"]
     assert [downloads[id_].total_gb for id_ in ("test/a", "test/b", "test/c")] == [4.0, 4.0, None]

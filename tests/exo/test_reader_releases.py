@@ -57,7 +57,7 @@ def _instance_65(id_: str, model: str, runners: dict[str, str]) -> Json:
 
 
 def v1_0_65() -> Json:
-    """Two nodes; one model loads on both (no layers told), one is being fetched, a chat runs."""
+    """Two nodes; one model loads on both (no layers reported), one is being fetched, a chat runs."""
     two = {"n1": "r1", "n2": "r2"}
     progress = {
         "totalBytes": size(4 * GIB),

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 RECORDINGS = Path(__file__).parent.parent / "data" / "recordings"
 COST = 0.039
 BEGINS = 5.0
-"""When the recording begins, by the loop's clock: the feed is at rest by then."""
+"""When the recording begins, by the loop's clock: the poller is at rest by then."""
 
 
 class Recording:
@@ -46,66 +46,66 @@ class Recording:
         await asyncio.sleep(COST)
         return httpx.Response(200, content=body)
 
-    def truth(self, tell: Callable[[Snapshot], object]) -> list[tuple[float, object]]:
-        """What one told by each frame at once would tell, each time it changed."""
-        told: list[tuple[float, object]] = []
+    def truth(self, summary: Callable[[Snapshot], object]) -> list[tuple[float, object]]:
+        """The summary of each state, each time it changed, as if every state were read at once."""
+        changes: list[tuple[float, object]] = []
         snapshot = None
         for time, document in zip(self.times, self.documents, strict=True):
             snapshot, _ = advance(snapshot, read_state(document), Moment(START, 0.0), Source("http://exo"))
             assert snapshot is not None
-            if not told or told[-1][1] != tell(snapshot):
-                told.append((time, tell(snapshot)))
-        return told
+            if not changes or changes[-1][1] != summary(snapshot):
+                changes.append((time, summary(snapshot)))
+        return changes
 
 
-async def watched(recording: Recording, tell: Callable[[Snapshot], object]) -> list[tuple[float, object]]:
-    """What the feed tells, each time it changed, and when."""
-    told: list[tuple[float, object]] = []
+async def watched(recording: Recording, summary: Callable[[Snapshot], object]) -> list[tuple[float, object]]:
+    """The summary of each snapshot of the poller, each time it changed, and when."""
+    changes: list[tuple[float, object]] = []
     loop = asyncio.get_running_loop()
 
     def look(snapshot: Snapshot) -> None:
-        if not told or told[-1][1] != tell(snapshot):
-            told.append((loop.time(), tell(snapshot)))
+        if not changes or changes[-1][1] != summary(snapshot):
+            changes.append((loop.time(), summary(snapshot)))
 
     poller = Poller(["http://exo"], transport=httpx.MockTransport(recording.answer), now=loop_moment)
     async with poller:
         with poller.subscriber(), poller.listen(look):
             await asyncio.sleep(recording.times[-1] + 3.0)
-    return told
+    return changes
 
 
 @pytest.mark.parametrize(
     ("name", "model"), [("10-place-load-ready", "rig/tiny-llama-a"), ("61-two-node-pipeline", "rig/tiny-llama-a")]
 )
 async def test_a_load_is_followed_closely(name: str, model: str) -> None:
-    def tell(snapshot: Snapshot) -> object:
+    def summary(snapshot: Snapshot) -> object:
         status = snapshot.status(model)
         return status.phase, status.progress_percent
 
     recording = Recording(name)
-    truth = recording.truth(tell)
-    told = await watched(recording, tell)
-    assert told[-1][1] == truth[-1][1]
-    # Every step that is told is a true one, in its order. Those too short to be seen are passed over.
+    truth = recording.truth(summary)
+    changes = await watched(recording, summary)
+    assert changes[-1][1] == truth[-1][1]
+    # Every step that is published is a true one, in its order. Those too short to be seen are passed over.
     delays = []
     steps = iter(truth)
-    for time, step in told:
+    for time, step in changes:
         happened = next(at for at, true in steps if true == step)
         delays.append(time - happened)
-    assert len(told) >= len(truth) * 0.8
+    assert len(changes) >= len(truth) * 0.8
     # The first is from before the recording; the next is noticed at the pace of rest, the others at that of transition.
     assert delays[1] <= 1.0 + 2 * COST
     assert median(delays[2:]) <= 0.2
     assert max(delays[2:]) <= 0.3
     phases = list(dict.fromkeys(step[0] for _, step in truth if isinstance(step, tuple)))
     assert phases[-1] is Phase.READY
-    assert list(dict.fromkeys(step[0] for _, step in told if isinstance(step, tuple))) == phases
+    assert list(dict.fromkeys(step[0] for _, step in changes if isinstance(step, tuple))) == phases
 
 
-async def test_the_loss_of_a_master_is_seen_as_a_stale_picture_and_then_as_it_is() -> None:
-    def tell(snapshot: Snapshot) -> object:
+async def test_the_loss_of_a_master_is_seen_as_a_stale_snapshot_and_then_as_it_is() -> None:
+    def summary(snapshot: Snapshot) -> object:
         return snapshot.connected, snapshot.stale, snapshot.loaded_model_count
 
     recording = Recording("72-kill9-master-n3")
-    told = await watched(recording, tell)
-    assert [what for _, what in told] == [(True, False, 1), (True, True, 1), (True, False, 0)]
+    changes = await watched(recording, summary)
+    assert [what for _, what in changes] == [(True, False, 1), (True, True, 1), (True, False, 0)]

@@ -65,7 +65,7 @@ async def test_a_clock_that_is_set_gives_no_download_up_early_or_late(by: float)
 
 
 @pytest.mark.parametrize("by", [-HOUR, 0.0, HOUR])
-async def test_an_election_keeps_its_grace_whatever_the_clock_is_set_to(by: float) -> None:
+async def test_an_election_keeps_its_grace_when_the_wall_clock_is_set(by: float) -> None:
     async with running() as cluster:
         with cluster.poller.subscriber():
             await cluster.poller.read_now()

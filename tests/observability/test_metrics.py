@@ -66,8 +66,8 @@ async def test_what_a_node_does_not_tell_is_absent_not_zero() -> None:
 
 async def test_operations_are_counted_by_state() -> None:
     async with running() as server, httpx.AsyncClient() as client:
-        wish = f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}'
-        await client.post(server.url, json={"query": wish})
+        mutation = f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}'
+        await client.post(server.url, json={"query": mutation})
         text = (await _get(server.port, "/metrics")).text
         states = [operation.state.value for operation in server.components.operations.all()]
         assert len(states) == 1

@@ -80,13 +80,13 @@ def _possible(schema: GraphQLSchema, type_: GraphQLNamedType) -> list[GraphQLObj
 
 
 def _arguments(of_field: GraphQLField, arguments: Mapping[str, str]) -> str:
-    told = []
+    written = []
     for name, argument in of_field.args.items():
         if isinstance(argument.type, GraphQLNonNull):
-            told.append(f"{name}: {arguments[name]}")
+            written.append(f"{name}: {arguments[name]}")
         elif (values := _every_value(argument)) is not None:
-            told.append(f"{name}: [{', '.join(values)}]")
-    return f"({', '.join(told)})" if told else ""
+            written.append(f"{name}: [{', '.join(values)}]")
+    return f"({', '.join(written)})" if written else ""
 
 
 def _every_value(argument: GraphQLArgument) -> list[str] | None:

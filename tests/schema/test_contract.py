@@ -25,7 +25,7 @@ from tests.support.asking import SCHEMA
 
 ROOT = Path(__file__).parents[2]
 
-# The public interface: scripts are written against these names and types. What is null is told by its lack of "!".
+# The public interface: scripts are written against these names and types. A type without "!" may be null.
 CONTRACT = {
     "Query": """
         cluster: Cluster!
@@ -183,12 +183,12 @@ ENUMS = {
 
 
 def _signature(name: str, field: GraphQLField) -> str:
-    told = []
+    written = []
     for argument_name, argument in field.args.items():
         default = ast_from_value(argument.default_value, argument.type)
         shown = "" if argument.default_value is Undefined or default is None else f" = {print_ast(default)}"
-        told.append(f"{argument_name}: {argument.type}{shown}")
-    arguments = f"({', '.join(told)})" if told else ""
+        written.append(f"{argument_name}: {argument.type}{shown}")
+    arguments = f"({', '.join(written)})" if written else ""
     return f"{name}{arguments}: {field.type}"
 
 
@@ -250,9 +250,11 @@ def _descriptions() -> Iterator[tuple[str, str | None]]:
 
 
 def test_everything_carries_a_description_that_ends_with_a_period() -> None:
-    told = dict(_descriptions())
-    assert len(told) > 400
-    assert {name for name, text in told.items() if not text or not text.endswith(".") or text != text.strip()} == set()
+    descriptions = dict(_descriptions())
+    assert len(descriptions) > 400
+    assert {
+        name for name, text in descriptions.items() if not text or not text.endswith(".") or text != text.strip()
+    } == set()
 
 
 @pytest.mark.parametrize("name", ["Cluster", "Node", "Model", "Download", "PlacementNode", "InsufficientMemory"])
@@ -267,8 +269,8 @@ def test_a_field_that_ends_with_gb_says_what_it_means(name: str) -> None:
 
 def test_clock_fields_say_that_they_never_cause_a_message() -> None:
     clocks = {"ageSeconds", "observedAt", "lastSeen", "secondsSinceSeen", "stateVersion"}
-    told = {name: text or "" for name, text in _descriptions() if name.rsplit(".", 1)[-1] in clocks}
-    assert set(told) == {
+    descriptions = {name: text or "" for name, text in _descriptions() if name.rsplit(".", 1)[-1] in clocks}
+    assert set(descriptions) == {
         "Cluster.ageSeconds",
         "Cluster.observedAt",
         "Cluster.stateVersion",
@@ -276,7 +278,7 @@ def test_clock_fields_say_that_they_never_cause_a_message() -> None:
         "Node.lastSeen",
         "Node.secondsSinceSeen",
     }
-    assert {name for name, text in told.items() if "lock field" not in text or "never" not in text} == set()
+    assert {name for name, text in descriptions.items() if "lock field" not in text or "never" not in text} == set()
 
 
 def test_the_printed_schema_is_the_schema() -> None:
@@ -290,7 +292,7 @@ def test_the_command_prints_it() -> None:
     assert printed.stderr == b""
 
 
-def test_a_read_only_schema_lacks_the_wishes_alone() -> None:
+def test_a_read_only_schema_lacks_only_the_mutations() -> None:
     read_only = build_schema(read_only=True)
     assert read_only.mutation_type is None
     assert "type Query" in print_schema(read_only)

@@ -1,4 +1,4 @@
-"""Questions and their answers: values, filters, neighbours, and errors that tell how to go on."""
+"""Queries and their answers: values, filters, related objects, and errors that suggest what to do."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -131,7 +131,7 @@ def test_from_any_object_to_its_neighbours_and_back() -> None:
     ]
 
 
-def test_what_a_node_has_not_told_is_null() -> None:
+def test_what_a_node_has_not_reported_is_null() -> None:
     query = """{ nodes { friendlyName chip osVersion ramTotalGb ramAvailableGb ramUsedGb ramUsedPercent diskTotalGb
         diskAvailableGb gpuUsagePercent cpuPUsagePercent cpuEUsagePercent temperatureC powerWatts ipAddresses
         connectionTypes hasThunderbolt rdmaEnabled backends lastSeen secondsSinceSeen ramTotalBytes } }"""
@@ -142,9 +142,9 @@ def test_what_a_node_has_not_told_is_null() -> None:
 def test_a_runner_that_has_not_reported_is_null_and_a_node_that_left_too() -> None:
     state = document(["n1"], [instance("i1", {"n1": "r1", "n2": "r2"})])
     query = '{ model(id: "one") { instances { phase message shards { node { id } runnerId runnerStatus } } } }'
-    (told,) = data(snapshot_of(state), query)["model"]["instances"]
-    assert told["phase"] == "UNREACHABLE"
-    assert told["shards"] == [
+    (shown,) = data(snapshot_of(state), query)["model"]["instances"]
+    assert shown["phase"] == "UNREACHABLE"
+    assert shown["shards"] == [
         {"node": {"id": "n1"}, "runnerId": "r1", "runnerStatus": None},
         {"node": None, "runnerId": "r2", "runnerStatus": None},
     ]
@@ -211,11 +211,11 @@ def test_a_prompt_is_nowhere_in_the_schema_or_in_an_answer() -> None:
 
 
 def test_the_age_is_that_of_the_answer_and_the_times_are_utc() -> None:
-    told = ask(snapshot_of(example_state()), "{ cluster { ageSeconds observedAt stateVersion } }", elapsed=1.25)
-    assert told.data["cluster"]["ageSeconds"] == 1.25
-    assert datetime.fromisoformat(told.data["cluster"]["observedAt"]) == at(0)
-    assert told.data["cluster"]["observedAt"].endswith("Z")
-    assert told.context.time_dependent
+    answer = ask(snapshot_of(example_state()), "{ cluster { ageSeconds observedAt stateVersion } }", elapsed=1.25)
+    assert answer.data["cluster"]["ageSeconds"] == 1.25
+    assert datetime.fromisoformat(answer.data["cluster"]["observedAt"]) == at(0)
+    assert answer.data["cluster"]["observedAt"].endswith("Z")
+    assert answer.context.time_dependent
     assert not ask(snapshot_of(example_state()), "{ cluster { stateVersion } }").context.time_dependent
 
 
@@ -288,7 +288,7 @@ def test_downloads_by_status_model_and_node(arguments: str, ids: list[str]) -> N
 )
 def test_tasks_by_status_kind_and_model(arguments: str, ids: list[str]) -> None:
     answer = data(snapshot_of(example_state()), f"{{ tasks{arguments} {{ id }} }}")
-    assert [told["id"] for told in answer["tasks"]] == ids
+    assert [task["id"] for task in answer["tasks"]] == ids
 
 
 def test_an_offer_of_exo_is_a_placement_with_what_each_node_would_take() -> None:
@@ -314,9 +314,9 @@ def test_an_offer_of_exo_is_a_placement_with_what_each_node_would_take() -> None
 
 
 def test_an_unknown_node_is_null_with_the_nodes_that_exist_and_its_siblings_answer() -> None:
-    told = ask(snapshot_of(example_state()), '{ node(id: "spark") { id } nodes { id } }')
-    assert told.data == {"node": None, "nodes": [{"id": "n1"}, {"id": "n2"}]}
-    assert told.errors == [
+    answer = ask(snapshot_of(example_state()), '{ node(id: "spark") { id } nodes { id } }')
+    assert answer.data == {"node": None, "nodes": [{"id": "n1"}, {"id": "n2"}]}
+    assert answer.errors == [
         {
             "message": "No node is called 'spark'.",
             "locations": [{"line": 1, "column": 3}],
@@ -331,9 +331,9 @@ def test_an_unknown_node_is_null_with_the_nodes_that_exist_and_its_siblings_answ
 
 
 def test_an_unknown_model_is_null_with_close_matches() -> None:
-    told = ask(snapshot_of(example_state()), '{ model(id: "test/thre") { id } }')
-    assert told.data == {"model": None}
-    (error,) = told.errors
+    answer = ask(snapshot_of(example_state()), '{ model(id: "test/thre") { id } }')
+    assert answer.data == {"model": None}
+    (error,) = answer.errors
     assert error["extensions"]["code"] == "MODEL_NOT_FOUND"
     assert error["extensions"]["candidates"][0] == "test/three"
     assert error["extensions"]["suggestion"].startswith("Did you mean test/three")
@@ -351,8 +351,8 @@ def test_an_unknown_model_like_none_says_where_the_names_are() -> None:
 @pytest.mark.parametrize("field", ['model(id: "ONE")', 'modelStatus(model: "one")'])
 def test_an_ambiguous_model_is_an_error_with_the_candidates(field: str) -> None:
     story = Story(catalogue={"other/One": ModelCard("other/One")})
-    told = ask(story.see(0.0, example_state()), f"{{ {field} {{ __typename }} }}")
-    (error,) = told.errors
+    answer = ask(story.see(0.0, example_state()), f"{{ {field} {{ __typename }} }}")
+    (error,) = answer.errors
     assert error["extensions"]["code"] == "MODEL_AMBIGUOUS"
     assert error["extensions"]["candidates"] == ["other/One", MODEL]
     assert error["extensions"]["suggestion"] == "Use the full id of one of them."
@@ -381,38 +381,38 @@ def test_two_nodes_of_one_name_are_ambiguous_and_what_is_available_leads_to_each
     ],
 )
 def test_an_unknown_name_in_a_filter_is_null_and_the_same_error_while_siblings_answer(field: str, code: str) -> None:
-    told = ask(snapshot_of(example_state()), f"{{ asked: {field} cluster {{ nodeCount }} }}")
-    assert told.data == {"asked": None, "cluster": {"nodeCount": 2}}
-    assert told.codes == [code]
+    answer = ask(snapshot_of(example_state()), f"{{ asked: {field} cluster {{ nodeCount }} }}")
+    assert answer.data == {"asked": None, "cluster": {"nodeCount": 2}}
+    assert answer.codes == [code]
 
 
-def test_a_name_that_nothing_has_is_told_alike_wherever_it_is_asked() -> None:
+def test_an_unknown_name_gives_the_same_error_in_every_field() -> None:
     snapshot = snapshot_of(example_state())
-    told = [
+    errors = [
         ask(snapshot, f"{{ asked: {field} }}").errors[0]
         for field in ('model(id: "on") { id }', 'tasks(model: "on") { id }', 'placements(model: "on") { fits }')
     ]
-    assert told[0]["extensions"]["candidates"]
-    for error in told[1:]:
-        assert (error["message"], error["extensions"]) == (told[0]["message"], told[0]["extensions"])
+    assert errors[0]["extensions"]["candidates"]
+    for error in errors[1:]:
+        assert (error["message"], error["extensions"]) == (errors[0]["message"], errors[0]["extensions"])
 
 
-def test_an_operation_that_nobody_asked_for_is_null() -> None:
+def test_an_unknown_operation_is_null() -> None:
     assert data(snapshot_of(example_state()), '{ operation(id: "none") { id } operations { id } }') == {
         "operation": None,
         "operations": [],
     }
 
 
-def test_before_the_first_picture_every_question_says_so() -> None:
-    told = ask(None, '{ node(id: "n1") { id } }')
-    assert (told.data, told.codes) == ({"node": None}, ["CLUSTER_UNAVAILABLE"])
+def test_before_the_first_snapshot_every_query_is_cluster_unavailable() -> None:
+    answer = ask(None, '{ node(id: "n1") { id } }')
+    assert (answer.data, answer.codes) == ({"node": None}, ["CLUSTER_UNAVAILABLE"])
     assert ask(None, "{ cluster { nodeCount } }").codes == ["CLUSTER_UNAVAILABLE"]
 
 
 def test_a_long_name_is_not_repeated_whole() -> None:
-    told = ask(snapshot_of(example_state()), "query ($name: ID!) { node(id: $name) { id } }", {"name": "x" * 100_000})
-    assert len(told.errors[0]["message"]) < 200
+    answer = ask(snapshot_of(example_state()), "query ($name: ID!) { node(id: $name) { id } }", {"name": "x" * 100_000})
+    assert len(answer.errors[0]["message"]) < 200
 
 
 @pytest.mark.parametrize("connected", [True, False])

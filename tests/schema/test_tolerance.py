@@ -1,4 +1,4 @@
-"""Whatever exo sends, every field of every type answers: recorded documents, and documents torn at random."""
+"""Every field of every type answers for any document: recorded documents, and documents changed at random."""
 
 import copy
 from collections.abc import Iterator
@@ -29,9 +29,9 @@ NAMED = {"NODE_NOT_FOUND", "MODEL_NOT_FOUND", "CLUSTER_UNAVAILABLE"}
 
 def answer(snapshot: Snapshot) -> Any:
     """The data of an answer to the full query that holds no fault."""
-    told = ask(snapshot, FULL)
-    assert set(told.codes) <= NAMED, told.errors
-    return told.data
+    decoded = ask(snapshot, FULL)
+    assert set(decoded.codes) <= NAMED, decoded.errors
+    return decoded.data
 
 
 def test_the_full_query_asks_every_field_of_every_type() -> None:

@@ -29,7 +29,7 @@ def ends(story: Story, until: str, model: str = MODEL) -> bool:
         ("one of two copies is ready", False, False),
         ("lost with its node", True, True),
         ("an operation failed", True, True),
-        ("nobody loads it", False, True),
+        ("not loaded", False, True),
         ("on its way", False, False),
     ],
 )
@@ -46,7 +46,7 @@ def test_the_stream_ends_when_waiting_longer_is_of_no_use(name: str, ready: bool
         case "an operation failed":
             story.see(1.0, GONE)
             story.see(2.0, GONE, loads=FAILED)
-        case "nobody loads it":
+        case "not loaded":
             story.see(1.0, GONE)
         case "on its way":
             story.see(1.0, document(["n1"], [instance("i2", {"n1": "r2"})], {"r2": IDLE}))

@@ -1,4 +1,4 @@
-"""The shape of a state document: which keys each object has and of which types its values are, whatever the data."""
+"""The shape of a state document: which keys each object has and of which types its values are."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def shapes(document: Any) -> Shapes:
 
 
 def _walk(value: Any, path: str, found: Shapes, *, is_map: bool) -> None:
-    # Cards and instances are the same wherever they stand.
+    # Cards and instances are the same at every place.
     for name in ("modelCard", "instance"):
         if path.endswith(f"/{name}"):
             path = name

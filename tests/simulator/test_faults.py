@@ -89,7 +89,7 @@ async def test_a_dropped_connection_is_a_connect_error(tiny: Exo) -> None:
     assert (await tiny.http.get("/state")).status_code == 200
 
 
-async def test_a_dead_api_node_answers_nobody(tiny: Exo) -> None:
+async def test_a_dead_api_node_answers_no_request(tiny: Exo) -> None:
     tiny.control.kill_node("node-1")
     with pytest.raises(httpx.ConnectError):
         await tiny.http.get("/state")
@@ -130,7 +130,7 @@ async def test_a_master_that_hangs_leaves_the_state_of_that_moment_and_takes_com
     tiny.control.advance(5)
     hung = (await tiny.http.get("/state")).content
     assert instance.encode() in hung
-    # Nothing moves in it, whatever happens; what is asked of exo is accepted.
+    # Nothing in its state moves; commands are accepted all the same.
     placed = {"model_id": other, "sharding": "Pipeline", "instance_meta": "MlxRing", "min_nodes": 1}
     assert (await tiny.http.post("/place_instance", json=placed)).status_code == 200
     assert (await tiny.http.delete(f"/instance/{instance}")).status_code == 200

@@ -99,7 +99,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class DecodedAnswer:
     """A decoded answer."""
 
     data: Any
@@ -118,7 +118,7 @@ def ask(
     variables: Mapping[str, Any] | None = None,
     *,
     elapsed: float = 0.0,
-) -> Told:
+) -> DecodedAnswer:
     """The answer to a valid query about a snapshot."""
     document = query if isinstance(query, DocumentNode) else parse(query)
     if not isinstance(query, DocumentNode):
@@ -131,7 +131,7 @@ def ask(
     if isawaitable(answer):
         answer = asyncio.run(_later(answer))
     body = orjson.loads(answer.payload)
-    return Told(body["data"], body.get("errors", []), context)
+    return DecodedAnswer(body["data"], body.get("errors", []), context)
 
 
 async def _later(answer: Awaitable[Answer]) -> Answer:
@@ -140,6 +140,6 @@ async def _later(answer: Awaitable[Answer]) -> Answer:
 
 def data(snapshot: Snapshot | None, query: str, variables: Mapping[str, Any] | None = None) -> Any:
     """The data of an answer that has no errors."""
-    told = ask(snapshot, query, variables)
-    assert told.errors == []
-    return told.data
+    answer = ask(snapshot, query, variables)
+    assert answer.errors == []
+    return answer.data

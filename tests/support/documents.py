@@ -1,4 +1,4 @@
-"""Documents of exo main's state, as small as a rule needs, and the pictures that follow from them.
+"""Documents of exo main's state, as small as a rule needs, and the snapshots that follow from them.
 
 Everything goes through the real reader: a rule that holds here holds for what exo answers.
 """
@@ -76,14 +76,14 @@ def instance(
     return {tag: {"instanceId": id_, "shardAssignments": assignments, "hostsByNode": {}, "ephemeralPort": 50000}}
 
 
-def runner(status: str, **told: Any) -> Json:
+def runner(status: str, **fields: Any) -> Json:
     """A runner's report: `runner("Loading", layersLoaded=2, totalLayers=8)`."""
-    return {f"Runner{status}": told}
+    return {f"Runner{status}": fields}
 
 
-def _download(tag: str, model: str, **told: Any) -> Json:
+def _download(tag: str, model: str, **fields: Any) -> Json:
     shard = {"modelCard": card(model), "deviceRank": 0, "worldSize": 1, "startLayer": 0, "endLayer": 8, "nLayers": 8}
-    return {tag: {"shardMetadata": {"PipelineShardMetadata": shard}, "modelDirectory": "", **told}}
+    return {tag: {"shardMetadata": {"PipelineShardMetadata": shard}, "modelDirectory": "", **fields}}
 
 
 def pending(model: str = MODEL, downloaded: int = 0, total: int = 0) -> Json:
@@ -118,9 +118,9 @@ def failed_download(message: str = "disk full", model: str = MODEL) -> Json:
     return _download("DownloadFailed", model, errorMessage=message)
 
 
-def task(tag: str, instance_id: str, status: str = "Running", **told: Any) -> Json:
+def task(tag: str, instance_id: str, status: str = "Running", **fields: Any) -> Json:
     """A task."""
-    return {tag: {"taskId": "t", "taskStatus": status, "instanceId": instance_id, **told}}
+    return {tag: {"taskId": "t", "taskStatus": status, "instanceId": instance_id, **fields}}
 
 
 def document(
@@ -175,7 +175,7 @@ class Story:
         source: Source = EXO,
         contact: Contact | None = None,
     ) -> Snapshot:
-        """The picture at `t` seconds; `state` None means that time alone has passed."""
+        """The snapshot at `t` seconds; `state` None means that time alone has passed."""
         self.snapshot, self.transitions = advance(
             self.snapshot,
             None if state is None else read_state(state),
@@ -191,5 +191,5 @@ class Story:
 
 
 def snapshot_of(state: Json) -> Snapshot:
-    """The first picture that a state makes."""
+    """The first snapshot that a state makes."""
     return Story().see(0.0, state)

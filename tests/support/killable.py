@@ -1,8 +1,8 @@
-"""A process to be killed: swaps against an exo over HTTP, told to standard output step by step.
+"""A process to be killed: swaps against an exo over HTTP, reported on standard output step by step.
 
     python -m tests.support.killable URL JOURNAL [UNLOAD LOAD]
 
-With models it asks for the swap; without, it goes on with what the journal holds. It ends when nothing is under way.
+With models it starts the swap; without, it continues what the journal holds. It ends when no operation is active.
 """
 
 import asyncio
@@ -24,21 +24,21 @@ async def main(url: str, journal: Path, models: list[str]) -> None:
     async with Poller([url]) as poller, Operations(poller, store, RULES) as ops:
         changed = asyncio.Event()
 
-        def tell() -> None:
+        def report() -> None:
             for operation in ops.all():
                 under_way = [step for step in operation.steps if step.state.value == "RUNNING"]
                 sys.stdout.write(f"{operation.state.value} {' '.join(step.name for step in under_way)}\n")
             sys.stdout.flush()
             changed.set()
 
-        ops.listen(tell)
+        ops.listen(report)
         if models:
             unload, load = models
             sys.stdout.write(f"{await ops.swap([unload], [load])}\n")
         while ops.all(active=True):
             changed.clear()
             await changed.wait()
-        tell()
+        report()
     await store.close()
 
 

@@ -35,7 +35,7 @@ async def served(folder: Path, port: int = 0, *arguments: str) -> AsyncIterator[
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """A port on which nothing listens now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

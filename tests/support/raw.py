@@ -31,7 +31,7 @@ class Raw:
             await asyncio.get_running_loop().sock_sendall(self.socket, data)
 
     def reset(self) -> None:
-        """Goes without a word: the kernel tells the other side by RST."""
+        """Leaves without a close frame: the kernel sends the other side an RST."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 

@@ -22,7 +22,8 @@ QUERY = "subscription ($model: String!) { modelStatus(model: $model) { phase pro
 COST = 0.039
 """Seconds that `GET /state` takes a real exo of three nodes."""
 
-Told = tuple[str, float | None]
+Status = tuple[str, float | None]
+"""Phase and progress in percent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,11 @@ class Change:
 
     number: int
     at: float
-    told: Told
+    status: Status
 
 
 class Recorded:
-    """An exo that does again what one once did, from `play` on. It says when each of its states could first be read."""
+    """An exo that replays a recording, from `play` on. It says when each of its states could first be read."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -44,7 +45,7 @@ class Recorded:
         self._began: float | None = None
         self.requests: Counter[str] = Counter()
         self.answered: dict[int, float] = {}
-        """When each state, by its number, or a later one was first told, in seconds after `play`."""
+        """When each state, by its number, or a later one was first answered, in seconds after `play`."""
         self.cost = COST
         """Seconds that a whole state takes."""
         self.fault: str | None = None
@@ -61,13 +62,13 @@ class Recorded:
         return self._began
 
     def truth(self, model: str) -> list["Change"]:
-        """What is to be told of a model, each time it changes."""
+        """The true statuses of a model, each time they change."""
         changes: list[Change] = []
         for number, (t, snapshot) in enumerate(walk(self.name)):
-            status = snapshot.status(model)
-            told = status.phase.value, status.progress_percent
-            if not changes or changes[-1].told != told:
-                changes.append(Change(number, t - self._steps[0].t, told))
+            model_status = snapshot.status(model)
+            status = model_status.phase.value, model_status.progress_percent
+            if not changes or changes[-1].status != status:
+                changes.append(Change(number, t - self._steps[0].t, status))
         return changes
 
     def _current(self) -> int:
@@ -128,7 +129,7 @@ class Upstream:
         self.port = self._server.servers[0].sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Nobody listens there any more."""
+        """Closes the port."""
         if self._server is not None and self._serving is not None:
             self._server.should_exit = self._server.force_exit = True
             await self._serving
@@ -138,19 +139,19 @@ class Upstream:
 class Watch:
     """What one subscriber was sent, and when, in seconds after `play`."""
 
-    messages: list[tuple[float, Told]] = field(default_factory=list)
+    messages: list[tuple[float, Status]] = field(default_factory=list)
 
     @property
-    def told(self) -> list[Told]:
+    def statuses(self) -> list[Status]:
         """Without the times."""
-        return [told for _, told in self.messages]
+        return [status for _, status in self.messages]
 
     def matched(self, truth: Sequence[Change]) -> list[tuple[float, Change]]:
-        """Each message but the first, and the change that it tells of. Raises `StopIteration` for what never was."""
+        """Each message but the first, and the change that it reports. Raises `StopIteration` for what never was."""
         found = []
         after = 0
-        for at, told in self.messages[1:]:
-            after = next(index for index in range(after + 1, len(truth)) if truth[index].told == told)
+        for at, status in self.messages[1:]:
+            after = next(index for index in range(after + 1, len(truth)) if truth[index].status == status)
             found.append((at, truth[after]))
         return found
 
@@ -198,7 +199,7 @@ async def behind(*names: str, **settings: Any) -> AsyncIterator[tuple[Running, l
 async def replay(
     name: str, model: str, *, subscribers: int = 1, connections: int | None = None, cost: float = COST
 ) -> Replay:
-    """Plays a recording before that many subscribers, spread over `connections` (one each, if not told)."""
+    """Plays a recording before that many subscribers, spread over `connections` (one each, by default)."""
     async with behind(name) as (server, (upstream,)), AsyncExitStack() as stack:
         sockets = [await stack.enter_async_context(server.socket()) for _ in range(connections or subscribers)]
         recorded = upstream.recorded
@@ -221,17 +222,19 @@ async def replay(
 
         executor = server.components.service._executor
         async with asyncio.TaskGroup() as tasks:
-            instance_status = [tasks.create_task(read(*each)) for each in enumerate(sockets)]
+            readers = [tasks.create_task(read(*each)) for each in enumerate(sockets)]
             await until(lambda: all(watch.messages for watch in watches.values()))
-            # A few reads at rest, for the feed to learn what they cost.
+            # A few reads at rest, for the poller to learn what they cost.
             await until(lambda: recorded.requests["/state"] >= 4, seconds=10)
             with patch.object(executor, "execute", wraps=executor.execute) as execute:
                 before = recorded.requests["/state"]
                 began = recorded.play()
                 await asyncio.sleep(recorded.seconds)
-                await until(lambda: all(watch.told[-1] == truth[-1].told for watch in watches.values()), seconds=10)
+                await until(
+                    lambda: all(watch.statuses[-1] == truth[-1].status for watch in watches.values()), seconds=10
+                )
                 reads = recorded.requests["/state"] - before
                 await asyncio.sleep(0.5)  # nothing more may come
-            for task in instance_status:
+            for task in readers:
                 task.cancel()
         return Replay(list(watches.values()), truth, recorded.answered, reads, execute.call_count)

@@ -63,7 +63,7 @@ class SimulatedCluster:
         )
 
     async def listed(self) -> list[str]:
-        """The model of each instance, whatever its phase."""
+        """The model of each instance, in any phase."""
         return sorted(instance.model_id for instance in (await self.snapshot()).state.instances.values())
 
     async def given(self, *models: str) -> None:
@@ -112,7 +112,7 @@ def _is_ready(model: str, snapshot: Snapshot) -> bool:
 
 
 def begun(answer: Operation | OperationError) -> Operation:
-    """The operation that a wish became."""
+    """The operation that a request started."""
     assert isinstance(answer, Operation), answer
     return answer
 
@@ -146,7 +146,7 @@ async def operations(
 async def world(
     scenario: Scenario | None = None, journal: Path | None = None, rules: OperationRules | None = None, seed: int = 1
 ) -> AsyncIterator[SimulatedCluster]:
-    """Everything started, the first picture read. The ids that exo draws follow from `seed`."""
+    """Everything started, the first snapshot read. The ids that exo draws follow from `seed`."""
     # The simulation lives by the loop's time too, so that all clocks are one.
     loop_time = SimpleNamespace(monotonic=asyncio.get_running_loop().time)
     with patch.object(demo_clock, "time", loop_time):

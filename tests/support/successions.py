@@ -52,7 +52,7 @@ _STRANGE: tuple[Any, ...] = (
     {"x": {"y": 1}},
     {"RunnerReady": {}},
 )
-# JSON that orjson reads in a way of its own, or refuses, wherever it may lie.
+# JSON that orjson reads in a way of its own, or refuses, at any place.
 ODD_VALUES = (
     b'"\xff"',
     b'"\xc3\xa9"',
@@ -103,7 +103,7 @@ def _places(value: object) -> Iterator[tuple[Any, Any]]:
 
 
 def _change(document: Json, chance: random.Random) -> None:
-    """Changes one value, wherever it is; each part of the state is as likely as the others."""
+    """Changes one value at any place; each part of the state is as likely as the others."""
     if not document:
         return
     top = chance.choice(list(document))

@@ -83,7 +83,7 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, mute
 
 
 class Served:
-    """What runs in the thread. Whatever touches it has to be done there: see `do` and `call`."""
+    """What runs in the thread. Everything that touches it has to be done there: see `do` and `call`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, server: Running, relay: Relay) -> None:
         self._loop = loop

@@ -49,7 +49,7 @@ class WideExo:
 
     @property
     def simulated(self) -> SimulatedExo:
-        """This, for whoever wants a simulated exo and asks of it no more than its application."""
+        """This, for callers that take a simulated exo and use only its application."""
         return cast("SimulatedExo", self)
 
     def change(self, state: dict[str, Any]) -> None:

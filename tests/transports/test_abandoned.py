@@ -83,7 +83,7 @@ async def test_operations_that_a_websocket_completes_and_those_of_one_that_close
     await _nothing_is_computed(server)
 
 
-async def test_a_live_query_that_nobody_reads(server: Running) -> None:
+async def test_a_live_query_without_a_reader(server: Running) -> None:
     async with server.socket() as socket:
         ids = [await socket.subscribe("subscription " + HEAVY.format(number)) for number in range(3)]
         await until(lambda: _under_way(server) == 1)
@@ -95,7 +95,7 @@ async def test_a_live_query_that_nobody_reads(server: Running) -> None:
         assert await socket.data(cheap) == {"cluster": {"nodeCount": 32}}
 
 
-async def test_whoever_stays_is_answered_beside_those_who_go(server: Running) -> None:
+async def test_clients_that_stay_are_answered_while_others_leave(server: Running) -> None:
     async with httpx.AsyncClient(trust_env=False, timeout=60) as client, AsyncExitStack() as stack:
         for number in range(COUNT):
             _, writer = await asyncio.open_connection("127.0.0.1", server.port)

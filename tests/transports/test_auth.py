@@ -261,7 +261,7 @@ async def test_a_websockets_header_is_as_good_as_its_payload(server: Running) ->
         assert await connection.recv() == '{"type":"connection_ack"}'
 
 
-async def test_secrets_are_neither_told_nor_logged(
+async def test_secrets_are_neither_answered_nor_logged(
     server: Running, client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -51,7 +51,7 @@ async def test_gql_over_a_websocket_loads_a_model_and_waits_until_it_is_ready(se
         assert states[-1] == "SUCCEEDED"
 
 
-async def test_gql_is_told_why_an_operation_cannot_begin(server: Running) -> None:
+async def test_gql_gets_the_reason_why_an_operation_cannot_begin(server: Running) -> None:
     transport = WebsocketsTransport(url=server.websocket_url, init_payload={"Authorization": "Bearer operating-secret"})
     async with Client(transport=transport) as session:
         with pytest.raises(TransportQueryError) as caught:

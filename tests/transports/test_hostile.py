@@ -1,4 +1,4 @@
-"""Input that nobody honest sends, to a whole server: no fault, no stall, nothing left behind."""
+"""Hostile input to a whole server: no fault, no stall, nothing left behind."""
 
 import asyncio
 import gc
@@ -69,7 +69,7 @@ class _Faults(logging.Handler):
 
 @pytest.fixture(autouse=True)
 def faults() -> Iterator[list[logging.LogRecord]]:
-    """Whatever is logged as an error, here or by a library, fails the test."""
+    """Any error in the log, ours or a library's, fails the test."""
     handler = _Faults()
     logging.getLogger().addHandler(handler)
     yield handler.records
@@ -154,7 +154,7 @@ async def test_no_message_finds_a_fault(server: Running, messages: list[str | by
                 await connection.send('{"type":"connection_init"}')
             for message in messages:
                 await connection.send(message)
-            # Whatever it made of these, it still answers, or has closed.
+            # However it handled these, it still answers, or has closed.
             await connection.send('{"type":"ping","payload":{"last":true}}')
             while json.loads(await connection.recv()).get("payload") != {"last": True}:
                 pass
@@ -183,7 +183,7 @@ async def test_random_bytes_instead_of_http_close_the_connection(server: Running
         writer.close()
 
 
-async def test_floods_are_refused_by_name_or_answered_and_hold_up_nobody() -> None:
+async def test_floods_are_refused_by_name_or_answered_and_delay_no_other() -> None:
     async with (
         running(WideExo().simulated, max_age=3600, rest_pause=3600, quick_pause=3600, idle_pause=5) as server,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=60) as client,
@@ -215,7 +215,7 @@ async def test_floods_are_refused_by_name_or_answered_and_hold_up_nobody() -> No
                 )
 
 
-async def test_a_dear_live_query_is_answered_beside_a_cheap_one_and_all_together_have_a_bound() -> None:
+async def test_an_expensive_live_query_is_answered_beside_a_cheap_one_and_all_together_have_a_bound() -> None:
     every = "[NOT_STARTED, PENDING, DOWNLOADING, PAUSED, COMPLETED, FAILED, UNKNOWN]"
     expensive = f"subscription {{ nodes {{ a{{}}: id downloads(status: {every}) {{ id totalGb node {{ id }} }} }} }}"
     async with running(WideExo().simulated, max_live_cost=40_000) as server, server.socket() as socket:
@@ -340,7 +340,7 @@ def _mutated(value: Any, dice: random.Random, rate: float) -> Any:
     return value
 
 
-async def test_whatever_exo_answers_the_server_goes_on(faults: list[logging.LogRecord]) -> None:
+async def test_the_server_survives_any_answer_of_exo(faults: list[logging.LogRecord]) -> None:
     dice = random.Random(9)
     exo = WideExo(times=1)
     query = ATTACKS["overview, every download"]
@@ -348,13 +348,13 @@ async def test_whatever_exo_answers_the_server_goes_on(faults: list[logging.LogR
         running(exo.simulated, max_age=0, rest_pause=0.01, quick_pause=0.01, rest_share=0.9, quick_share=0.9) as server,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=30) as client,
     ):
-        sound = exo.state
+        valid = exo.state
         for rate in (0.001, 0.01, 0.05, 0.3):
             for _ in range(5):
-                exo.change(_mutated(sound, dice, rate))
+                exo.change(_mutated(valid, dice, rate))
                 answer = await client.post("/graphql", json={"query": query})
                 assert "INTERNAL_ERROR" not in _codes(answer.json()), answer.text[:2000]
-        exo.change(sound)
+        exo.change(valid)
         answer = await client.post("/graphql", json={"query": "{ cluster { nodeCount connected } }"})
         async with asyncio.timeout(10):
             while answer.json() != {"data": {"cluster": {"nodeCount": 4, "connected": True}}}:

@@ -89,7 +89,7 @@ async def test_older_clients_read_what_graphql_refuses_in_a_200(client: httpx.As
     assert "data" not in answer.json()
 
 
-async def test_a_misspelt_field_is_told_the_name_that_was_meant(client: httpx.AsyncClient) -> None:
+async def test_the_error_of_a_misspelt_field_suggests_the_right_name(client: httpx.AsyncClient) -> None:
     (error,) = (await _ask(client, "{ cluster { nodeCont } }")).json()["errors"]
     assert "Did you mean 'nodeCount'" in error["message"]
     assert error["locations"] == [{"line": 1, "column": 13}]
@@ -112,7 +112,7 @@ async def test_an_error_that_names_itself_keeps_its_name(client: httpx.AsyncClie
     assert error["extensions"]["available"]
 
 
-async def test_a_fault_of_ours_is_told_by_an_id_alone(
+async def test_an_internal_error_shows_only_an_id(
     server: Running, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> object:
@@ -233,14 +233,18 @@ async def test_the_content_type_is_what_the_client_likes_best(
 
 
 @pytest.mark.parametrize("accept", ["text/csv", "application/json;q=0", "image/*"])
-async def test_a_client_that_accepts_nothing_of_ours_is_told(client: httpx.AsyncClient, accept: str) -> None:
+async def test_a_client_that_accepts_no_media_type_of_the_server_gets_an_error(
+    client: httpx.AsyncClient, accept: str
+) -> None:
     answer = await _ask(client, COUNT, accept=accept)
     assert answer.status_code == 406
     assert "text/event-stream" in answer.json()["errors"][0]["message"]
 
 
 @pytest.mark.parametrize("accept", ["application/json", "*/*"])
-async def test_a_subscription_without_a_stream_is_told_how_to_ask(client: httpx.AsyncClient, accept: str) -> None:
+async def test_a_subscription_without_a_stream_gets_an_error_that_says_how_to_subscribe(
+    client: httpx.AsyncClient, accept: str
+) -> None:
     answer = await _ask(client, PHASE, accept=accept)
     assert answer.status_code == 406
     assert "text/event-stream" in answer.json()["errors"][0]["message"]
@@ -266,7 +270,7 @@ async def test_a_body_that_never_ends_is_given_up_on() -> None:
     assert status.startswith(b"HTTP/1.1 408 ")
 
 
-async def test_without_a_token_nothing_is_told() -> None:
+async def test_without_a_token_nothing_is_answered() -> None:
     async with running(tokens="read:reading-secret") as server, httpx.AsyncClient(trust_env=False) as client:
         refused = await client.post(server.url, json={"query": COUNT})
         assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
@@ -294,7 +298,7 @@ async def test_before_the_first_snapshot_a_query_waits_five_seconds_then_says_so
     with listener:
         async with running(demo=False, exo_url=url) as server, httpx.AsyncClient(trust_env=False, timeout=20) as client:
             poller = server.components.poller
-            assert poller.rules.first_wait == 5.0  # tests/exo/test_feed.py waits for them, under virtual time
+            assert poller.rules.first_wait == 5.0  # tests/exo/test_poller.py waits for them, under virtual time
             poller.rules = replace(poller.rules, first_wait=0.5)
             began = time.monotonic()
             answer = await client.post(server.url, json={"query": COUNT})

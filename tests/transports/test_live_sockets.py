@@ -15,11 +15,11 @@ from tests.support.running import PHASE, A, running, until
 pytestmark = pytest.mark.anyio
 
 UNTIL_READY = f'subscription {{ modelStatus(model: "{A}", until: READY) {{ phase }} }}'
-# What uvicorn lets a connection's buffer grow to before whoever sends waits, and one message on top.
+# What uvicorn lets a connection's buffer grow to before the sender waits, and one message on top.
 MOST_BUFFERED = 64 * 1024 + 100_000
 
 
-async def test_a_client_that_does_not_read_holds_up_nobody_and_its_buffer_is_bounded() -> None:
+async def test_a_client_that_does_not_read_delays_no_other_and_its_buffer_is_bounded() -> None:
     exo = SimulatedExo(tiny_scenario(), seed=1, speed=5)
     async with running(exo) as server, raw(server) as stuck, server.socket() as bystander:
         await stuff(stuck, server)

@@ -115,7 +115,7 @@ async def test_any_other_host_is_refused_by_421(host: bytes) -> None:
     assert b"evil" not in body["body"]
 
 
-async def test_without_a_host_or_with_two_nobody_is_answered() -> None:
+async def test_a_request_without_a_host_or_with_two_is_refused() -> None:
     assert await _status(_guard()) == 421
     assert await _status(_guard(), (b"host", b"localhost"), (b"host", b"evil.example")) == 421
     assert await _status(_guard(), (b"host", b"localhost"), (b"host", b"localhost")) == 421
@@ -185,7 +185,7 @@ async def test_a_rebound_name_is_refused_though_page_and_host_agree() -> None:
     assert (await _ask(_guard(), same, "websocket"))[0]["type"] == "websocket.close"
 
 
-async def test_an_allowed_page_is_told_so_and_so_is_its_preflight() -> None:
+async def test_an_allowed_page_and_its_preflight_get_cors_headers() -> None:
     guard = _guard(origins=("https://dash.example",))
     asked = [(b"host", b"localhost"), (b"origin", b"https://dash.example")]
     for method, status in (("POST", 200), ("OPTIONS", 204)):

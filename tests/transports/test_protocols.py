@@ -1,4 +1,4 @@
-"""Connections that are slow, many, or never read: each comes to an end, and nobody else waits for it."""
+"""Connections that are slow, many, or never read: each comes to an end, and delays no other."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -107,7 +107,7 @@ async def test_a_kept_alive_connection_goes_on() -> None:
             await asyncio.sleep(0.15)
 
 
-async def test_beyond_the_most_connections_one_more_is_told_so_and_closed() -> None:
+async def test_a_connection_beyond_the_limit_gets_an_error_and_is_closed() -> None:
     async with running(max_connections=2) as server:
         async with _connection(server) as first, _connection(server) as second:
             for reader, writer in (first, second):

@@ -36,7 +36,7 @@ async def replays() -> dict[str, Replay]:
 
 
 async def test_a_load_is_seen_phase_by_phase(replays: dict[str, Replay]) -> None:
-    phases = [phase for phase, _ in replays["load"].watches[0].told]
+    phases = [phase for phase, _ in replays["load"].watches[0].statuses]
     assert list(dict.fromkeys(phases)) == ["NOT_LOADED", "WAITING", "LOADING", "WARMING_UP", "READY"]
 
 
@@ -44,10 +44,10 @@ async def test_a_load_is_seen_phase_by_phase(replays: dict[str, Replay]) -> None
 async def test_every_message_is_true_new_and_soon(replays: dict[str, Replay], name: str) -> None:
     played = replays[name]
     for watch in played.watches:
-        assert all(before != after for before, after in pairwise(watch.told))
-        assert watch.told[-1] == played.truth[-1].told
-    # The feed's pace is its own, and slower on a machine that is busy. A change waits half of it to be read, or all of
-    # it where the recording keeps step with the feed.
+        assert all(before != after for before, after in pairwise(watch.statuses))
+        assert watch.statuses[-1] == played.truth[-1].status
+    # The poller sets its own pace, and is slower on a machine that is busy. A change waits half a pause to be read, or
+    # a whole one where the recording changes as often as the poller reads.
     assert median(played.delays) <= played.pace + COST + 0.1
     assert median(played.own_delays) <= 0.1
 
@@ -56,8 +56,8 @@ async def test_exo_is_asked_as_often_for_200_subscribers_as_for_one(replays: dic
     one, many = replays["one"], replays["many"]
     assert abs(many.reads - one.reads) <= 2
     assert many.executions <= many.reads + 1
-    # All of them are told the same.
-    assert {tuple(watch.told) for watch in many.watches} == {tuple(many.watches[0].told)}
+    # All of them are sent the same.
+    assert {tuple(watch.statuses) for watch in many.watches} == {tuple(many.watches[0].statuses)}
 
 
 async def test_200_subscribers_outlast_an_exo_that_is_killed_hangs_resets_errs_or_answers_garbage() -> None:

@@ -22,7 +22,7 @@ QUERY = "subscription { cluster { nodeCount } }"
 FOUR = {"cluster": {"nodeCount": 4}}
 
 # Each as its own documentation begins, but for `shouldRetry`: without it graphql-ws gives up for good where it tries
-# again while nobody listens yet, and says so to its caller.
+# again while the server is not listening yet, and says so to its caller.
 SCRIPTS: Mapping[str, str] = {
     "graphql-ws": """
 import { createClient } from 'graphql-ws';
@@ -116,7 +116,7 @@ async def test_npm_clients_go_on_after_a_restart(tmp_path: Path, node_tools: Nod
             assert again == dict.fromkeys(SCRIPTS, FOUR)
 
 
-async def test_gql_is_told_of_a_broken_connection_and_not_of_an_end(tmp_path: Path) -> None:
+async def test_gql_sees_a_broken_connection_and_not_an_end(tmp_path: Path) -> None:
     port = free_port()
     transport = WebsocketsTransport(url=f"ws://127.0.0.1:{port}/graphql")
     async with served(tmp_path, port) as (process, _):

@@ -38,7 +38,7 @@ async def server() -> AsyncIterator[Running]:
 
 @pytest.fixture(autouse=True)
 async def nothing_is_left(server: Running, caplog: pytest.LogCaptureFixture) -> AsyncIterator[None]:
-    """Neither shares nor tasks, nor a word in the log of anything that was not foreseen."""
+    """Neither shares nor tasks, nor an unexpected line in the log."""
     yield
     await until(lambda: server.components.service.live.share_count == 0)
     await until(lambda: not [task for task in asyncio.all_tasks() if task.get_name().startswith("event stream")])
@@ -101,7 +101,9 @@ async def test_a_subscription_is_a_next_for_each_message_then_a_complete() -> No
         ({"query": 'subscription { operation(id: "x") { id } }'}, "OPERATION_NOT_FOUND"),
     ],
 )
-async def test_what_cannot_begin_is_told_in_the_stream(server: Running, request_: dict[str, Any], code: str) -> None:
+async def test_what_cannot_begin_is_an_error_in_the_stream(
+    server: Running, request_: dict[str, Any], code: str
+) -> None:
     response, events = await _all(server, **request_)
     assert response.status_code == 200
     assert [event for event, _ in events] == ["next", "complete"]
@@ -153,7 +155,7 @@ async def test_a_comment_comes_every_twelve_seconds() -> None:
     assert DEFAULT_TUNING.transport.keep_alive == 12.0
 
 
-async def test_who_goes_away_leaves_nothing_behind(server: Running) -> None:
+async def test_a_client_that_leaves_leaves_nothing_behind(server: Running) -> None:
     async with (
         httpx.AsyncClient(trust_env=False) as client,
         client.stream("POST", server.url, json={"query": PHASE}, headers=STREAM) as response,

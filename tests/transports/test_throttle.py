@@ -1,4 +1,4 @@
-"""Wrong tokens: a few tries from one address, then one at a time; whoever has shown a right one from there goes on."""
+"""Wrong tokens: a few tries from one address, then one at a time. Who has sent a right one is not slowed down."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""Clients that read nothing of what they are sent: each is let go, whatever it is that waits for it.
+"""Clients that read nothing of what they are sent: each is disconnected, no matter what waits for it.
 
 The kernel's buffers are made small, so that it is this process which holds what is not read. The kernel itself gives
 up after a minute, on Linux alone: none of these tests is as patient.
@@ -34,19 +34,19 @@ async def _ask(server: Running, plain: socket.socket, query: str, headers: str =
     await loop.sock_sendall(plain, request.encode() * times)
 
 
-async def _is_let_go(server: Running) -> None:
+async def _is_disconnected(server: Running) -> None:
     await until(lambda: not server.server.server_state.connections, 4 * TIMEOUT)
 
 
 @pytest.mark.parametrize("times", [1, 3], ids=["once", "pipelined"])
 @pytest.mark.parametrize("headers", ["", "connection: close\r\n", "accept: text/event-stream\r\n"])
 @pytest.mark.parametrize("query", [LONG, SHORT], ids=["long", "short"])
-async def test_a_client_that_reads_nothing_of_its_answer_is_let_go(query: str, headers: str, times: int) -> None:
+async def test_a_client_that_reads_nothing_of_its_answer_is_disconnected(query: str, headers: str, times: int) -> None:
     async with running(send_timeout=TIMEOUT) as server:
         with narrow(server) as plain:
             await _ask(server, plain, query, headers, times)
             await until(lambda: server.server.server_state.connections and buffered(server) > 10_000)
-            await _is_let_go(server)
+            await _is_disconnected(server)
 
 
 async def test_a_client_that_reads_slowly_gets_its_whole_answer() -> None:
@@ -68,4 +68,4 @@ async def test_a_websocket_that_is_closed_does_not_stay_for_what_is_not_read() -
         await client.send(id="1", type="subscribe", payload={"query": SHORT})
         await until(lambda: buffered(server) > 10_000)
         await client.send(type="nonsense")
-        await _is_let_go(server)
+        await _is_disconnected(server)

@@ -1,4 +1,4 @@
-"""What clients, proxies and load balancers send that is unusual and right: each is answered as it is meant."""
+"""What clients, proxies and load balancers send that is unusual and valid: each is answered correctly."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -44,7 +44,9 @@ async def client(server: Running) -> AsyncIterator[httpx.AsyncClient]:
         ("/nothing", {}),
     ],
 )
-async def test_head_is_answered_wherever_get_is(client: httpx.AsyncClient, path: str, headers: dict[str, str]) -> None:
+async def test_head_is_answered_on_every_path_of_get(
+    client: httpx.AsyncClient, path: str, headers: dict[str, str]
+) -> None:
     got, headed = await client.get(path, headers=headers), await client.head(path, headers=headers)
     assert headed.status_code == got.status_code
     assert headed.headers["content-type"] == got.headers["content-type"]

@@ -38,7 +38,7 @@ async def server() -> AsyncIterator[Running]:
 
 @pytest.fixture(autouse=True)
 async def nothing_is_left(server: Running, caplog: pytest.LogCaptureFixture) -> AsyncIterator[None]:
-    """Neither connections nor shares nor tasks, nor a word in the log of anything that was not foreseen."""
+    """Neither connections nor shares nor tasks, nor an unexpected line in the log."""
     yield
     assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
     live, websocket = server.components.service.live, server.components.websocket
@@ -90,7 +90,7 @@ async def test_an_initialisation_is_acknowledged(server: Running) -> None:
             assert await socket.receive() == {"type": "connection_ack"}
 
 
-async def test_who_does_not_initialise_in_time_is_closed_with_4408() -> None:
+async def test_a_client_that_does_not_initialise_in_time_is_closed_with_4408() -> None:
     async with running(init_timeout=0.05) as server, server.bare() as connection:
         assert await _close_of(connection) == (4408, "Connection initialisation timeout")
 
@@ -109,7 +109,7 @@ async def test_a_second_initialisation_is_closed_with_4429(server: Running) -> N
         assert await socket.closed() == (4429, "Too many initialisation requests")
 
 
-async def test_who_subscribes_before_the_acknowledgement_is_closed_with_4401(server: Running) -> None:
+async def test_a_client_that_subscribes_before_the_acknowledgement_is_closed_with_4401(server: Running) -> None:
     async with server.bare() as connection:
         await connection.send(orjson.dumps(SUBSCRIBE).decode())
         assert await _close_of(connection) == (4401, "Unauthorized")
@@ -135,7 +135,9 @@ async def guarded() -> AsyncIterator[Running]:
 @pytest.mark.parametrize(
     "payload", [None, {}, {"Authorization": "Bearer wrong-secret"}, {"authorization": "Basic eDp5"}, {"token": 1}]
 )
-async def test_who_shows_no_known_token_is_closed_with_4403(guarded: Running, payload: dict[str, Any] | None) -> None:
+async def test_a_client_without_a_known_token_is_closed_with_4403(
+    guarded: Running, payload: dict[str, Any] | None
+) -> None:
     async with guarded.bare() as connection:
         await Socket(connection).send(type="connection_init", payload=payload)
         assert await _close_of(connection) == (4403, "Forbidden")
@@ -179,7 +181,7 @@ async def test_a_ping_is_answered_with_its_payload(server: Running, payload: dic
         assert await socket.receive() == {"type": "pong", **({} if payload is None else {"payload": payload})}
 
 
-async def test_a_pong_that_nobody_asked_for_is_ignored(server: Running) -> None:
+async def test_an_unsolicited_pong_is_ignored(server: Running) -> None:
     async with server.socket() as socket:
         await socket.send(type="pong", payload={"x": 1})
         await socket.send(type="ping")
@@ -238,7 +240,7 @@ async def test_an_operation_that_cannot_begin_is_an_error_and_nothing_more(
         assert await socket.receive() == {"type": "pong"}
 
 
-async def test_an_id_in_use_is_closed_with_4409_whatever_the_operation(server: Running) -> None:
+async def test_an_id_in_use_is_closed_with_4409_for_every_operation(server: Running) -> None:
     async with server.socket() as socket:
         await socket.send(id="mine", type="subscribe", payload={"query": PHASE})
         await socket.data("mine")
@@ -377,7 +379,7 @@ async def test_a_text_frame_that_is_no_utf8_is_closed_with_1007(server: Running)
         assert (await socket.closed())[0] == 1007
 
 
-async def test_random_bytes_and_types_end_in_a_close_and_hurt_nobody(server: Running) -> None:
+async def test_random_bytes_and_types_end_in_a_close_and_affect_no_other_client(server: Running) -> None:
     dice = random.Random(7)
     values: list[Any] = [None, 0, 1e400, -1, "", "1", [], {}, [[]], {"query": 1}, {"query": "{"}, True, 2**80]
     types = ["connection_init", "ping", "pong", "subscribe", "complete", "next", "", 1, None]
@@ -400,7 +402,7 @@ async def test_random_bytes_and_types_end_in_a_close_and_hurt_nobody(server: Run
         assert await bystander.receive() == {"type": "pong"}
 
 
-async def test_random_frames_end_in_a_close_and_hurt_nobody(server: Running) -> None:
+async def test_random_frames_end_in_a_close_and_affect_no_other_client(server: Running) -> None:
     dice = random.Random(11)
     for _ in range(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)

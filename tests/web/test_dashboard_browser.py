@@ -350,7 +350,7 @@ async def test_a_token_is_asked_for_and_one_that_may_only_read_is_explained(visi
         assert "sesame" not in await page.evaluate("JSON.stringify(localStorage) + document.cookie + location.href")
 
 
-async def test_a_server_that_lets_nobody_change_anything_shows_no_actions(visit: Visit) -> None:
+async def test_a_read_only_server_shows_no_actions(visit: Visit) -> None:
     page = visit.page
     exo = SimulatedExo(replace(tiny_scenario(), ready={A: ("node-1",)}), seed=1)
     async with running(exo, read_only=True) as server:
@@ -469,7 +469,7 @@ async def test_a_closed_page_leaves_no_subscriber(visit: Visit) -> None:
         await until(lambda: server.components.service.live.subscriber_count == 0)
 
 
-async def test_a_page_that_nobody_sees_gives_its_connection_back_until_somebody_looks(visit: Visit) -> None:
+async def test_a_hidden_page_closes_its_connection_until_it_is_shown_again(visit: Visit) -> None:
     page = visit.page
     await page.clock.install()
     async with running(_exo()) as server:

@@ -25,7 +25,7 @@ from tests.support.chromium import Visit
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 
 OPERATIONS = {
-    "greet.graphql": "# Greets one by name.\nquery Greet($name: String!) { greeting(name: $name) }\n",
+    "greet.graphql": "# Greets somebody by name.\nquery Greet($name: String!) { greeting(name: $name) }\n",
     "status.graphql": "query Status { greeting }\n",
     "watch.graphql": "subscription Watch($to: Int = 3) { count(to: $to) }\n",
 }
@@ -44,7 +44,7 @@ async def _count(to: int) -> AsyncGenerator[str, None]:
 class Query:
     """One field to ask."""
 
-    greeting: str = strawberry.field(resolver=_greeting, description="Greets whoever is named.")
+    greeting: str = strawberry.field(resolver=_greeting, description="Greets somebody by name.")
 
 
 @strawberry.type
@@ -151,7 +151,7 @@ async def test_a_query_and_a_subscription_run_with_no_request_to_others(site: Si
         await page.get_by_label("Show Documentation Explorer").click()
         await page.get_by_role("link", name="Query").click()
         await expect(page.get_by_label("Documentation Explorer", exact=True)).to_contain_text(
-            "Greets whoever is named."
+            "Greets somebody by name."
         )
         await page.get_by_label("Show GraphiQL Explorer").click()
         await expect(page.get_by_text("Add new", exact=True)).to_be_visible()

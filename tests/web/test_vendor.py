@@ -33,7 +33,7 @@ def _integrity(tarball: bytes) -> str:
 
 
 class Registry(ThreadingHTTPServer):
-    """Answers as an npm registry does, consistently, whatever bytes it was given; counts the requests."""
+    """Answers as an npm registry does, with checksums that match the bytes it was given; counts the requests."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -45,7 +45,7 @@ class Registry(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def publish(self, name: str, files: dict[str, bytes]) -> Package:
-        """Offer `name` at 1.0.0; the pin that an honest maintainer would write for it."""
+        """Publish `name` at 1.0.0; returns the pin that matches it."""
         files = {"package.json": json.dumps({"name": name, "version": "1.0.0"}).encode(), **files}
         self.tarballs[name] = _tarball(files)
         return Package(name, "1.0.0", _integrity(self.tarballs[name]), tuple(files))
