@@ -10,12 +10,13 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 import orjson
 
 from exo_graphql.cluster.upstream import Misconfigured, Refused, Unreachable, UpstreamError
+from exo_graphql.exo.paths import rest_of_path, segment
+from exo_graphql.exo.poller_stats import PollerStats
 from exo_graphql.tls import why_not
 
 logger = logging.getLogger(__name__)
@@ -43,20 +44,6 @@ class Erring(Unreachable):
 
 class NotFound(Refused):
     """exo does not know the id."""
-
-
-@dataclass(slots=True)
-class PollerStats:
-    """What reading costs and how it goes, for metrics and tests."""
-
-    reads: int = 0
-    """States read."""
-    failures: int = 0
-    """Reads of the state that failed: no answer in time, an error, or a body that is no state."""
-    cost: float | None = None
-    """Usual duration of a read as seen from here, in seconds; None before the first."""
-    requests_total: int = 0
-    """Requests of any kind sent to exo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +153,7 @@ class ExoClient:
 
     async def delete(self, instance_id: str) -> None:
         """`DELETE /instance/{id}`; `NotFound` for an id that exo does not know."""
-        await self._command("DELETE", f"/instance/{_segment(instance_id)}")
+        await self._command("DELETE", f"/instance/{segment(instance_id)}")
 
     async def start_download(self, node_id: str, shard_metadata: Mapping[str, object]) -> None:
         """`POST /download/start`."""
@@ -179,11 +166,11 @@ class ExoClient:
 
     async def delete_download(self, node_id: str, model_id: str) -> None:
         """`DELETE /download/{node}/{model}`."""
-        await self._command("DELETE", f"/download/{_segment(node_id)}/{_rest_of_path(model_id)}")
+        await self._command("DELETE", f"/download/{segment(node_id)}/{rest_of_path(model_id)}")
 
     async def cancel_task(self, command_id: str) -> None:
         """`POST /v1/cancel/{id}`; `NotFound` where this node's API holds no stream of it."""
-        await self._command("POST", f"/v1/cancel/{_segment(command_id)}")
+        await self._command("POST", f"/v1/cancel/{segment(command_id)}")
 
     # One request
 
@@ -276,33 +263,6 @@ class ExoClient:
         if status >= 500:
             raise Erring(f"exo failed inside (status {status}).")
         raise Erring(f"What answers is not exo (status {status}).")
-
-
-def _segment(id_: str) -> str:
-    """An id of exo's as one segment of a path. `Refused` for one that exo itself would read as several, or as none.
-
-    Ids come from exo's state, so anybody who can write there chooses them. A slash is refused even encoded: exo decodes
-    a path before it takes it apart.
-    """
-    if not id_ or "/" in id_:
-        raise Refused(f"exo's API cannot address {id_[:80]!r}: it is no id.")
-    return _encoded(id_)
-
-
-def _rest_of_path(id_: str) -> str:
-    """A model id as the end of a path, which exo takes whole, slashes included.
-
-    `../../instance/i1` as the name of a model would otherwise lead to another route, and delete a running instance.
-    """
-    segments = id_.split("/")
-    if any(segment in ("", ".", "..") for segment in segments):
-        return _segment(id_) if "/" not in id_ else _encoded(id_)
-    return "/".join(map(_encoded, segments))
-
-
-def _encoded(text: str) -> str:
-    """Every byte that means something in a path, dots too: `quote` leaves them, and to `httpx` two are the way up."""
-    return quote(text, safe="").replace(".", "%2E")
 
 
 def _json(body: bytes) -> object:

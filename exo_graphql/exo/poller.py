@@ -25,7 +25,7 @@ from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.cluster.state import State
 from exo_graphql.cluster.upstream import Refused, Unreachable, UpstreamError
 from exo_graphql.exo.catalogue import Catalogue
-from exo_graphql.exo.client import ExoClient, PollerStats, Untrusted
+from exo_graphql.exo.client import ExoClient, Untrusted
 from exo_graphql.exo.commands import Commands
 from exo_graphql.exo.credit import Credit
 from exo_graphql.exo.demand import Demand, is_downloading
@@ -43,6 +43,7 @@ from exo_graphql.exo.pacing import (
     usual_cost,
 )
 from exo_graphql.exo.parse import NotAState, StateReader
+from exo_graphql.exo.poller_stats import PollerStats
 from exo_graphql.exo.silence import LOOK_AGAIN, SUSPENDED, Silence
 
 logger = logging.getLogger(__name__)

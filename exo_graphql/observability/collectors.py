@@ -13,7 +13,7 @@ from exo_graphql.cluster.readiness import NodeStatus, Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Node
 from exo_graphql.deployments.service import Deployments
-from exo_graphql.exo.client import PollerStats
+from exo_graphql.exo.poller_stats import PollerStats
 from exo_graphql.operations import Operations, OperationState
 
 
