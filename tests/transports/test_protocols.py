@@ -234,3 +234,21 @@ async def test_a_client_that_leaves_its_pipelined_requests_behind_leaves_no_faul
             writer.transport.abort()
         await until(lambda: _open(server) == 0 and not server.server.server_state.tasks)
     assert "Exception in ASGI" not in caplog.text
+
+
+async def test_an_answer_does_not_close_on_the_next_request_whose_body_is_on_its_way() -> None:
+    async with running() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        try:
+            body = b'{"query": "{ __typename }"}'
+            request = (
+                b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+                b"content-length: %d\r\n\r\n%b" % (len(body), body)
+            )
+            writer.write(request + request[:-5])
+            async with asyncio.timeout(5):
+                assert b'"Query"' in await reader.readuntil(b"}}")
+                writer.write(request[-5:])
+                assert b'"Query"' in await reader.readuntil(b"}}")
+        finally:
+            writer.close()

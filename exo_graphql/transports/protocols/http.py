@@ -119,8 +119,10 @@ class HttpConnection(HttpToolsProtocol):
         uvicorn would go on reading the body for as long as it comes: each byte ends `timeout_keep_alive`.
         """
         self._watch_unsent()
+        # Not `cycle`, which is the last request that has begun to arrive: a pipelined one whose body is on its way.
+        answered = self._running
         super().on_response_complete()
-        if self.cycle.more_body and not self.transport.is_closing():
+        if answered is not None and answered.more_body and not self.transport.is_closing():
             self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
