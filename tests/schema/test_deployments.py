@@ -6,9 +6,15 @@ from typing import Any
 import httpx
 import pytest
 
+from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.support.running import A, B, Running, running
 
 pytestmark = pytest.mark.anyio
+
+
+def _exo() -> SimulatedExo:
+    """Ten times as fast as a real one: what is waited for is exo."""
+    return SimulatedExo(tiny_scenario(), speed=10, seed=1)
 
 
 async def _ask(server: Running, query: str) -> Any:
@@ -35,7 +41,7 @@ async def _is(server: Running, name: str, state: str, seconds: float = 30.0) -> 
 
 
 async def test_from_a_dry_run_to_a_model_that_serves_and_away_again() -> None:
-    async with running() as server:
+    async with running(_exo()) as server:
         plan = "plan { fits reason loads { id } unloads { id } nodes { friendlyName } steps loadFirst neededGb }"
         apply = f'applyDeployment(name: "a", model: "tiny-a", dryRun: %s) {{ deployment {{ name }} {plan} }}'
         dry = await _ask(server, f"mutation {{ {apply % 'true'} }}")
@@ -79,7 +85,7 @@ async def test_from_a_dry_run_to_a_model_that_serves_and_away_again() -> None:
     ],
 )
 async def test_what_cannot_be_is_refused_with_a_code(arguments: str, code: str, argument: str | None) -> None:
-    async with running() as server:
+    async with running(_exo()) as server:
         await _ask(server, f'mutation {{ applyDeployment(name: "b", model: "{B}") {{ deployment {{ name }} }} }}')
         fields = "deployment { name } error { code message suggestion ... on InvalidArgument { argument } }"
         answer = await _ask(server, f'mutation {{ applyDeployment(name: "a", {arguments}) {{ {fields} }} }}')
@@ -91,7 +97,7 @@ async def test_what_cannot_be_is_refused_with_a_code(arguments: str, code: str, 
 
 
 async def test_the_same_again_changes_nothing_and_another_spec_is_another_generation() -> None:
-    async with running() as server:
+    async with running(_exo()) as server:
         apply = (
             'mutation {{ applyDeployment(name: "a", model: "tiny-a"{}) {{ deployment {{ generation priority }} }} }}'
         )
@@ -101,7 +107,7 @@ async def test_the_same_again_changes_nothing_and_another_spec_is_another_genera
 
 
 async def test_a_mutation_says_which_deployments_it_has_paused() -> None:
-    async with running() as server:
+    async with running(_exo()) as server:
         await _ask(server, 'mutation { applyDeployment(name: "a", model: "tiny-a") { deployment { name } } }')
         await _is(server, "a", "READY")
         paused = "paused { name state pausedBecause }"
@@ -118,7 +124,7 @@ async def test_a_mutation_says_which_deployments_it_has_paused() -> None:
 
 
 async def test_deployments_are_pushed_when_they_change() -> None:
-    async with running() as server, server.socket() as socket:
+    async with running(_exo()) as server, server.socket() as socket:
         id_ = await socket.subscribe("subscription { deployments { name state } }")
         assert await socket.data(id_) == {"deployments": []}
         await _ask(server, 'mutation { applyDeployment(name: "a", model: "tiny-a") { deployment { name } } }')
@@ -129,7 +135,7 @@ async def test_deployments_are_pushed_when_they_change() -> None:
 
 
 async def test_a_deployment_that_stays_unready_makes_the_cluster_unhealthy() -> None:
-    async with running() as server:
+    async with running(_exo()) as server:
         await _ask(server, 'mutation { applyDeployment(name: "huge", model: "test/huge") { deployment { name } } }')
         await _is(server, "huge", "UNSATISFIABLE")
         healthy = "{ cluster { healthy unhealthyReasons } }"
@@ -138,7 +144,7 @@ async def test_a_deployment_that_stays_unready_makes_the_cluster_unhealthy() -> 
 
 
 async def test_the_calendar_of_two_days() -> None:
-    async with running() as server:
+    async with running(_exo()) as server:
         for name, model, cron in (("a", "tiny-a", "0 6 * * *"), ("b", "tiny-b", "0 18 * * *")):
             schedule = f'[{{cron: "{cron}", durationMinutes: 720, timeZone: "Europe/Berlin"}}]'
             named = f'name: "{name}", model: "{model}", schedule: {schedule}'

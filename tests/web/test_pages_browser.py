@@ -166,7 +166,7 @@ async def test_an_example_opens_in_a_tab_of_its_own_with_its_variables(site: Sit
     async with site.served() as address:
         await _open(page, address)
         await page.get_by_label("Show Examples").click()
-        await page.get_by_role("button", name="query Greet Greets one by name.").click()
+        await page.get_by_role("button", name="query Greet Greets somebody by name.").click()
         await expect(page.get_by_role("tab", name="Greet")).to_have_attribute("aria-selected", "true")
         variables = page.get_by_label("Variables", exact=True)
         await expect(variables).to_contain_text('"name": ""')
