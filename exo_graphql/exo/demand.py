@@ -82,9 +82,13 @@ def _is_in_transition(snapshot: Snapshot) -> bool:
     )
 
 
-def is_downloading(snapshot: Snapshot) -> bool:
-    """Whether an instance waits for its weights."""
-    return any(
-        status.phase is Phase.DOWNLOADING and id_ not in snapshot.given_up
+def shows_in_runners(snapshot: Snapshot) -> bool:
+    """Whether what comes next shows in the reports of runners: an instance is on its way, none downloads or unloads.
+
+    Memory that comes back after an unload, requests that are drained and weights that arrive show in the whole state
+    alone: an operation that waits for them must not wait for a cheap read to find news.
+    """
+    return _is_in_transition(snapshot) and not any(
+        status.phase in (Phase.DOWNLOADING, Phase.UNLOADING) and id_ not in snapshot.given_up
         for id_, status in snapshot.instance_statuses.items()
     )

@@ -28,7 +28,7 @@ from exo_graphql.exo.catalogue import Catalogue
 from exo_graphql.exo.client import ExoClient, Untrusted
 from exo_graphql.exo.commands import Commands
 from exo_graphql.exo.credit import Credit
-from exo_graphql.exo.demand import Demand, is_downloading
+from exo_graphql.exo.demand import Demand, shows_in_runners
 from exo_graphql.exo.endpoints import Endpoint, Endpoints
 from exo_graphql.exo.notice import News, Notices, NotRunners, find_news
 from exo_graphql.exo.pacing import (
@@ -318,12 +318,12 @@ class Poller(Commands):
     def _notice_due(self, now: float) -> float:
         """When a cheap read is next; never while exo is silent, or if it has none.
 
-        Nor while weights are downloaded: runners show nothing of that, so the whole state is read at the usual pace.
+        Nor while something is waited for that runners do not show: then the whole state is read at the usual pace.
         """
         endpoint = self._endpoints.current
         if not endpoint.has_runners or not endpoint.answers or self._silence.since is not None or self._state is None:
             return float("inf")
-        if self._snapshot is not None and is_downloading(self._snapshot):
+        if self.mode is Mode.FAST and (self._snapshot is None or not shows_in_runners(self._snapshot)):
             return float("inf")
         return self._notices.due(self.mode, self.stats.cost or 0.0, self._rested_at, now)
 

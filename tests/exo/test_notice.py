@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from itertools import pairwise
 from statistics import median
 from types import SimpleNamespace
 
@@ -147,15 +148,25 @@ async def test_a_chat_of_two_and_a_half_seconds_is_always_seen_while_somebody_lo
                 await asyncio.sleep(3 + 4 * rng.random())
 
 
+async def test_an_operation_that_waits_for_what_runners_do_not_show_sees_it_at_the_usual_pace() -> None:
+    async with slow(0.2) as cluster:
+        with cluster.poller.operation():  # nothing is loaded: it waits for memory, say
+            await asyncio.sleep(30)
+        assert cluster.wire.notices() == []
+        reads = cluster.wire.reads()[-4:]
+        pauses = [b.started - (a.ended or 0.0) for a, b in pairwise(reads)]
+        assert max(pauses) == pytest.approx(pause(Mode.FAST, 0.2, PollerRules()), rel=0.01)
+
+
 async def test_an_exo_without_cheap_reads_is_asked_once() -> None:
     async with slow(0.2) as cluster:
         cluster.wire.has_paths = False
         before = len(cluster.wire.notices())
-        with cluster.poller.operation():
+        with cluster.poller.subscriber():
             await asyncio.sleep(30)
         assert len(cluster.wire.notices()) == before + 1
         pauses = cluster.wire.reads()[-2:]
-        assert pauses[1].started - (pauses[0].ended or 0.0) == pytest.approx(pause(Mode.FAST, 0.2, PollerRules()))
+        assert pauses[1].started - (pauses[0].ended or 0.0) == pytest.approx(pause(Mode.NORMAL, 0.2, PollerRules()))
 
 
 @pytest.mark.parametrize("fault", ["hang", "error", "garbage"])
