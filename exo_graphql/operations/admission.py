@@ -1,155 +1,204 @@
-"""Resolves a request against a snapshot: names become ids, impossible requests are rejected."""
+"""From a request to an operation that has started, or to the error that rejects the request.
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+Planning waits for exo, and several requests may arrive meanwhile. So each is registered while it is planned: a second
+request for one of its models, or with its key, waits for the first to be answered and is then resolved again. For
+example two clients ask to load A in the same second: the first is planned and starts an operation, the second then
+finds the same load under way and is answered with that operation.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import uuid4
 
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.cluster.upstream import Unreachable, Upstream
+from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
 from exo_graphql.operations.errors import (
     ClusterUnavailable,
-    InstanceNotFound,
-    InvalidArgument,
-    ModelNotLoaded,
-    OperationConflict,
+    IdempotencyKeyReused,
     OperationError,
+    PlacementRefused,
+    TooManyOperations,
 )
-from exo_graphql.operations.operation import Operation, OperationKind
-from exo_graphql.operations.requests import OperationRequest, resolve_model, resolve_nodes
+from exo_graphql.operations.fetch import planned
+from exo_graphql.operations.manager import OperationManager, journal_unavailable
+from exo_graphql.operations.operation import Operation, OperationState, Step, StepState
+from exo_graphql.operations.plan import Plan, steps, summary
+from exo_graphql.operations.precedence import Precedence
+from exo_graphql.operations.records import Record
+from exo_graphql.operations.requests import OperationRequest, invalid
+from exo_graphql.operations.resolution import ResolvedRequest, conflict, present, resolve
+from exo_graphql.operations.rules import OperationRules
+from exo_graphql.operations.worker import waiting_message
+from exo_graphql.storage import Key, StoreError
 
 
 @dataclass(frozen=True, slots=True)
-class ResolvedRequest:
-    """A request in full ids. `same_ids` were on both sides of a swap: they stay loaded."""
+class _Pending:
+    """A request that is being planned. Others with the same key or models wait for `answered`."""
 
-    load_ids: tuple[str, ...]
-    unload_ids: tuple[str, ...]
-    node_ids: tuple[str, ...] | None
-    same_ids: tuple[str, ...] = ()
-
-    @property
-    def model_ids(self) -> frozenset[str]:
-        """Every model that is touched."""
-        return frozenset((*self.load_ids, *self.unload_ids))
+    key: str | None
+    model_ids: frozenset[str]
+    answered: asyncio.Event
 
 
-async def present(upstream: Upstream, *, to_act: bool = True) -> Snapshot | ClusterUnavailable:
-    """A snapshot that may be acted on; not one from before exo fell silent, nor of an election.
+class Admission:
+    """Validates, resolves and plans requests, and starts their operations."""
 
-    `to_act` asks for one that is read from here on, however long exo takes to answer: what somebody placed half a
-    second ago is not to be placed again. A query that only describes the cluster need not wait for that.
-    """
-    advice = "See that exo runs and can be reached, then ask again."
-    try:
-        snapshot = await (upstream.read_now() if to_act else upstream.fresh(0.0))
-    except Unreachable as error:
-        last = upstream.snapshot
-        return ClusterUnavailable(
-            message=str(error), suggestion=advice, last_seen_at=None if last is None else last.observed_at
-        )
-    if not snapshot.connected:
-        return ClusterUnavailable(
-            message="No exo node answers at present.", suggestion=advice, last_seen_at=snapshot.observed_at
-        )
-    if snapshot.stale or not snapshot.nodes:
-        return ClusterUnavailable(
-            message="exo's state holds no nodes at present: the cluster is starting, or choosing a master.",
-            suggestion="Ask again in half a minute.",
-            last_seen_at=snapshot.observed_at,
-        )
-    return snapshot
+    def __init__(
+        self,
+        upstream: Upstream,
+        manager: OperationManager,
+        precedence: Precedence,
+        rules: OperationRules,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._upstream = upstream
+        self._manager = manager
+        self._precedence = precedence
+        self._rules = rules
+        self._now = now
+        self._pending: list[_Pending] = []
+        """The requests that are being planned: they count as operations, and no two touch the same model."""
 
-
-def resolve(snapshot: Snapshot, request: OperationRequest) -> ResolvedRequest | OperationError:
-    """Names as ids; an error where the request is impossible on this cluster."""
-    load, unload = _ids(snapshot, request.load), _ids(snapshot, request.unload)
-    if isinstance(load, OperationError):
-        return load
-    if isinstance(unload, OperationError):
-        return unload
-    node_ids = None if request.nodes is None else resolve_nodes(snapshot, request.nodes)
-    if isinstance(node_ids, OperationError):
-        return node_ids
-    most = snapshot.node_count if node_ids is None else len(node_ids)
-    if load and request.min_nodes > most:
-        return InvalidArgument(
-            message=f"At least {request.min_nodes} nodes were requested; there are {most}.",
-            suggestion=f"Ask for {most} at most.",
-            argument="minNodes",
-        )
-    if request.kind is OperationKind.UNLOAD and request.instances is None:
-        error = _not_loaded(snapshot, unload[0], request.instance)
+    async def admit(self, request: OperationRequest, key: str | None) -> Operation | OperationError:
+        """The operation that the request has started or that it leads to; or why it is rejected."""
+        error = invalid(request, key, self._rules)
         if error is not None:
             return error
-    # Exact instances of a model can be replaced by another one of it.
-    same = () if request.instances is not None else tuple(id_ for id_ in load if id_ in unload)
-    return ResolvedRequest(load, tuple(id_ for id_ in unload if id_ not in same), node_ids, same)
+        try:
+            return await self._admit(request, key)
+        finally:
+            self._precedence.answered(request)
 
+    async def _admit(self, request: OperationRequest, key: str | None) -> Operation | OperationError:
+        while True:
+            answer = self._by_key(request, key) or self._too_many()
+            if answer is not None:
+                return answer
+            snapshot = await present(self._upstream)
+            if isinstance(snapshot, OperationError):
+                return snapshot
+            resolved = resolve(snapshot, request)
+            if isinstance(resolved, OperationError):
+                # The first of two requests with one key may have changed what a name means (unloaded it) by now.
+                answer = self._by_key(request, key)
+                if answer is None and await self._manager.somebody_returned(snapshot, resolved):
+                    continue
+                return answer or resolved
+            rival = self._rival(resolved, key)
+            if rival is not None:
+                # It waits for exo, which is bounded in time; then this request is resolved again.
+                await rival.answered.wait()
+                continue
+            # From here to the registration nothing waits.
+            answer = self._by_key(request, key)
+            if answer is not None:
+                return answer
+            same = self._manager.same_load(snapshot, request, resolved)
+            if same is not None and request.deployment is None:
+                return await self._follow(same, request, key)
+            touched = resolved.model_ids | set(resolved.same_ids)
+            obstacle = conflict(touched, self._manager.at_work()) or self._precedence.conflict(request, touched)
+            if obstacle is not None and await self._precedence.clears(request, obstacle, touched):
+                continue
+            outcome = obstacle or await self._plan_and_start(request, key, snapshot, resolved)
+            if isinstance(outcome, OperationError) and await self._manager.somebody_returned(snapshot, outcome):
+                continue
+            return outcome
 
-def conflict(model_ids: frozenset[str] | set[str], at_work: Iterable[Operation]) -> OperationConflict | None:
-    """The first operation that is at work on one of the same models."""
-    for operation in at_work:
-        shared = sorted(operation.model_ids & model_ids)
-        if shared:
-            return OperationConflict(
-                message=f"Operation {operation.id} ({operation.kind.value}) is at work on {', '.join(shared)}.",
-                suggestion="Follow that operation, or cancel it and ask again.",
+    def _too_many(self) -> TooManyOperations | None:
+        limit = self._rules.max_running
+        if len(self._manager) + len(self._pending) < limit:
+            return None
+        return TooManyOperations(
+            message=f"{limit} operations are not finished.",
+            suggestion="Wait for one to end, or cancel one.",
+            limit=limit,
+        )
+
+    async def _follow(
+        self, operation: Operation, request: OperationRequest, key: str | None
+    ) -> Operation | OperationError:
+        """A mutation states a result, to which an identical load under way leads. So does the key of this request."""
+        if key is not None:
+            try:
+                await self._manager.repository.add_key(self._key(key, request, operation.id))
+            except StoreError as error:
+                return journal_unavailable(error)
+        return operation
+
+    def _rival(self, resolved: ResolvedRequest, key: str | None) -> _Pending | None:
+        for pending in self._pending:
+            if (key is not None and pending.key == key) or pending.model_ids & resolved.model_ids:
+                return pending
+        return None
+
+    def _by_key(self, request: OperationRequest, key: str | None) -> Operation | IdempotencyKeyReused | None:
+        known = self._manager.repository.key(key)
+        operation = self._manager.get(known.operation_id) if known is not None else None
+        if known is None or operation is None:
+            return None
+        if known.fingerprint != request.fingerprint:
+            return IdempotencyKeyReused(
+                message="This idempotency key was used for an operation with other arguments.",
+                suggestion="Use a fresh key for another request.",
                 operation_id=operation.id,
             )
-    return None
+        return operation
 
+    def _key(self, key: str, request: OperationRequest, operation_id: str) -> Key:
+        return Key(key, request.fingerprint, operation_id, self._now().timestamp())
 
-def is_same_load(
-    snapshot: Snapshot,
-    request: OperationRequest,
-    resolved: ResolvedRequest,
-    other: OperationRequest,
-    load_ids: tuple[str, ...],
-) -> bool:
-    """Whether another request, for these models, asks for the very same load. How long it may take is no part of it.
+    async def _plan_and_start(
+        self, request: OperationRequest, key: str | None, snapshot: Snapshot, resolved: ResolvedRequest
+    ) -> Operation | OperationError:
+        pending = _Pending(key, resolved.model_ids, asyncio.Event())
+        self._pending.append(pending)
+        try:
+            plan = await planned(self._upstream, snapshot, request, resolved, self._manager.reservations)
+            if isinstance(plan, OperationError):
+                return plan
+            record = self._record(request, key, resolved, plan)
+            used = None if key is None else self._key(key, request, record.operation.id)
+            return await self._manager.begin(record, used)
+        except Unreachable as error:
+            return ClusterUnavailable(
+                message=f"exo does not answer: {error}",
+                suggestion="See that exo runs and can be reached, then ask again.",
+                last_seen_at=snapshot.observed_at,
+            )
+        except Refused as error:
+            return PlacementRefused(
+                message=f"exo refused: {error}", suggestion="See exo's log, then ask again.", reason=str(error)
+            )
+        finally:
+            self._pending.remove(pending)
+            pending.answered.set()
 
-    Overlapping cron jobs ask for the same twice; who wants a second copy says `additional`.
-    """
-    if (
-        OperationKind.LOAD is not request.kind
-        or request.kind is not other.kind
-        or request.additional
-        or other.additional
-    ):
-        return False
-    there = None if other.nodes is None else resolve_nodes(snapshot, other.nodes)
-    if isinstance(there, OperationError):
-        return False
-    return (
-        load_ids == resolved.load_ids
-        and (None if there is None else set(there)) == (None if resolved.node_ids is None else set(resolved.node_ids))
-        and (request.min_nodes, request.sharding, request.instance_type)
-        == (other.min_nodes, other.sharding, other.instance_type)
-    )
-
-
-def _ids(snapshot: Snapshot, names: Iterable[str]) -> tuple[str, ...] | OperationError:
-    ids: dict[str, None] = {}
-    for name in names:
-        card = resolve_model(snapshot, name)
-        if isinstance(card, OperationError):
-            return card
-        ids[card.id] = None
-    return tuple(ids)
-
-
-def _not_loaded(snapshot: Snapshot, model_id: str, instance: str | None) -> OperationError | None:
-    instances = snapshot.instances_of(model_id)
-    if not instances:
-        loaded = tuple(card.id for card in snapshot.loaded_models)
-        return ModelNotLoaded(
-            message=f"{model_id} is not loaded.",
-            suggestion="Nothing has to be done." if not loaded else "Use one of the loaded models.",
-            loaded_ids=loaded,
+    def _record(self, request: OperationRequest, key: str | None, resolved: ResolvedRequest, plan: Plan) -> Record:
+        now = self._now()
+        waits = bool(plan.waiting_for)
+        message = waiting_message(plan) if waits else summary(plan.saga_state, resolved.same_ids)
+        step = Step("plan", StepState.RUNNING, now, None, message)
+        if not waits:
+            step = replace(step, state=StepState.SUCCEEDED, finished_at=now)
+        return Record(
+            self._manager.repository.next_sequence(),
+            Operation(
+                id=str(uuid4()),
+                kind=request.kind,
+                state=OperationState.PENDING if waits else OperationState.RUNNING,
+                message=message,
+                steps=tuple(step if each.name == "plan" else each for each in steps(request.kind, plan.saga_state)),
+                started_at=now,
+                load_ids=resolved.load_ids,
+                unload_ids=resolved.unload_ids,
+                idempotency_key=key,
+                deployment=request.deployment,
+                waiting_for=plan.waiting_for,
+            ),
+            request,
+            plan.saga_state,
         )
-    if instance is not None and instance not in {each.id for each in instances}:
-        return InstanceNotFound(
-            message=f"{model_id} has no instance {instance!r}.",
-            suggestion="Use one of its instances, or leave the argument out to unload all.",
-            instance_ids=tuple(each.id for each in instances),
-        )
-    return None

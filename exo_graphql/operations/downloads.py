@@ -8,10 +8,10 @@ from exo_graphql.cluster.names import label
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Download, DownloadKind
 from exo_graphql.cluster.upstream import Upstream, UpstreamError
-from exo_graphql.operations.admission import present
 from exo_graphql.operations.errors import InvalidArgument, OperationConflict, OperationError
 from exo_graphql.operations.operation import Operation
 from exo_graphql.operations.requests import invalid_name, resolve_model, resolve_nodes
+from exo_graphql.operations.resolution import present
 
 
 @dataclass(frozen=True, slots=True)

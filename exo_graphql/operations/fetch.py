@@ -16,7 +16,6 @@ from exo_graphql.cluster.memory import freed
 from exo_graphql.cluster.placement_request import NoFit, PlacementRequest
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import PlacementPreview, Upstream
-from exo_graphql.operations.admission import ResolvedRequest
 from exo_graphql.operations.choice import Chosen, choice
 from exo_graphql.operations.errors import OperationError, PlacementRefused
 from exo_graphql.operations.offload import Offload
@@ -25,6 +24,7 @@ from exo_graphql.operations.planning import plan
 from exo_graphql.operations.previews import Previews, Question, Unasked
 from exo_graphql.operations.requests import OperationRequest
 from exo_graphql.operations.reservations import Reservation, unreserved
+from exo_graphql.operations.resolution import ResolvedRequest
 
 _T = TypeVar("_T")
 

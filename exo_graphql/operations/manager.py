@@ -9,14 +9,14 @@ from datetime import datetime
 from exo_graphql.cluster.loads import NO_LOADS, FailedLoad, Loads
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Upstream
-from exo_graphql.operations import loads
-from exo_graphql.operations.admission import ResolvedRequest, is_same_load
+from exo_graphql.operations import failed_loads
 from exo_graphql.operations.errors import JournalUnavailable, OperationError
 from exo_graphql.operations.operation import Operation, OperationState
 from exo_graphql.operations.records import Record
 from exo_graphql.operations.repository import OperationRepository
 from exo_graphql.operations.requests import OperationRequest
 from exo_graphql.operations.reservations import Reservation
+from exo_graphql.operations.resolution import ResolvedRequest, is_same_load
 from exo_graphql.operations.returning import ReturningMembers
 from exo_graphql.operations.rules import OperationRules
 from exo_graphql.operations.run import Run
@@ -62,7 +62,7 @@ class OperationManager:
         self._stack.enter_context(self._upstream.listen(self._returning.note))
         failed = self._loads.failed
         for _, operation in self.repository.finished():
-            failed = loads.after(failed, operation)
+            failed = failed_loads.after(failed, operation)
         self._mark_loads(failed)
         for record in records:
             log.info("Resuming operation %s (%s).", record.operation.id, record.operation.kind.value)
@@ -235,13 +235,13 @@ class OperationManager:
         failed = self._loads.failed
         for run in self._runs.values():
             if not run.operation.active:
-                failed = loads.after(failed, run.operation)
+                failed = failed_loads.after(failed, run.operation)
         self._mark_loads(failed)
         for listener in tuple(self._listeners):
             listener()
 
     def _mark_loads(self, failed: Mapping[str, FailedLoad]) -> None:
-        current = Loads(loads.under_way(run.operation for run in self._runs.values()), failed)
+        current = Loads(failed_loads.under_way(run.operation for run in self._runs.values()), failed)
         if current != self._loads:
             self._loads = current
             self._upstream.mark_loads(current)

@@ -9,8 +9,9 @@ from exo_graphql.cluster.readiness import Failure, Phase, one_line
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import DownloadKind, Instance, RunnerStatus
 from exo_graphql.cluster.upstream import Refused
+from exo_graphql.operations.abort import Abort
 from exo_graphql.operations.errors import DownloadFailed, LoadFailed, PlacementRefused
-from exo_graphql.operations.run import Abort, Run
+from exo_graphql.operations.run import Run
 
 EXO_TRIES = 5
 """How often exo starts a failing runner before it deletes the instance (its `EXO_MAX_INSTANCE_RETRIES`)."""
@@ -49,7 +50,7 @@ async def create(run: Run, instance: Instance, step: str, snapshot: Snapshot) ->
     while instance.id not in snapshot.state.instances:
         if was_created(snapshot, instance):
             raise Abort(gone(run, snapshot, instance))
-        if asked_at is not None and run.live - asked_at >= run.rules.appear_seconds:
+        if asked_at is not None and run.observation.seconds - asked_at >= run.rules.appear_seconds:
             raise Abort(
                 PlacementRefused(
                     message=f"exo accepted the placement of {instance.model_id} and never made the instance.",
@@ -78,7 +79,7 @@ async def create(run: Run, instance: Instance, step: str, snapshot: Snapshot) ->
                 continue
             # A command sent during an election is lost without an error.
             send_at = run.clock() + run.rules.resend_seconds
-            asked_at = asked_at if asked_at is not None else run.live
+            asked_at = asked_at if asked_at is not None else run.observation.seconds
             run.report(step, f"Asked exo for {instance.model_id}; waiting for the instance to appear.")
             snapshot = await run.look()
             urgent = True

@@ -12,13 +12,13 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import InstanceType, Sharding
 from exo_graphql.cluster.units import gib
 from exo_graphql.cluster.upstream import PlacementPreview, Refused, Unreachable, Upstream
-from exo_graphql.operations.admission import present
 from exo_graphql.operations.errors import ClusterUnavailable, InvalidArgument, OperationError, PlacementRefused
 from exo_graphql.operations.fetch import decide
 from exo_graphql.operations.offload import Offload, give_way, in_thread
 from exo_graphql.operations.previews import Question
 from exo_graphql.operations.requests import Kind, invalid_name, resolve_model, resolve_nodes
 from exo_graphql.operations.reservations import Reservation, free_now
+from exo_graphql.operations.resolution import present
 
 _WAYS: tuple[Kind, ...] = (
     (Sharding.PIPELINE, InstanceType.MLX_RING),

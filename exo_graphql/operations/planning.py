@@ -12,7 +12,6 @@ from exo_graphql.cluster.placement import PlacementSearch
 from exo_graphql.cluster.placement_request import Fit, NoFit, PlacementRequest
 from exo_graphql.cluster.search_budget import SearchBudget
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.operations.admission import ResolvedRequest
 from exo_graphql.operations.choice import choice, refusal
 from exo_graphql.operations.errors import InsufficientMemory, OperationError, PlacementRefused
 from exo_graphql.operations.offload import give_way
@@ -21,6 +20,7 @@ from exo_graphql.operations.planner import forecast, placement_request, refused,
 from exo_graphql.operations.previews import Previews, Question
 from exo_graphql.operations.requests import OperationRequest
 from exo_graphql.operations.reservations import Reservation, free_later, unreserved
+from exo_graphql.operations.resolution import ResolvedRequest
 from exo_graphql.operations.saga_state import SagaState, Target
 
 

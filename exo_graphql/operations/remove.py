@@ -8,8 +8,9 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance
 from exo_graphql.cluster.units import gib
 from exo_graphql.cluster.upstream import Refused
+from exo_graphql.operations.abort import Abort
 from exo_graphql.operations.errors import UnloadFailed
-from exo_graphql.operations.run import Abort, Run
+from exo_graphql.operations.run import Run
 from exo_graphql.operations.saga_state import Baseline
 
 
@@ -70,7 +71,7 @@ async def delete(run: Run, instances: Sequence[Instance]) -> Snapshot:
     asked_at: float | None = None
     send_at = run.clock()
     while listed := [i for i in instances if i.id in snapshot.state.instances]:
-        if asked_at is not None and run.live - asked_at >= run.rules.appear_seconds:
+        if asked_at is not None and run.observation.seconds - asked_at >= run.rules.appear_seconds:
             raise Abort(
                 UnloadFailed(
                     message=f"exo accepted to remove {listed[0].model_id} and still lists it.",
@@ -82,7 +83,7 @@ async def delete(run: Run, instances: Sequence[Instance]) -> Snapshot:
             for instance in listed:
                 await _delete(run, instance)
             send_at = run.clock() + run.rules.resend_seconds
-            asked_at = asked_at if asked_at is not None else run.live
+            asked_at = asked_at if asked_at is not None else run.observation.seconds
             snapshot = await run.look()
             continue
         snapshot = await run.next(snapshot)

@@ -1,8 +1,6 @@
-"""One operation under way: its steps, its deadlines, its invariants, and its waits for the next snapshot.
+"""One operation under way, as its steps use it: they report here, wait here for snapshots, and send to exo from here.
 
-Every snapshot that a step sees comes through here, and each is checked: it must be of the cluster that the operation
-was planned on, and, while the operation goes forward, it must still list what the operation has made ready. So no
-step, however long it waits for something else, misses that the model it relies on is lost.
+`observation.py` judges each snapshot that comes through here, `deadlines.py` ends what takes too long.
 """
 
 import asyncio
@@ -12,15 +10,17 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from exo_graphql.cluster.names import label
 from exo_graphql.cluster.readiness import Failure
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance
-from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
-from exo_graphql.operations.errors import Cancelled, ClusterUnavailable, JournalUnavailable, OperationError, TimedOut
-from exo_graphql.operations.losses import loss, note_losses
+from exo_graphql.cluster.upstream import Unreachable, Upstream
+from exo_graphql.operations.abort import Abort
+from exo_graphql.operations.deadlines import Deadlines
+from exo_graphql.operations.errors import Cancelled, ClusterUnavailable, JournalUnavailable
 from exo_graphql.operations.membership import is_same_cluster
+from exo_graphql.operations.observation import Observation
 from exo_graphql.operations.operation import Operation, OperationState, Step, StepState
+from exo_graphql.operations.progress import Progress
 from exo_graphql.operations.records import Record
 from exo_graphql.operations.requests import OperationRequest
 from exo_graphql.operations.reservations import Reservation
@@ -29,21 +29,6 @@ from exo_graphql.operations.saga_state import SagaState
 from exo_graphql.storage import StoreError
 
 _T = TypeVar("_T")
-
-MOST_PROGRESS = 99.0
-"""What an operation shows at most until it has ended: 100 % is shown once it has succeeded."""
-
-
-class Abort(Exception):
-    """The operation cannot continue; `error` says why."""
-
-    def __init__(self, error: OperationError) -> None:
-        super().__init__(error.message)
-        self.error = error
-
-
-class Parked(Exception):
-    """The operation must not act here and now; the message says why."""
 
 
 class Run:
@@ -76,24 +61,10 @@ class Run:
             self._discard.set()
         if record.saga_state.cancelling:
             self._stop.set()
-        self._seen: Snapshot | None = None
-        """The newest snapshot that was looked at, trusted or not."""
-        self._trusted: Snapshot | None = None
-        """The newest one that the operation may act on."""
-        self._gap = True
-        """Whether exo was out of sight since `_trusted`, or may have been (this process has just started)."""
-        self._strange_since: float | None = None
-        """Since when the snapshots have been of another cluster."""
-        self._noted_at = clock()
-        self._live = 0.0
-        self.members_changed_at = 0.0
-        """When, in `live` seconds, the membership was last seen to change."""
-        self._progress_at = clock()
-        self._metric: tuple[object, ...] = ()
-        self._measured: tuple[str, int] | None = None
-        """The step and the attempt that the shown progress is of."""
-        self._deadline = self._deadline_from_start()
-        self._away_since: float | None = None
+        self.observation = Observation(rules, clock)
+        spent = (now() - record.operation.started_at).total_seconds()
+        self._deadlines = Deadlines(rules, clock, record.request.timeout_seconds, spent)
+        self._progress = Progress()
         self._known_failures: dict[str, Failure | None] = {}
         """By instance: the failure that its model had when this process first dealt with the instance."""
         self.missing: Mapping[str, int] = {}
@@ -133,21 +104,10 @@ class Run:
             self._changed(self)
 
     def report(self, name: str, message: str, progress_percent: float | None = None, attempt: int = 0) -> None:
-        """What a step waits for, as the step's message and the operation's.
-
-        Progress does not fall within one attempt of one step, is kept while none can be measured (warming up
-        after the last layer), and is 100 only once all is done.
-        """
+        """What a step waits for, as the step's message and the operation's, with the progress of its `attempt`."""
         step = self.operation.step(name) or Step(name)
         changed = self.operation.with_step(replace(step, message=message))
-        shown = self.operation.progress_percent
-        if progress_percent is not None:
-            measured = min(progress_percent, MOST_PROGRESS)
-            shown = max(shown or 0.0, measured) if self._measured == (name, attempt) else measured
-            self._measured = (name, attempt)
-        elif self._measured is not None and self._measured != (name, attempt) and self._measured[0] == name:
-            # A new attempt begins from nothing.
-            shown = None
+        shown = self._progress.shown(name, attempt, progress_percent, before=self.operation.progress_percent)
         changed = replace(changed, message=message, progress_percent=shown)
         if changed != self.operation:
             self.record = replace(self.record, operation=changed)
@@ -212,10 +172,8 @@ class Run:
     # Deadlines
 
     def progressed(self, metric: tuple[object, ...] | None = None) -> None:
-        """Something has moved (or `metric` has, where given): the time without progress starts again."""
-        if metric is None or metric != self._metric:
-            self._metric = metric or ()
-            self._progress_at = self.clock()
+        """Something has progressed (or `metric` has changed, where given): the time without progress starts again."""
+        self._deadlines.progressed(metric)
 
     async def cancel(self) -> None:
         """Asks the run to stop and undo at its next wait; a parked one, to be discarded. Raises `StoreError`.
@@ -238,56 +196,17 @@ class Run:
     def check(self) -> None:
         """Raises `Abort` where the operation must not continue. While undoing, a lack of progress alone ends it."""
         if self.saga_state.undoing is not None:
-            self._wait_for_exo()
+            snapshot = self.upstream.snapshot
+            if self._deadlines.excuses_absence(answers=snapshot is not None and not snapshot.stale):
+                reason = self.saga_state.undoing.reason
+                self.update(message=f"{reason} Waiting for exo to answer, to undo what was done.")
+        elif self._stop.is_set():
+            raise Abort(Cancelled(message="The operation was cancelled."))
         else:
-            if self._stop.is_set():
-                raise Abort(Cancelled(message="The operation was cancelled."))
-            if self._deadline is not None and self.clock() >= self._deadline:
-                raise Abort(
-                    TimedOut(
-                        message=f"Not done within {self.request.timeout_seconds} s.",
-                        suggestion="Ask again with a longer timeoutSeconds.",
-                    )
-                )
-        if self.clock() - self._progress_at >= self.rules.stall_seconds:
-            raise Abort(
-                TimedOut(
-                    message=f"Nothing progressed for {self.rules.stall_seconds:g} s.",
-                    suggestion="See the nodes and downloads for what is stuck, then ask again.",
-                )
-            )
-
-    def _wait_for_exo(self) -> None:
-        """While exo is away nothing can be undone, so its absence does not count as a lack of progress."""
-        snapshot = self.upstream.snapshot
-        now = self.clock()
-        if snapshot is not None and not snapshot.stale:
-            self._away_since = None
-            return
-        if self._away_since is None:
-            self._away_since = now
-        if now - self._away_since < self.rules.away_seconds:
-            self._progress_at = now
-            reason = self.saga_state.undoing.reason if self.saga_state.undoing is not None else ""
-            self.update(message=f"{reason} Waiting for exo to answer, to undo what was done.")
-
-    def _deadline_from_start(self) -> float | None:
-        """On this process' own clock; after a restart what is left of the time, were the wall clock right or not."""
-        timeout = self.request.timeout_seconds
-        if timeout is None:
-            return None
-        spent = (self.now() - self.operation.started_at).total_seconds()
-        return self.clock() + timeout - min(max(0.0, spent), timeout)
+            self._deadlines.check_timeout()
+        self._deadlines.check_progress()
 
     # Snapshots
-
-    @property
-    def live(self) -> float:
-        """Seconds during which exo was in sight: patience with exo must not run out while it cannot be seen.
-
-        exo may hang for 40 s right after a request for an instance, which is then not lost.
-        """
-        return self._live
 
     async def look(self) -> Snapshot:
         """A snapshot read after this call, waiting for exo as long as the operation may go on."""
@@ -296,11 +215,10 @@ class Run:
             try:
                 snapshot = await self.upstream.read_now()
             except Unreachable:
-                self._gap = True
-                self._count_live(in_sight=False)
+                self.observation.note_unreachable()
                 await self._pause(self.rules.tick_seconds)
                 continue
-            if self._trusts(snapshot):
+            if self.observation.trusts(snapshot, self.saga_state):
                 return snapshot
             await self.next(snapshot)
 
@@ -310,7 +228,7 @@ class Run:
         `urgent` for the one wait after an act whose effect exo shows at once.
         """
         self.check()
-        newer = asyncio.ensure_future(self.upstream.changed(self._seen or since, urgent=urgent))
+        newer = asyncio.ensure_future(self.upstream.changed(self.observation.newest or since, urgent=urgent))
         stop = asyncio.ensure_future(self._stop.wait())
         # While undoing, a cancellation has been handled already: it must not end every wait at once.
         waits = {newer} if self.saga_state.undoing is not None else {newer, stop}
@@ -319,57 +237,15 @@ class Run:
             await asyncio.wait(waits, timeout=self.rules.tick_seconds, return_when=asyncio.FIRST_COMPLETED)
             if newer.done():
                 with suppress(Unreachable):
-                    if self._trusts(newer.result()):
+                    if self.observation.trusts(newer.result(), self.saga_state):
                         snapshot = newer.result()
-            elif self._seen is not None:
-                self._count_live(in_sight=self._seen is self._trusted)
+            else:
+                self.observation.note_unchanged()
         finally:
             for task in (newer, stop):
                 task.cancel()
         self.check()
         return snapshot
-
-    def _trusts(self, snapshot: Snapshot) -> bool:
-        """Whether the operation may act on this snapshot. Raises `Abort` or `Parked` for what it shows."""
-        self._seen = snapshot
-        trusted = not snapshot.stale and not self._is_strange(snapshot)
-        self._count_live(in_sight=trusted)
-        if not trusted:
-            self._gap = True
-            return False
-        before, self._trusted = self._trusted, snapshot
-        if before is None or before.state.nodes.keys() != snapshot.state.nodes.keys():
-            self.members_changed_at = self.live
-        if before is not snapshot:
-            note_losses(self.saga_state, None if self._gap else before, snapshot)
-        self._gap = False
-        if self.saga_state.undoing is None:
-            lost = loss(self.saga_state, snapshot)
-            if lost is not None:
-                raise Abort(lost)
-        return True
-
-    def _is_strange(self, snapshot: Snapshot) -> bool:
-        """Whether it is of another cluster. After a restart members come back one by one: that is given time."""
-        if is_same_cluster(self.saga_state.members, snapshot):
-            self._strange_since = None
-            return False
-        now = self.clock()
-        if self._strange_since is None:
-            self._strange_since = now
-        if now - self._strange_since >= self.rules.settled_seconds:
-            self._strange_since = None
-            then = ", ".join(sorted({name or id_ for id_, name in self.saga_state.members.items()}))
-            here = ", ".join(label(node) for node in snapshot.nodes)
-            raise Parked(f"It was begun on another cluster (of {then}); here are {here}.")
-        return True
-
-    def _count_live(self, *, in_sight: bool) -> None:
-        now = self.clock()
-        if in_sight:
-            # Whether exo was in sight all the while is not known of a longer wait, for an answer of exo's for example.
-            self._live += min(now - self._noted_at, 2 * self.rules.tick_seconds)
-        self._noted_at = now
 
     # Failures
 
@@ -446,6 +322,3 @@ class Run:
             suggestion="See that exo runs and can be reached, then ask again.",
             last_seen_at=snapshot.observed_at if snapshot is not None else None,
         )
-
-
-__all__ = ["Abort", "Refused", "Run"]

@@ -13,11 +13,11 @@ async def settled(run: Run, snapshot: Snapshot, node_ids: Collection[str], step:
     It has settled when nobody has come or gone for `settled_seconds`; `return_seconds` is the longest wait. After a
     lost master nodes return over 3 to 16 s: a model that lay on three of them is not restored onto the first one.
     """
-    begun_at = run.live
+    begun_at = run.observation.seconds
     while len(present_ids(run.saga_state.members, snapshot, node_ids)) < len(node_ids):
         if (
-            run.live - run.members_changed_at >= run.rules.settled_seconds
-            or run.live - begun_at >= run.rules.return_seconds
+            run.observation.seconds - run.observation.members_changed_at >= run.rules.settled_seconds
+            or run.observation.seconds - begun_at >= run.rules.return_seconds
         ):
             break
         absent = set(node_ids) - present_ids(run.saga_state.members, snapshot, node_ids).keys()

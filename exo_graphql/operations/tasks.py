@@ -3,8 +3,8 @@
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Task
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
-from exo_graphql.operations.admission import present
 from exo_graphql.operations.errors import ClusterUnavailable, OperationError, TaskNotCancellable, TaskNotFound
+from exo_graphql.operations.resolution import present
 
 
 async def cancel(upstream: Upstream, task_id: str) -> Task | OperationError:

@@ -16,6 +16,7 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
 from exo_graphql.cluster.upstream import Refused
 from exo_graphql.operations import remove, weights
+from exo_graphql.operations.abort import Abort
 from exo_graphql.operations.choice import Chosen
 from exo_graphql.operations.errors import LoadFailed, TimedOut
 from exo_graphql.operations.fetch import Reservations, choose
@@ -26,7 +27,7 @@ from exo_graphql.operations.plan import is_healthy
 from exo_graphql.operations.planner import placement_request
 from exo_graphql.operations.requests import InstanceTypePreference, OperationRequest, ShardingPreference
 from exo_graphql.operations.reservations import free_now
-from exo_graphql.operations.run import Abort, Run
+from exo_graphql.operations.run import Run
 from exo_graphql.operations.saga_state import Removal, rekeyed
 from exo_graphql.operations.settle import settled
 from exo_graphql.operations.verdict import missing, undone
@@ -47,8 +48,8 @@ class Patience:
     def is_over(self) -> bool:
         """Counts from when it is first read."""
         if self._until is None:
-            self._until = self._run.live + self._run.rules.memory_seconds
-        return self._run.live >= self._until
+            self._until = self._run.observation.seconds + self._run.rules.memory_seconds
+        return self._run.observation.seconds >= self._until
 
 
 async def undo(run: Run, reservations: Reservations) -> None:
@@ -113,8 +114,8 @@ async def _remove(run: Run) -> None:
 async def _settled(run: Run, placed: list[Instance]) -> Snapshot:
     """A snapshot in which a request that may or may not have arrived has had the time to show."""
     snapshot = await run.look()
-    until = run.live + run.rules.settle_seconds
-    while run.live < until and any(not was_created(snapshot, instance) for instance in placed):
+    until = run.observation.seconds + run.rules.settle_seconds
+    while run.observation.seconds < until and any(not was_created(snapshot, instance) for instance in placed):
         snapshot = await run.next(snapshot)
     return await run.look()
 
@@ -165,8 +166,8 @@ def _adopt(run: Run, snapshot: Snapshot) -> None:
 async def _gone_or_kept(run: Run, leaving: list[Removal]) -> Snapshot:
     """Gives a deletion that was requested, or about to be, the time to show."""
     snapshot = await run.look()
-    until = run.live + run.rules.settle_seconds
-    while run.live < until and any(d.instance.id in snapshot.state.instances for d in leaving):
+    until = run.observation.seconds + run.rules.settle_seconds
+    while run.observation.seconds < until and any(d.instance.id in snapshot.state.instances for d in leaving):
         snapshot = await run.next(snapshot)
     snapshot = await run.look()
     for removal in leaving:
@@ -293,8 +294,8 @@ async def _serving(run: Run) -> Snapshot:
     A node that died takes its instances with it after 45 s: then they are missing, and the next round restores them.
     """
     snapshot = await run.look()
-    until = run.live + run.rules.return_seconds
-    while run.live < until and undone(run.saga_state, snapshot).waiting:
+    until = run.observation.seconds + run.rules.return_seconds
+    while run.observation.seconds < until and undone(run.saga_state, snapshot).waiting:
         run.progressed()
         snapshot = await run.next(snapshot)
     return await run.look()

@@ -9,9 +9,10 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Download, DownloadKind
 from exo_graphql.cluster.units import GIB, MIB, gib, percent
 from exo_graphql.cluster.upstream import Refused, UpstreamError
+from exo_graphql.operations.abort import Abort
 from exo_graphql.operations.errors import DownloadFailed
 from exo_graphql.operations.membership import present_ids
-from exo_graphql.operations.run import Abort, Run
+from exo_graphql.operations.run import Run
 from exo_graphql.operations.settle import settled
 
 Pair = tuple[str, str]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from exo_graphql.cluster.upstream import UpstreamError
 from exo_graphql.operations import verdict
-from exo_graphql.operations.admission import resolve
+from exo_graphql.operations.abort import Abort, Parked
 from exo_graphql.operations.errors import (
     Cancelled,
     InternalFault,
@@ -17,7 +17,8 @@ from exo_graphql.operations.fetch import Reservations, planned
 from exo_graphql.operations.membership import members_of
 from exo_graphql.operations.operation import OperationKind, OperationState, StepState
 from exo_graphql.operations.plan import Plan, steps
-from exo_graphql.operations.run import Abort, Parked, Run
+from exo_graphql.operations.resolution import resolve
+from exo_graphql.operations.run import Run
 from exo_graphql.operations.saga import forward
 from exo_graphql.operations.saga_state import Undoing
 from exo_graphql.operations.undo import undo

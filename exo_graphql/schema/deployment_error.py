@@ -10,8 +10,9 @@ from exo_graphql.deployments.compare import (
     Assessment,
 )
 from exo_graphql.schema.context import Info
+from exo_graphql.schema.error_code import CODES
 from exo_graphql.schema.fields import field
-from exo_graphql.schema.operation_error import CODES, OperationError, publishes
+from exo_graphql.schema.operation_error import OperationError, publishes
 
 if TYPE_CHECKING:
     from exo_graphql.schema.deployment import Deployment

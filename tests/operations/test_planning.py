@@ -7,13 +7,13 @@ import pytest
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import PlacementPreview
 from exo_graphql.operations import InsufficientMemory, OperationError, OperationKind, PlacementRefused
-from exo_graphql.operations.admission import ResolvedRequest, resolve
 from exo_graphql.operations.fetch import ATTEMPTS, decide, planned
 from exo_graphql.operations.plan import Plan
 from exo_graphql.operations.planning import plan
 from exo_graphql.operations.previews import Previews, Question, Unasked
 from exo_graphql.operations.requests import OperationRequest
 from exo_graphql.operations.reservations import Reservation
+from exo_graphql.operations.resolution import ResolvedRequest, resolve
 from exo_graphql.operations.saga_state import SagaState, Target
 from tests.support.simulated_cluster import HALF, OTHER_HALF, A, SimulatedCluster, world
 

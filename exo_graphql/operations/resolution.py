@@ -1,0 +1,155 @@
+"""Resolves a request against a snapshot: names become ids, impossible requests are rejected."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.upstream import Unreachable, Upstream
+from exo_graphql.operations.errors import (
+    ClusterUnavailable,
+    InstanceNotFound,
+    InvalidArgument,
+    ModelNotLoaded,
+    OperationConflict,
+    OperationError,
+)
+from exo_graphql.operations.operation import Operation, OperationKind
+from exo_graphql.operations.requests import OperationRequest, resolve_model, resolve_nodes
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedRequest:
+    """A request in full ids. `same_ids` were on both sides of a swap: they stay loaded."""
+
+    load_ids: tuple[str, ...]
+    unload_ids: tuple[str, ...]
+    node_ids: tuple[str, ...] | None
+    same_ids: tuple[str, ...] = ()
+
+    @property
+    def model_ids(self) -> frozenset[str]:
+        """Every model that is touched."""
+        return frozenset((*self.load_ids, *self.unload_ids))
+
+
+async def present(upstream: Upstream, *, to_act: bool = True) -> Snapshot | ClusterUnavailable:
+    """A snapshot that may be acted on; not one from before exo fell silent, nor of an election.
+
+    `to_act` asks for one that is read from here on, however long exo takes to answer: what somebody placed half a
+    second ago is not to be placed again. A query that only describes the cluster need not wait for that.
+    """
+    advice = "See that exo runs and can be reached, then ask again."
+    try:
+        snapshot = await (upstream.read_now() if to_act else upstream.fresh(0.0))
+    except Unreachable as error:
+        last = upstream.snapshot
+        return ClusterUnavailable(
+            message=str(error), suggestion=advice, last_seen_at=None if last is None else last.observed_at
+        )
+    if not snapshot.connected:
+        return ClusterUnavailable(
+            message="No exo node answers at present.", suggestion=advice, last_seen_at=snapshot.observed_at
+        )
+    if snapshot.stale or not snapshot.nodes:
+        return ClusterUnavailable(
+            message="exo's state holds no nodes at present: the cluster is starting, or choosing a master.",
+            suggestion="Ask again in half a minute.",
+            last_seen_at=snapshot.observed_at,
+        )
+    return snapshot
+
+
+def resolve(snapshot: Snapshot, request: OperationRequest) -> ResolvedRequest | OperationError:
+    """Names as ids; an error where the request is impossible on this cluster."""
+    load, unload = _ids(snapshot, request.load), _ids(snapshot, request.unload)
+    if isinstance(load, OperationError):
+        return load
+    if isinstance(unload, OperationError):
+        return unload
+    node_ids = None if request.nodes is None else resolve_nodes(snapshot, request.nodes)
+    if isinstance(node_ids, OperationError):
+        return node_ids
+    most = snapshot.node_count if node_ids is None else len(node_ids)
+    if load and request.min_nodes > most:
+        return InvalidArgument(
+            message=f"At least {request.min_nodes} nodes were requested; there are {most}.",
+            suggestion=f"Ask for {most} at most.",
+            argument="minNodes",
+        )
+    if request.kind is OperationKind.UNLOAD and request.instances is None:
+        error = _not_loaded(snapshot, unload[0], request.instance)
+        if error is not None:
+            return error
+    # Exact instances of a model can be replaced by another one of it.
+    same = () if request.instances is not None else tuple(id_ for id_ in load if id_ in unload)
+    return ResolvedRequest(load, tuple(id_ for id_ in unload if id_ not in same), node_ids, same)
+
+
+def conflict(model_ids: frozenset[str] | set[str], at_work: Iterable[Operation]) -> OperationConflict | None:
+    """The first operation that is at work on one of the same models."""
+    for operation in at_work:
+        shared = sorted(operation.model_ids & model_ids)
+        if shared:
+            return OperationConflict(
+                message=f"Operation {operation.id} ({operation.kind.value}) is at work on {', '.join(shared)}.",
+                suggestion="Follow that operation, or cancel it and ask again.",
+                operation_id=operation.id,
+            )
+    return None
+
+
+def is_same_load(
+    snapshot: Snapshot,
+    request: OperationRequest,
+    resolved: ResolvedRequest,
+    other: OperationRequest,
+    load_ids: tuple[str, ...],
+) -> bool:
+    """Whether another request, for these models, asks for the very same load. How long it may take is no part of it.
+
+    Overlapping cron jobs ask for the same twice; who wants a second copy says `additional`.
+    """
+    if (
+        OperationKind.LOAD is not request.kind
+        or request.kind is not other.kind
+        or request.additional
+        or other.additional
+    ):
+        return False
+    there = None if other.nodes is None else resolve_nodes(snapshot, other.nodes)
+    if isinstance(there, OperationError):
+        return False
+    return (
+        load_ids == resolved.load_ids
+        and (None if there is None else set(there)) == (None if resolved.node_ids is None else set(resolved.node_ids))
+        and (request.min_nodes, request.sharding, request.instance_type)
+        == (other.min_nodes, other.sharding, other.instance_type)
+    )
+
+
+def _ids(snapshot: Snapshot, names: Iterable[str]) -> tuple[str, ...] | OperationError:
+    ids: dict[str, None] = {}
+    for name in names:
+        card = resolve_model(snapshot, name)
+        if isinstance(card, OperationError):
+            return card
+        ids[card.id] = None
+    return tuple(ids)
+
+
+def _not_loaded(snapshot: Snapshot, model_id: str, instance: str | None) -> OperationError | None:
+    instances = snapshot.instances_of(model_id)
+    if not instances:
+        loaded = tuple(card.id for card in snapshot.loaded_models)
+        return ModelNotLoaded(
+            message=f"{model_id} is not loaded.",
+            suggestion="Nothing has to be done." if not loaded else "Use one of the loaded models.",
+            loaded_ids=loaded,
+        )
+    if instance is not None and instance not in {each.id for each in instances}:
+        return InstanceNotFound(
+            message=f"{model_id} has no instance {instance!r}.",
+            suggestion="Use one of its instances, or leave the argument out to unload all.",
+            instance_ids=tuple(each.id for each in instances),
+        )
+    return None
