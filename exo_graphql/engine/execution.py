@@ -12,11 +12,11 @@ from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, 
 from graphql.pyutils import is_awaitable
 
 from exo_graphql.engine.compiled import CoercionFallback, NotCompilable, Plans
+from exo_graphql.engine.compiled.splices import in_payload, in_signature
 from exo_graphql.engine.errors import Code, public_errors
 from exo_graphql.engine.worker_pool import Waiter
 from exo_graphql.observability.metrics import Fallback
 from exo_graphql.schema.context import Context
-from exo_graphql.schema.volatile import VolatileNumber, VolatileText
 
 logger = logging.getLogger("exo_graphql")
 
@@ -180,12 +180,12 @@ def encode(result: ExecutionResult, context: Context) -> Answer:
     if not refused:
         body["data"] = result.data
     return Answer(
-        payload=orjson.dumps(body, default=_number),
+        payload=orjson.dumps(body, default=in_payload),
         failed=result.data is None,
         refused=refused,
         time_dependent=context.time_dependent,
         completed=context.completed,
-        signed=partial(orjson.dumps, body, default=_without_time, option=orjson.OPT_PASSTHROUGH_SUBCLASS),
+        signed=partial(orjson.dumps, body, default=in_signature, option=orjson.OPT_PASSTHROUGH_SUBCLASS),
     )
 
 
@@ -195,15 +195,3 @@ def refusal(errors: Iterable[GraphQLError], code: Code = Code.INTERNAL) -> bytes
     `code` is that of errors that do not name themselves.
     """
     return orjson.dumps({"errors": public_errors(errors, code)})
-
-
-def _number(value: object) -> object:
-    # orjson writes subclasses of str by itself, those of float not.
-    if isinstance(value, VolatileNumber):
-        return float(value)
-    raise TypeError(f"{type(value).__name__} in a result")
-
-
-def _without_time(value: object) -> None:
-    if not isinstance(value, VolatileNumber | VolatileText):
-        raise TypeError(f"{type(value).__name__} in a result")

@@ -18,7 +18,18 @@ class Context:
     It also records whether the result holds the time of the answer: such a result must not be sent again later.
     """
 
-    __slots__ = ("_cause", "_clock", "_now", "completed", "deployments", "latest", "offload", "operations", "snapshot")
+    __slots__ = (
+        "_cause",
+        "_clock",
+        "_now",
+        "clock_reads",
+        "completed",
+        "deployments",
+        "latest",
+        "offload",
+        "operations",
+        "snapshot",
+    )
 
     snapshot: Snapshot
     """The snapshot; raises `CLUSTER_UNAVAILABLE` before the first one."""
@@ -40,6 +51,8 @@ class Context:
         self.offload = offload
         self.completed = False
         """Whether a subscription ends with this result."""
+        self.clock_reads = 0
+        """How often a field asked for the time of the answer."""
         self._clock = clock
         self._now: float | None = None
         # A plain attribute and not a property, because resolvers read it for each object.
@@ -53,6 +66,7 @@ class Context:
     @property
     def now(self) -> float:
         """The time of the answer (`Moment.elapsed`), the same for all fields."""
+        self.clock_reads += 1
         if self._now is None:
             self._now = self._clock()
         return self._now

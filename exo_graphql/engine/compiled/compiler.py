@@ -1,6 +1,6 @@
 """From an operation's selections to the functions that read them."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 from graphql import (
@@ -24,15 +24,22 @@ from exo_graphql.engine.compiled.object_compiler import (
     Complete,
     FieldPlan,
     Inlined,
+    Part,
+    Place,
     TypeName,
     compile_object,
     is_inlined,
 )
 from exo_graphql.engine.compiled.selection import Fragments, NotCompilable, collect
+from exo_graphql.engine.compiled.splices import Point, Splices, at_place
 
 # A fragment is compiled anew wherever it is spread: 10 that spread each other twice make 2^10 copies. What grows
 # beyond this many fields is left to graphql-core.
 MAX_FIELDS = 1000
+
+
+Path = tuple[Hashable, ...] | None
+"""The fields from the root to a place, with their arguments; None below a list or an argument that varies."""
 
 
 class Fields:
@@ -40,6 +47,7 @@ class Fields:
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self.schema = schema
+        self.splices = Splices()
         self._accesses: dict[tuple[str, str], FieldAccess] = {}
         self._leaves: dict[str, Leaf] = {}
 
@@ -77,65 +85,106 @@ class Compilation:
         # A mutation changes the cluster: it must not be executed by a plan and then again by graphql-core.
         if root is None or operation.operation is OperationType.MUTATION:
             raise NotCompilable
-        self.root = compile_object(self._parts(root, [operation.selection_set]), root=True)
+        parts, _ = self._parts(root, [operation.selection_set], ())
+        self.root = compile_object(parts, root=True)
 
-    def _parts(self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode]) -> list[FieldPlan | TypeName]:
+    def _parts(
+        self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode], path: Path = None
+    ) -> tuple[list[Part], Hashable]:
+        """The parts of an object, and what they are: equal for equal selections, whatever document they are in."""
         fields = collect(self._fields.schema, self._fragments, self._variables, type_, sets)
         self._count += len(fields)
         if self._count > MAX_FIELDS:
             raise NotCompilable
-        return [self._part(type_, key, nodes) for key, nodes in fields.items()]
+        parts, identities = [], []
+        for key, nodes in fields.items():
+            part, identity = self._part(type_, key, nodes, path)
+            parts.append(part)
+            identities.append(identity)
+        return parts, (type_.name, *identities)
 
-    def _part(self, type_: GraphQLObjectType, key: str, nodes: list[FieldNode]) -> FieldPlan | TypeName:
+    def _part(self, type_: GraphQLObjectType, key: str, nodes: list[FieldNode], path: Path) -> tuple[Part, Hashable]:
         name = nodes[0].name.value
         if name == "__typename":
-            return TypeName(key, type_.name)
+            return TypeName(key, type_.name), (key, name)
         if name not in type_.fields:  # __schema and __type
             raise NotCompilable
         field = type_.fields[name]
         access = self._fields.access(type_, name)
-        index = None
+        index, bound = None, None
+        first_argument = len(self.arguments)
         if access.python_names:
             arguments = Arguments(field, nodes[0], access.python_names)
             if arguments.vary:
                 index = len(self.arguments)
                 self.arguments.append(arguments)
             else:
-                access = access.with_arguments(arguments.values(None))
+                values = arguments.values(None)
+                access, bound = access.with_arguments(values), _hashable(values)
+        # The place of a field below this one: none in an element of a list, whose fields have a value for each.
+        here = None if path is None or index is not None else (*path, (name, bound))
         nullable = not isinstance(field.type, GraphQLNonNull)
         of_type = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
-        return FieldPlan(key, access, self._value(of_type, nodes), nullable, index)
+        value, of_value = self._value(of_type, nodes, here)
+        varies = len(self.arguments) != first_argument
+        of_value_alone = not varies and access.is_of_value_alone and _is_of_value_alone(value)
+        part = FieldPlan(key, access, value, nullable, index, of_value_alone)
+        # What an argument's index stands for differs from run to run: `varies` keeps such a part from being shared.
+        identity = (key, name, bound, of_value)
+        if here is None or varies or of_value is None or isinstance(value, Inlined):
+            return part, identity
+        read = compile_object([part], root=len(here) == 1)
+        return Place(key, at_place(self._fields.splices.point((here, of_value)), key, read)), identity
 
-    def _value(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Leaf | Inlined | Complete:
+    def _value(
+        self, type_: GraphQLOutputType, nodes: list[FieldNode], path: Path
+    ) -> tuple[Leaf | Inlined | Complete, Hashable]:
         if is_leaf_type(type_):
-            return self._fields.leaf(type_)
+            return self._fields.leaf(type_), None
         if isinstance(type_, GraphQLObjectType):
-            parts = self._object(type_, nodes)
-            return Inlined(parts) if is_inlined(parts) else compile_object(parts)
+            parts, identity = self._object(type_, nodes, path)
+            return Inlined(parts) if is_inlined(parts) else compile_object(parts), identity
         return self._complete(type_, nodes)
 
-    def _object(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> list[FieldPlan | TypeName]:
+    def _object(
+        self, type_: GraphQLObjectType, nodes: list[FieldNode], path: Path = None
+    ) -> tuple[list[Part], Hashable]:
         if type_.is_type_of is not None:
             raise NotCompilable
-        return self._parts(type_, _sets(nodes))
+        return self._parts(type_, _sets(nodes), path)
 
-    def _complete(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Complete:
+    def _complete(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> tuple[Complete, Hashable]:
         """The function that completes a value, which is not null, of a nullable type."""
         if isinstance(type_, GraphQLList):
             if not isinstance(type_.of_type, GraphQLNonNull):  # no list of this schema holds nulls
                 raise NotCompilable
-            return _list_of(self._complete(type_.of_type.of_type, nodes))
+            return self._list(type_.of_type.of_type, nodes)
         if isinstance(type_, GraphQLObjectType):
-            return compile_object(self._object(type_, nodes))
+            parts, identity = self._object(type_, nodes)
+            return compile_object(parts), identity
         if isinstance(type_, GraphQLAbstractType):
             return self._one_of(type_, nodes)
         coerce = self._fields.leaf(type_).coerce
-        return lambda value, _: coerce(value)
+        return lambda value, _: coerce(value), None
 
-    def _one_of(self, type_: GraphQLAbstractType, nodes: list[FieldNode]) -> Complete:
+    def _list(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> tuple[Complete, Hashable]:
+        if not isinstance(type_, GraphQLObjectType):
+            item, identity = self._complete(type_, nodes)
+            return _list_of(item), identity
+        parts, identity = self._object(type_, nodes)
+        # A small object is read as fast as its bytes are found.
+        if is_inlined(parts) or not _all_of_value_alone(parts):
+            return _list_of(compile_object(parts)), identity
+        return _list_of_objects(self._fields.splices.point(identity), compile_object(parts)), identity
+
+    def _one_of(self, type_: GraphQLAbstractType, nodes: list[FieldNode]) -> tuple[Complete, Hashable]:
         """An object of an interface or union: of the first type whose `is_type_of` accepts it, as in graphql-core."""
         types = self._fields.schema.get_possible_types(type_)
-        readers = [(possible.is_type_of, compile_object(self._parts(possible, _sets(nodes)))) for possible in types]
+        readers, identities = [], []
+        for possible in types:
+            parts, identity = self._parts(possible, _sets(nodes))
+            readers.append((possible.is_type_of, compile_object(parts)))
+            identities.append(identity)
 
         def complete(value: Any, info: Any) -> Any:
             for is_type_of, read in readers:
@@ -143,7 +192,7 @@ class Compilation:
                     return read(value, info)
             raise CoercionFallback
 
-        return complete
+        return complete, tuple(identities)
 
 
 def _sets(nodes: list[FieldNode]) -> list[SelectionSetNode]:
@@ -157,3 +206,30 @@ def _list_of(item: Complete) -> Complete:
         return [item(value, info) for value in values]
 
     return complete
+
+
+def _list_of_objects(point: Point, item: Complete) -> Complete:
+    """As `_list_of`, for objects whose parts of the response follow from themselves alone."""
+
+    def complete(values: Any, info: Any) -> list[Any]:
+        if values.__class__ is not tuple and values.__class__ is not list:
+            raise CoercionFallback
+        parts: list[Any] = info.generation.read_objects(point, values, item, info)
+        return parts
+
+    return complete
+
+
+def _is_of_value_alone(value: Leaf | Inlined | Complete) -> bool:
+    # Of an object or a list that has a function of its own nothing is known here.
+    return isinstance(value, Leaf) or (isinstance(value, Inlined) and _all_of_value_alone(value.parts))
+
+
+def _all_of_value_alone(parts: Sequence[Part]) -> bool:
+    return all(isinstance(part, TypeName) or (isinstance(part, FieldPlan) and part.of_value_alone) for part in parts)
+
+
+def _hashable(value: Any) -> Hashable:
+    if isinstance(value, dict):
+        return tuple((key, _hashable(member)) for key, member in value.items())
+    return tuple(_hashable(member) for member in value) if isinstance(value, list) else value

@@ -38,6 +38,11 @@ class FieldAccess:
     python_names: Mapping[str, str] | None = None
     """The function's parameter for each GraphQL argument; None without any."""
 
+    @property
+    def is_of_value_alone(self) -> bool:
+        """Whether it follows from the object that has the field, and from arguments, alone."""
+        return self.function is None or self.call is Call.PARENT
+
     def with_arguments(self, arguments: Mapping[str, Any]) -> "FieldAccess":
         """The same with its function bound to these arguments."""
         return replace(self, function=partial(self.function, **arguments)) if self.function else self

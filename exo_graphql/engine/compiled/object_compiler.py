@@ -42,6 +42,8 @@ class FieldPlan:
     nullable: bool
     arguments: int | None = None
     """Index into `info.arguments` of the resolver's keyword arguments; None where they are bound, or there are none."""
+    of_value_alone: bool = False
+    """Whether the part of the response follows from the object alone: an attribute, or a function of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,21 @@ class TypeName:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A field whose bytes may be known already: read and completed by one function (`splices`)."""
+
+    key: str
+    read: Complete
+
+
+Part = FieldPlan | TypeName | Place
+
+
+@dataclass(frozen=True, slots=True)
 class Inlined:
     """An object of a few leaves: it is read within its parent's function, which saves a call."""
 
-    parts: Sequence[FieldPlan | TypeName]
+    parts: Sequence[Part]
 
 
 # Most fields that an inlined object may have. Functions are shared by all selections of the same shape; with larger
@@ -64,10 +77,12 @@ class Inlined:
 _MAX_INLINED = 4
 
 
-def is_inlined(parts: Sequence[FieldPlan | TypeName]) -> bool:
+def is_inlined(parts: Sequence[Part]) -> bool:
     """Whether an object with these parts is read within its parent's function."""
     return len(parts) <= _MAX_INLINED and all(
-        isinstance(part, TypeName) or (isinstance(part.value, Leaf) and part.arguments is None) for part in parts
+        isinstance(part, TypeName)
+        or (isinstance(part, FieldPlan) and isinstance(part.value, Leaf) and part.arguments is None)
+        for part in parts
     )
 
 
@@ -76,7 +91,7 @@ def is_inlined(parts: Sequence[FieldPlan | TypeName]) -> bool:
 _MAX_FIELDS = 32
 
 
-def compile_object(parts: Sequence[FieldPlan | TypeName], *, root: bool = False) -> Complete:
+def compile_object(parts: Sequence[Part], *, root: bool = False) -> Complete:
     """A function that reads `parts` off a value. It raises `CoercionFallback` for null, except at the root."""
     if len(parts) > _MAX_FIELDS:
         slices = [parts[begin : begin + _MAX_FIELDS] for begin in range(0, len(parts), _MAX_FIELDS)]
@@ -105,7 +120,7 @@ class _Source:
         self.lines: list[str] = []
         self.parameters: dict[str, Any] = {"CoercionFallback": CoercionFallback}
 
-    def write(self, parts: Sequence[FieldPlan | TypeName], value: str, path: str, indent: str) -> str:
+    def write(self, parts: Sequence[Part], value: str, path: str, indent: str) -> str:
         """Adds the lines that read `parts` off the variable `value`; returns the expression of the resulting dict."""
         entries = []
         for number, part in enumerate(parts):
@@ -114,6 +129,8 @@ class _Source:
             entries.append(f"{self._parameter(f'key{here}', part.key)}: {name}")
             if isinstance(part, TypeName):
                 self._parameter(name, part.name)
+            elif isinstance(part, Place):
+                self.lines.append(f"{indent}{name} = {self._parameter(f'place{here}', part.read)}({value}, info)")
             else:
                 self.lines.append(f"{indent}{name} = {self._read(part, value, here)}")
                 self._complete(part, name, here, indent)

@@ -12,6 +12,7 @@ from exo_graphql.engine.compiled.compiler import Compilation, Fields
 from exo_graphql.engine.compiled.leaf import CoercionFallback
 from exo_graphql.engine.compiled.object_compiler import Complete
 from exo_graphql.engine.compiled.selection import Fragments, NotCompilable, conditions, is_included
+from exo_graphql.engine.compiled.splices import Generation
 from exo_graphql.schema.context import Context
 
 # Plans of one operation that are kept. Four independent conditions have 16 combinations; clients use one or two.
@@ -21,10 +22,12 @@ MAX_PLANS = 16
 class Info:
     """What a plan passes to a resolver: as much of Strawberry's `Info` as the resolvers of this schema use."""
 
-    __slots__ = ("arguments", "context")
+    __slots__ = ("arguments", "context", "generation")
 
-    def __init__(self, context: Context, arguments: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, context: Context, generation: Generation, arguments: Sequence[Mapping[str, Any]]) -> None:
         self.context = context
+        self.generation = generation
+        """Encoded parts that are known for this snapshot."""
         self.arguments = arguments
         """Keyword arguments of resolvers, by the index that was compiled into their readers."""
 
@@ -36,9 +39,10 @@ class Plan:
     root: Complete
     arguments: tuple[Arguments, ...]
 
-    def run(self, context: Context, variables: Any) -> dict[str, Any]:
+    def run(self, context: Context, generation: Generation, variables: Any) -> dict[str, Any]:
         """The response's data. Raises what `Plans.run` raises. `variables` are coerced."""
-        data: dict[str, Any] = self.root(None, Info(context, [each.values(variables) for each in self.arguments]))
+        arguments = [each.values(variables) for each in self.arguments]
+        data: dict[str, Any] = self.root(None, Info(context, generation, arguments))
         return data
 
 
@@ -64,7 +68,7 @@ class Operation:
         plan = self._plan(variables)
         if plan is None:
             raise NotCompilable
-        return plan.run(context, variables)
+        return plan.run(context, self._fields.splices.generation(context), variables)
 
     def is_compiled(self, inputs: Mapping[str, Any] | None) -> bool:
         """Whether `run` has nothing to compile for these variables, also because it cannot be compiled."""

@@ -1,0 +1,190 @@
+"""Encoded parts of answers are made once, put into every answer that holds them, and dropped in time."""
+
+import dataclasses
+import gc
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+import pytest
+from graphql import DocumentNode, parse
+
+from exo_graphql.cluster.advance import advance
+from exo_graphql.cluster.snapshot import Snapshot, Source
+from exo_graphql.engine.compiled import Plans, splices
+from exo_graphql.engine.compiled.splices import Spliced, in_payload
+from exo_graphql.engine.execution import Answer, Executor
+from exo_graphql.operations import Operation, OperationKind, OperationState
+from exo_graphql.schema.context import Context
+from tests.engine.test_compiled import DEPLOYMENTS, NOW, OPERATIONS, Remembered, snapshots
+from tests.support.asking import SCHEMA
+
+NODES = "id friendlyName chip ramTotalGb ramAvailableGb"
+MODELS = "id name family quantization storageSizeGb"
+
+
+class Asked:
+    """Runs documents by plans, and keeps them, as a server does."""
+
+    def __init__(self) -> None:
+        self.plans = Plans(SCHEMA)
+        self.executor = Executor(SCHEMA)
+        self._documents: dict[str, DocumentNode] = {}
+
+    def data(
+        self, query: str, snapshot: Snapshot, *, at: float = 1.0, variables: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The data as a plan returns it: with encoded parts as they are."""
+        context = Context(snapshot, OPERATIONS, DEPLOYMENTS, lambda: at)
+        return self.plans.run(self._document(query), None, context, variables)
+
+    def _document(self, query: str) -> DocumentNode:
+        return self._documents.setdefault(query, parse(query))
+
+
+@pytest.fixture
+def asked() -> Asked:
+    return Asked()
+
+
+def _snapshots() -> Iterator[Snapshot]:
+    return (each for each in snapshots() if each is not None and len(each.nodes) > 1)
+
+
+def _moved(snapshot: Snapshot) -> Snapshot:
+    """The next snapshot, in which the telemetry of one node has changed, and nothing else."""
+    first, *others = snapshot.state.nodes.values()
+    moved = dataclasses.replace(first, temperature_c=(first.temperature_c or 40) + 1)
+    nodes = {node.id: node for node in (moved, *others)}
+    after, _ = advance(
+        snapshot, dataclasses.replace(snapshot.state, nodes=nodes), snapshot.observed, Source("http://exo", None)
+    )
+    assert after is not None
+    return after
+
+
+def _is_encoded(part: object) -> bool:
+    return isinstance(part, orjson.Fragment | Spliced)
+
+
+def test_a_place_is_read_twice_and_then_taken_by_whatever_document_holds_it(asked: Asked) -> None:
+    snapshot = next(_snapshots())
+    first, second = f"{{ cluster {{ nodes {{ {NODES} }} }} }}", f"query Q {{ cluster {{ nodes {{ {NODES} }} stale }} }}"
+    assert not _is_encoded(asked.data(first, snapshot)["cluster"])
+    asked.data(second, snapshot)
+    assert _is_encoded(asked.data(second, snapshot)["cluster"])
+    third = asked.data(f"{{ cluster {{ ageSeconds nodes {{ {NODES} }} }} }}", snapshot)
+    assert not _is_encoded(third["cluster"])
+    assert _is_encoded(third["cluster"]["nodes"])
+    other = asked.data(f"{{ cluster {{ ageSeconds nodes {{ {NODES} status }} }} }}", snapshot)
+    assert not _is_encoded(other["cluster"]["nodes"])
+
+
+def test_arguments_tell_places_apart(asked: Asked) -> None:
+    snapshot = next(_snapshots())
+    for _ in range(3):
+        all_models = asked.data(f"{{ models {{ {MODELS} status {{ phase }} }} }}", snapshot)
+        none = asked.data(f'{{ models(search: "nothing like it") {{ {MODELS} status {{ phase }} }} }}', snapshot)
+    assert orjson.dumps(none, default=in_payload) == b'{"models":[]}'
+    assert len(orjson.loads(orjson.dumps(all_models, default=in_payload))["models"]) == len(snapshot.models)
+
+
+def test_what_depends_on_a_variable_is_read_each_time(asked: Asked) -> None:
+    snapshot = next(_snapshots())
+    query = f"query ($search: String) {{ models(search: $search) {{ {MODELS} status {{ phase }} }} }}"
+    for search in (None, "nothing like it", None):
+        models = asked.data(query, snapshot, variables={"search": search})["models"]
+        assert len(models) == (0 if search else len(snapshot.models))
+
+
+def test_the_time_of_the_answer_is_never_kept(asked: Asked) -> None:
+    snapshot = next(_snapshots())
+    ages = [
+        asked.data("{ cluster { ageSeconds nodes { id } } }", snapshot, at=at)["cluster"] for at in (90, 91, 92, 93)
+    ]
+    assert len({age["ageSeconds"] for age in ages}) == 4
+
+
+class Changing(Remembered):
+    """Operations that a test replaces, each time with a new version."""
+
+    version = 0
+
+    def replace(self, *known: Operation) -> None:
+        self._known = known
+        self.version += 1
+
+
+def test_a_changed_operation_is_seen_at_once(asked: Asked) -> None:
+    snapshot, operations = next(_snapshots()), Changing(())
+    document = parse("{ cluster { operations { id kind state message } } }")
+    for number in range(4):
+        operations.replace(Operation(f"op-{number}", OperationKind.LOAD, OperationState.RUNNING, "Runs.", (), NOW))
+        for _ in range(3):
+            context = Context(snapshot, operations, DEPLOYMENTS, lambda: 1.0)
+            data = orjson.loads(orjson.dumps(asked.plans.run(document, None, context, None), default=in_payload))
+            assert [each["id"] for each in data["cluster"]["operations"]] == [f"op-{number}"]
+
+
+def test_an_object_is_encoded_once_for_as_long_as_it_is_the_same(asked: Asked) -> None:
+    snapshot = next(_snapshots())
+    query = f"{{ nodes {{ {NODES} }} }}"
+    assert not any(map(_is_encoded, asked.data(query, snapshot)["nodes"]))  # it may never be asked for again
+    later = _moved(snapshot)
+    before = asked.data(query, later)["nodes"]
+    assert all(map(_is_encoded, before))
+    after = asked.data(query, _moved(later))["nodes"]
+    assert [one is other for one, other in zip(before, after, strict=True)] == [False] + [True] * (len(after) - 1)
+
+
+def test_an_object_with_a_field_of_the_cluster_is_read_each_time(asked: Asked) -> None:
+    snapshot = next(_snapshots())
+    for _ in range(3):
+        snapshot = _moved(snapshot)
+        assert not any(map(_is_encoded, asked.data(f"{{ nodes {{ {NODES} status }} }}", snapshot)["nodes"]))
+
+
+def test_a_signature_leaves_out_the_clock_fields_of_encoded_parts() -> None:
+    """Two snapshots that differ in what a node's clock says are the same message."""
+    executor, snapshot = Executor(SCHEMA), next(_snapshots())
+    document = parse(f"{{ nodes {{ {NODES} lastSeen secondsSinceSeen }} }}")
+    found = []
+    for _ in range(4):
+        answer = executor.execute(document, Context(snapshot, OPERATIONS, DEPLOYMENTS, lambda: 1.0), None, None)
+        assert isinstance(answer, Answer)
+        found.append(answer)
+    assert len({answer.payload for answer in found}) == 1
+    assert len({answer.signature for answer in found}) == 1
+    assert b'"secondsSinceSeen":null' in found[-1].signature
+    assert b'"secondsSinceSeen":null' not in found[-1].payload
+
+
+def test_what_is_kept_is_bounded(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splices, "MAX_BYTES", 200)
+    snapshot = next(_snapshots())
+    small, large = "{ cluster { nodes { id } } }", "{ models { id name family quantization baseModel } }"
+    for _ in range(3):
+        kept = asked.data(small, snapshot)["cluster"], asked.data(large, snapshot)["models"]
+    assert [_is_encoded(part) for part in kept] == [True, False]
+
+
+def test_places_are_counted_up_to_a_bound(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splices, "MAX_POINTS", 3)
+    snapshot = next(_snapshots())
+    queries = [f"{{ cluster {{ n{number}: nodes {{ id a{number}: chip }} }} }}" for number in range(4)]
+    for _ in range(3):
+        kept = [_is_encoded(asked.data(query, snapshot)["cluster"]) for query in queries]
+    assert kept.count(True) < len(queries)
+
+
+def test_nothing_of_an_old_snapshot_is_kept(asked: Asked) -> None:
+    snapshot = next(_snapshots())
+    query = f"{{ cluster {{ ageSeconds nodes {{ {NODES} status }} }} nodes {{ {NODES} }} }}"
+    gc.collect()
+    alive = sum(isinstance(each, Snapshot) for each in gc.get_objects())
+    for _ in range(20):
+        snapshot = _moved(snapshot)
+        for _ in range(3):
+            asked.data(query, snapshot)
+    gc.collect()
+    assert sum(isinstance(each, Snapshot) for each in gc.get_objects()) <= alive + 2
