@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence, Set
 
 from exo_graphql.cluster.upstream import UpstreamError
-from exo_graphql.exo.client import ExoClient
+from exo_graphql.exo.client import ExoClient, Untrusted
 from exo_graphql.exo.pacing import PollerRules
 
 logger = logging.getLogger(__name__)
@@ -62,6 +62,11 @@ class Endpoints:
     def have_a_standby(self) -> bool:
         """Whether one beside the current one is known to answer."""
         return any(endpoint.answers for endpoint in self.all if endpoint is not self.current)
+
+    @property
+    def untrusted(self) -> Untrusted | None:
+        """Why a TLS handshake fails, of the first URL where one does: only the operator of this server can fix it."""
+        return next((e.client.untrusted for e in self.all if e.client.untrusted is not None), None)
 
     def next(self, tried: Set[Endpoint]) -> Endpoint | None:
         """The one for the next request; None when every one that answers is in `tried`."""

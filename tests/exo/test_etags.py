@@ -10,7 +10,7 @@ import pytest
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import State
-from exo_graphql.exo import poller as poller_module
+from exo_graphql.exo import conditional_reader
 from exo_graphql.exo.parse import StateReader
 from exo_graphql.exo.poller import Poller
 from tests.support.documents import MODEL, completed, document, instance, runner
@@ -91,7 +91,7 @@ async def test_another_session_at_the_same_index_is_not_hidden_for_long() -> Non
         with poller.subscriber():
             begun = asyncio.get_running_loop().time()
             await until(poller, lambda snapshot: not snapshot.status(MODEL).ready)
-            assert asyncio.get_running_loop().time() - begun <= poller_module._KNOWN_LASTS + 1.1
+            assert asyncio.get_running_loop().time() - begun <= conditional_reader.KNOWN_LASTS + 1.1
 
 
 async def test_a_304_means_that_nothing_moved_so_a_hung_master_is_noticed_by_it() -> None:

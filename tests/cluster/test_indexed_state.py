@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from exo_graphql.cluster.advance import advance
-from exo_graphql.cluster.indexes import COMPUTED_FROM
+from exo_graphql.cluster.indexed_state import COMPUTED_FROM, IndexedState
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.topology import Topology
 from exo_graphql.exo.parse import NotAState, StateReader
@@ -35,7 +35,7 @@ def carried_indexes(bodies: list[bytes]) -> int:
             index = snapshot.__dict__.get(name)
             if index is not None:
                 carried += 1
-                made = Snapshot.__dict__[name].func(snapshot)
+                made = IndexedState.__dict__[name].func(snapshot)
                 assert comparable(index) == comparable(made), (t, name)
         for name in COMPUTED_FROM:
             getattr(snapshot, name)

@@ -1,0 +1,63 @@
+"""Reads the state through one URL. An exo that sends ETags need not send again what has not changed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exo_graphql.cluster.state import State
+from exo_graphql.exo.endpoints import Endpoint
+from exo_graphql.exo.parse import NotAState, StateReader
+
+KNOWN_LASTS = 10.0
+"""Seconds for which a state may be confirmed by its ETag alone (304). exo's state changes every second even at rest, so
+this costs nothing. It bounds the harm of an ETag that is an event index: an exo that was restarted reaches index 500
+again with another state."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateRead:
+    """A state, and what reading it took. Seconds."""
+
+    state: State
+    asked_at: float
+    """When it was asked for, as `Moment.elapsed`."""
+    cost: float
+    """From the request to the whole answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A state that exo need not send again as long as it has the same ETag."""
+
+    endpoint: Endpoint
+    etag: str
+    state: State
+    read_at: float
+
+
+class ConditionalReader:
+    """Keeps the last state and its ETag. `elapsed` is the clock of `Moment.elapsed`."""
+
+    def __init__(self, elapsed: Callable[[], float]) -> None:
+        self._elapsed = elapsed
+        self._reader = StateReader()
+        self._known: _Known | None = None
+
+    async def read(self, endpoint: Endpoint, within: float, *, whole: bool) -> StateRead:
+        """Reads the state through `endpoint`, at most `within` seconds later. `whole`: even if its ETag is known.
+
+        Raises `UpstreamError` if exo does not answer in time or refuses, `NotAState` if its answer is no state.
+        """
+        asked_at = self._elapsed()
+        known = None if whole or endpoint.failures else self._known
+        if known is not None and (known.endpoint is not endpoint or asked_at - known.read_at >= KNOWN_LASTS):
+            known = None
+        answer = await endpoint.client.state(within, None if known is None else known.etag)
+        cost = self._elapsed() - asked_at
+        body = answer.body
+        if body is None and known is not None:
+            return StateRead(known.state, asked_at, cost)
+        if body is None:
+            raise NotAState("nothing, to a request that named no state")
+        state = await self._reader.read(body)
+        self._known = None if answer.etag is None else _Known(endpoint, answer.etag, state, asked_at)
+        return StateRead(state, asked_at, cost)

@@ -1,0 +1,109 @@
+"""When exo is read next, and whether its whole state or only its runners (a cheap read, see `notice`).
+
+For an operation that waits for a model of 3 nodes to load (a whole read takes 0.039 s, a cheap one 0.008 s; the usual
+pause between two whole reads is 0.22 s):
+
+    0.00 s  the operation begins: a whole read at once, on credit (`credit`)
+    0.10 s  0.06 s after its end (`pacing.FAST_NOTICE_PAUSE`) a cheap read, then one every 0.07 s
+    0.92 s  a whole read all the same, 4 usual pauses after the last, or 2 if a cheap read has found progress
+    1.40 s  a cheap read finds that a runner is ready: a whole read at once
+
+Times are `Moment.elapsed`, in seconds; a time of minus infinity is due at once, one of infinity never.
+"""
+
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.exo.credit import Credit
+from exo_graphql.exo.demand import Demand, shows_in_runners
+from exo_graphql.exo.endpoints import Endpoints
+from exo_graphql.exo.notice import News, Notices
+from exo_graphql.exo.pacing import PROGRESS_EVERY, WHOLE_EVERY, Mode, PollerRules, notice_timeout, pause
+from exo_graphql.exo.poller_stats import PollerStats
+from exo_graphql.exo.silence import Silence
+
+_NEVER = float("inf")
+_AT_ONCE = float("-inf")
+
+
+class Schedule:
+    """Weighs who needs the state (`Demand`) against what reading has cost exo. Pure, but for these two."""
+
+    def __init__(
+        self, rules: PollerRules, demand: Demand, endpoints: Endpoints, silence: Silence, stats: PollerStats
+    ) -> None:
+        self._rules = rules
+        self._demand = demand
+        self._endpoints = endpoints
+        self._silence = silence
+        self._stats = stats
+        self._credit = Credit()
+        self._notices = Notices(rules)
+        self._news = News.NONE
+        """What the last cheap read found; nothing any more once the whole state has been read."""
+        self._rested_at = _AT_ONCE
+        """End of the last whole read, good or not."""
+
+    @property
+    def _cost(self) -> float:
+        return self._stats.cost or 0.0
+
+    @property
+    def _fast_pause(self) -> float:
+        return pause(Mode.FAST, self._cost, self._rules)
+
+    def whole_read_due(self, snapshot: Snapshot | None, now: float) -> float:
+        """When the whole state is read next; `snapshot` is the newest."""
+        if self._endpoints.all_down:
+            return _NEVER
+        if self._silence.since is not None:
+            return _AT_ONCE
+        fast = self._fast_pause
+        if self._demand.urgent:
+            return self._rested_at + self._credit.urgent(fast)
+        if self._demand.query_waits:
+            return self._rested_at + self._credit.usual(fast)
+        mode = self._demand.mode(snapshot)
+        if mode is not Mode.FAST:
+            return self._rested_at + pause(mode, self._cost, self._rules)
+        if self.cheap_read_due(snapshot, now) < _NEVER:
+            return self._rested_at + (PROGRESS_EVERY if self._news is News.PROGRESS else WHOLE_EVERY) * fast
+        return max(self._rested_at + self._credit.usual(fast), self._notices.whole_read_due(self._cost, now))
+
+    def cheap_read_due(self, snapshot: Snapshot | None, now: float) -> float:
+        """When a cheap read is next; never while exo is silent, or if it has none.
+
+        Nor while something is waited for that runners do not show: then the whole state is read at the usual pace.
+        """
+        endpoint = self._endpoints.current
+        if not endpoint.has_runners or not endpoint.answers or self._silence.since is not None or snapshot is None:
+            return _NEVER
+        mode = self._demand.mode(snapshot)
+        if mode is Mode.FAST and not shows_in_runners(snapshot):
+            return _NEVER
+        return self._notices.due(mode, self._cost, self._rested_at, now)
+
+    def cheap_read_timeout(self) -> float:
+        """How long a cheap read may take."""
+        return notice_timeout(self._stats.cost, self._notices.cost, self._rules)
+
+    def whole_read_begins(self, now: float) -> None:
+        """A read of the whole state begins. During a silence reads are only tries: nothing is owed."""
+        if self._silence.since is None:
+            self._silence.begins(now)
+            self._credit.spend(self._fast_pause, kept=now - self._rested_at)
+
+    def whole_read_ended(self, mode: Mode, began: float, now: float) -> None:
+        """A read of the whole state has ended, good or not."""
+        self._rested_at = now
+        self._notices.spent(mode, now - began, now)
+
+    def state_received(self) -> None:
+        """A whole state has arrived: what cheap reads have found is no longer news."""
+        self._news = News.NONE
+
+    def cheap_read_ended(self, mode: Mode, news: News, began: float, now: float) -> None:
+        """A cheap read has found `news`, or was not answered."""
+        self._news = news
+        self._notices.noticed(mode, now - began, now)
+        if mode is Mode.FAST:
+            share = self._rules.quick_share
+            self._credit.charge((now - began) * (1 - share) / share, self._fast_pause)

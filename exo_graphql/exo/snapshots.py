@@ -1,0 +1,188 @@
+"""The newest snapshot: how it is made from a state, who is notified of it, and who waits for one."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+from exo_graphql.cluster.advance import advance
+from exo_graphql.cluster.contact import Contact
+from exo_graphql.cluster.expectations import NO_EXPECTATIONS, Expectations
+from exo_graphql.cluster.loads import NO_LOADS, Loads
+from exo_graphql.cluster.moment import Moment
+from exo_graphql.cluster.rules import Rules
+from exo_graphql.cluster.snapshot import Snapshot, Source
+from exo_graphql.cluster.state import State
+from exo_graphql.cluster.upstream import Unreachable
+from exo_graphql.exo.catalogue import Catalogue
+from exo_graphql.exo.client import Untrusted
+from exo_graphql.exo.demand import Demand
+from exo_graphql.exo.endpoints import Endpoints
+from exo_graphql.exo.pacing import PollerRules
+from exo_graphql.exo.reads import Reads
+from exo_graphql.exo.silence import Silence
+
+logger = logging.getLogger(__name__)
+
+_NO_STATE = "No exo node has reported the state of the cluster yet."
+_SILENT = "No exo node answers at present."
+
+
+class Snapshots:
+    """The half of `Upstream` that gives snapshots. It reads nothing itself: who waits raises `Demand`.
+
+    `now` stamps snapshots and measures every age; the event loop's own clock only times the waits.
+    """
+
+    def __init__(
+        self, endpoints: Endpoints, demand: Demand, rules: PollerRules, readiness: Rules, now: Callable[[], Moment]
+    ) -> None:
+        self.rules = rules
+        self._readiness = readiness
+        self._now = now
+        self._endpoints = endpoints
+        self._demand = demand
+        self._silence = Silence(rules, readiness.unseen_after)
+        self._catalogue = Catalogue(rules, self._republish_if_changed)
+        self._reads = Reads()
+        self._source = Source(endpoints.current.client.url)
+        self._asked_at = float("-inf")
+        """Start (`Moment.elapsed`) of the read that the last state came from."""
+        self._unloading: Mapping[str, str] = {}
+        self._loads = NO_LOADS
+        self._expectations = NO_EXPECTATIONS
+        self._snapshot: Snapshot | None = None
+        self._published = asyncio.Event()
+        """Set, and replaced, with each snapshot."""
+        self._listeners: list[Callable[[Snapshot], None]] = []
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The newest snapshot; None before the first state."""
+        return self._snapshot
+
+    # Waiting
+
+    async def fresh(self, max_age: float = 1.0) -> Snapshot:
+        """A snapshot read from exo at most `max_age` seconds ago, if it arrives within `fresh_wait`.
+
+        Otherwise the newest one; its `connected`, `stale` and `observed_at` say how far to trust it. All waiting
+        callers share one read. Raises `Unreachable` when there is no first snapshot within `first_wait`.
+        """
+        now = self._elapsed()
+        self._demand.query_at(now)
+        oldest = now - max_age
+        if self._snapshot is None or self._is_worth_waiting(oldest):
+            patience = self.rules.first_wait if self._snapshot is None else self.rules.fresh_wait
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    while self._snapshot is None or self._is_worth_waiting(oldest):
+                        self._demand.request_read()
+                        await self._published.wait()
+        if self._snapshot is None:
+            raise self._unreachable(_NO_STATE)
+        return self._snapshot
+
+    def _is_worth_waiting(self, oldest: float) -> bool:
+        """Whether the snapshot is older than requested and exo is not known to be silent."""
+        return self._asked_at < oldest and self._source.connected
+
+    async def read_now(self) -> Snapshot:
+        """A snapshot whose read began after this call, at once as far as there is credit; see `Upstream`.
+
+        Raises `Unreachable` as soon as a read that began after the call has failed at every URL, or while exo counts
+        as lost; where there has never been a snapshot, after `first_wait` at the latest.
+        """
+        after = self._reads.begun
+        try:
+            async with asyncio.timeout(self.rules.first_wait if self._snapshot is None else None):
+                while self._reads.succeeded <= after:
+                    if self._reads.failed > after or not self._source.connected or not self._reads.under_way:
+                        raise self._unreachable(_SILENT if self._snapshot is not None else _NO_STATE)
+                    self._demand.request_read_now()
+                    await self._reads.ended()
+        except TimeoutError as error:
+            raise self._unreachable(_NO_STATE) from error
+        if self._snapshot is None:
+            raise self._unreachable(_NO_STATE)
+        return self._snapshot
+
+    async def changed(self, since: Snapshot | None, *, urgent: bool = False) -> Snapshot:
+        """Waits for a snapshot other than `since`. Returns after each read, changed or not; see `Upstream`."""
+        while self._snapshot is None or self._snapshot is since:
+            if urgent:
+                self._demand.request_read_now()
+            await self._published.wait()
+        return self._snapshot
+
+    @contextmanager
+    def listen(self, listener: Callable[[Snapshot], None]) -> Iterator[None]:
+        """Calls `listener` with each snapshot while the context is active. It must neither block nor raise."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    def _elapsed(self) -> float:
+        return self._now().elapsed
+
+    def _unreachable(self, message: str) -> Unreachable:
+        """The error, with its cause if only the operator of this server can fix it (an untrusted certificate)."""
+        cause = self._endpoints.untrusted
+        return Unreachable(message) if cause is None else Untrusted(f"{message} {cause}")
+
+    # What this server itself contributes
+
+    def mark_unloading(self, unloading: Mapping[str, str]) -> None:
+        """Sets the instances (id → model id) whose deletion this server has requested and not yet seen complete."""
+        self._unloading = dict(unloading)
+        self._republish_if_changed()
+
+    def mark_loads(self, loads: Loads) -> None:
+        """Sets which models this server's operations are loading, and which they failed to load."""
+        self._loads = loads
+        self._republish_if_changed()
+
+    def mark_expectations(self, expectations: Expectations) -> None:
+        """Sets what this server's deployments expect of the cluster."""
+        self._expectations = expectations
+        self._republish_if_changed()
+
+    # Publishing
+
+    def _next(self, state: State | None, *, unbroken: bool = False) -> Snapshot | None:
+        """The next snapshot; None only while there has never been a state. `unbroken`: see `Contact`."""
+        if state is None and self._snapshot is None:
+            return None
+        snapshot, _ = advance(
+            self._snapshot,
+            state,
+            self._now(),
+            self._source,
+            contact=Contact(self._silence.since, self._asked_at, unbroken),
+            catalogue=self._catalogue.cards,
+            unloading=self._unloading,
+            loads=self._loads,
+            expectations=self._expectations,
+            rules=self._readiness,
+        )
+        return snapshot
+
+    def _republish_if_changed(self) -> None:
+        """Publishes the last state again if anything but its age has changed."""
+        snapshot = self._next(None)
+        if snapshot is not None and self._snapshot is not None and snapshot.version != self._snapshot.version:
+            self._publish(snapshot)
+
+    def _publish(self, snapshot: Snapshot | None) -> None:
+        if snapshot is None:
+            return
+        self._snapshot = snapshot
+        published, self._published = self._published, asyncio.Event()
+        published.set()
+        for listener in tuple(self._listeners):
+            try:
+                listener(snapshot)
+            except Exception:
+                logger.exception("A listener failed; the others are still called.")
