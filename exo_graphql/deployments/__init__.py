@@ -2,7 +2,11 @@
 
 Read `deployment` (the value that is stored), `schedule` and `timetable` (when it is wanted), `standing` (one deployment
 in one snapshot), `space` (where it would go), `view` (what a comparison looks at), `compare` (the one comparison, and
-the one act that follows from it): all of them are pure. `watch` is what one snapshot alone does not show. `reconciler`
-is the loop that compares and acts, `service` is what persons declare, `registry` and `records` keep it. Nothing here
-knows exo: acts are operations.
+the one act that follows from it): all of them are pure. `watch` is what one snapshot alone does not show.
+
+`reconciler` is the loop that compares and acts. Its parts: `acts` (an act as a request to the operations), `outcomes`
+(what the end of an operation changes), `heed` (what time and other people change), all pure; `waits` (waits that may
+be lost), `board` (what was last said, and what follows for `health`).
+
+`service` is what persons declare, `registry` and `records` keep it. Nothing here knows exo: acts are operations.
 """

@@ -1,12 +1,8 @@
 """What an act is as a request to the operations, and what its refusal means. Pure."""
 
-from dataclasses import replace
-from datetime import datetime
-
 from exo_graphql.deployments.compare import (
     Change,
 )
-from exo_graphql.deployments.deployment import Deployment
 from exo_graphql.operations import (
     ClusterUnavailable,
     JournalUnavailable,
@@ -67,10 +63,3 @@ def pause_reason(operation: Operation) -> str:
 def is_of_the_moment(error: OperationError) -> bool:
     """Whether a refusal says nothing about the placement: it is tried again soon, and counts as no attempt."""
     return isinstance(error, _OF_THE_MOMENT)
-
-
-def over(deployment: Deployment, now: datetime) -> Deployment:
-    """Without a pause that is over. It adopts what is loaded then, as at any opening."""
-    if deployment.pause is None or deployment.is_paused(now):
-        return deployment
-    return replace(deployment, pause=None, adopted=False)

@@ -91,11 +91,11 @@ class Deployments:
     @property
     def version(self) -> int:
         """Moves at every change of any deployment or of its assessment."""
-        return self._registry.version + self.reconciler.version
+        return self._registry.version + self.reconciler.board.version
 
     def all(self) -> tuple[Assessment, ...]:
         """Every deployment, by name."""
-        return self.reconciler.assessments()
+        return self.reconciler.board.all()
 
     def get(self, name: str) -> Assessment | None:
         """The deployment of this name."""
@@ -103,7 +103,7 @@ class Deployments:
 
     def changed_at(self, name: str) -> datetime | None:
         """When the state of one last changed (UTC)."""
-        return self.reconciler.changed_at(name)
+        return self.reconciler.board.changed_at(name)
 
     def attempts(self, name: str) -> int:
         """Loads begun for one since this server started."""
@@ -115,7 +115,7 @@ class Deployments:
 
     def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Calls back at every change, synchronously; returns how to stop it."""
-        stops = [self._registry.listen(callback), self.reconciler.listen(callback)]
+        stops = [self._registry.listen(callback), self.reconciler.board.listen(callback)]
 
         def stop() -> None:
             for each in stops:

@@ -1,0 +1,92 @@
+"""What was last said of every deployment: published whenever it changes, with what follows for the cluster's health."""
+
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
+from datetime import datetime
+
+from exo_graphql.cluster.expectations import Expectations
+from exo_graphql.cluster.moment import Moment
+from exo_graphql.cluster.upstream import Upstream
+from exo_graphql.deployments.compare import Assessment
+from exo_graphql.deployments.deployment import DeploymentState
+from exo_graphql.deployments.health import Health
+
+log = logging.getLogger(__name__)
+
+
+class Board:
+    """Use as a context manager, which ends reading exo more often than otherwise."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.version = 0
+        """Moves whenever an assessment changes."""
+        self._upstream = upstream
+        self._assessments: dict[str, Assessment] = {}
+        self._changed_at: dict[str, datetime] = {}
+        self._health = Health()
+        self._expectations = Expectations()
+        self._looking = ExitStack()
+        self._looks = False
+        self._listeners: list[Callable[[], None]] = []
+
+    def __enter__(self) -> "Board":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._looking.close()
+        self._looks = False
+
+    def all(self) -> tuple[Assessment, ...]:
+        """Every deployment that is not deleted, by name, as last compared."""
+        return tuple(self._assessments[name] for name in sorted(self._assessments))
+
+    def is_ready(self, name: str) -> bool:
+        """Whether it was READY when it was last compared."""
+        assessment = self._assessments.get(name)
+        return assessment is not None and assessment.state is DeploymentState.READY
+
+    def changed_at(self, name: str) -> datetime | None:
+        """When its state last changed (UTC)."""
+        return self._changed_at.get(name)
+
+    def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls back whenever an assessment changes, synchronously; returns how to stop it."""
+        self._listeners.append(callback)
+
+        def stop() -> None:
+            with suppress(ValueError):
+                self._listeners.remove(callback)
+
+        return stop
+
+    def publish(self, assessments: Iterable[Assessment], now: Moment) -> None:
+        """Takes the place of what was said before."""
+        known = {each.deployment.name: each for each in assessments}
+        for name, each in known.items():
+            before = self._assessments.get(name)
+            if before is None or before.state is not each.state:
+                self._changed_at[name] = now.at
+                log.info("Deployment %s is %s: %s", name, each.state.value, each.reason)
+        changed = known != self._assessments
+        self._assessments = known
+        self._changed_at = {name: at for name, at in self._changed_at.items() if name in known}
+        self._health = self._health.after(known.values(), now)
+        expectations = self._health.expectations(known.values(), now)
+        if expectations != self._expectations:
+            self._expectations = expectations
+            self._upstream.mark_expectations(expectations)
+        idle_armed = any(each.deployment.spec.idle_unload_seconds and each.ready for each in known.values())
+        self._look_closely(idle_armed or any(each.waits_for_exo for each in known.values()))
+        if changed:
+            self.version += 1
+            for listener in tuple(self._listeners):
+                listener()
+
+    def _look_closely(self, closely: bool) -> None:  # noqa: FBT001
+        """While something is to come the state is read at the pace of rest; else as if nobody looked."""
+        if closely and not self._looks:
+            self._looking.enter_context(self._upstream.subscriber())
+        elif not closely and self._looks:
+            self._looking.close()
+        self._looks = closely

@@ -1,0 +1,91 @@
+"""What time and other people change of a deployment: pauses, idling, and what is forgotten when it closes. Pure."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from exo_graphql.cluster.moment import Moment
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.deployments.acts import pause_reason
+from exo_graphql.deployments.backoff import RESET_SECONDS
+from exo_graphql.deployments.deployment import Deployment, Pause
+from exo_graphql.deployments.timetable import Timetable
+from exo_graphql.deployments.watch import Watch
+from exo_graphql.operations import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is looked at, beside the deployment itself."""
+
+    snapshot: Snapshot | None
+    watch: Watch
+    table: Timetable | None
+    """The deployment's, if it holds at `now`."""
+    ready: bool
+    """Whether it was READY when it was last compared."""
+    deleted: Collection[str]
+    """Instances that somebody else has deleted."""
+    persons: Collection[tuple[Operation, Collection[str]]]
+    """The operations of persons that are at work, each with the instances that it unloads."""
+    now: Moment
+
+
+def heeded(deployment: Deployment, seen: Seen) -> Deployment:
+    """The deployment as it is by now."""
+    changed = paused(_unpaused(deployment, seen.now.at), seen)
+    if seen.table is not None and not seen.table.open:
+        changed = replace(changed, adopted=False, idle=False)
+    if _is_unused(changed, seen):
+        changed = replace(changed, idle=True)
+    elif changed.idle and _is_back(changed, seen.snapshot):
+        changed = replace(changed, idle=False, adopted=False)
+    ready_since = seen.watch.ready_since.get(changed.uid)
+    if changed.attempts and ready_since is not None and seen.now.elapsed - ready_since >= RESET_SECONDS:
+        changed = replace(changed, attempts=0, retry_at=None)
+    return changed
+
+
+def paused(deployment: Deployment, seen: Seen) -> Deployment:
+    """The same, paused if it is wanted and a person has taken its model away."""
+    table = seen.table
+    if table is None or not table.open or deployment.is_paused(seen.now.at) or deployment.idle:
+        return deployment
+    if not set(seen.deleted).isdisjoint(deployment.owned):
+        return replace(deployment, pause=Pause("Somebody else deleted its instance.", table.wakes_at))
+    for operation, leaving in seen.persons:
+        # Once for each operation: a deployment that was resumed while it runs stays resumed.
+        if operation.id != deployment.heeded and is_about(operation, leaving, deployment, seen.snapshot):
+            pause = Pause(pause_reason(operation), table.wakes_at)
+            return replace(deployment, pause=pause, heeded=operation.id)
+    return deployment
+
+
+def is_about(operation: Operation, leaving: Collection[str], deployment: Deployment, snapshot: Snapshot | None) -> bool:
+    """Whether an operation unloads a copy of its own, or its model where it has none of its own.
+
+    `leaving` are the instances that the operation unloads; empty while that is not known.
+    """
+    if deployment.spec.model_id not in operation.unload_ids:
+        return False
+    listed = () if snapshot is None else snapshot.state.instances
+    own = {id_ for id_ in deployment.owned if id_ in listed}
+    return not own or not leaving or not own.isdisjoint(leaving)
+
+
+def _unpaused(deployment: Deployment, now: datetime) -> Deployment:
+    """Without a pause that is over. It adopts what is loaded then, as at any opening."""
+    if deployment.pause is None or deployment.is_paused(now):
+        return deployment
+    return replace(deployment, pause=None, adopted=False)
+
+
+def _is_unused(deployment: Deployment, seen: Seen) -> bool:
+    seconds, used_at = deployment.spec.idle_unload_seconds, seen.watch.used_at.get(deployment.uid)
+    return seconds is not None and used_at is not None and seen.ready and seen.now.elapsed - used_at >= seconds
+
+
+def _is_back(deployment: Deployment, snapshot: Snapshot | None) -> bool:
+    """Whether somebody has loaded the model of an idle deployment again."""
+    listed = () if snapshot is None else snapshot.instances_of(deployment.spec.model_id)
+    return any(instance.id not in deployment.owned for instance in listed)
