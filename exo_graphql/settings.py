@@ -24,8 +24,9 @@ DEFAULT_EXO_URL = "http://127.0.0.1:52415"
 
 
 def _fixed(rules: str, module: str, names: str) -> dict[str, str]:
-    """For settings that have become constants: where these are."""
-    return {name: f"its value is fixed now, see {rules}.{name} in exo_graphql/{module}" for name in names.split()}
+    """For settings that have become constants: where these are. `old=new`: the constant has another name."""
+    pairs = (name.partition("=") for name in names.split())
+    return {old: f"its value is fixed now, see {rules}.{new or old} in exo_graphql/{module}" for old, _, new in pairs}
 
 
 # Settings of earlier versions, each with the text of its warning. For one version they are accepted without effect.
@@ -35,7 +36,8 @@ REMOVED = {
     "cache": "results and documents are always cached; the cache changes no answer",
     "compiled": "operations are always compiled where they can be; compiling changes no answer",
     "max_age": "its value is fixed now, see MAX_AGE in exo_graphql/engine/service.py",
-    **_fixed("PollerRules", "exo/pacing.py", "rest_pause rest_share quick_pause quick_share idle_pause"),
+    **_fixed("PollerRules", "exo/pacing.py", "rest_pause=normal_pause rest_share=normal_share idle_pause"),
+    **_fixed("PollerRules", "exo/pacing.py", "quick_pause=fast_pause quick_share=fast_share"),
     **_fixed("PollerRules", "exo/pacing.py", "read_timeout lost_after command_timeout"),
     **_fixed("Rules", "cluster/rules.py", "still_after give_up_after empty_grace"),
     **_fixed("OperationRules", "operations/rules.py", "memory_seconds"),

@@ -8,9 +8,9 @@ from exo_graphql.exo.endpoints import Endpoint
 from exo_graphql.exo.parse import NotAState, StateReader
 
 KNOWN_LASTS = 10.0
-"""Seconds for which a state may be confirmed by its ETag alone (304). exo's state changes every second even at rest, so
-this costs nothing. It bounds the harm of an ETag that is an event index: an exo that was restarted reaches index 500
-again with another state."""
+"""Seconds for which a state may be confirmed by its ETag alone (304). The limit costs nothing, since the state changes
+every second even in an idle cluster. It bounds the harm of an ETag that is an event index: an exo that was restarted
+reaches index 500 again with another state."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 An operation that waits for the pace before each of its acts is slow: at 0.26 s a read, one and a half seconds before
 each act. So it reads at once, on credit: what is left of the pause is owed, and later reads that are not urgent pay it
-back. Over a minute or two exo's time for reading stays within `PollerRules.quick_share`, even for an operation that
+back. Over a minute or two exo's time for reading stays within `PollerRules.fast_share`, even for an operation that
 reads in a loop. Pure; times are seconds.
 """
 

@@ -107,8 +107,8 @@ class Notices:
         return float("inf") if wait is None else max(rested_at, self._noticed_at) + wait
 
     def whole_read_due(self, whole_cost: float, now: float) -> float:
-        """The earliest time of a whole read in `Mode.FAST` that keeps to `quick_share` of the minute."""
-        return self._fast.falls_to(self._rules.quick_share * MINUTE - whole_cost, now)
+        """The earliest time of a whole read in `Mode.FAST` that keeps to `fast_share` of the minute."""
+        return self._fast.falls_to(self._rules.fast_share * MINUTE - whole_cost, now)
 
     def spent(self, mode: Mode, cost: float, now: float) -> None:
         """A read of either kind has ended, and took `cost` seconds."""

@@ -13,13 +13,13 @@ from enum import Enum, unique
 class PollerRules:
     """Numbers of the poller. Seconds, and shares of exo's time from 0 to 1. Tests construct them with other values."""
 
-    rest_share: float = 0.05
-    """Share of exo's time that reading may take while there is demand and the cluster is at rest."""
-    rest_pause: float = 1.0
-    """Shortest pause between two reads of a cluster at rest."""
-    quick_share: float = 0.15
-    """The share while a model with subscribers is in transition or an operation runs, and for the reads of queries."""
-    quick_pause: float = 0.1
+    normal_share: float = 0.05
+    """Share of exo's time that reading may take at the normal pace, and without demand."""
+    normal_pause: float = 1.0
+    """Shortest pause between two reads at the normal pace."""
+    fast_share: float = 0.15
+    """The share at the fast pace: a model with subscribers is in transition, an operation runs, or a query waits."""
+    fast_pause: float = 0.1
     """Shortest pause between two fast reads, except those that an operation needs at once (`credit.py`)."""
     idle_pause: float = 5.0
     """Shortest pause without demand. Reading goes on: exo retries a failed runner within seconds, and then no longer
@@ -62,12 +62,12 @@ FAST_NOTICE_SHARE = 0.14
 NOTICE_LIMIT = 0.9
 """Cheap reads leave the last tenth of the minute's share to the whole reads, which may run ahead (`credit.py`)."""
 NOTICE_AHEAD = 8.0
-"""Seconds over which cheap reads may spend what is left of `quick_share` of the minute, all reads counted. A load gets
+"""Seconds over which cheap reads may spend what is left of `fast_share` of the minute, all reads counted. A load gets
 the full share until 1.1 s of exo's time are left; then they become rarer, until whole reads do as well."""
 NORMAL_NOTICE_SHARE = 0.03
-"""Share of exo's time that cheap reads may take at rest, besides `rest_share` for the whole ones."""
+"""Share of exo's time that cheap reads may take at the normal pace, besides `normal_share` for the whole ones."""
 NORMAL_NOTICE_PAUSES = (1.0, 1.5)
-"""Shortest and longest pause before a cheap read at rest: a chat of 2.5 s is seen however expensive a state is."""
+"""Shortest and longest pause before a cheap read at the normal pace: a chat of 2.5 s is seen, whatever a read costs."""
 NOTICE_TIMEOUT = 0.5
 """Shortest time-out of a cheap read. With the whole read that follows, another URL's turn comes within `lost_after`."""
 NOTICE_GAIN = 2.0
@@ -88,7 +88,7 @@ class Mode(Enum):
     IDLE = "IDLE"
     """No demand."""
     NORMAL = "NORMAL"
-    """A subscriber, and a cluster at rest."""
+    """A subscriber, and no model in transition."""
     FAST = "FAST"
     """A subscriber while a model is in transition, or an operation."""
 
@@ -100,9 +100,9 @@ def pause(mode: Mode, cost: float, rules: PollerRules) -> float:
     the idle pace.
     """
     if mode is Mode.FAST:
-        return max(rules.quick_pause, cost * (1 - rules.quick_share) / rules.quick_share)
-    shortest = rules.rest_pause if mode is Mode.NORMAL else rules.idle_pause
-    return max(shortest, cost * (1 - rules.rest_share) / rules.rest_share)
+        return max(rules.fast_pause, cost * (1 - rules.fast_share) / rules.fast_share)
+    shortest = rules.normal_pause if mode is Mode.NORMAL else rules.idle_pause
+    return max(shortest, cost * (1 - rules.normal_share) / rules.normal_share)
 
 
 def notice_pause(mode: Mode, cost: float, notice_cost: float, spent: float, rules: PollerRules) -> float | None:
@@ -118,7 +118,7 @@ def notice_pause(mode: Mode, cost: float, notice_cost: float, spent: float, rule
     else:
         wait = max(FAST_NOTICE_PAUSE, notice_cost * (1 - FAST_NOTICE_SHARE) / FAST_NOTICE_SHARE)
         # Less the whole read that may follow.
-        left = NOTICE_LIMIT * rules.quick_share * MINUTE - cost - spent
+        left = NOTICE_LIMIT * rules.fast_share * MINUTE - cost - spent
         if left <= 0:
             return None
         wait = max(wait, notice_cost * (NOTICE_AHEAD / left - 1))
@@ -152,13 +152,13 @@ def lost_after(mode: Mode, cost: float | None, rules: PollerRules, unseen_after:
     """Seconds after which exo counts as lost, from the first request for its state that was not answered.
 
     A pause is no silence, since nothing was requested. For a loss to be reported `rules.lost_after` after the last good
-    read all the same, the pause before the request is subtracted, up to `rest_pause`: 2.5 - 1.0 = 1.5 s. Where reads
+    read all the same, the pause before the request is subtracted, up to `normal_pause`: 2.5 - 1.0 = 1.5 s. Where reads
     take long, exo gets the time of a read that times out (1.1 s a read: 5.5 s). The limit is `unseen_after`, when
     everything becomes UNREACHABLE.
     """
     looking = Mode.NORMAL if mode is Mode.IDLE else mode
-    usual = min(pause(looking, cost or 0.0, rules), rules.rest_pause)
-    return min(max(rules.lost_after - usual, rules.read_patience * (cost or 0.0), rules.quick_pause), unseen_after)
+    usual = min(pause(looking, cost or 0.0, rules), rules.normal_pause)
+    return min(max(rules.lost_after - usual, rules.read_patience * (cost or 0.0), rules.fast_pause), unseen_after)
 
 
 def longest_gap(cost: float | None, rules: PollerRules) -> float:

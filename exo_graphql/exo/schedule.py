@@ -105,5 +105,5 @@ class Schedule:
         self._news = news
         self._notices.noticed(mode, now - began, now)
         if mode is Mode.FAST:
-            share = self._rules.quick_share
+            share = self._rules.fast_share
             self._credit.charge((now - began) * (1 - share) / share, self._fast_pause)

@@ -1,9 +1,9 @@
 """When exo counts as silent, and when as lost. Pure; times are `Moment.elapsed`, in seconds.
 
 Silence begins with a request for the state that is not answered, never with a pause in which nothing was requested.
-For a cluster at rest whose reads take 0.04 s, with the default rules and one URL:
+At the normal pace, where a read takes 0.04 s, with the default rules and one URL:
 
-    0.0 s  the last good read has ended; nothing is requested for 1 s (`rest_pause`)
+    0.0 s  the last good read has ended; nothing is requested for 1 s (`normal_pause`)
     1.0 s  a read begins and is not answered: silence is counted from here
     2.0 s  SLOW_READ after that: what the silence means for the last snapshot is looked at every LOOK_AGAIN seconds
     2.5 s  the read times out (`read_timeout`); exo is lost in the same moment (`lost_after`, counted from 0.0 s)

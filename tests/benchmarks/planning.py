@@ -108,8 +108,8 @@ def _serve(port: int, topology: str) -> None:
         # The state is read once: what reading 8 MB again costs is not the question's doing.
         rarely = {
             "max_age": 3600,
-            "rest_pause": 3600,
-            "quick_pause": 3600,
+            "normal_pause": 3600,
+            "fast_pause": 3600,
             "idle_pause": 3600,
             "unseen_after": 7200,
             "still_after": 7200,

@@ -31,7 +31,7 @@ _PAUSE = 0.002
 def _serve(port: int, moving: bool) -> None:
     async def serve() -> None:
         # exo's state is read once: reading 4 MB of it again costs time of its own, which is not a request's doing.
-        rarely = {"max_age": 3600, "rest_pause": 3600, "quick_pause": 3600, "idle_pause": 3600, "unseen_after": 7200}
+        rarely = {"max_age": 3600, "normal_pause": 3600, "fast_pause": 3600, "idle_pause": 3600, "unseen_after": 7200}
         settings, tuning = configured(port=port, **({} if moving else rarely))
         components = build(settings, WideExo().simulated, tuning)
         await Server(server_config(components.asgi, "127.0.0.1", port, settings), "", components.shut_down)._serve()

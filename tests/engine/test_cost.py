@@ -57,8 +57,8 @@ async def components() -> AsyncIterator[Components]:
     exo = WideExo()
     once = {
         "max_age": 3600,
-        "rest_pause": 3600,
-        "quick_pause": 3600,
+        "normal_pause": 3600,
+        "fast_pause": 3600,
         "idle_pause": 3600,
         "unseen_after": 7200,
         "max_cost": 10**9,

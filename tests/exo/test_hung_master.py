@@ -44,7 +44,7 @@ async def test_it_is_noticed_by_reading_and_forgotten_once_exo_works_again(watch
                 hung = await until(w.poller, Phase.UNREACHABLE)
         else:
             hung = await until(w.poller, Phase.UNREACHABLE)
-        # At rest it is read each second, else every five: fifteen seconds, and one read.
+        # At the normal pace it is read each second, else every five: fifteen seconds, and one read.
         assert 15.0 <= clock() - began <= (17.0 if watched else 21.0)
         assert (hung.connected, hung.stale, hung.healthy) == (True, True, False)
         assert "seems to hang" in hung.status(A).message

@@ -33,7 +33,7 @@ def test_no_cost_takes_more_than_the_share(mode: Mode, share: float, cost: float
 
 
 def test_the_shares_and_pauses_are_settings() -> None:
-    rules = PollerRules(rest_share=0.5, rest_pause=0.2, quick_share=0.5, quick_pause=0.01, idle_pause=3.0)
+    rules = PollerRules(normal_share=0.5, normal_pause=0.2, fast_share=0.5, fast_pause=0.01, idle_pause=3.0)
     assert pause(Mode.NORMAL, 0.4, rules) == pytest.approx(0.4)
     assert pause(Mode.NORMAL, 0.1, rules) == pytest.approx(0.2)
     assert pause(Mode.FAST, 0.02, rules) == pytest.approx(0.02)

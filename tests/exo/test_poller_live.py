@@ -49,7 +49,7 @@ async def test_a_served_exo_is_lost_when_it_stops() -> None:
         while not server.started:  # noqa: ASYNC110 (uvicorn has no event)
             await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
-        rules = PollerRules(rest_pause=0.1, lost_after=0.4, retry_every=0.1)
+        rules = PollerRules(normal_pause=0.1, lost_after=0.4, retry_every=0.1)
         async with Poller([f"http://127.0.0.1:{port}"], rules=rules) as poller:
             first = await poller.fresh()
             assert (first.connected, first.node_count) == (True, 2)

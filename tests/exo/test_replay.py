@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 RECORDINGS = Path(__file__).parent.parent / "data" / "recordings"
 COST = 0.039
 BEGINS = 5.0
-"""When the recording begins, by the loop's clock: the poller is at rest by then."""
+"""When the recording begins, by the loop's clock: the poller reads at the normal pace by then."""
 
 
 class Recording:
@@ -93,7 +93,7 @@ async def test_a_load_is_followed_closely(name: str, model: str) -> None:
         happened = next(at for at, true in steps if true == step)
         delays.append(time - happened)
     assert len(changes) >= len(truth) * 0.8
-    # The first is from before the recording; the next is noticed at the pace of rest, the others at that of transition.
+    # The first is from before the recording; the next is noticed at the normal pace, the others at the fast one.
     assert delays[1] <= 1.0 + 2 * COST
     assert median(delays[2:]) <= 0.2
     assert max(delays[2:]) <= 0.3

@@ -24,7 +24,7 @@ def load(cluster: Cluster) -> str:
 
 
 @pytest.mark.parametrize("cost", COSTS)
-@pytest.mark.parametrize("mode", ["idle", "rest", "operation", "queries"])
+@pytest.mark.parametrize("mode", ["idle", "normal", "operation", "queries"])
 async def test_a_loaded_model_stays_ready_however_long_the_pauses(cost: float, mode: str) -> None:
     async with slow(cost) as cluster:
         model = load(cluster)
@@ -40,7 +40,7 @@ async def test_a_loaded_model_stays_ready_however_long_the_pauses(cost: float, m
         living = asyncio.create_task(alive())
         with cluster.poller.listen(lambda s: seen.append((s.status(model).phase, s.connected, s.stale))):
             seconds = 10 * pause(Mode.IDLE, cost, PollerRules())
-            if mode == "rest":
+            if mode == "normal":
                 with cluster.poller.subscriber():
                     await asyncio.sleep(seconds)
             elif mode == "operation":

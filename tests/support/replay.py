@@ -224,7 +224,7 @@ async def replay(
         async with asyncio.TaskGroup() as tasks:
             readers = [tasks.create_task(read(*each)) for each in enumerate(sockets)]
             await until(lambda: all(watch.messages for watch in watches.values()))
-            # A few reads at rest, for the poller to learn what they cost.
+            # A few reads at the normal pace, for the poller to learn what they cost.
             await until(lambda: recorded.requests["/state"] >= 4, seconds=10)
             with patch.object(executor, "execute", wraps=executor.execute) as execute:
                 before = recorded.requests["/state"]

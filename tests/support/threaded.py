@@ -18,10 +18,10 @@ T = TypeVar("T")
 _EAGER = {
     "memory_seconds": 2.0,
     "max_age": 0.0,
-    "rest_pause": 0.1,
+    "normal_pause": 0.1,
     "idle_pause": 0.2,
-    "quick_pause": 0.02,
-    "rest_share": 0.5,
+    "fast_pause": 0.02,
+    "normal_share": 0.5,
 }
 
 

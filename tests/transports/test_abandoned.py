@@ -29,7 +29,7 @@ HEADERS = "host: localhost\r\ncontent-type: application/json\r\n"
 @pytest.fixture
 async def server() -> AsyncIterator[Running]:
     limits: dict[str, Any] = {"max_cost": 10**8, "max_waiting_cost": 10**9, "max_live_cost": 10**9}
-    settled: dict[str, Any] = {"max_age": 3600, "rest_pause": 3600, "quick_pause": 3600, "idle_pause": 5}
+    settled: dict[str, Any] = {"max_age": 3600, "normal_pause": 3600, "fast_pause": 3600, "idle_pause": 5}
     async with running(WideExo().simulated, compiled=False, **limits, **settled) as server:
         yield server
 

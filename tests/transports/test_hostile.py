@@ -185,7 +185,7 @@ async def test_random_bytes_instead_of_http_close_the_connection(server: Running
 
 async def test_floods_are_refused_by_name_or_answered_and_delay_no_other() -> None:
     async with (
-        running(WideExo().simulated, max_age=3600, rest_pause=3600, quick_pause=3600, idle_pause=5) as server,
+        running(WideExo().simulated, max_age=3600, normal_pause=3600, fast_pause=3600, idle_pause=5) as server,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=60) as client,
     ):
         stall = 0.0
@@ -345,7 +345,9 @@ async def test_the_server_survives_any_answer_of_exo(faults: list[logging.LogRec
     exo = WideExo(times=1)
     query = ATTACKS["overview, every download"]
     async with (
-        running(exo.simulated, max_age=0, rest_pause=0.01, quick_pause=0.01, rest_share=0.9, quick_share=0.9) as server,
+        running(
+            exo.simulated, max_age=0, normal_pause=0.01, fast_pause=0.01, normal_share=0.9, fast_share=0.9
+        ) as server,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=30) as client,
     ):
         valid = exo.state

@@ -66,7 +66,7 @@ async def test_a_websocket_that_reads_nothing_for_too_long_is_let_go() -> None:
 async def test_an_event_stream_that_is_not_read_for_too_long_is_let_go() -> None:
     # Telemetry that moves all the time, read without a pause: there is always something to send.
     exo = SimulatedExo(default_scenario(), seed=1, speed=20)
-    async with running(exo, send_timeout=0.3, rest_pause=0.01, rest_share=0.9) as server:
+    async with running(exo, send_timeout=0.3, normal_pause=0.01, normal_share=0.9) as server:
         loop = asyncio.get_running_loop()
         with narrow(server) as plain:
             await loop.sock_connect(plain, ("127.0.0.1", server.port))

@@ -227,7 +227,7 @@ async def test_a_failure_is_shown_with_its_reason(visit: Visit) -> None:
 
 async def test_exo_out_of_reach_is_marked_and_heals(visit: Visit) -> None:
     page = visit.page
-    async with running(_exo(), lost_after=0.5, rest_pause=0.1, quick_pause=0.1) as server:
+    async with running(_exo(), lost_after=0.5, normal_pause=0.1, fast_pause=0.1) as server:
         await _open(page, server)
         server.exo.control.drop_connections = True
         await expect(page.locator("body")).to_have_attribute("data-stale", "", timeout=PATIENCE_MS)
@@ -255,7 +255,7 @@ async def test_a_server_that_has_never_reached_exo_says_so(visit: Visit) -> None
 
 async def test_a_dead_node_is_marked_then_gone(visit: Visit) -> None:
     page = visit.page
-    async with running(_exo(speed=2), unseen_after=3.0, idle_pause=1.0, rest_pause=0.1) as server:
+    async with running(_exo(speed=2), unseen_after=3.0, idle_pause=1.0, normal_pause=0.1) as server:
         await _open(page, server)
         node = page.locator(f'[data-node="{server.exo.control.node_id("node-2")}"]')
         await expect(node).to_have_attribute("data-status", "ONLINE")
