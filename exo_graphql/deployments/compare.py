@@ -44,6 +44,8 @@ class Change:
     node_ids: tuple[str, ...] | None = None
     another: bool = False
     """The model has an instance already."""
+    counts: bool = False
+    """It is an attempt after which the next one waits: the first copy, or one in place of a copy that was lost."""
     unload: tuple[Instance, ...] = ()
     drain_seconds: int = 0
     because: str = ""
@@ -162,6 +164,7 @@ def _close_gap(view: Derived) -> Change | None:
                 load=each.deployment,
                 node_ids=space.node_ids if pinned or each.node_ids is not None else None,
                 another=bool(each.copies or each.surplus),
+                counts=not each.is_further,
                 unload=space.unload,
                 drain_seconds=max(drains, default=0),
                 because=f"{each.name} is wanted and not loaded.",

@@ -119,7 +119,7 @@ class Deployment:
     placements: tuple[tuple[str, ...], ...] = ()
     """Names of the nodes of each copy when it was last ready; empty before the first time, and after an apply."""
     attempts: int = 0
-    """Operations begun for it since it was last READY for ten minutes, or since the last apply."""
+    """Loads begun since it was last READY for ten minutes, or since the last apply; further copies do not count."""
     retry_at: datetime | None = None
     """The next attempt comes no earlier (UTC)."""
     sequence: int = 0

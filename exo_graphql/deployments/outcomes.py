@@ -41,11 +41,10 @@ def refused(deployment: Deployment, change: Change, error: OperationError, now: 
     """After its operation was refused. That is a failed attempt if it is about the placement, not of the moment."""
     deployment = replace(deployment, pending=None)
     if is_of_no_account(change, error):
-        attempts = deployment.attempts - (change.load is not None)
-        return replace(deployment, attempts=max(0, attempts))
+        return replace(deployment, attempts=max(0, deployment.attempts - change.counts))
     return replace(
         deployment,
-        retry_at=now.at + delay(deployment.attempts, dice),
+        retry_at=now.at + delay(max(1, deployment.attempts), dice),
         last_failure=AttemptFailure(now.at, error.message),
     )
 

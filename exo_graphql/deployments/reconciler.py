@@ -86,12 +86,13 @@ class Reconciler:
     def view(self, deployments: Iterable[Deployment], snapshot: Snapshot) -> View:
         """What a comparison of these would look at."""
         now = self.now()
-        known = tuple(deployments)
+        known, at_work = tuple(deployments), self._operations.at_work()
         return View(
             snapshot=snapshot,
             deployments=known,
             timetables={deployment.uid: self._timetable(deployment, snapshot, now) for deployment in known},
-            operations=self._operations.at_work(),
+            operations=at_work,
+            placed=[each for o in at_work if o.deployment is not None for each in self._operations.placed(o.id)],
             free=self._operations.free(snapshot),
             watch=self._watch,
             fits_since=self._waits.fits_since,
@@ -295,7 +296,7 @@ class Reconciler:
         by = change.by
         number = by.sequence + 1
         key = by.key(number)
-        begun = replace(by, sequence=number, pending=key, attempts=by.attempts + (change.load is not None))
+        begun = replace(by, sequence=number, pending=key, attempts=by.attempts + change.counts)
         # Stored first: after a crash this number is never used again, whether or not the request was made.
         stored = await self._registry.update(by.uid, lambda d: begun if d == by else d)
         if stored != begun:

@@ -145,7 +145,14 @@ class Deployments:
         if known is None:
             changed = Deployment(declared.name, str(uuid4()), spec)
         elif known.spec == spec:
-            changed = replace(known, pause=None, idle=False, adopted=known.adopted and known.pause is None)
+            ends = known.pause is not None or known.idle
+            changed = replace(
+                known,
+                pause=None,
+                idle=False,
+                adopted=known.adopted and known.pause is None,
+                retry_at=None if ends else known.retry_at,
+            )
         else:
             # A fresh start: an apply waits for no back-off and no settling.
             changed = replace(
@@ -220,10 +227,16 @@ class Deployments:
         return await self._changed(name, lambda d: replace(d, pause=Pause("Paused by a person.", until)))
 
     async def resume(self, name: str) -> Assessment | OperationError:
-        """Ends a pause, and idling."""
-        return await self._changed(
-            name, lambda d: replace(d, pause=None, idle=False, adopted=False) if d.pause or d.idle else d
-        )
+        """Ends a pause, idling, and the wait for the next attempt: a person asks for it now.
+
+        The attempts stay counted, so that the next failure is followed by a longer wait than this one.
+        """
+
+        def resumed(d: Deployment) -> Deployment:
+            kept_away = d.pause is not None or d.idle
+            return replace(d, pause=None, idle=False, retry_at=None, adopted=d.adopted and not kept_away)
+
+        return await self._changed(name, resumed)
 
     async def _changed(self, name: str, change: Callable[[Deployment], Deployment]) -> Assessment | OperationError:
         deployment = self._registry.get(name)

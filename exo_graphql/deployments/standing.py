@@ -1,6 +1,6 @@
 """One deployment in one snapshot: what is wanted of it, and what of it is loaded. Pure."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from exo_graphql.cluster.moment import Moment
@@ -8,7 +8,7 @@ from exo_graphql.cluster.names import label
 from exo_graphql.cluster.readiness import NodeStatus
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, ModelCard, Node
-from exo_graphql.deployments.deployment import Deployment
+from exo_graphql.deployments.deployment import Deployment, Spec
 from exo_graphql.deployments.timetable import Timetable
 from exo_graphql.deployments.watch import Watch
 from exo_graphql.operations.plan import is_healthy
@@ -49,6 +49,12 @@ class Standing:
     def missing(self) -> int:
         """Copies that are wanted and not listed."""
         return self.deployment.spec.replicas - len(self.copies) if self.wanted else 0
+
+    @property
+    def is_further(self) -> bool:
+        """Whether its last load succeeded and what it loaded is still there: the next copy waits for no backoff."""
+        owned, failed = self.deployment.owned, self.deployment.last_failure is not None
+        return bool(owned) and not failed and any(instance.id == owned[-1] for instance in self.copies)
 
     @property
     def is_closed(self) -> bool:
@@ -96,11 +102,7 @@ def standing(
     # It had another model before: what nobody else has adopted of that is not wanted any more.
     earlier = [listed[id_] for id_ in deployment.owned if id_ in listed and listed[id_].model_id not in models]
     others = [instance for instance in instances if instance.id not in deployment.owned]
-    differences: dict[str, str | None] = {instance.id: None for instance in instances}
-    # What a spec asks for that names absent nodes is not known: what is loaded then stays.
-    if instances and not spec.takes_any and not unknown:
-        wants = spec.placement(snapshot.models.get(spec.model_id) or ModelCard(spec.model_id), node_ids)
-        differences = {instance.id: unlike(snapshot, instance, wants) for instance in instances}
+    differences = {instance.id: _unlike(instance, spec, snapshot, nodes, node_ids) for instance in instances}
     alike = [instance for instance in own if differences[instance.id] is None]
     alike.sort(key=lambda instance: not snapshot.instance_status(instance.id).ready)
     alike += [i for i in others if differences[i.id] is None and is_healthy(snapshot, i)]
@@ -121,6 +123,24 @@ def standing(
     )
 
 
+def _unlike(
+    instance: Instance, spec: Spec, snapshot: Snapshot, nodes: "Nodes", node_ids: tuple[str, ...] | None
+) -> str | None:
+    """How it differs from the spec, in words; None where it does not, or where that is not known.
+
+    Nodes are compared by name: a node that was started again has a new id, and what exo still lists on its old one is
+    as declared, though lost. What a spec asks for that names absent nodes is not known.
+    """
+    if spec.takes_any:
+        return None
+    names = nodes.names(shard.node_id for shard in instance.shards)
+    on_others = spec.nodes is not None and names is not None and names != {name.lower() for name in spec.nodes}
+    if on_others and (node_ids is None or len(node_ids) < len(spec.nodes or ())):
+        return None
+    card = snapshot.models.get(spec.model_id) or ModelCard(spec.model_id)
+    return unlike(snapshot, instance, spec.placement(card, node_ids if on_others else None))
+
+
 def _is_dead(instance: Instance, snapshot: Snapshot, watch: Watch, now: Moment) -> bool:
     since = watch.unreachable_since.get(instance.id)
     return instance.id in snapshot.given_up or (since is not None and now.elapsed - since >= UNREACHABLE_SECONDS)
@@ -133,9 +153,15 @@ class Nodes:
         self.online = frozenset(
             node.id for node in snapshot.nodes if snapshot.node_statuses[node.id] is not NodeStatus.STALE
         )
+        self._names = {node.id: label(node).lower() for node in snapshot.nodes}
         self._by_name: dict[str, list[Node]] = {}
         for node in snapshot.nodes:
             self._by_name.setdefault(label(node).lower(), []).append(node)
+
+    def names(self, ids: Iterable[str | None]) -> set[str] | None:
+        """The names of these in lower case; None where one of them is no member."""
+        found = {self._names.get(id_ or "") for id_ in ids}
+        return None if None in found else {name for name in found if name is not None}
 
     def named(self, names: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The ids of these, and the names that stand for none, or for several."""

@@ -1,7 +1,7 @@
 """What a comparison looks at, and what its steps derive from that. Pure; `compare` decides."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import NodeStatus
@@ -31,6 +31,8 @@ class View:
     """By uid."""
     operations: Sequence[Operation]
     """Those at work, of persons as well as ours."""
+    placed: Sequence[tuple[str, str]]
+    """Model and instance id of what ours have placed so far: stored as owned when they have ended."""
     free: Mapping[str, int]
     """Free memory by node that no operation has reserved, in bytes."""
     watch: Watch
@@ -53,11 +55,11 @@ class Derived:
         snapshot = given.snapshot
         nodes = Nodes(snapshot)
         models = frozenset(d.spec.model_id for d in given.deployments)
+        self.ours = [operation for operation in given.operations if operation.deployment is not None]
         self.standings = [
-            standing(d, given.timetables[d.uid], snapshot, given.watch, nodes, models, given.now)
+            standing(_owning(d, given.placed), given.timetables[d.uid], snapshot, given.watch, nodes, models, given.now)
             for d in given.deployments
         ]
-        self.ours = [operation for operation in given.operations if operation.deployment is not None]
         self.somebody_is_stale = any(s is NodeStatus.STALE for s in snapshot.node_statuses.values())
         self.weights_there: list[str] = []
         self._spaces = SpaceSearch(snapshot, given.free, self.standings, nodes)
@@ -130,9 +132,9 @@ class Derived:
                 DeploymentState.WAITING,
                 "Its operation was refused for the moment; it is tried again within seconds.",
             )
-        if not is_due(deployment.retry_at, given.now.at):
+        if not each.is_further and not is_due(deployment.retry_at, given.now.at):
             failure = deployment.last_failure
-            said = failure.message if failure is not None else "It was lost soon after it had become ready."
+            said = failure.message if failure is not None else "It was loaded a short time ago and is not any more."
             return DeploymentState.RETRYING, said
         since = given.fits_since.get(deployment.uid, float("-inf"))
         if since is None or given.now.elapsed - since < FITTING_SECONDS:
@@ -150,3 +152,9 @@ class Derived:
             if other.wanted and lacks and in_its_place and not other.unknown_nodes:
                 return other
         return None
+
+
+def _owning(deployment: Deployment, placed: Sequence[tuple[str, str]]) -> Deployment:
+    """The same, which owns what is placed for it at this moment, too."""
+    ids = [id_ for model_id, id_ in placed if model_id == deployment.spec.model_id and id_ not in deployment.owned]
+    return replace(deployment, owned=(*deployment.owned, *ids)) if ids else deployment

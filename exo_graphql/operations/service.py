@@ -158,6 +158,11 @@ class Operations:
         run = self._manager.run(operation_id)
         return frozenset() if run is None else frozenset(d.instance.id for d in run.saga_state.removals)
 
+    def placed(self, operation_id: str) -> tuple[tuple[str, str], ...]:
+        """Model and instance id of what an operation under way has placed or restored so far."""
+        run = self._manager.run(operation_id)
+        return () if run is None else run.saga_state.placed
+
     def at_work(self) -> list[Operation]:
         """Those that act or will by themselves, oldest first."""
         return self._manager.at_work()

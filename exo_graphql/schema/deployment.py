@@ -173,7 +173,8 @@ class Deployment:
     )
     attempts: int = field(
         resolver=_stored("attempts"),
-        description="Loads begun since it was last READY for ten minutes, or was last changed.",
+        description="Loads begun since it was last READY for ten minutes, or was last changed; the further copies of "
+        "several replicas do not count.",
     )
     retry_at: datetime | None = field(
         resolver=_retry_at, description="When the next attempt comes (UTC); null unless it is RETRYING."

@@ -269,5 +269,6 @@ class Mutation:
         description="Pause a deployment: nothing is loaded, unloaded or downloaded for it.",
     )
     resume_deployment: ResumeDeploymentPayload = field(
-        resolver=resume_deployment, description="End the pause of a deployment, or load one that is IDLE again."
+        resolver=resume_deployment,
+        description="End the pause of a deployment, load one that is IDLE again, or try one that is RETRYING at once.",
     )

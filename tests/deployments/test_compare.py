@@ -18,7 +18,7 @@ from exo_graphql.deployments.compare import (
     Fetch,
     compare,
 )
-from exo_graphql.deployments.deployment import Deployment, DeploymentState, Pause
+from exo_graphql.deployments.deployment import AttemptFailure, Deployment, DeploymentState, Pause
 from exo_graphql.deployments.schedule import Window
 from exo_graphql.deployments.watch import Watch
 from tests.deployments.views import NOW, SIZES, deployment, later, operation, snapshot, view
@@ -450,3 +450,61 @@ def test_what_is_not_satisfiable_changes_nothing_for_the_others(
 def test_a_view_is_not_changed() -> None:
     given_view = view(snapshot(), deployment("a", "small"), fits_since=MappingProxyType({}))
     assert compare(given_view) == compare(given_view)
+
+
+# Nodes that return under another id
+
+
+def test_what_exo_still_lists_on_the_former_id_of_a_named_node_is_not_missing() -> None:
+    """`n1` died and was started again; until exo drops its old id, or for a minute, nothing is placed in its stead."""
+    shown = snapshot(("n1", "n2"), [("i", "small", ("n1",))], unseen={"n1": 30.0}, renamed={"n2": "n1"})
+    kept = deployment("a", "small", owned=["i"], nodes=("n1",))
+    outcome = compare(view(shown, kept))
+    assert outcome.act is None
+    assert said(outcome, "a").state is DeploymentState.WAITING
+    lost = Watch(snapshot=shown, unreachable_since={"i": NOW.elapsed - 61})
+    assert unloads(compare(view(shown, kept, watch=lost))) == ["i"]
+
+
+def test_an_instance_on_other_nodes_than_named_is_not_a_copy() -> None:
+    shown = snapshot(("n1", "n2"), [("i", "small", ("n2",))])
+    assert change(compare(view(shown, deployment("a", "small", owned=["i"], nodes=("n1",))))).load is not None
+
+
+# What is placed for it at this moment
+
+
+def test_what_its_operation_has_placed_is_its_own_before_that_has_ended() -> None:
+    kept = deployment("a", "small")
+    failed = snapshot(loaded=[("i", "small", ("n1",))], statuses={"i": RunnerStatus.FAILED})
+    outcome = compare(view(failed, kept, operations=[operation(loads=["small"], of=kept)], placed=[("small", "i")]))
+    assert said(outcome, "a").instance_ids == ("i",)
+
+
+# Further copies
+
+
+def test_a_further_copy_waits_for_no_backoff_and_counts_as_no_attempt() -> None:
+    shown = snapshot(("n1", "n2", "n3"), [("i", "small", ("n1",))])
+    waiting = deployment("a", "small", owned=["i"], replicas=2, attempts=4, retry_at=NOW.at + timedelta(minutes=4))
+    further = change(compare(view(shown, waiting)))
+    assert further.another
+    assert not further.counts
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        {"owned": ["i", "lost"]},
+        {"owned": ["i"], "last_failure": AttemptFailure(NOW.at, "It failed.")},
+    ],
+    ids=["the last copy was lost", "the last load failed"],
+)
+def test_a_copy_in_place_of_one_that_was_lost_or_failed_waits(waiting: dict[str, object]) -> None:
+    shown = snapshot(("n1", "n2", "n3"), [("i", "small", ("n1",))])
+    at = NOW.at + timedelta(minutes=4)
+    kept = deployment("a", "small", replicas=2, attempts=4, retry_at=at, **waiting)  # type: ignore[arg-type]
+    outcome = compare(view(shown, kept))
+    assert outcome.act is None
+    assert said(outcome, "a").state is DeploymentState.RETRYING
+    assert change(compare(view(shown, replace(kept, retry_at=None)))).counts

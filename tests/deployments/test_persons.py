@@ -1,7 +1,9 @@
 """A person's act comes before a deployment's: it succeeds, and the deployment is left alone until its next opening."""
 
+import httpx
 import pytest
 
+from exo_graphql.deployments.compare import Assessment
 from exo_graphql.deployments.schedule import Window
 from exo_graphql.operations import Operation, OperationState
 from exo_graphql.simulator import tiny_scenario
@@ -160,3 +162,32 @@ async def test_a_paused_deployment_is_left_as_it_is() -> None:
         await d.deployments.resume("b")
         await d.until_state("b", "READY", 60)
         assert await d.w.listed() == [A, B]
+
+
+async def test_a_resume_waits_for_no_backoff() -> None:
+    async with deployed() as d:
+        await d.applied("a", A)
+        await d.until_state("a", "READY", 60)
+        await d.w.end(await d.w.ops.unload(A))
+        await d.until_state("a", "PAUSED", 60)
+        assert d.said("a").deployment.retry_at is not None
+        resumed = await d.deployments.resume("a")
+        assert isinstance(resumed, Assessment)
+        assert resumed.deployment.retry_at is None
+        assert resumed.deployment.attempts == 1
+        await d.until_state("a", "READY", 60)
+
+
+async def test_what_somebody_deletes_is_never_called_ready_beside_the_snapshot_that_lacks_it() -> None:
+    async with deployed() as d:
+        await d.applied("a", A)
+        await d.until_state("a", "READY", 60)
+        said: list[str] = []
+        with d.w.poller.listen(
+            lambda snapshot: said.append(d.state("a").value) if not snapshot.state.instances else None
+        ):
+            (instance,) = (await d.w.snapshot()).state.instances
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(d.w.sim.app), base_url="http://exo") as exo:
+                await exo.delete(f"/instance/{instance}")
+            await d.until_state("a", "PAUSED", 60)
+        assert set(said) == {"PAUSED"}

@@ -1,6 +1,7 @@
 """What the reconciler does, on the simulated exo: from an apply to a model that serves, and through every act."""
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,7 +98,12 @@ async def test_foreign_instances_are_never_touched() -> None:
 async def test_another_copy_of_a_model_goes_to_another_node() -> None:
     async with deployed(tiny_scenario(3)) as d:
         await d.applied("small", B, replicas=2)
-        await d.until_state("small", "READY", 120)
+        states: set[str] = set()
+        with contextlib.ExitStack() as stack:
+            stack.callback(d.deployments.listen(lambda: states.add(d.state("small").value)))
+            await d.until_state("small", "READY", 120)
+        assert "RETRYING" not in states
+        assert d.said("small").deployment.attempts == 1
         snapshot = await d.w.snapshot()
         placed = [shard.node_id for instance in snapshot.state.instances.values() for shard in instance.shards]
         assert len(placed) == len(set(placed)) == 2

@@ -51,11 +51,13 @@ def snapshot(
     stale: bool = False,
     sizes: Mapping[str, int] = MappingProxyType(SIZES),
     ram: int = RAM,
+    renamed: Mapping[str, str] = MappingProxyType({}),
     previous: Snapshot | None = None,
 ) -> Snapshot:
     """Nodes of `ram` GiB, all joined; every instance READY unless `statuses` (by its id) says otherwise.
 
-    `unseen` is seconds by node; `lacking` are nodes and models whose weights are not there; `sizes` is GiB by model.
+    `unseen` is seconds by node; `lacking` are nodes and models whose weights are not there; `sizes` is GiB by model;
+    `renamed` are friendly names by id, where they are not the same.
     """
     used: dict[str, int] = dict.fromkeys(nodes, 0)
     instances: dict[str, Instance] = {}
@@ -72,7 +74,7 @@ def snapshot(
     members = {
         name: Node(
             name,
-            name,
+            renamed.get(name, name),
             ram_total_bytes=ram * GIB,
             ram_available_bytes=ram * GIB - used[name],
             disk_total_bytes=1000 * GIB,
@@ -129,6 +131,7 @@ def view(shown: Snapshot, *deployments: Deployment, operations: Sequence[Operati
         deployments=deployments,
         timetables={d.uid: timetable(d.spec, d.load_times, None, now.at) for d in deployments},
         operations=operations,
+        placed=(),
         free=free_bytes(shown, margin=True),
         watch=Watch(snapshot=shown),
         fits_since={},
