@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.benchmarks import bystander, fanout, idle, ingest, push, scenario, throughput, upstream
+from tests.benchmarks import bystander, fanout, idle, ingest, push, scenario, throughput, upstream, watchers
 from tests.benchmarks.figures import Row, table
 
 
@@ -28,7 +28,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="shorter turns: for trying, not for telling")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure there")
     parser.add_argument(
-        "--only", action="append", metavar="PART", help="throughput, fanout, push, upstream, ingest, bystander, idle"
+        "--only",
+        action="append",
+        metavar="PART",
+        help="throughput, fanout, watchers, push, upstream, ingest, bystander, idle",
     )
     arguments = parser.parse_args()
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -41,6 +44,7 @@ def main() -> None:
         parts: dict[str, Callable[[], list[Row]]] = {
             "throughput": lambda: throughput.measure(states, 2 if quick else 5, 1 if quick else 3),
             "fanout": lambda: [fanout.measure(states, 5 if quick else 20)],
+            "watchers": lambda: watchers.measure(states, 5 if quick else 20),
             "push": lambda: [push.measure(2 if quick else 5)],
             "upstream": lambda: [upstream.measure(states, 5 if quick else 20)],
             "ingest": lambda: ingest.measure(bodies, 3 if quick else 8),

@@ -41,7 +41,7 @@ def measure(bodies: list[bytes], directory: Path, seconds: float) -> Row:
         stack.enter_context(serving(command, port, FIRST, SERVER_CORE))
 
         async def watched() -> tuple[list[float], int]:
-            async with subscribed(port, _WATCHED, 1):
+            async with subscribed(port, [{"query": _WATCHED}]):
                 await asyncio.sleep(2)
                 before = int(fetch(exo.url("/count")))
                 waits = await _waits(port, seconds)

@@ -27,7 +27,7 @@ def measure(states: Path, seconds: float) -> Row:
         server = stack.enter_context(serving(command, port, FIRST, SERVER_CORE))
 
         async def listen() -> tuple[list[float], float, int, int]:
-            async with subscribed(port, LIVE, SUBSCRIBERS) as received:
+            async with subscribed(port, [{"query": LIVE}] * SUBSCRIBERS) as received:
                 await asyncio.sleep(1)
                 received.arrivals.clear()
                 messages, cpu = received.messages, server.cpu_seconds

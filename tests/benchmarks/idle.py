@@ -34,7 +34,7 @@ def _memory() -> tuple[float, float]:
     with serving([*OURS, "serve", "--demo", "--port", str(port)], port, FIRST, SERVER_CORE) as server:
 
         async def crowded() -> float:
-            async with subscribed(port, LIVE, SUBSCRIBERS):
+            async with subscribed(port, [{"query": LIVE}] * SUBSCRIBERS):
                 await asyncio.sleep(5)
                 return server.resident_mb
 

@@ -13,7 +13,7 @@ PACE = 0.25
 
 def rules(pause: float = PACE) -> PollerRules:
     """exo's state is read again after `pause` seconds, whoever looks: this server and the baseline read alike."""
-    return PollerRules(normal_pause=pause, normal_share=0.9, idle_pause=pause)
+    return PollerRules(normal_pause=pause, normal_share=0.9, fast_share=0.9, idle_pause=pause)
 
 
 def main(port: str, exo_url: str, pause: str = str(PACE)) -> int:

@@ -6,11 +6,15 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
+Request = Mapping[str, object]
+"""A GraphQL request: query and variables."""
+
+_AT_ONCE = 50  # connections that are opened at the same time
 _MARK = b'"observedAt":"'
 _HANDSHAKE = (
     "GET /graphql HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
@@ -38,9 +42,9 @@ class Received:
 class Subscriber(asyncio.Protocol):
     """One connection with one subscription."""
 
-    def __init__(self, port: int, query: str, received: Received, ready: asyncio.Future[None]) -> None:
+    def __init__(self, port: int, request: Request, received: Received, ready: asyncio.Future[None]) -> None:
         self._port = port
-        self._query = query
+        self._request = request
         self._received = received
         self._ready = ready
         self._buffer = b""
@@ -66,7 +70,7 @@ class Subscriber(asyncio.Protocol):
                 return
             self._open, self._buffer = True, rest
             self._send({"type": "connection_init"})
-            self._send({"type": "subscribe", "id": "1", "payload": {"query": self._query}})
+            self._send({"type": "subscribe", "id": "1", "payload": self._request})
         while (frame := self._frame()) is not None:
             self._message(frame)
 
@@ -104,23 +108,30 @@ class Subscriber(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def subscribed(port: int, query: str, count: int) -> AsyncIterator[Received]:
-    """`count` subscribers, each with its first message."""
+async def subscribed(port: int, requests: Sequence[Request]) -> AsyncIterator[Received]:
+    """A subscriber for each of `requests`, every one with its first message."""
     received = Received()
     loop = asyncio.get_running_loop()
     made: list[Subscriber] = []
+
+    async def subscribe(request: Request) -> None:
+        ready = loop.create_future()
+        _, subscriber = await loop.create_connection(
+            lambda: Subscriber(port, request, received, ready), "127.0.0.1", port
+        )
+        made.append(subscriber)
+        await asyncio.wait_for(ready, 60)
+
     try:
-        for _ in range(count):
-            ready = loop.create_future()
-            _, subscriber = await loop.create_connection(
-                lambda ready=ready: Subscriber(port, query, received, ready),  # type: ignore[misc]  # its own future
-                "127.0.0.1",
-                port,
-            )
-            made.append(subscriber)
-            await asyncio.wait_for(ready, 30)
+        for batch in batched(requests, _AT_ONCE):
+            await asyncio.gather(*map(subscribe, batch))
         yield received
     finally:
         for subscriber in made:
             if subscriber.transport is not None:
                 subscriber.transport.abort()
+
+
+def batched(requests: Sequence[Request], size: int) -> Iterator[Sequence[Request]]:
+    """Slices of that size; `itertools` has it from Python 3.12 on."""
+    return (requests[begin : begin + size] for begin in range(0, len(requests), size))

@@ -26,7 +26,7 @@ def measure(states: Path, seconds: float) -> Row:
         stack.enter_context(serving(command, port, FIRST, SERVER_CORE))
 
         async def crowd() -> float:
-            async with subscribed(port, LIVE, CLIENTS // 2):
+            async with subscribed(port, [{"query": LIVE}] * (CLIENTS // 2)):
                 await asyncio.sleep(2)
                 before = int(fetch(exo.url("/count")))
                 asked = await asyncio.to_thread(requests_per_second, SMALL, port, seconds, CLIENTS // 2)
