@@ -14,6 +14,8 @@ from starlette.types import ASGIApp
 
 from exo_graphql import clock
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
+from exo_graphql.deployment_file.reader import InvalidFile
+from exo_graphql.deployments.file import Source, opened
 from exo_graphql.deployments.service import Deployments
 from exo_graphql.deployments.time_zone import own_time_zone
 from exo_graphql.engine.documents import KEPT_DOCUMENTS, Documents, document_rules
@@ -107,11 +109,13 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     poller = _poller(settings, tuning, demo)
     store = SQLiteStore(None if demo is not None else settings.state_dir / "operations.sqlite3")
     operations = Operations(poller, store, _operation_rules(settings, tuning), clock=clock.elapsed, now=clock.utc_now)
+    time_zone = own_time_zone()
     deployments = Deployments(
         poller,
         operations,
         store,
-        time_zone=own_time_zone(),
+        time_zone=time_zone,
+        file=_deployments_file(settings, operations.rules, time_zone),
         now=clock.now,
     )
     access = Access(_tokens(settings))
@@ -202,6 +206,15 @@ def read_faults(texts: Sequence[str]) -> list[Fault]:
         return [parse_fault(text) for text in texts]
     except ValueError as error:
         raise SettingsError(f"fault: {error}.") from error
+
+
+def _deployments_file(settings: Settings, rules: OperationRules, time_zone: str) -> Source | None:
+    if settings.deployments is None:
+        return None
+    try:
+        return opened(settings.deployments, rules, time_zone)
+    except InvalidFile as error:
+        raise SettingsError(f"deployments: {settings.deployments}, {error}") from error
 
 
 def _tokens(settings: Settings) -> tuple[Token, ...]:

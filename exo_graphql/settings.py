@@ -134,6 +134,13 @@ class Settings(BaseSettings):
         gt=0,
     )
 
+    deployments: Path | None = _setting(
+        "Deployments",
+        None,
+        "A TOML file that declares deployments, tables [deployments.NAME] with the arguments of applyDeployment. It is "
+        "read again when it changes.",
+    )
+
     max_cost: int = _setting(
         "Limits",
         DEFAULT_LIMITS.max_cost,

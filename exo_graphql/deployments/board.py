@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import datetime
 
 from exo_graphql.cluster.expectations import Expectations
@@ -21,6 +22,8 @@ class Board:
     def __init__(self, upstream: Upstream) -> None:
         self.version = 0
         """Moves whenever an assessment changes."""
+        self.concern: str | None = None
+        """What speaks against the health of the cluster beside the deployments: a file that was refused."""
         self._upstream = upstream
         self._assessments: dict[str, Assessment] = {}
         self._changed_at: dict[str, datetime] = {}
@@ -73,6 +76,8 @@ class Board:
         self._changed_at = {name: at for name, at in self._changed_at.items() if name in known}
         self._health = self._health.after(known.values(), now)
         expectations = self._health.expectations(known.values(), now)
+        if self.concern is not None:
+            expectations = replace(expectations, concerns=(*expectations.concerns, self.concern))
         if expectations != self._expectations:
             self._expectations = expectations
             self._upstream.mark_expectations(expectations)

@@ -4,7 +4,7 @@ Everything here is stored, and written before the act that it announces. What ca
 whether a model is ready is read off the cluster each time.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, unique
 
@@ -112,6 +112,8 @@ class Deployment:
     generation: int = 1
     """Counts the changes of `spec`."""
     managed_by: ManagedBy = ManagedBy.API
+    declared: str | None = None
+    """What its table in the deployments file said when it was last applied, as JSON; None: the API declared it."""
     owned: tuple[str, ...] = ()
     """Ids of the instances that it placed, restored or adopted: no others are ever unloaded for it."""
     adopted: bool = False
@@ -135,6 +137,31 @@ class Deployment:
     """Deleted, and kept until what it placed is unloaded."""
     last_failure: AttemptFailure | None = None
     load_times: tuple[LoadTime, ...] = ()
+
+    def with_spec(self, spec: Spec) -> "Deployment":
+        """The same after an apply, which ends a pause and idling. Another spec is a fresh start of a new generation."""
+        if spec == self.spec:
+            ends = self.pause is not None or self.idle
+            return replace(
+                self,
+                pause=None,
+                idle=False,
+                adopted=self.adopted and self.pause is None,
+                retry_at=None if ends else self.retry_at,
+            )
+        return replace(
+            self,
+            spec=spec,
+            generation=self.generation + 1,
+            adopted=False,
+            placements=(),
+            # A fresh apply waits for no back-off and no settling.
+            attempts=0,
+            retry_at=None,
+            pause=None,
+            idle=False,
+            load_times=self.load_times if self.spec.model_id == spec.model_id else (),
+        )
 
     def key(self, sequence: int) -> str:
         """The idempotency key of its operation of that number."""

@@ -25,3 +25,10 @@ class ModelAlreadyDeployed(OperationError):
     """Another deployment has this model: more copies of it are its `replicas`."""
 
     name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentManagedByFile(OperationError):
+    """The deployments file declares it: the API may pause and resume it, and not change or delete it."""
+
+    name: str

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from exo_graphql.deployments.deployment import Deployment
@@ -83,6 +83,39 @@ class Registry:
                 self._by_uid[uid] = changed
                 self._notify()
             return changed
+
+    async def change_all(
+        self,
+        changes: Mapping[str, Callable[[Deployment], Deployment]],
+        added: Sequence[Deployment],
+        forgotten: Sequence[str],
+    ) -> None:
+        """Changes several (by uid), adds and removes some, seen at once: a model never has two deployments.
+
+        Raises `StoreError`; then some may have been made.
+        """
+        async with self._writing:
+            written: dict[str, Deployment] = {}
+            try:
+                for uid, change in changes.items():
+                    known = self._by_uid.get(uid)
+                    changed = known if known is None else change(known)
+                    if changed is not None and changed != known:
+                        await self._store.save(Collection.DEPLOYMENTS, encode(self._sequences[uid], changed))
+                        written[uid] = changed
+                for deployment in added:
+                    await self._store.admit(Collection.DEPLOYMENTS, encode(self._last + 1, deployment))
+                    self._last += 1
+                    self._sequences[deployment.uid] = self._last
+                    written[deployment.uid] = deployment
+                if forgotten:
+                    await self._store.forget(Collection.DEPLOYMENTS, forgotten)
+            finally:
+                for uid in forgotten:
+                    self._by_uid.pop(uid, None)
+                self._by_uid.update(written)
+                if written or forgotten:
+                    self._notify()
 
     async def forget(self, uid: str) -> None:
         """Removes one. Raises `StoreError`."""

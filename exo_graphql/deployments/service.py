@@ -18,11 +18,19 @@ from exo_graphql.deployments.acts import pause_reason
 from exo_graphql.deployments.compare import (
     Assessment,
 )
-from exo_graphql.deployments.deployment import Deployment, Pause
-from exo_graphql.deployments.errors import DeploymentChanged, DeploymentNotFound, ModelAlreadyDeployed
+from exo_graphql.deployments.deployment import Deployment, ManagedBy, Pause, Spec
+from exo_graphql.deployments.differences import Difference, differences
+from exo_graphql.deployments.errors import (
+    DeploymentChanged,
+    DeploymentManagedByFile,
+    DeploymentNotFound,
+    ModelAlreadyDeployed,
+)
+from exo_graphql.deployments.file import FileWatch, Source, withdraw_all
 from exo_graphql.deployments.proposal import Proposal, propose
 from exo_graphql.deployments.reconciler import Reconciler
 from exo_graphql.deployments.registry import Registry
+from exo_graphql.deployments.timetable import Timetable
 from exo_graphql.deployments.validation import MAX_DEPLOYMENTS, Declaration, resolve
 from exo_graphql.deployments.view import View
 from exo_graphql.operations import (
@@ -44,13 +52,16 @@ class Applied:
 
     assessment: Assessment | None = None
     proposal: Proposal | None = None
+    differences: tuple[Difference, ...] = ()
+    """What it changes of the deployment as it was; a new one differs from one whose arguments are all left out."""
+    timetable: Timetable | None = None
     error: OperationError | None = None
 
 
 class Deployments:
     """Use as `async with`, inside `Operations`. `store` is open, and stays open when this is left.
 
-    `time_zone` (IANA) is that of windows which name none.
+    `time_zone` (IANA) is that of windows which name none. `file` declares deployments as well.
     """
 
     def __init__(
@@ -60,6 +71,7 @@ class Deployments:
         store: Store,
         *,
         time_zone: str = "UTC",
+        file: Source | None = None,
         now: Callable[[], Moment] = clock.now,
     ) -> None:
         self._upstream = upstream
@@ -68,6 +80,9 @@ class Deployments:
         self._registry = Registry(store)
         self.reconciler = Reconciler(upstream, operations, self._registry, now=now)
         self._stack = AsyncExitStack()
+        self._file = file
+        self.file_problem: str | None = None
+        """Why the deployments file was refused; None while it is valid, or there is none."""
         self._applying = asyncio.Lock()
         """Two that apply one name at once must not both find that there is none."""
 
@@ -77,9 +92,32 @@ class Deployments:
 
     async def __aenter__(self) -> Self:
         await self._registry.open()
+        if self._file is None:
+            await withdraw_all(self._registry)
         self.reconciler.look()
         self._stack.push_async_callback(_ended, asyncio.create_task(self.reconciler.run(), name="deployments"))
+        if self._file is not None:
+            watch = FileWatch(
+                self._file,
+                self._registry,
+                self._upstream,
+                self._operations.rules,
+                self.time_zone,
+                self._applying,
+                self._refused,
+            )
+            self._stack.push_async_callback(_ended, asyncio.create_task(watch.run(), name="deployments file"))
         return self
+
+    def _refused(self, reason: str | None) -> None:
+        self.file_problem = reason
+        self.reconciler.board.concern = reason
+        self.reconciler.look()
+
+    @property
+    def has_file(self) -> bool:
+        """Whether a file declares deployments as well."""
+        return self._file is not None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -139,51 +177,34 @@ class Deployments:
         if isinstance(spec, OperationError):
             return Applied(error=spec)
         known = self._registry.get(declared.name)
-        error = self._contradiction(declared.name, spec.model_id, known, if_generation)
+        error = self._contradiction(declared.name, spec, known, if_generation)
         if error is not None:
             return Applied(error=error)
-        if known is None:
-            changed = Deployment(declared.name, str(uuid4()), spec)
-        elif known.spec == spec:
-            ends = known.pause is not None or known.idle
-            changed = replace(
-                known,
-                pause=None,
-                idle=False,
-                adopted=known.adopted and known.pause is None,
-                retry_at=None if ends else known.retry_at,
-            )
-        else:
-            # A fresh start: an apply waits for no back-off and no settling.
-            changed = replace(
-                known,
-                spec=spec,
-                generation=known.generation + 1,
-                adopted=False,
-                placements=(),
-                attempts=0,
-                retry_at=None,
-                pause=None,
-                idle=False,
-                load_times=known.load_times if known.spec.model_id == spec.model_id else (),
-            )
+        new = Deployment(declared.name, str(uuid4()), spec) if known is None else None
+        changed = new or known.with_spec(spec)  # type: ignore[union-attr]  # one of the two is there
         others = [deployment for deployment in self._registry.all() if deployment.uid != changed.uid]
-        proposal = propose(self.reconciler.view([*others, changed], snapshot), changed.uid)
+        view = self.reconciler.view([*others, changed], snapshot)
+        applied = Applied(
+            proposal=propose(view, changed.uid),
+            differences=differences(None if known is None else known.spec, spec),
+            timetable=view.timetables[changed.uid],
+        )
         if dry_run:
-            return Applied(proposal=proposal)
+            return applied
         try:
-            if known is None:
-                await self._registry.add(changed)
+            if new is not None:
+                await self._registry.add(new)
             else:
-                await self._registry.update(changed.uid, lambda _: changed)
+                # Of the newest version: the loop may have stored the number of an operation meanwhile.
+                await self._registry.update(changed.uid, lambda newest: newest.with_spec(spec))
         except StoreError as failure:
             return Applied(error=_unwritable(failure))
         log.info("Deployment %s of %s is applied, generation %d.", changed.name, spec.model_id, changed.generation)
         self.reconciler.look()
-        return Applied(self.get(declared.name), proposal)
+        return replace(applied, assessment=self.get(declared.name))
 
     def _contradiction(
-        self, name: str, model_id: str, known: Deployment | None, if_generation: int | None
+        self, name: str, spec: Spec, known: Deployment | None, if_generation: int | None
     ) -> OperationError | None:
         if if_generation is not None and (known is None or known.generation != if_generation):
             present = 0 if known is None else known.generation
@@ -193,10 +214,12 @@ class Deployments:
                 name=name,
                 generation=present,
             )
+        if known is not None and known.managed_by is ManagedBy.FILE and known.spec != spec:
+            return _managed_by_file(name)
         for other in self._registry.all():
-            if other.name != name and other.spec.model_id == model_id and not other.deleted:
+            if other.name != name and other.spec.model_id == spec.model_id and not other.deleted:
                 return ModelAlreadyDeployed(
-                    message=f"Deployment {other.name!r} has {model_id} already.",
+                    message=f"Deployment {other.name!r} has {spec.model_id} already.",
                     suggestion="Change that one; more copies of a model are its replicas.",
                     name=other.name,
                 )
@@ -208,10 +231,16 @@ class Deployments:
 
     async def delete(self, name: str, *, unload: bool = True) -> Assessment | OperationError:
         """Deletes one; with `unload` what it placed or adopted is unloaded, else left as it is."""
+        async with self._applying:
+            return await self._delete(name, unload=unload)
+
+    async def _delete(self, name: str, *, unload: bool) -> Assessment | OperationError:
         assessment = self.get(name)
         deployment = self._registry.get(name)
         if deployment is None or assessment is None:
             return self._not_found(name)
+        if deployment.managed_by is ManagedBy.FILE:
+            return _managed_by_file(name)
         try:
             if unload:
                 await self._registry.update(deployment.uid, lambda d: replace(d, deleted=True, pause=None))
@@ -224,6 +253,10 @@ class Deployments:
 
     async def pause(self, name: str, until: datetime | None = None) -> Assessment | OperationError:
         """Leaves one alone until then; without `until`, until it is resumed."""
+        if until is not None and until <= self.reconciler.now().at:
+            return InvalidArgument(
+                message=f"{until:%Y-%m-%dT%H:%M:%SZ} is over.", suggestion="Use a time to come.", argument="until"
+            )
         return await self._changed(name, lambda d: replace(d, pause=Pause("Paused by a person.", until)))
 
     async def resume(self, name: str) -> Assessment | OperationError:
@@ -302,6 +335,14 @@ class Deployments:
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def _managed_by_file(name: str) -> DeploymentManagedByFile:
+    return DeploymentManagedByFile(
+        message=f"The deployments file declares {name!r}: it cannot be changed or deleted here.",
+        suggestion="Change the file of this server. Pausing and resuming it is possible.",
+        name=name,
+    )
 
 
 def _unavailable(error: Unreachable) -> ClusterUnavailable:

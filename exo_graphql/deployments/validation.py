@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exo_graphql.cluster.names import label
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.deployments.deployment import Spec
-from exo_graphql.deployments.schedule import InvalidWindow, Window, check
+from exo_graphql.deployments.schedule import InvalidWindow, Window
+from exo_graphql.deployments.schedule import check as check_window
 from exo_graphql.operations import (
     InstanceTypePreference,
     InvalidArgument,
@@ -47,9 +48,9 @@ class Declaration:
 
 def resolve(declared: Declaration, snapshot: Snapshot, rules: OperationRules, time_zone: str) -> Spec | OperationError:
     """The spec; or why there can be none."""
-    error = _invalid(declared, rules)
-    if error is not None:
-        return error
+    windows = check(declared, rules, time_zone)
+    if isinstance(windows, OperationError):
+        return windows
     card = resolve_model(snapshot, declared.model)
     if isinstance(card, OperationError):
         return card
@@ -65,14 +66,6 @@ def resolve(declared: Declaration, snapshot: Snapshot, rules: OperationRules, ti
             return _refuse("nodes", f"Several members are called {ambiguous[0]!r}.", "Give them different names.")
         if len(nodes) < declared.min_nodes:
             return _refuse("minNodes", f"{declared.min_nodes} nodes or more, and {len(nodes)} named.", "Name as many.")
-    windows = []
-    for window in declared.schedule:
-        try:
-            windows.append(
-                check(Window(window.cron, window.duration_minutes, window.time_zone or time_zone, window.ready_by))
-            )
-        except InvalidWindow as problem:
-            return _refuse(problem.argument, problem.message, problem.suggestion)
     return Spec(
         model_id=card.id,
         replicas=declared.replicas,
@@ -81,10 +74,26 @@ def resolve(declared: Declaration, snapshot: Snapshot, rules: OperationRules, ti
         instance_type=declared.instance_type,
         nodes=nodes,
         priority=declared.priority,
-        schedule=tuple(windows),
+        schedule=windows,
         idle_unload_seconds=declared.idle_unload_seconds,
         drain_seconds=declared.drain_seconds,
     )
+
+
+def check(declared: Declaration, rules: OperationRules, time_zone: str) -> tuple[Window, ...] | InvalidArgument:
+    """Its windows, with their time zones; or the first argument that is invalid in any cluster."""
+    error = _invalid(declared, rules)
+    if error is not None:
+        return error
+    try:
+        return tuple(check_window(in_zone(window, time_zone)) for window in declared.schedule)
+    except InvalidWindow as problem:
+        return _refuse(problem.argument, problem.message, problem.suggestion)
+
+
+def in_zone(window: Window, time_zone: str) -> Window:
+    """The window with this time zone, where it has none."""
+    return window if window.time_zone else replace(window, time_zone=time_zone)
 
 
 def _invalid(declared: Declaration, rules: OperationRules) -> InvalidArgument | None:

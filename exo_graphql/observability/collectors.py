@@ -113,6 +113,12 @@ class DeploymentCollector(Collector):
             attempts.add_metric([name], self._deployments.attempts(name))
         yield ready
         yield attempts
+        if self._deployments.has_file:
+            yield _gauge(
+                "exo_graphql_deployments_file_valid",
+                "Whether the deployments file is in effect as it is; 0: it was refused, and an earlier one stays.",
+                float(self._deployments.file_problem is None),
+            )
 
 
 class ServerCollector(Collector):

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from exo_graphql.schema.deployment import Deployment
 
 
-def _deployment(root: Parent[errors.DeploymentChanged | errors.ModelAlreadyDeployed], info: Info) -> Assessment | None:
+def _deployment(
+    root: Parent[errors.DeploymentChanged | errors.DeploymentManagedByFile | errors.ModelAlreadyDeployed], info: Info
+) -> Assessment | None:
     return info.context.deployments.get(root.name)
 
 
@@ -39,6 +41,13 @@ class DeploymentChanged(OperationError):
     deployment: _LazyDeployment | None = field(
         resolver=_deployment, description="The deployment as it is now; null if there is none."
     )
+
+
+@publishes(errors.DeploymentManagedByFile, CODES["DEPLOYMENT_MANAGED_BY_FILE"])
+class DeploymentManagedByFile(OperationError):
+    """`errors.DeploymentManagedByFile`."""
+
+    deployment: _LazyDeployment | None = field(resolver=_deployment, description="The deployment as it is now.")
 
 
 @publishes(errors.ModelAlreadyDeployed, CODES["MODEL_ALREADY_DEPLOYED"])

@@ -1,5 +1,6 @@
 """The mutations that declare deployments, and their payloads."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from strawberry import Parent
 from exo_graphql.deployments.compare import (
     Assessment,
 )
+from exo_graphql.deployments.differences import Difference
 from exo_graphql.deployments.proposal import Proposal
 from exo_graphql.deployments.service import Applied
 from exo_graphql.deployments.validation import MIN_IDLE_SECONDS, Declaration
@@ -37,6 +39,26 @@ def _plan(root: Parent[Applied]) -> Proposal | None:
     return root.proposal
 
 
+def _changes(root: Parent[Applied]) -> tuple[Difference, ...]:
+    return root.differences
+
+
+def _scheduled(attribute: str) -> Callable[[Applied], datetime | None]:
+    def resolve(root: Parent[Applied]) -> datetime | None:
+        return None if root.timetable is None else getattr(root.timetable, attribute)
+
+    return resolve
+
+
+@strawberry.type(description="An argument of `applyDeployment` that differs from what was declared before.")
+class DeploymentChange:
+    """`deployments.differences.Difference`."""
+
+    argument: str = field(description="The argument's name, such as priority.")
+    before: str | None = field(description="Its value before, as JSON; null for a deployment that is new.")
+    after: str = field(description="Its value from now on, as JSON: a model by its full id, nodes by their names.")
+
+
 @strawberry.type(description="With `dryRun` the plan alone; else the deployment with its plan; or an error alone.")
 class ApplyDeploymentPayload:
     """`deployments.service.Applied`."""
@@ -45,6 +67,19 @@ class ApplyDeploymentPayload:
         resolver=_applied, description="The deployment as it is now; null for a dry run, and with an error."
     )
     plan: Plan | None = field(resolver=_plan, description="What it will do, or would do; null with an error.")
+    changes: list[DeploymentChange] = field(
+        resolver=_changes,
+        description="What differs from what was declared before, with `dryRun` what would; empty: nothing. Of a new "
+        "deployment its model, and each argument that is not as if it were left out.",
+    )
+    open_until: datetime | None = field(
+        resolver=_scheduled("open_until"),
+        description="When the present opening will end (UTC); null while none is, or where no end is in sight.",
+    )
+    next_opening: datetime | None = field(
+        resolver=_scheduled("next_opening"),
+        description="When it will open next (UTC), after the present opening; null where none is in sight.",
+    )
     error: OperationError | None = field(description="Why it was not accepted; null if it was.")
 
 

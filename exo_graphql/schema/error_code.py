@@ -29,6 +29,7 @@ CODES = {
     "JOURNAL_UNAVAILABLE": "The operation journal cannot be written, so no operation can be started.",
     "DEPLOYMENT_NOT_FOUND": "No deployment has this name.",
     "DEPLOYMENT_CHANGED": "The deployment is not of the generation that ifGeneration names.",
+    "DEPLOYMENT_MANAGED_BY_FILE": "The deployments file of this server declares it: it cannot be changed or deleted.",
     "MODEL_ALREADY_DEPLOYED": "Another deployment has this model.",
     "INTERNAL_FAULT": "An internal error of this server; see its log.",
 }

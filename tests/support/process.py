@@ -12,12 +12,15 @@ from pathlib import Path
 
 
 @asynccontextmanager
-async def served(folder: Path, port: int = 0, *arguments: str) -> AsyncIterator[tuple[Process, str]]:
-    """The server over its demo, and where it answers: `127.0.0.1:PORT/graphql`."""
+async def served(
+    folder: Path, port: int = 0, *arguments: str, exo_url: str | None = None
+) -> AsyncIterator[tuple[Process, str]]:
+    """The server over its demo, or over an exo, and where it answers: `127.0.0.1:PORT/graphql`."""
+    upstream = ("--demo",) if exo_url is None else ("--exo-url", exo_url)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-X", "dev", "-W", "error", "-c", "from exo_graphql.main import app; app()"),
-        *("serve", "--demo", "--port", str(port), "--state-dir", str(folder), *arguments),
+        *("serve", *upstream, "--port", str(port), "--state-dir", str(folder), *arguments),
         stderr=PIPE,
         env={name: value for name, value in os.environ.items() if not name.startswith("EXO_GRAPHQL_")},
     )

@@ -1,0 +1,130 @@
+"""What a deployments file changes in the deployments that are stored. Pure.
+
+- A table that is new in the file, or says something else than when it was last applied, is applied.
+- A table that says what it said changes nothing: reading the file again ends nobody's pause.
+- A deployment that the API declared under the name of a table becomes the file's.
+- A deployment whose table has vanished is paused, and becomes the API's, which may then resume or delete it. Where
+  another table has its model, the table was renamed: its instances go over to that one.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from exo_graphql.deployments.deployment import Deployment, ManagedBy, Pause, Spec
+from exo_graphql.deployments.validation import MAX_DEPLOYMENTS
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A table. `spec` is None where the table says what it said when it was last applied."""
+
+    name: str
+    text: str
+    """What the table says, as JSON."""
+    spec: Spec | None
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """What follows. `said` is for the log, a sentence each."""
+
+    changes: Mapping[str, Callable[[Deployment], Deployment]]
+    """By uid."""
+    added: tuple[Deployment, ...]
+    forgotten: tuple[str, ...]
+    """Uids of those whose model and instances another one has now."""
+    said: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """Why the file is refused: the table `name` cannot be beside what else there is."""
+
+    name: str
+    message: str
+    suggestion: str
+
+
+def file_change(stored: Sequence[Deployment], tables: Sequence[Declared], file_name: str) -> FileChange | Clash:
+    """The change that makes the stored deployments what the file declares."""
+    known = {deployment.name: deployment for deployment in stored if not deployment.deleted}
+    names = {table.name for table in tables}
+    clash = _clash(known, tables, names)
+    if clash is not None:
+        return clash
+    vanished = {
+        deployment.spec.model_id: deployment
+        for deployment in known.values()
+        if deployment.managed_by is ManagedBy.FILE and deployment.name not in names
+    }
+    changes: dict[str, Callable[[Deployment], Deployment]] = {}
+    added: list[Deployment] = []
+    forgotten: list[str] = []
+    said: list[str] = []
+    for table in tables:
+        spec = table.spec
+        if spec is None:
+            continue
+        before = known.get(table.name)
+        source = vanished.pop(spec.model_id, None)
+        if before is None and source is not None:
+            changes[source.uid] = _renamed(table, spec)
+            said.append(f"Deployment {source.name} is called {table.name} now.")
+        elif before is None:
+            added.append(_declared(table)(Deployment(table.name, str(uuid4()), spec)))
+            said.append(f"Deployment {table.name} of {spec.model_id} is declared.")
+        else:
+            changes[before.uid] = _declared(table, spec, () if source is None else source.owned)
+            forgotten += [] if source is None else [source.uid]
+            said.append(f"Deployment {table.name} of {spec.model_id} is declared.")
+    for deployment in vanished.values():
+        changes[deployment.uid] = _withdrawn(file_name)
+        said.append(f"Deployment {deployment.name} is not declared any more: it is paused, and stays as it is.")
+    return FileChange(changes, tuple(added), tuple(forgotten), tuple(said))
+
+
+def _clash(known: Mapping[str, Deployment], tables: Sequence[Declared], names: set[str]) -> Clash | None:
+    models = {
+        deployment.spec.model_id: deployment.name
+        for deployment in known.values()
+        if deployment.name not in names and deployment.managed_by is ManagedBy.API
+    }
+    for table in tables:
+        model_id = (table.spec or known[table.name].spec).model_id
+        other = models.setdefault(model_id, table.name)
+        if other != table.name:
+            return Clash(
+                table.name,
+                f"Deployment {other} has {model_id} already.",
+                "More copies of a model are its replicas."
+                if other in names
+                else f"Delete that one, which need not unload the model: exo-graphql undeploy {other} --keep.",
+            )
+    if len(names | known.keys()) > MAX_DEPLOYMENTS:
+        return Clash(tables[-1].name, f"These are more than {MAX_DEPLOYMENTS} deployments.", "Delete some.")
+    return None
+
+
+def _declared(
+    table: Declared, spec: Spec | None = None, owned: tuple[str, ...] = ()
+) -> Callable[[Deployment], Deployment]:
+    def change(newest: Deployment) -> Deployment:
+        changed = newest if spec is None else newest.with_spec(spec)
+        return replace(
+            changed,
+            managed_by=ManagedBy.FILE,
+            declared=table.text,
+            owned=tuple(dict.fromkeys((*changed.owned, *owned))),
+        )
+
+    return change
+
+
+def _renamed(table: Declared, spec: Spec) -> Callable[[Deployment], Deployment]:
+    return lambda newest: replace(_declared(table, spec)(newest), name=table.name)
+
+
+def _withdrawn(file_name: str) -> Callable[[Deployment], Deployment]:
+    because = f"It is not declared in {file_name} any more." if file_name else "There is no deployments file any more."
+    return lambda newest: replace(newest, managed_by=ManagedBy.API, declared=None, pause=Pause(because))
