@@ -25,6 +25,7 @@ import typer
 from packaging.requirements import Requirement
 
 from exo_graphql import __version__
+from exo_graphql.deployment_file.reader import read
 from exo_graphql.main import app
 from exo_graphql.schema.build import build_schema
 from exo_graphql.settings import Settings
@@ -377,7 +378,20 @@ def test_every_block_has_a_test() -> None:
     apart = {block("sh", "serve --demo\n"), OWN_CLUSTER, FAULTY, block("sh", "pytest")}
     apart |= {GUARDED, TOKEN, block("python", "/graphql"), block("js", "/graphql")}
     others = {block("crontab", "swap"), block("console", "swap"), block("ini", "["), block("xml", "<")}
-    assert set(BLOCKS) - set(RUN) - apart - others - {block("nginx", "proxy_pass")} == set()
+    others |= {block("toml", "deployments"), block("nginx", "proxy_pass")}
+    assert set(BLOCKS) - set(RUN) - apart - others == set()
+
+
+def test_the_file_of_deployments_declares_the_day_and_the_night_of_the_mutation() -> None:
+    tables = {table.name: table.arguments for table in read(block("toml", "deployments").text.encode()).tables}
+    mutation = block("graphql", "applyDeployment").text
+    for name, arguments in tables.items():
+        (window,) = arguments["schedule"]
+        declared = mutation.partition(f'name: "{name}"')[2].partition(")")[0]
+        assert f'model: "{arguments["model"]}"' in declared
+        said = ", ".join(f"{key}: {json.dumps(value)}" for key, value in window.items())
+        assert f"schedule: [{{ {said} }}]" in declared
+    assert list(tables) == ["day", "night"]
 
 
 def known_flags() -> set[str]:

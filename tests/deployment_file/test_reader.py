@@ -20,7 +20,7 @@ def test_the_keys_are_the_arguments_of_the_mutation_with_their_defaults(schema: 
     for key in KEYS:
         assert isinstance(arguments[key.name].type, GraphQLNonNull) == key.required
         if key.default is not None:
-            written = print_ast(arguments[key.name].ast_node.default_value)  # type: ignore[union-attr, arg-type]
+            written = print_ast(arguments[key.name].ast_node.default_value)
             assert written == ("[]" if key.default == () else str(key.default))
 
 

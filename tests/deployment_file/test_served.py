@@ -28,7 +28,7 @@ def table(name: str, model: str, more: str = "") -> str:
 @asynccontextmanager
 async def server(folder: Path, *arguments: str, exo_url: str | None = None) -> AsyncIterator["Server"]:
     """The server over its demo, or over an exo, with the store of `folder`."""
-    async with served(folder / "state", free_port(), *arguments, exo_url=exo_url) as (process, where):
+    async with served(folder / "state", free_port(), *arguments, exo_url=exo_url, seconds=120) as (process, where):
         assert process.stderr is not None
         log: list[str] = []
 
@@ -119,8 +119,8 @@ async def test_the_file_is_read_again_when_it_changes_and_refused_as_a_whole(tmp
         assert (found["a"]["state"], found["a"]["generation"]) == ("READY", 2)
         assert await running.reasons() == []
         assert await running.valid()
-        refused = [line for line in running.log if "was refused" in line]
-        assert len(refused) == 3, "each reason is logged once"
+    refused = [line for line in running.log if "was refused" in line]
+    assert len(refused) == 3, "each reason is logged once"
 
 
 async def test_what_the_file_declares_the_api_pauses_and_does_not_change_and_a_restart_keeps_it(tmp_path: Path) -> None:

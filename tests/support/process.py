@@ -13,9 +13,12 @@ from pathlib import Path
 
 @asynccontextmanager
 async def served(
-    folder: Path, port: int = 0, *arguments: str, exo_url: str | None = None
+    folder: Path, port: int = 0, *arguments: str, exo_url: str | None = None, seconds: float = 20
 ) -> AsyncIterator[tuple[Process, str]]:
-    """The server over its demo, or over an exo, and where it answers: `127.0.0.1:PORT/graphql`."""
+    """The server over its demo, or over an exo, and where it answers: `127.0.0.1:PORT/graphql`.
+
+    It is ended after `seconds`.
+    """
     upstream = ("--demo",) if exo_url is None else ("--exo-url", exo_url)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -26,7 +29,7 @@ async def served(
     )
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(seconds):
             async for line in process.stderr:
                 if found := re.search(rb"//(127\.0\.0\.1:\d+/graphql)", line):
                     yield process, found.group(1).decode()
