@@ -9,6 +9,9 @@ from exo_graphql.cluster.state import InstanceType, ModelCard, Sharding
 ALONE = (Sharding.PIPELINE, InstanceType.MLX_RING)
 """What exo makes on one node, whatever kind was requested."""
 
+UNSHARDED = "mlx-community/DeepSeek-V3.1-8bit"
+"""The one model that exo refuses by its id, over whatever nodes."""
+
 # The MLX backends that each instance type runs on.
 _BACKENDS = {
     InstanceType.MLX_RING: frozenset({"MlxMetal", "MlxCuda", "MlxCpu"}),
@@ -123,7 +126,7 @@ def kind_refusal(card: ModelCard, sharding: Sharding, count: int) -> str | None:
         return None
     if count > 1 and (card.base_model or "").startswith("Gemma 4"):
         return f"exo does not shard {card.id} as a pipeline over several nodes."
-    if card.id == "mlx-community/DeepSeek-V3.1-8bit":
+    if card.id == UNSHARDED:
         return f"exo does not shard {card.id} as a pipeline."
     if card.layer_count is not None and card.layer_count < count:
         return f"{card.id} has {card.layer_count} layers: too few for {count} nodes."

@@ -154,8 +154,11 @@ def _delete_dead(view: Derived) -> Change | None:
 def _close_gap(view: Derived) -> Change | None:
     """Loads the first missing copy that may be loaded now; in place of others where it does not fit beside them."""
     for each in view.by_rank:
+        # Space is looked for last: that takes longer than all else together.
+        if view.is_unsettled(each) or view.obstacle(each) is not None:
+            continue
         space = view.space(each)
-        if isinstance(space, Space) and not view.is_unsettled(each) and view.obstacle(each) is None:
+        if isinstance(space, Space) and view.obstacle(each, space) is None:
             spec = each.deployment.spec
             pinned = each.deployment.attempts < PINNED_ATTEMPTS or spec.replicas > 1 or view.somebody_is_stale
             drains = [view.owner(i).deployment.spec.drain_seconds for i in space.unload]
@@ -175,8 +178,9 @@ def _close_gap(view: Derived) -> Change | None:
 def _unload(view: Derived) -> Change | None:
     """What is not wanted leaves, unless it serves in place of something that is not loaded yet."""
     for each in view.standings:
-        idle_hands = not view.is_busy(each) and not view.is_held_back(each)
-        if each.surplus and not each.missing and idle_hands and view.held_for(each) is None:
+        if not each.surplus or each.missing or view.is_busy(each) or view.is_held_back(each):
+            continue
+        if view.held_for(each) is None:
             drain = each.deployment.spec.drain_seconds
             why = _why_not_wanted(each)
             return Change(each.deployment, unload=each.surplus, drain_seconds=drain, because=why)
@@ -216,10 +220,11 @@ def _assess(view: Derived, each: Standing, act: Act | None) -> Assessment:
     snapshot, deployment = view.given.snapshot, each.deployment
     ready = [instance for instance in each.copies if snapshot.instance_status(instance.id).ready]
     operation = view.operation(each)
-    looks = each.missing and not snapshot.stale and operation is None and not view.is_unsettled(each)
-    space = view.space(each) if looks else None
+    space = None
+    if each.missing and not snapshot.stale and operation is None and not view.is_unsettled(each):
+        space = view.glance(each)
     state, reason = _state(view, each, operation, space, len(ready), act)
-    own = (*each.copies, *(i for i in each.surplus if i not in each.copies))
+    own = each.copies if not each.surplus else (*each.copies, *(i for i in each.surplus if i not in each.copies))
     return Assessment(
         deployment=deployment,
         timetable=each.timetable,
@@ -263,7 +268,7 @@ def _state(
     if isinstance(space, NoSpace):
         return DeploymentState.UNSATISFIABLE, space.reason
     if isinstance(space, Space):
-        obstacle = view.obstacle(each)
+        obstacle = view.obstacle(each, space)
         if obstacle is not None:
             return obstacle
         if isinstance(act, Change) and act.load is deployment:

@@ -7,13 +7,13 @@ whether a model is ready is read off the cluster each time.
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, unique
+from functools import cache
 
 from exo_graphql.cluster.placement_request import PlacementRequest
 from exo_graphql.cluster.state import ModelCard
 from exo_graphql.deployments.schedule import Window
 from exo_graphql.operations import InstanceTypePreference, OperationKind, ShardingPreference
-from exo_graphql.operations.planner import placement_request
-from exo_graphql.operations.requests import OperationRequest
+from exo_graphql.operations.requests import Kind, OperationRequest
 
 KEPT_LOADS = 20
 """Durations of loads that are remembered: the lead takes the last five that ended two hours before an opening."""
@@ -68,13 +68,14 @@ class Spec:
 
     def placement(self, card: ModelCard, node_ids: tuple[str, ...] | None) -> PlacementRequest:
         """What a placement must be; `node_ids` are exactly these nodes, None: any."""
-        request = OperationRequest(
-            OperationKind.LOAD,
-            min_nodes=self.min_nodes,
-            sharding=self.sharding,
-            instance_type=self.instance_type,
-        )
-        return placement_request(card, request, node_ids)
+        nodes = None if node_ids is None else frozenset(node_ids)
+        return PlacementRequest(card, _kinds(self.sharding, self.instance_type), self.min_nodes, nodes)
+
+
+@cache
+def _kinds(sharding: ShardingPreference, instance_type: InstanceTypePreference) -> tuple[Kind, ...]:
+    """Asked for thousands of times an hour, and the same for ever."""
+    return OperationRequest(OperationKind.LOAD, sharding=sharding, instance_type=instance_type).kinds
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,15 @@ Only what deployments own, and what `Standing.may_displace` allows, is ever prop
 satisfiable reserves nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, takewhile
 
 from exo_graphql.cluster.memory import freed, instance_bytes, with_margin
 from exo_graphql.cluster.placement import PlacementSearch
-from exo_graphql.cluster.placement_request import Fit, PlacementRequest
+from exo_graphql.cluster.placement_request import UNSHARDED, Fit, PlacementRequest
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.cluster.state import Instance
+from exo_graphql.cluster.state import Instance, ModelCard
 from exo_graphql.cluster.units import gib
 from exo_graphql.deployments.standing import Nodes, Standing, node_ids
 
@@ -35,6 +36,21 @@ class NoSpace:
     available_bytes: int | None = None
     """Free on the nodes that come nearest; None where memory is not the reason."""
     shortfall_bytes: int | None = None
+    caveat: str = ""
+    """The end of `reason`, where the search has stopped before its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Assumed:
+    """Free memory by node, in bytes, under some assumption, and its sum."""
+
+    key: tuple[frozenset[str], frozenset[str]]
+    """Nodes that are left out, and instances that are taken for gone."""
+    free: Mapping[str, int]
+    usable: int
+
+
+_Fitting = Callable[[PlacementRequest, tuple[str, ...] | None, _Assumed], Space | NoSpace]
 
 
 class SpaceSearch:
@@ -50,41 +66,88 @@ class SpaceSearch:
         self._standings = standings
         self._nodes = nodes
         self._owners = {id_: other for other in standings for id_ in other.deployment.owned}
+        loaded = [other for other in standings if other.copies or other.surplus]
+        loaded.sort(key=lambda other: (other.wanted, other.deployment.spec.priority, other.name))
+        self._loaded = loaded
+        """The least worth keeping first."""
+        self._lowest = min((o.deployment.spec.priority for o in loaded if o.wanted), default=0)
+        self._assumed: dict[tuple[frozenset[str], frozenset[str]], _Assumed] = {}
+        self._known: dict[Hashable, Space | NoSpace] = {}
 
-    def find(self, standing: Standing, *, ever: bool = False) -> Space | NoSpace:
-        """Where the next copy would go: beside what is loaded if it fits, else in place of as little as will do.
-
-        `ever`: as if everything that deployments own were gone, for weights that are fetched ahead.
-        """
-        spec = standing.deployment.spec
-        card = self._snapshot.models.get(spec.model_id)
-        if card is None:
-            return NoSpace(f"The cluster does not know the model {spec.model_id}.")
-        if standing.unknown_nodes:
-            return NoSpace(f"{_names(standing.unknown_nodes)} is not there, or several members have that name.")
-        if standing.unlike is not None and not standing.copies:
-            return NoSpace(f"Somebody else has loaded {spec.model_id} as {standing.unlike}. Unload it first.")
-        taken = node_ids([i for i in standing.copies if i not in standing.surplus])
-        free = {node_id: size for node_id, size in self._free.items() if node_id not in taken}
-        wanted = spec.placement(card, standing.node_ids)
-        same = self._last_placement(standing, taken)
-        if ever:
-            owned = [i for other in self._standings for i in (*other.copies, *other.surplus)]
-            return self._fit(wanted, same, freed(free, self._held(dict.fromkeys(owned))))
-        beside = self._fit(wanted, same, free)
-        if isinstance(beside, Space):
-            return beside
-        leaving = self._displaceable(standing)
-        found = self._fit(wanted, same, freed(free, self._held(leaving)))
-        if isinstance(found, NoSpace):
-            return replace(found, reason=f"{found.reason}{self._holders(leaving)}")
+    def find(self, standing: Standing) -> Space | NoSpace:
+        """Where the next copy would go: beside what is loaded if it fits, else in place of as little as will do."""
+        space = self._find(standing, self._fit)
+        if isinstance(space, NoSpace) or not space.unload:
+            return space
+        wanted, taken, same = self._request(standing)
+        leaving, found = list(space.unload), space
         # Those that are most worth keeping are asked first whether they may stay.
-        for instance in reversed(leaving):
+        for instance in space.unload[::-1]:
             rest = [other for other in leaving if other is not instance]
-            fewer = self._fit(wanted, same, freed(free, self._held(rest)))
+            fewer = self._fit(wanted, same, self._assume(taken, rest))
             if isinstance(fewer, Space):
                 leaving, found = rest, fewer
         return Space(found.node_ids, tuple(leaving))
+
+    def glance(self, standing: Standing) -> Space | NoSpace:
+        """The same for a deployment that is not loaded next: whether there is space, and roughly where.
+
+        Deployments whose models are of the same shape have the same answer, so that one search does for fifty.
+        """
+        return self._find(standing, self._fit_of_its_shape)
+
+    def find_ever(self, standing: Standing) -> Space | NoSpace:
+        """As if everything that deployments own were gone, for weights that are fetched ahead."""
+        error = self._refusal(standing)
+        if error is not None:
+            return error
+        wanted, taken, same = self._request(standing)
+        owned = [i for other in self._standings for i in (*other.copies, *other.surplus)]
+        return self._fit(wanted, same, self._assume(taken, owned))
+
+    def _find(self, standing: Standing, fit: _Fitting) -> Space | NoSpace:
+        error = self._refusal(standing)
+        if error is not None:
+            return error
+        wanted, taken, same = self._request(standing)
+        beside = fit(wanted, same, self._assume(taken, ()))
+        if isinstance(beside, Space):
+            return beside
+        leaving = self._displaceable(standing)
+        found = fit(wanted, same, self._assume(taken, leaving)) if leaving else beside
+        if isinstance(found, NoSpace):
+            return replace(found, reason=f"{found.reason}{self._holders(leaving)}")
+        return Space(found.node_ids, tuple(leaving))
+
+    def _refusal(self, standing: Standing) -> NoSpace | None:
+        """Why there is none, whatever is free."""
+        model_id = standing.deployment.spec.model_id
+        if model_id not in self._snapshot.models:
+            return NoSpace(f"The cluster does not know the model {model_id}.")
+        if standing.unknown_nodes:
+            return NoSpace(f"{_names(standing.unknown_nodes)} is not there, or several members have that name.")
+        if standing.unlike is not None and not standing.copies:
+            return NoSpace(f"Somebody else has loaded {model_id} as {standing.unlike}. Unload it first.")
+        return None
+
+    def _request(self, standing: Standing) -> tuple[PlacementRequest, frozenset[str], tuple[str, ...] | None]:
+        """What is to be placed, the nodes that its other copies have taken, and those of its last good placement."""
+        spec = standing.deployment.spec
+        taken = node_ids([i for i in standing.copies if i not in standing.surplus]) if standing.copies else frozenset()
+        wanted = spec.placement(self._snapshot.models[spec.model_id], standing.node_ids)
+        return wanted, taken, self._last_placement(standing, taken)
+
+    def _assume(self, taken: frozenset[str], gone: Sequence[Instance]) -> _Assumed:
+        key = (taken, frozenset([instance.id for instance in gone]))
+        known = self._assumed.get(key)
+        if known is None:
+            free = freed(
+                {node_id: size for node_id, size in self._free.items() if node_id not in taken},
+                # As operations count it.
+                [instance_bytes(instance, self._snapshot.models) for instance in gone],
+            )
+            known = self._assumed[key] = _Assumed(key, free, sum(max(0, size) for size in free.values()))
+        return known
 
     def _last_placement(self, standing: Standing, taken: frozenset[str]) -> tuple[str, ...] | None:
         """The nodes of a copy's last good placement, while it has not been tried and all of them are there."""
@@ -96,14 +159,20 @@ class SpaceSearch:
                 return ids
         return None
 
-    def _fit(self, wanted: PlacementRequest, same: tuple[str, ...] | None, free: Mapping[str, int]) -> Space | NoSpace:
+    def _fit(self, wanted: PlacementRequest, same: tuple[str, ...] | None, assumed: _Assumed) -> Space | NoSpace:
+        found = self._known[_key(wanted, assumed)] = self._fitting(wanted, same, assumed)
+        return found
+
+    def _fitting(self, wanted: PlacementRequest, same: tuple[str, ...] | None, assumed: _Assumed) -> Space | NoSpace:
+        free = assumed.free
         if same is not None:
             on_the_same = PlacementRequest(wanted.card, wanted.kinds, wanted.min_nodes, frozenset(same))
             fit = self._search.fit(on_the_same, free)
             if isinstance(fit, Fit):
                 return Space(tuple(fit.added_bytes))
-        needed = with_margin(wanted.card.storage_bytes or 0)
-        usable = sum(max(0, size) for id_, size in free.items() if wanted.node_ids is None or id_ in wanted.node_ids)
+        needed, usable = with_margin(wanted.card.storage_bytes or 0), assumed.usable
+        if wanted.node_ids is not None:
+            usable = sum(max(0, free.get(id_, 0)) for id_ in wanted.node_ids)
         if usable < needed:
             # Said without a search: with two hundred deployments most do not fit, and this is asked each second.
             return NoSpace(_short(wanted, usable, needed - usable), usable, needed - usable)
@@ -115,14 +184,30 @@ class SpaceSearch:
                 _short(wanted, fit.available_bytes, fit.shortfall_bytes) + fit.caveat,
                 fit.available_bytes,
                 fit.shortfall_bytes,
+                fit.caveat,
             )
         return NoSpace(f"{fit.reason}{fit.caveat}")
 
+    def _fit_of_its_shape(
+        self, wanted: PlacementRequest, same: tuple[str, ...] | None, assumed: _Assumed
+    ) -> Space | NoSpace:
+        """`_fit`, or what it has found for another model of the same shape. Which nodes hold the weights may differ."""
+        known = self._known.get(_key(wanted, assumed))
+        if isinstance(known, Space):
+            return known
+        if known is None or known.available_bytes is None or known.shortfall_bytes is None:
+            return self._fit(wanted, same, assumed)  # a reason that is not about memory may name the other model
+        reason = _short(wanted, known.available_bytes, known.shortfall_bytes) + known.caveat
+        return replace(known, reason=reason)
+
     def _displaceable(self, standing: Standing) -> list[Instance]:
         """What may be unloaded for it, the least worth keeping first: what is not wanted, then lower priorities."""
-        others = [other for other in self._standings if standing.may_displace(other)]
-        others.sort(key=lambda other: (other.wanted, other.deployment.spec.priority, other.name))
-        found = [*standing.surplus]
+        found = list(standing.surplus)
+        others = self._loaded
+        if standing.deployment.spec.priority <= self._lowest and not standing.timetable.in_lead:
+            # The usual case, without asking each of two hundred: nothing that is wanted has to give way.
+            others = list(takewhile(lambda other: not other.wanted, others))
+        others = [other for other in others if standing.may_displace(other)]
         found += [i for other in others for i in other.surplus]
         found += [
             instance
@@ -132,21 +217,37 @@ class SpaceSearch:
         ]
         return list({instance.id: instance for instance in found}.values())
 
-    def _held(self, instances: Sequence[Instance] | Mapping[Instance, None]) -> list[dict[str, int]]:
-        """The memory that is free once these are gone, as operations count it."""
-        return [instance_bytes(instance, self._snapshot.models) for instance in instances]
-
     def _holders(self, leaving: Sequence[Instance]) -> str:
         """Who holds memory that cannot be taken, the first few of them."""
-        gone = {instance.id for instance in leaving}
-        staying = [instance for instance in self._snapshot.state.instances.values() if instance.id not in gone]
+        gone, listed = {instance.id for instance in leaving}, self._snapshot.state.instances
+        staying = islice((instance for id_, instance in listed.items() if id_ not in gone), NAMED_HOLDERS)
         holders: dict[str, None] = {}
-        for instance in staying[:NAMED_HOLDERS]:
+        for instance in staying:
             owner = self._owners.get(instance.id)
             who = f"deployment {owner.name}" if owner is not None else "not of a deployment"
             holders[f"{instance.model_id} ({who})"] = None
-        more = f" and {len(staying) - NAMED_HOLDERS} more" if len(staying) > NAMED_HOLDERS else ""
-        return f" Memory is held by {_names(tuple(holders))}{more}." if holders else ""
+        more = len(listed) - len(gone) - NAMED_HOLDERS
+        return f" Memory is held by {_names(tuple(holders))}{f' and {more} more' * (more > 0)}." if holders else ""
+
+
+def _key(wanted: PlacementRequest, assumed: _Assumed) -> Hashable:
+    return (_shape(wanted.card), wanted.kinds, wanted.min_nodes, wanted.node_ids, assumed.key)
+
+
+def _shape(card: ModelCard) -> Hashable:
+    """All of a card that decides whether it fits: other than by these, exo places two models alike."""
+    document = card.document or {}
+    backends = document.get("backends")
+    return (
+        card.storage_bytes,
+        card.layer_count,
+        card.supports_tensor,
+        card.base_model,
+        document.get("hiddenSize"),
+        document.get("numKeyValueHeads"),
+        tuple(backends) if isinstance(backends, list) else None,
+        card.id if card.id == UNSHARDED else None,
+    )
 
 
 def _short(wanted: PlacementRequest, available: int, short: int) -> str:

@@ -98,17 +98,23 @@ def standing(
     node_ids, unknown = (None, ()) if spec.nodes is None else nodes.named(spec.nodes)
     instances = snapshot.instances_of(spec.model_id)
     listed = snapshot.state.instances
-    own = [listed[id_] for id_ in deployment.owned if id_ in listed and listed[id_].model_id == spec.model_id]
-    # It had another model before: what nobody else has adopted of that is not wanted any more.
-    earlier = [listed[id_] for id_ in deployment.owned if id_ in listed and listed[id_].model_id not in models]
+    owned = [listed[id_] for id_ in deployment.owned if id_ in listed]
+    own = [instance for instance in owned if instance.model_id == spec.model_id]
     others = [instance for instance in instances if instance.id not in deployment.owned]
-    differences = {instance.id: _unlike(instance, spec, snapshot, nodes, node_ids) for instance in instances}
-    alike = [instance for instance in own if differences[instance.id] is None]
-    alike.sort(key=lambda instance: not snapshot.instance_status(instance.id).ready)
-    alike += [i for i in others if differences[i.id] is None and is_healthy(snapshot, i)]
+    differences: dict[str, str | None] = {}
+    if not spec.takes_any:
+        differences = {instance.id: _unlike(instance, spec, snapshot, nodes, node_ids) for instance in instances}
+    alike = [instance for instance in own if differences.get(instance.id) is None]
+    if len(alike) > 1:
+        alike.sort(key=lambda instance: not snapshot.instance_status(instance.id).ready)
+    if others:
+        alike += [i for i in others if differences.get(i.id) is None and is_healthy(snapshot, i)]
     copies = alike[: spec.replicas]
-    in_the_way = [differences[i.id] for i in others if i not in copies and differences[i.id] is not None]
-    kept = {instance.id for instance in copies} if wanted else set()
+    kept = {instance.id for instance in copies} if wanted else frozenset[str]()
+    surplus: list[Instance] = []
+    if owned and not paused:
+        # It had another model before: what nobody else has adopted of that is not wanted any more.
+        surplus = [i for i in owned if i.id not in kept and (i.model_id == spec.model_id or i.model_id not in models)]
     return Standing(
         deployment=deployment,
         timetable=timetable,
@@ -117,9 +123,9 @@ def standing(
         node_ids=node_ids,
         unknown_nodes=unknown,
         copies=tuple(copies),
-        dead=tuple(i for i in copies if i in own and wanted and _is_dead(i, snapshot, watch, now)),
-        surplus=() if paused else tuple(instance for instance in (*own, *earlier) if instance.id not in kept),
-        unlike=next(iter(in_the_way), None),
+        dead=tuple([i for i in copies if i in own and _is_dead(i, snapshot, watch, now)]) if wanted and own else (),
+        surplus=tuple(surplus),
+        unlike=next((differences[i.id] for i in others if differences.get(i.id) is not None), None) if others else None,
     )
 
 

@@ -87,6 +87,8 @@ class Derived:
 
     def is_busy(self, each: Standing) -> bool:
         """Whether an operation, a person's perhaps, is at work on its model, or its own is parked."""
+        if not self._at_work:
+            return each.deployment.uid in self.given.parked
         models = {each.deployment.spec.model_id, *(instance.model_id for instance in each.surplus)}
         return not models.isdisjoint(self._at_work) or each.deployment.uid in self.given.parked
 
@@ -100,6 +102,10 @@ class Derived:
         """Whether its last request was refused a moment ago."""
         return self.given.not_before.get(each.deployment.uid, 0.0) > self.given.now.elapsed
 
+    def glance(self, each: Standing) -> Space | NoSpace:
+        """Whether there is space for its missing copy: `space` if that is known, else what a glance says."""
+        return self._found.get(each.deployment.uid) or self._spaces.glance(each)
+
     def space(self, each: Standing) -> Space | NoSpace:
         """Where its missing copy would go."""
         found = self._found.get(each.deployment.uid)
@@ -109,18 +115,17 @@ class Derived:
 
     def space_ever(self, each: Standing) -> Space | NoSpace:
         """Where it would go if nothing else of ours were loaded."""
-        return self._spaces.find(each, ever=True)
+        return self._spaces.find_ever(each)
 
     def lacks(self, node_id: str, model_id: str) -> bool:
         """Whether the weights are known not to be there, and are not on their way."""
         download = self.given.snapshot.state.download(node_id, model_id)
         return download is not None and download.kind not in (DownloadKind.COMPLETED, DownloadKind.ONGOING)
 
-    def obstacle(self, each: Standing) -> tuple[DeploymentState, str] | None:
-        """Why its missing copy is not loaded now, though there is space for it."""
+    def obstacle(self, each: Standing, space: Space | None = None) -> tuple[DeploymentState, str] | None:
+        """Why its missing copy is not loaded now, though there is space for it. Without `space`: wherever it is."""
         given, deployment = self.given, each.deployment
-        space = self.space(each)
-        busy = [i.model_id for i in space.unload if i.model_id in self._at_work] if isinstance(space, Space) else []
+        busy = space is not None and any(instance.model_id in self._at_work for instance in space.unload)
         if deployment.uid in given.parked:
             return DeploymentState.WAITING, "Its operation is parked: resume it, or cancel it."
         if self.is_busy(each) or busy:

@@ -21,6 +21,7 @@ from exo_graphql.deployments.compare import (
 from exo_graphql.deployments.deployment import AttemptFailure, Deployment, DeploymentState, Pause
 from exo_graphql.deployments.schedule import Window
 from exo_graphql.deployments.watch import Watch
+from exo_graphql.operations import ShardingPreference
 from tests.deployments.views import NOW, SIZES, deployment, later, operation, snapshot, view
 
 OPEN, CLOSED = Window("0 12 * * *", 60, "UTC"), Window("0 13 * * *", 60, "UTC")
@@ -508,3 +509,39 @@ def test_a_copy_in_place_of_one_that_was_lost_or_failed_waits(waiting: dict[str,
     assert outcome.act is None
     assert said(outcome, "a").state is DeploymentState.RETRYING
     assert change(compare(view(shown, replace(kept, retry_at=None)))).counts
+
+
+# One search for models of the same shape
+
+
+def test_each_that_does_not_fit_is_told_of_its_own_model_and_of_who_holds_its_nodes() -> None:
+    shown = snapshot(("n1",), [("i", "large", ("n1",))])
+    outcome = compare(
+        view(shown, deployment("a", "other"), deployment("b", "wide"), deployment("z", "large", owned=["i"]))
+    )
+    assert outcome.act is None
+    for name, model in (("a", "other"), ("b", "wide")):
+        assert said(outcome, name).state is DeploymentState.UNSATISFIABLE
+        assert said(outcome, name).reason.startswith(f"{model} needs ")
+        assert said(outcome, name).reason.endswith("Memory is held by large (deployment z).")
+
+
+@pytest.mark.parametrize("sharding", list(ShardingPreference))
+def test_what_is_said_of_one_does_not_depend_on_others_of_its_shape(sharding: ShardingPreference) -> None:
+    sizes = {"a": 10, "b": 10, "c": 10, "d": 40}
+    shown = snapshot(("n1", "n2"), sizes=sizes)
+    kept = [deployment(model, model, sharding=sharding) for model in sizes]
+    together = compare(view(shown, *kept))
+    for each in kept[1:]:
+        alone = said(compare(view(shown, each)), each.name)
+        assert said(together, each.name).fits == alone.fits
+        if not alone.fits:
+            assert said(together, each.name).reason == alone.reason
+
+
+def test_a_lower_priority_gives_way_only_to_a_higher_one_also_among_many() -> None:
+    shown = snapshot(("n1",), [("i", "large", ("n1",))])
+    low = deployment("low", "large", owned=["i"], priority=1)
+    for priority, unloaded in ((0, None), (1, None), (2, ["i"])):
+        outcome = compare(view(shown, low, deployment("high", "other", priority=priority)))
+        assert (unloads(outcome) if outcome.act is not None else None) == unloaded
