@@ -292,7 +292,13 @@ class Deployments:
         if not isinstance(answer, Operation):
             return ()
         if answer.deployment is not None:
-            return await self._pause_all(lambda d: d.spec.model_id in answer.model_ids, pause_reason(answer), answer.id)
+            # What is closed and was to be unloaded stays, too: it would leave as soon as the other one is paused.
+            closed = {each.deployment.uid for each in self.all() if not each.wanted}
+            return await self._pause_all(
+                lambda d: d.uid == answer.deployment or (d.uid in closed and d.spec.model_id in answer.unload_ids),
+                pause_reason(answer),
+                answer.id,
+            )
         # The reconciler may have seen the operation before it was answered.
         seen = [each for each in self.all() if each.deployment.heeded == answer.id]
         wanted = {each.deployment.uid for each in self.all() if each.wanted}

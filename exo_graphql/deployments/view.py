@@ -150,13 +150,28 @@ class Derived:
         """The wanted deployment in whose place this closed one still serves: a failure leaves no less than before."""
         if not each.is_closed:
             return None
-        mine = node_ids(each.surplus)
-        for other in self.standings:
-            lacks = other.missing or any(not self.given.snapshot.instance_status(i.id).ready for i in other.copies)
-            in_its_place = other.node_ids is None or not mine.isdisjoint(other.node_ids)
-            if other.wanted and lacks and in_its_place and not other.unknown_nodes:
-                return other
-        return None
+        leaving = {instance.id for instance in each.surplus}
+        return next((other for other in self.standings if self._is_held(each, leaving, other)), None)
+
+    def _is_held(self, each: Standing, leaving: set[str], other: Standing) -> bool:
+        """Whether `each` serves in the place of `other`, which takes it over as soon as it can.
+
+        Not where the other one fits beside it. Nor where it could not fit if all that deployments own were gone: a
+        model that is too large for the cluster keeps nothing loaded. But one that has been loaded before was lost, with
+        a node perhaps: then nothing would serve.
+        """
+        if not other.wanted or (other.unknown_nodes and not other.deployment.placements):
+            return False
+        if not other.missing:
+            on_the_same = not node_ids(other.copies).isdisjoint(node_ids(each.surplus))
+            return on_the_same and any(not self.given.snapshot.instance_status(i.id).ready for i in other.copies)
+        space = self.glance(other)
+        if isinstance(space, Space):
+            return not leaving.isdisjoint(instance.id for instance in space.unload)
+        if other.deployment.placements:
+            return True
+        ever = self.space_ever(other)
+        return isinstance(ever, Space) and not node_ids(each.surplus).isdisjoint(ever.node_ids)
 
 
 def _owning(deployment: Deployment, placed: Sequence[tuple[str, str]]) -> Deployment:

@@ -114,9 +114,7 @@ def _check_text(document: DocumentNode, limits: Limits) -> None:
 
 
 # Names have nothing below them, and are half of all nodes.
-_KEYS = {
-    kind: tuple(key for key in keys if key not in ("name", "alias")) for kind, keys in QUERY_DOCUMENT_KEYS.items()
-}
+_KEYS = {kind: tuple(key for key in keys if key not in ("name", "alias")) for kind, keys in QUERY_DOCUMENT_KEYS.items()}
 
 
 def _children(node: Node) -> Iterator[Node]:

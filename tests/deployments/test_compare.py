@@ -184,7 +184,9 @@ def test_what_closed_serves_until_what_is_wanted_is_loaded() -> None:
     assert said(outcome, "day").state is DeploymentState.OFF
     assert "until night is loaded" in said(outcome, "day").reason
     # A node was lost meanwhile: it cannot be loaded at all. Less than before is not what follows.
-    assert compare(view(shown, closed, deployment("night", "wide"))).act is None
+    lost = deployment("night", "wide", placements=(("n1", "n2"),))
+    assert compare(view(shown, closed, lost)).act is None
+    assert compare(view(shown, closed, replace(lost, spec=replace(lost.spec, nodes=("n1", "n2"))))).act is None
     paused = replace(failed, pause=Pause("Paused by a person."))
     assert unloads(compare(view(shown, closed, paused))) == ["i"]
     assert unloads(compare(view(shown, closed))) == ["i"]
@@ -545,3 +547,27 @@ def test_a_lower_priority_gives_way_only_to_a_higher_one_also_among_many() -> No
     for priority, unloaded in ((0, None), (1, None), (2, ["i"])):
         outcome = compare(view(shown, low, deployment("high", "other", priority=priority)))
         assert (unloads(outcome) if outcome.act is not None else None) == unloaded
+
+
+def test_what_closed_does_not_wait_for_what_is_not_in_its_place() -> None:
+    """A model that is too large for the cluster, or that fits beside it and fails, keeps nothing loaded."""
+    shown = snapshot(("n1", "n2"), loaded=[("i", "large", ("n1",))])
+    closed = deployment("day", "large", owned=["i"], schedule=(CLOSED,))
+    assert unloads(compare(view(shown, closed, deployment("night", "huge")))) == ["i"]
+    failed = deployment("night", "other", attempts=1, retry_at=NOW.at + timedelta(seconds=5))
+    assert unloads(compare(view(shown, closed, failed))) == ["i"]
+    on_the_same = replace(failed, spec=replace(failed.spec, nodes=("n1",)))
+    assert compare(view(shown, closed, on_the_same)).act is None
+
+
+def test_what_fits_beside_is_loaded_before_anything_is_unloaded() -> None:
+    shown = snapshot(("n1", "n2"), loaded=[("i", "large", ("n1",))])
+    closed = deployment("z", "large", owned=["i"], schedule=(CLOSED,))
+    swaps = deployment("a", "other", nodes=("n1",), priority=1)
+    loads = deployment("b", "small", nodes=("n2",))
+    outcome = compare(view(shown, closed, swaps, loads))
+    assert change(outcome).by == loads
+    assert not unloads(outcome)
+    # But not where it would take the place of the one that comes first.
+    outcome = compare(view(shown, closed, swaps, deployment("b", "small", nodes=("n1",))))
+    assert change(outcome).by == swaps

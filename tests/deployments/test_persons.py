@@ -105,6 +105,34 @@ async def test_cancelling_its_operation_pauses_it() -> None:
         assert await d.w.listed() == []
 
 
+async def test_cancelling_a_swap_pauses_its_deployment_and_not_what_is_wanted_beside() -> None:
+    async with deployed() as d:
+        await d.applied("day", HALF)
+        await d.until_state("day", "READY", 120)
+        await d.applied("night", OTHER_HALF, priority=1)
+        await d.until(lambda: bool(d.w.ops.at_work()))
+        (ours,) = d.w.ops.at_work()
+        paused = await d.deployments.pause_touched(await d.w.ops.cancel(ours.id))
+        assert [each.deployment.name for each in paused] == ["night"]
+        await d.w.end(ours)
+        await d.until_state("day", "READY", 120)
+        assert await d.w.listed() == [HALF]
+
+
+async def test_cancelling_the_swap_of_a_closed_model_leaves_that_loaded() -> None:
+    async with deployed() as d:
+        await d.applied("night", HALF, schedule=[Window("0 * * * *", 10, "UTC")])
+        await d.until_state("night", "READY", 120)
+        await d.applied("day", OTHER_HALF)
+        await d.until(lambda: any(ours.unload_ids for ours in d.w.ops.at_work()), 700)
+        (ours,) = d.w.ops.at_work()
+        paused = await d.deployments.pause_touched(await d.w.ops.cancel(ours.id))
+        assert [each.deployment.name for each in paused] == ["day", "night"]
+        await d.w.end(ours)
+        await _later(d, 120)
+        assert await d.w.listed() == [HALF]
+
+
 async def test_stopping_its_download_cancels_its_load() -> None:
     async with deployed() as d:
         await d.applied("absent", ABSENT)
