@@ -6,12 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Self
 
-from fastapi import FastAPI
-
+from exo_graphql.simulator.api import Api
 from exo_graphql.simulator.control import TestControl
 from exo_graphql.simulator.fault_middleware import FaultMiddleware
 from exo_graphql.simulator.faults import Fault
-from exo_graphql.simulator.routes import build
 from exo_graphql.simulator.scenario import Scenario, default_scenario
 from exo_graphql.simulator.simulation import Simulation
 
@@ -36,7 +34,7 @@ class SimulatedExo:
         seed: int | None = None,
     ) -> None:
         self._simulation = Simulation(default_scenario() if scenario is None else scenario, speed, seed)
-        self._middleware = FaultMiddleware(build(self._simulation, self._lifespan), self._simulation)
+        self._middleware = FaultMiddleware(Api(self._simulation, self._lifespan), self._simulation)
         self._task: asyncio.Task[None] | None = None
         self.app = self._middleware
         self.control = TestControl(self._simulation, self._middleware)
@@ -44,7 +42,7 @@ class SimulatedExo:
             self._simulation.order(fault)
 
     @contextlib.asynccontextmanager
-    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+    async def _lifespan(self, _: object) -> AsyncIterator[None]:
         self._middleware.served = True
         if self._task is not None:
             yield

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import httpx
-from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Match
 
+from exo_graphql.simulator.api import Api
 from exo_graphql.simulator.simulation import Simulation
 
 Scope = MutableMapping[str, Any]
@@ -24,7 +24,7 @@ _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 class FaultMiddleware:
     """ASGI middleware around exo's API."""
 
-    def __init__(self, app: FastAPI, simulation: Simulation) -> None:
+    def __init__(self, app: Api, simulation: Simulation) -> None:
         self._app = app
         self._simulation = simulation
         self.latency = 0.0

@@ -1,16 +1,13 @@
-"""exo's HTTP API: the routes that are used, with exo's bodies, status codes and three shapes of error."""
+"""What the routes of exo's HTTP API do, with exo's bodies, status codes and errors."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
-from http import HTTPStatus
 from typing import Annotated
 
 import orjson
-from fastapi import FastAPI, HTTPException, Query, Request, Response
-from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi import HTTPException, Query, Response
+from fastapi.responses import StreamingResponse
 
 from exo_graphql.simulator import bodies
 from exo_graphql.simulator.cards import Card, Document, card_document, listing
@@ -30,7 +27,7 @@ _HUNG_SECONDS = 0.2
 _ANSWER = "This is a simulated exo: it has no weights."
 
 
-class _ServerError(Exception):
+class ServerError(Exception):
     """exo's own exceptions end as a 500 in plain text."""
 
 
@@ -38,49 +35,9 @@ def _json(content: bytes) -> Response:
     return Response(content, media_type="application/json")
 
 
-def build(simulation: Simulation, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
-    """The application, reading and commanding `simulation`."""
-    app = FastAPI(title="exo", lifespan=lifespan)
-    app.add_middleware(
-        CORSMiddleware, allow_origins=["*"], allow_credentials=True, allow_methods=["*"], allow_headers=["*"]
-    )
-    app.exception_handler(HTTPException)(_error)
-    app.exception_handler(_ServerError)(_server_error)
-    routes = _Routes(simulation)
-    app.get("/node_id")(routes.node_id)
-    app.get("/state")(routes.state)
-    app.get("/state/{path:path}")(routes.state_at)
-    app.get("/models")(routes.models)
-    app.get("/v1/models")(routes.models)
-    app.post("/place_instance")(routes.place_instance)
-    app.post("/instance")(routes.create_instance)
-    app.get("/instance/placement")(routes.placement)
-    app.get("/instance/previews")(routes.previews)
-    app.get("/instance/{instance_id}")(routes.instance)
-    app.delete("/instance/{instance_id}")(routes.delete_instance)
-    app.get("/v1/instance-links")(routes.instance_links)
-    app.get("/v1/feature-flags")(routes.feature_flags)
-    app.post("/download/start")(routes.start_download)
-    app.post("/download/cancel")(routes.cancel_download)
-    app.delete("/download/{node_id}/{model_id:path}")(routes.delete_download)
-    app.post("/v1/chat/completions", response_model=None)(routes.chat)
-    app.post("/v1/cancel/{command_id}")(routes.cancel)
-    return app
+class Routes:
+    """What each route of exo does to `simulation`."""
 
-
-async def _error(_: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
-    phrase = HTTPStatus(error.status_code).phrase
-    body = {"message": error.detail, "type": phrase, "param": None, "code": error.status_code}
-    return JSONResponse({"error": body}, status_code=error.status_code)
-
-
-async def _server_error(_: Request, __: Exception) -> Response:
-    return Response("Internal Server Error", status_code=500, media_type="text/plain")
-
-
-class _Routes:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
         self._cluster = simulation.cluster
@@ -253,7 +210,7 @@ class _Routes:
         card = self._cluster.cards.get(model_id)
         if card is None:
             await self._cluster.clock.sleep(UNKNOWN_MODEL_SECONDS)
-            raise _ServerError(model_id)
+            raise ServerError(model_id)
         return card
 
     def _known_instance(self, instance_id: str) -> Document:

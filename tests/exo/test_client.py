@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -220,6 +221,25 @@ async def test_exo_is_asked_not_to_compress() -> None:
 
 def test_the_url_is_shown_without_credentials() -> None:
     assert ExoClient("http://user:secret@exo:52415/").url == "http://exo:52415"
+
+
+async def test_the_credentials_and_the_path_of_a_url_go_into_each_request() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, content=b"{}", headers={"set-cookie": "a=b"})
+
+    exo = ExoClient("http://us%40er:s%3Acret@exo:52415/one/", httpx.MockTransport(answer))
+    await exo.state(1.0)
+    await exo.delete("i.1")
+    assert [str(request.url.raw_path, "ascii") for request in seen] == ["/one/state", "/one/instance/i%2E1"]
+    for request in seen:
+        assert request.headers["host"] == "exo:52415"
+        assert request.headers["authorization"] == "Basic " + b64encode(b"us@er:s:cret").decode()
+        assert "cookie" not in request.headers
+    # The server's own name, not its library's, in exo's access log.
+    assert seen[0].headers["user-agent"].startswith("exo-graphql/")
 
 
 # The network.

@@ -119,7 +119,7 @@ async def test_after_a_failure_the_state_is_read_whole() -> None:
                 return httpx.Response(500)
             return await exo.answer(request)
 
-        poller._endpoints.current.client._http._transport = httpx.MockTransport(answer)
+        poller._endpoints.current.client._transport = httpx.MockTransport(answer)
         with poller.subscriber():
             await poller.changed(poller.snapshot)
         assert exo.answers == [200]

@@ -5,6 +5,7 @@ import logging
 from itertools import pairwise
 
 import pytest
+from fastapi import FastAPI
 
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.exo.pacing import PollerRules
@@ -195,8 +196,7 @@ async def test_what_is_no_state_is_one_logged_error_an_episode(caplog: pytest.Lo
 async def test_a_url_that_answers_404_to_everything_is_no_exo() -> None:
     cluster = Cluster("ab")
     # What listens on `a` is another service: it has no such routes.
-    app = cluster.exos["a"]._middleware._app
-    app.router.routes.clear()
+    cluster.wire.lead("a", FastAPI())
     async with cluster.poller:
         assert (await cluster.poller.fresh()).exo_url == "http://b"
 

@@ -311,8 +311,7 @@ async def test_the_catalogue_is_read_at_the_start_and_each_minute_while_somebody
 
 async def test_a_catalogue_that_cannot_be_read_harms_nothing_and_is_asked_for_now_and_then() -> None:
     cluster = Cluster("a")
-    app = cluster.exos["a"]._middleware._app
-    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") != "/models"]
+    cluster.wire.missing.add("/models")
     async with cluster.poller:
         await cluster.poller.fresh()
         with cluster.poller.subscriber():

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
+from starlette.types import ASGIApp
 
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.rules import DEFAULT_RULES
@@ -51,7 +52,13 @@ class Wire(httpx.AsyncBaseTransport):
         """Seconds that exo takes to write down a state, after it has taken it: what is read is as old as that."""
         self.has_paths = True
         """Whether exo answers `GET /state/{path}`, as it does since v1.0.71."""
+        self.missing: set[str] = set()
+        """Paths that exo does not have."""
         self._reading = 0
+
+    def lead(self, host: str, app: ASGIApp) -> None:
+        """Another application answers behind a host."""
+        self._ways[host] = httpx.ASGITransport(app)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         loop = asyncio.get_running_loop()
@@ -62,7 +69,7 @@ class Wire(httpx.AsyncBaseTransport):
         self._reading += is_read
         self.most_at_once = max(self.most_at_once, self._reading)
         try:
-            if passed.path.startswith("/state/") and not self.has_paths:
+            if passed.path in self.missing or (passed.path.startswith("/state/") and not self.has_paths):
                 return httpx.Response(404, json={"detail": "Not Found"})
             response = await self._ways[passed.host].handle_async_request(request)
             if is_read:

@@ -22,8 +22,8 @@ class ThreadedTimeLoop(VirtualTimeLoop):
         wait, move_on = impatient._selector.select, impatient.select
 
         def select(timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-            if self._in_threads and timeout != 0:
-                return wait(0.05)
+            if self._in_threads:
+                return wait(0 if timeout == 0 else 0.05)
             return move_on(timeout)
 
         impatient.select = select  # type: ignore[method-assign]
