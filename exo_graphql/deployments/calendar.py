@@ -103,8 +103,8 @@ class _Together:
         self._nodes = Nodes(given.snapshot)
         self._deployments = sorted(deployments, key=lambda d: (-d.spec.priority, d.name))
         listed = given.snapshot.state.instances
-        owned = [listed[id_] for d in given.deployments for id_ in d.owned if id_ in listed]
-        held = [instance_bytes(instance, given.snapshot.models) for instance in owned]
+        owned = {id_ for d in given.deployments for id_ in d.owned} | {id_ for _, id_ in given.placed}
+        held = [instance_bytes(listed[id_], given.snapshot.models) for id_ in owned if id_ in listed]
         self._free = freed(given.free, held)
         self._known: dict[frozenset[str], str | None] = {}
 

@@ -53,7 +53,7 @@ class Budget:
         operation: OperationDefinitionNode,
         variables: Mapping[str, object] | None = None,
     ) -> float:
-        """The estimated cost now; 0 for an operation that calls exo, which always starts at once.
+        """The estimated cost now; 0 for one that calls exo or has a calendar, which always starts at once.
 
         Raises `LimitExceeded`.
         """
@@ -67,13 +67,13 @@ class Budget:
                 "Select fewer fields, or fewer objects by the fields' arguments, or send several requests.",
                 actual=cost.total,
             )
-        if cost.exo_calls > limits.max_mutations:
+        if cost.exo_calls + cost.calendars > limits.max_mutations:
             raise LimitExceeded(
                 "max_mutations",
                 limits.max_mutations,
-                f"{cost.exo_calls} fields that call exo (mutations, placements)",
+                f"{cost.exo_calls + cost.calendars} fields that call exo or compute (mutations, placements, calendars)",
                 "Send several requests.",
-                actual=cost.exo_calls,
+                actual=cost.exo_calls + cost.calendars,
             )
         total = cost.with_names(variables)
         if cost.exo_calls and total > limits.max_mutation_cost:
@@ -85,7 +85,15 @@ class Budget:
                 "Select less of their results, name fewer models and nodes, and send the rest as a query of its own.",
                 actual=total,
             )
-        return 0.0 if cost.exo_calls else cost.total
+        if cost.calendars and total > limits.max_calendar_cost:
+            raise LimitExceeded(
+                "max_calendar_cost",
+                limits.max_calendar_cost,
+                f"an estimated cost of {total:,.15g} together with a calendar",
+                "Select fewer fields of its entries, and send the rest as a query of its own.",
+                actual=total,
+            )
+        return 0.0 if cost.exo_calls or cost.calendars else cost.total
 
     def estimate(self, document: DocumentNode, operation: OperationDefinitionNode) -> float:
         """The estimated cost now, whether or not it is allowed."""

@@ -21,6 +21,8 @@ class Cost:
     total: float
     exo_calls: int
     """Fields that call exo: mutations, placements."""
+    calendars: int
+    """Fields that compute a calendar, on a thread of their own."""
     sizes: tuple[tuple[Size, float], ...] = field(repr=False)
     """What the estimate depends on, with the values it was made from: it holds while these are the same."""
     named: tuple[tuple[str, int], ...] = ()

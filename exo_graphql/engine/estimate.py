@@ -28,6 +28,7 @@ from graphql import (
 
 from exo_graphql.engine.cost import Cost
 from exo_graphql.engine.field_sizes import (
+    CALENDAR,
     DOWNLOADS_BY_STATUS,
     EXO_CALLS,
     LISTS,
@@ -61,18 +62,20 @@ class Estimate:
         self._sizes = sizes
         self._used: dict[Size, float] = {}
         """The sizes that the estimate depends on."""
-        self._exo_calls = 0
+        self._calls: Counter[str] = Counter()
+        """How many fields call exo, and how many are calendars."""
         self._fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
         self._named: Counter[str] = Counter()
         """By variable that lists names: how many fields look these up."""
-        self._counted: dict[tuple[str, str], tuple[float, int, Counter[str]]] = {}
-        """By type and fragment: its cost, exo calls and names."""
+        self._counted: dict[tuple[str, str], tuple[float, Counter[str], Counter[str]]] = {}
+        """By type and fragment: its cost, calls and names."""
 
     def of(self, operation: OperationDefinitionNode) -> Cost:
         """The cost of one of the document's operations."""
         root = self._schema.get_root_type(operation.operation)
         total = 0.0 if root is None else self._set(root, operation.selection_set)
-        return Cost(total, self._exo_calls, tuple(self._used.items()), tuple(self._named.items()))
+        exo_calls, calendars = self._calls["exo"], self._calls["calendar"]
+        return Cost(total, exo_calls, calendars, tuple(self._used.items()), tuple(self._named.items()))
 
     def _set(self, parent: GraphQLNamedType, selection_set: SelectionSetNode) -> float:
         """The cost of one object of the type."""
@@ -99,11 +102,11 @@ class Estimate:
         key = parent.name, name
         counted = self._counted.get(key)
         if counted is None:
-            before, named = self._exo_calls, Counter(self._named)
+            before, named = Counter(self._calls), Counter(self._named)
             total = self._set(self._condition(parent, fragment), fragment.selection_set)
-            self._counted[key] = total, self._exo_calls - before, self._named - named
+            self._counted[key] = total, self._calls - before, self._named - named
             return total
-        self._exo_calls += counted[1]
+        self._calls.update(counted[1])
         self._named.update(counted[2])
         return counted[0]
 
@@ -141,7 +144,9 @@ class Estimate:
         """What a field costs besides its values: finding models, nodes and tasks."""
         name = node.name.value
         if parent == "Mutation" or (parent, name) in EXO_CALLS:
-            self._exo_calls += 1
+            self._calls["exo"] += 1
+        if (parent, name) == CALENDAR:
+            self._calls["calendar"] += 1
         extra = self._names(node) if (parent, name) in EXO_CALLS else 0.0
         if name in LOOKUPS.get(parent, ()) or any(_is_given(node, argument) for argument in LOOKUP_ARGUMENTS):
             extra += self._size(_models)

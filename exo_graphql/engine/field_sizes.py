@@ -17,13 +17,14 @@ LISTS: Mapping[tuple[str, str], Size] = {
     ("Query", "placements"): lambda _: 8.0,  # shardings times engines
     ("Query", "operations"): lambda s: s.operations,
     ("Query", "deployments"): lambda s: s.deployments,
-    # One entry where nothing changes; else four changes a day and deployment, for two weeks.
-    ("Query", "calendar"): lambda s: 1.0 + 50.0 * s.deployments,
+    # One entry where nothing changes; else four changes a day and deployment, for two weeks; no more than MAX_ENTRIES.
+    ("Query", "calendar"): lambda s: min(1_000.0, 1.0 + 50.0 * s.deployments),
     ("Subscription", "deployments"): lambda s: s.deployments,
     ("CalendarEntry", "deployments"): lambda s: s.deployments,
     ("CalendarTransition", "loads"): lambda s: s.deployments,
     ("CalendarTransition", "unloads"): lambda s: s.deployments,
     ("Deployment", "instances"): lambda s: s.instances_of_model,
+    ("Deployment", "ownInstances"): lambda s: s.instances_of_model,
     ("Deployment", "schedule"): lambda _: 4.0,
     ("Plan", "loads"): lambda _: 1.0,
     ("Plan", "unloads"): lambda s: s.loaded,
@@ -44,6 +45,7 @@ LISTS: Mapping[tuple[str, str], Size] = {
     ("Cluster", "tasks"): lambda s: s.tasks,
     ("Cluster", "downloads"): lambda s: s.started_downloads,
     ("Cluster", "operations"): lambda s: s.operations,
+    ("Cluster", "deployments"): lambda s: s.deployments,
     ("Node", "models"): lambda s: s.models_on_node,
     ("Node", "downloads"): lambda s: s.started_on_node,
     ("Node", "tasks"): lambda s: s.tasks,
@@ -78,8 +80,10 @@ LOOKUPS: Mapping[str, frozenset[str]] = {
 LOOKUP_ARGUMENTS = frozenset({"model", "search"})
 # Fields that walk over all tasks and shards for each node or model.
 WALKS = frozenset({("Node", "tasks"), ("Model", "tasks")})
-# Fields that call exo, or compute on a thread, besides the mutations.
-EXO_CALLS = frozenset({("Query", "placements"), ("Query", "calendar")})
+# Fields that call exo, besides the mutations.
+EXO_CALLS = frozenset({("Query", "placements")})
+# The field that computes on a thread, and whose result is completed on the event loop.
+CALENDAR = ("Query", "calendar")
 
 
 def introspection_sizes(schema: GraphQLSchema) -> Mapping[tuple[str, str], float]:
