@@ -206,8 +206,8 @@ class Deployments:
     def _contradiction(
         self, name: str, spec: Spec, known: Deployment | None, if_generation: int | None
     ) -> OperationError | None:
-        if if_generation is not None and (known is None or known.generation != if_generation):
-            present = 0 if known is None else known.generation
+        present = 0 if known is None else known.generation
+        if if_generation is not None and present != if_generation:
             return DeploymentChanged(
                 message=f"Deployment {name!r} is of generation {present}, not {if_generation}.",
                 suggestion="Read it again, and apply what you want of it now.",
