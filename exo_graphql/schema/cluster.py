@@ -8,8 +8,12 @@ from strawberry import Parent, argument
 
 from exo_graphql.cluster import state
 from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.deployments.compare import (
+    Assessment,
+)
 from exo_graphql.schema.arguments import TaskFilter
 from exo_graphql.schema.context import Info
+from exo_graphql.schema.deployment import Deployment
 from exo_graphql.schema.download import Download
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.model import Model
@@ -43,6 +47,10 @@ def _operations(
         return operations.all()
     left_out = {operation.id for operation in operations.all(active=False)[max(0, ended) :]}
     return tuple(operation for operation in operations.all() if operation.id not in left_out)
+
+
+def _deployments(root: Parent[Snapshot], info: Info) -> tuple[Assessment, ...]:  # noqa: ARG001
+    return info.context.deployments.all()
 
 
 def _state_version(root: Parent[Snapshot], info: Info) -> VolatileText:  # noqa: ARG001
@@ -106,6 +114,10 @@ class Cluster:
         resolver=_operations,
         description="Loads, unloads and swaps requested from this server, newest first. With `ended`: all active "
         "ones and at most that many ended ones, so that a live query does not send a long history.",
+    )
+    deployments: list[Deployment] = field(
+        resolver=_deployments,
+        description="What is kept loaded, by name: the models, their schedules and their state.",
     )
     state_version: str = field(
         resolver=_state_version,

@@ -79,6 +79,15 @@ def _instances(root: Parent[Assessment], info: Info) -> tuple[state.Instance, ..
     return tuple(listed[id_] for id_ in root.instance_ids if id_ in listed)
 
 
+def _own_instances(root: Parent[Assessment], info: Info) -> tuple[state.Instance, ...]:
+    listed = info.context.latest.state.instances if info.context.latest is not None else {}
+    models = {each.deployment.spec.model_id for each in info.context.deployments.all()}
+    mine = root.deployment.spec.model_id
+    # One of a model that it had before belongs to the deployment that has this model now.
+    own = (listed[id_] for id_ in root.deployment.owned if id_ in listed)
+    return tuple(each for each in own if each.model_id == mine or each.model_id not in models)
+
+
 def _operation(root: Parent[Assessment], info: Info) -> OperationValue | None:
     return None if root.operation_id is None else info.context.find_operation(root.operation_id)
 
@@ -163,6 +172,10 @@ class Deployment:
     ready_replicas: int = field(description="Copies that serve.")
     instances: list[Annotated["Instance", strawberry.lazy("exo_graphql.schema.instance")]] = field(
         resolver=_instances, description="Its copies that exo lists, and what of its own is to be unloaded."
+    )
+    own_instances: list[Annotated["Instance", strawberry.lazy("exo_graphql.schema.instance")]] = field(
+        resolver=_own_instances,
+        description="Those that it placed or adopted and that exo lists: deleting it unloads exactly these.",
     )
     operation: Annotated["Operation", strawberry.lazy("exo_graphql.schema.operation")] | None = field(
         resolver=_operation, description="The operation that is at work for it; null while none is."

@@ -166,3 +166,42 @@ async def test_the_calendar_of_two_days() -> None:
         ]
         assert all(each["fitsTogether"] for each in entries)
         assert "clocks go forward" in entries[2]["transition"]["note"]
+
+
+async def test_a_calendar_of_thirty_deployments_is_allowed() -> None:
+    async with running(SimulatedExo(seed=1)) as server:
+        ids = [each["id"] for each in (await _ask(server, "{ models { id } }"))["models"]][:30]
+        for number, model in enumerate(ids):
+            window = f'{{cron: "0 {number % 24} * * *", durationMinutes: 30, timeZone: "UTC"}}'
+            named = f'name: "d-{number}", model: "{model}", schedule: [{window}]'
+            await _ask(server, f"mutation {{ applyDeployment({named}) {{ error {{ message }} }} }}")
+        selected = "from until fitsTogether reason deployments { name } transition { note }"
+        entries = (await _ask(server, f"{{ calendar {{ {selected} }} }}"))["calendar"]
+        assert len(entries) == 14 * 24 * 2
+        async with httpx.AsyncClient() as client:
+            every = "deployments { name model { id name } schedule { cron } reason }"
+            answer = (await client.post(server.url, json={"query": f"{{ calendar {{ {every} }} }}"})).json()
+        assert answer["errors"][0]["extensions"]["limit"] == "max_calendar_cost"
+
+
+async def test_generation_0_is_that_of_a_deployment_which_does_not_exist() -> None:
+    async with running(_exo()) as server:
+        apply = 'mutation { applyDeployment(name: "a", model: "tiny-a", ifGeneration: 0) { error { code message } } }'
+        assert (await _ask(server, apply))["applyDeployment"]["error"] is None
+        assert (await _ask(server, apply))["applyDeployment"]["error"]["code"] == "DEPLOYMENT_CHANGED"
+
+
+async def test_its_own_instances_are_those_that_deleting_it_unloads() -> None:
+    async with running(_exo()) as server:
+        await _ask(server, f'mutation {{ loadModel(model: "{B}") {{ error {{ code }} }} }}')
+        await _ask(server, 'mutation { applyDeployment(name: "a", model: "tiny-a") { error { code } } }')
+        rare = 'schedule: [{cron: "0 0 29 2 *", durationMinutes: 1, timeZone: "UTC"}]'
+        await _ask(server, f'mutation {{ applyDeployment(name: "b", model: "tiny-b", {rare}) {{ error {{ code }} }} }}')
+        await _is(server, "a", "READY")
+        await _is(server, "b", "OFF")
+        own = "name ownInstances { model { id } }"
+        expected = [{"name": "a", "ownInstances": [{"model": {"id": A}}]}, {"name": "b", "ownInstances": []}]
+        assert (await _ask(server, f"{{ deployments {{ {own} }} }}"))["deployments"] == expected
+        assert (await _ask(server, f"{{ cluster {{ deployments {{ {own} }} }} }}"))["cluster"][
+            "deployments"
+        ] == expected
