@@ -22,6 +22,7 @@ CACHE = Path(__file__).parents[2] / ".cache" / "node"
 CLIENTS = (
     "@apollo/client@4.3.8",
     "@urql/core@6.0.3",
+    "axe-core@4.14.1",
     "eventsource@5.1.5",
     "graphql@16.15.0",
     "graphql-http@1.23.1",

@@ -97,14 +97,31 @@ def test_text_of_the_server_never_becomes_markup() -> None:
         assert found == [], script.name
 
 
+FRAGMENTS = {"DETAILS_OF_PLAN", "ERROR_DETAILS"}
+DOCUMENTS = {
+    "APPLY",
+    "CALENDAR",
+    "CANCEL",
+    "DELETE",
+    "LOAD",
+    "MAY_CHANGE",
+    "PAUSE",
+    "PLACEMENTS",
+    "RESUME",
+    "SEARCH",
+    "SWAP",
+    "UNLOAD",
+    "WATCH",
+}
+
+
 def _documents() -> dict[str, str]:
     text = (STATIC / "documents.js").read_text(encoding="utf-8")
     found = dict(re.findall(r"const (\w+) = `([^`]*)`", text))
-    return {
-        name: body.replace("${ERROR_DETAILS}", found["ERROR_DETAILS"])
-        for name, body in found.items()
-        if name != "ERROR_DETAILS"
-    }
+    for name in FRAGMENTS:
+        fragment = found.pop(name)
+        found = {each: body.replace(f"${{{name}}}", fragment) for each, body in found.items()}
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +129,10 @@ def schema() -> GraphQLSchema:
     return build_schema()
 
 
-@pytest.mark.parametrize("name", ["CANCEL", "LOAD", "MAY_CHANGE", "PLACEMENTS", "SEARCH", "SWAP", "UNLOAD", "WATCH"])
+@pytest.mark.parametrize("name", sorted(DOCUMENTS))
 def test_each_document_is_valid(name: str, schema: GraphQLSchema) -> None:
     assert [error.message for error in validate(schema, parse(_documents()[name]))] == []
 
 
 def test_every_document_is_among_those_that_are_held_against_the_schema() -> None:
-    assert set(_documents()) == {"CANCEL", "LOAD", "MAY_CHANGE", "PLACEMENTS", "SEARCH", "SWAP", "UNLOAD", "WATCH"}
+    assert set(_documents()) == DOCUMENTS

@@ -13,18 +13,28 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Page, expect
 
 from exo_graphql.simulator import Fault, SimulatedExo, tiny_scenario
 from exo_graphql.simulator.scenario import default_scenario
 from tests.support.chromium import Visit
-from tests.support.running import Running, running, until
+from tests.support.dashboard import (
+    PATIENCE_MS,
+    ask,
+    choose,
+    connected,
+    model_row,
+    open_dashboard,
+    ready,
+    shown,
+    tiny_exo,
+)
+from tests.support.running import running, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 
 A = "test/tiny-a"
 HALF, OTHER_HALF = "test/half", "test/other-half"
-PATIENCE_MS = 20_000.0
 
 # Keeps each phase that a model's row has shown, in order.
 REMEMBER_PHASES = """model => {
@@ -37,57 +47,12 @@ REMEMBER_PHASES = """model => {
 }"""
 
 
-def _exo(speed: float = 1.0) -> SimulatedExo:
-    return SimulatedExo(tiny_scenario(), speed=speed, seed=1)
-
-
-def _model(page: Page, model_id: str, phase: str = "") -> Locator:
-    return page.locator(f'[data-model="{model_id}"]' + (f'[data-phase="{phase}"]' if phase else ""))
-
-
-async def _open(page: Page, running: Running) -> None:
-    page.set_default_timeout(PATIENCE_MS)
-    await page.goto(f"http://127.0.0.1:{running.port}/")
-    await _connected(page)
-
-
-async def _connected(page: Page, connected: str = "true") -> None:
-    await expect(page.locator("body")).to_have_attribute("data-connected", connected, timeout=PATIENCE_MS)
-
-
-async def _shown(locator: Locator) -> None:
-    await expect(locator).to_be_visible(timeout=PATIENCE_MS)
-
-
-async def _ask(running: Running, query: str) -> Any:
-    async with httpx.AsyncClient(trust_env=False) as client:
-        answer = (await client.post(running.url, json={"query": query})).json()
-    assert "errors" not in answer, answer
-    return answer["data"]
-
-
-async def _ready(running: Running, page: Page, model_id: str) -> None:
-    answer = await _ask(running, f'mutation {{ loadModel(model: "{model_id}") {{ error {{ message }} }} }}')
-    assert answer["loadModel"]["error"] is None
-    await _shown(_model(page, model_id, "READY"))
-
-
-async def _choose(page: Page, model_id: str) -> None:
-    """In the open dialog: search, and choose."""
-    await page.get_by_label("Search the catalogue").fill(model_id.partition("/")[2])
-    radio = page.locator(f'[data-choice="{model_id}"]').get_by_role("radio")
-    await radio.click()
-    # The list is drawn anew with each state: a click between two drawings is lost, and made again as a person would.
-    while not await radio.is_checked():
-        await radio.click()
-
-
 async def test_a_model_goes_from_loading_to_ready_by_itself_and_nothing_else_is_asked(visit: Visit) -> None:
     page = visit.page
-    async with running(_exo(speed=2)) as server:
-        await _open(page, server)
+    async with running(tiny_exo(speed=2)) as server:
+        await open_dashboard(page, server)
         await page.evaluate(REMEMBER_PHASES, A)
-        await _ready(server, page, A)
+        await ready(server, page, A)
         phases = await page.evaluate("window.phases")
         await page.close()  # its stream breaks off when the server stops, which a browser calls an error
     assert "LOADING" in phases
@@ -101,19 +66,19 @@ async def test_one_stream_and_no_polling(visit: Visit) -> None:
     page = visit.page
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.post_data or "") if request.method == "POST" else None)
-    async with running(_exo(speed=15)) as server:
-        await _open(page, server)
-        await _ready(server, page, A)
-        await _ask(server, f'mutation {{ unloadModel(model: "{A}") {{ error {{ message }} }} }}')
-        await expect(_model(page, A)).to_have_count(0, timeout=PATIENCE_MS)
+    async with running(tiny_exo(speed=15)) as server:
+        await open_dashboard(page, server)
+        await ready(server, page, A)
+        await ask(server, f'mutation {{ unloadModel(model: "{A}") {{ error {{ message }} }} }}')
+        await expect(model_row(page, A)).to_have_count(0, timeout=PATIENCE_MS)
     kinds = [body.split('query":"')[1].strip("\\n")[:12] for body in asked]
-    assert kinds == ["subscription", "query MayCha"]
+    assert kinds == ["subscription", "mutation May"]
 
 
 async def test_nodes_show_what_they_report_and_unknown_where_they_report_nothing(visit: Visit) -> None:
     page = visit.page
     async with running(SimulatedExo(default_scenario(), seed=1)) as server:
-        await _open(page, server)
+        await open_dashboard(page, server)
         await expect(page.locator("[data-node]")).to_have_count(4)
         spark = page.locator(f'[data-node="{server.exo.control.node_id("spark-7f21")}"]')
         for name in ("GPU", "CPU", "Temp.", "Power"):
@@ -130,11 +95,11 @@ async def test_nodes_show_what_they_report_and_unknown_where_they_report_nothing
 
 async def test_a_swap_is_previewed_confirmed_and_followed_step_by_step(visit: Visit) -> None:
     page = visit.page
-    async with running(_exo(speed=15)) as server:
-        await _open(page, server)
-        await _ready(server, page, HALF)
+    async with running(tiny_exo(speed=15)) as server:
+        await open_dashboard(page, server)
+        await ready(server, page, HALF)
         await page.get_by_role("button", name="Swap half", exact=True).click()
-        await _choose(page, OTHER_HALF)
+        await choose(page, OTHER_HALF)
         way = page.locator('[data-way="PIPELINE MLX_RING"]')
         await expect(way).to_have_attribute("data-fits", "true")
         await expect(way.get_by_role("meter", name="Memory in use after")).to_have_count(2)
@@ -160,51 +125,51 @@ async def test_a_swap_is_previewed_confirmed_and_followed_step_by_step(visit: Vi
         ]
         for step in await steps.all():
             assert await step.get_attribute("data-state") in {"SUCCEEDED", "SKIPPED"}
-        await _shown(_model(page, OTHER_HALF, "READY"))
-        await expect(_model(page, HALF)).to_have_count(0)
+        await shown(model_row(page, OTHER_HALF, "READY"))
+        await expect(model_row(page, HALF)).to_have_count(0)
         await page.close()  # its stream breaks off when the server stops, which a browser calls an error
     assert visit.problems == []
 
 
 async def test_a_refusal_says_why_and_one_click_makes_room(visit: Visit) -> None:
     page = visit.page
-    async with running(_exo(speed=15)) as server:
-        await _open(page, server)
-        await _ready(server, page, HALF)
+    async with running(tiny_exo(speed=15)) as server:
+        await open_dashboard(page, server)
+        await ready(server, page, HALF)
         await page.get_by_role("button", name="Load model…").click()
-        await _choose(page, OTHER_HALF)
+        await choose(page, OTHER_HALF)
         await expect(page.locator('[data-way="PIPELINE MLX_RING"]')).to_contain_text("does not fit")
         await page.locator("#load-dialog").get_by_role("button", name="Load", exact=True).click()
         refusal = page.locator("#load-dialog").get_by_role("alert")
         await expect(refusal).to_contain_text("needs 10.0 GiB")
         await refusal.get_by_role("button", name="Unload half and load it…").click()
         await page.get_by_role("dialog", name="Swap models?").get_by_role("button", name="Swap", exact=True).click()
-        await _shown(_model(page, OTHER_HALF, "READY"))
+        await shown(model_row(page, OTHER_HALF, "READY"))
         await page.close()  # its stream breaks off when the server stops, which a browser calls an error
     assert visit.problems == []
 
 
 async def test_an_unload_that_is_not_confirmed_is_not_done(visit: Visit) -> None:
     page = visit.page
-    async with running(_exo(speed=15)) as server:
-        await _open(page, server)
-        await _ready(server, page, A)
+    async with running(tiny_exo(speed=15)) as server:
+        await open_dashboard(page, server)
+        await ready(server, page, A)
         await page.get_by_role("button", name="Unload tiny-a").click()
         question = page.get_by_role("dialog", name="Unload tiny-a?")
         await question.get_by_role("button", name="Cancel").click()
         await expect(question).to_have_count(0)
-        assert len((await _ask(server, "{ operations { id } }"))["operations"]) == 1
+        assert len((await ask(server, "{ operations { id } }"))["operations"]) == 1
         await page.get_by_role("button", name="Unload tiny-a").click()
         await question.get_by_role("button", name="Unload", exact=True).click()
-        await expect(_model(page, A)).to_have_count(0, timeout=PATIENCE_MS)
-        await _shown(page.get_by_text("No model is loaded."))
+        await expect(model_row(page, A)).to_have_count(0, timeout=PATIENCE_MS)
+        await shown(page.get_by_text("No model is loaded."))
 
 
 async def test_a_running_operation_can_be_cancelled(visit: Visit) -> None:
     page = visit.page
-    async with running(_exo(speed=0.6)) as server:
-        await _open(page, server)
-        await _ask(server, f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}')
+    async with running(tiny_exo(speed=0.6)) as server:
+        await open_dashboard(page, server)
+        await ask(server, f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}')
         operation = page.locator("[data-operation]")
         await operation.get_by_role("button", name="Cancel: Load tiny-a").click()
         await expect(operation).to_have_attribute("data-state", "CANCELLED", timeout=PATIENCE_MS)
@@ -215,10 +180,10 @@ async def test_a_failure_is_shown_with_its_reason(visit: Visit) -> None:
     page = visit.page
     exo = SimulatedExo(tiny_scenario(), speed=10, seed=1, faults=[Fault("load-fails", A)])
     async with running(exo) as server:
-        await _open(page, server)
-        await _ask(server, f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}')
-        await _shown(_model(page, A, "FAILED"))
-        await expect(_model(page, A).locator(".failure").first).to_contain_text(
+        await open_dashboard(page, server)
+        await ask(server, f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}')
+        await shown(model_row(page, A, "FAILED"))
+        await expect(model_row(page, A).locator(".failure").first).to_contain_text(
             re.compile(r"on node-[12], attempt \d\): Runner error")
         )
         operation = page.locator("[data-operation]")
@@ -227,11 +192,11 @@ async def test_a_failure_is_shown_with_its_reason(visit: Visit) -> None:
 
 async def test_exo_out_of_reach_is_marked_and_heals(visit: Visit) -> None:
     page = visit.page
-    async with running(_exo(), lost_after=0.5, normal_pause=0.1, fast_pause=0.1) as server:
-        await _open(page, server)
+    async with running(tiny_exo(), lost_after=0.5, normal_pause=0.1, fast_pause=0.1) as server:
+        await open_dashboard(page, server)
         server.exo.control.drop_connections = True
         await expect(page.locator("body")).to_have_attribute("data-stale", "", timeout=PATIENCE_MS)
-        await _connected(page)  # to this server, which says that exo is gone
+        await connected(page)  # to this server, which says that exo is gone
         await expect(page.locator("#banner")).to_contain_text("The shown state is from")
         await expect(page.locator("#health")).to_have_text("exo unreachable")
         await expect(page.locator("[data-node]")).to_have_count(2)
@@ -249,14 +214,14 @@ async def test_a_server_that_has_never_reached_exo_says_so(visit: Visit) -> None
     async with running(demo=False, exo_url=(f"http://127.0.0.1:{port}",)) as server:
         await page.goto(f"http://127.0.0.1:{server.port}/")
         await expect(page.locator("#health")).to_have_text("Waiting for exo", timeout=PATIENCE_MS)
-        await _connected(page, "false")
+        await connected(page, "false")
     assert visit.foreign == []
 
 
 async def test_a_dead_node_is_marked_then_gone(visit: Visit) -> None:
     page = visit.page
-    async with running(_exo(speed=2), unseen_after=3.0, idle_pause=1.0, normal_pause=0.1) as server:
-        await _open(page, server)
+    async with running(tiny_exo(speed=2), unseen_after=3.0, idle_pause=1.0, normal_pause=0.1) as server:
+        await open_dashboard(page, server)
         node = page.locator(f'[data-node="{server.exo.control.node_id("node-2")}"]')
         await expect(node).to_have_attribute("data-status", "ONLINE")
         server.exo.control.kill_node("node-2")
@@ -304,18 +269,18 @@ async def test_a_restart_of_the_server_is_seen_and_heals_itself(visit: Visit, en
         port = free.getsockname()[1]
     async with _process(port) as first:
         await page.goto(f"http://127.0.0.1:{port}/")
-        await _connected(page)
+        await connected(page)
         nodes = await page.locator("[data-node]").evaluate_all("rows => rows.map(row => row.dataset.node)")
         await page.evaluate("window.samePage = true")
         os.kill(first.pid, ending)
         await first.wait()
-        await _connected(page, "false")
+        await connected(page, "false")
         await expect(page.locator("#health")).to_have_text("Disconnected")
-        await _shown(page.get_by_role("button", name="Try now"))
+        await shown(page.get_by_role("button", name="Try now"))
         # What was last seen stays, under the warning.
         await expect(page.locator("[data-node]")).to_have_count(4)
     async with _process(port):
-        await _connected(page)
+        await connected(page)
         await expect(page.locator("#health")).to_have_text("Healthy")
         await expect(page.locator("[data-node]")).to_have_count(4)
         now = await page.locator("[data-node]").evaluate_all("rows => rows.map(row => row.dataset.node)")
@@ -324,29 +289,30 @@ async def test_a_restart_of_the_server_is_seen_and_heals_itself(visit: Visit, en
         await expect(page.locator("#banner")).to_be_hidden()
 
 
-async def test_a_token_is_asked_for_and_one_that_may_only_read_is_explained(visit: Visit) -> None:
+async def test_a_token_is_asked_for_and_one_that_may_only_read_shows_no_actions(visit: Visit) -> None:
     page = visit.page
-    async with running(_exo(speed=15), tokens="operate:open-sesame,read:just-looking") as server:
+    async with running(tiny_exo(speed=15), tokens="operate:open-sesame,read:just-looking") as server:
         page.set_default_timeout(PATIENCE_MS)
         await page.goto(f"http://127.0.0.1:{server.port}/")
-        await _shown(page.get_by_role("dialog", name="Token required"))
+        await shown(page.get_by_role("dialog", name="Token required"))
         await page.get_by_role("button", name="Cancel").click()
         await expect(page.locator("#health")).to_have_text("Token required")
-        await _connected(page, "false")
+        await connected(page, "false")
         await page.get_by_role("button", name="Enter token").click()
         await page.get_by_label("Token", exact=True).fill("just-looking")
-        await page.get_by_role("button", name="Use token").click()
-        await _connected(page)
-        await page.get_by_role("button", name="Load model…").click()
-        await _choose(page, A)
-        await page.locator("#load-dialog").get_by_role("button", name="Load", exact=True).click()
-        refusal = page.locator("#load-dialog").get_by_role("alert")
-        await expect(refusal).to_contain_text("This token allows reading only.")
-        await refusal.get_by_role("button", name="Use another token…").click()
+        async with page.expect_response(lambda response: "MayChange" in (response.request.post_data or "")):
+            await page.get_by_role("button", name="Use token").click()
+        await connected(page)
+        await expect(page.get_by_role("button", name="Forget token")).to_be_visible()
+        # What would be refused is not shown.
+        await expect(page.locator("[data-operate]:visible")).to_have_count(0)
+        await page.get_by_role("button", name="Forget token").click()
         await page.get_by_label("Token", exact=True).fill("open-sesame")
         await page.get_by_role("button", name="Use token").click()
+        await page.get_by_role("button", name="Load model…").click()
+        await choose(page, A)
         await page.locator("#load-dialog").get_by_role("button", name="Load", exact=True).click()
-        await _shown(_model(page, A, "READY"))
+        await shown(model_row(page, A, "READY"))
         assert "sesame" not in await page.evaluate("JSON.stringify(localStorage) + document.cookie + location.href")
 
 
@@ -354,8 +320,8 @@ async def test_a_read_only_server_shows_no_actions(visit: Visit) -> None:
     page = visit.page
     exo = SimulatedExo(replace(tiny_scenario(), ready={A: ("node-1",)}), seed=1)
     async with running(exo, read_only=True) as server:
-        await _open(page, server)
-        await _shown(_model(page, A, "READY"))
+        await open_dashboard(page, server)
+        await shown(model_row(page, A, "READY"))
         await expect(page.get_by_role("button")).to_have_count(0)
         await page.close()  # its stream breaks off when the server stops, which a browser calls an error
     assert visit.problems == []
@@ -368,7 +334,7 @@ async def test_names_from_the_cluster_are_text(visit: Visit) -> None:
     machines = (replace(scenario.machines[0], name=evil), *scenario.machines[1:])
     scenario = replace(scenario, machines=machines, api=evil, weights={})
     async with running(SimulatedExo(scenario, seed=1)) as server:
-        await _open(page, server)
+        await open_dashboard(page, server)
         await expect(page.get_by_role("heading", name=evil)).to_have_count(1)
         await expect(page.locator("main img")).to_have_count(0)
         await page.close()  # its stream breaks off when the server stops, which a browser calls an error
@@ -377,14 +343,14 @@ async def test_names_from_the_cluster_are_text(visit: Visit) -> None:
 
 async def test_the_keyboard_suffices(visit: Visit) -> None:
     page = visit.page
-    async with running(_exo(speed=15)) as server:
-        await _open(page, server)
+    async with running(tiny_exo(speed=15)) as server:
+        await open_dashboard(page, server)
         await page.keyboard.press("Tab")
         await expect(page.get_by_role("link", name="Skip to the models")).to_be_focused()
         await page.keyboard.press("Tab")
         await expect(page.get_by_role("button", name="Load model…")).to_be_focused()
         await page.keyboard.press("Enter")
-        await expect(page.get_by_label("Search the catalogue")).to_be_focused()
+        await expect(page.get_by_role("dialog").get_by_label("Search the catalogue")).to_be_focused()
         await page.keyboard.press("Escape")
         await expect(page.get_by_role("dialog")).to_have_count(0)
         await expect(page.get_by_role("button", name="Load model…")).to_be_focused()
@@ -394,14 +360,14 @@ async def test_the_keyboard_suffices(visit: Visit) -> None:
         await page.keyboard.press("Tab")
         await page.keyboard.press("Space")
         await page.keyboard.press("Enter")
-        await _shown(_model(page, A, "READY"))
+        await shown(model_row(page, A, "READY"))
         await expect(page.locator("#spoken")).to_contain_text("Load tiny-a: succeeded.")
 
 
 async def test_a_request_without_an_answer_is_sent_again_under_the_same_key_and_happens_once(visit: Visit) -> None:
     page = visit.page
-    async with running(_exo(speed=2)) as server:
-        await _open(page, server)
+    async with running(tiny_exo(speed=2)) as server:
+        await open_dashboard(page, server)
         cut = True
 
         async def lose_the_answer(route: Any) -> None:
@@ -413,26 +379,26 @@ async def test_a_request_without_an_answer_is_sent_again_under_the_same_key_and_
 
         await page.route("**/graphql", lose_the_answer)
         await page.get_by_role("button", name="Load model…").click()
-        await _choose(page, A)
+        await choose(page, A)
         load = page.locator("#load-dialog").get_by_role("button", name="Load", exact=True)
         await load.click()
         await expect(page.locator("#load-dialog").get_by_role("alert")).to_contain_text("The server does not answer.")
         cut = False
         await load.click()
         await expect(page.get_by_role("dialog")).to_have_count(0)
-        await _shown(_model(page, A, "READY"))
-        assert len((await _ask(server, "{ operations { id } }"))["operations"]) == 1
+        await shown(model_row(page, A, "READY"))
+        assert len((await ask(server, "{ operations { id } }"))["operations"]) == 1
 
 
 async def test_on_a_phone_nothing_is_cut_off_and_nothing_scrolls_sideways(visit: Visit) -> None:
     page = visit.page
     await page.set_viewport_size({"width": 375, "height": 667})
     async with running(SimulatedExo(default_scenario(), speed=5, seed=1)) as server:
-        await _open(page, server)
+        await open_dashboard(page, server)
         assert await page.evaluate("document.documentElement.scrollWidth") == 375
         await page.get_by_role("button", name="Load model…").click()
-        await _choose(page, "mlx-community/Kimi-K2.5")
-        await _shown(page.locator("[data-way]").first)
+        await choose(page, "mlx-community/Kimi-K2.5")
+        await shown(page.locator("[data-way]").first)
         content = page.locator("#load-dialog .content")
         assert await content.evaluate("element => element.scrollWidth <= element.clientWidth")
         await expect(page.locator("#load-dialog").get_by_role("button", name="Load", exact=True)).to_be_in_viewport(
@@ -451,9 +417,9 @@ async def test_it_follows_the_systems_colours(visit: Visit) -> None:
       const mean = (colour) => colour.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3;
       return [mean(backgroundColor), mean(color)];
     }"""
-    async with running(_exo()) as server:
+    async with running(tiny_exo()) as server:
         await page.emulate_media(color_scheme="light")
-        await _open(page, server)
+        await open_dashboard(page, server)
         light_page, light_ink = await page.evaluate(brightness)
         await page.emulate_media(color_scheme="dark")
         dark_page, dark_ink = await page.evaluate(brightness)
@@ -462,8 +428,8 @@ async def test_it_follows_the_systems_colours(visit: Visit) -> None:
 
 
 async def test_a_closed_page_leaves_no_subscriber(visit: Visit) -> None:
-    async with running(_exo()) as server:
-        await _open(visit.page, server)
+    async with running(tiny_exo()) as server:
+        await open_dashboard(visit.page, server)
         assert server.components.service.live.subscriber_count == 1
         await visit.page.goto("about:blank")
         await until(lambda: server.components.service.live.subscriber_count == 0)
@@ -472,14 +438,14 @@ async def test_a_closed_page_leaves_no_subscriber(visit: Visit) -> None:
 async def test_a_hidden_page_closes_its_connection_until_it_is_shown_again(visit: Visit) -> None:
     page = visit.page
     await page.clock.install()
-    async with running(_exo()) as server:
-        await _open(page, server)
+    async with running(tiny_exo()) as server:
+        await open_dashboard(page, server)
         await _hide(page, hidden=True)
         await page.clock.fast_forward(61_000)
         await until(lambda: server.components.service.live.subscriber_count == 0)
-        await _connected(page, "false")
+        await connected(page, "false")
         await _hide(page, hidden=False)
-        await _connected(page)
+        await connected(page)
         await page.close()  # its stream breaks off when the server stops, which a browser calls an error
     assert visit.problems == []
 
@@ -501,11 +467,11 @@ async def test_a_connection_on_which_nothing_comes_is_given_up_and_made_anew(vis
         "request", lambda request: streams.append(request.url) if "Dashboard" in (request.post_data or "") else None
     )
     await page.clock.install()
-    async with running(_exo(speed=0.001), keep_alive=600.0) as server:
-        await _open(page, server)
+    async with running(tiny_exo(speed=0.001), keep_alive=600.0) as server:
+        await open_dashboard(page, server)
         assert len(streams) == 1
         await page.clock.fast_forward(41_000)
         await expect(page.locator("#health")).to_have_text("Disconnected")
         await page.clock.fast_forward(1_000)
-        await _connected(page)
+        await connected(page)
     assert len(streams) == 2

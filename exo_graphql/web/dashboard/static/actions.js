@@ -4,29 +4,14 @@ import { confirm } from "./confirm.js";
 import { CANCEL, UNLOAD } from "./documents.js";
 import { h } from "./dom.js";
 import { count, labels, manner } from "./format.js";
-import { mutate } from "./mutate.js";
+import { attempt, showPaused } from "./notice.js";
 import { showOperation } from "./operations.js";
-import { refusal } from "./refusal.js";
-
-const notice = document.getElementById("notice");
-const message = refusal(null); // without a role: the notice itself is the alert
-notice.append(message.element, h("button", { type: "button", click: hide }, "Dismiss"));
-
-function hide() {
-  notice.hidden = true;
-  message.clear();
-}
 
 async function run(document, variables) {
-  hide();
-  try {
-    const { operation, error } = await mutate(document, variables);
-    if (error === null) return showOperation(operation.id);
-    message.show(error);
-  } catch (error) {
-    message.show(error);
-  }
-  notice.hidden = false;
+  const payload = await attempt(document, variables);
+  if (payload === null) return;
+  showPaused(payload.paused);
+  showOperation(payload.operation.id);
 }
 
 /** Asks for confirmation, which instances, and how long to wait for running requests; then unloads. */

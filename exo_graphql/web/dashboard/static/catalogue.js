@@ -17,13 +17,15 @@ export function catalogue(changed) {
   const update = keyed(hits, ({ id }) => id, (model) => hit(model, choose));
   let newest = null;
   let typing;
+  let wanted = null; // the id of the model to choose once it is listed
 
   const self = {
     chosen: null,
     element: h("fieldset", { class: "catalogue" }, h("legend", {}, "Model"), h("label", {}, "Search the catalogue", search), hits, status),
-    /** Clears the choice and lists the whole catalogue. */
-    open() {
-      search.value = "";
+    /** Clears the choice and lists the whole catalogue; with a model only what has its name, and chooses it. */
+    open(model = null) {
+      search.value = model?.name ?? "";
+      wanted = model?.id ?? null;
       choose(null);
       update([]);
       search.focus();
@@ -44,6 +46,9 @@ export function catalogue(changed) {
       update(models.slice(0, MAX_LISTED));
       const more = models.length > MAX_LISTED ? `, the first ${MAX_LISTED} are listed` : "";
       say(status, models.length === 0 ? "No model matches." : `${count(models.length, "model")}${more}.`);
+      const radio = wanted === null ? null : hits.querySelector(`[value="${CSS.escape(wanted)}"]`);
+      wanted = null;
+      radio?.click();
       // The choice is kept while it is among the matches.
       const chosen = hits.querySelector(":checked");
       if (chosen === null && self.chosen !== null) choose(null);

@@ -42,6 +42,15 @@ subscription Dashboard {
         }
       }
     }
+    deployments {
+      name modelId model { id name storageSizeGb }
+      replicas readyReplicas minNodes sharding instanceType nodes priority idleUnloadSeconds drainSeconds
+      schedule { cron durationMinutes timeZone readyBy }
+      managedBy generation wanted ready state reason pausedUntil openUntil nextOpening
+      lastFailure { at message } attempts retryAt
+      operation { id progressPercent message }
+      ownInstances { id sharding instanceType model { name } shards { node { id friendlyName } } }
+    }
     tasks(status: [PENDING, RUNNING]) { id kind status active model { name } }
     operations(ended: 8) {
       id kind state message progressPercent startedAt finishedAt
@@ -53,8 +62,11 @@ subscription Dashboard {
   }
 }`;
 
-/** Whether this server has mutations: with --read-only it has none. */
-export const MAY_CHANGE = `query MayChange { __schema { mutationType { name } } }`;
+/**
+ * Whether mutations are accepted: a token with the scope `read` is refused this one, and a server with --read-only has
+ * none. Its one field is skipped, so it does nothing.
+ */
+export const MAY_CHANGE = `mutation MayChange { resumeDeployment(name: "") @skip(if: true) { __typename } }`;
 
 export const SEARCH = `
 query Search($search: String) {
@@ -78,6 +90,7 @@ mutation Load($model: String!, $minNodes: Int!, $sharding: ShardingPreference!, 
   payload: loadModel(model: $model, minNodes: $minNodes, sharding: $sharding, instanceType: $instanceType, nodes: $nodes,
     additional: $additional, idempotencyKey: $key) {
     operation { id }
+    paused { name pausedUntil }
     error { ...ErrorDetails }
   }
 }${ERROR_DETAILS}`;
@@ -88,6 +101,7 @@ mutation Swap($unload: [String!]!, $load: [String!]!, $minNodes: Int!, $sharding
   payload: swapModels(unload: $unload, load: $load, minNodes: $minNodes, sharding: $sharding, instanceType: $instanceType,
     nodes: $nodes, idempotencyKey: $key) {
     operation { id }
+    paused { name pausedUntil }
     error { ...ErrorDetails }
   }
 }${ERROR_DETAILS}`;
@@ -96,6 +110,7 @@ export const UNLOAD = `
 mutation Unload($model: String!, $instance: ID, $drainSeconds: Int!, $key: String!) {
   payload: unloadModel(model: $model, instance: $instance, drainSeconds: $drainSeconds, idempotencyKey: $key) {
     operation { id }
+    paused { name pausedUntil }
     error { ...ErrorDetails }
   }
 }${ERROR_DETAILS}`;
@@ -104,6 +119,68 @@ export const CANCEL = `
 mutation Cancel($id: ID!) {
   payload: cancelOperation(id: $id) {
     operation { id }
+    paused { name pausedUntil }
     error { ...ErrorDetails }
   }
 }${ERROR_DETAILS}`;
+
+const DETAILS_OF_PLAN = `
+fragment PlanDetails on Plan {
+  fits reason steps loadFirst neededGb availableGb shortfallGb
+  loads { id name }
+  nodes { id friendlyName }
+  adopts { ...Place }
+  unloadInstances { ...Place }
+  downloads { gib node { id friendlyName } }
+}
+fragment Place on Instance {
+  id model { name } sharding instanceType
+  shards { node { id friendlyName } }
+}`;
+
+export const APPLY = `
+mutation Apply($name: ID!, $model: String!, $replicas: Int!, $minNodes: Int!, $sharding: ShardingPreference!,
+  $instanceType: InstanceTypePreference!, $nodes: [ID!], $priority: Int!, $schedule: [WindowInput!]!,
+  $idleUnloadSeconds: Int, $drainSeconds: Int!, $ifGeneration: Int!, $dryRun: Boolean!) {
+  payload: applyDeployment(name: $name, model: $model, replicas: $replicas, minNodes: $minNodes, sharding: $sharding,
+    instanceType: $instanceType, nodes: $nodes, priority: $priority, schedule: $schedule,
+    idleUnloadSeconds: $idleUnloadSeconds, drainSeconds: $drainSeconds, ifGeneration: $ifGeneration, dryRun: $dryRun) {
+    deployment { name }
+    plan { ...PlanDetails }
+    error { ...ErrorDetails }
+  }
+}${DETAILS_OF_PLAN}${ERROR_DETAILS}`;
+
+export const PAUSE = `
+mutation Pause($name: ID!, $until: DateTime) {
+  payload: pauseDeployment(name: $name, until: $until) {
+    deployment { name }
+    error { ...ErrorDetails }
+  }
+}${ERROR_DETAILS}`;
+
+export const RESUME = `
+mutation Resume($name: ID!) {
+  payload: resumeDeployment(name: $name) {
+    deployment { name }
+    error { ...ErrorDetails }
+  }
+}${ERROR_DETAILS}`;
+
+export const DELETE = `
+mutation Delete($name: ID!, $unload: Boolean!) {
+  payload: deleteDeployment(name: $name, unload: $unload) {
+    deployment { name }
+    error { ...ErrorDetails }
+  }
+}${ERROR_DETAILS}`;
+
+/** What each entry loads and unloads follows from the entry before it. */
+export const CALENDAR = `
+query Calendar($from: DateTime!) {
+  calendar(days: 14, from: $from) {
+    from until fitsTogether reason
+    deployments { name }
+    transition { note }
+  }
+}`;

@@ -3,6 +3,8 @@
 const number = (digits) => new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const DIGITS = [number(0), number(1)];
 const clock = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const minutes = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit" });
+const day = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short" });
 
 /** A figure with its unit. */
 export function amount(value, unit, digits = 0) {
@@ -29,9 +31,24 @@ export function between(start, end) {
   return start === null || end === null ? null : (Date.parse(end) - Date.parse(start)) / 1000;
 }
 
-/** A time of the server as the local time of day. */
+/** A time of the server as local time to the second; with its date where that is not today's. */
 export function time(moment) {
-  return moment === null ? null : clock.format(new Date(moment));
+  return moment === null ? null : dated(new Date(moment), clock);
+}
+
+/** The same to the minute: Fri 27 Nov 06:00. */
+export function when(moment) {
+  return moment === null ? null : dated(new Date(moment), minutes);
+}
+
+/** The local date: Fri 27 Nov. */
+export function date(moment) {
+  return day.format(new Date(moment)).replace(",", "");
+}
+
+function dated(moment, format) {
+  const today = moment.toDateString() === new Date().toDateString();
+  return today ? format.format(moment) : `${date(moment)} ${format.format(moment)}`;
 }
 
 /** 1 node, 2 nodes. */

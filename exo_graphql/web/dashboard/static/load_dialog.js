@@ -6,6 +6,7 @@ import { LOAD, SWAP } from "./documents.js";
 import { attribute, h, keyed, text } from "./dom.js";
 import { amount, label } from "./format.js";
 import { mutate } from "./mutate.js";
+import { hideNotice, showPaused } from "./notice.js";
 import { preview } from "./preview.js";
 import { refusal } from "./refusal.js";
 
@@ -127,10 +128,12 @@ export class LoadDialog {
     this.sending = true; // not disabled, which would lose the focus
     attribute(this.submit, "aria-busy", "true");
     this.refusal.clear();
+    hideNotice();
     try {
-      const { operation, error } = await mutate(document, variables);
+      const { operation, paused, error } = await mutate(document, variables);
       if (operation !== null) {
         this.dialog.close();
+        showPaused(paused);
         this.started(operation.id);
       } else {
         this.refusal.show(error, this.#actions(error));

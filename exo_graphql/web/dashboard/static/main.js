@@ -2,6 +2,10 @@
 
 import { authorization, forgetToken } from "../../graphiql/assets/token.js";
 import { cancel, unload } from "./actions.js";
+import { calendarPart } from "./calendar.js";
+import { pause, remove, resume } from "./deployment_actions.js";
+import { DeploymentDialog } from "./deployment_dialog.js";
+import { deploymentSection } from "./deployments.js";
 import { MAY_CHANGE, WATCH } from "./documents.js";
 import { attribute } from "./dom.js";
 import { downloadSection } from "./downloads.js";
@@ -15,14 +19,18 @@ import { ask } from "./request.js";
 import { taskSection } from "./tasks.js";
 
 const loadDialog = new LoadDialog(showOperation);
+const deploymentDialog = new DeploymentDialog();
 const parts = [
   summary(),
   modelSection({ swap: (model) => loadDialog.open({ unload: [model.id] }), unload }),
+  deploymentSection({ pause, resume, remove, edit: (deployment) => deploymentDialog.open(deployment) }),
+  calendarPart(),
   nodeSection(),
   operationSection(cancel),
   downloadSection(),
   taskSection(),
   (cluster) => loadDialog.update(cluster),
+  (cluster) => deploymentDialog.update(cluster),
 ];
 const show = overview(() => live.retry());
 const forget = document.getElementById("forget");
@@ -60,17 +68,20 @@ const live = new Live(WATCH, {
   },
 });
 
-/** Asks whether the server has mutations. At each connection, since it may have been restarted with --read-only. */
+/** Asks whether mutations are accepted. At each connection, since the server may have been restarted with --read-only. */
 async function askRights() {
   try {
-    const { __schema: schema } = await ask(MAY_CHANGE, {});
-    attribute(document.body, "data-may-change", schema.mutationType !== null);
-  } catch {
-    // Unknown: the buttons stay as they were. The subscription reports a broken connection.
+    await ask(MAY_CHANGE, {});
+    attribute(document.body, "data-may-change", true);
+  } catch (error) {
+    const refused = ["FORBIDDEN", "GRAPHQL_VALIDATION_FAILED"].includes(error.code);
+    // Else unknown: the buttons stay as they were. The subscription reports a broken connection.
+    if (refused) attribute(document.body, "data-may-change", null);
   }
 }
 
 document.getElementById("load").addEventListener("click", () => loadDialog.open());
+document.getElementById("deploy").addEventListener("click", () => deploymentDialog.open());
 forget.addEventListener("click", () => {
   forgetToken();
   location.reload();

@@ -68,11 +68,16 @@ function healthOf({ connected, stale, healthy, unhealthyReasons, observedAt }) {
 
 const FIGURES = [
   ["Nodes online", (cluster) => `${cluster.onlineNodeCount} of ${cluster.nodeCount}`],
+  ["Deployments ready", ({ deployments }) => readyOf(deployments.filter(({ wanted }) => wanted))],
   ["Models", (cluster) => String(cluster.loadedModelCount)],
   ["Requests", (cluster) => String(cluster.activeTaskCount)],
   ["Downloads", (cluster) => String(cluster.activeDownloadCount)],
   ["Operations", (cluster) => String(cluster.operations.filter(isActive).length)],
 ];
+
+function readyOf(wanted) {
+  return `${wanted.filter(({ ready }) => ready).length} of ${wanted.length}`;
+}
 
 export function summary() {
   const used = h("dd");
@@ -116,6 +121,12 @@ export function announce(before, now) {
       if (old === undefined) news.push(`${model.name}: ${words(phase)}.`);
       else if (old.status.ready !== ready || (phase !== old.status.phase && ["FAILED", "UNREACHABLE"].includes(phase))) {
         news.push(`${model.name} is ${ready ? "ready" : words(phase)}.`);
+      }
+    }
+    for (const { name, state, reason } of now.deployments) {
+      const old = before.deployments.find((each) => each.name === name);
+      if (old !== undefined && old.state !== state && ["PAUSED", "RETRYING", "UNSATISFIABLE"].includes(state)) {
+        news.push(`Deployment ${name} is ${words(state)}: ${reason}`);
       }
     }
     for (const gone of missing(before.models, now.models)) news.push(`${gone.name} is no longer loaded.`);

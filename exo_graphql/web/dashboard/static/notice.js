@@ -1,0 +1,47 @@
+// What an act led to that no section of the page shows: why it was refused, or which deployments it has paused.
+
+import { attribute, h } from "./dom.js";
+import { when } from "./format.js";
+import { mutate } from "./mutate.js";
+import { refusal } from "./refusal.js";
+
+const notice = document.getElementById("notice");
+const message = refusal(null); // without a role: the notice itself is the alert
+notice.append(message.element, h("button", { type: "button", click: hideNotice }, "Dismiss"));
+
+export function hideNotice() {
+  notice.hidden = true;
+  message.clear();
+}
+
+function show(error, tone) {
+  attribute(notice, "data-tone", tone);
+  message.show(error);
+  notice.hidden = false;
+}
+
+/** Says which deployments an act has paused, and until when. */
+export function showPaused(paused) {
+  if (paused.length === 0) return;
+  const list = paused.map(({ name, pausedUntil }) => `${name} (until ${when(pausedUntil) ?? "you resume it"})`).join(", ");
+  show(
+    {
+      message: `This has paused ${paused.length === 1 ? "the deployment" : "the deployments"} ${list}.`,
+      suggestion: "While a deployment is paused, nothing is loaded, unloaded or downloaded for it.",
+    },
+    "wait",
+  );
+}
+
+/** Sends a mutation. Returns its payload; null where it was refused, which the notice then says. */
+export async function attempt(document, variables) {
+  hideNotice();
+  try {
+    const payload = await mutate(document, variables);
+    if (payload.error === null) return payload;
+    show(payload.error, "bad");
+  } catch (error) {
+    show(error, "bad");
+  }
+  return null;
+}

@@ -1,0 +1,89 @@
+"""The dashboard in a real Chromium, in its states: held against axe-core's rules in both colour schemes; its width."""
+
+import pytest
+from playwright.async_api import Page, expect
+
+from exo_graphql.simulator import Fault, SimulatedExo, tiny_scenario
+from tests.support.axe import violations
+from tests.support.chromium import Visit
+from tests.support.dashboard import ask, choose, open_dashboard
+from tests.support.node_tools import NodeTools
+from tests.support.running import Running, running
+
+pytestmark = [pytest.mark.anyio, pytest.mark.chromium, pytest.mark.npm]
+
+SCHEDULE = '[{cron: "0 6 * * 1-5", durationMinutes: 600, timeZone: "UTC"}]'
+
+
+async def _apply(server: Running, name: str, model: str, more: str = "") -> None:
+    await ask(server, f'mutation {{ applyDeployment(name: "{name}", model: "{model}"{more}) {{ error {{ code }} }} }}')
+
+
+async def _is_accessible(page: Page, tools: NodeTools) -> None:
+    await page.evaluate("Promise.all(document.getAnimations().map(({ finished }) => finished.catch(() => {})))")
+    assert await violations(page, tools) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_no_state_of_the_page_breaks_a_rule(visit: Visit, node_tools: NodeTools, scheme: str) -> None:
+    page = visit.page
+    # Nothing moves, so that no colour is half faded in.
+    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    exo = SimulatedExo(tiny_scenario(), speed=15, seed=1, faults=[Fault("load-fails", "test/tiny-b")])
+    async with running(exo, lost_after=0.5, normal_pause=0.1, fast_pause=0.1) as server:
+        await open_dashboard(page, server)
+        await _is_accessible(page, node_tools)  # empty
+
+        for name, model in (("day", "tiny-a"), ("broken", "tiny-b"), ("huge", "huge"), ("paused", "tiny-c")):
+            await _apply(server, name, model, f", schedule: {SCHEDULE}" if name == "paused" else "")
+        await ask(server, 'mutation { pauseDeployment(name: "paused") { error { code } } }')
+        for name, state in (("day", "READY"), ("broken", "RETRYING"), ("huge", "UNSATISFIABLE"), ("paused", "PAUSED")):
+            await expect(page.locator(f'[data-deployment="{name}"][data-state="{state}"]')).to_be_visible()
+        await expect(page.locator(".calendar")).to_be_visible()
+        await page.get_by_text("Calendar: the next 14 days").click()
+        await expect(page.locator(".calendar")).to_have_attribute("data-loaded", "true")
+        await page.get_by_text("All changes").click()
+        await _is_accessible(page, node_tools)
+
+        await page.get_by_role("button", name="New deployment…").click()
+        dialog = page.get_by_role("dialog", name="New deployment")
+        await dialog.get_by_label("Name", exact=True).fill("other")
+        await choose(page, "test/half")
+        await dialog.get_by_role("button", name="Add a window").click()
+        await dialog.get_by_text("Nodes and other settings").click()
+        await dialog.get_by_role("button", name="Preview plan").click()
+        await expect(dialog.get_by_role("button", name="Apply")).to_be_visible()
+        await _is_accessible(page, node_tools)
+        await page.keyboard.press("Escape")
+
+        for act in ("Pause", "Delete"):
+            await page.get_by_role("button", name=f"{act} day", exact=True).click()
+            await _is_accessible(page, node_tools)
+            await page.keyboard.press("Escape")
+
+        await page.get_by_role("button", name="Unload tiny-a").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Unload", exact=True).click()
+        await expect(page.locator("#notice")).to_contain_text("This has paused")
+        await _is_accessible(page, node_tools)
+
+        server.exo.control.drop_connections = True
+        await expect(page.locator("body")).to_have_attribute("data-stale", "")
+        await _is_accessible(page, node_tools)
+
+
+async def test_twelve_deployments_fit_a_phone(visit: Visit) -> None:
+    page = visit.page
+    await page.set_viewport_size({"width": 390, "height": 844})
+    async with running(SimulatedExo(seed=1)) as server:
+        ids = [each["id"] for each in (await ask(server, "{ models { id } }"))["models"]][:12]
+        for number, model in enumerate(ids):
+            await _apply(server, f"a-rather-long-name-of-a-deployment-{number}", model, f", schedule: {SCHEDULE}")
+        await open_dashboard(page, server)
+        await expect(page.locator(".calendar")).to_have_attribute("data-loaded", "true")
+        assert await page.evaluate("document.documentElement.scrollWidth") == 390
+        await page.get_by_role("button", name="Edit a-rather-long-name-of-a-deployment-3").click()
+        dialog = page.locator("#deployment-dialog")
+        await dialog.get_by_text("Nodes and other settings").click()
+        content = dialog.locator(".content")
+        assert await content.evaluate("element => element.scrollWidth <= element.clientWidth")
+        await expect(dialog.get_by_role("button", name="Preview plan")).to_be_in_viewport(ratio=1)
