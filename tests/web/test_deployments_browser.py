@@ -2,12 +2,12 @@
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from exo_graphql.deployments.deployment import Deployment, ManagedBy, Spec
 from exo_graphql.simulator import Fault, SimulatedExo, tiny_scenario
 from tests.support.chromium import Visit
 from tests.support.dashboard import ask, choose, model_row, open_dashboard, ready, tiny_exo
@@ -88,7 +88,7 @@ async def test_one_is_created_after_its_plan_was_shown_and_changed_by_the_same_f
         await expect(dialog.locator(f'[data-choice="{A}"]').get_by_role("radio")).to_be_checked()
         await dialog.get_by_label("Replicas").fill("2")
         await dialog.get_by_role("button", name="Preview plan").click()
-        await expect(dialog.get_by_role("button", name="Apply")).to_be_visible()
+        await expect(dialog.locator(".plan")).to_contain_text("replicas: 1 → 2")
         await dialog.get_by_role("button", name="Apply").click()
         await expect(_row(page, "night", "READY")).to_contain_text("2 of 2 replicas ready")
         (made,) = await _deployments(server, fields)
@@ -187,12 +187,11 @@ async def test_why_one_is_not_ready_is_said(visit: Visit) -> None:
         assert states == {"broken": "RETRYING", "huge": "UNSATISFIABLE"}
 
 
-async def test_what_a_file_declares_can_be_paused_and_not_changed(visit: Visit) -> None:
+async def test_what_a_file_declares_can_be_paused_and_not_changed(visit: Visit, tmp_path: Path) -> None:
     page = visit.page
-    async with running(tiny_exo(speed=15)) as server:
-        kept = server.components.deployments
-        await kept._registry.add(Deployment("filed", "uid-of-filed", Spec(A), managed_by=ManagedBy.FILE))
-        kept.reconciler.look()
+    file = tmp_path / "deployments.toml"
+    file.write_text(f'[deployments.filed]\nmodel = "{A}"\n', encoding="utf-8")
+    async with running(tiny_exo(speed=15), deployments=file) as server:
         await open_dashboard(page, server)
         row = _row(page, "filed", "READY")
         await expect(row).to_contain_text("declared in the server's file")

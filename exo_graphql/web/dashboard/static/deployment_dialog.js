@@ -170,13 +170,13 @@ export class DeploymentDialog {
     const dryRun = !this.planned;
     const values = this.#values();
     try {
-      const { plan, error } = await mutate(APPLY, { ...values, dryRun });
-      if (error !== null) this.refusal.show(error);
+      const payload = await mutate(APPLY, { ...values, dryRun });
+      if (payload.error !== null) this.refusal.show(payload.error);
       else if (!dryRun) this.dialog.close();
       // What was typed meanwhile is not in this plan.
       else if (JSON.stringify(values) === JSON.stringify(this.#values())) {
         this.planned = true;
-        this.plan.show(plan);
+        this.plan.show(payload);
         text(this.submit, "Apply");
       }
     } catch (error) {

@@ -146,6 +146,8 @@ mutation Apply($name: ID!, $model: String!, $replicas: Int!, $minNodes: Int!, $s
     instanceType: $instanceType, nodes: $nodes, priority: $priority, schedule: $schedule,
     idleUnloadSeconds: $idleUnloadSeconds, drainSeconds: $drainSeconds, ifGeneration: $ifGeneration, dryRun: $dryRun) {
     deployment { name }
+    changes { argument before after }
+    openUntil nextOpening
     plan { ...PlanDetails }
     error { ...ErrorDetails }
   }

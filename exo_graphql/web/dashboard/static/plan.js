@@ -1,9 +1,10 @@
-// The plan of a dry run: what would be loaded, unloaded and downloaded, where, and whether it fits.
+// The outcome of a dry run: what would change in the deployment, what would be loaded, unloaded and downloaded, where,
+// whether it fits, and when it opens.
 
 import { attribute, h, text } from "./dom.js";
-import { amount, label, labels, manner, names } from "./format.js";
+import { amount, label, labels, manner, names, when } from "./format.js";
 
-/** An element, and `show(plan, model)`; null hides it. */
+/** An element, and `show(payload)` of a dry run; null hides it. */
 export function planView() {
   const verdict = h("span", { class: "badge" });
   const reason = h("p", { class: "failure" });
@@ -14,13 +15,14 @@ export function planView() {
   const element = h("div", { class: "plan", role: "status", tabindex: -1 }, h("div", { class: "head" }, title, verdict), reason, changes, order);
   return {
     element,
-    show(plan) {
-      element.hidden = plan === null;
-      if (plan === null) return;
+    show(payload) {
+      element.hidden = payload === null;
+      if (payload === null) return;
+      const { plan } = payload;
       attribute(element, "data-fits", String(plan.fits));
       text(verdict, plan.fits ? "fits" : "does not fit");
       text(reason, reasonOf(plan));
-      changes.replaceChildren(...rows(plan).flatMap(([term, values]) => [h("dt", {}, term), ...values.map((value) => h("dd", {}, value))]));
+      changes.replaceChildren(...[...declared(payload), ...rows(plan)].flatMap(([term, values]) => [h("dt", {}, term), ...values.map((value) => h("dd", {}, value))]));
       steps.replaceChildren(...plan.steps.map((step) => h("li", {}, step)));
       order.hidden = plan.steps.length === 0;
       element.scrollIntoView({ block: "nearest" });
@@ -30,6 +32,14 @@ export function planView() {
 
 function reasonOf({ fits, reason }) {
   return fits ? "" : `${reason} It is loaded as soon as it fits.`;
+}
+
+/** What differs from what was declared before, and when it opens. */
+function declared({ changes, openUntil, nextOpening }) {
+  const edits = changes.filter(({ before }) => before !== null).map(({ argument, before, after }) => `${argument}: ${before} → ${after}`);
+  const opens = [openUntil && `open now, until ${when(openUntil)}`, nextOpening && `next opening ${when(nextOpening)}`].filter(Boolean);
+  const found = edits.length === 0 ? [] : [["Change", edits]];
+  return opens.length === 0 ? found : [...found, ["Schedule", opens]];
 }
 
 function rows(plan) {
