@@ -38,7 +38,7 @@ COMPUTED_FROM: Mapping[str, frozenset[str]] = {
     "needed_downloads": frozenset({"instances", "runners"}),
     "all_downloads": _DOWNLOADS,
     "started_downloads": _DOWNLOADS | {"instances", "runners"},
-    "active_download_count": _DOWNLOADS,
+    "downloads_under_way": _DOWNLOADS,
     "tasks": _TASKS,
     "all_tasks": frozenset({"tasks"}),
     "active_task_count": _TASKS,
@@ -206,9 +206,14 @@ class IndexedState:
         )
 
     @cached_property
+    def downloads_under_way(self) -> tuple[Download, ...]:
+        """Those that are DOWNLOADING, on members."""
+        return tuple(download for download in self.all_downloads if download.kind is DownloadKind.ONGOING)
+
+    @property
     def active_download_count(self) -> int:
-        """Downloads under way, on members."""
-        return sum(download.kind is DownloadKind.ONGOING for download in self.all_downloads)
+        """How many are DOWNLOADING, on members."""
+        return len(self.downloads_under_way)
 
     # Tasks
 

@@ -57,6 +57,8 @@ class Snapshot(IndexedState):
         """Instances that this server has asked exo to delete, and whose memory is not free yet: id to model id."""
         self.loads = loads
         self.expectations = expectations
+        self.now = now
+        """When the state was evaluated, by both clocks: at `observed` or later."""
         self.observed = observed
         """When the state was received, by both clocks."""
         self.observed_at = observed.at

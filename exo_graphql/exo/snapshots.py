@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from exo_graphql.cluster.advance import advance
 from exo_graphql.cluster.contact import Contact
@@ -13,6 +14,7 @@ from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.rules import Rules
 from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.cluster.state import State
+from exo_graphql.cluster.transitions import Transitions
 from exo_graphql.cluster.upstream import Unreachable
 from exo_graphql.exo.catalogue import Catalogue
 from exo_graphql.exo.client import Untrusted
@@ -55,6 +57,7 @@ class Snapshots:
         self._published = asyncio.Event()
         """Set, and replaced, with each snapshot."""
         self._listeners: list[Callable[[Snapshot], None]] = []
+        self._witnesses: list[Callable[[Snapshot | None, Snapshot, Transitions], None]] = []
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -124,6 +127,18 @@ class Snapshots:
         finally:
             self._listeners.remove(listener)
 
+    @contextmanager
+    def witness(self, witness: Callable[[Snapshot | None, Snapshot, Transitions], None]) -> Iterator[None]:
+        """Calls `witness` with each two successive snapshots (None before the first), and what changed between them.
+
+        It is called before the listeners, and must neither block nor raise.
+        """
+        self._witnesses.append(witness)
+        try:
+            yield
+        finally:
+            self._witnesses.remove(witness)
+
     def _elapsed(self) -> float:
         return self._now().elapsed
 
@@ -151,11 +166,11 @@ class Snapshots:
 
     # Publishing
 
-    def _next(self, state: State | None, *, unbroken: bool = False) -> Snapshot | None:
+    def _next(self, state: State | None, *, unbroken: bool = False) -> tuple[Snapshot, Transitions] | None:
         """The next snapshot; None only while there has never been a state. `unbroken`: see `Contact`."""
         if state is None and self._snapshot is None:
             return None
-        snapshot, _ = advance(
+        return advance(
             self._snapshot,
             state,
             self._now(),
@@ -167,22 +182,29 @@ class Snapshots:
             expectations=self._expectations,
             rules=self._readiness,
         )
-        return snapshot
 
     def _republish_if_changed(self) -> None:
         """Publishes the last state again if anything but its age has changed."""
-        snapshot = self._next(None)
-        if snapshot is not None and self._snapshot is not None and snapshot.version != self._snapshot.version:
-            self._publish(snapshot)
+        following = self._next(None)
+        if following is not None and self._snapshot is not None and following[0].version != self._snapshot.version:
+            self._publish(following)
 
-    def _publish(self, snapshot: Snapshot | None) -> None:
-        if snapshot is None:
+    def _publish(self, following: tuple[Snapshot, Transitions] | None) -> None:
+        if following is None:
             return
+        before = self._snapshot
+        snapshot, transitions = following
         self._snapshot = snapshot
         published, self._published = self._published, asyncio.Event()
         published.set()
+        for witness in tuple(self._witnesses):
+            _call(partial(witness, before, snapshot, transitions))
         for listener in tuple(self._listeners):
-            try:
-                listener(snapshot)
-            except Exception:
-                logger.exception("A listener failed; the others are still called.")
+            _call(partial(listener, snapshot))
+
+
+def _call(callback: Callable[[], None]) -> None:
+    try:
+        callback()
+    except Exception:
+        logger.exception("A listener failed; the others are still called.")

@@ -36,6 +36,8 @@ class Node:
     power_watts: float | None = None
     ip_addresses: tuple[str, ...] | None = None
     connection_types: tuple[str, ...] | None = None
+    interfaces: tuple[tuple[str, str], ...] | None = None
+    """IP address and type of each network interface that has both."""
     has_thunderbolt: bool | None = None
     rdma_enabled: bool | None = None
     backends: tuple[str, ...] | None = None

@@ -78,6 +78,7 @@ def _network(_: str, raw: object) -> Fields:
     return {
         "ip_addresses": tuple(dict.fromkeys(ip for ip, _ in read if ip)),
         "connection_types": tuple(dict.fromkeys(kind for _, kind in read if kind)),
+        "interfaces": tuple((ip, kind) for ip, kind in read if ip and kind),
     }
 
 

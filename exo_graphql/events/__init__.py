@@ -1,0 +1,11 @@
+"""What happened: derived from two successive snapshots, and from what operations and deployments report.
+
+Read `event` first (what an event is), then `cluster_events`, a pure function from two snapshots to what happened in
+between, with a file for each noun: `models`, `nodes`, `downloads`, `links`. `log` gives each a number and a time, keeps
+them in the store, and hands them to everybody who listens: query, push, log and webhook all read the same events.
+"""
+
+from exo_graphql.events.cluster_events import NEW_WATCH, Watch, cluster_events
+from exo_graphql.events.event import Event, EventKind, Occurrence, Severity
+
+__all__ = ["NEW_WATCH", "Event", "EventKind", "Occurrence", "Severity", "Watch", "cluster_events"]

@@ -1,0 +1,44 @@
+"""What happened between two successive snapshots."""
+
+from dataclasses import dataclass, field
+
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.transitions import Transitions
+from exo_graphql.events.downloads import Stalls, download_events, stalled_downloads
+from exo_graphql.events.event import Occurrence
+from exo_graphql.events.links import Links
+from exo_graphql.events.models import model_events
+from exo_graphql.events.nodes import exo_events, node_events
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What has to last for some seconds before it is an event: a value that goes from one snapshot to the next."""
+
+    links: Links = field(default_factory=Links)
+    stalls: Stalls = field(default_factory=dict)
+
+
+NEW_WATCH = Watch()
+
+
+def cluster_events(
+    watch: Watch, before: Snapshot | None, after: Snapshot, transitions: Transitions
+) -> tuple[Watch, tuple[Occurrence, ...]]:
+    """Everything that happened between the two, causes before their effects; nothing for the first snapshot.
+
+    The cluster as it is when the server starts is no event: what is loaded then may have been for weeks.
+    """
+    links, link_events = watch.links.after(after)
+    stalls, stall_events = stalled_downloads(watch.stalls, after)
+    following = Watch(links, stalls)
+    if before is None:
+        return following, ()
+    return following, (
+        *exo_events(before, after, transitions),
+        *node_events(before, after, transitions),
+        *link_events,
+        *model_events(before, after, transitions),
+        *download_events(before, after),
+        *stall_events,
+    )

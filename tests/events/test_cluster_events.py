@@ -1,0 +1,277 @@
+"""What happened between two snapshots: on every recording of a real exo, and by the rules one by one."""
+
+from typing import Any
+
+import pytest
+
+from exo_graphql.cluster.advance import advance
+from exo_graphql.cluster.contact import Contact
+from exo_graphql.cluster.snapshot import Source
+from exo_graphql.events import NEW_WATCH, EventKind, Occurrence, Severity, cluster_events
+from exo_graphql.exo.parse import read_state
+from tests.support.documents import (
+    MODEL,
+    Json,
+    Story,
+    completed,
+    document,
+    failed_download,
+    instance,
+    ongoing,
+    pending,
+    runner,
+)
+from tests.support.recordings import EXO, NAMES, moment, steps
+
+READY = runner("Ready", prefillServerPort=None)
+LOADING = runner("Loading", layersLoaded=1, totalLayers=8)
+A, B, SLOW, FAIL = "rig/tiny-llama-a", "rig/tiny-qwen-b", "rig/dl-slow", "rig/dl-fail"
+
+RECORDED: dict[str, list[tuple[str, str | None]]] = {
+    "00-one-node-idle": [],
+    "01-boot-n1": [("NODE_JOINED", "mac-2")],
+    "10-place-load-ready": [("MODEL_READY", A)],
+    "20-chat": [],
+    "21-double-place": [("MODEL_READY", A)],
+    "23-swap": [("MODEL_UNLOADED", A), ("MODEL_READY", B)],
+    "40-download-then-load": [("DOWNLOAD_STARTED", SLOW), ("DOWNLOAD_COMPLETED", SLOW), ("MODEL_READY", SLOW)],
+    "44-download-failed": [
+        ("DOWNLOAD_STARTED", FAIL),
+        ("DOWNLOAD_STARTED", FAIL),
+        ("MODEL_FAILED", FAIL),
+        ("DOWNLOAD_FAILED", FAIL),
+    ],
+    "50-runner-failed": [*([("MODEL_FAILED", "rig/tiny-broken")] * 5), ("MODEL_GIVEN_UP", "rig/tiny-broken")],
+    "60-three-node-idle": [],
+    "61-two-node-pipeline": [("MODEL_READY", A)],
+    "62-two-node-chat": [],
+    "70-kill9-worker-n1": [("NODE_STALE", "mac-3"), ("MODEL_LOST", B), ("NODE_LEFT", "mac-3")],
+    "72-kill9-master-n3": [
+        ("ELECTION", None),
+        ("NODE_LEFT", "mac-2"),
+        ("NODE_LEFT", "mac-1"),
+        ("MODEL_LOST", A),
+        ("NODE_JOINED", "mac-1"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_happened_in_a_recording(name: str) -> None:
+    snapshot, watch, told = None, NEW_WATCH, []
+    for step in steps(name):
+        following, transitions = advance(snapshot, read_state(step.document), moment(step.t), EXO)
+        watch, events = cluster_events(watch, snapshot, following, transitions)
+        told += [(event.kind.value, event.model_id or event.node_name) for event in events]
+        snapshot = following
+    assert told == RECORDED[name]
+
+
+class Told(Story):
+    """A story, and the events of each of its steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watch = NEW_WATCH
+
+    def events(self, t: float, state: Json | None, **more: Any) -> tuple[Occurrence, ...]:
+        """What happened on the way to this state."""
+        before = self.snapshot
+        after = self.see(t, state, **more)
+        self._watch, events = cluster_events(self._watch, before, after, self.transitions)
+        return events
+
+    def kinds(self, t: float, state: Json | None, **more: Any) -> list[EventKind]:
+        """The same by kind."""
+        return [event.kind for event in self.events(t, state, **more)]
+
+
+def loaded(
+    *copies: tuple[str, str, Json], nodes: tuple[str, ...] = ("n1", "n2"), unseen: dict[str, float] | None = None
+) -> Json:
+    """Copies of the model, each with its id, its node and its runner's report."""
+    return document(
+        nodes,
+        [instance(id_, {node: f"r-{id_}"}) for id_, node, _ in copies],
+        {f"r-{id_}": report for id_, _, report in copies},
+        {node: [completed()] for node in nodes},
+        unseen=unseen,
+    )
+
+
+def test_what_is_there_at_the_start_is_no_event() -> None:
+    told = Told()
+    assert told.events(0, loaded(("i1", "n1", READY))) == ()
+    assert told.events(1, loaded(("i1", "n1", READY))) == ()
+
+
+def test_a_loss_is_told_once_and_the_return_as_well() -> None:
+    told = Told()
+    told.events(0, loaded(("i1", "n1", READY)))
+    lost = told.events(11, loaded(("i1", "n1", READY), unseen={"n1": 11}))
+    assert [event.kind for event in lost] == [EventKind.NODE_STALE, EventKind.MODEL_LOST]
+    assert lost[1].severity is Severity.ERROR
+    assert (lost[1].node_id, lost[1].node_name) == ("n1", "mac-n1")
+    assert told.kinds(12, loaded(("i1", "n1", READY), unseen={"n1": 12})) == []
+    back = told.events(13, loaded(("i1", "n1", READY)))
+    assert [event.kind for event in back] == [EventKind.NODE_RETURNED, EventKind.MODEL_READY]
+    assert back[1].message == f"Model {MODEL} is ready again."
+    told.events(24, loaded(("i1", "n1", READY), unseen={"n1": 11}))
+    assert told.kinds(60, loaded(nodes=("n2",))) == [EventKind.NODE_LEFT]
+
+
+def test_a_copy_that_is_lost_while_another_serves_is_a_warning() -> None:
+    told = Told()
+    told.events(0, loaded(("i1", "n1", READY), ("i2", "n2", READY)))
+    lost = told.events(1, loaded(("i2", "n2", READY), nodes=("n2",)))
+    assert [(event.kind, event.severity) for event in lost] == [
+        (EventKind.NODE_LEFT, Severity.WARNING),
+        (EventKind.MODEL_LOST, Severity.WARNING),
+    ]
+    assert "1 still ready" in lost[1].message
+
+
+@pytest.mark.parametrize(
+    ("report", "unloading", "message"),
+    [
+        (READY, {"i1": MODEL}, f"Model {MODEL} was unloaded by this server."),
+        (READY, {}, f"Model {MODEL} was unloaded by another client of exo."),
+        (LOADING, {}, f"Model {MODEL} was unloaded by another client of exo before it was ready."),
+        (LOADING, {"i1": MODEL}, f"Model {MODEL} was unloaded by this server before it was ready."),
+    ],
+)
+def test_a_deletion_is_no_loss(report: Json, unloading: dict[str, str], message: str) -> None:
+    told = Told()
+    told.events(0, loaded(("i1", "n1", report)))
+    told.events(1, loaded(("i1", "n1", report)), unloading=unloading)
+    assert [(e.kind, e.message) for e in told.events(2, loaded(), unloading=unloading)] == [
+        (EventKind.MODEL_UNLOADED, message)
+    ]
+
+
+def test_a_restart_of_exo_is_an_election_and_no_news_of_nodes_that_stay() -> None:
+    told = Told()
+    told.events(0, loaded(("i1", "n1", READY)))
+    restarted = document(("new1", "n9"), index=3)
+    restarted["nodeIdentities"]["new1"]["friendlyName"] = "mac-n1"
+    events = told.events(5, restarted)
+    assert [(event.kind, event.node_name) for event in events if event.kind is not EventKind.MODEL_LOST] == [
+        (EventKind.ELECTION, None),
+        (EventKind.NODE_LEFT, "mac-n2"),
+        (EventKind.NODE_JOINED, "mac-n9"),
+    ]
+    assert [event.model_id for event in events if event.kind is EventKind.MODEL_LOST] == [MODEL]
+
+
+def test_a_node_has_joined_once_it_has_a_name() -> None:
+    told = Told()
+    told.events(0, document(("n1",)))
+    nameless = document(("n1", "n2"))
+    del nameless["nodeIdentities"]["n2"]
+    assert told.kinds(1, nameless) == []
+    assert [event.node_name for event in told.events(2, document(("n1", "n2")))] == ["mac-n2"]
+
+
+def test_exo_that_does_not_answer_and_is_back() -> None:
+    told, silent = Told(), Contact(silent_since=1.0)
+    gone = Source("http://exo", None, connected=False)
+    told.events(0, loaded(("i1", "n1", READY)))
+    assert told.kinds(4, None, source=gone, contact=silent) == [EventKind.EXO_UNREACHABLE]
+    assert told.kinds(12, None, source=gone, contact=silent) == [EventKind.MODEL_LOST]
+    assert told.kinds(13, loaded(("i1", "n1", READY))) == [EventKind.EXO_BACK, EventKind.MODEL_READY]
+
+
+def test_a_download_that_does_not_progress() -> None:
+    told = Told()
+    state = document(("n1",), downloads={"n1": [ongoing(downloaded=5)]})
+    told.events(0, state)
+    assert told.kinds(59, state) == []
+    assert told.kinds(61, state) == [EventKind.DOWNLOAD_STALLED]
+    assert told.kinds(200, state) == []
+    state["downloads"]["n1"] = [ongoing(downloaded=6)]
+    assert told.kinds(201, state) == []
+    assert told.kinds(262, state) == [EventKind.DOWNLOAD_STALLED]
+
+
+def test_the_time_without_exo_is_no_stall() -> None:
+    told = Told()
+    state = document(("n1",), downloads={"n1": [ongoing(downloaded=5)]})
+    told.events(0, state)
+    told.events(50, None, source=Source("http://exo", None, connected=False), contact=Contact(silent_since=2.0))
+    assert told.kinds(70, state) == [EventKind.EXO_BACK]
+    assert told.kinds(115, state) == [EventKind.DOWNLOAD_STALLED]
+
+
+def test_downloads_of_a_node_that_joins_are_no_news() -> None:
+    told = Told()
+    told.events(0, document(("n1",), downloads={"n1": [pending()]}))
+    joined = document(("n1", "n2"), downloads={"n1": [failed_download("disk full")], "n2": [completed()]})
+    events = told.events(1, joined)
+    assert [event.kind for event in events] == [EventKind.NODE_JOINED, EventKind.DOWNLOAD_FAILED]
+    assert events[1].message.endswith("on node mac-n1 failed: disk full")
+
+
+def linked(
+    kind: str | None, *, rdma: bool = False, unseen: dict[str, float] | None = None, shared: bool = True
+) -> Json:
+    """Two nodes with one link of that interface type (None: no link), over which a model runs if `shared`."""
+    instances = [instance("i1", {"n1": "r1", "n2": "r2"})] if shared else []
+    state = document(("n1", "n2", "n3"), instances, {"r1": READY, "r2": READY}, unseen=unseen)
+    ips = {"n1": "10.0.0.1", "n2": "10.0.0.2"}
+    if kind is not None:
+        state["nodeNetwork"] = {
+            node: {"interfaces": [{"name": "en0", "ipAddress": ip, "interfaceType": kind}]} for node, ip in ips.items()
+        }
+        edges: Json = {
+            "n1": {"n2": [{"sinkMultiaddr": {"ip_address": ips["n2"]}}]},
+            "n2": {"n1": [{"sinkMultiaddr": {"ip_address": ips["n1"]}}]},
+        }
+        if rdma:
+            edges["n1"]["n2"].append({"sourceRdmaIface": "rdma_en3", "sinkRdmaIface": "rdma_en3"})
+            edges["n2"]["n1"].append({"sourceRdmaIface": "rdma_en3", "sinkRdmaIface": "rdma_en3"})
+        state["topology"]["connections"] = edges
+    return state
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [
+        (linked("thunderbolt"), linked("wifi"), EventKind.LINK_DEGRADED),
+        (linked("thunderbolt", rdma=True), linked("thunderbolt"), EventKind.LINK_DEGRADED),
+        (linked("ethernet"), linked(None), EventKind.LINK_LOST),
+        (linked("ethernet", shared=False), linked(None, shared=False), EventKind.LINK_LOST),
+    ],
+)
+def test_a_link_that_is_worse_for_a_while(before: Json, after: Json, kind: EventKind) -> None:
+    told = Told()
+    told.events(0, before)
+    assert told.kinds(1, after) == []
+    assert told.kinds(12, after) == []
+    assert told.kinds(14, after) == [kind]
+    assert told.kinds(40, after) == []
+
+
+def test_a_link_that_is_worse_for_a_moment_is_no_event() -> None:
+    told = Told()
+    told.events(0, linked("thunderbolt"))
+    told.events(1, linked("wifi"))
+    told.events(8, linked("thunderbolt"))
+    told.events(9, linked("wifi"))
+    assert told.kinds(15, linked("wifi")) == []
+    assert told.kinds(22, linked("wifi")) == [EventKind.LINK_DEGRADED]
+
+
+def test_a_slower_link_that_no_model_runs_over_is_no_event() -> None:
+    told = Told()
+    told.events(0, linked("thunderbolt", shared=False))
+    told.events(1, linked("wifi", shared=False))
+    assert told.kinds(30, linked("wifi", shared=False)) == []
+
+
+def test_the_links_of_a_node_that_dies_are_not_what_is_wrong() -> None:
+    told = Told()
+    told.events(0, linked("ethernet", shared=False))
+    told.events(1, linked(None, shared=False))
+    silent = linked(None, unseen={"n2": 11.0}, shared=False)
+    assert told.kinds(11, silent) == [EventKind.NODE_STALE]
+    assert told.kinds(30, silent) == []
