@@ -116,9 +116,18 @@ def _name_instances(record: dict[str, Any]) -> None:
     record["operation"] |= {"deployment": None, "placed": []}
 
 
+def _events(db: sqlite3.Connection) -> None:
+    """What happened."""
+    db.execute(
+        "CREATE TABLE events (sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, active INTEGER NOT NULL, "
+        "record BLOB NOT NULL)"
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_release,
     _what_a_saga_relies_on,
     _plain_names,
     _deployments,
+    _events,
 )

@@ -7,8 +7,9 @@ import asyncio
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +42,10 @@ class SQLiteStore:
         """See `Store`."""
         return await self._run(lambda _: self._entries(collection))
 
+    async def newest(self, collection: Collection, count: int, before: int | None = None) -> list[Entry]:
+        """See `Store`."""
+        return await self._run(lambda _: self._newest(collection, count, before))
+
     async def keys(self) -> list[Key]:
         """See `Store`."""
         return await self._run(lambda _: self._keys())
@@ -52,6 +57,15 @@ class SQLiteStore:
     async def save(self, collection: Collection, entry: Entry) -> None:
         """See `Store`."""
         await self._run(lambda _: self._save(collection, entry, None))
+
+    async def append(self, collection: Collection, entries: Sequence[Entry]) -> None:
+        """See `Store`."""
+        await self._run(lambda _: self._append(collection, entries))
+
+    async def forget_until(self, collection: Collection, sequence: int) -> None:
+        """See `Store`."""
+        statement = f"DELETE FROM {collection.value} WHERE sequence <= ?"  # noqa: S608  # of an enum
+        await self._run(lambda _: self._opened().execute(statement, (sequence,)))
 
     async def add_key(self, key: Key) -> None:
         """See `Store`."""
@@ -132,14 +146,22 @@ class SQLiteStore:
             ) from error
 
     def _entries(self, collection: Collection) -> list[Entry]:
-        rows = self._opened().execute(
-            f"SELECT sequence, id, active, record FROM {collection.value} ORDER BY sequence"  # noqa: S608  # of an enum
+        query = f"SELECT sequence, id, active, record FROM {collection.value} ORDER BY sequence"  # noqa: S608  # of an enum
+        return [_entry(*row) for row in self._opened().execute(query)]
+
+    def _newest(self, collection: Collection, count: int, before: int | None) -> list[Entry]:
+        query = (
+            f"SELECT sequence, id, active, record FROM {collection.value} "  # noqa: S608  # of an enum
+            "WHERE ? IS NULL OR sequence < ? ORDER BY sequence DESC LIMIT ?"
         )
-        # A record that somebody edited by hand may be text.
-        return [
-            Entry(sequence, id_, bool(active), body.encode() if isinstance(body, str) else body)
-            for sequence, id_, active, body in rows
-        ]
+        return [_entry(*row) for row in self._opened().execute(query, (before, before, count))]
+
+    def _append(self, collection: Collection, entries: Sequence[Entry]) -> None:
+        with _transaction(self._opened()) as db:
+            db.executemany(
+                f"INSERT INTO {collection.value} (sequence, id, active, record) VALUES (?, ?, ?, ?)",  # noqa: S608  # of an enum
+                [(entry.sequence, entry.id, entry.active, entry.record) for entry in entries],
+            )
 
     def _keys(self) -> list[Key]:
         rows = self._opened().execute("SELECT key, fingerprint, operation_id, created_at FROM keys")
@@ -160,9 +182,7 @@ class SQLiteStore:
             self._forget(collection, [entry.id], [] if key is None else [key.key])
 
     def _save(self, collection: Collection, entry: Entry, key: Key | None) -> None:
-        db = self._opened()
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with _transaction(self._opened()) as db:
             db.execute(
                 f"INSERT INTO {collection.value} (sequence, id, active, record) VALUES (?, ?, ?, ?) "  # noqa: S608  # of an enum
                 "ON CONFLICT (id) DO UPDATE SET active = excluded.active, record = excluded.record",
@@ -170,11 +190,6 @@ class SQLiteStore:
             )
             if key is not None:
                 self._add_key(db, key)
-            db.execute("COMMIT")
-        except sqlite3.Error:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
 
     @staticmethod
     def _add_key(db: sqlite3.Connection, key: Key) -> None:
@@ -217,3 +232,21 @@ def _retrieve(future: "asyncio.Future[Any]") -> None:
     """Takes the result of a call that came too late, so that asyncio logs no exception as never retrieved."""
     if not future.cancelled():
         future.exception()
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Everything that is written within happens, or nothing of it."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield db
+        db.execute("COMMIT")
+    except sqlite3.Error:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _entry(sequence: int, id_: str, active: int, body: bytes | str) -> Entry:
+    # A record that somebody edited by hand may be text.
+    return Entry(sequence, id_, bool(active), body.encode() if isinstance(body, str) else body)

@@ -20,6 +20,7 @@ class Collection(Enum):
 
     OPERATIONS = "operations"
     DEPLOYMENTS = "deployments"
+    EVENTS = "events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,10 @@ class Store(Protocol):
         """All entries, in the order of `sequence`."""
         ...
 
+    async def newest(self, collection: Collection, count: int, before: int | None = None) -> list[Entry]:
+        """The last `count` entries, of those with a `sequence` below `before` where that is given; newest first."""
+        ...
+
     async def keys(self) -> list[Key]:
         """All idempotency keys, in no order."""
         ...
@@ -79,6 +84,14 @@ class Store(Protocol):
 
     async def save(self, collection: Collection, entry: Entry) -> None:
         """Writes an entry, over the earlier one of the same id; `sequence` stays what it was."""
+        ...
+
+    async def append(self, collection: Collection, entries: Sequence[Entry]) -> None:
+        """Writes new entries, all of them or none."""
+        ...
+
+    async def forget_until(self, collection: Collection, sequence: int) -> None:
+        """Removes the entries up to and with that `sequence`."""
         ...
 
     async def add_key(self, key: Key) -> None:

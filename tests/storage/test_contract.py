@@ -115,3 +115,24 @@ async def test_a_store_that_is_not_open_refuses(make: Callable[[], Store]) -> No
     with pytest.raises(StoreError, match="not open"):
         await store.save(OPERATIONS, FIRST)
     await store.close()
+
+
+async def test_the_newest_entries_come_page_by_page(make: Callable[[], Store]) -> None:
+    entries = [Entry(number, f"e{number}", active=False, record=b"{}") for number in range(1, 8)]
+    async with _opened(make) as store:
+        await store.append(Collection.EVENTS, entries)
+        first = await store.newest(Collection.EVENTS, 3)
+        assert [entry.sequence for entry in first] == [7, 6, 5]
+        assert await store.newest(Collection.EVENTS, 10, before=5) == entries[3::-1]
+        assert await store.newest(Collection.OPERATIONS, 3) == []
+        await store.forget_until(Collection.EVENTS, 6)
+    async with _opened(make) as store:
+        assert await store.entries(Collection.EVENTS) == entries[-1:]
+
+
+async def test_entries_are_appended_together_or_not_at_all(make: Callable[[], Store]) -> None:
+    async with _opened(make) as store:
+        await store.append(Collection.EVENTS, [Entry(1, "e1", active=False, record=b"{}")])
+        with pytest.raises(StoreError):
+            await store.append(Collection.EVENTS, [Entry(n, "e1" if n == 3 else f"e{n}", False, b"") for n in (2, 3)])
+        assert [entry.id for entry in await store.entries(Collection.EVENTS)] == ["e1"]

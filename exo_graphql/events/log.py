@@ -1,0 +1,234 @@
+"""The events of this server: the newest in memory, all of them in the store, each handed to everybody who listens."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Self
+
+from exo_graphql.events.event import Event, EventKind, Occurrence, Severity
+from exo_graphql.events.records import decode, encode
+from exo_graphql.storage import Collection as Table
+from exo_graphql.storage import Store, StoreError
+
+log = logging.getLogger(__name__)
+
+# Events in memory: a day of a busy cluster, some 3 MB.
+IN_MEMORY = 5_000
+# Events that wait to be written. Beyond that the oldest are given up: the disk has been full or gone for long.
+WAITING = 10_000
+# Events of one write to the store, and of one read from it.
+BATCH = 500
+# Seconds after a write that failed.
+RETRY_AFTER = 10.0
+# Seconds between two looks for events that are too old.
+FORGET_EVERY = 3600.0
+_PREFIX = "event-"
+_LEVELS = {Severity.INFO: logging.INFO, Severity.WARNING: logging.WARNING, Severity.ERROR: logging.ERROR}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which events somebody asks for: those that are all of what is given."""
+
+    since: datetime | None = None
+    kinds: Collection[EventKind] | None = None
+    severities: Collection[Severity] | None = None
+    model_id: str | None = None
+    nodes: Collection[str] | None = None
+    """Ids and names of one node: what happened under its earlier ids counts as well."""
+
+    def takes(self, event: Event) -> bool:
+        """Whether the event is one of them."""
+        return (
+            (self.since is None or event.at >= self.since)
+            and (self.kinds is None or event.kind in self.kinds)
+            and (self.severities is None or event.severity in self.severities)
+            and (self.model_id is None or event.model_id == self.model_id)
+            and (self.nodes is None or event.node_id in self.nodes or event.node_name in self.nodes)
+        )
+
+
+EVERYTHING = Filter()
+
+
+class EventLog:
+    """Numbers, keeps and hands on events. It writes while it is entered (`async with`), over a store that is open."""
+
+    def __init__(
+        self, store: Store, *, now: Callable[[], datetime], max_count: int = 100_000, max_age: timedelta = timedelta(30)
+    ) -> None:
+        """`now` is the wall clock (UTC). The newest `max_count` events are kept, none for longer than `max_age`."""
+        self.version = 0
+        """Moves at every event, and at every acknowledgement."""
+        self._store = store
+        self._now = now
+        self._max_count = max_count
+        self._max_age = max_age
+        self._newest: deque[Event] = deque(maxlen=IN_MEMORY)
+        """In order; the last one is the newest."""
+        self._last = 0
+        """The sequence of the newest event."""
+        self._unwritten: deque[Event] = deque(maxlen=WAITING)
+        self._writing = asyncio.Lock()
+        self._recorded = asyncio.Event()
+        self._listeners: list[Callable[[Event], None]] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        for entry in reversed(await self._store.newest(Table.EVENTS, IN_MEMORY)):
+            self._last = entry.sequence
+            event = decode(entry)
+            if event is not None:
+                self._newest.append(event)
+        self._writer = asyncio.create_task(self._write(), name="events")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)
+        with suppress(StoreError):
+            await self._write_waiting()
+
+    def record(self, occurrences: Iterable[Occurrence]) -> None:
+        """Records what happened just now, in this order. It never blocks and never fails."""
+        for occurrence in occurrences:
+            self._last += 1
+            fields = {name: getattr(occurrence, name) for name in _FIELDS}
+            event = Event(id=f"{_PREFIX}{self._last}", sequence=self._last, at=self._now(), **fields)
+            self._newest.append(event)
+            self._unwritten.append(event)
+            log.log(_LEVELS[event.severity], "%s", event.message, extra={"event": event})
+            self._notify(event)
+        self._recorded.set()
+
+    def newest(self, count: int, wanted: Filter = EVERYTHING) -> tuple[Event, ...] | None:
+        """The last `count` events of those wanted, newest first; None where the store has to be read for them."""
+        found = _first(count, wanted, reversed(self._newest))
+        whole = not self._newest or self._newest[0].sequence == 1 or len(self._newest) < IN_MEMORY
+        reached = wanted.since is not None and bool(self._newest) and self._newest[0].at < wanted.since
+        return found if len(found) == count or whole or reached else None
+
+    async def stored(self, count: int, wanted: Filter = EVERYTHING) -> tuple[Event, ...]:
+        """The same, of the store too. Raises `StoreError`."""
+        await self._write_waiting()  # a burst may have pushed out of memory what is not written yet
+        found = list(_first(count, wanted, reversed(self._newest)))
+        before = self._newest[0].sequence if self._newest else None
+        while len(found) < count:
+            entries = await self._store.newest(Table.EVENTS, BATCH, before)
+            if not entries:
+                break
+            before = entries[-1].sequence
+            events = [event for entry in entries if (event := decode(entry)) is not None]
+            found.extend(_first(count - len(found), wanted, events))
+            if wanted.since is not None and events and events[-1].at < wanted.since:
+                break
+        return tuple(found)
+
+    async def find(self, event_id: str) -> Event | None:
+        """The event of that id; None if it is not kept. Raises `StoreError`."""
+        number = event_id.removeprefix(_PREFIX)
+        if not event_id.startswith(_PREFIX) or not number.isascii() or not number.isdecimal():
+            return None
+        known = next((event for event in reversed(self._newest) if event.id == event_id), None)
+        if known is not None or int(number) > self._last:
+            return known
+        await self._write_waiting()
+        entries = await self._store.newest(Table.EVENTS, 1, int(number) + 1)
+        return next((decode(entry) for entry in entries if entry.id == event_id), None)
+
+    async def acknowledge(self, event_id: str) -> Event | None:
+        """Notes that somebody has seen the event; returns it, or None for one that is not kept.
+
+        Raises `StoreError`.
+        """
+        known = await self.find(event_id)
+        if known is None or known.acknowledged_at is not None:
+            return known
+        event = replace(known, acknowledged_at=self._now())
+        await self._write_waiting()
+        await self._store.save(Table.EVENTS, encode(event))
+        for number, each in enumerate(self._newest):
+            if each.id == event_id:
+                self._newest[number] = event
+        self.version += 1
+        return event
+
+    @contextmanager
+    def listen(self, listener: Callable[[Event], None]) -> Iterator[None]:
+        """Calls `listener` with each new event while the context is active. It must neither block nor raise."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    def _notify(self, event: Event) -> None:
+        self.version += 1
+        for listener in tuple(self._listeners):
+            try:
+                listener(event)
+            except Exception:
+                log.exception("A listener for events failed; the others are still called.")
+
+    # Writing
+
+    async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
+        forget_at = loop.time()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, forget_at - loop.time())):
+                    await self._recorded.wait()
+            self._recorded.clear()
+            try:
+                await self._write_waiting()
+                if loop.time() >= forget_at:
+                    forget_at = loop.time() + FORGET_EVERY
+                    await self._forget()
+            except StoreError as error:
+                log.warning("Events cannot be written (%s); they are kept in memory for the time being.", error)
+                await asyncio.sleep(RETRY_AFTER)
+                self._recorded.set()
+
+    async def _write_waiting(self) -> None:
+        async with self._writing:
+            while self._unwritten:
+                batch = list(islice(self._unwritten, BATCH))
+                await self._store.append(Table.EVENTS, [encode(event) for event in batch])
+                for event in batch:
+                    # More may have been recorded meanwhile, and the oldest given up for them.
+                    if self._unwritten and self._unwritten[0] is event:
+                        self._unwritten.popleft()
+
+    async def _forget(self) -> None:
+        oldest = self._last - self._max_count
+        limit = self._now() - self._max_age
+        before: int | None = None
+        while entries := await self._store.newest(Table.EVENTS, BATCH, before):
+            before = entries[-1].sequence
+            old = next((e.sequence for e in map(decode, entries) if e is not None and e.at < limit), None)
+            if old is not None or before <= oldest:
+                oldest = max(oldest, old or 0)
+                break
+        if oldest > 0:
+            await self._store.forget_until(Table.EVENTS, oldest)
+
+
+def _first(count: int, wanted: Filter, events: Iterable[Event]) -> tuple[Event, ...]:
+    """The first `count` of those wanted."""
+    found: list[Event] = []
+    for event in events:
+        if len(found) == count:
+            break
+        if wanted.takes(event):
+            found.append(event)
+    return tuple(found)
+
+
+_FIELDS = tuple(Occurrence.__dataclass_fields__)
