@@ -4,6 +4,7 @@ import typer
 
 from exo_graphql.cli import views
 from exo_graphql.cli import watch as live
+from exo_graphql.cli.deployment_commands import app as deployments
 from exo_graphql.cli.failures import Failure
 from exo_graphql.cli.help import Typer
 from exo_graphql.cli.member_commands import downloads, nodes, tasks
@@ -21,6 +22,8 @@ exo-graphql models load --wait Qwen3-30B-A3B-4bit
 
 exo-graphql models swap --wait DeepSeek-V3.2-8bit Kimi-K2.5
 
+exo-graphql deploy night Kimi-K2.5 --window '0 23 * * * 7h Europe/Berlin'
+
 exo-graphql --url studio.local:52416 --json nodes | jq '.nodes[].friendlyName'
 
 Exit codes: 0 done or ready; 1 rejected, failed, rolled back, not found, unhealthy, or the output cannot be written;
@@ -32,6 +35,7 @@ app.add_typer(models, name="models", rich_help_panel=PANEL)
 app.add_typer(downloads, name="downloads", rich_help_panel=PANEL)
 app.add_typer(tasks, name="tasks", rich_help_panel=PANEL)
 app.add_typer(operations, name="operations", rich_help_panel=PANEL)
+app.add_typer(deployments)
 
 
 @app.command(rich_help_panel=PANEL)

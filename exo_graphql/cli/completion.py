@@ -1,4 +1,7 @@
-"""Completion in the shell: names of models, nodes and operations from the server, or nothing if it is slow."""
+"""Completion in the shell: names of models, nodes, operations and deployments.
+
+They come from the server; there are none if it is slow.
+"""
 
 import asyncio
 from collections.abc import Iterable
@@ -37,6 +40,12 @@ def operations(ctx: typer.Context, incomplete: str) -> list[str]:
     """Ids of the operations under way."""
     data = _asked(ctx, "operations", active=True)
     return _starting(incomplete, (entry["id"] for entry in data.get("operations", ())))
+
+
+def deployments(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of the deployments."""
+    data = _asked(ctx, "deployments")
+    return _starting(incomplete, (entry["name"] for entry in data.get("deployments", ())))
 
 
 def tasks(ctx: typer.Context, incomplete: str) -> list[str]:

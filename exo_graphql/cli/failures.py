@@ -1,7 +1,7 @@
 """What can go wrong for a user of the command line, with the exit code for scripts.
 
 Failure        1    rejected, failed, rolled back, not found, unhealthy, output that cannot be written
-WrongUsage     2    an unknown command, option or argument, or an invalid value
+WrongUsage     2    an unknown command, option or argument, or an invalid value; 64 of `apply`, where 2 means changes
 NoServer      69    no exo-graphql at that address (EX_UNAVAILABLE of sysexits.h)
 TimedOut     124    the code of timeout(1)
 Interrupted  130    Ctrl-C: the shells' code for SIGINT

@@ -55,6 +55,15 @@ def ago(moment: str | None) -> str:
     return UNKNOWN if moment is None else f"{age(moment)} ago"
 
 
+def when(moment: str | None, now: datetime | None = None) -> str:
+    """A time of the API as local time: Thu 26 Nov 23:00; with its year if that is another one."""
+    if moment is None:
+        return UNKNOWN
+    local = datetime.fromisoformat(moment).astimezone()
+    this_year = local.year == (now or datetime.now(UTC)).astimezone().year
+    return f"{local:%a} {local.day} {local:%b}{'' if this_year else f' {local.year}'} {local:%H:%M}"
+
+
 def short(id_: str, *, wide: bool) -> str:
     """The beginning of an id, which commands accept in place of the whole; with `wide` the whole."""
     return id_ if wide else id_[:SHORT_ID]

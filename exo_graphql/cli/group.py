@@ -27,19 +27,31 @@ class Commands(Group):
         try:
             return super().make_context(info_name, list(args), parent, **extra)
         except _UsageError as error:
-            _report(_wrong_usage(error), Terminal(as_json="--json" in _options(args)))
+            options = _options(args)
+            _report(self._wrong_usage(error, options), Terminal(as_json="--json" in options))
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command."""
         try:
             return super().invoke(ctx)
         except (Failure, _UsageError) as error:
-            failure = error if isinstance(error, Failure) else _wrong_usage(error)
+            words = [ctx.invoked_subcommand] if ctx.invoked_subcommand else []
+            failure = error if isinstance(error, Failure) else self._wrong_usage(error, words)
             # Before the command is known there is no session.
             session = ctx.obj if isinstance(ctx.obj, Session) else None
             _report(failure, session.terminal if session else Terminal(as_json=bool(ctx.params.get("json"))))
         except KeyboardInterrupt as interrupt:
             raise typer.Exit(130) from interrupt
+
+    def _wrong_usage(self, error: Any, words: list[str]) -> WrongUsage:
+        """`words` hold the name of the command, which may have an exit code of its own for wrong usage."""
+        failure = _wrong_usage(error)
+        for word in words:
+            command = self.commands.get(word)
+            if command is not None:
+                failure.exit_code = getattr(command, "usage_exit_code", failure.exit_code)
+                break
+        return failure
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Reads the global options; --json and --wide may come after the command as well."""

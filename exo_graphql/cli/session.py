@@ -40,7 +40,7 @@ class Session:
         """A client of the server, to be entered."""
         return Client(self._url, self._token, self._ca_file)
 
-    def ask(self, name: str, **variables: object) -> Data:
+    def ask(self, name: str, /, **variables: object) -> Data:
         """The data of the response to the query of that name."""
         return self._data(interrupts.run(self._ask(name, variables)))
 
@@ -58,12 +58,12 @@ class Session:
         if failure is not None:
             raise failure
 
-    def mutate(self, name: str, idempotency_key: str | None, **variables: object) -> Data:
+    def mutate(self, name: str, idempotency_key: str | None, /, **variables: object) -> Data:
         """Sends a mutation that takes an idempotency key, and so is safe to send again after a broken connection."""
         given = {**variables, "idempotencyKey": idempotency_key or uuid.uuid4().hex}
         return self._accepted(self._data(interrupts.run(self._retry(name, given))))
 
-    def mutate_once(self, name: str, **variables: object) -> Data:
+    def mutate_once(self, name: str, /, **variables: object) -> Data:
         """Sends any other mutation. It is never sent twice."""
         return self._accepted(self.ask(name, **variables))
 

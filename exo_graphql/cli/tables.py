@@ -14,10 +14,12 @@ Json = Mapping[str, Any]
 _STYLES = {
     **dict.fromkeys(("ONLINE", "READY", "RUNNING", "COMPLETED", "SUCCEEDED", "COMPLETE", "healthy", "yes"), "green"),
     **dict.fromkeys(("FAILED", "UNREACHABLE", "STALE", "ROLLED_BACK", "TIMED_OUT", "unhealthy", "no"), "red"),
+    **dict.fromkeys(("UNSATISFIABLE", "RETRYING"), "red"),
+    "PROGRESSING": "yellow",
     **dict.fromkeys(
         ("DOWNLOADING", "LOADING", "CONNECTING", "WARMING_UP", "WAITING", "UNLOADING", "PENDING", "PARKED"), "yellow"
     ),
-    **dict.fromkeys(("NOT_LOADED", "NOT_STARTED", "UNKNOWN", "CANCELLED", "PAUSED"), "dim"),
+    **dict.fromkeys(("NOT_LOADED", "NOT_STARTED", "UNKNOWN", "CANCELLED", "PAUSED", "OFF", "IDLE"), "dim"),
 }
 
 

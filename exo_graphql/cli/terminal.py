@@ -64,6 +64,11 @@ class Terminal:
         self.out.file.write(json.dumps(data, indent=indent) + "\n")
         self.out.file.flush()
 
+    def print_text(self, text: str) -> None:
+        """Text for machines, as it is: a terminal's width breaks no line of it."""
+        self.out.file.write(text)
+        self.out.file.flush()
+
     def show(self, content: RenderableType) -> None:
         """Writes to stdout. A word that is longer than a line is not cut off."""
         self.out.print(content, crop=False)

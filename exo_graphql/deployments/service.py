@@ -209,7 +209,9 @@ class Deployments:
         present = 0 if known is None else known.generation
         if if_generation is not None and present != if_generation:
             return DeploymentChanged(
-                message=f"Deployment {name!r} is of generation {present}, not {if_generation}.",
+                message=f"Deployment {name!r} is of generation {present}, not {if_generation}."
+                if known is not None
+                else f"There is no deployment {name!r}, and so none of generation {if_generation}.",
                 suggestion="Read it again, and apply what you want of it now.",
                 name=name,
                 generation=present,

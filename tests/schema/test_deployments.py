@@ -101,7 +101,8 @@ async def test_the_same_again_changes_nothing_and_another_spec_is_another_genera
         apply = (
             'mutation {{ applyDeployment(name: "a", model: "tiny-a"{}) {{ deployment {{ generation priority }} }} }}'
         )
-        for more, generation in (("", 1), ("", 1), (", priority: 3", 2), (", priority: 3, ifGeneration: 2", 2)):
+        same = (", ifGeneration: 0", 1), ("", 1)
+        for more, generation in (*same, (", priority: 3", 2), (", priority: 3, ifGeneration: 2", 2)):
             answer = await _ask(server, apply.format(more))
             assert answer["applyDeployment"]["deployment"]["generation"] == generation
 
