@@ -30,7 +30,7 @@ from exo_graphql.observability.collectors import ClusterCollector, DeploymentCol
 from exo_graphql.operations import OperationRules, Operations
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES
 from exo_graphql.schema.build import build_schema
-from exo_graphql.settings import DEFAULT_EXO_URL, Settings
+from exo_graphql.settings import DEFAULT_EXO_URL, Settings, SettingsError
 from exo_graphql.simulator import Fault, SimulatedExo, parse_fault
 from exo_graphql.storage import Store
 from exo_graphql.storage.sqlite import SQLiteStore
@@ -45,10 +45,6 @@ from exo_graphql.transports.websocket import WebSocketEndpoint
 logger = logging.getLogger("exo_graphql")
 
 DEMO_URL = "http://demo.exo.local"
-
-
-class SettingsError(ValueError):
-    """The settings contradict each other, or name what cannot be read. The message says what to do."""
 
 
 @dataclass(slots=True)
@@ -100,10 +96,10 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     Raises `SettingsError`.
     """
     if settings.demo and settings.exo_url:
-        raise SettingsError("demo: --demo replaces an exo cluster, and --exo-url names one. Give one of the two.")
+        raise SettingsError("demo", "--demo replaces an exo cluster, and --exo-url names one. Give one of the two.")
     if settings.fault and not settings.demo and demo is None:
         # Ignored, it would leave a person waiting for a fault that never comes.
-        raise SettingsError("fault: faults are for the demo alone. Give --demo as well.")
+        raise SettingsError("fault", "faults are for the demo alone. Give --demo as well.")
     if demo is None and settings.demo:
         demo = SimulatedExo(speed=settings.demo_speed, faults=read_faults(settings.fault))
     poller = _poller(settings, tuning, demo)
@@ -165,7 +161,9 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
             yield
 
     async def ready() -> bool:
-        await service.refresh()
+        if poller.snapshot is not None:
+            await service.refresh()
+        # Not before the first snapshot: that would wait for it, and a probe gives up after 1 or 2 s.
         return poller.snapshot is not None and not poller.snapshot.stale
 
     application = Application(
@@ -205,7 +203,7 @@ def read_faults(texts: Sequence[str]) -> list[Fault]:
     try:
         return [parse_fault(text) for text in texts]
     except ValueError as error:
-        raise SettingsError(f"fault: {error}.") from error
+        raise SettingsError("fault", f"{error}.") from error
 
 
 def _deployments_file(settings: Settings, rules: OperationRules, time_zone: str) -> Source | None:
@@ -214,38 +212,41 @@ def _deployments_file(settings: Settings, rules: OperationRules, time_zone: str)
     try:
         return opened(settings.deployments, rules, time_zone)
     except InvalidFile as error:
-        raise SettingsError(f"deployments: {settings.deployments}, {error}") from error
+        raise SettingsError("deployments", f"{settings.deployments}, {error}") from error
 
 
 def _tokens(settings: Settings) -> tuple[Token, ...]:
     """The configured tokens. Raises `SettingsError` if they cannot be read, or are missing where they are needed."""
-    text = settings.tokens.get_secret_value()
+    text, source = settings.tokens.get_secret_value(), "tokens"
     try:
-        if settings.tokens_file is not None:
-            text += "\n" + _read_tokens(settings.tokens_file)
         tokens = parse_tokens(text)
+        if settings.tokens_file is not None:
+            source = "tokens_file"
+            text += "\n" + _read_tokens(settings.tokens_file)
+            tokens = parse_tokens(text)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingsError(f"tokens_file: {settings.tokens_file} cannot be read: {reason}.") from error
+        raise SettingsError(source, f"{settings.tokens_file} cannot be read: {reason}.") from error
     except BadToken as error:
-        raise SettingsError(f"tokens: {error}.") from error
+        raise SettingsError(source, f"{error}.") from error
     if not tokens and text:
         # For example an empty file: to serve without tokens instead would open the server to everyone.
         raise SettingsError(
-            "tokens: neither --tokens nor --tokens-file holds any token. Leave both out to require none."
+            source, "neither --tokens nor --tokens-file holds any token. Leave both out to require none."
         )
     if not tokens and not settings.no_auth and not is_loopback(settings.host):
         raise SettingsError(
-            f"host: {settings.host} is reachable from other machines, and no token is configured. Configure tokens "
+            "host",
+            f"{settings.host} is reachable from other machines, and no token is configured. Configure tokens "
             "(EXO_GRAPHQL_TOKENS or --tokens-file; `exo-graphql token` makes one), or give --no-auth: then anyone who "
-            "can connect has full control."
+            "can connect has full control.",
         )
     return tokens
 
 
 def _read_tokens(path: Path) -> str:
     if os.name == "posix" and path.stat().st_mode & 0o077:
-        logger.warning("tokens_file: other users can read %s; chmod 600 keeps it secret.", path)
+        logger.warning("--tokens-file: other users can read %s; chmod 600 keeps it secret.", path)
     return path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
 
 
@@ -255,7 +256,7 @@ def _poller(settings: Settings, tuning: Tuning, demo: SimulatedExo | None) -> Po
     try:
         tls = client_context(settings.ca_file) if any(url.startswith("https:") for url in urls) else None
     except NoCertificates as error:
-        raise SettingsError(str(error)) from error
+        raise SettingsError(error.name, error.message) from error
     readiness = replace(tuning.readiness, unseen_after=settings.unseen_after)
     # With 4 s, and the usual 5 s between two reads while nobody subscribes, every node would be STALE before each read.
     rules = replace(tuning.poller, idle_pause=min(tuning.poller.idle_pause, settings.unseen_after / 2))

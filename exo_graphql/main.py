@@ -64,10 +64,16 @@ def _with_flags(function: Callable[["Settings"], None], table: type["Settings"])
     """
     from pydantic import ValidationError
 
-    from exo_graphql.settings import REMOVED
+    from exo_graphql.settings import REMOVED, SettingsError
 
     def command(**given: Any) -> None:
         flags = {name: value for name, value in given.items() if value is not None and value != []}
+
+        def given_as(name: str) -> str:
+            """What a setting is called where its value comes from: the flag, or the variable."""
+            variable = _variable(name)
+            return variable if name not in flags and os.environ.get(variable) else _flag(name)
+
         for name, reason in REMOVED.items():
             if flags.pop(name, None) is not None or os.environ.get(_variable(name)):
                 typer.echo(f"Warning: {_flag(name)} was removed and has no effect: {reason}.", err=True)
@@ -75,13 +81,16 @@ def _with_flags(function: Callable[["Settings"], None], table: type["Settings"])
             settings = table(**flags)
         except ValidationError as error:
             for problem in error.errors():
-                name = str(problem["loc"][0])
-                given_as = _flag(name) if name in flags else _variable(name)
-                typer.echo(
-                    f"error: Invalid value for {given_as}: {problem['msg'].removeprefix('Value error, ')}", err=True
-                )
+                name = given_as(str(problem["loc"][0]))
+                typer.echo(f"error: Invalid value for {name}: {problem['msg'].removeprefix('Value error, ')}", err=True)
             raise typer.Exit(2) from None
-        function(settings)
+        try:
+            function(settings)
+        except SettingsError as error:
+            # What shows only when the server is put together, such as a directory that cannot be written.
+            name = given_as(error.setting) if error.setting in table.model_fields else error.setting
+            typer.echo(f"error: {name}: {error.message}", err=True)
+            raise typer.Exit(error.exit_code) from None
 
     command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what Typer reads
         [
@@ -210,9 +219,15 @@ def simulate(
     """Serve a simulated exo by itself, for trying exo's tools without a cluster."""
     from exo_graphql.observability.logs import configure
     from exo_graphql.serve import block_on, run_simulation
+    from exo_graphql.settings import SettingsError
 
     configure()
-    raise typer.Exit(block_on(run_simulation(host, port, speed, fault or [])))
+    try:
+        code = block_on(run_simulation(host, port, speed, fault or []))
+    except SettingsError as error:
+        typer.echo(f"error: {_flag(error.setting)}: {error.message}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    raise typer.Exit(code)
 
 
 def main() -> None:

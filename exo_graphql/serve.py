@@ -17,8 +17,8 @@ from typing import ClassVar
 import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
 
-from exo_graphql.app import DEFAULT_TUNING, SettingsError, Tuning, build, read_faults
-from exo_graphql.settings import Settings
+from exo_graphql.app import DEFAULT_TUNING, Tuning, build, read_faults
+from exo_graphql.settings import Settings, SettingsError
 from exo_graphql.simulator import SimulatedExo
 from exo_graphql.storage import StoreError
 from exo_graphql.transports.protocols import http_connections, websocket_connections
@@ -157,20 +157,15 @@ def block_on(main: Coroutine[object, object, int]) -> int:
 
 
 async def run(settings: Settings, tuning: Tuning = DEFAULT_TUNING) -> int:
-    """Serves until a signal ends it; returns the exit code."""
-    try:
-        components = build(settings, tuning=tuning)
-    except SettingsError as error:
-        logger.error("%s", error)  # noqa: TRY400  # the message says what to do; a traceback does not help
-        return 2
+    """Serves until a signal ends it; returns the exit code. Raises `SettingsError`."""
+    components = build(settings, tuning=tuning)
     try:
         await components.store.open()
         await components.operations.prepare()
         await components.deployments.prepare()
     except StoreError as error:
         advice = "Give --state-dir a directory of its own that can be written."
-        logger.error("%s: %s %s", settings.state_dir, error, advice)  # noqa: TRY400  # the message says what to do; a traceback does not help
-        return 1
+        raise SettingsError("state_dir", f"{settings.state_dir}: {error} {advice}", exit_code=1) from error
     _allow_open_files(settings.max_connections)
     config = server_config(components.asgi, settings.host, settings.port, settings, tuning.transport)
     base = base_url(settings.host)
@@ -196,12 +191,8 @@ def _allow_open_files(connections: int) -> None:
 
 
 async def run_simulation(host: str, port: int, speed: float, faults: list[str]) -> int:
-    """Serves a simulated exo until a signal ends it."""
-    try:
-        exo = SimulatedExo(speed=speed, faults=read_faults(faults))
-    except SettingsError as error:
-        logger.error("%s", error)  # noqa: TRY400  # the message says what to do; a traceback does not help
-        return 2
+    """Serves a simulated exo until a signal ends it; returns the exit code. Raises `SettingsError`."""
+    exo = SimulatedExo(speed=speed, faults=read_faults(faults))
     return await serve_application(exo.app, host, port, f"exo, simulated, at {base_url(host)}")
 
 

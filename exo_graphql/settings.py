@@ -53,6 +53,18 @@ REMOVED = {
 REMOVED_SWITCHES = ("cache", "compiled")
 
 
+class SettingsError(ValueError):
+    """A setting contradicts another one, or names what cannot be used. `message` says what to do."""
+
+    def __init__(self, setting: str, message: str, exit_code: int = 2) -> None:
+        super().__init__(f"{setting}: {message}")
+        self.setting = setting
+        """Its name in `Settings`, or that of a variable that is no setting, such as SSL_CERT_FILE."""
+        self.message = message
+        self.exit_code = exit_code
+        """The one that the process ends with."""
+
+
 def _setting(group: str, default: Any, description: str, **bounds: Any) -> Any:
     """A field of `Settings`. `group` is the heading under which help and README list it; `bounds` are pydantic's."""
     return Field(default, description=description, json_schema_extra={"group": group}, **bounds)

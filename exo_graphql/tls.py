@@ -15,6 +15,12 @@ T = TypeVar("T")
 class NoCertificates(ValueError):
     """A file that should hold certificates cannot be read, or holds none. The message may be shown to a user."""
 
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"{name}: {message}")
+        self.name = name
+        """The setting or variable that names the file."""
+        self.message = message
+
 
 def client_context(ca_file: Path | None = None) -> ssl.SSLContext:
     """Trusts the usual authorities, or those of SSL_CERT_FILE or SSL_CERT_DIR, and those in `ca_file` (PEM) as well.
@@ -31,9 +37,9 @@ def _loaded(name: str, path: Path, load: Callable[[], T]) -> T:
     try:
         return load()
     except ssl.SSLError as error:
-        raise NoCertificates(f"{name}: {path} contains no certificate in PEM format.") from error
+        raise NoCertificates(name, f"{path} contains no certificate in PEM format.") from error
     except OSError as error:
-        raise NoCertificates(f"{name}: {path} cannot be read: {error.strerror}.") from error
+        raise NoCertificates(name, f"{path} cannot be read: {error.strerror}.") from error
 
 
 def why_not(error: BaseException | None) -> str | None:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from exo_graphql.app import SettingsError, build
+from exo_graphql.app import build
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
 from exo_graphql.engine.limits import DEFAULT_LIMITS, Limits
 from exo_graphql.exo.pacing import PollerRules
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES, OperationRules
-from exo_graphql.settings import REMOVED, Settings, group_of
+from exo_graphql.settings import REMOVED, Settings, SettingsError, group_of
 from tests.support.tuning import tuned
 
 

@@ -15,8 +15,9 @@ import httpx
 import pytest
 import trustme
 
-from exo_graphql.app import SettingsError, build
+from exo_graphql.app import build
 from exo_graphql.serve import Server, server_config
+from exo_graphql.settings import SettingsError
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.support.running import A, Running, running, settings, until
 

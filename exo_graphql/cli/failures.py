@@ -5,6 +5,7 @@ WrongUsage     2    an unknown command, option or argument, or an invalid value;
 NoServer      69    no exo-graphql at that address (EX_UNAVAILABLE of sysexits.h)
 TimedOut     124    the code of timeout(1)
 Interrupted  130    Ctrl-C: the shells' code for SIGINT
+OutputFailed   1    stdout cannot be written; 141, the shells' code for SIGPIPE, if its reader closed it (`| head`)
 """
 
 from collections.abc import Mapping, Sequence

@@ -12,6 +12,10 @@ from typing import Any
 
 from exo_graphql.cli.failures import Failure
 
+# The shells' code for SIGPIPE, by which git, kubectl and most others end when the reader closes the pipe (`| head`).
+# With 1 a script could not tell it from a command that failed.
+BROKEN_PIPE = 128 + 13
+
 
 class OutputFailed(Failure):
     """stdout cannot be written."""
@@ -34,7 +38,10 @@ class _Output(io.FileIO):
             return super().write(data) or 0
         except OSError as error:
             self._failed = True
-            raise OutputFailed(f"Cannot write to stdout: {error.strerror}.", code="OUTPUT_FAILED") from error
+            failure = OutputFailed(f"Cannot write to stdout: {error.strerror}.", code="OUTPUT_FAILED")
+            if isinstance(error, BrokenPipeError):
+                failure.exit_code = BROKEN_PIPE
+            raise failure from error
 
 
 class _Diagnostics(io.FileIO):

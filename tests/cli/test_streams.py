@@ -38,8 +38,8 @@ def shell(line: str, *arguments: str) -> tuple[int, str]:
         ('"$@" nodes nonsense >&- 2>&-', 1, ""),
         ('"$@" nonsense >&- 2>&-', 2, ""),
         ('"$@" nodes <&-', 0, ""),
-        ('{ "$@" models --all; echo $? >&3; } 3>&2 | true', 0, "1\n"),
-        ('{ "$@" --json models --all; echo $? >&3; } 3>&2 | true', 0, "1\n"),
+        ('{ "$@" models --all; echo $? >&3; } 3>&2 | true', 0, "141\n"),
+        ('{ "$@" --json models --all; echo $? >&3; } 3>&2 | true', 0, "141\n"),
     ],
 )
 def test_a_stream_that_cannot_be_written(tiny: Served, line: str, code: int, err: str) -> None:

@@ -10,10 +10,10 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from exo_graphql.app import SettingsError, build
+from exo_graphql.app import build
 from exo_graphql.engine.rights import Rights
 from exo_graphql.loopback import is_loopback
-from exo_graphql.settings import Settings
+from exo_graphql.settings import Settings, SettingsError
 from exo_graphql.transports.auth import Access, BadToken, Unauthorized, authorization_in, parse_tokens
 from tests.support.running import Running, running
 

@@ -156,9 +156,12 @@ async def test_a_probe_without_a_host_is_answered(method: str, path: str, versio
 
 
 async def test_a_probe_by_options_says_what_one_by_get_says() -> None:
-    """HAProxy's `option httpchk /readyz` sends OPTIONS, and a server that is not ready must be taken out."""
+    """HAProxy's `option httpchk /readyz` sends OPTIONS, and a server that is not ready must be taken out.
+
+    It is, before exo has ever answered, at once: a probe waits 1 or 2 s, and a query for the first state for longer.
+    """
     async with (
-        running(demo=False, exo_url=f"http://127.0.0.1:{free_port()}", first_wait=0.3) as server,
+        running(demo=False, exo_url=f"http://127.0.0.1:{free_port()}", first_wait=60.0) as server,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client,
     ):
         for path, status in (("/healthz", 200), ("/readyz", 503)):
