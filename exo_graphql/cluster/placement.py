@@ -97,8 +97,8 @@ class PlacementSearch:
                 return found
             if isinstance(found, NoFit):
                 best = _less_short(best, found)
-            elif found is not None:
-                reasons[kind] = found
+            else:
+                reasons[kind] = found or request.no_group
         # Whether it is certain that nothing fits does not depend on the search for the smallest shortfall.
         uncertain = budget.exhausted
         budget.add(extra)

@@ -162,6 +162,13 @@ def test_somebody_elses_instance_of_another_kind_is_not_replaced() -> None:
     assert "Somebody else has loaded large" in said(outcome, "a").reason
 
 
+def test_named_nodes_that_are_not_joined_are_the_reason_and_not_their_backends() -> None:
+    """A node that has just returned: its own connections are not known yet."""
+    shown = snapshot(("n1", "n2"), joined=False, backend="MlxCpu")
+    outcome = compare(view(shown, deployment("a", "wide", nodes=("n1", "n2"))))
+    assert said(outcome, "a").reason.startswith("The chosen nodes are not connected to each other")
+
+
 # Unloading
 
 

@@ -52,6 +52,8 @@ def snapshot(
     sizes: Mapping[str, int] = MappingProxyType(SIZES),
     ram: int = RAM,
     renamed: Mapping[str, str] = MappingProxyType({}),
+    joined: bool = True,
+    backend: str = "MlxMetal",
     previous: Snapshot | None = None,
 ) -> Snapshot:
     """Nodes of `ram` GiB, all joined; every instance READY unless `statuses` (by its id) says otherwise.
@@ -79,8 +81,8 @@ def snapshot(
             ram_available_bytes=ram * GIB - used[name],
             disk_total_bytes=1000 * GIB,
             disk_available_bytes=500 * GIB,
-            backends=("MlxMetal",),
-            connections=tuple(Connection(name, other, "10.0.0.1") for other in nodes if other != name),
+            backends=(backend,),
+            connections=tuple(Connection(name, other, "10.0.0.1") for other in nodes if joined and other != name),
             last_seen=NOW.at,
             seconds_since_seen=(unseen or {}).get(name, 0.0),
         )
