@@ -21,6 +21,7 @@ from exo_graphql.deployments.space import NoSpace, Space
 from exo_graphql.deployments.standing import Standing
 from exo_graphql.deployments.timetable import Timetable
 from exo_graphql.deployments.view import Derived, View
+from exo_graphql.deployments.watch import CONTESTED, DISTURBED
 from exo_graphql.operations import Operation
 
 PINNED_ATTEMPTS = 2
@@ -146,7 +147,7 @@ def _cancel(view: Derived) -> Cancel | None:
 def _delete_dead(view: Derived) -> Change | None:
     """An own instance that is out of reach for good is deleted, and its memory back, before another is placed."""
     for each in view.standings:
-        if each.dead and not view.is_busy(each) and not view.is_held_back(each):
+        if each.dead and not (view.is_busy(each) or view.is_held_back(each) or view.is_contested(each)):
             return Change(each.deployment, unload=each.dead, because="It has been out of reach for a minute.")
     return None
 
@@ -189,7 +190,9 @@ def _load(view: Derived, each: Standing, space: Space) -> Change:
 def _unload(view: Derived) -> Change | None:
     """What is not wanted leaves, unless it serves in place of something that is not loaded yet."""
     for each in view.standings:
-        if not each.surplus or each.missing or view.is_busy(each) or view.is_held_back(each):
+        if not each.surplus or each.missing or view.is_busy(each):
+            continue
+        if view.is_held_back(each) or view.is_contested(each):
             continue
         if view.held_for(each) is None:
             drain = each.deployment.spec.drain_seconds
@@ -262,16 +265,16 @@ def _state(
     """The first that applies."""
     deployment, snapshot = each.deployment, view.given.snapshot
     if each.paused and deployment.pause is not None:
-        return DeploymentState.PAUSED, deployment.pause.because
+        return DeploymentState.PAUSED, f"{deployment.pause.because}{_others(view, each)}"
     if operation is not None:
         return DeploymentState.PROGRESSING, operation.message
     if not each.wanted:
         state = DeploymentState.IDLE if deployment.idle else DeploymentState.OFF
         holder = view.held_for(each) if each.surplus else None
         held = f" It serves until {holder.name} is loaded." if holder is not None else ""
-        return state, f"{_why_not_wanted(each)}{held}"
+        return state, f"{_why_not_wanted(each)}{held}{_others(view, each)}"
     if ready >= deployment.spec.replicas:
-        return DeploymentState.READY, "Ready."
+        return DeploymentState.READY, f"Ready.{_others(view, each)}"
     if snapshot.stale:
         return DeploymentState.WAITING, "exo's state is out of date: nothing is done until there is a newer one."
     if each.missing and view.is_unsettled(each):
@@ -288,6 +291,17 @@ def _state(
     unready = next(i for i in each.copies if not snapshot.instance_status(i.id).ready)
     status = snapshot.instance_status(unready.id)
     return DeploymentState.WAITING, f"Its instance is {status.phase.value}: {status.message}"
+
+
+def _others(view: Derived, each: Standing) -> str:
+    """What somebody else does with its model, as a further sentence."""
+    if view.is_contested(each):
+        return f" {CONTESTED}"
+    if view.given.watch.disturbed(each.deployment.uid, view.given.now):
+        return f" {DISTURBED}"
+    own = {instance.id for instance in (*each.copies, *each.surplus)}
+    more = sum(instance.id not in own for instance in view.given.snapshot.instances_of(each.deployment.spec.model_id))
+    return f" Somebody else has loaded {more} more of it." if more and each.copies else ""
 
 
 def _why_not_wanted(each: Standing) -> str:

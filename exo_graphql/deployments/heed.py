@@ -2,15 +2,15 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.deployments.acts import pause_reason
 from exo_graphql.deployments.backoff import RESET_SECONDS
-from exo_graphql.deployments.deployment import Deployment, Pause
+from exo_graphql.deployments.deployment import AttemptFailure, Deployment, Pause
 from exo_graphql.deployments.timetable import Timetable
-from exo_graphql.deployments.watch import Watch
+from exo_graphql.deployments.watch import CONTEST_SECONDS, CONTESTED, Watch
 from exo_graphql.operations import Operation
 
 
@@ -43,6 +43,10 @@ def heeded(deployment: Deployment, seen: Seen) -> Deployment:
     ready_since = seen.watch.ready_since.get(changed.uid)
     if changed.attempts and ready_since is not None and seen.now.elapsed - ready_since >= RESET_SECONDS:
         changed = replace(changed, attempts=0, retry_at=None)
+    contested = seen.watch.contested(changed.uid, seen.now)
+    if contested is not None:
+        retry_at = contested.at + timedelta(seconds=CONTEST_SECONDS)
+        changed = replace(changed, retry_at=retry_at, last_failure=AttemptFailure(contested.at, CONTESTED))
     return changed
 
 

@@ -129,6 +129,10 @@ class Reconciler:
         """Whether a person's operation takes the model of this deployment away."""
         return is_about(operation, self._operations.leaving(operation.id), deployment, self._upstream.snapshot)
 
+    def calm(self, uid: str) -> None:
+        """A person wants it kept, whatever another server does."""
+        self._watch = self._watch.calmed(uid)
+
     def _publish(self, outcome: Comparison, now: Moment) -> None:
         self._compared_at = now.elapsed
         self.board.publish(outcome.assessments, now)
@@ -283,7 +287,7 @@ class Reconciler:
             self._waits.note_fit(each, now)
             if snapshot is None or snapshot.stale:
                 continue
-            if each.wanted and not each.deployment.adopted:
+            if each.wanted and not each.deployment.adopted and self._watch.contested(uid, now) is None:
                 found = each.adoptable
                 await self._registry.update(uid, lambda d, a=found: replace(outcomes.owning(d, a), adopted=True))  # type: ignore[misc]
             if each.state is DeploymentState.READY:

@@ -271,6 +271,9 @@ class Deployments:
             kept_away = d.pause is not None or d.idle
             return replace(d, pause=None, idle=False, retry_at=None, adopted=d.adopted and not kept_away)
 
+        deployment = self._registry.get(name)
+        if deployment is not None:
+            self.reconciler.calm(deployment.uid)
         return await self._changed(name, resumed)
 
     async def _changed(self, name: str, change: Callable[[Deployment], Deployment]) -> Assessment | OperationError:

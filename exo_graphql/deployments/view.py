@@ -12,7 +12,7 @@ from exo_graphql.deployments.deployment import Deployment, DeploymentState
 from exo_graphql.deployments.space import NoSpace, Space, SpaceSearch
 from exo_graphql.deployments.standing import Nodes, Standing, node_ids, standing
 from exo_graphql.deployments.timetable import Timetable
-from exo_graphql.deployments.watch import Watch, settled
+from exo_graphql.deployments.watch import CONTESTED, Watch, settled
 from exo_graphql.operations import Operation
 
 SETTLED_SECONDS = 20.0
@@ -102,6 +102,10 @@ class Derived:
         """Whether its last request was refused a moment ago."""
         return self.given.not_before.get(each.deployment.uid, 0.0) > self.given.now.elapsed
 
+    def is_contested(self, each: Standing) -> bool:
+        """Whether another server seems to keep its model, too."""
+        return self.given.watch.contested(each.deployment.uid, self.given.now) is not None
+
     def glance(self, each: Standing) -> Space | NoSpace:
         """Whether there is space for its missing copy: `space` if that is known, else what a glance says."""
         return self._found.get(each.deployment.uid) or self._spaces.glance(each)
@@ -132,6 +136,8 @@ class Derived:
             return DeploymentState.WAITING, "An operation is at work on its model, or on one that it replaces."
         if self.ours:
             return DeploymentState.WAITING, "Another deployment comes first."
+        if self.is_contested(each):
+            return DeploymentState.RETRYING, CONTESTED
         if self.is_held_back(each):
             return (
                 DeploymentState.WAITING,

@@ -10,6 +10,12 @@ and not STALE, and nothing of it had ever failed. What cannot be told apart, and
 - somebody deletes an instance of which a runner had failed before: exo itself deletes after five failures;
 - somebody deletes it while exo does not answer, during an election, or while this server is down;
 - somebody deletes it while one of its nodes is STALE or leaves.
+
+**Two servers** that know nothing of each other may keep one exo. For example both have a deployment of A, one of them
+from 06:00 and the other until 06:00: what one loads the other unloads. Each sees instances of A come and go without its
+doing. The second such change within ten minutes is said; after the third nothing is done until ten minutes have passed
+without another one, or a person resumes the deployment. Where one of the two stops, the other is left in peace. For two
+minutes after nodes have come or gone nothing is counted: a node that joins shows earlier states until it has caught up.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,6 +27,13 @@ from exo_graphql.cluster.readiness import NodeStatus, Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.deployments.deployment import Deployment
 from exo_graphql.operations.losses import was_deleted
+
+CONTEST_SECONDS = 600.0
+CONTEST_CHANGES = 3
+SETTLED_SECONDS = 120.0
+"""See "Two servers" above."""
+DISTURBED = "Instances of its model come and go without this server's doing: another server may keep the same exo."
+CONTESTED = f"{DISTURBED} Nothing is done for it until ten minutes have passed without that, or until it is resumed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,24 @@ class Watch:
     """By deployment: when an inference task of its model was last seen, or it became ready."""
     deleted: frozenset[str] = frozenset()
     """Own instances that somebody else has deleted between the last two snapshots."""
+    foreign: Mapping[str, tuple[Moment, ...]] = field(default_factory=dict)
+    """By deployment: when instances of its model last came and went without our doing."""
+
+    def disturbed(self, uid: str, now: Moment) -> bool:
+        """Whether somebody changes it more often than a person's one act explains."""
+        changes = self.foreign.get(uid, ())
+        return len(changes) > 1 and now.elapsed - changes[-2].elapsed < CONTEST_SECONDS
+
+    def calmed(self, uid: str) -> "Watch":
+        """Without what somebody has changed of this one so far: a person wants it kept nevertheless."""
+        return replace(self, foreign={key: changes for key, changes in self.foreign.items() if key != uid})
+
+    def contested(self, uid: str, now: Moment) -> Moment | None:
+        """When somebody last changed what a deployment keeps, while that is too often to be a person's act."""
+        changes = self.foreign.get(uid, ())
+        if len(changes) < CONTEST_CHANGES or now.elapsed - changes[-1].elapsed >= CONTEST_SECONDS:
+            return None
+        return changes[-1]
 
 
 def observe(
@@ -58,6 +89,8 @@ def observe(
     ready_since: dict[str, float] = {}
     used_at: dict[str, float] = {}
     deleted: set[str] = set()
+    foreign: dict[str, tuple[Moment, ...]] = {}
+    members_changed_at = watch.members_changed_at if names == watch.members else now.elapsed
     for deployment in deployments:
         listed = [id_ for id_ in deployment.owned if id_ in snapshot.state.instances]
         if listed and all(snapshot.instance_status(id_).ready for id_ in listed):
@@ -66,24 +99,25 @@ def observe(
             in_use = any(instance.id in active for instance in instances)
             used_at[deployment.uid] = now.elapsed if in_use else watch.used_at.get(deployment.uid, now.elapsed)
         if watch.snapshot is not None and deployment.spec.model_id not in touched:
-            before = watch.snapshot
-            deleted.update(
-                id_
-                for id_ in deployment.owned
-                if id_ not in snapshot.state.instances
-                and id_ in before.state.instances
-                and id_ not in before.unloading
-                and not _has_failed(before, id_)
-                and was_deleted(before.state.instances[id_], before, snapshot)
-            )
+            gone = _deleted(watch.snapshot, snapshot, deployment)
+            deleted.update(gone)
+            since = now.elapsed - CONTEST_SECONDS
+            changes = [moment for moment in watch.foreign.get(deployment.uid, ()) if moment.elapsed > since]
+            if now.elapsed - members_changed_at >= SETTLED_SECONDS:
+                changes += [now] * (len(gone) + _foreign(watch.snapshot, snapshot, deployment))
+            if changes:
+                foreign[deployment.uid] = tuple(changes[-CONTEST_CHANGES:])
+        elif deployment.uid in watch.foreign:
+            foreign[deployment.uid] = watch.foreign[deployment.uid]
     return Watch(
         snapshot=snapshot,
         members=names,
-        members_changed_at=watch.members_changed_at if names == watch.members else now.elapsed,
+        members_changed_at=members_changed_at,
         unreachable_since=unreachable,
         ready_since=ready_since,
         used_at=used_at,
         deleted=frozenset(deleted),
+        foreign=foreign,
     )
 
 
@@ -91,6 +125,36 @@ def settled(watch: Watch, snapshot: Snapshot, names: Iterable[str], now: Moment,
     """Whether all of these nodes are there, or nobody has come or gone for `seconds`."""
     online = {label(node).lower() for node in snapshot.nodes if snapshot.node_statuses[node.id] is not NodeStatus.STALE}
     return {name.lower() for name in names} <= online or now.elapsed - watch.members_changed_at >= seconds
+
+
+def _deleted(before: Snapshot, snapshot: Snapshot, deployment: Deployment) -> list[str]:
+    """Own instances that somebody else has deleted."""
+    return [
+        id_
+        for id_ in deployment.owned
+        if id_ not in snapshot.state.instances
+        and id_ in before.state.instances
+        and id_ not in before.unloading
+        and not _has_failed(before, id_)
+        and was_deleted(before.state.instances[id_], before, snapshot)
+    ]
+
+
+def _foreign(before: Snapshot, snapshot: Snapshot, deployment: Deployment) -> int:
+    """How many instances of its model that are not its own have come, or were deleted."""
+    was, now = before.instances_of(deployment.spec.model_id), snapshot.instances_of(deployment.spec.model_id)
+    if [instance.id for instance in was] == [instance.id for instance in now]:
+        return 0
+    ids = {instance.id for instance in was}
+    came = [instance for instance in now if instance.id not in ids and instance.id not in deployment.owned]
+    went = [
+        instance
+        for instance in was
+        if instance.id not in snapshot.state.instances
+        and instance.id not in deployment.owned
+        and was_deleted(instance, before, snapshot)
+    ]
+    return len(came) + len(went)
 
 
 def _has_failed(snapshot: Snapshot, instance_id: str) -> bool:

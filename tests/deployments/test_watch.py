@@ -70,3 +70,31 @@ def test_a_stale_snapshot_changes_no_time() -> None:
     watch = observe(Watch(), snapshot(("n1",), LOADED), [OWN], frozenset(), NOW)
     stale = observe(watch, snapshot(("n2",), stale=True), [OWN], frozenset(), later(5))
     assert stale == replace(watch, snapshot=None)
+
+
+def test_instances_that_come_and_go_without_our_doing_are_another_servers() -> None:
+    settled_at = replace(observe(Watch(), snapshot(), [OWN], frozenset(), NOW), members_changed_at=NOW.elapsed - 200)
+    theirs = [("theirs", "small", ("n1",))]
+    watch = settled_at
+    for seconds, loaded in ((1, theirs), (2, []), (3, LOADED)):
+        watch = observe(watch, snapshot(loaded=loaded), [OWN], frozenset(), later(seconds))
+        assert watch.contested(OWN.uid, later(seconds)) is None  # its own is nobody else's, whoever brings it back
+    watch = observe(watch, snapshot(), [OWN], frozenset(), later(4))
+    assert watch.contested(OWN.uid, later(5)) == later(4)
+    watch = observe(watch, snapshot(stale=True), [OWN], frozenset(), later(6))
+    assert watch.contested(OWN.uid, later(603)) == later(4)
+    assert watch.contested(OWN.uid, later(604)) is None
+
+
+@pytest.mark.parametrize(
+    ("touched", "ago", "model"),
+    [({"small"}, 200.0, "small"), (set(), 60.0, "small"), (set(), 200.0, "large")],
+    ids=["an operation of ours", "nodes have just joined", "another model"],
+)
+def test_what_explains_itself_is_not_taken_for_another_server(touched: set[str], ago: float, model: str) -> None:
+    watch = observe(Watch(), snapshot(), [OWN], frozenset(), NOW)
+    watch = replace(watch, members_changed_at=NOW.elapsed - ago)
+    for number in range(6):
+        loaded = [(f"i{number}", model, ("n1",))] if number % 2 == 0 else []
+        watch = observe(watch, snapshot(loaded=loaded), [OWN], frozenset(touched), later(number))
+    assert watch.foreign == {}
