@@ -18,7 +18,7 @@ STDIN = "-"
 def content(name: str) -> DeploymentFile:
     """The file of that name, `-` is stdin. Raises `Failure`."""
     try:
-        data = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+        data = _stdin() if name == STDIN else Path(name).read_bytes()
     except OSError as error:
         raise Failure(f"{name} cannot be read: {error.strerror}.", "Check the name.", "FILE_UNREADABLE") from error
     try:
@@ -26,6 +26,11 @@ def content(name: str) -> DeploymentFile:
     except InvalidFile as error:
         where = InvalidFile(error.message, "", error.line, error.key)
         raise Failure(f"{_called(name)}, {where}", error.suggestion, "INVALID_FILE") from error
+
+
+def _stdin() -> bytes:
+    # None where the process was started without one (`<&-`).
+    return b"" if sys.stdin is None else sys.stdin.buffer.read()
 
 
 class Apply:

@@ -1,11 +1,14 @@
 """What a deployment would do if it were applied: the same comparison, for what is not there yet. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from exo_graphql.cluster.memory import with_margin
+from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.state import Instance
 from exo_graphql.deployments.space import NoSpace, Space
 from exo_graphql.deployments.standing import Standing
+from exo_graphql.deployments.timetable import timetable
 from exo_graphql.deployments.view import Derived, View
 
 
@@ -39,8 +42,13 @@ class Proposal:
 def propose(given: View, uid: str) -> Proposal:
     """The next copy of the deployment of this uid, which is among those of `given`.
 
-    While no window is open: what the next opening will do, as far as it can be known now.
+    While no window is open: what the next opening will do, as far as it can be known now: the windows are as they will
+    be then, and what is loaded is as it is now. At 12:00, for a night from 23:00: the day's model is unloaded for it.
     """
+    now = given.timetables[uid]
+    opens = None if now.open else now.wakes_at
+    if opens is not None:
+        given = _at(given, opens)
     view = Derived(given)
     each = next(each for each in view.standings if each.deployment.uid == uid)
     spec, snapshot = each.deployment.spec, given.snapshot
@@ -67,8 +75,18 @@ def propose(given: View, uid: str) -> Proposal:
         shortfall_bytes=None if none is None else none.shortfall_bytes,
         load_first=loads and not found.unload,
         downloads=lacking,
-        steps=tuple(_steps(each, adopts, unload, lacking, loads=loads and none is None)),
+        steps=tuple(_steps(each, adopts, unload, lacking, opens, loads=loads and none is None)),
     )
+
+
+def _at(given: View, at: datetime) -> View:
+    """The same view at a later time."""
+    models = given.snapshot.models
+    sizes = {
+        d.uid: models[d.spec.model_id].storage_bytes if d.spec.model_id in models else None for d in given.deployments
+    }
+    tables = {d.uid: timetable(d.spec, d.load_times, sizes[d.uid], at) for d in given.deployments}
+    return replace(given, timetables=tables, now=Moment(at, given.now.elapsed))
 
 
 def _steps(
@@ -76,15 +94,16 @@ def _steps(
     adopts: tuple[Instance, ...],
     unload: tuple[Instance, ...],
     lacking: tuple[Fetched, ...],
+    opens: datetime | None,
     *,
     loads: bool,
 ) -> list[str]:
-    model_id, opening = each.deployment.spec.model_id, each.timetable.next_opening
+    model_id = each.deployment.spec.model_id
     steps = [f"adopt instance {instance.id} of {model_id}" for instance in adopts]
     if lacking:
         steps.append(f"fetch the weights of {model_id} onto {len(lacking)} nodes")
-    if not each.wanted and opening is not None:
-        steps.append(f"wait for the next opening at {opening:%Y-%m-%d %H:%M} UTC")
+    if opens is not None:
+        steps.append(f"wait until {opens:%Y-%m-%d %H:%M} UTC")
     steps += [f"unload instance {instance.id} of {instance.model_id}" for instance in unload]
     if loads:
         steps.append(f"load {model_id}")

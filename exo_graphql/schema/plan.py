@@ -95,7 +95,9 @@ class Plan:
     adopts: list[Annotated["Instance", strawberry.lazy("exo_graphql.schema.instance")]] = field(
         description="Instances that are loaded already, and would belong to the deployment from then on."
     )
-    fits: bool = field(description="Whether it could be done now.")
+    fits: bool = field(
+        description="Whether it could be done: now, or when the next window opens, with what is loaded now."
+    )
     reason: str | None = field(description="Why it could not be done; null where it could.")
     nodes: list[Annotated["Node", strawberry.lazy("exo_graphql.schema.node")]] = field(
         resolver=_nodes,
