@@ -1,38 +1,19 @@
-"""The groups of nodes on which exo could place a model: rings, or for MLX_JACCL nodes all connected by RDMA.
-
-exo lists every ring of its topology, and their number explodes: 12 nodes that are all connected have 924 groups of 6,
-64 nodes have 75 million. So groups are listed and compared as exo does while they are few, and searched for beyond
-that (`group_search`), within a `SearchBudget`.
-"""
+"""The groups of nodes on which one model could be placed: the one that exo would choose, or what is missing there."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from math import comb
-from typing import TypeVar
 
-from exo_graphql.cluster.group_search import RingSearch, find_complete, heaviest_ring
+from exo_graphql.cluster.groups import Group, Groups
 from exo_graphql.cluster.memory import fits_into, split, with_margin
 from exo_graphql.cluster.placement_request import ALONE, Fit, NoFit, PlacementRequest, backends_of
 from exo_graphql.cluster.preference import Preference
 from exo_graphql.cluster.search_budget import SearchBudget
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import InstanceType, Sharding
-from exo_graphql.cluster.topology import is_complete
 
-T = TypeVar("T")
-
-# Up to this many groups of a size are listed, whatever the topology: C(10, 5), so all of clusters of up to 10 nodes.
-_FEW = 252
-# The same where most groups are rings, so that listing them is not in vain: C(13, 6) = 1,716 and C(64, 2) = 2,016 are
-# below, so all of clusters of up to 13 nodes, and all pairs of 64.
-_FEW_WHERE_DENSE = 2_020
 # Steps charged for a listed group that its memory alone rules out: two sums.
 _LISTED_STEPS = 2
-# The search for one size may take a third of the steps that are left: a larger group may be easier to find.
-_BUDGET_PARTS = 3
-
-Group = tuple[int, ...]
-"""Nodes by their number in the topology."""
 
 
 class Candidates:
@@ -47,7 +28,8 @@ class Candidates:
         self._free_by_id = free
         self._free = [max(0, free.get(node_id, 0)) for node_id in self._topology.ids]
         """Bytes by number."""
-        self._preference = Preference(snapshot, request.card, self._free)
+        self._groups = Groups(self._topology, self._free, budget)
+        self._preference = Preference(snapshot, request.card, self._groups)
         self._budget = budget
         self._pools: dict[InstanceType, Sequence[int]] = {}
         """The nodes that may take part, by instance type."""
@@ -65,11 +47,11 @@ class Candidates:
             return self._split(group, sharding, instance_type)
 
         if self._request.node_ids is not None:
-            return accept(tuple(sorted(numbers))) if self._is_group(numbers, instance_type) else None
-        for part in self._searchable_parts(numbers, count, instance_type):
+            return accept(tuple(sorted(numbers))) if self._groups.is_group(numbers, instance_type) else None
+        for part in self._groups.searchable_parts(numbers, count, instance_type):
             if sum([capacity[number] for number in part[:count]]) < needed:
                 continue
-            if self._are_few(part, count):
+            if self._groups.are_few(part, count):
                 fit = self._best_listed(part, count, capacity, needed, instance_type, accept)
             else:
                 fit = self._first_found(part, count, capacity, needed, instance_type, accept)
@@ -99,10 +81,10 @@ class Candidates:
         if (sharding, instance_type) == ALONE and self._request.node_ids is None:
             # Layers follow free memory, so most memory is the smallest shortfall: see the example in `placement`.
             # Only where that group is too small for the request does each size count.
-            heaviest = self._heaviest(numbers)
+            heaviest = self._groups.heaviest(numbers)
             groups = [heaviest] if heaviest is not None and len(heaviest) in possible else []
         if not groups:
-            found = (self._any(numbers, count, instance_type) for count in possible)
+            found = (self._large(numbers, count, instance_type) for count in possible)
             groups = [group for group in found if group is not None]
         for group in groups:
             fit = self._split(group, sharding, instance_type)
@@ -116,7 +98,7 @@ class Candidates:
             return "MLX_JACCL needs RDMA enabled on, and RDMA connections between, all nodes of the instance."
         return None
 
-    # Groups
+    # Nodes
 
     def _pool(self, instance_type: InstanceType) -> Sequence[int]:
         """The nodes that may take part, those with most free memory first."""
@@ -150,28 +132,7 @@ class Candidates:
             self._layers = [free // layer for free in self._free]
         return card.layer_count or size, self._layers
 
-    def _searchable_parts(self, numbers: Sequence[int], count: int, instance_type: InstanceType) -> list[Sequence[int]]:
-        """The nodes in parts such that each group of that size lies in one; without those with too few connections."""
-        if count == 1:
-            return [numbers]
-        mask = self._topology.mask(numbers)
-        if instance_type is InstanceType.MLX_JACCL or count == 2:
-            edges = self._edges(instance_type)
-            parts = [self._topology.mask(n for n in numbers if (edges[n] & mask).bit_count() >= count - 1)]
-        else:
-            rings, blocks = self._topology.plain_rings, self._topology.blocks
-            # A block in which each node has two neighbours is one ring: it has a group of its own size only.
-            parts = [block & mask for block in blocks if block not in rings or block.bit_count() == count]
-        return [[number for number in numbers if part >> number & 1] for part in parts if part.bit_count() >= count]
-
-    def _are_few(self, part: Sequence[int], count: int) -> bool:
-        groups = comb(len(part), count)
-        return groups <= _FEW or (groups <= _FEW_WHERE_DENSE and (count == 2 or self._are_dense(part)))
-
-    def _are_dense(self, part: Sequence[int]) -> bool:
-        """Whether each node is connected to half of the others: then most groups are rings."""
-        edges, mask = self._topology.sockets, self._topology.mask(part)
-        return all(2 * (edges[number] & mask).bit_count() >= len(part) - 1 for number in part)
+    # Groups
 
     def _best_listed(
         self,
@@ -195,7 +156,7 @@ class Candidates:
             if not budget.allows(count):
                 return None
             budget.spend(count, 0)
-            if self._is_group(group, instance_type):
+            if self._groups.is_group(group, instance_type):
                 fit = accept(group)
                 if fit is not None:
                     return fit
@@ -217,89 +178,24 @@ class Candidates:
             by_weights = sorted(numbers, key=lambda number: (on_disk[number], self._free[number]), reverse=True)
             orders = [by_weights, numbers]
         for order in orders:
-            fit = self._search(order, count, capacity, needed, instance_type, accept)
+            fit = self._groups.search(order, count, capacity, needed, instance_type, accept)
             if fit is not None:
                 return fit
         return None
 
-    def _search(
-        self,
-        order: Sequence[int],
-        count: int,
-        capacity: Sequence[int],
-        needed: int,
-        instance_type: InstanceType,
-        accept: Callable[[Group], T | None],
-    ) -> T | None:
-        """What `accept` returns for the first group that it takes, nodes tried in this order. For two nodes or more."""
-        budget = self._budget
-        if not budget.allows(len(order)):
-            return None
-        max_steps = budget.left // _BUDGET_PARTS
-        if instance_type is InstanceType.MLX_JACCL or count == 2:
-            return find_complete(self._edges(instance_type), order, capacity, count, needed, budget, max_steps, accept)
-        return RingSearch(self._topology.sockets, order, capacity, budget, max_steps).find(count, needed, accept)
-
-    def _any(self, numbers: Sequence[int], count: int, instance_type: InstanceType) -> Group | None:
-        """A group of that size with much memory, not necessarily the most."""
-        if self._request.node_ids is not None:
-            return tuple(numbers) if self._is_group(numbers, instance_type) else None
-        if count == 1:
-            return tuple(numbers[:1])
-        for part in self._searchable_parts(numbers, count, instance_type):
-            if self._is_group(part[:count], instance_type):
-                return tuple(part[:count])
-            group = self._search(part, count, self._free, 0, instance_type, lambda group: group)
-            if group is not None:
-                return group
-        return None
-
-    def _heaviest(self, numbers: Sequence[int]) -> Group | None:
-        """The group with most memory: a node, a pair, or a ring in one of the blocks. Largest block first."""
-        pair = self._any(numbers, 2, InstanceType.MLX_RING)
-        best = max(tuple(numbers[:1]), pair or (), key=self._preference.memory)
-        mask = self._topology.mask(numbers)
-        parts = ([n for n in numbers if (block & mask) >> n & 1] for block in self._topology.blocks)
-        for part in sorted(parts, key=self._preference.memory, reverse=True):
-            if len(part) < 3 or self._preference.memory(part) <= self._preference.memory(best):
-                break
-            if self._is_group(part, InstanceType.MLX_RING):
-                return tuple(part)
-            budget = self._budget
-            ring = heaviest_ring(self._topology.sockets, part, self._free, budget, budget.left // 2)
-            best = max(best, ring or (), key=self._preference.memory)
-        return best or None
-
-    def _is_group(self, numbers: Sequence[int], instance_type: InstanceType) -> bool:
-        """Whether exo could make one instance of exactly these nodes. False also where the budget ran out."""
-        count, topology, budget = len(numbers), self._topology, self._budget
-        mask = topology.mask(numbers)
-        if count == 1:
-            return True
-        if instance_type is InstanceType.MLX_JACCL:
-            # One of them is the coordinator, which all others reach by sockets.
-            reached = any(mask & ~topology.sockets[number] == 1 << number for number in numbers)
-            return reached and is_complete(topology.rdma, mask)
-        edges = topology.sockets
-        neighbours = [(edges[number] & mask).bit_count() for number in numbers]
-        if min(neighbours) < min(2, count - 1):
-            return False
-        if 2 * min(neighbours) >= count:
-            # Each of 6 nodes with 3 neighbours or more: there is always a ring (Dirac's theorem).
-            return True
-        search = RingSearch(edges, numbers, self._free, budget, budget.left // _BUDGET_PARTS)
-        return search.find(count, 0, lambda _: True) is True
-
     def _split(self, group: Group, sharding: Sharding, instance_type: InstanceType) -> Fit | None:
-        if instance_type is InstanceType.MLX_JACCL and not self._is_group(group, instance_type):
+        if instance_type is InstanceType.MLX_JACCL and not self._groups.is_group(group, instance_type):
             return None
         added = split(self._request.card, [self._topology.ids[number] for number in group], sharding, self._free_by_id)
         return Fit(sharding, instance_type, added) if added is not None and fits_into(added, self._free_by_id) else None
 
-    def _edges(self, instance_type: InstanceType) -> Sequence[int]:
-        return self._topology.rdma if instance_type is InstanceType.MLX_JACCL else self._topology.sockets
-
     # What is missing
+
+    def _large(self, numbers: Sequence[int], count: int, instance_type: InstanceType) -> Group | None:
+        """A group of that size with much memory; if the request names its nodes, only all of them are one."""
+        if self._request.node_ids is None:
+            return self._groups.large(numbers, count, instance_type)
+        return tuple(numbers) if self._groups.is_group(numbers, instance_type) else None
 
     def _shortfall(self, group: Group, sharding: Sharding) -> NoFit:
         card = self._request.card

@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from functools import cached_property
 
+from exo_graphql.cluster.groups import Groups
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import DownloadKind, ModelCard
 
 
 class Preference:
-    """exo's preference among groups of one size. Nodes are numbers in the topology; `free` is bytes by number."""
+    """exo's preference among groups of one size. Nodes are numbers in the topology."""
 
-    def __init__(self, snapshot: Snapshot, card: ModelCard, free: Sequence[int]) -> None:
+    def __init__(self, snapshot: Snapshot, card: ModelCard, groups: Groups) -> None:
         self._snapshot = snapshot
         self._card = card
-        self._free = free
+        self._groups = groups
 
     def rank(self, group: Sequence[int]) -> tuple[bool, float, int]:
         """The higher, the better: a node at the edge of the topology, then weights on disk, then free memory."""
@@ -21,12 +22,8 @@ class Preference:
         return (
             any(leaves >> number & 1 for number in group),
             sum([self.on_disk[number] for number in group]),
-            self.memory(group),
+            self._groups.memory(group),
         )
-
-    def memory(self, group: Sequence[int]) -> int:
-        """Free memory of the group in bytes."""
-        return sum([self._free[number] for number in group])
 
     @cached_property
     def on_disk(self) -> Sequence[float]:

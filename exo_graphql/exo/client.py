@@ -19,6 +19,7 @@ from exo_graphql import __version__
 from exo_graphql.cluster.upstream import Misconfigured, Refused, Unreachable, UpstreamError
 from exo_graphql.exo.paths import rest_of_path, segment
 from exo_graphql.exo.poller_stats import PollerStats
+from exo_graphql.exo.refusals import decoded, refusal
 from exo_graphql.tls import why_not
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,6 @@ MAX_BODY = 64 << 20
 MAX_COMMANDS = 32
 # Paths that are read again and again: their URLs are made once.
 _READS = ("/state", "/state/runners", "/node_id", "/models")
-_REASON_LENGTH = 500
 _NOT_MODIFIED = 304
 _NOT_EXO = "What answers is not exo, or is an unsupported release of it."
 
@@ -44,10 +44,6 @@ class Untrusted(NotSent, Misconfigured):
 
 class Erring(Unreachable):
     """Something answered, but with a server error or with what exo would not answer."""
-
-
-class NotFound(Refused):
-    """exo does not know the id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +117,7 @@ class ExoClient:
     async def node_id(self, within: float) -> str | None:
         """The node's own id; None if the answer holds none. Raises `Unreachable` if nothing answers."""
         try:
-            answer = _json((await self._send("GET", "/node_id", within=within)).body)
+            answer = decoded((await self._send("GET", "/node_id", within=within)).body)
         except (Refused, Erring):
             return None
         return answer if isinstance(answer, str) and answer else None
@@ -196,7 +192,7 @@ class ExoClient:
         received = await self._send(
             method, path, within=self._command_timeout, params=params, content=content, limited=True
         )
-        answer = _json(received.body)
+        answer = decoded(received.body)
         if not isinstance(answer, dict):
             raise Erring(_NOT_EXO)
         return answer
@@ -272,7 +268,7 @@ class ExoClient:
             # A weak ETag means "equivalent", not "identical".
             return _Answer(status, etag if etag and not etag.startswith("W/") else None, body)
         if 400 <= status < 500:
-            raise _refusal(status, body)
+            raise refusal(status, body)
         logger.debug("%s %s%s: status %d: %r", method, self.url, path, status, body[:200])
         if status >= 500:
             raise Erring(f"exo failed inside (status {status}).")
@@ -288,47 +284,3 @@ def _network(tls: ssl.SSLContext | None, *, https: bool) -> httpx.AsyncHTTPTrans
         # Loading the usual certificates takes a while, and plain HTTP needs none.
         verify=tls if tls is not None else https,
     )
-
-
-def _json(body: bytes) -> object:
-    """The decoded body; None for what is no JSON."""
-    try:
-        decoded: object = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return decoded
-
-
-def _refusal(status: int, body: bytes) -> Refused:
-    """exo's reason, from whichever of its three shapes of error: `error.message`, `detail`, plain text."""
-    answer = _json(body)
-    error = answer.get("error") if isinstance(answer, dict) else None
-    message = error.get("message") if isinstance(error, dict) else None
-    if isinstance(message, str) and message:
-        reason = _clipped(message)
-        return NotFound(reason) if status == 404 else Refused(reason)
-    detail = answer.get("detail") if isinstance(answer, dict) else None
-    if status == 404 and detail == "Not Found":
-        return Refused("This release of exo has no such call.")
-    if isinstance(detail, str) and detail:
-        return Refused(_clipped(detail))
-    if isinstance(detail, list) and detail:
-        return Refused(_clipped("; ".join(_complaint(item) for item in detail)))
-    text = body[: 4 * _REASON_LENGTH].decode(errors="replace").strip()
-    if answer is None and text and not text.startswith("<"):
-        return Refused(_clipped(text))
-    return Refused(f"exo refused without a reason (status {status}).")
-
-
-def _complaint(item: object) -> str:
-    """One entry of a 422's list, as `where: what`."""
-    if not isinstance(item, dict):
-        return str(item)
-    place = item.get("loc")
-    where = ".".join(str(part) for part in place) if isinstance(place, list) else ""
-    return f"{where}: {item.get('msg')}" if where else str(item.get("msg"))
-
-
-def _clipped(reason: str) -> str:
-    line = " ".join("".join(c if c.isprintable() else " " for c in reason).split())
-    return line if len(line) <= _REASON_LENGTH else line[: _REASON_LENGTH - 1] + "…"

@@ -67,12 +67,12 @@ class Downloads:
         node.weights.pop(card.model_id, None)
         self._pending(node, card, 0, total=0)
 
-    def cancel_unclaimed(self, claimed: set[tuple[str, str]]) -> None:
+    def cancel_unneeded(self, needed: set[tuple[str, str]]) -> None:
         """Cancel all downloads that belong to no instance: exo does so at every deletion.
 
         (exo `master/placement.py`, `cancel_unnecessary_downloads`.)
         """
-        for node_id, model_id in set(self._active) - claimed:
+        for node_id, model_id in set(self._active) - needed:
             self.cancel(self._cluster.nodes[node_id], self._cluster.cards[model_id])
 
     def abandon(self, node: Node) -> None:

@@ -7,7 +7,8 @@ from exo_graphql.simulator.cards import Document
 from exo_graphql.simulator.clock import Process, Running
 from exo_graphql.simulator.cluster import SimulatedCluster
 from exo_graphql.simulator.instance import Instance
-from exo_graphql.simulator.instances import PLAN_INTERVAL, Instances
+from exo_graphql.simulator.instances import Instances
+from exo_graphql.simulator.life import PLAN_INTERVAL
 from exo_graphql.simulator.scenario import Traffic
 
 _QUESTIONS = (

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 import orjson
@@ -11,19 +11,16 @@ from fastapi.responses import StreamingResponse
 
 from exo_graphql.simulator import bodies
 from exo_graphql.simulator.cards import Card, Document, card_document, listing
+from exo_graphql.simulator.commands import Commands
 from exo_graphql.simulator.inference import text_params
 from exo_graphql.simulator.placement import ImpossibleError, place
 from exo_graphql.simulator.placement import Request as Wanted
 from exo_graphql.simulator.simulation import Simulation
 from exo_graphql.simulator.state import NoSuchPathError, StateDocument, encode_at
 
-COMMAND_SECONDS = 0.08
-"""From a command's answer to its effect in the state (exo/API.md: 404 some 0.1 s after the first DELETE)."""
 UNKNOWN_MODEL_SECONDS = 17.0
 """How long exo asks Hugging Face about a model that it has no card for."""
 _POLL_SECONDS = 0.05
-_HUNG_SECONDS = 0.2
-"""Simulated seconds between two checks whether a hung master is back."""
 _ANSWER = "This is a simulated exo: it has no weights."
 
 
@@ -41,6 +38,7 @@ class Routes:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
         self._cluster = simulation.cluster
+        self._commands = Commands(simulation)
         self._own_chats: set[str] = set()
 
     async def node_id(self) -> str:
@@ -76,7 +74,7 @@ class Routes:
     async def place_instance(self, payload: bodies.PlaceInstance) -> Document:
         card = await self._card(payload.model_id)
         wanted = Wanted(card, payload.sharding.value, payload.instance_meta.value, payload.min_nodes)
-        command_id = await self._send(lambda: self._simulation.place(wanted))
+        command_id = await self._commands.send(lambda: self._simulation.place(wanted))
         return _received(command_id, model_card=card_document(card))
 
     async def create_instance(self, payload: bodies.CreateInstance) -> Document:
@@ -89,7 +87,7 @@ class Routes:
                 f"Insufficient memory to create instance. Required: {card.storage_bytes / 1024**3:.1f}GB, "
                 f"Available: {available / 1024**3:.1f}GB",
             )
-        command_id = await self._send(lambda: self._simulation.create(payload.instance))
+        command_id = await self._commands.send(lambda: self._simulation.create(payload.instance))
         return _received(command_id, model_card=card_document(card))
 
     async def placement(
@@ -129,7 +127,7 @@ class Routes:
 
     async def delete_instance(self, instance_id: str) -> Document:
         self._known_instance(instance_id)
-        command_id = await self._send(lambda: self._simulation.instances.delete(instance_id))
+        command_id = await self._commands.send(lambda: self._simulation.instances.delete(instance_id))
         return _received(command_id, instance_id=instance_id)
 
     async def instance_links(self) -> list[Document]:
@@ -137,8 +135,6 @@ class Routes:
 
     async def feature_flags(self) -> Document:
         return {"disaggregation": False}
-
-    # Download commands go past the master: no election holds them (exo `api/main.py`, `_send_download`).
 
     async def start_download(self, payload: bodies.StartDownload) -> Document:
         shard = next(iter(payload.shard_metadata.values()))
@@ -165,14 +161,14 @@ class Routes:
 
         started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         state = self._cluster.state
-        await self._send(lambda: started.set_result(self._simulation.inference.submit(params, seconds, done)))
+        await self._commands.send(lambda: started.set_result(self._simulation.inference.submit(params, seconds, done)))
         media_type = "text/event-stream" if payload.stream else "application/json"
         return StreamingResponse(self._answer(payload, state, started, ended), media_type=media_type)
 
     async def cancel(self, command_id: str) -> Document:
         if command_id not in self._own_chats:
             raise HTTPException(404, "Command not found or already completed")
-        await self._send(lambda: self._simulation.inference.cancel(command_id))
+        await self._commands.send(lambda: self._simulation.inference.cancel(command_id))
         return {"message": "Command cancelled.", "command_id": command_id}
 
     async def _answer(
@@ -219,23 +215,6 @@ class Routes:
             raise HTTPException(404, "Instance not found")
         return document
 
-    async def _send(self, effect: Callable[[], object]) -> str:
-        """Hand a command to the master: it hangs while an election is on, and is lost if there is no master."""
-        lost = self._simulation.election.masterless
-        while (hold := self._simulation.election.hold) > 0:
-            await self._cluster.clock.sleep(hold)
-        if not lost:
-            state = self._cluster.state
-
-            def apply() -> None:
-                if self._simulation.frozen() is not None:
-                    self._cluster.clock.call_later(_HUNG_SECONDS, apply)
-                elif self._cluster.state is state:
-                    effect()
-
-            self._cluster.clock.call_later(COMMAND_SECONDS, apply)
-        return self._cluster.new_id()
-
     def _place(self, wanted: Wanted) -> Document:
         return place(wanted, self._cluster.state, self._cluster.rng, self._cluster.new_id)
 
@@ -265,8 +244,7 @@ class Routes:
             if node is not None and node.alive and card is not None:
                 getattr(self._simulation.downloads, action)(node, card)
 
-        self._cluster.clock.call_later(COMMAND_SECONDS, effect)
-        return {"commandId": self._cluster.new_id()}
+        return {"commandId": self._commands.send_past_master(effect)}
 
 
 def _received(command_id: str, **fields: object) -> Document:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from exo_graphql.simulator.cards import Card, all_cards, card_named
+from exo_graphql.simulator.cards import Card
+from exo_graphql.simulator.catalogue import all_cards, card_named
 
 GIB = 1024**3
 
