@@ -10,6 +10,7 @@ from functools import cached_property
 
 from exo_graphql.cluster.downloads import DownloadStatus, download_status, needed_downloads
 from exo_graphql.cluster.models import known_models, models_by_node
+from exo_graphql.cluster.ram import RamFigures
 from exo_graphql.cluster.state import (
     INFERENCE,
     Download,
@@ -23,7 +24,6 @@ from exo_graphql.cluster.state import (
 )
 from exo_graphql.cluster.tasks import tasks_under_way
 from exo_graphql.cluster.topology import Topology
-from exo_graphql.cluster.units import gib, percent
 
 _MODELS = frozenset({"catalogue", "cards", "custom_ids", "instances"})
 _DOWNLOADS = frozenset({"downloads", "members"})
@@ -46,7 +46,7 @@ COMPUTED_FROM: Mapping[str, frozenset[str]] = {
 """The parts that each index of `IndexedState` that may be taken over is computed from."""
 
 
-class IndexedState:
+class IndexedState(RamFigures):
     """A state and exo's catalogue, with the indexes over both. Lists are in a stable order.
 
     Nodes, instances and tasks are listed as exo lists them, models by id. Indexes are cached properties: computed when
@@ -107,26 +107,6 @@ class IndexedState:
     def ram_used_bytes(self) -> int | None:
         """Sum over the members that report; None when none does."""
         return _sum(node.ram_used_bytes for node in self._reporting)
-
-    @property
-    def ram_total_gb(self) -> float | None:
-        """GiB."""
-        return gib(self.ram_total_bytes)
-
-    @property
-    def ram_available_gb(self) -> float | None:
-        """GiB."""
-        return gib(self.ram_available_bytes)
-
-    @property
-    def ram_used_gb(self) -> float | None:
-        """GiB."""
-        return gib(self.ram_used_bytes)
-
-    @property
-    def ram_used_percent(self) -> float | None:
-        """0-100."""
-        return percent(self.ram_used_bytes, self.ram_total_bytes)
 
     @cached_property
     def _reporting(self) -> tuple[Node, ...]:

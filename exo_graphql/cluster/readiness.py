@@ -5,12 +5,12 @@ rules are those of the public contract (the description of `Phase` in the schema
 behaviour of exo makes its rule necessary.
 """
 
-import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, unique
 
+from exo_graphql.cluster.error_text import NO_DOWNLOAD_MESSAGE, NO_MESSAGE, one_line
 from exo_graphql.cluster.rules import Rules
 from exo_graphql.cluster.state import Download, DownloadKind, Instance, Runner, RunnerStatus, State
 from exo_graphql.cluster.units import at_most, gib, percent
@@ -192,7 +192,7 @@ def _failed(instance: Instance, state: State) -> InstanceStatus | None:
         return None
     for download in _downloads(instance, state):
         if download.kind is DownloadKind.FAILED:
-            error = download.error or "The download failed without a message."
+            error = download.error or NO_DOWNLOAD_MESSAGE
             return InstanceStatus(
                 Phase.FAILED, f"Download failed: {one_line(error)}", node_id=download.node_id, error=error
             )
@@ -290,22 +290,3 @@ def _downloads(instance: Instance, state: State) -> list[Download]:
 def _sum_known(sizes: list[int | None]) -> int | None:
     known = [size for size in sizes if size is not None]
     return sum(known) if len(known) == len(sizes) else None
-
-
-# exo's message for a process that ended: a signal or an exit code, and no reason.
-_BARE = re.compile(r"Terminated( \(.*\))?\.?")
-
-
-def names_no_cause(error: str) -> bool:
-    """Whether exo's message says only how the runner ended, not why: `Terminated (signal=9 (Killed))`."""
-    return not error.strip() or error == NO_MESSAGE or _BARE.fullmatch(error.strip()) is not None
-
-
-NO_MESSAGE = "The runner failed without a message."
-
-
-def one_line(error: str) -> str:
-    """The line of exo's message (often a whole traceback) that says what happened, at most 300 characters."""
-    lines = [line.strip() for line in error.splitlines() if line.strip()]
-    line = next((line for line in lines if line.startswith("Runner error:")), lines[0] if lines else error)
-    return line if len(line) <= 300 else line[:299] + "…"

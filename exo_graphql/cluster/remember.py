@@ -4,6 +4,7 @@ from collections.abc import Mapping, Set
 from dataclasses import replace
 
 from exo_graphql.cluster.downloads import needed_downloads
+from exo_graphql.cluster.error_text import NO_DOWNLOAD_MESSAGE, NO_MESSAGE, names_no_cause, one_line
 from exo_graphql.cluster.history import (
     KEPT_MODELS,
     LOST_WITH_MASTER,
@@ -19,14 +20,11 @@ from exo_graphql.cluster.history import (
 from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import (
-    NO_MESSAGE,
     RANK,
     READY_RUNNERS,
     Failure,
     InstanceStatus,
     Phase,
-    names_no_cause,
-    one_line,
 )
 from exo_graphql.cluster.state import DownloadKind, Instance, RunnerStatus, State, TaskKind
 from exo_graphql.cluster.transitions import RemovedInstance, Transitions
@@ -227,7 +225,7 @@ def _download_histories(
             continue
         past = history.downloads.get(pair, DownloadHistory()).seen(download, now)
         if download.kind is DownloadKind.FAILED:
-            error = one_line(download.error or "The download failed without a message.")
+            error = one_line(download.error or NO_DOWNLOAD_MESSAGE)
             if error != past.error:
                 failures[model_id] = Failure(now.at, error, node_id)
             past = replace(past, error=error, quiet_since=now.elapsed if past.quiet_since is None else past.quiet_since)

@@ -1,4 +1,4 @@
-"""One exo node over HTTP. Knows exo's routes and its three shapes of error; keeps nothing but connections.
+"""One exo node over HTTP. Knows exo's routes (`refusals`: its errors); keeps nothing but connections.
 
 Every call is bounded in time and raises `Unreachable` or `Refused` alone. Their messages are fit for a caller; URLs
 and the exceptions behind them go to the log.
@@ -18,7 +18,6 @@ import orjson
 from exo_graphql import __version__
 from exo_graphql.cluster.upstream import Misconfigured, Refused, Unreachable, UpstreamError
 from exo_graphql.exo.paths import rest_of_path, segment
-from exo_graphql.exo.poller_stats import PollerStats
 from exo_graphql.exo.refusals import decoded, refusal
 from exo_graphql.tls import why_not
 
@@ -73,7 +72,6 @@ class ExoClient:
         *,
         tls: ssl.SSLContext | None = None,
         command_timeout: float = 15.0,
-        stats: PollerStats | None = None,
     ) -> None:
         url = httpx.URL(base_url.rstrip("/"))
         self.url = str(url.copy_with(userinfo=b"")).rstrip("/")
@@ -82,7 +80,6 @@ class ExoClient:
         """Why the TLS handshake fails; None once it succeeds."""
         self._command_timeout = command_timeout
         self._commands = asyncio.Semaphore(MAX_COMMANDS)
-        self._stats = stats if stats is not None else PollerStats()
         self._base = url
         self._urls = {path: self._url(path) for path in _READS}
         self._headers = {
@@ -246,7 +243,6 @@ class ExoClient:
         content: bytes | None,
         headers: Mapping[str, str],
     ) -> _Answer:
-        self._stats.requests_total += 1
         url = self._urls.get(path) or self._url(path)
         request = httpx.Request(method, url, params=params, content=content, headers={**self._headers, **headers})
         response = await self._transport.handle_async_request(request)

@@ -13,9 +13,10 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
 from exo_graphql.cluster.upstream import PlacementPreview, Refused, Unreachable
 from exo_graphql.exo.answers import INSTANCE_WORDS, SHARDING_WORDS, read_preview, whole_model
-from exo_graphql.exo.client import Erring, ExoClient, NotFound, NotSent
+from exo_graphql.exo.client import Erring, ExoClient, NotSent
 from exo_graphql.exo.endpoints import Endpoint, Endpoints
 from exo_graphql.exo.parse import read_instance
+from exo_graphql.exo.refusals import NotFound
 
 T = TypeVar("T")
 

@@ -52,7 +52,7 @@ class Poller(Snapshots, Commands):
         rules = rules if rules is not None else PollerRules()
         self.stats = PollerStats()
         timeout = rules.command_timeout
-        clients = [ExoClient(url, transport, tls=tls, command_timeout=timeout, stats=self.stats) for url in urls]
+        clients = [ExoClient(url, transport, tls=tls, command_timeout=timeout) for url in urls]
         demand = Demand(rules.look_lasts)
         endpoints = Endpoints(clients, rules, demand.wake_up.set)
         Snapshots.__init__(self, endpoints, demand, rules, readiness, now)

@@ -13,5 +13,3 @@ class PollerStats:
     """Reads of the state that failed: no answer in time, an error, or a body that is no state."""
     cost: float | None = None
     """Usual duration of a read as seen from here, in seconds; None before the first."""
-    requests_total: int = 0
-    """Requests of any kind sent to exo."""

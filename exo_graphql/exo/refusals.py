@@ -1,8 +1,8 @@
-"""Why exo refuses a request: its reason, from whichever of its three shapes of error the answer has.
+"""Why exo refuses a request: the reason in its answer, which has one of three shapes.
 
-{"error": {"message": "Insufficient memory to create instance. …", "code": 400}}     an error of exo's own
-{"detail": [{"loc": ["body", "model_id"], "msg": "Field required"}]}                 a body that it does not accept
-Internal Server Error                                                               text
+- `{"error": {"message": "Instance not found", "code": 404}}`: an error of its own;
+- `{"detail": [{"loc": ["body", "model_id"], "msg": "Field required"}]}`: a body that it does not accept;
+- plain text.
 """
 
 import orjson
@@ -18,7 +18,7 @@ class NotFound(Refused):
 
 
 def decoded(body: bytes) -> object:
-    """The decoded body; None for what is no JSON."""
+    """The decoded body; None if it is not JSON."""
     try:
         value: object = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -27,7 +27,7 @@ def decoded(body: bytes) -> object:
 
 
 def refusal(status: int, body: bytes) -> Refused:
-    """exo's reason, from whichever of its three shapes of error: `error.message`, `detail`, plain text."""
+    """The error for an answer with a status from 400 to 499."""
     answer = decoded(body)
     error = answer.get("error") if isinstance(answer, dict) else None
     message = error.get("message") if isinstance(error, dict) else None

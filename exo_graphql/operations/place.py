@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping
 
+from exo_graphql.cluster.error_text import NO_MESSAGE, one_line
 from exo_graphql.cluster.history import REMOVED_UNREADY
 from exo_graphql.cluster.names import label
-from exo_graphql.cluster.readiness import Failure, Phase, one_line
+from exo_graphql.cluster.readiness import Failure, Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import DownloadKind, Instance, RunnerStatus
 from exo_graphql.cluster.upstream import Refused
@@ -207,7 +208,7 @@ def _failure(run: Run, snapshot: Snapshot, instance: Instance) -> Failure | None
     for shard in instance.shards:
         runner = snapshot.state.runners.get(shard.runner_id)
         if runner is not None and runner.status is RunnerStatus.FAILED:
-            return Failure(run.now(), one_line(runner.error or "The runner failed without a message."), shard.node_id)
+            return Failure(run.now(), one_line(runner.error or NO_MESSAGE), shard.node_id)
     return None
 
 

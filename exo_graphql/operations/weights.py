@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from contextlib import suppress
 
+from exo_graphql.cluster.error_text import one_line
 from exo_graphql.cluster.names import label
-from exo_graphql.cluster.readiness import one_line
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Download, DownloadKind
 from exo_graphql.cluster.units import GIB, MIB, gib, percent

@@ -7,7 +7,7 @@ from strawberry import Parent
 
 from exo_graphql.cluster import state
 from exo_graphql.cluster.downloads import DownloadStatus
-from exo_graphql.cluster.readiness import one_line
+from exo_graphql.cluster.error_text import one_line
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.scalars import Bytes

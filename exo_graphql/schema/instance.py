@@ -6,7 +6,8 @@ import strawberry
 from strawberry import Parent
 
 from exo_graphql.cluster import state
-from exo_graphql.cluster.readiness import Phase, one_line
+from exo_graphql.cluster.error_text import one_line
+from exo_graphql.cluster.readiness import Phase
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.fields import field
 

@@ -6,7 +6,7 @@ import strawberry
 from strawberry import Parent
 
 from exo_graphql.cluster import state
-from exo_graphql.cluster.readiness import one_line
+from exo_graphql.cluster.error_text import one_line
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.fields import field
 

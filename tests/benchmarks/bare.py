@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exo_graphql.cluster.readiness import one_line
+from exo_graphql.cluster.error_text import one_line
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Download, Instance, ModelCard, Node, Shard, Task
 

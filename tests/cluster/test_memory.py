@@ -59,7 +59,7 @@ def _node(
         backends=backends,
         rdma_enabled=rdma,
         connections=tuple(
-            Connection(id_, sink, ip_address="10.0.0.1", rdma_interface="en5" if rdma else None) for sink in to
+            Connection(sink, ip_address="10.0.0.1", rdma_interface="en5" if rdma else None) for sink in to
         ),
     )
 

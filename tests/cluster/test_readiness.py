@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from exo_graphql.cluster.contact import Contact
-from exo_graphql.cluster.readiness import Phase, one_line
+from exo_graphql.cluster.error_text import one_line
+from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.rules import Rules
 from exo_graphql.cluster.snapshot import Source
 from tests.support.documents import (

@@ -82,7 +82,7 @@ def snapshot(
             disk_total_bytes=1000 * GIB,
             disk_available_bytes=500 * GIB,
             backends=(backend,),
-            connections=tuple(Connection(name, other, "10.0.0.1") for other in nodes if joined and other != name),
+            connections=tuple(Connection(other, "10.0.0.1") for other in nodes if joined and other != name),
             last_seen=NOW.at,
             seconds_since_seen=(unseen or {}).get(name, 0.0),
         )

@@ -16,7 +16,8 @@ from fastapi import FastAPI
 
 from exo_graphql.cluster.upstream import Refused, Unreachable
 from exo_graphql.exo import client as client_module
-from exo_graphql.exo.client import Erring, ExoClient, NotFound, NotSent, StateBody
+from exo_graphql.exo.client import Erring, ExoClient, NotSent, StateBody
+from exo_graphql.exo.refusals import NotFound
 
 pytestmark = pytest.mark.anyio
 

@@ -119,8 +119,8 @@ def test_a_mac_that_has_reported_everything() -> None:
         rdma_enabled=False,
         backends=("MlxMetal", "MlxCpu"),
         connections=(
-            Connection("n1", "n2", ip_address="192.168.1.8"),
-            Connection("n1", "n2", rdma_interface="rdma_en5"),
+            Connection("n2", ip_address="192.168.1.8"),
+            Connection("n2", rdma_interface="rdma_en5"),
         ),
     )
     assert (node.gpu_usage_percent, node.cpu_p_usage_percent, node.cpu_e_usage_percent) == (42.0, 12.5, 0.0)

@@ -93,8 +93,8 @@ def snapshot_of(
     nodes = {}
     for number, free in enumerate(free_gib):
         to = [(f"n{other}", (min(number, other), max(number, other)) in rdma) for other in sorted(near[number])]
-        connections = [Connection(f"n{number}", id_, ip_address=ip) for id_, _ in to for ip in ("10.0.0.1", "10.1.0.1")]
-        connections += [Connection(f"n{number}", id_, rdma_interface="rdma_en3") for id_, over in to if over]
+        connections = [Connection(id_, ip_address=ip) for id_, _ in to for ip in ("10.0.0.1", "10.1.0.1")]
+        connections += [Connection(id_, rdma_interface="rdma_en3") for id_, over in to if over]
         nodes[f"n{number}"] = Node(
             f"n{number}",
             ram_total_bytes=2 * free * GIB,

@@ -81,4 +81,4 @@ class Runner:
     layers_loaded: int | None = None
     total_layers: int | None = None
     error: str | None = None
-    """exo's whole message, and the cause where exo has diagnosed one; see `readiness.one_line`."""
+    """exo's whole message, and the cause where exo has diagnosed one; see `error_text.one_line`."""

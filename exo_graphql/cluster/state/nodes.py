@@ -3,21 +3,21 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from exo_graphql.cluster.units import gib, percent, share_percent
+from exo_graphql.cluster.ram import RamFigures
+from exo_graphql.cluster.units import gib, share_percent
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connection from one node to another: an address that answers, or a pair of RDMA interfaces."""
+    """A connection from a node to another: an address that answers, or a pair of RDMA interfaces."""
 
-    source_id: str
     sink_id: str
     ip_address: str | None = None
     rdma_interface: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class Node(RamFigures):
     """A member of the cluster (`topology.nodes`) and what it has reported so far."""
 
     id: str
@@ -52,26 +52,6 @@ class Node:
         if self.ram_total_bytes is None or self.ram_available_bytes is None:
             return None
         return max(0, self.ram_total_bytes - self.ram_available_bytes)
-
-    @property
-    def ram_total_gb(self) -> float | None:
-        """GiB."""
-        return gib(self.ram_total_bytes)
-
-    @property
-    def ram_available_gb(self) -> float | None:
-        """GiB."""
-        return gib(self.ram_available_bytes)
-
-    @property
-    def ram_used_gb(self) -> float | None:
-        """GiB."""
-        return gib(self.ram_used_bytes)
-
-    @property
-    def ram_used_percent(self) -> float | None:
-        """0-100."""
-        return percent(self.ram_used_bytes, self.ram_total_bytes)
 
     @property
     def disk_total_gb(self) -> float | None:

@@ -1,6 +1,6 @@
 """Runners: the last report of each process that holds a shard."""
 
-from exo_graphql.cluster.readiness import names_no_cause
+from exo_graphql.cluster.error_text import names_no_cause
 from exo_graphql.cluster.state import Runner, RunnerStatus
 from exo_graphql.exo.parse.json_values import Json, integer, list_or_none, string, tagged
 

@@ -1,4 +1,4 @@
-"""The topology: who is a member of the cluster, and by which connections members reach each other."""
+"""The topology: which nodes are members of the cluster, and by which connections they reach each other."""
 
 from collections.abc import Iterator
 
@@ -11,19 +11,18 @@ def read_members(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(strings(value) or ()))
 
 
-def read_connections(source: str, raw: object) -> tuple[Connection, ...]:
+def read_connections(_: str, raw: object) -> tuple[Connection, ...]:
     """The connections from one node: an array of edges by the node at the other end."""
-    return tuple(_connections(source, raw)) if isinstance(raw, dict) else ()
+    return tuple(_connections(raw)) if isinstance(raw, dict) else ()
 
 
-def _connections(source: str, by_sink: Json) -> Iterator[Connection]:
+def _connections(by_sink: Json) -> Iterator[Connection]:
     for sink in by_sink:
         for edge in list_or_none(by_sink, sink) or ():
             if not isinstance(edge, dict):
                 continue
             address = mapping_or_none(edge, "sinkMultiaddr")
             yield Connection(
-                source_id=source,
                 sink_id=sink,
                 ip_address=string(address or {}, "ip_address"),
                 rdma_interface=string(edge, "sourceRdmaIface"),
