@@ -127,6 +127,8 @@ def entries(draw: st.DrawFn) -> Json:
     return draw(st.one_of(kinds, st.builds(failed_download)))
 
 
+# Without a deadline, as above.
+@settings(deadline=None)
 @given(st.lists(st.lists(entries(), max_size=3), min_size=1, max_size=3), st.randoms(use_true_random=False))
 def test_downloads_stay_within_their_bounds_and_the_order_of_entries_does_not_matter(
     by_node: list[list[Json]], chance: random.Random
