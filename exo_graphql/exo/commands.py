@@ -37,7 +37,7 @@ class Commands(ABC):
     ) -> PlacementPreview:
         """What exo's own placement would do now, or its reason not to."""
 
-        async def ask(exo: ExoClient) -> PlacementPreview:
+        async def call(exo: ExoClient) -> PlacementPreview:
             try:
                 document = await exo.placement(
                     model_id, SHARDING_WORDS[sharding], INSTANCE_WORDS[instance_type], min_nodes
@@ -49,7 +49,7 @@ class Commands(ABC):
                 raise Erring("exo returned a placement that cannot be parsed.")
             return PlacementPreview(sharding, instance_type, instance)
 
-        return await self._call(ask, harmless=True)
+        return await self._call(call, harmless=True)
 
     async def previews(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[PlacementPreview, ...]:
         """Every placement exo can think of that contains `node_ids`."""
@@ -90,9 +90,9 @@ class Commands(ABC):
     async def cancel_task(self, command_id: str) -> bool:
         """Cancels an inference: each node's API knows only the streams it holds, so all nodes that answer are tried."""
         unreachable: Unreachable | None = None
-        asked: set[Endpoint] = set()
-        while (endpoint := self._endpoints.next(asked)) is not None:
-            asked.add(endpoint)
+        tried: set[Endpoint] = set()
+        while (endpoint := self._endpoints.next(tried)) is not None:
+            tried.add(endpoint)
             try:
                 await endpoint.client.cancel_task(command_id)
             except NotFound:
@@ -101,7 +101,7 @@ class Commands(ABC):
                 unreachable = error
             else:
                 return True
-        if not asked:
+        if not tried:
             raise Unreachable("No exo node answers.")
         if unreachable is not None:
             raise unreachable
@@ -110,9 +110,9 @@ class Commands(ABC):
     async def _call(self, call: Callable[[ExoClient], Awaitable[T]], *, harmless: bool = False) -> T:
         """Calls one node. A `harmless` call changes nothing, so the next node is tried after any failure."""
         unreachable = Unreachable("No exo node answers.")
-        asked: set[Endpoint] = set()
-        while (endpoint := self._endpoints.next(asked)) is not None:
-            asked.add(endpoint)
+        tried: set[Endpoint] = set()
+        while (endpoint := self._endpoints.next(tried)) is not None:
+            tried.add(endpoint)
             try:
                 return await call(endpoint.client)
             except NotSent as error:

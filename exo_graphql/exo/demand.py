@@ -12,8 +12,8 @@ from exo_graphql.exo.pacing import Mode
 class Demand:
     """Counts subscribers and operations, and wakes the poller up when one is added."""
 
-    def __init__(self, look_lasts: float) -> None:
-        self._look_lasts = look_lasts
+    def __init__(self, query_lasts: float) -> None:
+        self._query_lasts = query_lasts
         """Seconds for which a query counts as demand."""
         self._subscribers = 0
         self._operations = 0
@@ -71,7 +71,7 @@ class Demand:
 
     def exists(self, now: float) -> bool:
         """Whether there is a subscriber, an operation, or a query of the last few seconds."""
-        return bool(self._subscribers or self._operations) or now - self._queried_at < self._look_lasts
+        return bool(self._subscribers or self._operations) or now - self._queried_at < self._query_lasts
 
 
 def _is_in_transition(snapshot: Snapshot) -> bool:

@@ -24,7 +24,7 @@ class PollerRules:
     idle_pause: float = 5.0
     """Shortest pause without demand. Reading goes on: exo retries a failed runner within seconds, and then no longer
     says why it failed."""
-    look_lasts: float = 3.0
+    query_lasts: float = 3.0
     """Seconds for which a query counts as demand."""
     read_timeout: float = 1.5
     """A read of the state times out after this, or after `read_patience` times its usual cost if that is longer."""

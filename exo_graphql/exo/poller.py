@@ -27,7 +27,7 @@ from exo_graphql.exo.pacing import Mode, PollerRules, longest_gap, read_timeout,
 from exo_graphql.exo.parse import NotAState
 from exo_graphql.exo.poller_stats import PollerStats
 from exo_graphql.exo.schedule import Schedule
-from exo_graphql.exo.silence import LOOK_AGAIN, SUSPENDED
+from exo_graphql.exo.silence import CHECK_EVERY, SUSPENDED
 from exo_graphql.exo.snapshots import Snapshots
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Poller(Snapshots, Commands):
         self.stats = PollerStats()
         timeout = rules.command_timeout
         clients = [ExoClient(url, transport, tls=tls, command_timeout=timeout) for url in urls]
-        demand = Demand(rules.look_lasts)
+        demand = Demand(rules.query_lasts)
         endpoints = Endpoints(clients, rules, demand.wake_up.set)
         Snapshots.__init__(self, endpoints, demand, rules, readiness, now)
         Commands.__init__(self, endpoints)
@@ -230,7 +230,7 @@ class Poller(Snapshots, Commands):
             if now - before >= SUSPENDED:
                 self._resume(now)
             before = now
-            wait = LOOK_AGAIN
+            wait = CHECK_EVERY
             if self._silence.since is not None and self._snapshot is not None:
                 lost_at = self._silence.lost_at(self.mode, self.stats.cost, standby=self._endpoints.have_a_standby)
                 if now >= lost_at and self._source.connected:

@@ -5,7 +5,7 @@ At the normal pace, where a read takes 0.04 s, with the default rules and one UR
 
     0.0 s  the last good read has ended; nothing is requested for 1 s (`normal_pause`)
     1.0 s  a read begins and is not answered: silence is counted from here
-    2.0 s  SLOW_READ after that: what the silence means for the last snapshot is looked at every LOOK_AGAIN seconds
+    2.0 s  SLOW_READ after that: what the silence means for the last snapshot is looked at every CHECK_EVERY seconds
     2.5 s  the read times out (`read_timeout`); exo is lost in the same moment (`lost_after`, counted from 0.0 s)
            the URL is tried again at once, in case one connection was broken, and then every second (`retry_every`)
    11.0 s  10 s of silence (`unseen_after`): everything is UNREACHABLE
@@ -16,7 +16,7 @@ subscribers see no loss at all.
 
 from exo_graphql.exo.pacing import Mode, PollerRules, lost_after
 
-LOOK_AGAIN = 0.5
+CHECK_EVERY = 0.5
 """How often it is checked whether time alone changes what the last snapshot means."""
 SLOW_READ = 1.0
 """A read that has been under way for this long counts as silence: 25 times what a read of 3 nodes takes."""
@@ -24,7 +24,7 @@ LAST_CHANCE = 0.25
 """Added to the time until exo is lost while another URL answers. A read that hangs may last exactly as long as the
 silence that makes exo lost; this leaves time for one read through the other URL (0.04 s with 3 nodes)."""
 SUSPENDED = 3.0
-"""If a turn of the loop that sleeps for LOOK_AGAIN took this long, the machine slept or this process was stopped."""
+"""If a turn of the loop that sleeps for CHECK_EVERY took this long, the machine slept or this process was stopped."""
 
 
 class Silence:

@@ -1,4 +1,5 @@
 """What operators see of a running server: metrics and logs.
 
-`metrics` counts what happens, `collectors` reads the rest when Prometheus asks for it, `logs` formats the log.
+Read `metrics` (what is counted as it happens), `collectors` (what is read from the snapshot and the server at each
+scrape), `logs` (the format of the log).
 """

@@ -1,4 +1,4 @@
-"""Figures that are read off the snapshot and the server when Prometheus asks for them."""
+"""Figures that are read from the snapshot and the server at each scrape by Prometheus."""
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator

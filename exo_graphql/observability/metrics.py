@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: what is counted as it happens. What can be read when it is asked for is in `collectors`.
+"""Metrics for Prometheus: what is counted as it happens. What can be read at a scrape is in `collectors`.
 
 Labels are names of the cluster's members and values of enums, never a caller's text: so the number of series is
 bounded, whatever callers send.
@@ -85,7 +85,7 @@ class Metrics:
         self._fallbacks[reason].inc()
 
     def add(self, collector: Collector) -> None:
-        """Adds figures that are read when they are asked for."""
+        """Adds figures that are read at each scrape."""
         self.registry.register(collector)
 
     def text(self) -> bytes:

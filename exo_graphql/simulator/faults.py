@@ -17,8 +17,8 @@ class Fault:
 
     `load-fails`, `download-fails`: `target` is a model (id, short name or base model, in any case). `node-dies`: a
     machine's name or node id. `master-hangs`: the master's process is stopped, not killed: the state does not
-    change, and commands are accepted and wait for it. `hang`: no request is
-    answered; `error`: 500s; `garbage`: 200 with HTML.
+    change, and commands are accepted and wait for it. `hang`: no request is answered; `error`: 500s; `garbage`: 200
+    with HTML.
     """
 
     kind: Kind

@@ -1,7 +1,7 @@
 """exo's placement: which nodes, which layers, which addresses (exo `master/placement.py`, `placement_utils.py`).
 
-Faithful to a fault: it looks at the memory that nodes report as free, so it promises the same memory to every
-instance placed before the first of them has loaded.
+Including its flaw: it counts the memory that nodes report as free. Two models of 40 GiB, placed within a second on a
+node with 64 GiB free, both "fit", since neither has taken its memory yet.
 """
 
 import itertools
@@ -27,7 +27,7 @@ class ImpossibleError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for. `nodes`: the placement must contain these ("contains", not "is")."""
+    """What is to be placed. `nodes`: the placement must contain these ("contains", not "is")."""
 
     card: Card
     sharding: str = "Pipeline"

@@ -1,4 +1,4 @@
-"""Documents that exo really sent, or that a public report shows, and what they mean."""
+"""Documents from real clusters and public reports, and what they mean."""
 
 import itertools
 
@@ -118,7 +118,7 @@ def test_an_entry_of_a_kind_unknown_here_counts_for_nothing_beside_one_that_is_k
 # Diagnostics of a runner
 
 
-def test_a_runner_that_only_names_its_signal_is_told_by_what_exo_has_diagnosed() -> None:
+def test_a_runner_that_only_names_its_signal_is_shown_with_the_cause_that_exo_has_diagnosed() -> None:
     status = seen("exo-runner-diagnostics").status("org/m-4bit")
     cause = (
         "Metal GPU timeout: [METAL] Command buffer execution failed: Caused GPU Timeout Error "

@@ -1,4 +1,4 @@
-"""A master that hangs is noticed by reads that show no movement, and by nothing else."""
+"""A master counts as hung if reads show no change, and only then."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_a_master_that_has_applied_no_event_for_15_seconds_makes_everything_unre
     assert (hung.stale, hung.connected, hung.healthy) == (True, True, False)
     assert hung.status(MODEL).phase is Phase.UNREACHABLE
     assert hung.unhealthy_reasons[0] == "exo's master has applied no events for 15 s or more: it seems to hang."
-    assert story.see(21.0, None).status(MODEL).phase is Phase.UNREACHABLE, "time alone shows nothing newer"
+    assert story.see(21.0, None).status(MODEL).phase is Phase.UNREACHABLE, "without a new state nothing has changed"
     assert _read(story, 22.0, index=8).status(MODEL).phase is Phase.READY
 
 
@@ -44,7 +44,7 @@ def test_a_master_that_applies_one_event_now_and_then_does_not_hang(moves: str) 
         assert not snapshot.stale, t
 
 
-def test_what_stood_still_while_this_server_did_not_read_proves_nothing() -> None:
+def test_a_state_that_did_not_change_while_nothing_was_read_proves_nothing() -> None:
     story = Story()
     _read(story, 0.0)
     # A laptop slept for an hour, and exo with it.
@@ -53,13 +53,13 @@ def test_what_stood_still_while_this_server_did_not_read_proves_nothing() -> Non
     assert _read(story, 3616.0).stale
 
 
-def test_reads_that_are_slow_and_seldom_by_their_pace_are_evidence_all_the_same() -> None:
+def test_slow_and_rare_reads_are_evidence_too() -> None:
     story = Story()
     _read(story, 0.0)
     assert _read(story, 100.0).stale
 
 
-def test_a_state_without_any_pulse_is_never_taken_for_a_hung_master() -> None:
+def test_a_state_without_index_and_last_seen_never_counts_as_that_of_a_hung_master() -> None:
     story = Story()
     state = {**two_nodes(None), "lastSeen": {}}
     for t in (0.0, 20.0, 40.0):

@@ -1,4 +1,4 @@
-"""`final`: nothing more comes by itself, and the failure says why. Until somebody asks for the model again."""
+"""`final`: the status will not change by itself, and the failure says why, until the model is requested again."""
 
 import pytest
 
@@ -14,7 +14,7 @@ IDLE = runner("Idle")
 BOTH = ("n1", "n2")
 GONE = document(["n1"])
 FAILED = Loads(failed={MODEL: FailedLoad("op-1", "exo never made the instance.", at(4))})
-ASKED = Loads(under_way=frozenset({MODEL}))
+REQUESTED = Loads(under_way=frozenset({MODEL}))
 
 
 def one(report: Json = READY, *downloads: Json, id_: str = "i1", index: int = 100) -> Json:
@@ -52,13 +52,13 @@ def test_what_was_lost_is_final_and_says_why(name: str) -> None:
     status = story.see(1.0, then).status(MODEL)
     assert (status.phase, verdict(status)) == (Phase.NOT_LOADED, (True, False, reason))
     assert status.message == f"Not loaded. {reason}"
-    # It stays so while nothing happens, and until somebody asks for the model again.
+    # It stays so while nothing happens, until the model is requested again.
     assert story.see(600.0, then).status(MODEL).final
     again = {**then, "instances": {"i9": instance("i9", {"n1": "r9"})}}
     assert not story.see(601.0, again).status(MODEL).final
 
 
-def test_a_ready_model_that_somebody_removed_is_no_disaster() -> None:
+def test_a_ready_model_that_somebody_removed_is_not_final() -> None:
     story = Story()
     story.see(0.0, one())
     assert verdict(story.see(1.0, GONE).status(MODEL)) == (False, False, None)
@@ -70,7 +70,7 @@ def test_a_loading_model_that_this_server_removed_says_so() -> None:
     assert verdict(story.see(1.0, GONE).status(MODEL)) == (True, False, UNLOADED_UNREADY)
 
 
-def test_a_reason_that_exo_gave_is_not_replaced_by_a_lesser_one() -> None:
+def test_a_reason_of_exos_is_not_replaced_by_a_vaguer_one() -> None:
     story = Story()
     story.see(0.0, one(runner("Failed", errorMessage="no memory")))
     story.see(1.0, one(IDLE))
@@ -82,7 +82,7 @@ def test_a_reason_that_exo_gave_is_not_replaced_by_a_lesser_one() -> None:
     assert verdict(story.see(1.0, GONE).status(MODEL)) == (True, False, "disk full")
 
 
-def test_a_copy_that_was_lost_is_no_verdict_on_a_model_that_another_serves() -> None:
+def test_a_lost_copy_does_not_make_a_model_final_that_another_copy_serves() -> None:
     story = Story()
     both = document(BOTH, [instance("i1", {"n1": "r1"}), instance("i2", {"n2": "r2"})], {"r1": READY, "r2": READY})
     story.see(0.0, both)
@@ -94,57 +94,57 @@ def test_a_copy_that_was_lost_is_no_verdict_on_a_model_that_another_serves() -> 
 
 def test_an_operation_that_failed_without_any_instance_is_final() -> None:
     story = Story()
-    story.see(0.0, GONE, loads=ASKED)
+    story.see(0.0, GONE, loads=REQUESTED)
     status = story.see(5.0, GONE, loads=FAILED).status(MODEL)
     assert verdict(status) == (True, False, "exo never made the instance.")
     assert status.failure == Failure(at(4), "exo never made the instance.")
     assert (status.found, status.phase) == (True, Phase.NOT_LOADED)
 
 
-def test_the_end_of_an_operation_is_news_by_itself() -> None:
+def test_the_end_of_an_operation_changes_the_version_by_itself() -> None:
     story = Story()
-    before = story.see(0.0, GONE, loads=ASKED)
+    before = story.see(0.0, GONE, loads=REQUESTED)
     after = story.see(5.0, None, loads=FAILED)
     assert after.version == before.version + 1
     assert after.status(MODEL).final
 
 
-def test_an_operation_that_failed_says_less_than_the_runner_did() -> None:
+def test_the_failure_of_a_runner_is_kept_over_that_of_the_operation() -> None:
     story = Story()
-    story.see(0.0, one(runner("Failed", errorMessage="no memory")), loads=ASKED)
-    assert not story.see(1.0, GONE, loads=ASKED).status(MODEL).final
+    story.see(0.0, one(runner("Failed", errorMessage="no memory")), loads=REQUESTED)
+    assert not story.see(1.0, GONE, loads=REQUESTED).status(MODEL).final
     assert verdict(story.see(2.0, GONE, loads=FAILED).status(MODEL)) == (True, False, "no memory")
 
 
-def test_an_operation_that_failed_is_no_verdict_on_a_model_that_is_loaded() -> None:
+def test_a_failed_operation_does_not_make_a_loaded_model_final() -> None:
     story = Story()
-    story.see(0.0, one(), loads=ASKED)
+    story.see(0.0, one(), loads=REQUESTED)
     assert verdict(story.see(1.0, one(), loads=FAILED).status(MODEL)) == (False, True, None)
-    # Nor is it one day, when somebody removes that instance.
+    # Nor later, when somebody removes that instance.
     assert not story.see(2.0, GONE, loads=FAILED).status(MODEL).final
 
 
-def test_somebody_else_who_loads_and_unloads_it_takes_the_verdict_back() -> None:
+def test_a_load_by_another_client_clears_final() -> None:
     story = Story()
     story.see(0.0, GONE, loads=FAILED)
     assert not story.see(1.0, one(), loads=FAILED).status(MODEL).final
     assert not story.see(2.0, GONE, loads=FAILED).status(MODEL).final
 
 
-def test_the_next_operation_takes_the_verdict_back_until_it_fails_too() -> None:
+def test_the_next_operation_clears_final_until_it_fails_too() -> None:
     story = Story()
     assert story.see(0.0, GONE, loads=FAILED).status(MODEL).final
-    both = Loads(ASKED.under_way, FAILED.failed)
-    asked = story.see(1.0, None, loads=both)
-    assert not asked.status(MODEL).final
+    both = Loads(REQUESTED.under_way, FAILED.failed)
+    requested = story.see(1.0, None, loads=both)
+    assert not requested.status(MODEL).final
     second = Loads(failed={MODEL: FailedLoad("op-2", "No node had the memory.", at(2))})
     assert verdict(story.see(2.0, None, loads=second).status(MODEL)) == (True, False, "No node had the memory.")
 
 
-def test_an_operation_that_succeeded_after_one_that_failed_leaves_nothing_of_it() -> None:
+def test_an_operation_that_succeeds_clears_the_failure_of_the_one_before() -> None:
     story = Story()
     story.see(0.0, GONE, loads=FAILED)
-    story.see(1.0, GONE, loads=ASKED)
+    story.see(1.0, GONE, loads=REQUESTED)
     story.see(2.0, one(), loads=NO_LOADS)
     assert not story.see(3.0, GONE, loads=NO_LOADS).status(MODEL).final
 
@@ -155,17 +155,17 @@ def test_an_instance_on_its_way_is_not_final_whatever_failed_before() -> None:
     assert not story.see(1.0, one(IDLE, ongoing()), loads=FAILED).status(MODEL).final
 
 
-def test_an_earlier_failure_is_not_that_of_an_operation_that_goes_on_after_a_restart_of_this_server() -> None:
+def test_an_earlier_failure_does_not_count_for_an_operation_resumed_after_a_restart_of_this_server() -> None:
     story = Story()
-    both = Loads(ASKED.under_way, FAILED.failed)
+    both = Loads(REQUESTED.under_way, FAILED.failed)
     assert verdict(story.see(0.0, GONE, loads=both).status(MODEL)) == (False, False, None)
     assert verdict(story.see(1.0, GONE, loads=NO_LOADS).status(MODEL)) == (False, False, None)
 
 
-def test_an_operation_that_no_longer_wants_the_model_is_news_though_nothing_else_changes() -> None:
+def test_an_operation_that_stops_loading_the_model_changes_the_version_by_itself() -> None:
     story = Story()
-    story.see(0.0, one(IDLE), loads=ASKED)
-    waiting = story.see(1.0, GONE, loads=ASKED)
+    story.see(0.0, one(IDLE), loads=REQUESTED)
+    waiting = story.see(1.0, GONE, loads=REQUESTED)
     after = story.see(2.0, None, loads=NO_LOADS)
     assert [waiting.status(MODEL).final, after.status(MODEL).final] == [False, True]
     assert after.version == waiting.version + 1

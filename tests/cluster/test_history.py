@@ -1,4 +1,4 @@
-"""What outlives one state: failures that exo forgot, attempts, verdicts, the times of changes, a lost master."""
+"""What outlives one state: failures that exo forgot, attempts, what is final, times of changes, a lost master."""
 
 import pytest
 
@@ -94,7 +94,7 @@ def test_an_attempt_that_fell_between_two_reads_is_counted_by_the_task_it_left_b
     assert failure.attempt == 3
 
 
-def test_a_last_attempt_that_failed_between_two_reads_is_told_once_the_instance_is_gone() -> None:
+def test_a_last_attempt_that_failed_between_two_reads_is_reported_once_the_instance_is_gone() -> None:
     for seen, shutdowns in ((boom("one"), 4), (runner("Loading", layersLoaded=0, totalLayers=8), 4)):
         story = Story()
         story.see(0.0, state(seen, shutdowns=shutdowns))
@@ -126,7 +126,7 @@ def test_a_shutdown_of_another_instance_counts_no_attempt() -> None:
     assert failure.attempt == 1
 
 
-def test_the_failure_of_each_node_is_told_with_its_own_node() -> None:
+def test_each_failure_is_reported_with_its_own_node() -> None:
     both = document(["n1", "n2"], [instance("i1", {"n1": "r1", "n2": "r2"})], {"r1": READY, "r2": boom("left")})
     failure = Story().see(0.0, both).status(MODEL).failure
     assert failure == Failure(at(0), "left", "n2", 1)
@@ -143,14 +143,14 @@ def test_a_failure_stays_readable_after_the_model_became_ready_after_all() -> No
 
 
 @pytest.mark.parametrize("report", [IDLE, runner("Loading"), runner("WarmingUp"), boom()])
-def test_an_instance_that_is_gone_without_having_become_ready_is_a_final_verdict(report: Json) -> None:
+def test_an_instance_that_is_gone_without_having_become_ready_is_final(report: Json) -> None:
     story = Story()
     assert not story.see(0.0, state(report)).status(MODEL).final
     status = story.see(1.0, GONE).status(MODEL)
     assert (status.phase, status.final, status.ready) == (Phase.NOT_LOADED, True, False)
 
 
-def test_an_instance_that_was_ready_may_go_without_a_verdict() -> None:
+def test_an_instance_that_was_ready_may_go_without_being_final() -> None:
     story = Story()
     story.see(0.0, state(READY))
     assert not story.see(1.0, GONE).status(MODEL).final
@@ -172,14 +172,14 @@ def test_one_that_was_ready_behind_a_deletion_was_ready() -> None:
     assert (status.final, status.failure) == (False, None)
 
 
-def test_a_new_instance_takes_a_verdict_back() -> None:
+def test_a_new_instance_clears_final() -> None:
     story = Story()
     story.see(0.0, state(IDLE))
     assert story.see(1.0, GONE).status(MODEL).final
     assert not story.see(2.0, state(IDLE, id_="i2")).status(MODEL).final
 
 
-def test_there_is_no_verdict_while_another_instance_of_the_model_goes_on() -> None:
+def test_nothing_is_final_while_another_instance_of_the_model_loads() -> None:
     story = Story()
     both = document(["n1"], [instance("i1", {"n1": "r1"}), instance("i2", {"n1": "r2"})], {"r1": IDLE, "r2": IDLE})
     story.see(0.0, both)
@@ -202,7 +202,7 @@ def test_a_failed_download_is_final_after_30_seconds_without_a_byte() -> None:
     assert late.version == version + 1
 
 
-def test_the_patience_with_a_failed_download_is_a_setting() -> None:
+def test_the_patience_with_a_failed_download_is_a_rule() -> None:
     story = Story(Rules(give_up_after=2.0))
     story.see(0.0, state(IDLE, failed_download()))
     assert story.see(2.0, None).status(MODEL).final
@@ -216,7 +216,7 @@ def test_a_failed_download_that_exo_calls_pending_again_is_remembered() -> None:
     assert story.see(30.0, state(IDLE, pending())).status(MODEL).final
 
 
-def test_a_late_report_that_stands_at_0_percent_is_no_byte() -> None:
+def test_a_late_report_of_0_percent_is_no_byte() -> None:
     story = Story()
     story.see(0.0, state(IDLE, failed_download()))
     story.see(0.05, state(IDLE, ongoing(downloaded=0)))
@@ -250,7 +250,7 @@ def test_a_partial_that_is_found_again_is_no_byte() -> None:
     assert story.see(31.0, state(IDLE, ongoing(downloaded=1000))).status(MODEL).final
 
 
-def test_a_download_that_recovers_takes_its_verdict_back() -> None:
+def test_a_download_that_recovers_clears_final() -> None:
     story = Story()
     story.see(0.0, state(IDLE, failed_download()))
     assert story.see(30.0, None).status(MODEL).final
@@ -264,7 +264,7 @@ def test_a_failed_download_that_nobody_waits_for_is_nobodys_failure() -> None:
     assert (status.phase, status.failure, status.final) == (Phase.NOT_LOADED, None, False)
 
 
-def test_a_given_up_instance_beside_one_that_loads_is_no_verdict_on_the_model() -> None:
+def test_a_given_up_instance_beside_one_that_loads_does_not_make_the_model_final() -> None:
     both = document(
         ["n1", "n2"],
         [instance("i1", {"n1": "r1"}), instance("i2", {"n2": "r2"})],
@@ -288,7 +288,7 @@ def test_a_copy_that_is_given_up_leaves_nothing_to_wait_for_though_another_serve
     story = Story()
     story.see(0.0, both)
     status = story.see(31.0, both).status(MODEL)
-    # It serves, and yet some requests go to the copy that will never be ready: nobody is to wait for that.
+    # It serves, but some requests go to the copy that will never be ready, so waiting is useless.
     assert (status.phase, status.ready, status.final, status.ready_instances) == (Phase.READY, False, True, 1)
 
 
@@ -318,14 +318,14 @@ def test_an_instance_that_this_server_removed_was_lost_with_nothing() -> None:
         assert story.see(2.0, GONE, unloading={"i1": MODEL}).status(MODEL).failure is None
 
 
-def test_an_instance_that_was_removed_while_this_server_was_blind_was_lost_with_no_node() -> None:
+def test_an_instance_removed_while_there_was_no_recent_state_was_lost_with_no_node() -> None:
     story = Story()
     story.see(0.0, state(READY))
     assert story.see(20.0, None, contact=Contact(silent_since=1.0)).status(MODEL).phase is Phase.UNREACHABLE
     assert story.see(21.0, GONE).status(MODEL).failure is None
 
 
-def test_an_election_keeps_the_last_picture_as_stale_and_then_tells_what_was_lost() -> None:
+def test_an_election_keeps_the_last_snapshot_as_stale_and_then_shows_what_was_lost() -> None:
     story = Story()
     story.see(0.0, two())
     held = story.see(1.0, document([], index=-1))
@@ -350,7 +350,7 @@ def test_what_was_still_loading_when_the_master_was_lost_is_given_up() -> None:
     assert story.see(2.0, GONE).status(MODEL).final
 
 
-def test_an_election_between_two_reads_is_told_by_its_lower_index_and_a_member_missing() -> None:
+def test_an_election_between_two_reads_shows_in_a_lower_index_and_a_missing_member() -> None:
     story = Story()
     story.see(0.0, two())
     status = story.see(5.0, document(["n1"], index=12)).status(MODEL)
@@ -397,7 +397,7 @@ def test_a_history_that_is_lower_for_good_is_the_truth_after_its_grace() -> None
 def test_the_grace_of_an_empty_state_ends_and_then_it_is_the_truth() -> None:
     story = Story(Rules(empty_grace=60.0))
     story.see(0.0, two())
-    # Sixty seconds of empty states: that nobody asked before counts for nothing.
+    # Sixty seconds of empty states: the time before, in which nothing was read, does not count.
     assert story.see(100.0, document([], index=5)).stale
     assert story.see(159.9, document([], index=5)).stale
     empty = story.see(160.0, document([], index=5))
@@ -406,14 +406,14 @@ def test_the_grace_of_an_empty_state_ends_and_then_it_is_the_truth() -> None:
     assert not empty.healthy
 
 
-def test_a_held_picture_is_not_shown_as_the_present_by_time_alone() -> None:
+def test_a_held_snapshot_is_not_shown_as_the_present_by_time_alone() -> None:
     story = Story()
     story.see(0.0, two())
     story.see(59.0, document([], index=5))
     assert story.see(61.0, None).stale
 
 
-def test_a_picture_that_exo_cannot_renew_is_stale_but_not_held() -> None:
+def test_a_snapshot_that_exo_cannot_renew_is_stale_but_not_held() -> None:
     story = Story()
     story.see(0.0, two())
     silent = story.see(3.0, None, source=Source(EXO.exo_url, EXO.api_node_id, connected=False))
@@ -429,7 +429,7 @@ def test_a_state_without_nodes_before_any_other_is_shown_as_it_is() -> None:
     )
 
 
-def test_the_past_of_the_most_recent_models_alone_is_kept() -> None:
+def test_the_history_of_the_most_recent_models_alone_is_kept() -> None:
     story = Story()
     many = [instance(f"i{n}", {"n1": f"r{n}"}, f"test/{n}") for n in range(KEPT_MODELS + 5)]
     story.see(0.0, document(["n1"], many))

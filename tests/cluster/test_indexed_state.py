@@ -1,4 +1,4 @@
-"""What a snapshot takes over from the one before it is what it would make itself."""
+"""What a snapshot takes over from the one before equals what it would compute itself."""
 
 import orjson
 import pytest
@@ -35,8 +35,8 @@ def carried_indexes(bodies: list[bytes]) -> int:
             index = snapshot.__dict__.get(name)
             if index is not None:
                 carried += 1
-                made = IndexedState.__dict__[name].func(snapshot)
-                assert comparable(index) == comparable(made), (t, name)
+                computed = IndexedState.__dict__[name].func(snapshot)
+                assert comparable(index) == comparable(computed), (t, name)
         for name in COMPUTED_FROM:
             getattr(snapshot, name)
     return carried

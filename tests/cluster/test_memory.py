@@ -1,4 +1,4 @@
-"""Memory arithmetic: by hand, as properties, and against exo's own placement as the demo has it."""
+"""Memory arithmetic: by hand, as properties, and against exo's own placement as the simulator has it."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -137,7 +137,7 @@ def test_a_listed_instance_still_takes_what_its_runner_has_not_loaded(runner: Ru
     assert untaken_bytes(instance, models, {} if runner is None else {"r": runner}) == {"a": untaken}
 
 
-def test_free_memory_is_less_what_is_listed_and_not_taken_and_unknown_where_untold() -> None:
+def test_free_memory_is_less_what_listed_instances_will_take_and_unknown_where_not_reported() -> None:
     instance = Instance("i", "m", Sharding.PIPELINE, InstanceType.MLX_RING, (_shard("r", "a", 0, 4),))
     snapshot = _snapshot(_node("a", 10 * GIB, "b"), _node("b", None, "a"), instances=(instance,), cards={"m": _card(8)})
     assert free_bytes(snapshot) == {"a": 6 * GIB}

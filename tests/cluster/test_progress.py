@@ -65,7 +65,7 @@ def test_progress_of_an_attempt_once_reported_neither_falls_nor_goes_away(nodes:
     assert all(status.progress_percent == 100.0 for status in seen if status.ready)
 
 
-def test_the_number_of_an_attempt_is_shown_while_it_happens_and_is_none_of_the_next_models_business() -> None:
+def test_the_number_of_an_attempt_is_shown_until_the_model_is_ready() -> None:
     failed, idle = runner("Failed", errorMessage="no memory"), runner("Idle")
     loading = runner("Loading", layersLoaded=1, totalLayers=8)
     ready = runner("Ready", prefillServerPort=None)
@@ -154,6 +154,8 @@ def test_downloads_stay_within_their_bounds_and_the_order_of_entries_does_not_ma
 REPORTS = st.sampled_from([*_life(1), runner("Failed", errorMessage="no"), runner("ShuttingDown"), runner("New")])
 
 
+# Without a deadline, as above.
+@settings(deadline=None)
 @given(st.lists(REPORTS, min_size=1, max_size=4), st.randoms(use_true_random=False))
 def test_a_model_is_ready_when_all_its_instances_are_whatever_their_order(
     reports: list[Json], chance: random.Random

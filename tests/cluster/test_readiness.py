@@ -70,7 +70,7 @@ def test_the_silence_is_measured_against_the_newest_node_of_the_same_state_not_a
     assert phase_of(two_nodes(READY, READY, unseen={"n1": 86400.0, "n2": 86395.0})) is Phase.READY
 
 
-def test_the_seconds_of_silence_are_a_setting() -> None:
+def test_the_seconds_of_silence_are_a_rule() -> None:
     story = Story(Rules(unseen_after=3.0))
     assert story.see(0.0, two_nodes(READY, READY, unseen={"n2": 4.0})).status(MODEL).phase is Phase.UNREACHABLE
 
@@ -86,7 +86,7 @@ def test_a_silent_node_that_holds_no_shard_changes_nothing() -> None:
     assert phase_of(state) is Phase.READY
 
 
-def test_an_exo_that_was_asked_and_gave_no_state_for_10_seconds_leaves_no_readiness_known() -> None:
+def test_after_10_seconds_without_an_answer_of_exo_no_readiness_is_known() -> None:
     story = Story()
     story.see(0.0, one_node(READY))
     gone = Source(EXO.exo_url, EXO.api_node_id, connected=False)
@@ -98,14 +98,14 @@ def test_an_exo_that_was_asked_and_gave_no_state_for_10_seconds_leaves_no_readin
     assert story.see(1011.0, one_node(READY)).status(MODEL).phase is Phase.READY
 
 
-def test_a_pause_in_which_nobody_asked_exo_changes_no_readiness() -> None:
+def test_a_pause_without_requests_to_exo_changes_no_readiness() -> None:
     story = Story()
     story.see(0.0, one_node(READY))
     assert story.see(3600.0, None).status(MODEL).phase is Phase.READY
     assert story.see(3600.0, None, contact=Contact(silent_since=3599.0)).status(MODEL).phase is Phase.READY
 
 
-def test_a_server_that_sees_only_states_without_nodes_for_10_seconds_knows_of_no_readiness() -> None:
+def test_after_10_seconds_of_states_without_nodes_no_readiness_is_known() -> None:
     story = Story()
     story.see(0.0, one_node(READY))
     assert story.see(9.0, document([])).status(MODEL).phase is Phase.READY
@@ -158,7 +158,7 @@ def test_a_failed_download_on_a_node_without_a_shard_means_nothing() -> None:
 # Rule 2: unloading
 
 
-def test_a_deletion_that_this_server_asked_for_shows_until_the_instance_is_gone_and_its_memory_back() -> None:
+def test_a_deletion_that_this_server_requested_shows_until_the_memory_is_free_again() -> None:
     story = Story()
     story.see(0.0, one_node(READY))
     assert story.see(1.0, one_node(READY), unloading={"i1": MODEL}).status(MODEL).phase is Phase.UNLOADING
@@ -191,7 +191,7 @@ def test_a_runner_that_has_not_begun_shows_the_download(report: Json | None) -> 
     assert phase_of(one_node(report, ongoing())) is Phase.DOWNLOADING
 
 
-def test_a_download_is_told_over_the_assigned_nodes_alone_and_by_the_slowest() -> None:
+def test_a_download_is_summed_over_the_assigned_nodes_alone_and_estimated_by_the_slowest() -> None:
     state = document(
         ["n1", "n2", "n3", "n4"],
         [instance("i1", {"n1": "r1", "n2": "r2", "n3": "r3"})],
@@ -228,11 +228,11 @@ def test_weights_deleted_under_a_running_instance_change_nothing() -> None:
     assert phase_of(one_node(runner("Running"), ongoing())) is Phase.RUNNING
 
 
-def test_a_node_that_has_told_nothing_of_the_weights_is_not_known_to_lack_them() -> None:
+def test_a_node_that_has_reported_nothing_about_the_weights_does_not_count_as_lacking_them() -> None:
     assert snapshot_of(one_node(runner("Idle"))).status(MODEL).message == "Waiting for a runner to start."
 
 
-def test_a_download_of_an_unknown_kind_is_not_known_to_lack_the_weights() -> None:
+def test_a_download_of_an_unknown_kind_does_not_count_as_lacking_the_weights() -> None:
     strange = pending()
     strange["DownloadVerifying"] = strange.pop("DownloadPending")
     assert snapshot_of(one_node(runner("Connecting"), strange)).status(MODEL).phase is Phase.CONNECTING

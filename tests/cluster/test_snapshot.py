@@ -68,7 +68,7 @@ def test_a_node_that_reports_no_memory_is_not_a_node_with_none() -> None:
     assert (silent.ram_total_gb, silent.ram_available_gb, silent.ram_used_gb, silent.ram_used_percent) == (None,) * 4
 
 
-def test_a_node_that_tells_half_of_its_memory_bends_no_sum() -> None:
+def test_a_node_that_reports_half_of_its_memory_counts_in_no_sum() -> None:
     state = two_studios()
     del state["nodeMemory"]["studio-2"]["ramAvailable"]
     snapshot = snapshot_of(state)
@@ -119,7 +119,7 @@ def test_a_download_on_the_node_of_an_instance(entry: Json, report: Json | None,
 
 
 @pytest.mark.parametrize(("downloaded", "status"), [(0, DownloadStatus.NOT_STARTED), (1, DownloadStatus.PAUSED)])
-def test_a_pending_entry_alone_never_means_that_anybody_wants_the_model(
+def test_a_pending_entry_alone_never_means_that_a_download_was_requested(
     downloaded: int, status: DownloadStatus
 ) -> None:
     # The model has an instance, on another node.
@@ -141,7 +141,7 @@ def test_downloads_of_nodes_that_left_count_nowhere() -> None:
     assert snapshot.active_download_count == 1
 
 
-def test_what_has_not_started_is_left_out_unless_asked() -> None:
+def test_what_has_not_started_is_left_out_of_the_started_downloads() -> None:
     state = document(["n1"], downloads={"n1": [pending("test/a"), pending("test/b", 5), completed("test/c")]})
     snapshot = snapshot_of(state)
     assert [download.model_id for download in snapshot.started_downloads] == ["test/b", "test/c"]
@@ -365,7 +365,7 @@ def test_the_version_changes_with_the_connection_the_catalogue_and_what_is_unloa
     assert versions == [0, 1, 2, 3, 4, 4]
 
 
-def test_the_version_changes_with_what_only_one_part_of_the_picture_tells() -> None:
+def test_the_version_changes_with_what_shows_in_one_part_of_the_snapshot_alone() -> None:
     idle = document(["n1", "n2"])
     silent = document(["n1", "n2"], unseen={"n2": 12.0})
     two = document(

@@ -44,7 +44,9 @@ def test_a_ready_model_shows_none_of_the_downloads_that_its_attempts_left_runnin
         (READY, "Meditate", True),
     ],
 )
-def test_a_task_is_believed_while_a_runner_has_come_just_so_far(report: Json | None, tag: str, shown: bool) -> None:
+def test_a_task_is_listed_only_while_a_runner_has_a_status_that_goes_with_it(
+    report: Json | None, tag: str, shown: bool
+) -> None:
     assert listed(report, (tag, "Running")) == (["t0"] if shown else [])
 
 

@@ -38,7 +38,7 @@ def test_a_phase_that_changes() -> None:
     assert after(state(None), state(loading)).phases == {MODEL: (Phase.NOT_LOADED, Phase.LOADING)}
 
 
-def test_a_failure_is_told_once() -> None:
+def test_a_failure_is_reported_once() -> None:
     failed = state(runner("Failed", errorMessage="boom"))
     first = after(state(READY), failed)
     assert first.failures == {MODEL: Failure(at(1), "boom", "n1", 1)}
@@ -73,7 +73,7 @@ def test_an_instance_that_is_lost_with_its_node() -> None:
     assert not seen.started_again
 
 
-def test_a_lost_master_is_told_once_when_nodes_are_back() -> None:
+def test_a_lost_master_is_reported_once_when_nodes_are_back() -> None:
     story = Story()
     story.see(0.0, state(READY))
     again = []

@@ -30,14 +30,14 @@ def test_what_cannot_be_a_share_is_a_percentage_or_unknown(reported: float, show
     assert share_percent(reported) == shown
 
 
-def test_what_a_node_has_not_told_is_none_in_every_unit() -> None:
+def test_what_a_node_has_not_reported_is_none_in_every_unit() -> None:
     node = Node("n")
     derived = [name for name in dir(Node) if isinstance(getattr(Node, name), property)]
     assert len(derived) == 10
     assert {getattr(node, name) for name in derived} == {None}
 
 
-def test_what_a_download_has_not_told_is_none_in_every_unit() -> None:
+def test_what_a_download_does_not_report_is_none_in_every_unit() -> None:
     download = Download("n", "m", DownloadKind.UNKNOWN)
     reported = ("downloaded_gb", "total_gb", "progress_percent", "speed_mb_s", "eta_seconds")
     assert {getattr(download, name) for name in reported} == {None}

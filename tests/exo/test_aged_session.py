@@ -1,4 +1,4 @@
-"""What exo never cleans up costs next to nothing to carry along: it is neither read nor compared anew."""
+"""What exo never removes costs next to nothing: old tasks and runners are neither read nor compared again."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_tasks_that_have_not_changed_are_carried_over(exo: SimulatedExo) -> None
     assert len(reader.parse(body(exo)).tasks) == len(loaded.tasks) + 1
 
 
-def test_a_task_that_has_changed_is_read_anew(exo: SimulatedExo) -> None:
+def test_a_task_that_has_changed_is_read_again(exo: SimulatedExo) -> None:
     reader = StateReader()
     state = exo._simulation.cluster.state
     before = reader.parse(body(exo))
@@ -60,7 +60,7 @@ def test_a_task_that_is_gone_is_not_carried_over(exo: SimulatedExo) -> None:
     assert reader.parse(b'{"tasks":{},"instances":{}}').tasks == {}
 
 
-def test_a_task_of_which_anything_has_changed_is_read_anew() -> None:
+def test_a_task_in_which_anything_has_changed_is_read_again() -> None:
     reader = StateReader()
 
     def state(message: str) -> State:
@@ -71,7 +71,7 @@ def test_a_task_of_which_anything_has_changed_is_read_anew() -> None:
     assert state('"no memory"').tasks["t"].error_message == "no memory"
 
 
-def test_runners_that_have_nothing_more_to_say_are_one_object(exo: SimulatedExo) -> None:
+def test_runners_without_details_are_one_object(exo: SimulatedExo) -> None:
     state = parse_state(body(exo))
     assert len(state.runners) >= 150
     assert len({id(runner) for runner in state.runners.values()}) < 10

@@ -1,4 +1,4 @@
-"""One exo node over HTTP: what its answers mean, by the answers of a real exo, and what no answer means."""
+"""One exo node over HTTP: recorded answers of a real exo, broken answers, and none at all."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ def sent(request: httpx.Request) -> tuple[str, Any]:
     return f"{request.method} {request.url.raw_path.decode()}", json.loads(request.content) if request.content else None
 
 
-# What exo says no with.
+# Refusals
 
 
 @pytest.mark.parametrize(
@@ -97,13 +97,13 @@ async def test_a_refusal_without_a_reason_says_so(body: str) -> None:
     ("status", "body"),
     [(500, "Internal Server Error"), (503, ""), (302, ""), (200, "<html>"), (200, '{"cut": '), (200, "[]"), (204, "")],
 )
-async def test_what_is_no_answer_of_exos_is_unreachable(status: int, body: str) -> None:
+async def test_an_answer_that_is_not_exos_is_unreachable(status: int, body: str) -> None:
     with pytest.raises(Unreachable) as caught:
         await answering(status, body).create({})
     assert "http" not in str(caught.value)
 
 
-async def test_previews_without_a_list_are_no_answer_of_exos() -> None:
+async def test_previews_without_a_list_are_unreachable() -> None:
     with pytest.raises(Erring):
         await answering(200, '{"previews": {}}').previews("m")
 
@@ -117,7 +117,7 @@ async def test_a_node_reports_its_id() -> None:
     assert await answering(200, json.dumps(ANSWERS["node_id"]["answer"])).node_id(1.0) == ANSWERS["node_id"]["answer"]
 
 
-# What exo is asked, held against the recorded requests.
+# Requests, compared with the recorded ones
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ async def test_a_command_is_sent_as_exo_takes_it(name: str, ask: Callable[[ExoCl
     assert [sent(request) for request in seen] == [(ANSWERS[name]["request"], body)]
 
 
-async def test_a_placement_is_asked_for_and_its_document_returned() -> None:
+async def test_a_placement_is_requested_and_its_document_returned() -> None:
     seen: list[httpx.Request] = []
     document = await recorded("placement_tensor", seen).placement("rig/tiny-qwen-b", "Tensor", "MlxRing", 2)
     assert document == ANSWERS["placement_tensor"]["answer"]
@@ -187,7 +187,7 @@ async def test_an_id_that_exo_would_read_as_several_segments_is_refused(id_: str
 
 @pytest.mark.parametrize("model", ["../../instance/i1", "a/../../../instance/i1", "./x", "a//b", "/", "mlx/Qwen3.5"])
 async def test_a_model_id_stays_the_end_of_its_path(model: str) -> None:
-    """As exo's own server decodes it: the route that is reached is the right one, the name is the model's."""
+    """Decoded as exo's server does it: the request reaches the right route, with the model's whole name."""
     reached: list[str] = []
     app = FastAPI()
 
@@ -243,7 +243,7 @@ async def test_the_credentials_and_the_path_of_a_url_go_into_each_request() -> N
     assert seen[0].headers["user-agent"].startswith("exo-graphql/")
 
 
-# The network.
+# The network
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -352,7 +352,7 @@ async def test_a_body_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) ->
         await exo.aclose()
 
 
-async def test_commands_that_hang_leave_the_way_free_for_reading() -> None:
+async def test_commands_that_hang_do_not_block_reads() -> None:
     arrived = 0
     full = asyncio.Event()
 
@@ -389,10 +389,10 @@ async def test_a_cancelled_call_frees_its_connection() -> None:
         await exo.aclose()
 
 
-# ETags, where exo sends them.
+# ETags
 
 
-async def test_a_state_that_exo_has_sent_before_need_not_come_again() -> None:
+async def test_a_state_that_exo_has_sent_before_is_not_sent_again() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.headers.get("if-none-match") == '"7"':
             return httpx.Response(304, headers={"etag": '"7"'})
@@ -411,6 +411,6 @@ async def test_an_etag_that_does_not_name_this_very_state_is_not_used() -> None:
     assert (await answering(200, "{}").state(1.0)).etag is None
 
 
-async def test_a_304_to_a_request_that_named_nothing_is_no_answer_of_exos() -> None:
+async def test_a_304_to_a_request_without_an_etag_is_unreachable() -> None:
     with pytest.raises(Erring):
         await answering(304, "").state(1.0)

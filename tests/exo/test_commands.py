@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 def commands(cluster: Cluster, path: str) -> list[str]:
-    """Which hosts were asked for what, among the requests whose path begins so."""
+    """Host and method of each request whose path begins with `path`."""
     return [f"{r.host} {r.method}" for r in cluster.wire.requests if r.path.startswith(path)]
 
 
@@ -110,7 +110,7 @@ async def test_a_command_that_found_no_connection_goes_to_the_next_url() -> None
         assert commands(cluster, "/instance") == ["a DELETE", "b DELETE"]
 
 
-async def test_a_question_that_changes_nothing_is_asked_of_the_next_url_after_any_failure() -> None:
+async def test_a_call_that_changes_nothing_is_sent_to_the_next_url_after_any_failure() -> None:
     async with running("ab") as cluster:
         cluster.exos["a"].control.inject(parse_fault("error"))
         model = cluster.exos["b"].control.cards[0]

@@ -1,4 +1,4 @@
-"""An exo that sends ETags: a state that has not moved is neither sent nor parsed again, and is never acted upon."""
+"""An exo that sends ETags: an unchanged state is neither sent nor parsed again, but operations read it whole."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Exo:
-    """As a branch of exo's has it: the ETag is the index of the last event."""
+    """As in a branch of exo: the ETag is the index of the last event."""
 
     def __init__(self) -> None:
         self.index = 10
@@ -55,7 +55,7 @@ async def until(poller: Poller, holds: Callable[[Snapshot], bool]) -> Snapshot:
     return snapshot
 
 
-async def test_a_state_that_has_not_moved_is_not_sent_again_and_counts_as_read() -> None:
+async def test_an_unchanged_state_is_not_sent_again_and_counts_as_read() -> None:
     exo = Exo()
     async with reading(exo) as poller:
         first = poller.snapshot
@@ -78,7 +78,7 @@ async def test_what_an_operation_acts_upon_is_read_whole() -> None:
     exo = Exo()
     async with reading(exo) as poller:
         assert poller.snapshot is not None
-        # Another session of exo's has come to the same index.
+        # Another session of exo has reached the same index.
         exo.ready = False
         assert not (await poller.read_now()).status(MODEL).ready
         assert 304 not in exo.answers
@@ -94,7 +94,7 @@ async def test_another_session_at_the_same_index_is_not_hidden_for_long() -> Non
             assert asyncio.get_running_loop().time() - begun <= conditional_reader.KNOWN_LASTS + 1.1
 
 
-async def test_a_304_means_that_nothing_moved_so_a_hung_master_is_noticed_by_it() -> None:
+async def test_a_304_means_that_nothing_changed_so_it_shows_a_hung_master() -> None:
     exo = Exo()
     async with reading(exo) as poller:
         begun = asyncio.get_running_loop().time()
@@ -125,7 +125,7 @@ async def test_after_a_failure_the_state_is_read_whole() -> None:
         assert exo.answers == [200]
 
 
-async def test_an_unmoved_state_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unchanged_state_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed = 0
 
     async def counted(reader: StateReader, body: bytes) -> State:

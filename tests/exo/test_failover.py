@@ -154,7 +154,7 @@ async def test_a_standby_that_is_known_to_hang_is_not_waited_for() -> None:
             assert cluster.wire.reads("b") == []
 
 
-async def test_it_stays_where_it_is_when_the_preferred_url_is_back() -> None:
+async def test_the_second_url_stays_in_use_when_the_preferred_one_is_back() -> None:
     async with running("ab") as cluster:
         with cluster.poller.subscriber():
             breaks(cluster, "a", "refuse")
@@ -206,9 +206,9 @@ async def test_without_demand_silence_begins_with_the_first_read_that_fails() ->
         await asyncio.sleep(1.0)
         breaks(cluster, "a", "hang")
         await asyncio.sleep(6.9)
-        assert connected(cluster), "not asked yet"
+        assert connected(cluster), "no request yet"
         await asyncio.sleep(0.5)
-        assert connected(cluster), "asked for less than a second"
+        assert connected(cluster), "silent for less than a second"
         await asyncio.sleep(1.5)
         assert not connected(cluster)
 
@@ -218,8 +218,8 @@ async def test_a_client_learns_in_time_that_exo_is_lost() -> None:
         await asyncio.sleep(3.0)
         breaks(cluster, "a", "refuse")
         broke = cluster.time
-        for asked in range(20):
-            await asyncio.sleep(broke + 0.25 * asked - cluster.time)
+        for step in range(20):
+            await asyncio.sleep(broke + 0.25 * step - cluster.time)
             if not (await cluster.poller.fresh()).connected:
                 break
         assert cluster.time - broke < 3.0
@@ -239,7 +239,7 @@ async def test_time_alone_makes_a_lost_cluster_unreachable() -> None:
             snapshot = cluster.poller.snapshot
             while snapshot is None or snapshot.status(model).phase is not Phase.UNREACHABLE:
                 snapshot = await cluster.poller.changed(snapshot)
-            # A pause, without a request; then it was asked, and has not answered for 10 s.
+            # A pause without a request, then a request without an answer for 10 s.
             assert cluster.time - last_answer == pytest.approx(11.0, abs=0.51)
             mends(cluster, "a")
             while not snapshot.status(model).ready:
@@ -247,7 +247,7 @@ async def test_time_alone_makes_a_lost_cluster_unreachable() -> None:
 
 
 async def test_a_slow_cluster_is_reached_all_the_same() -> None:
-    # 120 nodes: the very first read takes longer than a read may that nothing is known of.
+    # 120 nodes: the very first read takes longer than a read may while its usual cost is unknown.
     cluster = Cluster("a", cost=2.0)
     cluster.exos["a"].control.latency = 0.0
     async with cluster.poller:

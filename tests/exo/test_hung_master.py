@@ -1,4 +1,4 @@
-"""A master that hangs: exo answers every read, and nothing in its state moves."""
+"""A master that hangs: exo answers every read, and its state does not change."""
 
 import asyncio
 
@@ -57,7 +57,7 @@ async def test_it_is_noticed_by_reading_and_forgotten_once_exo_works_again(watch
         assert (back.stale, back.healthy) == (False, True)
 
 
-async def test_a_healthy_cluster_at_rest_is_never_taken_for_it() -> None:
+async def test_an_idle_cluster_never_counts_as_hung() -> None:
     async with world() as w:
         await w.given(A)
         seen: list[bool] = []

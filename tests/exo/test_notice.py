@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(autouse=True)
 def _simulated_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The simulated exo lives by the loop's clock, as the poller does."""
+    """The simulated exo runs by the loop's clock, as the poller does."""
     monkeypatch.setattr(clock, "time", SimpleNamespace(monotonic=lambda: asyncio.get_running_loop().time()))
 
 
@@ -130,7 +130,7 @@ async def test_both_kinds_of_read_together_keep_to_the_share_of_each_minute(cost
 
 
 @pytest.mark.parametrize("cost", COSTS)
-async def test_a_chat_of_two_and_a_half_seconds_is_always_seen_while_somebody_looks(cost: float) -> None:
+async def test_a_chat_of_two_and_a_half_seconds_is_always_seen_by_a_subscriber(cost: float) -> None:
     async with slow(cost) as cluster:
         exo = cluster.exos["a"]
         card = exo.control.cards[0]
@@ -158,7 +158,7 @@ async def test_an_operation_that_waits_for_what_runners_do_not_show_sees_it_at_t
         assert max(pauses) == pytest.approx(pause(Mode.FAST, 0.2, PollerRules()), rel=0.01)
 
 
-async def test_an_exo_without_cheap_reads_is_asked_once() -> None:
+async def test_an_exo_without_cheap_reads_gets_one_request_for_them() -> None:
     async with slow(0.2) as cluster:
         cluster.wire.has_paths = False
         before = len(cluster.wire.notices())
@@ -170,7 +170,7 @@ async def test_an_exo_without_cheap_reads_is_asked_once() -> None:
 
 
 @pytest.mark.parametrize("fault", ["hang", "error", "garbage"])
-async def test_an_exo_that_fails_during_a_cheap_read_counts_as_lost_as_soon_as_ever(fault: str) -> None:
+async def test_an_exo_that_fails_during_a_cheap_read_counts_as_lost_no_later(fault: str) -> None:
     async with slow(0.2) as cluster:
         with cluster.poller.operation():
             await asyncio.sleep(10)

@@ -32,7 +32,7 @@ def test_no_cost_takes_more_than_the_share(mode: Mode, share: float, cost: float
     assert cost / (cost + pause(mode, cost, RULES)) <= share + 1e-9
 
 
-def test_the_shares_and_pauses_are_settings() -> None:
+def test_shares_and_pauses_are_those_of_the_rules() -> None:
     rules = PollerRules(normal_share=0.5, normal_pause=0.2, fast_share=0.5, fast_pause=0.01, idle_pause=3.0)
     assert pause(Mode.NORMAL, 0.4, rules) == pytest.approx(0.4)
     assert pause(Mode.NORMAL, 0.1, rules) == pytest.approx(0.2)
@@ -75,16 +75,14 @@ def test_a_read_times_out_by_its_usual_cost(cost: float | None, failures: int, e
         (Mode.FAST, 0.039, 2.279),
         (Mode.IDLE, 0.039, 1.5),
         (Mode.NORMAL, None, 1.5),
-        # The long pause after an expensive read counts for no silence, and a slow read may take its time.
+        # The long pause after an expensive read does not count as silence, and a slow read may take its time.
         (Mode.NORMAL, 0.26, 1.5),
         (Mode.NORMAL, 1.1, 5.5),
         (Mode.FAST, 1.1, 5.5),
         (Mode.NORMAL, 5.0, 10.0),
     ],
 )
-def test_exo_is_lost_once_it_has_been_asked_and_has_been_silent_for_long(
-    mode: Mode, cost: float | None, expected: float
-) -> None:
+def test_exo_is_lost_so_long_after_a_request_without_an_answer(mode: Mode, cost: float | None, expected: float) -> None:
     assert lost_after(mode, cost, RULES, 10.0) == pytest.approx(expected, abs=0.001)
 
 

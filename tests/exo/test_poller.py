@@ -49,7 +49,7 @@ async def test_exo_sees_the_same_requests_for_any_number_of_clients(clients: int
         assert len(cluster.wire.requests) - len(reads) == 3, "the first snapshot, the node's id and the catalogue"
 
 
-async def test_at_rest_it_reads_once_a_second_and_takes_less_than_a_twentieth_of_exos_time() -> None:
+async def test_at_the_normal_pace_it_reads_once_a_second_and_takes_less_than_a_twentieth_of_exos_time() -> None:
     async with running(cost=0.039) as cluster:
         begun = cluster.time
         with cluster.poller.subscriber():
@@ -70,7 +70,7 @@ async def test_an_expensive_state_is_read_less_often_so_that_the_share_stays() -
 
 
 @pytest.mark.parametrize("cost", [0.013, 0.039, 0.26])
-async def test_an_operation_is_watched_closely_within_its_share(cost: float) -> None:
+async def test_an_operation_is_read_at_the_fast_pace_within_its_share(cost: float) -> None:
     async with running(cost=cost) as cluster:
         begun = cluster.time
         with cluster.poller.operation():
@@ -83,7 +83,7 @@ async def test_an_operation_is_watched_closely_within_its_share(cost: float) -> 
         assert mode(cluster) is Mode.IDLE
 
 
-async def test_a_model_in_transition_is_watched_closely_while_somebody_looks() -> None:
+async def test_a_model_in_transition_is_read_at_the_fast_pace_while_there_is_a_subscriber() -> None:
     async with running() as cluster:
         model = cluster.exos["a"].control.cards[0]
         assert cluster.exos["a"].control.place(model) is not None
@@ -113,7 +113,7 @@ async def side_by_side(cluster: Cluster, seconds: float) -> None:
         await asyncio.sleep(0.1)
 
 
-async def test_a_model_that_failed_is_watched_closely_since_exo_tries_it_again() -> None:
+async def test_a_model_that_failed_is_read_at_the_fast_pace_since_exo_tries_it_again() -> None:
     async with running() as cluster:
         exo = cluster.exos["a"].control
         model = exo.cards[0]
@@ -126,7 +126,7 @@ async def test_a_model_that_failed_is_watched_closely_since_exo_tries_it_again()
             assert seen[Phase.FAILED] == {Mode.FAST}
 
 
-async def test_a_model_that_was_given_up_is_not_watched_closely_for_ever() -> None:
+async def test_a_model_that_was_given_up_is_not_read_at_the_fast_pace_for_ever() -> None:
     async with running() as cluster:
         exo = cluster.exos["a"].control
         model = exo.cards[0]
@@ -150,7 +150,7 @@ async def test_without_demand_it_reads_seldom() -> None:
         assert len(cluster.wire.reads(since=begun)) == 11
 
 
-async def test_the_first_to_look_does_not_wait_for_the_idle_pause() -> None:
+async def test_the_first_subscriber_does_not_wait_for_the_idle_pause() -> None:
     async with running() as cluster:
         await asyncio.sleep(4.0)
         before = cluster.time
@@ -168,7 +168,7 @@ async def test_a_query_refreshes_an_old_snapshot_once_for_all_who_wait() -> None
         assert len({id(snapshot) for snapshot in snapshots}) == 1
 
 
-async def test_a_query_that_joins_a_read_under_way_asks_for_no_other() -> None:
+async def test_a_query_that_joins_a_read_under_way_requests_no_other() -> None:
     async with running() as cluster:
         await asyncio.sleep(3.0)
         first = asyncio.create_task(cluster.poller.fresh())
@@ -187,7 +187,7 @@ async def test_a_query_is_answered_at_once_from_a_young_snapshot() -> None:
         assert (cluster.time, len(cluster.wire.requests)) == before
 
 
-async def test_a_snapshot_asked_for_now_comes_from_a_read_that_began_later() -> None:
+async def test_read_now_returns_a_read_that_began_after_the_call() -> None:
     async with running() as cluster:
         with cluster.poller.operation():
             await cluster.until_reading()
@@ -196,7 +196,7 @@ async def test_a_snapshot_asked_for_now_comes_from_a_read_that_began_later() -> 
             assert [read for read in cluster.wire.reads(since=asked) if read.ended is not None]
 
 
-async def test_queries_in_a_row_do_not_read_more_often_than_they_ask() -> None:
+async def test_queries_in_a_row_do_not_cause_more_reads_than_they_need() -> None:
     async with running() as cluster:
         begun = cluster.time
         while cluster.time - begun < 30:
@@ -241,10 +241,10 @@ async def test_every_snapshot_reaches_listeners_and_waiters_alike() -> None:
     async with running() as cluster:
         received: list[Snapshot] = []
 
-        def deaf(_: Snapshot) -> None:
+        def fails(_: Snapshot) -> None:
             raise RuntimeError("a fault of the listener's own")
 
-        with cluster.poller.listen(deaf), cluster.poller.listen(received.append), cluster.poller.subscriber():
+        with cluster.poller.listen(fails), cluster.poller.listen(received.append), cluster.poller.subscriber():
             first = await cluster.poller.changed(cluster.poller.snapshot)
             second = await cluster.poller.changed(first)
         assert received == [first, second]
@@ -293,7 +293,7 @@ async def test_an_instance_marked_as_unloading_is_shown_so_at_once() -> None:
         assert cluster.poller.snapshot.status(model).ready
 
 
-async def test_the_catalogue_is_read_at_the_start_and_each_minute_while_somebody_looks() -> None:
+async def test_the_catalogue_is_read_at_the_start_and_each_minute_while_there_is_demand() -> None:
     def asked() -> int:
         return sum(request.path == "/models" for request in cluster.wire.requests)
 
@@ -309,7 +309,7 @@ async def test_the_catalogue_is_read_at_the_start_and_each_minute_while_somebody
         assert asked() == 1 + 3
 
 
-async def test_a_catalogue_that_cannot_be_read_harms_nothing_and_is_asked_for_now_and_then() -> None:
+async def test_a_catalogue_that_cannot_be_read_harms_nothing_and_is_tried_again_later() -> None:
     cluster = Cluster("a")
     cluster.wire.missing.add("/models")
     async with cluster.poller:

@@ -23,16 +23,16 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-async def test_a_state_that_our_own_code_stumbles_over_does_not_end_all_reading(
+async def test_a_state_on_which_our_own_code_fails_does_not_end_all_reading(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     read = StateReader.read
 
-    def stumble(_: StateReader, __: bytes) -> Awaitable[State]:
+    def fail(_: StateReader, __: bytes) -> Awaitable[State]:
         monkeypatch.setattr(StateReader, "read", read)
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(StateReader, "read", stumble)
+    monkeypatch.setattr(StateReader, "read", fail)
     cluster = Cluster("a", PollerRules(idle_pause=0.05), cost=0.0)
     async with cluster.poller:
         with caplog.at_level(logging.ERROR, "exo_graphql.exo"):

@@ -1,4 +1,4 @@
-"""The looks of an operation: read at once, never older than asked for, and bounded in what they cost exo."""
+"""The reads of an operation: at once, never older than the call, and bounded in what they cost exo."""
 
 import asyncio
 from itertools import pairwise
@@ -18,7 +18,7 @@ COSTS = [0.01, 0.039, 0.26, 1.1, 2.0, 5.0]
 
 
 async def read_began_after(cluster: Cluster, asked: float) -> Snapshot:
-    """Reads now, and holds that the snapshot is what a read that began later than `asked` was answered with."""
+    """Reads now, and asserts that the snapshot is the answer to a read that began after `asked`."""
     before = cluster.poller.snapshot
     snapshot = await cluster.poller.read_now()
     done = [read for read in cluster.wire.reads(since=asked) if read.ended is not None]
@@ -28,7 +28,7 @@ async def read_began_after(cluster: Cluster, asked: float) -> Snapshot:
 
 
 @pytest.mark.parametrize("cost", COSTS)
-async def test_a_look_is_read_at_once_and_never_older_than_the_call(cost: float) -> None:
+async def test_a_read_begins_at_once_and_never_before_the_call(cost: float) -> None:
     async with slow(cost) as cluster:
         with cluster.poller.operation():
             await asyncio.sleep(cost * 100)
@@ -36,12 +36,12 @@ async def test_a_look_is_read_at_once_and_never_older_than_the_call(cost: float)
                 await asyncio.sleep(pause(Mode.FAST, cost, PollerRules()) / 2)
                 asked = cluster.time
                 await read_began_after(cluster, asked)
-                # What is under way is waited for; it began too early.
+                # A read under way began too early: it has to end first.
                 assert cluster.time - asked <= 2 * cost + 1e-6
 
 
 @pytest.mark.parametrize("cost", COSTS)
-async def test_a_query_asks_for_no_older_one_either_but_waits_a_second_at_most(cost: float) -> None:
+async def test_a_query_gets_no_older_one_either_but_waits_a_second_at_most(cost: float) -> None:
     async with slow(cost) as cluster:
         await asyncio.sleep(cost * 100)
         asked = cluster.time
@@ -57,7 +57,7 @@ async def test_a_read_that_is_under_way_is_too_old() -> None:
             await read_began_after(cluster, cluster.time)
 
 
-async def test_a_look_sees_what_was_done_before_it() -> None:
+async def test_a_read_shows_what_was_done_before_it() -> None:
     async with slow(0.26) as cluster:
         with cluster.poller.operation():
             exo = cluster.exos["a"].control
@@ -68,7 +68,7 @@ async def test_a_look_sees_what_was_done_before_it() -> None:
                 assert instance in (await cluster.poller.read_now()).state.instances
 
 
-async def test_many_who_look_share_a_read() -> None:
+async def test_concurrent_calls_share_a_read() -> None:
     async with slow(0.26) as cluster:
         await asyncio.sleep(10)
         before = len(cluster.wire.reads())
@@ -78,7 +78,7 @@ async def test_many_who_look_share_a_read() -> None:
 
 
 @pytest.mark.parametrize("cost", [0.013, 0.039, 0.26, 1.1])
-async def test_an_operation_that_looks_in_a_loop_keeps_to_the_share_in_the_long_run(cost: float) -> None:
+async def test_an_operation_that_reads_in_a_loop_keeps_to_the_share_in_the_long_run(cost: float) -> None:
     async with slow(cost) as cluster:
         await asyncio.sleep(cost * 200)
         begun = cluster.time
@@ -110,14 +110,14 @@ async def test_what_was_read_early_is_paid_back_by_later_reads(cost: float) -> N
         reads = cluster.wire.reads()[-4:-1]
         pauses = [b.started - a.ended for a, b in pairwise(reads) if a.ended is not None]
         usual = pause(Mode.FAST, cost, PollerRules())
-        # Where cheap reads look for news, whole ones come for progress alone.
+        # While cheap reads look for news, whole ones only show progress.
         assert pauses in (
             pytest.approx([usual] * 2),
             pytest.approx([WHOLE_EVERY * usual] * 2),
         ), "all is paid back"
 
 
-async def test_a_wait_for_a_change_can_be_hurried_too() -> None:
+async def test_a_wait_for_a_change_can_be_urgent_too() -> None:
     async with slow(0.26) as cluster:
         with cluster.poller.operation():
             await asyncio.sleep(20)
@@ -129,7 +129,7 @@ async def test_a_wait_for_a_change_can_be_hurried_too() -> None:
 
 @pytest.mark.parametrize("fault", ["refuse", "hang", "error", "garbage"])
 @pytest.mark.parametrize("cost", [0.01, 1.1, 5.0])
-async def test_a_look_at_an_exo_that_gives_no_state_is_refused_not_answered_from_memory(
+async def test_a_read_of_an_exo_that_gives_no_state_fails_and_is_not_answered_from_an_old_one(
     fault: str, cost: float
 ) -> None:
     async with slow(cost) as cluster:
@@ -158,13 +158,13 @@ async def test_a_look_at_an_exo_that_gives_no_state_is_refused_not_answered_from
                     break
 
 
-async def test_one_url_that_fails_does_not_refuse_a_look_while_another_answers() -> None:
+async def test_one_url_that_fails_does_not_fail_a_read_while_another_answers() -> None:
     async with running("ab") as cluster:
         cluster.exos["a"].control.drop_connections = True
         assert (await cluster.poller.read_now()).exo_url == "http://b"
 
 
-async def test_before_the_first_snapshot_a_look_is_refused_in_time() -> None:
+async def test_before_the_first_snapshot_a_read_fails_in_time() -> None:
     cluster = Cluster("a")
     cluster.exos["a"].control.drop_connections = True
     async with cluster.poller:

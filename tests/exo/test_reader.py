@@ -268,7 +268,7 @@ def test_an_untagged_runner_is_of_unknown_status(raw: object) -> None:
     assert read_state(state).runners == {"r1": Runner(RunnerStatus.UNKNOWN)}
 
 
-def test_a_runner_tells_layers_and_its_error() -> None:
+def test_a_runner_reports_layers_and_its_error() -> None:
     reported = {"r1": runner("Loading", layersLoaded=3, totalLayers=8), "r2": runner("Failed", errorMessage="no")}
     assert read_state(document(runners=reported)).runners == {
         "r1": Runner(RunnerStatus.LOADING, 3, 8),
@@ -276,7 +276,7 @@ def test_a_runner_tells_layers_and_its_error() -> None:
     }
 
 
-def test_a_count_beyond_32_bits_counts_nothing() -> None:
+def test_a_count_beyond_32_bits_is_unknown() -> None:
     reported = {"r1": runner("Loading", layersLoaded=1 << 31, totalLayers=1 << 40)}
     assert read_state(document(runners=reported)).runners == {"r1": Runner(RunnerStatus.LOADING)}
 
@@ -317,7 +317,7 @@ def test_the_total_of_an_ongoing_or_completed_download_is_the_cards_where_it_is_
     assert downloads["test/b"].downloaded_gb == 4.0
 
 
-def test_a_card_is_handed_back_as_exo_wrote_it() -> None:
+def test_a_card_keeps_the_document_as_exo_wrote_it() -> None:
     raw = card() | {"somethingNew": 1}
     read = read_card(raw)
     assert read is not None

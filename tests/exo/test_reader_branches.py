@@ -1,4 +1,4 @@
-"""What exo's unmerged branches write, read from a whole state of the kind."""
+"""What unmerged branches of exo write, read from whole states."""
 
 import gzip
 import json
@@ -29,7 +29,7 @@ def test_a_list_of_shards_is_read_as_the_two_maps_are() -> None:
     assert (instance.id, instance.model_id) == (ID, "rig/six-e")
     assert (instance.sharding, instance.instance_type) == (Sharding.PIPELINE, InstanceType.MLX_RING)
     assert instance.shards == (Shard(ID, NODE, RUNNER, 0, 8, 8, 0, 1, Sharding.PIPELINE),)
-    assert instance.document == zenoh()["instances"][ID], "what is created again is exo's own document"
+    assert instance.document == zenoh()["instances"][ID], "exo's own document is created again"
 
 
 def test_the_readiness_of_such_an_instance_is_that_of_its_runners() -> None:

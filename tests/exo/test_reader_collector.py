@@ -1,4 +1,4 @@
-"""Reading a state pauses the collector of cycles, and leaves it as it was."""
+"""Reading a state pauses the garbage collector, and restores it."""
 
 import gc
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def test_the_collector_is_as_it_was_after_any_body(body: bytes, enabled: bool) -
     assert gc.isenabled() is enabled
 
 
-def test_the_collector_looks_once_after_a_state_is_read_not_while_it_is() -> None:
+def test_the_collector_runs_once_after_a_state_is_read_not_while_it_is() -> None:
     seen = []
 
     def looked(phase: str, info: dict[str, int]) -> None:

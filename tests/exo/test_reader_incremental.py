@@ -31,7 +31,7 @@ def test_every_recorded_state_is_the_same_alone_and_after_the_one_before(name: s
 @pytest.mark.parametrize("first", range(0, 300, 30))
 def test_any_state_is_the_same_alone_and_after_any_others(first: int) -> None:
     states = sum(check(succession(seed)) for seed in range(first, first + 30))
-    # What is broken in every second body would prove little.
+    # If every second body were broken, little would be proved.
     assert states >= 100
 
 
@@ -63,7 +63,7 @@ def test_a_body_that_is_the_same_gives_the_same_state() -> None:
         assert getattr(third, part) is getattr(first, part), part
 
 
-def test_of_a_node_only_the_entry_that_moved_is_read_again() -> None:
+def test_of_a_node_only_the_entry_that_changed_is_read_again() -> None:
     moved = cluster()
     moved["downloads"]["n2"][0] = ongoing(MODEL, 6, 100)
     first, second = read(cluster(), moved)
@@ -150,7 +150,7 @@ async def test_other_tasks_run_while_a_large_state_is_read() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("models", [10, 1000])
-async def test_a_body_that_cannot_be_taken_apart_is_read_whole(models: int) -> None:
+async def test_a_body_that_cannot_be_sliced_is_read_whole(models: int) -> None:
     state = cluster(downloads={"n1": [pending(f"test/{number}") for number in range(models)]})
     reader = StateReader()
     indented = orjson.dumps(state, option=orjson.OPT_INDENT_2)

@@ -209,7 +209,7 @@ def test_its_cards(snapshot: Snapshot) -> None:
     assert (model.family, model.quantization, model.context_length, model.is_custom) == (None, None, None, None)
 
 
-def test_before_v1_0_69_loading_tells_no_layers_and_pending_no_bytes() -> None:
+def test_before_v1_0_69_loading_reports_no_layers_and_pending_no_bytes() -> None:
     snapshot = snapshot_of(v1_0_65())
     status = snapshot.status(MODEL)
     assert (status.phase, status.progress_percent) == (Phase.LOADING, None)

@@ -1,4 +1,4 @@
-"""What a real exo did, replayed at its own pace behind exo's own latency: what is seen of it, and how soon."""
+"""Recordings of a real exo, replayed at their own pace and latency: what the poller sees of them, and how soon."""
 
 import asyncio
 import gzip
@@ -29,7 +29,7 @@ BEGINS = 5.0
 
 
 class Recording:
-    """An exo that does again what one once did."""
+    """An exo that replays a recording."""
 
     def __init__(self, name: str) -> None:
         frames: list[dict[str, Any]] = json.loads(gzip.decompress((RECORDINGS / f"{name}.json.gz").read_bytes()))

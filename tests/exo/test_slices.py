@@ -89,7 +89,7 @@ def test_a_key_is_accepted_where_orjson_accepts_it(place: bytes) -> None:
     "text",
     [b'{"a":1}', b'{"a":[1, 2],"b":{ }}', b"{}", '{"é":1,"😀":2}'.encode(), b'{"":1}'],
 )
-def test_an_object_is_taken_apart(text: bytes) -> None:
+def test_an_object_is_sliced(text: bytes) -> None:
     assert {key: orjson.loads(bytes(value)) for key, value in members(text).items()} == orjson.loads(text)
 
 
@@ -108,7 +108,7 @@ def test_an_object_is_taken_apart(text: bytes) -> None:
         b'{"a":1',
     ],
 )
-def test_what_is_not_taken_apart(text: bytes) -> None:
+def test_what_is_not_sliced(text: bytes) -> None:
     with pytest.raises(NotSliceable):
         members(text)
 
@@ -131,7 +131,7 @@ def test_what_is_kept_of_a_body_does_not_keep_all_of_it_in_memory() -> None:
     assert sys.getrefcount(body) == before
 
 
-def test_a_key_with_escapes_only_costs_its_own_map() -> None:
+def test_a_key_with_escapes_makes_only_its_own_map_be_read_whole() -> None:
     reader = StateReader()
     body = b'{"runners":{"r\\"1":{"RunnerReady":{}},"r2":{"RunnerIdle":{}}},"tasks":{"t1":{"LoadModel":{}}},"x":%d}'
     first, second = reader.parse(body % 1), reader.parse(body % 2)

@@ -1,4 +1,4 @@
-"""Reads that cost exo from 10 ms to 5 s: our own long pauses between them are no silence of exo's."""
+"""Reads that cost exo from 10 ms to 5 s: the long pauses between them do not count as silence."""
 
 import asyncio
 
@@ -32,7 +32,7 @@ async def test_a_loaded_model_stays_ready_however_long_the_pauses(cost: float, m
         seen: list[tuple[Phase, bool, bool]] = []
 
         async def alive() -> None:
-            # The simulated cluster lives on, as a real one does.
+            # Time passes in the simulated cluster, as in a real one.
             while True:
                 await asyncio.sleep(1.0)
                 cluster.exos["a"].control.advance(1.0)
@@ -72,7 +72,7 @@ async def test_exos_own_silence_is_noticed_at_every_cost(cost: float) -> None:
             snapshot = cluster.poller.snapshot
             while snapshot is None or snapshot.status(model).phase is not Phase.UNREACHABLE:
                 snapshot = await cluster.poller.changed(snapshot)
-            # Ten seconds after it was asked and did not answer, not ten after the last pause began.
+            # Ten seconds after the first request without an answer, not ten after the last pause began.
             assert cluster.time - asked == pytest.approx(10.0, abs=0.51)
             assert not snapshot.connected
             cluster.exos["a"].control.clear()
@@ -96,7 +96,7 @@ async def test_a_machine_that_slept_between_two_reads_reads_again_at_once_and_ha
             assert set(seen) == {Phase.READY}
 
 
-async def test_a_machine_that_slept_during_a_read_does_not_call_exo_silent_for_it() -> None:
+async def test_a_sleep_of_the_machine_during_a_read_does_not_count_as_silence() -> None:
     async with slow(5.0) as cluster:
         model = load(cluster)
         with cluster.poller.subscriber():
@@ -109,7 +109,7 @@ async def test_a_machine_that_slept_during_a_read_does_not_call_exo_silent_for_i
             assert set(seen) == {(Phase.READY, True)}
 
 
-async def test_after_a_sleep_no_query_takes_what_was_before_for_fresh() -> None:
+async def test_after_a_sleep_no_query_is_answered_from_before_it() -> None:
     async with slow(0.01) as cluster:
         old = await cluster.poller.fresh()
         cluster.sleep(3600.0)

@@ -1,4 +1,4 @@
-"""Wall time stamps, and decides nothing: set back or forward by an hour while exo dies, it changes no answer."""
+"""The wall clock gives timestamps alone: set by an hour while exo dies, it changes no decision."""
 
 import asyncio
 from datetime import timedelta
@@ -35,7 +35,7 @@ async def test_a_clock_that_is_set_while_exo_dies_hides_and_hastens_nothing(by: 
                 snapshot = await cluster.poller.changed(snapshot)
             assert snapshot.status(model).phase is Phase.UNREACHABLE
             assert cluster.time - broke == pytest.approx(11.0, abs=0.6)
-            # It stamps all the same.
+            # It still gives the timestamps.
             assert snapshot.status(model).changed_at == loop_now() + timedelta(seconds=by)
 
 

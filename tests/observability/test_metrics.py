@@ -1,4 +1,4 @@
-"""The ends for operators: what Prometheus, a load balancer and a log collector are reported."""
+"""What operators read: metrics, health checks and the log."""
 
 import io
 import logging
@@ -25,7 +25,7 @@ async def _get(port: int, path: str, **headers: str) -> httpx.Response:
         return await client.get(f"http://127.0.0.1:{port}{path}", headers=headers)
 
 
-async def test_figures_tell_the_cluster_and_count_what_was_asked() -> None:
+async def test_metrics_show_the_cluster_and_count_requests() -> None:
     async with running() as server, httpx.AsyncClient() as client:
         for _ in range(3):
             await client.post(server.url, json={"query": "{ cluster { nodeCount } }"})
@@ -53,7 +53,7 @@ async def test_figures_tell_the_cluster_and_count_what_was_asked() -> None:
         assert 0 <= age < 10
 
 
-async def test_what_a_node_does_not_tell_is_absent_not_zero() -> None:
+async def test_what_a_node_does_not_report_is_absent_not_zero() -> None:
     async with running() as server:
         await _get(server.port, "/readyz")
         snapshot = server.components.poller.snapshot
@@ -74,7 +74,7 @@ async def test_operations_are_counted_by_state() -> None:
         assert sum(_value(text, f'exo_graphql_operations{{state="{state}"}}') or 0 for state in set(states)) == 1
 
 
-async def test_figures_ask_for_a_token_where_one_is_configured_and_health_does_not() -> None:
+async def test_metrics_require_a_token_where_one_is_configured_and_health_does_not() -> None:
     async with running(tokens="read:readreadread") as server:
         refused = await _get(server.port, "/metrics")
         assert refused.status_code == 401

@@ -1,4 +1,4 @@
-"""A simulated exo to talk to, and the recorded one to hold it against."""
+"""A simulated exo, and the recorded answers of a real one to compare it with."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +14,7 @@ DATA = Path(__file__).parent.parent / "data"
 
 
 class Exo:
-    """A simulated exo and a client of it. Time all but stands still, save for `advance`, on a busy machine too."""
+    """A simulated exo and a client of it. Time hardly passes except by `advance`, even on a busy machine."""
 
     def __init__(self, scenario: Scenario, speed: float = 1e-6) -> None:
         self.sim = SimulatedExo(scenario, speed, seed=7)
@@ -55,7 +55,7 @@ class Exo:
         """Advance in steps of 0.05 s until the state meets the condition; the simulated seconds it took."""
         passed = 0.0
         while not condition(await self.state()):
-            assert passed < limit, "it never came to pass"
+            assert passed < limit, "it never happened"
             self.control.advance(0.05)
             passed += 0.05
         return passed
@@ -72,7 +72,7 @@ class Exo:
 
 @pytest.fixture
 async def tiny() -> AsyncIterator[Exo]:
-    """Two small nodes; see `tiny_scene`."""
+    """Two small nodes; see `tiny_scenario`."""
     exo = Exo(tiny_scenario())
     async with exo.http:
         yield exo
@@ -80,6 +80,6 @@ async def tiny() -> AsyncIterator[Exo]:
 
 @pytest.fixture(scope="session")
 def answers() -> dict[str, Any]:
-    """What a real exo answered, call by call."""
+    """The recorded answers of a real exo, by call."""
     document: dict[str, Any] = json.loads((DATA / "answers.json").read_text())
     return document

@@ -36,7 +36,7 @@ Shapes = dict[str, set[str]]
 
 
 def shapes(document: Any) -> Shapes:
-    """By path: the sorted keys of an object that stands there, or the type of a value."""
+    """By path: the sorted keys of an object, or the type of a value."""
     found: Shapes = {}
     _walk(document, "", found, is_map=False)
     return found

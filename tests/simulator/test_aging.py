@@ -1,4 +1,4 @@
-"""A session ages as exo's does: tasks and runners are never cleaned away (exo/API.md, "A session ages")."""
+"""A session ages as exo's does: tasks and runners are never removed (exo/API.md, "A session ages")."""
 
 from collections import Counter
 

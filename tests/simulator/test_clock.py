@@ -7,7 +7,7 @@ from exo_graphql.simulator.clock import Clock, Process
 pytestmark = pytest.mark.anyio
 
 
-async def test_each_step_runs_at_its_own_time_however_late_one_looks() -> None:
+async def test_each_step_runs_at_its_own_simulated_time_however_late_it_is_run() -> None:
     clock = Clock()
     seen: list[tuple[str, float]] = []
 

@@ -54,7 +54,7 @@ async def test_a_download_goes_at_the_nodes_rate_and_completes(tiny: Exo) -> Non
     assert (tag, fields["total"]["inBytes"]) == ("DownloadCompleted", progress["total"]["inBytes"])
 
 
-async def test_a_cancelled_download_keeps_its_part_and_goes_on_from_it(tiny: Exo) -> None:
+async def test_a_cancelled_download_keeps_what_has_arrived_and_continues_from_it(tiny: Exo) -> None:
     node = tiny.control.node_id("node-1")
     await _start(tiny, node, "test/absent")
     tiny.control.advance(3.0)

@@ -53,7 +53,7 @@ async def test_a_dead_worker_is_missed_step_by_step_and_its_instances_last(three
     assert 9 <= passed <= 11
 
 
-async def test_a_joining_node_is_new_and_learned_of_bit_by_bit(three: Exo) -> None:
+async def test_a_joining_node_is_new_and_appears_bit_by_bit(three: Exo) -> None:
     old = three.control.node_id("node-2")
     three.control.kill_node("node-2")
     three.control.advance(60)
@@ -114,7 +114,7 @@ async def test_commands_hang_in_an_election_reads_do_not_and_what_a_dead_master_
         assert (await exo.state())["instances"] == {}
 
 
-async def test_a_command_sent_while_a_worker_dies_comes_to_pass_late() -> None:
+async def test_a_command_sent_while_a_worker_dies_takes_effect_late() -> None:
     exo = Exo(tiny_scenario(nodes=3), speed=50)
     async with exo.sim, exo.http:
         exo.control.kill_node("node-2")
@@ -178,7 +178,7 @@ async def test_faults_kill_and_bring_back_at_their_time() -> None:
 async def test_exo_restarted_everywhere_comes_back_empty_under_new_ids_and_old_names(three: Exo) -> None:
     await three.ready("test/tiny-a", min_nodes=2)
     old = {three.control.node_id(f"node-{number}") for number in (1, 2, 3)}
-    # It makes the plans of an election that is under way void.
+    # It cancels an election that is under way.
     three.control.kill_master()
     three.control.restart(2.0)
     with pytest.raises(httpx.ConnectError):

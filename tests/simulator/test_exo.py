@@ -61,7 +61,7 @@ async def test_an_idle_simulation_costs_next_to_nothing() -> None:
         began_cpu, began = time.process_time(), time.perf_counter()
         await asyncio.sleep(1.0)
         share = (time.process_time() - began_cpu) / (time.perf_counter() - began)
-    assert share < 0.1  # some 0.5 % measured; room for a loaded machine
+    assert share < 0.1  # some 0.5 % measured; the rest is for a loaded machine
 
 
 async def test_it_can_be_served_by_itself() -> None:

@@ -130,7 +130,7 @@ async def test_a_master_that_hangs_leaves_the_state_of_that_moment_and_takes_com
     tiny.control.advance(5)
     hung = (await tiny.http.get("/state")).content
     assert instance.encode() in hung
-    # Nothing in its state moves; commands are accepted all the same.
+    # Its state does not change; commands are still accepted.
     placed = {"model_id": other, "sharding": "Pipeline", "instance_meta": "MlxRing", "min_nodes": 1}
     assert (await tiny.http.post("/place_instance", json=placed)).status_code == 200
     assert (await tiny.http.delete(f"/instance/{instance}")).status_code == 200
@@ -139,7 +139,7 @@ async def test_a_master_that_hangs_leaves_the_state_of_that_moment_and_takes_com
         assert (await tiny.http.get("/state")).content == hung
     part = await tiny.http.get("/state/lastEventAppliedIdx")
     assert part.json() == (await tiny.http.get("/state")).json()["lastEventAppliedIdx"]
-    # It comes back, and all of it is done.
+    # It comes back, and carries all of them out.
     tiny.control.advance(12)
     state = (await tiny.http.get("/state")).json()
     assert state["lastEventAppliedIdx"] > part.json()
@@ -147,7 +147,7 @@ async def test_a_master_that_hangs_leaves_the_state_of_that_moment_and_takes_com
     assert len(state["instances"]) == 1
 
 
-async def test_a_master_that_hangs_for_good_can_be_let_go(tiny: Exo) -> None:
+async def test_a_master_that_hangs_for_good_can_be_cleared(tiny: Exo) -> None:
     tiny.control.inject(parse_fault("master-hangs"))
     hung = (await tiny.http.get("/state")).content
     tiny.control.advance(100)

@@ -140,7 +140,7 @@ async def test_the_impossible_is_answered_200_and_dropped(tiny: Exo) -> None:
     assert (await tiny.state())["instances"] == {}
 
 
-async def test_memory_promised_twice_kills_a_runner(tiny: Exo) -> None:
+async def test_memory_that_two_instances_count_on_kills_a_runner(tiny: Exo) -> None:
     await tiny.place("test/half")
     await tiny.place("test/half")
     await tiny.until(

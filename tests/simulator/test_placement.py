@@ -90,12 +90,12 @@ def test_layers_go_by_free_memory_the_rest_to_the_largest_remainder() -> None:
     ]
 
 
-def test_every_node_gets_a_layer_even_where_there_is_no_room_for_it() -> None:
+def test_every_node_gets_a_layer_even_without_the_memory_for_it() -> None:
     with pytest.raises(ImpossibleError, match=r"has insufficient memory: requires 3\.73 GB for 1 layers, but only has"):
         _place(_cluster({"a": 39 * GB, "b": 1 * GB}), _card(40 * GB))
 
 
-def test_nodes_asked_for_are_contained() -> None:
+def test_requested_nodes_are_contained() -> None:
     state = _cluster({"a": 20 * GB, "b": 30 * GB})
     assert _layers(_place(state, _card(10 * GB), nodes=frozenset({"a"}))).keys() == {"a"}
 
@@ -106,7 +106,7 @@ def test_weights_already_there_count_before_memory() -> None:
     assert _layers(_place(state, _card(10 * GB))).keys() == {"a"}
 
 
-def test_memory_is_promised_twice() -> None:
+def test_two_placements_count_on_the_same_memory() -> None:
     state = _cluster({"a": 12 * GB})
     first, second = _place(state, _card(10 * GB)), _place(state, _card(10 * GB))
     assert _layers(first) == _layers(second) == {"a": (0, 10)}
@@ -162,7 +162,7 @@ def test_memory_is_promised_twice() -> None:
         ),
     ],
 )
-def test_the_impossible_is_refused_in_exos_words(card: Card, arguments: dict[str, Any], message: str) -> None:
+def test_the_impossible_is_refused_with_exos_message(card: Card, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ImpossibleError) as refused:
         _place(_cluster({"a": 20 * GB, "b": 20 * GB}), card, **arguments)
     assert str(refused.value) == message

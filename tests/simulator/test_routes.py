@@ -51,7 +51,7 @@ def _machine(name: str, address: str, available: int) -> Machine:
 
 @pytest.fixture
 async def rig() -> AsyncIterator[Exo]:
-    """The cluster of two on which the answers were recorded."""
+    """The cluster of two nodes from which the answers were recorded."""
     exo = Exo(
         Scenario(
             machines=(_machine("mac-1", "10.0.0.1", 24_500_000_001), _machine("mac-2", "10.0.0.2", 24_500_000_000)),
@@ -198,7 +198,7 @@ async def test_a_path_of_the_state_has_the_part_and_other_times(tiny: Exo) -> No
     assert all(seen.endswith("+00:00") for seen in (await tiny.http.get("/state/lastSeen")).json().values())
 
 
-async def test_only_downloaded_models_are_listed_when_asked_for(tiny: Exo) -> None:
+async def test_only_downloaded_models_are_listed_on_request(tiny: Exo) -> None:
     listed = (await tiny.http.get("/models?status=downloaded")).json()["data"]
     assert {one["id"] for one in listed} == {
         "test/tiny-a",

@@ -1,4 +1,4 @@
-"""The state document has the shape of a real one, at rest and in every turmoil."""
+"""The state document has the shape of a real one, in an idle cluster and while everything changes."""
 
 import json
 
@@ -37,7 +37,7 @@ def recorded() -> dict[str, set[str]]:
     return {path: set(seen) for path, seen in document.items()}
 
 
-async def _turmoil(exo: Exo, step: float) -> list[bytes]:
+async def _busy_states(exo: Exo, step: float) -> list[bytes]:
     """States while models load, serve, fail, download and go, and nodes and masters come and go."""
     bodies = []
 
@@ -75,7 +75,7 @@ async def _turmoil(exo: Exo, step: float) -> list[bytes]:
 async def test_every_state_has_the_shape_of_a_real_one(scenario: Scenario, recorded: dict[str, set[str]]) -> None:
     exo = Exo(scenario)
     async with exo.http:
-        bodies = await _turmoil(exo, 0.9)
+        bodies = await _busy_states(exo, 0.9)
     for body in set(bodies):
         for path, seen in shapes(json.loads(body)).items():
             expected = _MAC_SHAPES.get(path) or recorded.get(path)
@@ -86,10 +86,10 @@ async def test_every_state_has_the_shape_of_a_real_one(scenario: Scenario, recor
                 assert seen <= expected, path
 
 
-async def test_the_turmoil_shows_every_runner_status_and_kind_of_download(recorded: dict[str, set[str]]) -> None:
+async def test_the_busy_states_show_every_runner_status_and_kind_of_download(recorded: dict[str, set[str]]) -> None:
     exo = Exo(tiny_scenario())
     async with exo.http:
-        seen = [shapes(json.loads(body)) for body in await _turmoil(exo, 0.09)]
+        seen = [shapes(json.loads(body)) for body in await _busy_states(exo, 0.09)]
     statuses = set().union(*(one.get("/runners/*", set()) for one in seen))
     assert statuses >= {
         "RunnerIdle",
@@ -127,7 +127,7 @@ async def test_two_studios_are_the_fixture_of_pull_request_1727() -> None:
     assert [next(iter(state["runners"][runner])) for runner in runners.values()] == ["RunnerReady"] * 2
 
 
-async def test_the_default_scene_is_lively() -> None:
+async def test_the_default_scenario_is_busy() -> None:
     exo = Exo(default_scenario())
     async with exo.http:
         first = await exo.state()

@@ -1,4 +1,4 @@
-"""The dashboard's page and files as any HTTP client sees them, and what it asks, held against the schema."""
+"""The dashboard's page and files as any HTTP client sees them, and its documents, checked against the schema."""
 
 import re
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def _files(client: httpx.AsyncClient) -> dict[str, httpx.Response]:
-    """The page's files, and what they import, by address; each asked for once."""
+    """The page's files, and what they import, by address; each requested once."""
     page = await client.get("")
     waiting = [page.url.join(address) for address in re.findall(r'(?:src|href)="([^"#]+)"', page.text)]
     seen: dict[str, httpx.Response] = {}
@@ -134,5 +134,5 @@ def test_each_document_is_valid(name: str, schema: GraphQLSchema) -> None:
     assert [error.message for error in validate(schema, parse(_documents()[name]))] == []
 
 
-def test_every_document_is_among_those_that_are_held_against_the_schema() -> None:
+def test_every_document_is_among_those_that_are_checked_against_the_schema() -> None:
     assert set(_documents()) == DOCUMENTS

@@ -76,7 +76,7 @@ async def test_the_page_allows_no_source_but_its_own_server(client: httpx.AsyncC
     assert "<style" not in page.text
 
 
-async def test_without_its_files_the_page_names_them_and_the_way_to_get_them(tmp_path: Path) -> None:
+async def test_without_its_files_the_page_names_them_and_how_to_fetch_them(tmp_path: Path) -> None:
     page = graphiql_page(vendor=tmp_path / "empty")
     text = bytes(page.body).decode()
     assert page.status_code == 200

@@ -55,7 +55,7 @@ class Subscription:
 
 
 class Router(GraphQLRouter[Any, None]):
-    """Wants the bearer token `sesame`, when it wants one, as exo-graphql does: header or connection_init."""
+    """Requires the bearer token `sesame`, if any, as exo-graphql does: in the header or connection_init."""
 
     wants_token = False
 
@@ -178,7 +178,7 @@ async def test_an_example_opens_in_a_tab_of_its_own_with_its_variables(site: Sit
     assert visit.problems == []
 
 
-async def test_a_server_that_wants_a_token_gets_it_for_queries_and_subscriptions(site: Site, visit: Visit) -> None:
+async def test_a_server_that_requires_a_token_gets_it_for_queries_and_subscriptions(site: Site, visit: Visit) -> None:
     page = visit.page
     site.router.wants_token = True
     async with site.served() as address:
@@ -203,7 +203,7 @@ async def test_a_server_that_wants_a_token_gets_it_for_queries_and_subscriptions
     assert site.posts[-1]["authorization"] == "Bearer sesame"
 
 
-async def test_a_subscription_refused_for_its_token_asks_and_goes_on(site: Site, visit: Visit) -> None:
+async def test_a_subscription_refused_for_its_token_asks_for_one_and_continues(site: Site, visit: Visit) -> None:
     page = visit.page
     async with site.served() as address:
         await _open(page, address)

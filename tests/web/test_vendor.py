@@ -107,7 +107,7 @@ def test_other_bytes_than_the_pinned_ones_are_refused(registry: Registry, tmp_pa
     assert missing((pinned,), tmp_path) == {pinned: ["package.json", "plain.js"]}
 
 
-def test_a_complete_folder_asks_the_registry_nothing(registry: Registry, tmp_path: Path) -> None:
+def test_a_complete_folder_causes_no_request_to_the_registry(registry: Registry, tmp_path: Path) -> None:
     plain = registry.publish("plain", {"plain.js": b"one"})
     fetch((plain,), tmp_path)
     asked = len(registry.asked)

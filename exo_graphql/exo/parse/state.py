@@ -86,10 +86,10 @@ def first_cards(cards: Iterable[Iterable[ModelCard]]) -> dict[str, ModelCard]:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Keeps Python's collector of cycles from looking, again and again, at what has none.
+    """Pauses Python's garbage collector: a state has no reference cycles for it to find.
 
-    It looks whenever so many objects have been made, and each time at more of them: of a state of 128 nodes, that took
-    two fifths of the time, and it grew faster than the state.
+    It would run again and again while the objects of a state are made, each time over more of them. With 128 nodes that
+    took two fifths of the time.
     """
     enabled = gc.isenabled()
     gc.disable()

@@ -57,8 +57,8 @@ function socketClient(headers) {
 }
 
 /**
- * Parses the document anew. After a change of tab, GraphiQL passes the parsed document of the tab before for a moment:
- * it would name that tab's operation, and take a subscription for a query.
+ * Parses the document again. After a change of tab, GraphiQL passes the parsed document of the tab before for a moment:
+ * it would name that tab's operation, and send a subscription as a query.
  */
 function parsed(params, options) {
   let document;

@@ -1,4 +1,4 @@
-// The bearer token of this browser tab: kept in sessionStorage, asked for when the server requires one.
+// The bearer token of this browser tab: kept in sessionStorage, requested when the server requires one.
 
 const KEY = "exo-graphql-token";
 let asking = null;

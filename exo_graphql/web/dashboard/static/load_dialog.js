@@ -65,7 +65,7 @@ export class LoadDialog {
     this.catalogue.open();
   }
 
-  /** Takes the newest state. While the dialog is open, the preview is made anew when instances come or go. */
+  /** Takes the newest state. While the dialog is open, the preview is requested again when instances come or go. */
   update(cluster) {
     const before = this.#loaded();
     this.cluster = cluster;

@@ -1,4 +1,4 @@
-// What an act led to that no section of the page shows: why it was refused, or which deployments it has paused.
+// The result of a mutation that no section of the page shows: why it was refused, or which deployments it has paused.
 
 import { attribute, h } from "./dom.js";
 import { when } from "./format.js";
@@ -20,7 +20,7 @@ function show(error, tone) {
   notice.hidden = false;
 }
 
-/** Says which deployments an act has paused, and until when. */
+/** Says which deployments a mutation has paused, and until when. */
 export function showPaused(paused) {
   if (paused.length === 0) return;
   const list = paused.map(({ name, pausedUntil }) => `${name} (until ${when(pausedUntil) ?? "you resume it"})`).join(", ");
@@ -33,7 +33,7 @@ export function showPaused(paused) {
   );
 }
 
-/** Sends a mutation. Returns its payload; null where it was refused, which the notice then says. */
+/** Sends a mutation. Returns its payload; null if it was refused, which the notice then says. */
 export async function attempt(document, variables) {
   hideNotice();
   try {
