@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from exo_graphql.cluster.readiness import one_line
+from exo_graphql.cluster.error_text import one_line
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Download, DownloadKind
 from exo_graphql.events.event import EventKind, Occurrence, Severity

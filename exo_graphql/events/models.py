@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from exo_graphql.cluster.error_text import one_line
 from exo_graphql.cluster.history import REMOVED_UNREADY, UNLOADED_UNREADY
-from exo_graphql.cluster.readiness import READY, Failure, Phase, one_line
+from exo_graphql.cluster.readiness import READY, Failure, Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.transitions import RemovedInstance, Transitions
 from exo_graphql.events.event import EventKind, Occurrence, Severity
