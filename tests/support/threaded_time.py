@@ -19,12 +19,15 @@ class ThreadedTimeLoop(VirtualTimeLoop):
         super().__init__()
         self._in_threads = 0
         impatient = self._impatient
-        wait, move_on = impatient._selector.select, impatient.select
+        wait, look = impatient._selector.select, impatient.select
 
         def select(timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
             if self._in_threads:
                 return wait(0 if timeout == 0 else 0.05)
-            return move_on(timeout)
+            if timeout is None:
+                return look(timeout)
+            impatient.move_on(timeout)  # no thread has work left: there is nothing to look for
+            return []
 
         impatient.select = select  # type: ignore[method-assign]
 

@@ -24,8 +24,11 @@ class _ImpatientSelector(selectors.BaseSelector):
         if not ready:
             if timeout is None:
                 raise RuntimeError("everything waits for something that will never happen")
-            self.time += max(0.0, timeout)
+            self.move_on(timeout)
         return ready
+
+    def move_on(self, seconds: float) -> None:
+        self.time += max(0.0, seconds)
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         return self._selector.register(fileobj, events, data)
