@@ -136,6 +136,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         worker_pool=worker_pool,
         limits=limits,
         compiled=tuning.compiled,
+        demo=demo is not None,
     )
     leaving = asyncio.Event()
     websocket = WebSocketEndpoint(

@@ -101,6 +101,7 @@ class Service:
         worker_pool: WorkerPool | None = None,
         limits: Limits | None = None,
         compiled: bool = True,
+        demo: bool = False,
     ) -> None:
         self.metrics = Metrics()
         self._limits = limits or Limits()
@@ -111,6 +112,7 @@ class Service:
         self._deployments = deployments
         self._max_age = max_age
         self._elapsed = elapsed
+        self._demo = demo
         self._executor = Executor(schema, compiled=compiled, fallback=self.metrics.fell_back)
         self._budget = Budget(
             schema,
@@ -246,6 +248,7 @@ class Service:
             self._elapsed,
             self._worker_pool.run,
             self._cause,
+            demo=self._demo,
         )
 
 

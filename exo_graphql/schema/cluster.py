@@ -53,6 +53,10 @@ def _deployments(root: Parent[Snapshot], info: Info) -> tuple[Assessment, ...]: 
     return info.context.deployments.all()
 
 
+def _demo(root: Parent[Snapshot], info: Info) -> bool:  # noqa: ARG001
+    return info.context.demo
+
+
 def _state_version(root: Parent[Snapshot], info: Info) -> VolatileText:  # noqa: ARG001
     return VolatileText(info.context.version)
 
@@ -143,3 +147,4 @@ class Cluster:
         "is its master."
     )
     exo_url: str = field(description="URL at which exo answered.")
+    demo: bool = field(resolver=_demo, description="Whether this is a simulated cluster (--demo): nothing is real.")

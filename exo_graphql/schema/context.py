@@ -24,6 +24,7 @@ class Context:
         "_now",
         "clock_reads",
         "completed",
+        "demo",
         "deployments",
         "latest",
         "offload",
@@ -42,9 +43,13 @@ class Context:
         clock: Callable[[], float],
         offload: Offload = in_thread,
         cause: str | None = None,
+        *,
+        demo: bool = False,
     ) -> None:
         """`offload` runs long work outside the event loop. `cause`: why there is no snapshot yet, if known."""
         self._cause = cause
+        self.demo = demo
+        """Whether the cluster is simulated."""
         self.latest = snapshot
         self.operations = operations
         self.deployments = deployments
