@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
-from tests.support.running import A, B, Running, running
+from tests.support.running import A, B, Running, running, until
 
 pytestmark = pytest.mark.anyio
 
@@ -206,3 +206,12 @@ async def test_its_own_instances_are_those_that_deleting_it_unloads() -> None:
         assert (await _ask(server, f"{{ cluster {{ deployments {{ {own} }} }} }}"))["cluster"][
             "deployments"
         ] == expected
+
+
+async def test_what_is_being_loaded_for_a_deployment_is_not_in_its_way_in_the_calendar() -> None:
+    async with running(SimulatedExo(tiny_scenario(), speed=0.2, seed=1)) as server:
+        await _ask(server, 'mutation { applyDeployment(name: "a", model: "half") { error { code } } }')
+        kept = server.components.deployments
+        await until(lambda: kept.get("a").instance_ids, seconds=20)  # type: ignore[union-attr]
+        (entry,) = (await _ask(server, "{ calendar { fitsTogether reason deployments { ready } } }"))["calendar"]
+        assert entry == {"fitsTogether": True, "reason": None, "deployments": [{"ready": False}]}

@@ -174,6 +174,10 @@ async def test_a_running_operation_can_be_cancelled(visit: Visit) -> None:
         await operation.get_by_role("button", name="Cancel: Load tiny-a").click()
         await expect(operation).to_have_attribute("data-state", "CANCELLED", timeout=PATIENCE_MS)
         await expect(operation.get_by_role("button", name="Cancel")).to_have_count(0)
+        # One line, until its steps are opened.
+        await expect(operation.locator(".steps")).to_be_hidden()
+        await operation.get_by_text("Steps").click()
+        await expect(operation.locator(".steps")).to_be_visible()
 
 
 async def test_a_failure_is_shown_with_its_reason(visit: Visit) -> None:
@@ -197,12 +201,17 @@ async def test_exo_out_of_reach_is_marked_and_heals(visit: Visit) -> None:
         server.exo.control.drop_connections = True
         await expect(page.locator("body")).to_have_attribute("data-stale", "", timeout=PATIENCE_MS)
         await connected(page)  # to this server, which says that exo is gone
-        await expect(page.locator("#banner")).to_contain_text("The shown state is from")
+        await expect(page.locator("#banner")).to_contain_text(re.compile(r"The shown state is from .*, \d+ s ago\."))
+        load = page.get_by_role("button", name="Load model…")
+        await expect(load).to_be_disabled()
+        await expect(load).to_have_attribute("title", "exo does not answer with a new state.")
         await expect(page.locator("#health")).to_have_text("exo unreachable")
         await expect(page.locator("[data-node]")).to_have_count(2)
         server.exo.control.drop_connections = False
         await expect(page.locator("#health")).to_have_text("Healthy", timeout=PATIENCE_MS)
         await expect(page.locator("body")).not_to_have_attribute("data-stale", "")
+        await expect(load).to_be_enabled()
+        await expect(page.locator("#demo")).to_be_visible()
         await page.close()  # its stream breaks off when the server stops, which a browser calls an error
     assert visit.problems == []
 

@@ -14,10 +14,10 @@ function deploymentRow(first, actions) {
   let deployment = first;
   const title = h("h3", {}, first.name);
   const state = h("span", { class: "badge" });
-  const button = (label, act) =>
-    h("button", { type: "button", "data-operate": true, "aria-label": `${label.replace("…", "")} ${first.name}`, click: () => act(deployment) }, label);
+  const button = (label, act, exo = false) =>
+    h("button", { type: "button", "data-operate": true, "data-exo": exo, "aria-label": `${label.replace("…", "")} ${first.name}`, click: () => act(deployment) }, label);
   const [pause, resume] = [button("Pause…", actions.pause), button("Resume", actions.resume)];
-  const [edit, remove] = [button("Edit…", actions.edit), button("Delete…", actions.remove)];
+  const [edit, remove] = [button("Edit…", actions.edit, true), button("Delete…", actions.remove)];
   const model = h("p", { class: "message" });
   const facts = h("p", { class: "facts" });
   const reason = h("p", { class: "message" });

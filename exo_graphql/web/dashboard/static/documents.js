@@ -16,7 +16,7 @@ fragment ErrorDetails on OperationError {
 export const WATCH = `
 subscription Dashboard {
   cluster {
-    connected stale healthy unhealthyReasons exoUrl apiNodeId observedAt
+    connected stale healthy unhealthyReasons demo exoUrl apiNodeId observedAt
     nodeCount onlineNodeCount nodesWithoutMemory ramTotalGb ramUsedGb ramAvailableGb ramUsedPercent
     loadedModelCount activeTaskCount activeDownloadCount
     nodes {

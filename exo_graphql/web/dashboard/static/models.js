@@ -20,7 +20,7 @@ function modelRow(first, actions) {
   const instances = h("ul", { class: "instances", role: "list" });
   const updateInstances = keyed(instances, (instance) => instance.id, instanceRow);
   const button = (name, act) =>
-    h("button", { type: "button", "data-operate": true, "aria-label": `${name.replace("…", "")} ${first.name}`, click: () => act(model) }, name);
+    h("button", { type: "button", "data-operate": true, "data-exo": true, "aria-label": `${name.replace("…", "")} ${first.name}`, click: () => act(model) }, name);
   const element = h(
     "li",
     { class: "row", "data-model": first.id },
@@ -43,6 +43,8 @@ function modelRow(first, actions) {
       progress.element.hidden = status.ready || !isMoving(status.phase);
       progress.update(status.progressPercent, status.message);
       text(message, messageOf(status));
+      // An old failure of a model that is ready again is grey.
+      attribute(failure, "class", status.ready ? "facts" : "failure");
       text(failure, failureOf(status));
       updateInstances(now.instances);
     },

@@ -4,6 +4,7 @@ import { attribute, bar, h, keyed, section, text } from "./dom.js";
 import { between, duration, names, time, words } from "./format.js";
 
 const ACTIVE = ["PENDING", "RUNNING"];
+const FAILED = ["FAILED", "ROLLED_BACK"];
 const SIGNS = { PENDING: "○", RUNNING: "◐", SUCCEEDED: "✓", FAILED: "✕", SKIPPED: "–" };
 let awaited = null;
 
@@ -51,33 +52,45 @@ function operationRow(first, cancel) {
   const progress = bar("progressbar", `Progress: ${titleOf(first)}`);
   const message = h("p", { class: "message" });
   const failure = h("p", { class: "failure" });
+  const hint = h("p", { class: "facts" });
   const when = h("p", { class: "facts" });
+  const outcome = h("p", { class: "message" });
   const steps = h("ol", { class: "steps" });
   const updateSteps = keyed(steps, (step) => step.name, stepRow);
+  const details = h("details", { open: isActive(first) }, h("summary", {}, "Steps"), outcome, steps);
+  let wasActive = isActive(first);
   const element = h(
     "li",
     { class: "row", "data-operation": first.id, tabindex: -1 },
-    h("div", { class: "head" }, title, state, h("div", { class: "acts" }, stop)),
+    h("div", { class: "head" }, title, state, when, h("div", { class: "acts" }, stop)),
     progress.element,
     message,
     failure,
-    when,
-    // The steps of an ended operation are folded.
-    h("details", { open: isActive(first) }, h("summary", {}, "Steps"), steps),
+    hint,
+    details,
   );
   return {
     element,
     update(operation) {
       const active = isActive(operation);
       attribute(element, "data-state", operation.state);
+      attribute(element, "data-ended", !active);
+      // What has ended is one line, with its steps folded; why it has failed stays visible.
+      if (wasActive && !active) details.open = false;
+      wasActive = active;
+      const failed = FAILED.includes(operation.state);
+      const folded = !active && !failed;
       text(title, titleOf(operation));
       text(state, words(operation.state));
       stop.hidden = !active;
       progress.element.hidden = !active;
       progress.update(operation.progressPercent, operation.message);
-      text(message, operation.message);
+      attribute(message, "class", failed ? "failure" : "message");
+      text(message, folded ? "" : operation.message);
+      text(outcome, folded ? operation.message : "");
       const { error } = operation;
-      text(failure, error === null ? "" : [differing(error.message, operation.message), error.suggestion].filter(Boolean).join(" "));
+      text(failure, error === null ? "" : differing(error.message, operation.message));
+      text(hint, error?.suggestion);
       text(when, whenOf(operation));
       // The message of a running step is also the operation's message: it is shown once.
       updateSteps(operation.steps.map((step) => (step.message === operation.message ? { ...step, message: null } : step)));
@@ -91,7 +104,7 @@ function differing(message, shown) {
 
 function whenOf({ startedAt, finishedAt }) {
   const took = duration(between(startedAt, finishedAt));
-  return took === null ? `Since ${time(startedAt)}` : `At ${time(startedAt)}, took ${took}`;
+  return took === null ? `since ${time(startedAt)}` : `${time(startedAt)}, took ${took}`;
 }
 
 function stepRow() {

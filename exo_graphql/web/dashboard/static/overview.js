@@ -1,7 +1,8 @@
 // The top of the page: health, whether the shown state is current, the figures of the cluster; and what is read out.
 
-import { attribute, bar, figure, h, text } from "./dom.js";
-import { amount, count, label, part, time, words } from "./format.js";
+import { attribute, bar, figure, h, keyed, text } from "./dom.js";
+import { amount, count, duration, label, part, time, words } from "./format.js";
+import { gate } from "./gate.js";
 import { isActive, titleOf } from "./operations.js";
 
 const health = document.getElementById("health");
@@ -14,56 +15,65 @@ function readOut(sentence) {
   if (spoken.childElementCount > 5) spoken.firstElementChild.remove();
 }
 
-/** Describes the state of the connection; null while it is live. `since` is the time of the shown state, or null. */
-function connectionOf(state, { error, retryMs }, since) {
-  const old = since === null ? "" : ` The shown state is from ${time(since)}.`;
+/** Describes the state of the connection: `{ short, reasons, tone }`; null while it is live. */
+function connectionOf(state, { error, retryMs }, cluster) {
+  const tone = state === "connecting" && cluster === null ? "quiet" : "bad";
   switch (state) {
     case "live":
       return null;
     case "connecting":
-      return { short: "Connecting", long: since === null ? "" : `Disconnected from the server. Reconnecting.${old}` };
+      return { short: "Connecting", reasons: cluster === null ? [] : ["Disconnected from the server. Reconnecting."], tone };
     case "waiting":
-      return { short: "Waiting for exo", long: `The server has not received a state from exo yet.${old}` };
+      return { short: "Waiting for exo", reasons: ["The server has not received a state from exo yet."], tone };
     case "hidden":
-      return { short: "Paused while hidden", long: `Updates resume when the page is visible.${old}` };
+      return { short: "Paused while hidden", reasons: ["Updates resume when the page is visible."], tone };
     case "refused":
-      return { short: "Token required", long: `${error.message}${old}` };
+      return { short: "Token required", reasons: [error.message], tone };
     default: {
       const why = error === null ? "The server ended the connection." : error.message;
-      return { short: "Disconnected", long: `Disconnected. ${why} Trying again in ${Math.ceil(retryMs / 1000)} s.${old}` };
+      return { short: "Disconnected", reasons: [`Disconnected. ${why} Trying again in ${Math.ceil(retryMs / 1000)} s.`], tone };
     }
   }
 }
 
-/** The pill, the banner, and the body's `data-connected`. Called with `(state, details, cluster)` at each change. */
+/**
+ * The pill, the banner with what is wrong, and the body's `data-connected`. Called with `(state, details, cluster)` at
+ * each change. Buttons that would be refused meanwhile are disabled.
+ */
 export function overview(retry) {
   const again = h("button", { type: "button", click: retry });
-  const words = h("span");
+  const list = h("ul", { role: "list" });
+  const reasons = keyed(list, (reason) => reason, (reason) => ({ element: h("li", {}, reason), update() {} }));
+  const age = h("p", { class: "message" });
   let before = "connecting";
-  banner.append(words, again);
+  let since = null; // of what is shown while it is not current
+  banner.append(h("div", {}, list, age), again);
+  const showAge = () => text(age, since === null ? "" : `The shown state is from ${time(since)}, ${duration((Date.now() - Date.parse(since)) / 1000)} ago.`);
+  setInterval(showAge, 1000);
   return (state, details, cluster) => {
-    const trouble = connectionOf(state, details, cluster?.observedAt ?? null);
+    const trouble = connectionOf(state, details, cluster);
+    const stale = cluster !== null && (cluster.stale || !cluster.connected);
     attribute(document.body, "data-connected", String(trouble === null));
     attribute(document.body, "data-stale", cluster?.stale ?? null);
     const shown = trouble ?? healthOf(cluster);
-    if (health.textContent !== shown.short && before !== "connecting") readOut(`${shown.short}. ${shown.long}`);
+    if (health.textContent !== shown.short && before !== "connecting") readOut(`${shown.short}. ${shown.reasons.join(" ")}`);
     before = state;
-    attribute(health, "data-tone", trouble ? (state === "connecting" && cluster === null ? "quiet" : "bad") : shown.tone);
+    attribute(health, "data-tone", shown.tone);
     text(health, shown.short);
-    text(words, shown.long);
-    attribute(banner, "data-tone", trouble ? "bad" : shown.tone);
-    banner.hidden = shown.long === "";
+    reasons(shown.reasons);
+    since = trouble !== null || stale ? (cluster?.observedAt ?? null) : null;
+    showAge();
+    attribute(banner, "data-tone", shown.tone);
+    banner.hidden = shown.reasons.length === 0;
     text(again, { lost: "Try now", refused: "Enter token" }[state]);
+    gate(trouble === null ? null : "This page is not connected to the server.", stale ? "exo does not answer with a new state." : null);
     document.title = cluster === null ? "exo" : `${shown.short} · exo`;
   };
 }
 
-function healthOf({ connected, stale, healthy, unhealthyReasons, observedAt }) {
-  const reasons = unhealthyReasons.join(" ");
-  if (!connected || stale) {
-    return { short: connected ? "Stale" : "exo unreachable", long: `${reasons} The shown state is from ${time(observedAt)}.`, tone: "bad" };
-  }
-  return { short: healthy ? "Healthy" : "Unhealthy", long: reasons, tone: healthy ? "good" : "bad" };
+function healthOf({ connected, stale, healthy, unhealthyReasons: reasons }) {
+  if (!connected || stale) return { short: connected ? "Stale" : "exo unreachable", reasons, tone: "bad" };
+  return { short: healthy ? "Healthy" : "Unhealthy", reasons, tone: healthy ? "good" : "bad" };
 }
 
 const FIGURES = [
@@ -93,6 +103,7 @@ export function summary() {
     memory.update(cluster.ramUsedPercent, used.textContent);
     text(free, freeOf(cluster));
     for (const { read, value } of values) figure(value, read(cluster));
+    document.getElementById("demo").hidden = !cluster.demo;
     text(document.getElementById("footer"), footerOf(cluster));
   };
 }
