@@ -32,6 +32,7 @@ LISTS: Mapping[tuple[str, str], Size] = {
     ("Plan", "adopts"): lambda s: s.instances_of_model,
     ("Plan", "nodes"): lambda s: s.nodes,
     ("Plan", "downloads"): lambda s: s.nodes,
+    ("ApplyDeploymentPayload", "changes"): lambda _: 11.0,  # as many as a deployment has arguments
     ("LoadModelPayload", "paused"): lambda s: s.deployments,
     ("UnloadModelPayload", "paused"): lambda s: s.deployments,
     ("SwapModelsPayload", "paused"): lambda s: s.deployments,
