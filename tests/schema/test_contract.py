@@ -75,8 +75,8 @@ ifGeneration: Int): ApplyDeploymentPayload!
         healthy: Boolean!  unhealthyReasons: [String!]!  nodeCount: Int!  onlineNodeCount: Int!
         nodesWithoutMemory: Int!  ramTotalGb: Float  ramAvailableGb: Float  ramUsedGb: Float  ramUsedPercent: Float
         loadedModelCount: Int!  activeTaskCount: Int!  activeDownloadCount: Int!  nodes: [Node!]!  models: [Model!]!
-        downloads: [Download!]!  stateVersion: String!  observedAt: DateTime!
-        ageSeconds: Float!  connected: Boolean!  stale: Boolean!  apiNodeId: ID  exoUrl: String!
+        downloads: [Download!]!  deployments: [Deployment!]!  stateVersion: String!  observedAt: DateTime!
+        ageSeconds: Float!  connected: Boolean!  stale: Boolean!  apiNodeId: ID  exoUrl: String!  demo: Boolean!
     """,
     "Node": """
         id: ID!  friendlyName: String  chip: String  osVersion: String  ramTotalGb: Float  ramAvailableGb: Float

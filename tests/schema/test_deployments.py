@@ -203,9 +203,8 @@ async def test_its_own_instances_are_those_that_deleting_it_unloads() -> None:
         own = "name ownInstances { model { id } }"
         expected = [{"name": "a", "ownInstances": [{"model": {"id": A}}]}, {"name": "b", "ownInstances": []}]
         assert (await _ask(server, f"{{ deployments {{ {own} }} }}"))["deployments"] == expected
-        assert (await _ask(server, f"{{ cluster {{ deployments {{ {own} }} }} }}"))["cluster"][
-            "deployments"
-        ] == expected
+        cluster = (await _ask(server, f"{{ cluster {{ demo deployments {{ {own} }} }} }}"))["cluster"]
+        assert cluster == {"demo": True, "deployments": expected}
 
 
 async def test_what_is_being_loaded_for_a_deployment_is_not_in_its_way_in_the_calendar() -> None:
