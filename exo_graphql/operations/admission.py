@@ -151,18 +151,12 @@ class Admission:
     def _key(self, key: str, request: OperationRequest, operation_id: str) -> Key:
         return Key(key, request.fingerprint, operation_id, self._now().timestamp())
 
-    async def _plan_and_start(
-        self, request: OperationRequest, key: str | None, snapshot: Snapshot, resolved: ResolvedRequest
-    ) -> Operation | OperationError:
-        pending = _Pending(key, resolved.model_ids, asyncio.Event())
-        self._pending.append(pending)
+    async def plan(
+        self, request: OperationRequest, snapshot: Snapshot, resolved: ResolvedRequest
+    ) -> Plan | OperationError:
+        """What the request would do now."""
         try:
-            plan = await planned(self._upstream, snapshot, request, resolved, self._manager.reservations)
-            if isinstance(plan, OperationError):
-                return plan
-            record = self._record(request, key, resolved, plan)
-            used = None if key is None else self._key(key, request, record.operation.id)
-            return await self._manager.begin(record, used)
+            return await planned(self._upstream, snapshot, request, resolved, self._manager.reservations)
         except Unreachable as error:
             return ClusterUnavailable(
                 message=f"exo does not answer: {error}",
@@ -173,6 +167,19 @@ class Admission:
             return PlacementRefused(
                 message=f"exo refused: {error}", suggestion="See exo's log, then ask again.", reason=str(error)
             )
+
+    async def _plan_and_start(
+        self, request: OperationRequest, key: str | None, snapshot: Snapshot, resolved: ResolvedRequest
+    ) -> Operation | OperationError:
+        pending = _Pending(key, resolved.model_ids, asyncio.Event())
+        self._pending.append(pending)
+        try:
+            plan = await self.plan(request, snapshot, resolved)
+            if isinstance(plan, OperationError):
+                return plan
+            record = self._record(request, key, resolved, plan)
+            used = None if key is None else self._key(key, request, record.operation.id)
+            return await self._manager.begin(record, used)
         finally:
             self._pending.remove(pending)
             pending.answered.set()

@@ -12,9 +12,9 @@ The order of tries, each only if the one before gave nothing (a model of 40 GiB,
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from exo_graphql.cluster.memory import instance_bytes, with_margin
+from exo_graphql.cluster.memory import instance_bytes
 from exo_graphql.cluster.placement import PlacementSearch
-from exo_graphql.cluster.placement_request import NoFit, PlacementRequest
+from exo_graphql.cluster.placement_request import Fit, NoFit, PlacementRequest
 from exo_graphql.cluster.search_budget import SearchBudget
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance
@@ -26,10 +26,15 @@ from exo_graphql.operations.requests import Kind
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A placement of exo's that fits. `takes` is bytes by node: the weights, and the margin beyond them."""
+    """A placement of exo's that fits: `instance` holds exo's document of it, `fit` what it is."""
 
     instance: Instance
-    takes: dict[str, int]
+    fit: Fit
+
+    @property
+    def takes(self) -> dict[str, int]:
+        """Memory to reserve on each node: the weights and the margin, in bytes."""
+        return self.fit.takes
 
 
 def choice(
@@ -101,7 +106,9 @@ def _best(
         # What counts is what it holds: on one node exo makes a pipeline over a ring, whatever kind it was asked for.
         if preview.instance is None or not wanted.accepts(preview.instance.sharding, preview.instance.instance_type):
             continue
-        takes = {node_id: with_margin(size) for node_id, size in instance_bytes(preview.instance, models).items()}
+        kind = preview.instance.sharding or preview.sharding, preview.instance.instance_type or preview.instance_type
+        fit = Fit(*kind, instance_bytes(preview.instance, models))
+        takes = fit.takes
         if len(takes) < wanted.least_nodes or (wanted.node_ids is not None and takes.keys() != wanted.node_ids):
             continue
         if any(size > free.get(node_id, -1) for node_id, size in takes.items()):
@@ -111,7 +118,7 @@ def _best(
             len(takes),
             rank.get((preview.sharding, preview.instance_type), len(rank)),
         )
-        found.append((order, Chosen(preview.instance, takes)))
+        found.append((order, Chosen(preview.instance, fit)))
     return min(found, key=lambda pair: pair[0])[1] if found else None
 
 

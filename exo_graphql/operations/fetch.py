@@ -12,18 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
-from exo_graphql.cluster.memory import freed
 from exo_graphql.cluster.placement_request import NoFit, PlacementRequest
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import PlacementPreview, Upstream
 from exo_graphql.operations.choice import Chosen, choice
 from exo_graphql.operations.errors import OperationError, PlacementRefused
-from exo_graphql.operations.offload import Offload
-from exo_graphql.operations.plan import Plan
-from exo_graphql.operations.planning import plan
+from exo_graphql.operations.offload import Offload, in_thread
+from exo_graphql.operations.plan import NoPlan, Plan
+from exo_graphql.operations.planning import holds, plan
 from exo_graphql.operations.previews import Previews, Question, Unasked
+from exo_graphql.operations.rejection import rejection
 from exo_graphql.operations.requests import OperationRequest
-from exo_graphql.operations.reservations import Reservation, unreserved
+from exo_graphql.operations.reservations import Reservation
 from exo_graphql.operations.resolution import ResolvedRequest
 
 _T = TypeVar("_T")
@@ -35,22 +35,37 @@ Reservations = Callable[[], Sequence[Reservation]]
 """The reservations of the operations that come first, as they are when it is called."""
 
 
-async def decide(upstream: Upstream, decision: Callable[[Previews], _T], offload: Offload = asyncio.to_thread) -> _T:
+async def decide(upstream: Upstream, decision: Callable[[Previews], _T], offload: Offload = in_thread) -> _T:
     """The result of a pure decision, once exo has answered all that it needs. Raises what `Upstream` raises.
 
     `offload` runs it beside the event loop: a search through thousands of groups of nodes takes up to 0.2 s.
     """
-    answers: dict[Question, tuple[PlacementPreview, ...]] = {}
-
-    def attempt() -> _T | Unasked:
-        try:
-            return decision(Previews(answers))
-        except Unasked as unasked:
-            return unasked
-
-    while isinstance(outcome := await offload(attempt), Unasked):
-        answers[outcome.question] = await _ask(upstream, outcome.question)
+    (outcome,) = await decide_all(upstream, (decision,), offload)
     return outcome
+
+
+async def decide_all(
+    upstream: Upstream, decisions: Sequence[Callable[[Previews], _T]], offload: Offload = in_thread
+) -> tuple[_T, ...]:
+    """The results of several decisions. What they lack is asked at the same time, and each question once."""
+    answers: dict[Question, tuple[PlacementPreview, ...]] = {}
+    made: dict[int, _T] = {}
+
+    def attempt() -> set[Question]:
+        """Makes the decisions that can be made; returns what the others lack."""
+        lacking: set[Question] = set()
+        for number, decision in enumerate(decisions):
+            if number not in made:
+                try:
+                    made[number] = decision(Previews(answers))
+                except Unasked as unasked:
+                    lacking.add(unasked.question)
+        return lacking
+
+    while lacking := tuple(await offload(attempt)):
+        found = await asyncio.gather(*(_ask(upstream, question) for question in lacking))
+        answers.update(zip(lacking, found, strict=True))
+    return tuple(made[number] for number in range(len(decisions)))
 
 
 async def _ask(upstream: Upstream, question: Question) -> tuple[PlacementPreview, ...]:
@@ -84,16 +99,27 @@ async def planned(
     """
     for _ in range(ATTEMPTS):
         snapshot, others = _newest(upstream, snapshot, resolved), tuple(reservations())
-        outcome = await decide(upstream, partial(plan, snapshot, request, resolved, others))
+        outcome = await decide(upstream, partial(_plan, snapshot, request, resolved, others))
         # Held against the newest snapshot: an operation that has ended meanwhile reserves nothing any more, and what
         # it placed takes memory that the plan's own snapshot still shows as free.
         newest = _newest(upstream, snapshot, resolved)
-        if isinstance(outcome, OperationError) or outcome.waiting_for or _still_fits(outcome, newest, reservations()):
+        if isinstance(outcome, OperationError) or holds(outcome, newest, reservations()):
             return outcome
-    reason = "Other operations reserved the memory while exo was asked."
+    reason = "Other operations reserved or released memory while exo was asked."
     return PlacementRefused(
         message=f"{' and '.join(resolved.load_ids)} cannot be placed: {reason}", suggestion="Ask again.", reason=reason
     )
+
+
+def _plan(
+    snapshot: Snapshot,
+    request: OperationRequest,
+    resolved: ResolvedRequest,
+    reservations: Sequence[Reservation],
+    previews: Previews,
+) -> Plan | OperationError:
+    outcome = plan(snapshot, request, resolved, reservations, previews)
+    return rejection(snapshot, outcome) if isinstance(outcome, NoPlan) else outcome
 
 
 def _newest(upstream: Upstream, snapshot: Snapshot, resolved: ResolvedRequest) -> Snapshot:
@@ -101,15 +127,3 @@ def _newest(upstream: Upstream, snapshot: Snapshot, resolved: ResolvedRequest) -
     newest = upstream.snapshot
     usable = newest is not None and not newest.stale and all(id_ in newest.models for id_ in resolved.load_ids)
     return newest if newest is not None and usable else snapshot
-
-
-def _still_fits(plan: Plan, snapshot: Snapshot, others: Sequence[Reservation]) -> bool:
-    free = unreserved(snapshot, others)
-    if not plan.saga_state.side_by_side:
-        free = freed(free, [removal.takes for removal in plan.saga_state.removals])
-    for target in plan.saga_state.targets:
-        for node_id, size in target.takes.items():
-            free[node_id] = free.get(node_id, -1) - size
-            if free[node_id] < 0:
-                return False
-    return True

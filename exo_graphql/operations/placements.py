@@ -1,26 +1,38 @@
-"""A dry run: where a model would go, for each way to place it, or why it would not fit."""
+"""A dry run: where a model would be placed, for each sharding and instance type, or why it would not fit.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+Each of the four is the `plan` of a load of another copy with that preference, or of a swap where models are to be
+unloaded. So a placement fits exactly where that load or swap would be accepted and begin at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
-from exo_graphql.cluster.memory import fits_into, freed, instance_bytes, with_margin
-from exo_graphql.cluster.placement import PlacementSearch
-from exo_graphql.cluster.placement_request import Fit, NoFit, PlacementRequest
-from exo_graphql.cluster.search_budget import SearchBudget
+from exo_graphql.cluster.memory import freed, instance_bytes, with_margin
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import InstanceType, Sharding
 from exo_graphql.cluster.units import gib
-from exo_graphql.cluster.upstream import PlacementPreview, Refused, Unreachable, Upstream
+from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
 from exo_graphql.operations.errors import ClusterUnavailable, InvalidArgument, OperationError, PlacementRefused
-from exo_graphql.operations.fetch import decide
-from exo_graphql.operations.offload import Offload, give_way, in_thread
-from exo_graphql.operations.previews import Question
-from exo_graphql.operations.requests import Kind, invalid_name, resolve_model, resolve_nodes
+from exo_graphql.operations.fetch import decide_all
+from exo_graphql.operations.offload import Offload, in_thread
+from exo_graphql.operations.operation import OperationKind
+from exo_graphql.operations.plan import NoPlan, Plan
+from exo_graphql.operations.planning import plan
+from exo_graphql.operations.previews import Previews
+from exo_graphql.operations.requests import (
+    InstanceTypePreference,
+    Kind,
+    OperationRequest,
+    ShardingPreference,
+    invalid_name,
+    resolve_model,
+    resolve_nodes,
+)
 from exo_graphql.operations.reservations import Reservation, free_now
-from exo_graphql.operations.resolution import present
+from exo_graphql.operations.resolution import ResolvedRequest, present
 
-_WAYS: tuple[Kind, ...] = (
+_KINDS: tuple[Kind, ...] = (
     (Sharding.PIPELINE, InstanceType.MLX_RING),
     (Sharding.PIPELINE, InstanceType.MLX_JACCL),
     (Sharding.TENSOR, InstanceType.MLX_RING),
@@ -40,14 +52,6 @@ class NodeShare:
     def needed_bytes(self) -> int:
         """What has to be free for it: the weights, and the margin beyond them."""
         return with_margin(self.added_bytes)
-
-
-@dataclass(frozen=True, slots=True)
-class _Memory:
-    """Bytes by node: what may be given out, and what is free as far as nodes report, less reservations."""
-
-    free: Mapping[str, int]
-    shown: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ async def views(
     unload: Sequence[str] | None,
     offload: Offload = in_thread,
 ) -> tuple[PlacementView, ...] | OperationError:
-    """One view for each sharding and instance type; exo's own previews, or, with `unload`, computed as exo would."""
+    """One view for each sharding and instance type. With `unload`, as part of a swap for these models."""
     for argument, name in (
         ("model", model),
         *(("nodes", n) for n in nodes or ()),
@@ -99,23 +103,18 @@ async def views(
         if isinstance(named, OperationError):
             return named
         gone[named.id] = None
-    bounds = [
-        PlacementRequest(card, (way,), min_nodes or 1, None if node_ids is None else frozenset(node_ids))
-        for way in _WAYS
-    ]
-    leaving = [instance_bytes(instance, snapshot.models) for id_ in gone for instance in snapshot.instances_of(id_)]
-    memory = _Memory(
-        freed(free_now(snapshot, reservations), leaving), freed(free_now(snapshot, reservations, margin=False), leaving)
+    request = OperationRequest(
+        OperationKind.SWAP if gone else OperationKind.LOAD,
+        load=(card.id,),
+        unload=tuple(gone),
+        min_nodes=min_nodes or 1,
+        nodes=node_ids,
+        additional=True,
     )
-    if unload:
-        return await offload(partial(_all_computed, snapshot, bounds, memory))
-    question = Question(card.id, tuple(node_ids or ()))
+    resolved = ResolvedRequest((card.id,), request.unload, node_ids)
     try:
-        return await decide(
-            upstream,
-            lambda previews: tuple(_offered(snapshot, previews.of(question), bound, memory) for bound in bounds),
-            offload,
-        )
+        decisions = [partial(_view, snapshot, kind, request, resolved, reservations) for kind in _KINDS]
+        return await decide_all(upstream, decisions, offload)
     except Unreachable as failure:
         return ClusterUnavailable(
             message=f"exo does not answer: {failure}",
@@ -128,67 +127,43 @@ async def views(
         )
 
 
-def _all_computed(
-    snapshot: Snapshot, placement_requests: Sequence[PlacementRequest], memory: _Memory
-) -> tuple[PlacementView, ...]:
-    groups = PlacementSearch(snapshot)
-    return tuple(_computed(groups, placement_request, memory) for placement_request in placement_requests)
+def _view(
+    snapshot: Snapshot,
+    kind: Kind,
+    request: OperationRequest,
+    resolved: ResolvedRequest,
+    reservations: Sequence[Reservation],
+    previews: Previews,
+) -> PlacementView:
+    sharding, instance_type = kind
+    one_kind = replace(
+        request,
+        sharding=ShardingPreference[sharding.name],
+        instance_type=InstanceTypePreference[instance_type.name],
+    )
+    outcome = plan(snapshot, one_kind, resolved, reservations, previews)
+    if not isinstance(outcome, Plan):
+        return PlacementView(sharding, instance_type, fits=False, reason=_reason(outcome))
+    if outcome.waiting_for:
+        reason = f"It fits once memory has been released by operation {', '.join(outcome.waiting_for)}."
+        return PlacementView(sharding, instance_type, fits=False, reason=reason)
+    (fit,) = outcome.fits
+    leaving = [
+        instance_bytes(instance, snapshot.models)
+        for id_ in resolved.unload_ids
+        for instance in snapshot.instances_of(id_)
+    ]
+    free = freed(free_now(snapshot, reservations, margin=False), leaving)
+    shares = tuple(NodeShare(node_id, size, free.get(node_id)) for node_id, size in fit.added_bytes.items())
+    return PlacementView(fit.sharding, fit.instance_type, fits=True, reason=None, nodes=shares)
 
 
-def _computed(groups: PlacementSearch, placement_request: PlacementRequest, memory: _Memory) -> PlacementView:
-    fit = groups.fit(placement_request, memory.free, SearchBudget(pause=give_way))
-    (way,) = placement_request.kinds
-    if isinstance(fit, Fit):
-        return _view(way, fit.added_bytes, memory)
-    return PlacementView(*way, fits=False, reason=_missing(fit), nodes=())
-
-
-def _missing(no_fit: NoFit) -> str:
+def _reason(outcome: NoPlan | PlacementRefused) -> str:
+    if isinstance(outcome, PlacementRefused):
+        return outcome.reason
+    no_fit = outcome.no_fit
     if no_fit.shortfall_bytes is None:
         return f"{no_fit.reason}{no_fit.caveat}"
     short = f"The best candidate nodes are {gib(no_fit.shortfall_bytes)} GiB short."
-    return f"{no_fit.reason} {short}{no_fit.caveat}"
-
-
-def _offered(
-    snapshot: Snapshot, previews: Sequence[PlacementPreview], placement_request: PlacementRequest, memory: _Memory
-) -> PlacementView:
-    """The smallest of exo's previews of this way that the caller's bounds allow, named after what it holds.
-
-    exo lists a pipeline over a ring on one node under each sharding and instance type that it is asked for.
-    """
-    (way,) = placement_request.kinds
-    models = {**snapshot.models, placement_request.card.id: placement_request.card}
-    found: list[tuple[Kind, dict[str, int]]] = []
-    reason = placement_request.contradiction
-    on_one_node = False
-    for preview in previews:
-        if (preview.sharding, preview.instance_type) != way:
-            continue
-        held = preview.instance
-        if held is None:
-            reason = reason or preview.reason
-        elif not placement_request.accepts(held.sharding, held.instance_type):
-            on_one_node = True
-        else:
-            takes = instance_bytes(held, models)
-            if len(takes) >= placement_request.min_nodes and (
-                placement_request.node_ids is None or takes.keys() == placement_request.node_ids
-            ):
-                found.append(((held.sharding or way[0], held.instance_type or way[1]), takes))
-    if found:
-        kind, takes = min(found, key=lambda one: len(one[1]))
-        return _view(kind, takes, memory)
-    if reason is None and on_one_node and placement_request.node_ids is None:
-        reason = placement_request.no_group
-    where = " on these nodes" if placement_request.node_ids is not None else ""
-    return PlacementView(*way, fits=False, reason=reason or f"exo proposes no such placement{where}.")
-
-
-def _view(way: Kind, added: Mapping[str, int], memory: _Memory) -> PlacementView:
-    shares = tuple(NodeShare(node_id, size, memory.shown.get(node_id)) for node_id, size in added.items())
-    fits = fits_into(added, memory.free)
-    reason = None
-    if not fits:
-        reason = "The memory is reserved by operations under way or to instances that are loading, or too small."
-    return PlacementView(*way, fits=fits, reason=reason, nodes=shares)
+    held = f" Memory is reserved by operation {', '.join(outcome.holders)}." if outcome.holders else ""
+    return f"{no_fit.reason} {short}{held}{no_fit.caveat}"

@@ -1,9 +1,10 @@
 """A plan as a value: what is loaded and unloaded, in which steps, and how it reads. `planning.py` makes it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from exo_graphql.cluster.memory import instance_bytes
+from exo_graphql.cluster.placement_request import Fit, NoFit, PlacementRequest
 from exo_graphql.cluster.readiness import BROKEN
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance
@@ -20,6 +21,23 @@ class Plan:
     saga_state: SagaState
     waiting_for: tuple[str, ...] = ()
     """Operations that have to release memory first; empty where it can begin now."""
+    fits: tuple[Fit, ...] = ()
+    """Where each target goes that is not adopted, in the order of the targets."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoPlan:
+    """Why there is no plan: the models do not fit. `rejection.py` makes it an error with advice."""
+
+    requests: tuple[PlacementRequest, ...]
+    """The models that were to be placed together."""
+    no_fit: NoFit
+    free: Mapping[str, int]
+    """Bytes by node that were free for them, the memory of what they replace included."""
+    busy: frozenset[str]
+    """Models that are being loaded or unloaded: unloading them cannot be suggested."""
+    holders: tuple[str, ...]
+    """Operations that have reserved memory, or are the first to get what is released."""
 
 
 def is_healthy(snapshot: Snapshot, instance: Instance) -> bool:

@@ -1,11 +1,12 @@
 """The plan of an operation, made before anything is touched: where each model goes, or why it cannot. Pure.
 
 `plan` is all of it: a function of one snapshot, the request, what other operations have reserved, and exo's previews.
-A dry run shows its result, an operation executes it, a waiting one plans again. `fetch.py` asks exo for what it needs.
+A dry run shows its result (`placements.py`), an operation executes it, a waiting one plans again. `fetch.py` asks exo
+for the previews.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from exo_graphql.cluster.memory import freed
 from exo_graphql.cluster.placement import PlacementSearch
@@ -13,10 +14,10 @@ from exo_graphql.cluster.placement_request import Fit, NoFit, PlacementRequest
 from exo_graphql.cluster.search_budget import SearchBudget
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.operations.choice import choice, refusal
-from exo_graphql.operations.errors import InsufficientMemory, OperationError, PlacementRefused
+from exo_graphql.operations.errors import PlacementRefused
 from exo_graphql.operations.offload import give_way
-from exo_graphql.operations.plan import Plan, draft, is_healthy
-from exo_graphql.operations.planner import forecast, placement_request, refused, unlike
+from exo_graphql.operations.plan import NoPlan, Plan, draft, is_healthy
+from exo_graphql.operations.planner import forecast, placement_request, unlike
 from exo_graphql.operations.previews import Previews, Question
 from exo_graphql.operations.requests import OperationRequest
 from exo_graphql.operations.reservations import Reservation, free_later, unreserved
@@ -30,7 +31,7 @@ def plan(
     resolved: ResolvedRequest,
     reservations: Sequence[Reservation],
     previews: Previews,
-) -> Plan | OperationError:
+) -> Plan | NoPlan | PlacementRefused:
     """Where each model goes now, or which operations it has to wait for; or why it cannot be. Raises `Unasked`."""
     saga_state = draft(snapshot, request, resolved.load_ids, resolved.unload_ids)
     differs = _adopt_what_is_requested(snapshot, request, saga_state, resolved.node_ids)
@@ -88,13 +89,13 @@ def _plan_load(
     wanted: PlacementRequest,
     reservations: Sequence[Reservation],
     previews: Previews,
-) -> Plan | OperationError:
+) -> Plan | NoPlan:
     saga_state.side_by_side = True
     chosen = choice(snapshot, wanted, unreserved(snapshot, reservations), previews)
     if isinstance(chosen, NoFit):
-        return _wait_or_refuse(snapshot, saga_state, [target], [wanted], reservations, chosen)
+        return _wait_or_not(snapshot, saga_state, [target], [wanted], reservations, chosen)
     target.instance, target.takes = chosen.instance, chosen.takes
-    return Plan(saga_state)
+    return Plan(saga_state, fits=(chosen.fit,))
 
 
 def _plan_swap(
@@ -103,7 +104,7 @@ def _plan_swap(
     targets: list[Target],
     requests: list[PlacementRequest],
     reservations: Sequence[Reservation],
-) -> Plan | OperationError:
+) -> Plan | NoPlan:
     """Loading first where old and new fit together: then the old model serves until the new one is ready."""
     free = unreserved(snapshot, reservations)
     fits = _forecast(snapshot, requests, free)
@@ -111,38 +112,62 @@ def _plan_swap(
     if isinstance(fits, NoFit):
         fits = _forecast(snapshot, requests, freed(free, [removal.takes for removal in saga_state.removals]))
     if isinstance(fits, NoFit):
-        return _wait_or_refuse(snapshot, saga_state, targets, requests, reservations, fits)
-    _reserve(targets, [fit.takes for fit in fits])
-    return Plan(saga_state)
+        return _wait_or_not(snapshot, saga_state, targets, requests, reservations, fits)
+    _reserve(targets, fits)
+    return Plan(saga_state, fits=fits)
 
 
-def _wait_or_refuse(
+def _wait_or_not(
     snapshot: Snapshot,
     saga_state: SagaState,
     targets: list[Target],
     requests: list[PlacementRequest],
     reservations: Sequence[Reservation],
     no_fit: NoFit,
-) -> Plan | OperationError:
+) -> Plan | NoPlan:
+    """A plan that waits, if it fits once the operations that release memory have ended."""
     leaving = [removal.takes for removal in saga_state.removals]
     releasing = tuple(reservation.operation_id for reservation in reservations if reservation.releases(snapshot))
     if no_fit.about_memory and releasing:
         later = _forecast(snapshot, requests, freed(free_later(snapshot, reservations), leaving))
         if not isinstance(later, NoFit):
             # Not placed yet, but the first to get what becomes free.
-            _reserve(targets, [fit.takes for fit in later])
-            return Plan(saga_state, releasing)
-    # Models that are at work or leave anyway cannot be proposed for unloading.
-    busy = {target.model_id for target in saga_state.targets} | {d.instance.model_id for d in saga_state.removals}
-    busy |= {d.instance.model_id for reservation in reservations for d in reservation.saga_state.removals}
-    busy |= {target.model_id for reservation in reservations for target in reservation.saga_state.targets}
-    free = freed(unreserved(snapshot, reservations), leaving)
-    error = refused(snapshot, requests, free, no_fit, frozenset(busy))
-    holding = [r.operation_id for r in reservations if r.reserved(snapshot) or r.waiting]
-    if isinstance(error, InsufficientMemory) and not error.unload_to_fit_ids and holding:
-        advice = f"Memory is reserved by operation {', '.join(holding)}: wait for it, or cancel it. {error.suggestion}"
-        return replace(error, suggestion=advice)
-    return error
+            _reserve(targets, later)
+            return Plan(saga_state, releasing, later)
+    states = [saga_state, *(reservation.saga_state for reservation in reservations)]
+    return NoPlan(
+        requests=tuple(requests),
+        no_fit=no_fit,
+        free=freed(unreserved(snapshot, reservations), leaving),
+        busy=frozenset(
+            [target.model_id for state in states for target in state.targets]
+            + [removal.instance.model_id for state in states for removal in state.removals]
+        ),
+        holders=tuple(r.operation_id for r in reservations if r.reserved(snapshot) or r.waiting),
+    )
+
+
+def holds(plan: Plan, snapshot: Snapshot, reservations: Sequence[Reservation]) -> bool:
+    """Whether the plan is still right, given a newer snapshot and what others have reserved since it was made.
+
+    A plan that waits must fit once they all have ended, and one that it waits for must still be about to release
+    memory. For example B (40 GiB) is to wait until A (30 GiB) is unloaded from a node with 20 GiB free. While exo was
+    asked, C has reserved 15 of these 20: 35 GiB will be free, so B would wait for memory that it cannot get.
+    """
+    leaving = [removal.takes for removal in plan.saga_state.removals]
+    if plan.waiting_for:
+        free = freed(free_later(snapshot, reservations), leaving)
+        releasing = {other.operation_id for other in reservations if other.releases(snapshot)}
+        if releasing.isdisjoint(plan.waiting_for):
+            return False
+    else:
+        free = unreserved(snapshot, reservations)
+        if not plan.saga_state.side_by_side:
+            free = freed(free, leaving)
+    taken: Counter[str] = Counter()
+    for target in plan.saga_state.targets:
+        taken.update(target.takes)
+    return all(size <= free.get(node_id, -1) for node_id, size in taken.items())
 
 
 def _forecast(
@@ -151,6 +176,6 @@ def _forecast(
     return forecast(PlacementSearch(snapshot), requests, free, SearchBudget(pause=give_way))
 
 
-def _reserve(targets: Sequence[Target], takes: Sequence[Mapping[str, int]]) -> None:
-    for target, by_node in zip(targets, takes, strict=True):
-        target.takes = dict(by_node)
+def _reserve(targets: Sequence[Target], fits: Sequence[Fit]) -> None:
+    for target, fit in zip(targets, fits, strict=True):
+        target.takes = fit.takes

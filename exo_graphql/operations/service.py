@@ -15,10 +15,11 @@ from exo_graphql.operations.errors import InvalidArgument, OperationError, Opera
 from exo_graphql.operations.manager import OperationManager, journal_unavailable
 from exo_graphql.operations.offload import Offload, in_thread
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState
+from exo_graphql.operations.plan import Plan
 from exo_graphql.operations.precedence import Precedence
 from exo_graphql.operations.requests import InstanceTypePreference, OperationRequest, ShardingPreference
 from exo_graphql.operations.reservations import unreserved
-from exo_graphql.operations.resolution import conflict
+from exo_graphql.operations.resolution import conflict, resolve
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES, OperationRules
 from exo_graphql.storage import Store, StoreError
 
@@ -147,6 +148,15 @@ class Operations:
     async def reconcile(self, request: OperationRequest, key: str) -> Operation | OperationError:
         """Performs a deployment's request. It never comes before a person's that touches the same models."""
         return await self._admission.admit(request, key)
+
+    async def plan(self, request: OperationRequest, snapshot: Snapshot) -> Plan | OperationError:
+        """A dry run: what the request would do now, or why it would be rejected. Nothing is started or reserved."""
+        resolved = resolve(snapshot, request)
+        return (
+            resolved
+            if isinstance(resolved, OperationError)
+            else await self._admission.plan(request, snapshot, resolved)
+        )
 
     def by_key(self, key: str) -> Operation | None:
         """The operation that this idempotency key led to, while it is remembered."""

@@ -50,7 +50,7 @@ class PlacementNode:
     )
     available_gb: float | None = field(
         resolver=_available,
-        description="Free memory on the node before placing, with the models in `unload` gone, in GiB, one "
+        description="Free memory on the node without the new model and without the models in `unload`, in GiB, one "
         "decimal; null until reported.",
     )
 
@@ -64,7 +64,7 @@ class Placement:
     )
     instance_type: state.InstanceType = field(description="How its runners would communicate.")
     fits: bool = field(
-        description="Whether the model could be placed now (with `unload`: once those models are unloaded)."
+        description="Whether loadModel would place the model in this way now (with `unload`: whether swapModels would)."
     )
     reason: str | None = field(
         description="Why it does not fit; null when it does. The search among groups of nodes is bounded; a "

@@ -145,7 +145,7 @@ async def _placements(
         int | None, argument(description="Minimum number of nodes to spread over, from 1. Default: 1.")
     ] = None,
     nodes: NodeNames = None,
-    unload: Annotated[list[str] | None, argument(description="Models that are taken to be unloaded.")] = None,
+    unload: Annotated[list[str] | None, argument(description="Models to unload for it, as by swapModels.")] = None,
 ) -> tuple[PlacementView, ...]:
     # Names are resolved here, so that an unknown one is a top-level error as in every query: the operations would
     # answer with a refusal. In a thread, because finding names similar to an unknown one takes milliseconds.
@@ -233,7 +233,7 @@ class Query:
     )
     placements: list[Placement] | None = field(
         resolver=_placements,
-        description="What-if: where exo would place a model, for each sharding and instance type, with the memory "
+        description="What-if: where a model would be placed, for each sharding and instance type, with the memory "
         "on each node, or why it would not fit. Changes nothing. An unknown model or node gives null "
         "and an error.",
     )

@@ -8,7 +8,11 @@ import pytest
 from exo_graphql.cluster.placement import PlacementSearch
 from exo_graphql.cluster.state import InstanceType, Sharding
 from exo_graphql.operations import InsufficientMemory, InvalidArgument, ModelNotFound, OperationError, PlacementView
-from tests.support.simulated_cluster import HALF, HUGE, OTHER_HALF, A, world
+from exo_graphql.operations.placements import views
+from exo_graphql.operations.plan import removals_of
+from exo_graphql.operations.reservations import Reservation
+from exo_graphql.operations.saga_state import SagaState, Target
+from tests.support.simulated_cluster import HALF, HUGE, OTHER_HALF, A, B, world
 
 pytestmark = pytest.mark.anyio
 
@@ -81,6 +85,36 @@ async def test_memory_reserved_by_an_operation_does_not_fit() -> None:
         assert not view.fits
         assert "reserved" in (view.reason or "")
         await w.end(operation)
+
+
+async def test_where_exo_would_take_a_node_that_is_reserved_another_is_shown_as_a_load_would_take_it() -> None:
+    async with world() as w:
+        (first,) = _of(await w.ops.placements(A), *RING).nodes
+        everything = SagaState(targets=[Target(B, {first.node_id: first.available_bytes or 0})])
+        reserved = (Reservation("other", 1, everything, waiting=False),)
+        (other,) = _of(await views(w.poller, reserved, A, None, None, None), *RING).nodes
+        assert other.node_id != first.node_id
+
+
+async def test_what_fits_once_an_operation_has_released_memory_names_that_operation() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        removals = SagaState(removals=removals_of(await w.snapshot(), HALF, None))
+        unload = (Reservation("the-unload", 1, removals, waiting=False),)
+        view = _of(await views(w.poller, unload, OTHER_HALF, None, None, None), *RING)
+        assert not view.fits
+        assert view.reason == "It fits once memory has been released by operation the-unload."
+
+
+async def test_with_models_to_unload_it_is_shown_where_a_swap_places_it() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        view = _of(await w.ops.placements(A, min_nodes=2, unload=[HALF]), *RING)
+        assert view.fits
+        swap = await w.end(await w.ops.swap([HALF], [A], min_nodes=2))
+        assert [step.name for step in swap.steps][:3] == ["plan", "place", "load"]
+        (instance,) = (await w.snapshot()).instances_of(A)
+        assert {shard.node_id for shard in instance.shards} == {share.node_id for share in view.nodes}
 
 
 async def test_what_fits_nowhere_says_so_with_and_without_unload() -> None:

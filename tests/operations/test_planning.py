@@ -8,7 +8,7 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import PlacementPreview
 from exo_graphql.operations import InsufficientMemory, OperationError, OperationKind, PlacementRefused
 from exo_graphql.operations.fetch import ATTEMPTS, decide, planned
-from exo_graphql.operations.plan import Plan
+from exo_graphql.operations.plan import Plan, removals_of
 from exo_graphql.operations.planning import plan
 from exo_graphql.operations.previews import Previews, Question, Unasked
 from exo_graphql.operations.requests import OperationRequest
@@ -109,6 +109,48 @@ async def test_a_plan_is_made_again_once_others_have_released_the_memory() -> No
         )
         assert isinstance(outcome, Plan), outcome
         assert calls == 4
+
+
+def _unloads(snapshot: Snapshot, model: str) -> Reservation:
+    """Another operation that unloads this model: a plan may wait for its memory."""
+    return Reservation("unload", 1, SagaState(removals=removals_of(snapshot, model, None)), waiting=False)
+
+
+async def test_a_plan_that_waits_is_made_again_once_what_it_waits_for_is_reserved() -> None:
+    async with world() as w:
+        await w.given(HALF)
+        snapshot = await w.snapshot()
+        load = OperationRequest(OperationKind.LOAD, load=(OTHER_HALF,))
+        unload, calls = _unloads(snapshot, HALF), 0
+        size = snapshot.models[HALF].storage_bytes or 0
+        taker = Reservation(
+            "taker", 2, SagaState(targets=[Target(A, dict.fromkeys(snapshot.state.nodes, size))]), False
+        )
+
+        def reservations() -> tuple[Reservation, ...]:
+            """From the second look on, which holds the first plan against it, the memory belongs to a third."""
+            nonlocal calls
+            calls += 1
+            return (unload,) if calls == 1 else (unload, taker)
+
+        waits = await planned(w.poller, snapshot, load, _resolved(snapshot, load), lambda: (unload,))
+        assert isinstance(waits, Plan)
+        assert waits.waiting_for == ("unload",)
+        outcome = await planned(w.poller, snapshot, load, _resolved(snapshot, load), reservations)
+        assert isinstance(outcome, InsufficientMemory), outcome
+        assert "taker" in (outcome.suggestion or "")
+
+
+async def test_a_plan_that_waits_is_made_again_once_what_it_waits_for_has_ended() -> None:
+    """As an unload that was cancelled: waiting for it would never end."""
+    async with world() as w:
+        await w.given(HALF)
+        snapshot = await w.snapshot()
+        load = OperationRequest(OperationKind.LOAD, load=(OTHER_HALF,))
+        seen = [(_unloads(snapshot, HALF),)]
+        outcome = await planned(w.poller, snapshot, load, _resolved(snapshot, load), lambda: seen.pop() if seen else ())
+        assert isinstance(outcome, InsufficientMemory), outcome
+        assert outcome.unload_to_fit_ids == (HALF,)
 
 
 async def test_memory_that_is_taken_while_exo_is_asked_is_not_given_out_again(monkeypatch: pytest.MonkeyPatch) -> None:

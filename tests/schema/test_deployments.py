@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from exo_graphql.cluster.state import InstanceType, Sharding
+from exo_graphql.cluster.upstream import PlacementPreview
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.support.running import A, B, Running, running, until
 
@@ -60,6 +62,23 @@ async def test_from_a_dry_run_to_a_model_that_serves_and_away_again() -> None:
         deleted = await _ask(server, 'mutation { deleteDeployment(name: "a") { deployment { name } error { code } } }')
         assert deleted["deleteDeployment"] == {"deployment": {"name": "a"}, "error": None}
         assert (await _ask(server, '{ deployment(name: "a") { name } }'))["deployment"] is None
+
+
+async def test_a_dry_run_says_what_exo_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own search, which asks exo nothing, finds a place; the operation would be refused."""
+    async with running(_exo()) as server:
+
+        async def refuses(*_: object) -> tuple[PlacementPreview, ...]:
+            return (PlacementPreview(Sharding.PIPELINE, InstanceType.MLX_RING, None, "exo cannot shard it today."),)
+
+        monkeypatch.setattr(server.components.poller, "previews", refuses)
+        fields = "plan { fits reason loads { id } nodes { id } steps }"
+        arguments = 'name: "a", model: "tiny-a", sharding: PIPELINE, instanceType: MLX_RING, dryRun: true'
+        answer = await _ask(server, f"mutation {{ applyDeployment({arguments}) {{ {fields} }} }}")
+        plan = answer["applyDeployment"]["plan"]
+        assert not plan["fits"]
+        assert "exo cannot shard it today." in plan["reason"]
+        assert (plan["loads"], plan["nodes"], plan["steps"]) == ([{"id": A}], [], [])
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,14 @@ class Recorded:
             and {shard.node_id for shard in instance.shards} >= set(node_ids)
         )
 
+    async def preview(
+        self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int
+    ) -> PlacementPreview:
+        for preview in await self.previews(model_id):
+            if (preview.sharding, preview.instance_type) == (sharding, instance_type):
+                return preview
+        return PlacementPreview(sharding, instance_type, None, f"No cycles found with at least {min_nodes} nodes.")
+
     # No query asks for any of these.
 
     async def changed(self, since: Snapshot | None, *, urgent: bool = False) -> Snapshot:
@@ -72,11 +80,6 @@ class Recorded:
         raise NotImplementedError
 
     def mark_loads(self, loads: Loads) -> None:
-        raise NotImplementedError
-
-    async def preview(
-        self, model_id: str, sharding: Sharding, instance_type: InstanceType, min_nodes: int
-    ) -> PlacementPreview:
         raise NotImplementedError
 
     async def create(self, instance: Instance) -> None:
