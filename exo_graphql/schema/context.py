@@ -1,12 +1,13 @@
 """What a resolver gets: one snapshot for the whole GraphQL operation, the operations layer, the time of the answer."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import strawberry
 
 from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import ModelCard
 from exo_graphql.deployments.service import Deployments
 from exo_graphql.operations import Offload, Operation, Operations, in_thread
 from exo_graphql.schema.errors import ClusterUnavailableError
@@ -89,6 +90,11 @@ class Context:
     def complete(self) -> None:
         """Completes the subscription with this result."""
         self.completed = True
+
+    def models(self, ids: Sequence[str]) -> tuple[ModelCard, ...]:
+        """Models by full id. One that has left the catalogue since keeps its id, and nothing else is known of it."""
+        known = {} if self.latest is None else self.latest.models
+        return tuple(known.get(id_) or ModelCard(id_) for id_ in ids)
 
     def find_operation(self, operation_id: str) -> Operation | None:
         """An operation by id."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
 import strawberry
 from strawberry import Parent
@@ -17,12 +17,10 @@ from exo_graphql.operations import Operation as OperationValue
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.enums import described
 from exo_graphql.schema.fields import field
+from exo_graphql.schema.instance import Instance
+from exo_graphql.schema.model import Model
+from exo_graphql.schema.operation import Operation
 from exo_graphql.schema.window import Window
-
-if TYPE_CHECKING:
-    from exo_graphql.schema.instance import Instance
-    from exo_graphql.schema.model import Model
-    from exo_graphql.schema.operation import Operation
 
 described(
     DeploymentState,
@@ -126,9 +124,7 @@ class Deployment:
     """`deployments.compare.Assessment`."""
 
     name: str = field(resolver=_name, description="Its name, of your own choice.")
-    model: Annotated["Model", strawberry.lazy("exo_graphql.schema.model")] = field(
-        resolver=_model, description="The model that it keeps loaded."
-    )
+    model: Model = field(resolver=_model, description="The model that it keeps loaded.")
     model_id: str = field(resolver=_of_spec("model_id"), description="The model's full id.")
     replicas: int = field(resolver=_of_spec("replicas"), description="Copies, on nodes of their own.")
     min_nodes: int = field(
@@ -170,14 +166,14 @@ class Deployment:
     reason: str = field(description="Why it is in this state, in a sentence or several.")
     ready: bool = field(description="Whether every copy that is asked for serves.")
     ready_replicas: int = field(description="Copies that serve.")
-    instances: list[Annotated["Instance", strawberry.lazy("exo_graphql.schema.instance")]] = field(
+    instances: list[Instance] = field(
         resolver=_instances, description="Its copies that exo lists, and what of its own is to be unloaded."
     )
-    own_instances: list[Annotated["Instance", strawberry.lazy("exo_graphql.schema.instance")]] = field(
+    own_instances: list[Instance] = field(
         resolver=_own_instances,
         description="Those that it placed or adopted and that exo lists: deleting it unloads exactly these.",
     )
-    operation: Annotated["Operation", strawberry.lazy("exo_graphql.schema.operation")] | None = field(
+    operation: Operation | None = field(
         resolver=_operation, description="The operation that is at work for it; null while none is."
     )
     last_failure: DeploymentFailure | None = field(

@@ -1,8 +1,5 @@
 """The errors of deployments, as types that implement `OperationError`."""
 
-from typing import TYPE_CHECKING, Annotated
-
-import strawberry
 from strawberry import Parent
 
 from exo_graphql.deployments import errors
@@ -10,21 +7,16 @@ from exo_graphql.deployments.compare import (
     Assessment,
 )
 from exo_graphql.schema.context import Info
+from exo_graphql.schema.deployment import Deployment
 from exo_graphql.schema.error_code import CODES
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.operation_error import OperationError, publishes
-
-if TYPE_CHECKING:
-    from exo_graphql.schema.deployment import Deployment
 
 
 def _deployment(
     root: Parent[errors.DeploymentChanged | errors.DeploymentManagedByFile | errors.ModelAlreadyDeployed], info: Info
 ) -> Assessment | None:
     return info.context.deployments.get(root.name)
-
-
-_LazyDeployment = Annotated["Deployment", strawberry.lazy("exo_graphql.schema.deployment")]
 
 
 @publishes(errors.DeploymentNotFound, CODES["DEPLOYMENT_NOT_FOUND"])
@@ -38,7 +30,7 @@ class DeploymentNotFound(OperationError):
 class DeploymentChanged(OperationError):
     """`errors.DeploymentChanged`."""
 
-    deployment: _LazyDeployment | None = field(
+    deployment: Deployment | None = field(
         resolver=_deployment, description="The deployment as it is now; null if there is none."
     )
 
@@ -54,6 +46,6 @@ class DeploymentManagedByFile(OperationError):
 class ModelAlreadyDeployed(OperationError):
     """`errors.ModelAlreadyDeployed`."""
 
-    deployment: _LazyDeployment | None = field(
+    deployment: Deployment | None = field(
         resolver=_deployment, description="The deployment that has the model; null once it is deleted."
     )

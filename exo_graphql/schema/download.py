@@ -1,7 +1,5 @@
 """The type `Download`."""
 
-from typing import TYPE_CHECKING, Annotated
-
 import strawberry
 from strawberry import Parent
 
@@ -10,11 +8,9 @@ from exo_graphql.cluster.downloads import DownloadStatus
 from exo_graphql.cluster.error_text import one_line
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.fields import field
+from exo_graphql.schema.model import Model
+from exo_graphql.schema.node import Node
 from exo_graphql.schema.scalars import Bytes
-
-if TYPE_CHECKING:
-    from exo_graphql.schema.model import Model
-    from exo_graphql.schema.node import Node
 
 
 def _node(root: Parent[state.Download], info: Info) -> state.Node:
@@ -36,12 +32,8 @@ class Download:
     """`cluster.state.Download`, with its neighbours."""
 
     id: strawberry.ID = field(description="Node id and model id, joined by a colon.")
-    node: Annotated["Node", strawberry.lazy("exo_graphql.schema.node")] = field(
-        resolver=_node, description="The node that stores or downloads the weights."
-    )
-    model: Annotated["Model", strawberry.lazy("exo_graphql.schema.model")] = field(
-        description="The model that the weights belong to."
-    )
+    node: Node = field(resolver=_node, description="The node that stores or downloads the weights.")
+    model: Model = field(description="The model that the weights belong to.")
     status: DownloadStatus = field(resolver=_status, description="Status of the download.")
     downloaded_gb: float | None = field(
         description="Downloaded size in GiB (2^30 bytes), one decimal; null if unknown."

@@ -10,10 +10,10 @@ from exo_graphql.cluster import readiness, state, status
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.fields import field
+from exo_graphql.schema.instance import Instance
 from exo_graphql.schema.volatile import VolatileText, clock_moment
 
 if TYPE_CHECKING:
-    from exo_graphql.schema.instance import Instance
     from exo_graphql.schema.model import Model
     from exo_graphql.schema.node import Node
 
@@ -107,9 +107,7 @@ class ModelStatus:
     nodes: list[Annotated["Node", strawberry.lazy("exo_graphql.schema.node")]] = field(
         resolver=_nodes, description="Nodes that hold a shard of it."
     )
-    instances: list[Annotated["Instance", strawberry.lazy("exo_graphql.schema.instance")]] = field(
-        resolver=_instances, description="Its instances."
-    )
+    instances: list[Instance] = field(resolver=_instances, description="Its instances.")
     failure: Failure | None = field(
         description="The last failure of the model since this server started; null if there was none."
     )

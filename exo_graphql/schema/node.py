@@ -12,12 +12,12 @@ from exo_graphql.schema.arguments import DownloadFilter
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.downloads import select_downloads
 from exo_graphql.schema.fields import field
+from exo_graphql.schema.model import Model
 from exo_graphql.schema.scalars import Bytes
 from exo_graphql.schema.volatile import VolatileNumber, VolatileText, clock_moment, clock_number
 
 if TYPE_CHECKING:
     from exo_graphql.schema.download import Download
-    from exo_graphql.schema.model import Model
     from exo_graphql.schema.task import Task
 
 
@@ -31,7 +31,7 @@ def _neighbour(root: Parent[state.Connection], info: Info) -> state.Node | None:
 class Connection:
     """An edge of exo's topology, seen from its source."""
 
-    node: Annotated["Node", strawberry.lazy("exo_graphql.schema.node")] | None = field(
+    node: "Node | None" = field(
         resolver=_neighbour, description="The node at the other end; null once it has left the cluster."
     )
     ip_address: str | None = field(description="IP address at which the other node answers; null for RDMA.")
@@ -117,9 +117,7 @@ class Node:
         description="Seconds between its lastSeen and the newest lastSeen of all nodes, by exo's clock; null "
         "without a lastSeen. Clock field: never causes a message.",
     )
-    models: list[Annotated["Model", strawberry.lazy("exo_graphql.schema.model")]] = field(
-        resolver=_models, description="Models that have a shard on this node."
-    )
+    models: list[Model] = field(resolver=_models, description="Models that have a shard on this node.")
     downloads: list[Annotated["Download", strawberry.lazy("exo_graphql.schema.download")]] = field(
         resolver=_downloads, description="Downloads on this node. Without `status`: all except NOT_STARTED."
     )

@@ -1,7 +1,6 @@
 """The types `Operation` and `Step`."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 from strawberry import Parent
@@ -11,11 +10,8 @@ from exo_graphql.cluster import state
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.enums import described
 from exo_graphql.schema.fields import field
-
-if TYPE_CHECKING:
-    from exo_graphql.schema.model import Model
-    from exo_graphql.schema.operation_error import OperationError
-
+from exo_graphql.schema.model import Model
+from exo_graphql.schema.operation_error import OperationError
 
 described(
     ops.OperationKind,
@@ -62,18 +58,12 @@ class Step:
     )
 
 
-def _models(info: Info, ids: tuple[str, ...]) -> tuple[state.ModelCard, ...]:
-    # A model can leave the catalogue while its operation is still listed.
-    known = info.context.latest.models if info.context.latest is not None else {}
-    return tuple(known.get(id_) or state.ModelCard(id_) for id_ in ids)
-
-
 def _loads(root: Parent[ops.Operation], info: Info) -> tuple[state.ModelCard, ...]:
-    return _models(info, root.load_ids)
+    return info.context.models(root.load_ids)
 
 
 def _unloads(root: Parent[ops.Operation], info: Info) -> tuple[state.ModelCard, ...]:
-    return _models(info, root.unload_ids)
+    return info.context.models(root.unload_ids)
 
 
 def _error(root: Parent[ops.Operation]) -> ops.OperationError | None:
@@ -95,12 +85,8 @@ class Operation:
     steps: list[Step] = field(description="The steps, in order.")
     started_at: datetime = field(description="When it was accepted (UTC).")
     finished_at: datetime | None = field(description="When it ended (UTC); null while it is active.")
-    loads: list[Annotated["Model", strawberry.lazy("exo_graphql.schema.model")]] = field(
-        resolver=_loads, description="Models to load."
-    )
-    unloads: list[Annotated["Model", strawberry.lazy("exo_graphql.schema.model")]] = field(
-        resolver=_unloads, description="Models to unload."
-    )
-    error: Annotated["OperationError", strawberry.lazy("exo_graphql.schema.operation_error")] | None = field(
+    loads: list[Model] = field(resolver=_loads, description="Models to load.")
+    unloads: list[Model] = field(resolver=_unloads, description="Models to unload.")
+    error: OperationError | None = field(
         resolver=_error, description="Why it did not succeed; null while it is active, and when it succeeded."
     )

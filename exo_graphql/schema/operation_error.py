@@ -16,9 +16,9 @@ from exo_graphql.schema.context import Info
 from exo_graphql.schema.error_code import CODES, ErrorCode
 from exo_graphql.schema.errors import NamedError
 from exo_graphql.schema.fields import field
+from exo_graphql.schema.model import Model
 
 if TYPE_CHECKING:
-    from exo_graphql.schema.model import Model
     from exo_graphql.schema.operation import Operation
 
 T = TypeVar("T", bound=type)
@@ -55,17 +55,12 @@ def publishes(error: type[OperationErrorValue], description: str) -> Callable[[T
     return publish
 
 
-def _cards(info: Info, ids: tuple[str, ...]) -> tuple[state.ModelCard, ...]:
-    known = info.context.latest.models if info.context.latest is not None else {}
-    return tuple(known.get(id_) or state.ModelCard(id_) for id_ in ids)
-
-
 def _loaded(root: Parent[errors.ModelNotLoaded | errors.InsufficientMemory], info: Info) -> tuple[state.ModelCard, ...]:
-    return _cards(info, root.loaded_ids)
+    return info.context.models(root.loaded_ids)
 
 
 def _unload_to_fit(root: Parent[errors.InsufficientMemory], info: Info) -> tuple[state.ModelCard, ...]:
-    return _cards(info, root.unload_to_fit_ids)
+    return info.context.models(root.unload_to_fit_ids)
 
 
 def _needed(root: Parent[errors.InsufficientMemory]) -> float | None:
@@ -89,10 +84,9 @@ def _operation(
 def _model(
     root: Parent[errors.LoadFailed | errors.DownloadFailed | errors.UnloadFailed], info: Info
 ) -> state.ModelCard:
-    return _cards(info, (root.model_id,))[0]
+    return info.context.models((root.model_id,))[0]
 
 
-_LazyModel = Annotated["Model", strawberry.lazy("exo_graphql.schema.model")]
 _LazyOperation = Annotated["Operation", strawberry.lazy("exo_graphql.schema.operation")]
 
 
@@ -114,7 +108,7 @@ class ModelAmbiguous(OperationError):
 class ModelNotLoaded(OperationError):
     """`errors.ModelNotLoaded`."""
 
-    loaded: list[_LazyModel] = field(resolver=_loaded, description="The models that are loaded.")
+    loaded: list[Model] = field(resolver=_loaded, description="The models that are loaded.")
 
 
 @publishes(errors.NodeNotFound, CODES["NODE_NOT_FOUND"])
@@ -159,8 +153,8 @@ class InsufficientMemory(OperationError):
         "GiB, one decimal.",
     )
     shortfall_gb: float = field(resolver=_shortfall, description="Memory that these nodes lack, in GiB, one decimal.")
-    loaded: list[_LazyModel] = field(resolver=_loaded, description="The models that are loaded now.")
-    unload_to_fit: list[_LazyModel] = field(
+    loaded: list[Model] = field(resolver=_loaded, description="The models that are loaded now.")
+    unload_to_fit: list[Model] = field(
         resolver=_unload_to_fit,
         description="The smallest set of models to unload so that it fits (for a swap: in addition to `unload`); "
         "empty if no set is enough.",
@@ -218,21 +212,21 @@ class TaskNotCancellable(OperationError):
 class LoadFailed(OperationError):
     """`errors.LoadFailed`."""
 
-    model: _LazyModel = field(resolver=_model, description="The model.")
+    model: Model = field(resolver=_model, description="The model.")
 
 
 @publishes(errors.DownloadFailed, CODES["DOWNLOAD_FAILED"])
 class DownloadFailed(OperationError):
     """`errors.DownloadFailed`."""
 
-    model: _LazyModel = field(resolver=_model, description="The model.")
+    model: Model = field(resolver=_model, description="The model.")
 
 
 @publishes(errors.UnloadFailed, CODES["UNLOAD_FAILED"])
 class UnloadFailed(OperationError):
     """`errors.UnloadFailed`."""
 
-    model: _LazyModel = field(resolver=_model, description="The model.")
+    model: Model = field(resolver=_model, description="The model.")
 
 
 @publishes(errors.TimedOut, CODES["TIMED_OUT"])

@@ -1,7 +1,5 @@
 """The type `Placement`: a what-if."""
 
-from typing import TYPE_CHECKING, Annotated
-
 import strawberry
 from strawberry import Parent
 
@@ -10,9 +8,7 @@ from exo_graphql.cluster.units import gib
 from exo_graphql.operations import NodeShare
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.fields import field
-
-if TYPE_CHECKING:
-    from exo_graphql.schema.node import Node
+from exo_graphql.schema.node import Node
 
 
 def _node(root: Parent[NodeShare], info: Info) -> state.Node | None:
@@ -35,9 +31,7 @@ def _available(root: Parent[NodeShare]) -> float | None:
 class PlacementNode:
     """`operations.NodeShare`, with its node."""
 
-    node: Annotated["Node", strawberry.lazy("exo_graphql.schema.node")] | None = field(
-        resolver=_node, description="The node; null if it has left the cluster in the meantime."
-    )
+    node: Node | None = field(resolver=_node, description="The node; null if it has left the cluster in the meantime.")
     added_gb: float | None = field(
         resolver=_added,
         description="Memory that its shard would take, in GiB (2^30 bytes), one decimal: its share of the layers "

@@ -1,7 +1,5 @@
 """The type `Plan`: what a request would do, asked without doing it."""
 
-from typing import TYPE_CHECKING, Annotated
-
 import strawberry
 from strawberry import Parent
 
@@ -10,24 +8,17 @@ from exo_graphql.cluster.units import gib
 from exo_graphql.deployments.proposal import Fetched, Proposal
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.fields import field
-
-if TYPE_CHECKING:
-    from exo_graphql.schema.instance import Instance
-    from exo_graphql.schema.model import Model
-    from exo_graphql.schema.node import Node
-
-
-def _models(info: Info, ids: tuple[str, ...]) -> tuple[state.ModelCard, ...]:
-    known = info.context.latest.models if info.context.latest is not None else {}
-    return tuple(known.get(id_) or state.ModelCard(id_) for id_ in ids)
+from exo_graphql.schema.instance import Instance
+from exo_graphql.schema.model import Model
+from exo_graphql.schema.node import Node
 
 
 def _loads(root: Parent[Proposal], info: Info) -> tuple[state.ModelCard, ...]:
-    return _models(info, root.load_ids)
+    return info.context.models(root.load_ids)
 
 
 def _unloads(root: Parent[Proposal], info: Info) -> tuple[state.ModelCard, ...]:
-    return _models(info, tuple(dict.fromkeys(instance.model_id for instance in root.unload)))
+    return info.context.models(tuple(dict.fromkeys(instance.model_id for instance in root.unload)))
 
 
 def _unload(root: Parent[Proposal]) -> tuple[state.Instance, ...]:
@@ -60,19 +51,15 @@ def _nodes(root: Parent[Proposal], info: Info) -> tuple[state.Node, ...]:
 
 
 def _model(root: Parent[Fetched], info: Info) -> state.ModelCard:
-    return _models(info, (root.model_id,))[0]
+    return info.context.models((root.model_id,))[0]
 
 
 @strawberry.type(description="Weights that would be fetched onto a node.")
 class PlanDownload:
     """`deployments.proposal.Fetched`."""
 
-    node: Annotated["Node", strawberry.lazy("exo_graphql.schema.node")] | None = field(
-        resolver=_node, description="The node; null if it has left since."
-    )
-    model: Annotated["Model", strawberry.lazy("exo_graphql.schema.model")] = field(
-        resolver=_model, description="The model."
-    )
+    node: Node | None = field(resolver=_node, description="The node; null if it has left since.")
+    model: Model = field(resolver=_model, description="The model.")
     gib: float | None = field(
         resolver=_size,
         description="Size of the weights in GiB (2^30 bytes), one decimal; null where it is not known.",
@@ -83,23 +70,17 @@ class PlanDownload:
 class Plan:
     """`deployments.proposal.Proposal`."""
 
-    loads: list[Annotated["Model", strawberry.lazy("exo_graphql.schema.model")]] = field(
-        resolver=_loads, description="Models that would be loaded."
-    )
-    unloads: list[Annotated["Model", strawberry.lazy("exo_graphql.schema.model")]] = field(
-        resolver=_unloads, description="Models of which instances would be unloaded."
-    )
-    unload_instances: list[Annotated["Instance", strawberry.lazy("exo_graphql.schema.instance")]] = field(
-        resolver=_unload, description="Exactly these instances would be unloaded."
-    )
-    adopts: list[Annotated["Instance", strawberry.lazy("exo_graphql.schema.instance")]] = field(
+    loads: list[Model] = field(resolver=_loads, description="Models that would be loaded.")
+    unloads: list[Model] = field(resolver=_unloads, description="Models of which instances would be unloaded.")
+    unload_instances: list[Instance] = field(resolver=_unload, description="Exactly these instances would be unloaded.")
+    adopts: list[Instance] = field(
         description="Instances that are loaded already, and would belong to the deployment from then on."
     )
     fits: bool = field(
         description="Whether it could be done: now, or when the next window opens, with what is loaded now."
     )
     reason: str | None = field(description="Why it could not be done; null where it could.")
-    nodes: list[Annotated["Node", strawberry.lazy("exo_graphql.schema.node")]] = field(
+    nodes: list[Node] = field(
         resolver=_nodes,
         description="Where it would be placed, as far as can be known now; empty where it does not fit.",
     )

@@ -1,7 +1,5 @@
 """The type `Task`."""
 
-from typing import TYPE_CHECKING, Annotated
-
 import strawberry
 from strawberry import Parent
 
@@ -9,10 +7,8 @@ from exo_graphql.cluster import state
 from exo_graphql.cluster.error_text import one_line
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.fields import field
-
-if TYPE_CHECKING:
-    from exo_graphql.schema.instance import Instance
-    from exo_graphql.schema.model import Model
+from exo_graphql.schema.instance import Instance
+from exo_graphql.schema.model import Model
 
 
 def _active(root: Parent[state.Task], info: Info) -> bool:
@@ -49,10 +45,8 @@ class Task:
         description="True for a pending or running inference task of an existing instance. "
         "Cluster.activeTaskCount counts these.",
     )
-    model: Annotated["Model", strawberry.lazy("exo_graphql.schema.model")] | None = field(
-        resolver=_model, description="The model of its instance; null if the instance is gone."
-    )
-    instance: Annotated["Instance", strawberry.lazy("exo_graphql.schema.instance")] | None = field(
+    model: Model | None = field(resolver=_model, description="The model of its instance; null if the instance is gone.")
+    instance: Instance | None = field(
         resolver=_instance, description="The instance that runs it; null if the instance is gone."
     )
     command_id: str | None = field(description="Id of the exo command that created it; null for exo's own tasks.")
