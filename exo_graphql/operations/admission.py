@@ -15,11 +15,11 @@ from uuid import uuid4
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
 from exo_graphql.operations.errors import (
-    ClusterUnavailable,
     IdempotencyKeyReused,
     OperationError,
-    PlacementRefused,
     TooManyOperations,
+    no_answer,
+    refused_by_exo,
 )
 from exo_graphql.operations.fetch import planned
 from exo_graphql.operations.manager import OperationManager, journal_unavailable
@@ -84,7 +84,7 @@ class Admission:
             if isinstance(resolved, OperationError):
                 # The first of two requests with one key may have changed what a name means (unloaded it) by now.
                 answer = self._by_key(request, key)
-                if answer is None and await self._manager.somebody_returned(snapshot, resolved):
+                if answer is None and await self._manager.member_returned(snapshot, resolved):
                     continue
                 return answer or resolved
             rival = self._rival(resolved, key)
@@ -104,7 +104,7 @@ class Admission:
             if obstacle is not None and await self._precedence.clears(request, obstacle, touched):
                 continue
             outcome = obstacle or await self._plan_and_start(request, key, snapshot, resolved)
-            if isinstance(outcome, OperationError) and await self._manager.somebody_returned(snapshot, outcome):
+            if isinstance(outcome, OperationError) and await self._manager.member_returned(snapshot, outcome):
                 continue
             return outcome
 
@@ -158,15 +158,9 @@ class Admission:
         try:
             return await planned(self._upstream, snapshot, request, resolved, self._manager.reservations)
         except Unreachable as error:
-            return ClusterUnavailable(
-                message=f"exo does not answer: {error}",
-                suggestion="See that exo runs and can be reached, then ask again.",
-                last_seen_at=snapshot.observed_at,
-            )
+            return no_answer(error, snapshot.observed_at)
         except Refused as error:
-            return PlacementRefused(
-                message=f"exo refused: {error}", suggestion="See exo's log, then ask again.", reason=str(error)
-            )
+            return refused_by_exo(error)
 
     async def _plan_and_start(
         self, request: OperationRequest, key: str | None, snapshot: Snapshot, resolved: ResolvedRequest

@@ -6,7 +6,7 @@ The order of tries, each only if the one before gave nothing (a model of 40 GiB,
 2. What exo itself would place. exo looks at free memory alone, and may choose (studio-1, studio-2) although another
    operation has reserved 20 GiB of studio-2; then it does not fit here.
 3. The placement that our own search finds within what is not reserved: (studio-1, studio-3). exo is asked for its
-   placements on these nodes, since only exo can write the document of an instance.
+   previews on these nodes, since only exo can write the document of an instance.
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,13 +55,13 @@ def choice(
         best = _best(same_nodes, snapshot, wanted, free, prefer)
         if best is not None and best.takes.keys() == set(prefer):
             return best
-    offered = _offered(previews, wanted)
-    best = _best(offered, snapshot, wanted, free, prefer)
-    return best or _searched(snapshot, wanted, free, previews, offered)
+    proposed = _proposed(previews, wanted)
+    best = _best(proposed, snapshot, wanted, free, prefer)
+    return best or _searched(snapshot, wanted, free, previews, proposed)
 
 
-def _offered(previews: Previews, wanted: PlacementRequest) -> tuple[PlacementPreview, ...]:
-    """What exo would place by itself; all that it can think of where that is nothing, or no one kind is wanted."""
+def _proposed(previews: Previews, wanted: PlacementRequest) -> tuple[PlacementPreview, ...]:
+    """What exo would place by itself; all of its previews if that is nothing, or if several kinds are acceptable."""
     if wanted.node_ids is None and len(wanted.kinds) == 1:
         own = previews.of(Question(wanted.card.id, kind=wanted.kinds[0], min_nodes=wanted.least_nodes))
         if own[0].instance is not None:
@@ -74,9 +74,9 @@ def _searched(
     wanted: PlacementRequest,
     free: Mapping[str, int],
     previews: Previews,
-    offered: tuple[PlacementPreview, ...],
+    proposed: tuple[PlacementPreview, ...],
 ) -> Chosen | NoFit:
-    """What exo would take first is reserved by others, or is unequal to its equal tensor shards: look further."""
+    """What exo did not propose first: its first choice is reserved, or a node lacks memory for its shard."""
     fit = PlacementSearch(snapshot).fit(wanted, free, SearchBudget(pause=give_way))
     if not isinstance(fit, NoFit):
         node_ids = tuple(fit.added_bytes)
@@ -84,8 +84,8 @@ def _searched(
         best = _best(more, snapshot, wanted, free, node_ids)
         if best is not None:
             return best
-        offered = (*offered, *more)
-    reason = refusal(offered, wanted)
+        proposed = (*proposed, *more)
+    reason = refusal(proposed, wanted)
     if reason is not None:
         return NoFit(reason)
     return fit if isinstance(fit, NoFit) else NoFit("exo proposes no placement on the nodes where it would fit.")
@@ -103,7 +103,7 @@ def _best(
     models = {**snapshot.models, wanted.card.id: wanted.card}
     found: list[tuple[tuple[bool, int, int], Chosen]] = []
     for preview in previews:
-        # What counts is what it holds: on one node exo makes a pipeline over a ring, whatever kind it was asked for.
+        # The kind of the instance counts: on one node exo makes a pipeline over a ring, whatever the request.
         if preview.instance is None or not wanted.accepts(preview.instance.sharding, preview.instance.instance_type):
             continue
         kind = preview.instance.sharding or preview.sharding, preview.instance.instance_type or preview.instance_type
@@ -123,7 +123,7 @@ def _best(
 
 
 def refusal(previews: Sequence[PlacementPreview], wanted: PlacementRequest) -> str | None:
-    """exo's reason where memory is none: every acceptable kind is refused for something else."""
+    """exo's reason if it is not memory: it refuses every acceptable kind for something else. None otherwise."""
     reasons: dict[Kind, str] = {}
     otherwise: set[Kind] = set()
     for preview in previews:
@@ -131,7 +131,7 @@ def refusal(previews: Sequence[PlacementPreview], wanted: PlacementRequest) -> s
         if kind in wanted.kinds:
             held = preview.instance
             if held is not None and not wanted.accepts(held.sharding, held.instance_type):
-                # On one node, where exo makes a pipeline over a ring whatever kind it was asked for.
+                # On one node, where exo makes a pipeline over a ring even if another kind was requested.
                 otherwise.add(kind)
                 continue
             if held is not None or preview.reason is None or "memory" in preview.reason.lower():

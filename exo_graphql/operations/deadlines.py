@@ -64,7 +64,7 @@ class Deadlines:
             raise Abort(
                 TimedOut(
                     message=f"Not done within {self._timeout_seconds} s.",
-                    suggestion="Ask again with a longer timeoutSeconds.",
+                    suggestion="Try again with a longer timeoutSeconds.",
                 )
             )
 
@@ -74,6 +74,6 @@ class Deadlines:
             raise Abort(
                 TimedOut(
                     message=f"Nothing progressed for {self._rules.stall_seconds:g} s.",
-                    suggestion="See the nodes and downloads for what is stuck, then ask again.",
+                    suggestion="See which node or download is stuck, then try again.",
                 )
             )

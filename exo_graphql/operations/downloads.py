@@ -49,7 +49,7 @@ async def start(upstream: Upstream, model: str, nodes: Sequence[str] | None) -> 
         if download is None or download.kind is not DownloadKind.FAILED:
             return None
         # exo's coordinator skips a start while its entry says failed; it says pending again within a minute.
-        return f"The last download on {name} failed, and exo starts it anew only after up to a minute: ask again then."
+        return f"The last download on {name} failed, and exo starts it again only after up to a minute: try again then."
 
     return await _each(
         resolved, resolved.node_ids, refusal, lambda id_: upstream.start_download(id_, resolved.model_id)

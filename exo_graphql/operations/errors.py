@@ -65,7 +65,7 @@ class InstanceNotFound(OperationError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvalidArgument(OperationError):
-    """An invalid argument; `argument` is its name in the schema."""
+    """`argument` is the name of the invalid argument in the schema."""
 
     argument: str
 
@@ -79,7 +79,7 @@ class IdempotencyKeyReused(OperationError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InsufficientMemory(OperationError):
-    """It does not fit.
+    """Not enough free memory.
 
     Bytes; `available_bytes` and `shortfall_bytes` are of the best candidate nodes, less what other operations
     have reserved. `unload_to_fit_ids` is the smallest set whose unloading (for a swap: in addition) would make it fit,
@@ -95,7 +95,7 @@ class InsufficientMemory(OperationError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementRefused(OperationError):
-    """exo would not place it, and memory is not the reason. `reason` is exo's own where it gave one."""
+    """exo does not place it, and memory is not the reason. `reason` is exo's own where it gave one."""
 
     reason: str
 
@@ -133,12 +133,12 @@ class TaskNotFound(OperationError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskNotCancellable(OperationError):
-    """The task is not a running inference, or no exo node that was asked holds its stream."""
+    """The task is not a running inference, or none of the known exo nodes holds its stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadFailed(OperationError):
-    """exo could not make the model ready, or somebody removed it before it was.
+    """exo could not make the model ready, or another client removed it before it was.
 
     `attempts` are exo's that have failed; 0 where none did (the instance was lost or removed).
     """
@@ -186,6 +186,22 @@ class JournalUnavailable(OperationError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InternalFault(OperationError):
     """An internal error of this server; see its log."""
+
+
+def no_answer(reason: object, last_seen_at: datetime | None) -> ClusterUnavailable:
+    """The error where a call of exo was not answered."""
+    return ClusterUnavailable(
+        message=f"exo does not answer: {reason}",
+        suggestion="Make sure that exo is running and reachable, then try again.",
+        last_seen_at=last_seen_at,
+    )
+
+
+def refused_by_exo(reason: object) -> PlacementRefused:
+    """The error where exo answered a call with a refusal."""
+    return PlacementRefused(
+        message=f"exo refused: {reason}", suggestion="See exo's log, then try again.", reason=str(reason)
+    )
 
 
 BY_NAME: dict[str, type[OperationError]] = {kind.__name__: kind for kind in OperationError.__subclasses__()}

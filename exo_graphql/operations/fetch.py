@@ -1,8 +1,8 @@
 """Asks exo for the previews that a pure decision needs, and runs the decision beside the event loop.
 
-Which previews a decision needs depends on earlier ones: if exo's first choice is reserved by another operation, it is
-asked about the nodes where the model would fit instead. So a decision reads `Previews` as if all had been fetched.
-Where it misses an answer, exo is asked, and the decision runs again from its beginning. For example a load onto an
+Which previews a decision needs depends on earlier ones: if exo's first choice is reserved by another operation, the
+previews of the nodes where the model would fit are needed instead. So a decision reads `Previews` as if all had been
+fetched. If one is missing, it is fetched, and the decision runs again from its beginning. For example a load onto an
 idle cluster is decided twice, once to learn the question; with preferred nodes that are full, a kind that exo refuses,
 and a first choice that is reserved, five times.
 """
@@ -28,7 +28,7 @@ from exo_graphql.operations.resolution import ResolvedRequest
 
 _T = TypeVar("_T")
 
-# A plan is made again when others reserved its memory while exo was asked; three operations in a row are a crowd.
+# A plan is made again if others reserved its memory while exo was asked. Three times in a row is not to be expected.
 ATTEMPTS = 3
 
 Reservations = Callable[[], Sequence[Reservation]]
@@ -47,7 +47,7 @@ async def decide(upstream: Upstream, decision: Callable[[Previews], _T], offload
 async def decide_all(
     upstream: Upstream, decisions: Sequence[Callable[[Previews], _T]], offload: Offload = in_thread
 ) -> tuple[_T, ...]:
-    """The results of several decisions. What they lack is asked at the same time, and each question once."""
+    """The results of several decisions. The previews that they lack are fetched at the same time, each once."""
     answers: dict[Question, tuple[PlacementPreview, ...]] = {}
     made: dict[int, _T] = {}
 
@@ -95,7 +95,7 @@ async def planned(
     """`plan`, with what exo answers. Raises what `Upstream` raises.
 
     Returns without another wait after the reservations were last looked at, so that the caller can register its own
-    before anybody else is given the same memory.
+    before any other operation is given the same memory.
     """
     for _ in range(ATTEMPTS):
         snapshot, others = _newest(upstream, snapshot, resolved), tuple(reservations())

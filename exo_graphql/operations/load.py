@@ -16,7 +16,7 @@ from exo_graphql.operations.abort import Abort
 from exo_graphql.operations.choice import Chosen
 from exo_graphql.operations.errors import InsufficientMemory, NodeNotFound, PlacementRefused
 from exo_graphql.operations.fetch import Reservations, choose
-from exo_graphql.operations.membership import present_id, todays
+from exo_graphql.operations.membership import by_present_id, present_id
 from exo_graphql.operations.operation import StepState
 from exo_graphql.operations.place import create, follow, node_ids, was_created
 from exo_graphql.operations.plan import is_healthy, step_names
@@ -38,13 +38,13 @@ async def load(run: Run, target: Target, reservations: Reservations) -> None:
     await run.begin(load, f"Waiting for {target.model_id} to be ready.")
     instance = target.instance
     if instance is None:
-        snapshot = await run.look()
+        snapshot = await run.read_now()
         instance = snapshot.state.instances.get(target.adopts or "")
     if instance is None:
         raise Abort(
             PlacementRefused(
                 message=f"The instance of {target.model_id} that was adopted has been removed.",
-                suggestion="Ask again: it will be placed anew.",
+                suggestion="Try again: it will be placed anew.",
                 reason="The instance is gone.",
             )
         )
@@ -54,18 +54,21 @@ async def load(run: Run, target: Target, reservations: Reservations) -> None:
 
 
 def _attempts(run: Run) -> int | None:
-    """Failed attempts of exo's that are waited for; None: all. Without the old model, every second counts."""
+    """exo's failed attempts after which the load gives up; None: it leaves that to exo.
+
+    Fewer once a model has been unloaded, because then perhaps none serves.
+    """
     if run.request.attempts is not None:
         return run.request.attempts
-    unloaded = any(removal.asked for removal in run.saga_state.removals)
+    unloaded = any(removal.deletion_requested for removal in run.saga_state.removals)
     return run.rules.turn_back_attempts if unloaded else None
 
 
 async def _place(run: Run, target: Target, step: str, reservations: Reservations) -> None:
     begun = run.operation.step(step)
-    asked = target.instance is not None and begun is not None and begun.state is not StepState.PENDING
-    snapshot = await run.look()
-    if not asked and target.adopts is None:
+    requested = target.instance is not None and begun is not None and begun.state is not StepState.PENDING
+    snapshot = await run.read_now()
+    if not requested and target.adopts is None:
         target.adopts = _loaded_meanwhile(run, snapshot, target)
     if target.adopts is not None:
         target.instance = None
@@ -73,27 +76,27 @@ async def _place(run: Run, target: Target, step: str, reservations: Reservations
             step, f"{target.model_id} has a healthy instance: using it, placing nothing.", StepState.SKIPPED
         )
         return
-    if not asked:
+    if not requested:
         # exo was started again since it was planned: its nodes have new ids, and may not all be back yet.
         planned = set(target.takes if target.instance is None else node_ids(target.instance))
         if not planned <= snapshot.state.nodes.keys():
             snapshot = await settled(run, snapshot, planned, step)
             if not planned <= snapshot.state.nodes.keys():
                 target.instance = None
-    target.takes = todays(run.saga_state.members, snapshot, target.takes)
+    target.takes = by_present_id(run.saga_state.members, snapshot, target.takes)
     if target.instance is None:
         await run.begin(step, f"Asking exo where {target.model_id} fits.")
         chosen, snapshot = await _choose(run, target, step, snapshot, reservations)
         target.instance, target.takes = chosen.instance, chosen.takes
     where = _where(run.upstream.snapshot or snapshot, target.takes)
-    # From here on the instance is known by its id, whatever happens before exo lists it.
+    # From here on the instance is known by its id, even before exo lists it.
     await run.begin(step, f"Placing {target.model_id} on {where}.")
     await create(run, target.instance, step, snapshot)
     await run.finish(step, f"{target.model_id} is placed on {where}.")
 
 
 def _loaded_meanwhile(run: Run, snapshot: Snapshot, target: Target) -> str | None:
-    """A healthy instance that somebody has placed since the plan was made; None where another copy is wanted."""
+    """A healthy instance that others have placed since the plan was made; None where a further copy is wanted."""
     if run.request.additional or (target.instance is not None and was_created(snapshot, target.instance)):
         return None
     own = {instance.id for instance, _ in run.saga_state.own_instances()}
@@ -104,13 +107,13 @@ def _loaded_meanwhile(run: Run, snapshot: Snapshot, target: Target) -> str | Non
 async def _choose(
     run: Run, target: Target, step: str, snapshot: Snapshot, reservations: Reservations
 ) -> tuple[Chosen, Snapshot]:
-    """Plans again with what is really free, for a while: nodes report their memory a little late."""
+    """Chooses again by the memory that is free now, for up to `place_seconds`: nodes report it a little late."""
     until = run.observation.seconds + run.rules.place_seconds
     while True:
         ids = None
         if run.request.nodes is not None:
             snapshot = await _pinned(run, snapshot, step)
-            found = resolve_nodes(snapshot, _todays(run, snapshot, run.request.nodes))
+            found = resolve_nodes(snapshot, _present_names(run, snapshot, run.request.nodes))
             if not isinstance(found, tuple):
                 raise Abort(found)
             ids = found
@@ -128,13 +131,13 @@ async def _choose(
 
 async def _pinned(run: Run, snapshot: Snapshot, step: str) -> Snapshot:
     """Waits for nodes that were named and are coming back, after an election for example."""
-    if isinstance(resolve_nodes(snapshot, _todays(run, snapshot, run.request.nodes or ())), NodeNotFound):
+    if isinstance(resolve_nodes(snapshot, _present_names(run, snapshot, run.request.nodes or ())), NodeNotFound):
         return await settled(run, snapshot, run.saga_state.members, step)
     return snapshot
 
 
-def _todays(run: Run, snapshot: Snapshot, names: Iterable[str]) -> tuple[str, ...]:
-    """Ids that were drawn anew since the operation was planned, by the name that their node still has."""
+def _present_names(run: Run, snapshot: Snapshot, names: Iterable[str]) -> tuple[str, ...]:
+    """The present ids of nodes that were started again since the plan was made, found by their names."""
     return tuple(present_id(run.saga_state.members, snapshot, name) or name for name in names)
 
 
@@ -148,12 +151,12 @@ async def _chosen(
         if other is not target and other.adopts is None and other.instance is None:
             spared = less(spared, other.takes)
 
-    async def ask(memory: dict[str, int]) -> Chosen | NoFit:
-        return await run.ask(lambda: choose(run.upstream, snapshot, wanted, memory, tuple(target.takes)))
+    async def choose_within(memory: dict[str, int]) -> Chosen | NoFit:
+        return await run.call_exo(lambda: choose(run.upstream, snapshot, wanted, memory, tuple(target.takes)))
 
     try:
-        chosen = await ask(spared)
-        return chosen if isinstance(chosen, Chosen) or spared == free else await ask(free)
+        chosen = await choose_within(spared)
+        return chosen if isinstance(chosen, Chosen) or spared == free else await choose_within(free)
     except Refused as error:
         raise Abort(_refused(target, str(error))) from error
 
@@ -163,7 +166,7 @@ def _no_memory(snapshot: Snapshot, target: Target, no_fit: NoFit) -> PlacementRe
         return _refused(target, no_fit.reason)
     card = snapshot.models[target.model_id]
     return InsufficientMemory(
-        message=f"{target.model_id} does not fit into what is really free now.",
+        message=f"{target.model_id} does not fit into the memory that is free now.",
         suggestion="See which models and other programs use the nodes' memory.",
         needed_bytes=card.storage_bytes or 0,
         available_bytes=no_fit.available_bytes,
@@ -175,7 +178,7 @@ def _no_memory(snapshot: Snapshot, target: Target, no_fit: NoFit) -> PlacementRe
 def _refused(target: Target, reason: str) -> PlacementRefused:
     return PlacementRefused(
         message=f"{target.model_id} cannot be placed: {reason}",
-        suggestion="Ask for the placements of the model to see what would fit now.",
+        suggestion="Query the placements of the model to see what would fit now.",
         reason=reason,
     )
 

@@ -12,7 +12,7 @@ from exo_graphql.operations.saga_state import SagaState
 
 
 def loss(saga_state: SagaState, snapshot: Snapshot) -> LoadFailed | None:
-    """The first target that had been ready and is gone or failed now. Out of reach is not lost: it is waited for."""
+    """The first target that had been ready and is gone or failed now. One that is unreachable is waited for."""
     for target in saga_state.targets:
         instance_id = target.instance_id
         if not target.ready or instance_id is None:
@@ -25,7 +25,7 @@ def loss(saga_state: SagaState, snapshot: Snapshot) -> LoadFailed | None:
             continue
         return LoadFailed(
             message=what,
-            suggestion="Find out who or what removed it, then ask again.",
+            suggestion="Find out what removed it, then try again.",
             model_id=target.model_id,
         )
     return None
@@ -37,23 +37,23 @@ def why_gone(snapshot: Snapshot, model_id: str) -> str:
     # The failure of an earlier load stays readable: only one that this state has brought explains the loss.
     if failure is not None and failure.at == snapshot.observed_at:
         return failure.message
-    return "somebody else or exo removed it."
+    return "another client or exo removed it."
 
 
 def note_losses(saga_state: SagaState, before: Snapshot | None, snapshot: Snapshot) -> None:
-    """Marks what somebody else deleted of the models that are to be unloaded: it is not restored.
+    """Marks the instances to be unloaded that another client has deleted: they are not restored.
 
-    `before` is the snapshot before this one; None where exo was out of sight in between. In doubt it was a loss, and
+    `before` is the snapshot before this one; None where exo did not answer in between. In doubt it was a loss, and
     what is lost is restored.
     """
     for removal in saga_state.removals:
-        if removal.asked or removal.foreign or removal.instance.id in snapshot.state.instances:
+        if removal.deletion_requested or removal.deleted_by_others or removal.instance.id in snapshot.state.instances:
             continue
-        removal.foreign = before is not None and was_deleted(removal.instance, before, snapshot)
+        removal.deleted_by_others = before is not None and was_deleted(removal.instance, before, snapshot)
 
 
 def was_deleted(instance: Instance, before: Snapshot, now: Snapshot) -> bool:
-    """Whether a person's act is the only explanation: it was healthy, on members that are all still there."""
+    """Whether only a deletion explains it: it was healthy, on members that are all still online."""
     if instance.id not in before.state.instances or before.instance_status(instance.id).phase in BROKEN:
         return False
     went_back = now.state.index is not None and before.state.index is not None and now.state.index < before.state.index
@@ -64,7 +64,7 @@ def was_deleted(instance: Instance, before: Snapshot, now: Snapshot) -> bool:
 
 
 def not_ready(saga_state: SagaState, snapshot: Snapshot) -> list[str]:
-    """Models that had been ready and do not serve in this snapshot: out of reach, or being started again by exo."""
+    """Models that had been ready and are not in this snapshot: unreachable, or being started again by exo."""
     return [t.model_id for t in saga_state.targets if t.ready and not _serves(t.instance_id, snapshot)]
 
 

@@ -90,9 +90,9 @@ class OperationManager:
         run = self._runs.get(operation_id)
         return run.operation if run is not None else self.repository.operation(operation_id)
 
-    def all(self, active: bool | None = None) -> tuple[Operation, ...]:  # noqa: FBT001  # as the schema asks
+    def all(self, active: bool | None = None) -> tuple[Operation, ...]:  # noqa: FBT001  # as in the schema
         """Newest first: those that have not ended, those that have, or both."""
-        # Copied first: a thread may ask while the event loop begins another.
+        # Copied first: this may run in a thread while the event loop begins another operation.
         runs = tuple(self._runs.values())
         # One that has just ended may be in both.
         known = dict([*self.repository.finished(), *self.repository.unreadable()]) | {
@@ -117,7 +117,7 @@ class OperationManager:
 
         return stop
 
-    async def somebody_returned(self, snapshot: Snapshot, error: OperationError) -> bool:
+    async def member_returned(self, snapshot: Snapshot, error: OperationError) -> bool:
         """While nodes are returning, waits for a newer snapshot where that may change the error."""
         if not self._returning.may_help(error):
             return False
@@ -131,7 +131,7 @@ class OperationManager:
         return [run.operation for run in self._runs.values() if run.operation.at_work]
 
     def same_load(self, snapshot: Snapshot, request: OperationRequest, resolved: ResolvedRequest) -> Operation | None:
-        """The load under way that asks for the very same; none that is being undone."""
+        """The load under way with the same arguments; none that is being undone."""
         for run in self._runs.values():
             if (
                 run.operation.at_work
@@ -165,7 +165,7 @@ class OperationManager:
         if key is not None:
             self.repository.remember(key)
         self._start(self._run(record), key, admitted)
-        # The caller may go away; the operation is begun all the same.
+        # The operation begins even if the caller is cancelled.
         return await asyncio.shield(admitted)
 
     def _run(self, record: Record) -> Run:

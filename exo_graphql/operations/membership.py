@@ -31,7 +31,7 @@ def is_same_cluster(members: Mapping[str, str], snapshot: Snapshot) -> bool:
 
 
 def present_id(members: Mapping[str, str], snapshot: Snapshot, node_id: str) -> str | None:
-    """Today's id of a node of then; None while it is not there, or while several members carry its name."""
+    """The present id of a node; None while it is not a member, or while several members have its name."""
     if node_id in snapshot.state.nodes:
         return node_id
     name = members.get(node_id, "").lower()
@@ -40,13 +40,13 @@ def present_id(members: Mapping[str, str], snapshot: Snapshot, node_id: str) -> 
 
 
 def present_ids(members: Mapping[str, str], snapshot: Snapshot, node_ids: Iterable[str]) -> dict[str, str]:
-    """Today's id by the id of then, of those that are there."""
+    """The present id by the former id, for those that are members now."""
     found = {node_id: present_id(members, snapshot, node_id) for node_id in node_ids}
-    return {then: now for then, now in found.items() if now is not None}
+    return {former: now for former, now in found.items() if now is not None}
 
 
-def todays(members: Mapping[str, str], snapshot: Snapshot, by_node: Mapping[str, int]) -> dict[str, int]:
-    """The same under today's ids; a node that is not there keeps its id of then."""
+def by_present_id(members: Mapping[str, str], snapshot: Snapshot, by_node: Mapping[str, int]) -> dict[str, int]:
+    """Bytes by present node id; a node that is not a member keeps its former id."""
     found = present_ids(members, snapshot, by_node)
     return {found.get(node_id, node_id): size for node_id, size in by_node.items()}
 

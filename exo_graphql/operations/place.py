@@ -39,23 +39,23 @@ def was_created(snapshot: Snapshot, instance: Instance) -> bool:
 
 
 async def create(run: Run, instance: Instance, step: str, snapshot: Snapshot) -> Snapshot:
-    """Asks for exactly this instance until it is listed, and returns the snapshot that lists it.
+    """Requests exactly this instance until exo lists it, and returns the snapshot that lists it.
 
     `snapshot` has just been read. The instance's ids make a second request for it harmless. Raises `Abort` when exo
     refuses, never lists it, or has listed and lost it already.
     """
     run.begins_with(instance, snapshot)
-    asked_at: float | None = None
+    sent_at: float | None = None
     send_at = run.clock()
     urgent = False
     while instance.id not in snapshot.state.instances:
         if was_created(snapshot, instance):
             raise Abort(gone(run, snapshot, instance))
-        if asked_at is not None and run.observation.seconds - asked_at >= run.rules.appear_seconds:
+        if sent_at is not None and run.observation.seconds - sent_at >= run.rules.appear_seconds:
             raise Abort(
                 PlacementRefused(
-                    message=f"exo accepted the placement of {instance.model_id} and never made the instance.",
-                    suggestion="Ask again; see exo's log if it happens again.",
+                    message=f"exo accepted the placement of {instance.model_id} but never listed the instance.",
+                    suggestion="Try again; see exo's log if it happens again.",
                     reason="The instance did not appear.",
                 )
             )
@@ -65,24 +65,24 @@ async def create(run: Run, instance: Instance, step: str, snapshot: Snapshot) ->
                 # exo would create it even on nodes that are not there.
                 raise Abort(_left(run, instance, absent))
             try:
-                await run.ask(lambda: run.upstream.create(instance))
+                await run.call_exo(lambda: run.upstream.create(instance))
             except Refused as error:
                 # exo may have performed an earlier request whose answer was lost: then only the repetition is refused.
-                snapshot = await run.look()
+                snapshot = await run.read_now()
                 if not was_created(snapshot, instance):
                     raise Abort(
                         PlacementRefused(
                             message=f"exo refused to place {instance.model_id}: {error}",
-                            suggestion="Ask for its placements to see what would fit now.",
+                            suggestion="Query its placements to see what would fit now.",
                             reason=str(error),
                         )
                     ) from error
                 continue
             # A command sent during an election is lost without an error.
             send_at = run.clock() + run.rules.resend_seconds
-            asked_at = asked_at if asked_at is not None else run.observation.seconds
-            run.report(step, f"Asked exo for {instance.model_id}; waiting for the instance to appear.")
-            snapshot = await run.look()
+            sent_at = sent_at if sent_at is not None else run.observation.seconds
+            run.report(step, f"Requested {instance.model_id} from exo; waiting for the instance to appear.")
+            snapshot = await run.read_now()
             urgent = True
             continue
         snapshot = await run.next(snapshot, urgent=urgent)
@@ -100,7 +100,7 @@ def _left(run: Run, instance: Instance, absent: list[str]) -> PlacementRefused:
     names = ", ".join(run.saga_state.members.get(id_) or id_ for id_ in absent)
     return PlacementRefused(
         message=f"{instance.model_id} cannot be placed where it was planned: {names} left the cluster.",
-        suggestion="Ask again when its nodes are back, or for other nodes.",
+        suggestion="Try again when its nodes are back, or name other nodes.",
         reason=f"{names} left the cluster.",
     )
 
@@ -108,10 +108,10 @@ def _left(run: Run, instance: Instance, absent: list[str]) -> PlacementRefused:
 async def follow(run: Run, instance: Instance, step: str, attempts: int | None = None) -> Snapshot:
     """Waits until every runner is ready, and returns the snapshot that shows it.
 
-    Raises `Abort` when exo gives up, somebody removes the instance, or `attempts` of exo's have failed
+    Raises `Abort` when exo gives up, the instance is removed, or `attempts` of exo's have failed
     (None: exo decides).
     """
-    snapshot = await run.look()
+    snapshot = await run.read_now()
     run.begins_with(instance, snapshot)
     causes: dict[int, Failure] = {}
     while True:
@@ -142,7 +142,7 @@ async def follow(run: Run, instance: Instance, step: str, attempts: int | None =
         snapshot = await run.next(snapshot)
 
 
-def most_telling(failures: Mapping[int, Failure]) -> Failure | None:
+def most_informative(failures: Mapping[int, Failure]) -> Failure | None:
     """The newest that names a cause: exo's last attempt may say only "Terminated (signal=9 (Killed))"."""
     newest_first = [failures[attempt] for attempt in sorted(failures, reverse=True)]
     return next((f for f in newest_first if not _BARE.match(f.message)), newest_first[0] if newest_first else None)
@@ -153,7 +153,7 @@ _BARE = re.compile(r"(Terminated\b|The runner failed without a message)")
 
 def _failed(snapshot: Snapshot, instance: Instance, causes: Mapping[int, Failure]) -> LoadFailed:
     times = f"{max(causes)} failed attempts" if max(causes) > 1 else "1 failed attempt"
-    cause = most_telling(causes)
+    cause = most_informative(causes)
     node = snapshot.state.nodes.get(cause.node_id) if cause is not None and cause.node_id is not None else None
     where = f" on {label(node)}" if node is not None else ""
     return LoadFailed(
@@ -165,17 +165,17 @@ def _failed(snapshot: Snapshot, instance: Instance, causes: Mapping[int, Failure
 
 
 def gone(run: Run, snapshot: Snapshot, instance: Instance, causes: Mapping[int, Failure] | None = None) -> LoadFailed:
-    """Why an instance that was listed is not any more, as far as is known. `causes` are failures by attempt."""
+    """Why a listed instance has disappeared, as far as is known. `causes` are failures by attempt."""
     last = _failure(run, snapshot, instance)
     removed = f"The instance of {instance.model_id} was removed"
     known = dict(causes or {})
     if last is not None and last.attempt is not None:
         known[last.attempt] = last
-    cause = last if last is not None and last.attempt is None else most_telling(known)
+    cause = last if last is not None and last.attempt is None else most_informative(known)
     if cause is None:
         return LoadFailed(
-            message=f"{removed} before it was ready, by somebody else or by exo.",
-            suggestion="Find out who else changes the cluster, then ask again.",
+            message=f"{removed} before it was ready, by another client or by exo.",
+            suggestion="Find out which other client changes the cluster, then try again.",
             model_id=instance.model_id,
         )
     node = snapshot.state.nodes.get(cause.node_id) if cause.node_id is not None else None
@@ -186,9 +186,9 @@ def gone(run: Run, snapshot: Snapshot, instance: Instance, causes: Mapping[int, 
     elif tries >= EXO_TRIES:
         what = f"exo gave up on {instance.model_id} after {tries} attempts{where}"
     else:
-        # Fewer than exo makes: perhaps somebody deleted it.
+        # Fewer attempts than exo makes: perhaps another client deleted it.
         times = "1 failed attempt" if tries == 1 else f"{tries} failed attempts"
-        what = f"{removed}, by somebody else or by exo, after {times}{where}"
+        what = f"{removed}, by another client or by exo, after {times}{where}"
     return LoadFailed(
         message=f"{what}: {cause.message}",
         suggestion="See the failure's message; another placement or quantization may do.",

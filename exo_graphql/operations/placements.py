@@ -13,7 +13,7 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import InstanceType, Sharding
 from exo_graphql.cluster.units import gib
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
-from exo_graphql.operations.errors import ClusterUnavailable, InvalidArgument, OperationError, PlacementRefused
+from exo_graphql.operations.errors import InvalidArgument, OperationError, PlacementRefused, no_answer, refused_by_exo
 from exo_graphql.operations.fetch import decide_all
 from exo_graphql.operations.offload import Offload, in_thread
 from exo_graphql.operations.operation import OperationKind
@@ -42,7 +42,7 @@ _KINDS: tuple[Kind, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class NodeShare:
-    """What a node would be given, and what it has for it (free, and reserved by nobody). Bytes."""
+    """What a node would hold of the model, and its memory that is free and not reserved. Bytes."""
 
     node_id: str
     added_bytes: int
@@ -56,7 +56,7 @@ class NodeShare:
 
 @dataclass(frozen=True, slots=True)
 class PlacementView:
-    """One way to place the model: named by the instance that it would make, which may differ from what exo was asked.
+    """One way to place the model: named by the instance that it would make, which may differ from the requested kind.
 
     `reason` says why it does not fit; None where it does.
     """
@@ -116,15 +116,9 @@ async def views(
         decisions = [partial(_view, snapshot, kind, request, resolved, reservations) for kind in _KINDS]
         return await decide_all(upstream, decisions, offload)
     except Unreachable as failure:
-        return ClusterUnavailable(
-            message=f"exo does not answer: {failure}",
-            suggestion="See that exo runs and can be reached, then ask again.",
-            last_seen_at=snapshot.observed_at,
-        )
+        return no_answer(failure, snapshot.observed_at)
     except Refused as failure:
-        return PlacementRefused(
-            message=f"exo refused: {failure}", suggestion="See exo's log, then ask again.", reason=str(failure)
-        )
+        return refused_by_exo(failure)
 
 
 def _view(

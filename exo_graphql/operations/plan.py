@@ -1,4 +1,4 @@
-"""A plan as a value: what is loaded and unloaded, in which steps, and how it reads. `planning.py` makes it."""
+"""A plan as a value: what is loaded and unloaded, in which steps, and its summary. `planning.py` makes it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class NoPlan:
 
 
 def is_healthy(snapshot: Snapshot, instance: Instance) -> bool:
-    """Whether it serves or is on its way there."""
+    """Whether it is ready, or loading."""
     return snapshot.instance_status(instance.id).phase not in BROKEN and instance.id not in snapshot.given_up
 
 

@@ -18,7 +18,7 @@ def placement_request(card: ModelCard, request: OperationRequest, node_ids: Sequ
 
 
 def unlike(snapshot: Snapshot, instance: Instance, wanted: PlacementRequest) -> str | None:
-    """How an instance that is loaded differs from what is requested, in words; None where it does not."""
+    """How a loaded instance differs from what is requested, in words; None if it does not."""
     nodes = {shard.node_id for shard in instance.shards if shard.node_id is not None}
     differing: list[str] = []
     if not wanted.accepts(instance.sharding, instance.instance_type):
@@ -44,7 +44,7 @@ def forecast(
     free: Mapping[str, int],
     budget: SearchBudget | None = None,
 ) -> tuple[Fit, ...] | NoFit:
-    """Where all of them would go together, the largest first; or why one does not fit. In the order of `demands`.
+    """Where all of them would go together, the largest first; or why one does not fit. In the order of the requests.
 
     `budget` bounds all of it; without it, so that it may run on the event loop.
     """

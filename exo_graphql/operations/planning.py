@@ -51,7 +51,7 @@ def plan(
         if reason is not None:
             return PlacementRefused(
                 message=f"exo would not place {wanted.card.id}: {reason}",
-                suggestion="Ask for the placements of the model to see what exo says of each way to place it.",
+                suggestion="Query the placements of the model to see why each sharding and instance type is refused.",
                 reason=reason,
             )
     return _plan_swap(snapshot, saga_state, targets, requests, reservations)
@@ -67,17 +67,17 @@ def _adopt_what_is_requested(
         wanted = placement_request(snapshot.models[target.model_id], request, node_ids)
         healthy = [instance for instance in snapshot.instances_of(target.model_id) if is_healthy(snapshot, instance)]
         differences = {instance.id: unlike(snapshot, instance, wanted) for instance in healthy}
-        alike = [instance.id for instance in healthy if differences[instance.id] is None]
-        if target.adopts in alike or target.adopts not in differences:
+        matching = [instance.id for instance in healthy if differences[instance.id] is None]
+        if target.adopts in matching or target.adopts not in differences:
             continue
-        if not alike:
+        if not matching:
             reason = f"It is loaded as {differences[target.adopts]}."
             return PlacementRefused(
                 message=f"{target.model_id} cannot be placed as requested. {reason}",
-                suggestion="Unload it first, ask without the preference, or load another copy with additional: true.",
+                suggestion="Unload it first, leave out the preference, or load another copy with additional: true.",
                 reason=reason,
             )
-        target.adopts = min(alike, key=lambda id_: not snapshot.instance_status(id_).ready)
+        target.adopts = min(matching, key=lambda id_: not snapshot.instance_status(id_).ready)
         target.ready = snapshot.instance_status(target.adopts).ready
     return None
 

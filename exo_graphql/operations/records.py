@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An operation with all that is needed to resume it. `sequence` orders them, whatever clocks do."""
+    """An operation with all that is needed to resume it. `sequence` orders them, independently of any clock."""
 
     sequence: int
     operation: Operation

@@ -34,7 +34,7 @@ def rejection(snapshot: Snapshot, no_plan: NoPlan) -> PlacementRefused | Insuffi
             message=f"{names} cannot be placed: {no_fit.reason}{no_fit.caveat}",
             suggestion="Ask for sharding AUTO and instance type AUTO, fewer nodes, or other nodes."
             if particular
-            else "Ask for the placements of the model to see what exo says of each way to place it.",
+            else "Query the placements of the model to see why each sharding and instance type is refused.",
             reason=no_fit.reason,
         )
     held: dict[str, dict[str, int]] = {}

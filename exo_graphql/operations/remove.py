@@ -17,9 +17,9 @@ from exo_graphql.operations.saga_state import Baseline
 async def drain(run: Run, leaving: Callable[[Snapshot], Collection[str]], step: str, seconds: float) -> str:
     """Waits until no inference runs on what is leaving, `seconds` at most; returns what was found, as a sentence.
 
-    `leaving` gives the ids of these instances as of a snapshot: somebody may load another copy meanwhile.
+    `leaving` gives the ids of these instances as of a snapshot: another client may load a copy meanwhile.
     """
-    snapshot = await run.look()
+    snapshot = await run.read_now()
     until = run.clock() + seconds
     while True:
         ids = leaving(snapshot)
@@ -54,7 +54,7 @@ def measure(snapshot: Snapshot, instances: Sequence[Instance]) -> dict[str, Base
 
 
 def include(baseline: dict[str, Baseline], more: dict[str, Baseline]) -> None:
-    """Adds what is expected back from instances that were noticed later. What was free first counts."""
+    """Adds what is expected back from instances that were noticed later. A node's first free memory counts."""
     for node_id, added in more.items():
         if node_id in baseline:
             baseline[node_id].expected += added.expected
@@ -63,19 +63,19 @@ def include(baseline: dict[str, Baseline], more: dict[str, Baseline]) -> None:
 
 
 async def delete(run: Run, instances: Sequence[Instance]) -> Snapshot:
-    """Asks exo to delete these until none is listed; returns the snapshot that shows it.
+    """Sends the deletions until none of these is listed; returns the snapshot that shows it.
 
     Raises `Abort` when exo keeps listing one.
     """
-    snapshot = await run.look()
-    asked_at: float | None = None
+    snapshot = await run.read_now()
+    sent_at: float | None = None
     send_at = run.clock()
     while listed := [i for i in instances if i.id in snapshot.state.instances]:
-        if asked_at is not None and run.observation.seconds - asked_at >= run.rules.appear_seconds:
+        if sent_at is not None and run.observation.seconds - sent_at >= run.rules.appear_seconds:
             raise Abort(
                 UnloadFailed(
                     message=f"exo accepted to remove {listed[0].model_id} and still lists it.",
-                    suggestion="Ask again; see exo's log if it happens again.",
+                    suggestion="Try again; see exo's log if it happens again.",
                     model_id=listed[0].model_id,
                 )
             )
@@ -83,8 +83,8 @@ async def delete(run: Run, instances: Sequence[Instance]) -> Snapshot:
             for instance in listed:
                 await _delete(run, instance)
             send_at = run.clock() + run.rules.resend_seconds
-            asked_at = asked_at if asked_at is not None else run.observation.seconds
-            snapshot = await run.look()
+            sent_at = sent_at if sent_at is not None else run.observation.seconds
+            snapshot = await run.read_now()
             continue
         snapshot = await run.next(snapshot)
     run.progressed()
@@ -94,7 +94,7 @@ async def delete(run: Run, instances: Sequence[Instance]) -> Snapshot:
 async def _delete(run: Run, instance: Instance) -> None:
     try:
         # False: exo knows it no more. Whether it is gone, the state will show.
-        await run.ask(lambda: run.upstream.delete(instance.id))
+        await run.call_exo(lambda: run.upstream.delete(instance.id))
     except Refused as error:
         raise Abort(
             UnloadFailed(
@@ -116,23 +116,23 @@ async def memory_back(
     Back means that a node's free memory has risen by `memory_share` of what was expected, or, where that is below
     `small_share` of its RAM, that two newer readings have come. A node that has left has nothing to give back.
     """
-    snapshot = await run.look()
+    snapshot = await run.read_now()
     until = run.clock() + run.rules.memory_seconds
-    instance_statuses = {node_id: {_stamp(snapshot, node_id)} for node_id in baseline}
+    reports = {node_id: {_stamp(snapshot, node_id)} for node_id in baseline}
     while True:
-        for node_id, stamps in instance_statuses.items():
+        for node_id, stamps in reports.items():
             stamps.add(_stamp(snapshot, node_id))
         missing = {
             node_id: lacking
             for node_id, before in baseline.items()
-            for lacking in [_lacking(run, snapshot, node_id, before, len(instance_statuses[node_id]) - 1)]
+            for lacking in [_lacking(run, snapshot, node_id, before, len(reports[node_id]) - 1)]
             if lacking is not None
         }
         run.missing = missing
         if not missing:
             return None
         if enough and all(
-            _has_free(snapshot, id_, size) and len(instance_statuses.get(id_, "")) != 1 for id_, size in enough.items()
+            _has_free(snapshot, id_, size) and len(reports.get(id_, "")) != 1 for id_, size in enough.items()
         ):
             run.missing = {}
             return None

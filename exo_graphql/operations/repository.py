@@ -1,4 +1,4 @@
-"""What is remembered of operations: those that have ended, and which idempotency key led to which."""
+"""The stored operations: those that have ended, and which idempotency key belongs to which."""
 
 import logging
 from collections.abc import Callable
@@ -19,7 +19,7 @@ MAX_KEYS = 10_000
 class OperationRepository:
     """The store's operations, and a copy in memory of what queries need.
 
-    An operation that has ended is kept while it is among the last `kept_finished`, or its key is alive.
+    An operation that has ended is kept while it is among the last `kept_finished`, or its key has not expired.
     """
 
     def __init__(self, store: Store, rules: OperationRules, now: Callable[[], datetime]) -> None:
@@ -30,13 +30,13 @@ class OperationRepository:
         """By id, with their sequence."""
         self._keys: dict[str, Key] = {}
         self._sequence = 0
-        """The highest that was given out."""
+        """The highest sequence number in use."""
         self._unwritten: dict[str, Record] = {}
         """By id: operations that have ended while the store could not be written."""
         self._unreadable: dict[str, tuple[int, Operation]] = {}
-        """By id, with their sequence: shown as parked, resumed never."""
+        """By id, with their sequence: shown as parked, never resumed."""
         self._under_way: list[Record] | None = None
-        """What `load` found; None before."""
+        """The operations that had not ended when the store was read; None until then."""
 
     async def load(self) -> list[Record]:
         """Reads the store, once; returns what was under way, oldest first. Raises `StoreError`."""
@@ -47,7 +47,7 @@ class OperationRepository:
     async def _read(self) -> list[Record]:
         entries = await self._store.entries(Collection.OPERATIONS)
         self._keys = {key.key: key for key in await self._store.keys()}
-        # Those that cannot be read count too: no sequence is given out twice.
+        # Those that cannot be read count too: no sequence number is used twice.
         self._sequence = entries[-1].sequence if entries else 0
         under_way: list[Record] = []
         for entry in entries:
@@ -73,11 +73,11 @@ class OperationRepository:
         return operation_id in self._unreadable
 
     def unreadable(self) -> list[tuple[int, Operation]]:
-        """These, as parked operations, with their sequence."""
+        """The operations that cannot be read, as parked ones, with their sequence."""
         return list(self._unreadable.values())
 
     async def discard(self, operation_id: str) -> Operation | None:
-        """Gives up an entry that cannot be read; None if there is none of this id. Raises `StoreError`."""
+        """Deletes an entry that cannot be read; None if there is none of this id. Raises `StoreError`."""
         found = self._unreadable.get(operation_id)
         if found is None:
             return None
@@ -87,12 +87,12 @@ class OperationRepository:
         return replace(found[1], state=OperationState.CANCELLED, message=message, finished_at=self._now())
 
     def next_sequence(self) -> int:
-        """Orders operations by when they were requested, whatever clocks do."""
+        """Orders operations by when they were requested, independently of any clock."""
         self._sequence += 1
         return self._sequence
 
     async def admit(self, record: Record, key: Key | None) -> None:
-        """Writes a new operation and its key. Raises `StoreError`; then neither is there, now or later."""
+        """Writes a new operation and its key. Raises `StoreError`; then neither is stored, now or later."""
         try:
             await self._store.admit(Collection.OPERATIONS, encode(record), key)
         except StoreError as error:
@@ -138,9 +138,9 @@ class OperationRepository:
         return sorted(self._finished.values(), key=lambda pair: pair[0])[-self._rules.kept_finished :]
 
     def key(self, key: str | None) -> Key | None:
-        """The key, while it is alive. One from the future (the clock was set back) is alive."""
+        """The key, unless it has expired. One from the future (the clock was set back) has not."""
         found = self._keys.get(key) if key is not None else None
-        return found if found is not None and self._is_alive(found) else None
+        return found if found is not None and self._is_valid(found) else None
 
     def remember(self, key: Key) -> None:
         """Before it is written: two requests with one key may arrive in the same millisecond."""
@@ -151,23 +151,23 @@ class OperationRepository:
         if key is not None:
             self._keys.pop(key.key, None)
 
-    def _is_alive(self, key: Key) -> bool:
+    def _is_valid(self, key: Key) -> bool:
         return self._now().timestamp() - key.created_at < self._rules.key_seconds
 
     async def prune(self) -> None:
         """Forgets keys that have expired, and ended operations that need not be kept."""
         by_age = sorted(self._keys.values(), key=lambda key: key.created_at)
-        dead = [key for key in by_age if not self._is_alive(key)] or by_age[:-MAX_KEYS]
-        for key in dead:
+        expired = [key for key in by_age if not self._is_valid(key)] or by_age[:-MAX_KEYS]
+        for key in expired:
             del self._keys[key.key]
         kept = {operation.id for _, operation in self.finished()}
         kept |= {key.operation_id for key in self._keys.values()}
         old = [id_ for id_ in self._finished if id_ not in kept]
         for id_ in old:
             del self._finished[id_]
-        if dead or old:
+        if expired or old:
             try:
-                await self._store.forget(Collection.OPERATIONS, old, [key.key for key in dead])
+                await self._store.forget(Collection.OPERATIONS, old, [key.key for key in expired])
             except StoreError as error:
                 # Tried again when the next operation ends.
                 log.error("%s", error)  # noqa: TRY400  # the message says it all

@@ -67,7 +67,7 @@ class OperationRequest:
     attempts: int | None = None
     """Failed attempts of exo's after which it turns back; None: 2 once something was unloaded, else exo's own five."""
     instances: tuple[str, ...] | None = None
-    """Unload exactly these instances of the models to unload; None: all that they have. One that is gone is done."""
+    """Unload exactly these instances of the models; None: all of them. One that no longer exists counts as done."""
     deployment: str | None = None
     """The uid of the deployment that it is made for; None for a person's request."""
 

@@ -54,7 +54,9 @@ class Reservation:
             return _sum(
                 removal.takes
                 for removal in self.saga_state.removals
-                if removal.asked and removal.healthy and (removal.restored is None or removal.restored.id not in listed)
+                if removal.deletion_requested
+                and removal.healthy
+                and (removal.restored is None or removal.restored.id not in listed)
             )
         return _sum(
             target.takes

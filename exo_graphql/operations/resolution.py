@@ -33,12 +33,12 @@ class ResolvedRequest:
 
 
 async def present(upstream: Upstream, *, to_act: bool = True) -> Snapshot | ClusterUnavailable:
-    """A snapshot that may be acted on; not one from before exo fell silent, nor of an election.
+    """A snapshot that may be acted on: not one from before exo stopped answering, nor one of an election.
 
-    `to_act` asks for one that is read from here on, however long exo takes to answer: what somebody placed half a
+    `to_act` waits for one that is read from here on, however long exo takes to answer: what was placed half a
     second ago is not to be placed again. A query that only describes the cluster need not wait for that.
     """
-    advice = "See that exo runs and can be reached, then ask again."
+    advice = "Make sure that exo is running and reachable, then try again."
     try:
         snapshot = await (upstream.read_now() if to_act else upstream.fresh(0.0))
     except Unreachable as error:
@@ -53,7 +53,7 @@ async def present(upstream: Upstream, *, to_act: bool = True) -> Snapshot | Clus
     if snapshot.stale or not snapshot.nodes:
         return ClusterUnavailable(
             message="exo's state holds no nodes at present: the cluster is starting, or choosing a master.",
-            suggestion="Ask again in half a minute.",
+            suggestion="Try again in half a minute.",
             last_seen_at=snapshot.observed_at,
         )
     return snapshot
@@ -92,7 +92,7 @@ def conflict(model_ids: frozenset[str] | set[str], at_work: Iterable[Operation])
         if shared:
             return OperationConflict(
                 message=f"Operation {operation.id} ({operation.kind.value}) is at work on {', '.join(shared)}.",
-                suggestion="Follow that operation, or cancel it and ask again.",
+                suggestion="Follow that operation, or cancel it and try again.",
                 operation_id=operation.id,
             )
     return None
@@ -105,9 +105,9 @@ def is_same_load(
     other: OperationRequest,
     load_ids: tuple[str, ...],
 ) -> bool:
-    """Whether another request, for these models, asks for the very same load. How long it may take is no part of it.
+    """Whether another request, for these models, is the same load. Its time-out does not count.
 
-    Overlapping cron jobs ask for the same twice; who wants a second copy says `additional`.
+    Overlapping cron jobs send the same load twice; a second copy needs `additional`.
     """
     if (
         OperationKind.LOAD is not request.kind

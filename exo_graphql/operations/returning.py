@@ -1,6 +1,6 @@
-"""Who has been a member lately: after a lost master the nodes come back one after the other, over 3 to 16 s.
+"""Recent members that may return: after a lost master the nodes come back one after the other, over 3 to 16 s.
 
-A request that needs a node of theirs waits for it, instead of being rejected during these seconds.
+A request that needs one of them waits for it, instead of being rejected during these seconds.
 """
 
 from collections.abc import Callable
@@ -18,19 +18,19 @@ from exo_graphql.operations.rules import OperationRules
 
 
 class ReturningMembers:
-    """Sees each snapshot. Members are known by name here: a node that returns has a new id."""
+    """Notes the members of each snapshot by name: a node that returns has a new id."""
 
     def __init__(self, rules: OperationRules, clock: Callable[[], float]) -> None:
         self._rules = rules
         self._clock = clock
         self._names: frozenset[str] = frozenset()
         self._changed_at = float("-inf")
-        """When somebody last came or went."""
+        """When a member last joined or left, by the clock."""
         self._left: dict[str, float] = {}
         """Since when each has been away; forgotten when it returns, or after `return_seconds`."""
 
     def note(self, snapshot: Snapshot) -> None:
-        """Looks at the members of a snapshot."""
+        """Compares the members of a snapshot with those of the one before."""
         if snapshot.stale or not snapshot.nodes:
             return
         names = frozenset(label(node).lower() for node in snapshot.nodes)
@@ -43,13 +43,13 @@ class ReturningMembers:
         self._names, self._changed_at = names, now
 
     def may_help(self, error: OperationError) -> bool:
-        """Whether somebody may still return, and the refusal would then be another."""
-        for_want_of_nodes = isinstance(error, NodeNotFound | InsufficientMemory | PlacementRefused) or (
+        """Whether a member may still return, and the request might then not be rejected."""
+        lacks_nodes = isinstance(error, NodeNotFound | InsufficientMemory | PlacementRefused) or (
             isinstance(error, InvalidArgument) and error.argument == "minNodes"
         )
         now = self._clock()
         return (
-            for_want_of_nodes
+            lacks_nodes
             and now - self._changed_at < self._rules.settled_seconds
             and any(now - at < self._rules.return_seconds for at in self._left.values())
         )

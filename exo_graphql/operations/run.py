@@ -16,7 +16,7 @@ from exo_graphql.cluster.state import Instance
 from exo_graphql.cluster.upstream import Unreachable, Upstream
 from exo_graphql.operations.abort import Abort
 from exo_graphql.operations.deadlines import Deadlines
-from exo_graphql.operations.errors import Cancelled, ClusterUnavailable, JournalUnavailable
+from exo_graphql.operations.errors import Cancelled, ClusterUnavailable, JournalUnavailable, no_answer
 from exo_graphql.operations.membership import is_same_cluster
 from exo_graphql.operations.observation import Observation
 from exo_graphql.operations.operation import Operation, OperationState, Step, StepState
@@ -176,9 +176,9 @@ class Run:
         self._deadlines.progressed(metric)
 
     async def cancel(self) -> None:
-        """Asks the run to stop and undo at its next wait; a parked one, to be discarded. Raises `StoreError`.
+        """Requests that the operation stops and is undone, at its next wait; a parked one is discarded.
 
-        Returns once that is written: a server that is killed right after must not go on with it.
+        Returns once that is stored: a server that is killed right after must not continue it. Raises `StoreError`.
         """
         saga_state = self.saga_state
         before = saga_state.cancelling, saga_state.discarding
@@ -208,8 +208,8 @@ class Run:
 
     # Snapshots
 
-    async def look(self) -> Snapshot:
-        """A snapshot read after this call, waiting for exo as long as the operation may go on."""
+    async def read_now(self) -> Snapshot:
+        """A snapshot read after this call, waiting for exo as long as the operation may continue."""
         while True:
             self.check()
             try:
@@ -223,9 +223,9 @@ class Run:
             await self.next(snapshot)
 
     async def next(self, since: Snapshot, *, urgent: bool = False) -> Snapshot:
-        """The next snapshot that may be gone by, or `since` when it is time to look at the deadlines.
+        """The next trusted snapshot, or `since` when it is time to check the deadlines.
 
-        `urgent` for the one wait after an act whose effect exo shows at once.
+        `urgent` for the one wait after a command whose effect exo shows at once.
         """
         self.check()
         newer = asyncio.ensure_future(self.upstream.changed(self.observation.newest or since, urgent=urgent))
@@ -299,26 +299,22 @@ class Run:
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
 
-    async def ask(self, request: Callable[[], Awaitable[_T]]) -> _T:
-        """Repeats a request to exo until it is answered, through elections and short outages; it must be idempotent.
+    async def call_exo(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """Repeats a call of exo until it is answered, through elections and short outages; it must be idempotent.
 
-        Raises `Abort` when exo stays away; `Refused` is the caller's to judge.
+        Raises `Abort` when exo does not answer for `unreachable_seconds`, and `Refused` where exo refuses.
         """
         until = self.clock() + self.rules.unreachable_seconds
         while True:
             self.check()
             try:
-                return await request()
+                return await call()
             except Unreachable as error:
-                # Nothing else can restore what was taken away: while undoing, only the lack of progress ends it.
+                # Nothing else can restore what was unloaded: while undoing, only a lack of progress ends it.
                 if self.saga_state.undoing is None and self.clock() >= until:
                     raise Abort(self._unavailable(str(error))) from error
                 await self._pause(self.rules.tick_seconds)
 
     def _unavailable(self, reason: str) -> ClusterUnavailable:
         snapshot = self.upstream.snapshot
-        return ClusterUnavailable(
-            message=f"exo does not answer: {reason}",
-            suggestion="See that exo runs and can be reached, then ask again.",
-            last_seen_at=snapshot.observed_at if snapshot is not None else None,
-        )
+        return no_answer(reason, snapshot.observed_at if snapshot is not None else None)

@@ -33,7 +33,7 @@ async def forward(run: Run, reservations: Reservations) -> str:
         snapshot = await confirm(run, run.operation.steps[-1].name)
         if not any(removal.instance.id in snapshot.state.instances for removal in saga_state.removals):
             return verdict.reached(run.operation, saga_state, snapshot)
-        # A master that was away has come back, and with it what had been deleted.
+        # A lost master has returned, and with it the instances that had been deleted.
         await delete(run)
     raise Abort(comes_back(run))
 

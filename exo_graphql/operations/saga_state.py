@@ -1,4 +1,4 @@
-"""What an operation must remember to go on after a crash: written to the journal before each step that acts."""
+"""What an operation must know to continue after a crash: written to the journal before each step that acts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ _Json = TypeVar("_Json")
 class Target:
     """A model to be loaded.
 
-    `adopts` is a healthy instance that somebody else placed, so that this operation must not remove it. `instance` is
+    `adopts` is a healthy instance that another client placed, so that this operation must not remove it. `instance` is
     the one of this operation: its id is chosen and stored before exo is asked to create it. `takes` is bytes by node,
     planned or chosen.
     """
@@ -34,24 +34,25 @@ class Target:
 
 @dataclass(slots=True)
 class Removal:
-    """An instance to be unloaded. `asked` is set before exo is asked to delete it."""
+    """An instance to be unloaded. `deletion_requested` is set before the request is sent to exo."""
 
     instance: Instance
     takes: dict[str, int]
     healthy: bool
-    """It served or was on its way when it was noticed: worth restoring."""
+    """It was ready, or loading, when it was noticed: it is restored if the operation fails."""
     ready: bool = False
-    """It served when it was noticed."""
+    """It was ready when it was noticed."""
     newcomer: bool = False
-    """Somebody has placed it since the operation was planned."""
-    asked: bool = False
-    foreign: bool = False
-    """Somebody else deleted it: an act of a person is not reversed."""
+    """Another client has placed it since the operation was planned."""
+    deletion_requested: bool = False
+    deleted_by_others: bool = False
+    """Another client deleted it. What a person has done is not reversed."""
     restored: Instance | None = None
+    """The instance that replaces it after a rollback; None until one is chosen."""
     retried: bool = False
     """What was restored failed, and another placement of it is tried."""
-    hopeless: bool = False
-    """The other placement failed, too."""
+    unrestorable: bool = False
+    """The other placement failed, too: it is not tried again."""
 
 
 @dataclass(slots=True)
@@ -73,14 +74,14 @@ class Undoing:
 
 @dataclass(slots=True)
 class SagaState:
-    """The whole plan and how far it has come. `restrictions` are the caller's for placing."""
+    """The whole plan, and how far it has been executed."""
 
     targets: list[Target] = field(default_factory=list)
     removals: list[Removal] = field(default_factory=list)
     side_by_side: bool = False
     """New and old fit together: load first, unload after."""
     only_instances: list[str] | None = None
-    """Unload these instances alone, whatever others the models have; None: all, those that come later too."""
+    """Unload only these instances of the models; None: all, including those that are placed later."""
     unloaded_already: list[str] = field(default_factory=list)
     """Model ids that were to be unloaded and had no instance."""
     baseline: dict[str, Baseline] = field(default_factory=dict)
@@ -121,8 +122,8 @@ def rekeyed(instance: Instance) -> Instance:
     """The same placement under fresh instance and runner ids.
 
     An instance that is created again under its old ids is listed with its old `RunnerReady` for a second before the
-    new runner reports: exo never forgets a runner. Ids are opaque here, so each is replaced wherever the document
-    holds it, as key or value.
+    new runner reports: exo never forgets a runner. Ids are opaque here, so each is replaced everywhere in
+    the document, as key or value.
     """
     fresh = {id_: str(uuid4()) for id_ in (instance.id, *(shard.runner_id for shard in instance.shards))}
     return replace(

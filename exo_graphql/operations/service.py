@@ -71,7 +71,7 @@ class Operations:
         """The operation of this id as it is now; None if it is not remembered."""
         return self._manager.get(operation_id)
 
-    def all(self, active: bool | None = None) -> tuple[Operation, ...]:  # noqa: FBT001  # as the schema asks
+    def all(self, active: bool | None = None) -> tuple[Operation, ...]:  # noqa: FBT001  # as in the schema
         """Operations, newest first: those that are not finished, the finished ones, or both."""
         return self._manager.all(active)
 
@@ -193,7 +193,7 @@ class Operations:
         unreadable = await self._manager.repository.discard(operation_id)
         if unreadable is not None:
             return unreadable
-        return self._ended(operation_id, "To reverse it, ask for the opposite.")
+        return self._ended(operation_id, "To reverse it, request the opposite.")
 
     async def resume(self, operation_id: str) -> Operation | OperationError:
         """Lets a parked operation continue on the current cluster."""
@@ -202,7 +202,7 @@ class Operations:
             if self._manager.repository.is_unreadable(operation_id):
                 return InvalidArgument(
                     message="The journal's entry of this operation cannot be read, so it cannot be resumed.",
-                    suggestion="Cancel it to discard it, and ask for what is missing.",
+                    suggestion="Cancel it to discard it, then request what is missing.",
                     argument="id",
                 )
             return self._ended(operation_id, "Only a parked operation can be resumed.")

@@ -3,7 +3,7 @@
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Task
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
-from exo_graphql.operations.errors import ClusterUnavailable, OperationError, TaskNotCancellable, TaskNotFound
+from exo_graphql.operations.errors import OperationError, TaskNotCancellable, TaskNotFound, no_answer
 from exo_graphql.operations.resolution import present
 
 
@@ -25,17 +25,13 @@ async def cancel(upstream: Upstream, task_id: str) -> Task | OperationError:
     try:
         cancelled = await upstream.cancel_task(task.command_id)
     except Unreachable as error:
-        return ClusterUnavailable(
-            message=f"exo does not answer: {error}",
-            suggestion="See that exo runs and can be reached, then ask again.",
-            last_seen_at=snapshot.observed_at,
-        )
+        return no_answer(error, snapshot.observed_at)
     except Refused as error:
         return TaskNotCancellable(message=f"exo refused: {error}")
     if not cancelled:
         return TaskNotCancellable(
-            message="None of the exo nodes that were asked holds the task's stream.",
-            suggestion="Cancel it at the exo node that its client talks to, or end it at that client.",
+            message="None of the known exo nodes holds the task's stream.",
+            suggestion="Cancel it at the exo node that its client is connected to, or in that client.",
         )
     return task
 

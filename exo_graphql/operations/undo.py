@@ -20,7 +20,7 @@ from exo_graphql.operations.abort import Abort
 from exo_graphql.operations.choice import Chosen
 from exo_graphql.operations.errors import LoadFailed, TimedOut
 from exo_graphql.operations.fetch import Reservations, choose
-from exo_graphql.operations.membership import present_ids, todays
+from exo_graphql.operations.membership import by_present_id, present_ids
 from exo_graphql.operations.operation import OperationKind, StepState
 from exo_graphql.operations.place import create, follow, node_ids, was_created
 from exo_graphql.operations.plan import is_healthy
@@ -34,7 +34,7 @@ from exo_graphql.operations.verdict import missing, undone
 
 
 class NoMemory(Abort):
-    """What is missing fits nowhere, also after a while: trying again at once would change nothing."""
+    """What is missing fits nowhere, even after the wait for memory: trying again at once would change nothing."""
 
 
 class Patience:
@@ -53,7 +53,7 @@ class Patience:
 
 
 async def undo(run: Run, reservations: Reservations) -> None:
-    """Leaves the cluster as it was, confirmed by a last snapshot. Raises `Abort` where that fails."""
+    """Restores the cluster to what it was, confirmed by a last snapshot. Raises `Abort` where that fails."""
     await weights.stop(run)
     failed: Abort | None = None
     patience = Patience(run)
@@ -65,7 +65,7 @@ async def undo(run: Run, reservations: Reservations) -> None:
             if (
                 isinstance(abort, NoMemory)
                 or isinstance(abort.error, TimedOut)
-                or any(removal.hopeless for removal in run.saga_state.removals)
+                or any(removal.unrestorable for removal in run.saga_state.removals)
             ):
                 raise
             # What was lost meanwhile is looked at anew: exo may have been started again while it restored.
@@ -92,10 +92,10 @@ async def _remove(run: Run) -> None:
     placed = [t.instance for t in run.saga_state.targets if t.instance is not None]
     if undoing is None or not placed:
         return
-    snapshot = await run.look() if run.is_done("remove") else await _settled(run, placed)
+    snapshot = await run.read_now() if run.is_done("remove") else await _settled(run, placed)
     listed = _left(run, snapshot)
     if not listed and (not undoing.removing or run.is_done("remove")):
-        # exo gave up on it, or it never came to be.
+        # exo gave up on it, or never created it.
         return
     if listed:
         remove.include(undoing.removing, remove.measure(snapshot, listed))
@@ -105,19 +105,19 @@ async def _remove(run: Run) -> None:
     enough: Counter[str] = Counter()
     for removal in missing(run.saga_state, snapshot):
         enough.update(
-            {id_: with_margin(n) for id_, n in todays(run.saga_state.members, snapshot, removal.takes).items()}
+            {id_: with_margin(n) for id_, n in by_present_id(run.saga_state.members, snapshot, removal.takes).items()}
         )
     note = await remove.memory_back(run, undoing.removing, "remove", enough)
     await run.finish("remove", note or "Removed; the memory is free again.")
 
 
 async def _settled(run: Run, placed: list[Instance]) -> Snapshot:
-    """A snapshot in which a request that may or may not have arrived has had the time to show."""
-    snapshot = await run.look()
+    """A snapshot read `settle_seconds` later, so that a request which may have reached exo shows its effect."""
+    snapshot = await run.read_now()
     until = run.observation.seconds + run.rules.settle_seconds
     while run.observation.seconds < until and any(not was_created(snapshot, instance) for instance in placed):
         snapshot = await run.next(snapshot)
-    return await run.look()
+    return await run.read_now()
 
 
 # Restoring
@@ -125,12 +125,12 @@ async def _settled(run: Run, placed: list[Instance]) -> Snapshot:
 
 async def _restore(run: Run, reservations: Reservations, patience: Patience) -> None:
     old = [removal for removal in run.saga_state.removals if removal.healthy]
-    snapshot = await _gone_or_kept(run, [removal for removal in old if removal.asked])
+    snapshot = await _gone_or_kept(run, [removal for removal in old if removal.deletion_requested])
     _adopt(run, snapshot)
     lost = missing(run.saga_state, snapshot)
     under_way = [d for d in old if d.restored is not None and d.restored.id in snapshot.state.instances]
     if not lost and not under_way:
-        if any(removal.asked for removal in old) and not run.is_done("restore"):
+        if any(removal.deletion_requested for removal in old) and not run.is_done("restore"):
             names = ", ".join(sorted({removal.instance.model_id for removal in old}))
             await run.finish("restore", f"{names} was still loaded.", StepState.SKIPPED)
         return
@@ -148,9 +148,9 @@ async def _restore(run: Run, reservations: Reservations, patience: Patience) -> 
 
 
 def _adopt(run: Run, snapshot: Snapshot) -> None:
-    """A model that somebody has loaded again meanwhile needs no second copy.
+    """A model that another client has loaded again meanwhile needs no second copy.
 
-    It may have been this server, before it was killed while its journal could not be written.
+    The other client may have been this server, killed while its journal could not be written.
     """
     if run.saga_state.only_instances is not None:
         return
@@ -164,12 +164,12 @@ def _adopt(run: Run, snapshot: Snapshot) -> None:
 
 
 async def _gone_or_kept(run: Run, leaving: list[Removal]) -> Snapshot:
-    """Gives a deletion that was requested, or about to be, the time to show."""
-    snapshot = await run.look()
+    """Waits `settle_seconds` for the effect of a deletion that was requested, or was about to be."""
+    snapshot = await run.read_now()
     until = run.observation.seconds + run.rules.settle_seconds
     while run.observation.seconds < until and any(d.instance.id in snapshot.state.instances for d in leaving):
         snapshot = await run.next(snapshot)
-    snapshot = await run.look()
+    snapshot = await run.read_now()
     for removal in leaving:
         if removal.instance.id in snapshot.state.instances:
             run.deleting.pop(removal.instance.id, None)
@@ -177,18 +177,18 @@ async def _gone_or_kept(run: Run, leaving: list[Removal]) -> Snapshot:
 
 
 async def _make(run: Run, removal: Removal, reservations: Reservations, patience: Patience) -> None:
-    """Places it as it was where its nodes are there, else where exo would place it."""
-    snapshot = await run.look()
+    """Places it as it was if its nodes are members, else where it fits."""
+    snapshot = await run.read_now()
     if removal.restored is not None:
         here = all(id_ in snapshot.state.nodes for id_ in node_ids(removal.restored))
         if not here:
             removal.restored = None
         elif was_created(snapshot, removal.restored):
-            # It was there and is lost again: under its old ids exo would list it as ready before it is.
+            # It was listed and is lost again: under its old ids exo would list it as ready before it is.
             removal.restored = rekeyed(removal.restored)
     if removal.restored is None:
         removal.restored = await _placement(run, removal, reservations, patience)
-        snapshot = await run.look()
+        snapshot = await run.read_now()
     await run.save()
     while True:
         try:
@@ -206,7 +206,7 @@ async def _make(run: Run, removal: Removal, reservations: Reservations, patience
                 # Its own nodes have no memory left: others may.
                 removal.restored, removal.retried = None, True
                 raise
-            snapshot = await run.next(await run.look())
+            snapshot = await run.next(await run.read_now())
         else:
             return
 
@@ -225,7 +225,7 @@ async def _follow(run: Run, removal: Removal) -> None:
                 removal.retried = True
                 await run.save()
             else:
-                removal.hopeless = True
+                removal.unrestorable = True
         raise
 
 
@@ -233,7 +233,7 @@ async def _placement(run: Run, removal: Removal, reservations: Reservations, pat
     """Where it is to be placed. Raises `Abort` once nothing has fitted for a while: memory is reported late."""
     instance = removal.instance
     while True:
-        snapshot = await run.look()
+        snapshot = await run.read_now()
         ids = present_ids(run.saga_state.members, snapshot, node_ids(instance))
         same_nodes = None if removal.retried or len(ids) < len(node_ids(instance)) else tuple(ids.values())
         if same_nodes is not None and all(then == now for then, now in ids.items()):
@@ -268,7 +268,7 @@ async def _chosen(
     reason = ""
     for wanted in ways:
         try:
-            found = await run.ask(lambda wanted=wanted: choose(run.upstream, snapshot, wanted, free))  # type: ignore[misc]  # mypy types no default of a lambda
+            found = await run.call_exo(lambda wanted=wanted: choose(run.upstream, snapshot, wanted, free))  # type: ignore[misc]  # mypy types no default of a lambda
         except Refused as error:
             reason = str(error)
             continue
@@ -289,13 +289,13 @@ def _same_way(kind: OperationKind, instance: Instance) -> OperationRequest:
 
 
 async def _serving(run: Run) -> Snapshot:
-    """A last snapshot. What served and is out of reach, or is being started again by exo, is given a while.
+    """A last snapshot. What was ready and is unreachable, or is being started again by exo, is waited for.
 
     A node that died takes its instances with it after 45 s: then they are missing, and the next round restores them.
     """
-    snapshot = await run.look()
+    snapshot = await run.read_now()
     until = run.observation.seconds + run.rules.return_seconds
     while run.observation.seconds < until and undone(run.saga_state, snapshot).waiting:
         run.progressed()
         snapshot = await run.next(snapshot)
-    return await run.look()
+    return await run.read_now()

@@ -23,7 +23,7 @@ async def confirm(run: Run, step: str) -> Snapshot:
 
     What is unreachable is waited for; `Abort` is raised for what is gone or has failed.
     """
-    snapshot = await run.look()
+    snapshot = await run.read_now()
     while waited := not_ready(run.saga_state, snapshot):
         names = ", ".join(dict.fromkeys(waited))
         run.report(step, f"Waiting for {names}, which was ready, to be ready again.")
@@ -49,7 +49,7 @@ async def unload(run: Run) -> None:
     if not saga_state.removals:
         await run.finish("memory", _nothing(run), StepState.SKIPPED)
         return
-    run.deleting = {d.instance.id: d.instance.model_id for d in saga_state.removals if d.asked}
+    run.deleting = {d.instance.id: d.instance.model_id for d in saga_state.removals if d.deletion_requested}
     await run.begin("memory", "Waiting for the memory to be free again.")
     saga_state.memory_note = await remove.memory_back(run, saga_state.baseline, "memory")
     run.deleting.clear()
@@ -62,7 +62,7 @@ async def delete(run: Run) -> None:
     Raises `Abort`.
     """
     saga_state = run.saga_state
-    asked: dict[str, str] = {}
+    requested: dict[str, str] = {}
     for _ in range(run.rules.max_rounds * max(1, len(saga_state.removals))):
         snapshot = await confirm(run, "unload")
         known = {removal.instance.id for removal in saga_state.removals}
@@ -75,11 +75,11 @@ async def delete(run: Run) -> None:
         leaving = next((d for d in saga_state.removals if d.instance.id in listed), None)
         if leaving is None:
             break
-        if not leaving.asked:
-            leaving.asked = True
+        if not leaving.deletion_requested:
+            leaving.deletion_requested = True
             remove.include(saga_state.baseline, remove.measure(snapshot, [leaving.instance]))
-        asked[leaving.instance.id] = leaving.instance.model_id
-        run.deleting = {**run.deleting, **asked}
+        requested[leaving.instance.id] = leaving.instance.model_id
+        run.deleting = {**run.deleting, **requested}
         await run.begin("unload", f"Asking exo to remove {leaving.instance.model_id}.")
         await remove.delete(run, [leaving.instance])
     else:
@@ -87,14 +87,16 @@ async def delete(run: Run) -> None:
     if not saga_state.removals:
         await run.finish("unload", _nothing(run), StepState.SKIPPED)
         return
-    ours = sorted({d.instance.model_id for d in saga_state.removals if d.asked})
-    gone = sum(not d.asked for d in saga_state.removals)
-    note = f" {gone} had been removed by somebody else." if gone else ""
-    await run.finish("unload", f"{', '.join(ours)} removed.{note}" if ours else "Somebody else had removed it already.")
+    ours = sorted({d.instance.model_id for d in saga_state.removals if d.deletion_requested})
+    gone = sum(not d.deletion_requested for d in saga_state.removals)
+    note = f" {gone} had been removed by another client." if gone else ""
+    await run.finish(
+        "unload", f"{', '.join(ours)} removed.{note}" if ours else "Another client had removed it already."
+    )
 
 
 def _note_newcomers(run: Run, snapshot: Snapshot) -> set[str]:
-    """The listed instances that are to leave, those that somebody has placed since the plan was made included."""
+    """The listed instances to unload, including those that others have placed since the plan was made."""
     saga_state = run.saga_state
     known = {removal.instance.id for removal in saga_state.removals}
     if saga_state.only_instances is None:

@@ -1,4 +1,4 @@
-"""How an operation ended, read off the last snapshot alone: never off what its steps once said. Pure."""
+"""How an operation ended, as the last snapshot shows it, not as its steps reported it. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ def reached(operation: Operation, saga_state: SagaState, snapshot: Snapshot) -> 
         said.append(f"{_names(unloaded)} unloaded.")
     said += [f"{id_} was not loaded." for id_ in operation.unload_ids if id_ not in left]
     if again:
-        said.append(f"Since then somebody else has loaded {_names(again)}, which is loaded now.")
+        said.append(f"Since then another client has loaded {_names(again)}, which is loaded now.")
     if saga_state.memory_note:
         said.append(saga_state.memory_note)
     return " ".join(said) or "Nothing had to be done."
@@ -42,17 +42,17 @@ class Undone:
     missing: tuple[str, ...]
     """Healthy when the operation began, and not loaded now, though nobody else removed them."""
     partly: tuple[str, ...]
-    """Those of the missing of which another copy is there."""
+    """Those of `missing` that still have another copy."""
     removed: tuple[str, ...]
-    """Healthy when the operation began, and removed by somebody else."""
+    """Healthy when the operation began, and removed by another client."""
     waiting: tuple[str, ...]
-    """Listed, and not ready, with what is the matter, as clauses."""
+    """Listed and not ready: each as a clause that says why."""
     left: tuple[str, ...]
     """Placed by the operation, and still listed."""
     created: bool
-    """Whether anything that it placed came to be."""
-    theirs: tuple[str, ...]
-    """Models that were to be loaded, and that somebody else has loaded."""
+    """Whether exo created anything that it placed."""
+    loaded_by_others: tuple[str, ...]
+    """Models that were to be loaded, and that another client has loaded."""
     lost: tuple[str, ...]
     """Models that had nothing to do with it, and of which an instance is gone."""
 
@@ -89,12 +89,12 @@ def undone(saga_state: SagaState, snapshot: Snapshot) -> Undone:
         removed=_unique(
             d.instance.model_id
             for d in saga_state.removals
-            if d.healthy and d.foreign and not d.newcomer and d.instance.model_id not in gone | served
+            if d.healthy and d.deleted_by_others and not d.newcomer and d.instance.model_id not in gone | served
         ),
         waiting=_unique(waiting),
         left=_unique(instance.model_id for instance in placed if instance.id in listed),
         created=any(was_created(snapshot, instance) for instance in placed),
-        theirs=_unique(
+        loaded_by_others=_unique(
             target.model_id
             for target in saga_state.targets
             if target.adopts is None and any(i.id not in own for i in snapshot.instances_of(target.model_id))
@@ -104,23 +104,23 @@ def undone(saga_state: SagaState, snapshot: Snapshot) -> Undone:
 
 
 def missing(saga_state: SagaState, snapshot: Snapshot) -> list[Removal]:
-    """What served or was on its way, is not there, and was not removed by others: what is to be restored.
+    """The instances to restore: they were ready or loading, are not listed now, and were not removed by others.
 
-    Of each model no more copies than when the operation was planned. For example somebody loads a second copy of A
-    while A is unloaded: both are unloaded, and one of them is restored.
+    Of each model no more copies than when the operation was planned. For example another client loads a second copy
+    of A while A is unloaded: both are unloaded, and one of them is restored.
     """
     found: list[Removal] = []
     for model_id in dict.fromkeys(removal.instance.model_id for removal in saga_state.removals):
         copies = [d for d in saga_state.removals if d.instance.model_id == model_id and d.healthy]
         wanted = sum(not d.newcomer for d in copies)
-        ours = [d for d in copies if not d.foreign]
+        ours = [d for d in copies if not d.deleted_by_others]
         gone = [d for d in ours if serving_id(d, snapshot) is None]
         found += gone[: max(0, wanted - (len(ours) - len(gone)))]
     return found
 
 
 def _is_worse(removal: Removal, instance_status: InstanceStatus) -> bool:
-    """Whether it is less far than it was when the operation noticed it."""
+    """Whether it is further from ready than when the operation noticed it."""
     if removal.ready or removal.restored is not None:
         return not instance_status.ready
     return instance_status.phase in BROKEN
@@ -144,7 +144,7 @@ def ended(operation: Operation, shown: Undone, *, cancelled: bool) -> OperationS
 
 
 def sentences(shown: Undone) -> str:
-    """The same in sentences."""
+    """What the snapshot shows, in sentences."""
     said = []
     if shown.restored:
         said.append(f"{'Rolled back: ' if shown.complete else ''}{_names(shown.restored)} is ready again.")
@@ -154,14 +154,14 @@ def sentences(shown: Undone) -> str:
     if shown.partly:
         said.append(f"Not every copy of {_names(shown.partly)} that was there is loaded any more.")
     if shown.removed:
-        said.append(f"{_names(shown.removed)} was removed by somebody else meanwhile, and is not restored.")
+        said.append(f"{_names(shown.removed)} was removed by another client meanwhile, and is not restored.")
     said += [f"{clause.rstrip('.')}." for clause in shown.waiting]
     if shown.left:
         said.append(f"{_names(shown.left)} is still there.")
     elif shown.created and not shown.restored:
         said.append("What had been placed is removed again.")
-    if shown.theirs:
-        said.append(f"Somebody else has loaded {_names(shown.theirs)}.")
+    if shown.loaded_by_others:
+        said.append(f"Another client has loaded {_names(shown.loaded_by_others)}.")
     if shown.lost:
         said.append(f"Meanwhile exo lost {_names(shown.lost)}, which this operation did not touch.")
     return " ".join(said) or "The cluster is as it was before."

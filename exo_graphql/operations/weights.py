@@ -1,4 +1,4 @@
-"""Weights first: what the chosen nodes lack is fetched while the old model still serves."""
+"""Downloading before anything is unloaded: the weights are fetched while the old model still serves."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -28,7 +28,7 @@ def lacking(snapshot: Snapshot, pairs: Iterable[Pair]) -> list[Pair]:
 async def fetch(run: Run, pairs: Iterable[Pair], step: str) -> str:
     """Downloads what is lacking; returns what was done, as a sentence. Raises `Abort` when a download is given up."""
     wanted = list(pairs)
-    snapshot = await run.look()
+    snapshot = await run.read_now()
     wanted = await _present(run, snapshot, wanted, step)
     if not lacking(snapshot, wanted):
         return "The weights are on every chosen node."
@@ -38,7 +38,7 @@ async def fetch(run: Run, pairs: Iterable[Pair], step: str) -> str:
     while missing := lacking(snapshot, wanted):
         if any(node_id not in snapshot.state.nodes for node_id, _ in wanted):
             wanted = await _present(run, snapshot, wanted, step)
-            snapshot = await run.look()
+            snapshot = await run.read_now()
             continue
         for pair in missing:
             download = snapshot.state.download(*pair)
@@ -64,7 +64,7 @@ async def fetch(run: Run, pairs: Iterable[Pair], step: str) -> str:
 
 
 async def _present(run: Run, snapshot: Snapshot, pairs: list[Pair], step: str) -> list[Pair]:
-    """The same under today's node ids, once their nodes are back. Raises `Abort` where one stays away."""
+    """The pairs under the present node ids, once their nodes are back. Raises `Abort` if one does not return."""
     nodes = {node_id for node_id, _ in pairs}
     if not nodes <= snapshot.state.nodes.keys():
         snapshot = await settled(run, snapshot, nodes, step)
@@ -83,7 +83,7 @@ async def stop(run: Run) -> None:
         download = snapshot.state.download(*pair) if snapshot is not None else None
         if download is None or download.kind is DownloadKind.COMPLETED:
             continue
-        # A download that continues does no harm, so this does not wait for an exo that is away.
+        # A download that continues does no harm, so this does not wait for an exo that does not answer.
         with suppress(UpstreamError):
             await run.upstream.cancel_download(*pair)
 
@@ -93,7 +93,7 @@ async def _start(run: Run, snapshot: Snapshot, pair: Pair) -> None:
         run.saga_state.fetching.append(pair)
         await run.save()
     try:
-        await run.ask(lambda: run.upstream.start_download(*pair))
+        await run.call_exo(lambda: run.upstream.start_download(*pair))
     except Refused as error:
         raise Abort(_failed(snapshot, pair, str(error))) from error
 
@@ -102,7 +102,7 @@ def _failed(snapshot: Snapshot, pair: Pair, reason: str) -> DownloadFailed:
     node = snapshot.state.nodes.get(pair[0])
     return DownloadFailed(
         message=f"{label(node) if node is not None else pair[0]} could not fetch {pair[1]}: {reason}",
-        suggestion="See that the node reaches the model's source and has free disk space, then ask again.",
+        suggestion="See that the node reaches the model's source and has free disk space, then try again.",
         model_id=pair[1],
     )
 

@@ -7,12 +7,7 @@ from dataclasses import replace
 from exo_graphql.cluster.upstream import UpstreamError
 from exo_graphql.operations import verdict
 from exo_graphql.operations.abort import Abort, Parked
-from exo_graphql.operations.errors import (
-    Cancelled,
-    InternalFault,
-    OperationError,
-    PlacementRefused,
-)
+from exo_graphql.operations.errors import Cancelled, InternalFault, OperationError, refused_by_exo
 from exo_graphql.operations.fetch import Reservations, planned
 from exo_graphql.operations.membership import members_of
 from exo_graphql.operations.operation import OperationKind, OperationState, StepState
@@ -49,9 +44,7 @@ async def _execute(run: Run, reservations: Reservations) -> None:
         except Abort as abort:
             error = abort.error
         except UpstreamError as refusal:
-            error = PlacementRefused(
-                message=f"exo refused: {refusal}", suggestion="See exo's log, then ask again.", reason=str(refusal)
-            )
+            error = refused_by_exo(refusal)
         except Exception:
             log.exception("Operation %s hit an internal error.", run.operation.id)
             error = fault()
@@ -92,7 +85,7 @@ async def _wait_turn(run: Run, reservations: Reservations) -> None:
     """While PENDING: plans anew whenever what it waits for has changed, and from time to time."""
     if run.operation.state is not OperationState.PENDING:
         return
-    snapshot = await run.look()
+    snapshot = await run.read_now()
     planned_at, known = run.clock(), _ahead(reservations)
     while True:
         ahead = _ahead(reservations)
@@ -105,11 +98,11 @@ async def _wait_turn(run: Run, reservations: Reservations) -> None:
 
 
 async def _plan_again(run: Run, reservations: Reservations) -> bool:
-    snapshot = await run.look()
+    snapshot = await run.read_now()
     resolved = resolve(snapshot, replace(run.request, kind=OperationKind.SWAP))
     if isinstance(resolved, OperationError):
         raise Abort(resolved)
-    plan = await run.ask(lambda: planned(run.upstream, snapshot, run.request, resolved, reservations))
+    plan = await run.call_exo(lambda: planned(run.upstream, snapshot, run.request, resolved, reservations))
     if isinstance(plan, OperationError):
         raise Abort(plan)
     saga_state = plan.saga_state
@@ -155,7 +148,7 @@ async def _turn_back(run: Run, error: OperationError) -> None:
 
 
 async def _undo(run: Run, reservations: Reservations) -> None:
-    """Undoes, and says what the last snapshot shows, whether undoing went well or not."""
+    """Undoes, and reports what the last snapshot shows, whether undoing succeeded or not."""
     undoing = run.saga_state.undoing
     error = run.operation.error or fault()
     cancelled = undoing is not None and undoing.cancelled
@@ -180,7 +173,7 @@ async def _undo(run: Run, reservations: Reservations) -> None:
         said.append(f"It could not be undone: {_sentence(reason)}")
     run.progressed()
     try:
-        shown = verdict.undone(run.saga_state, await run.look())
+        shown = verdict.undone(run.saga_state, await run.read_now())
     except (Abort, UpstreamError):
         said.append("exo does not answer, so what is loaded now is unknown.")
         await _end(run, OperationState.FAILED, " ".join(said))
@@ -206,7 +199,7 @@ async def _end(run: Run, state: OperationState, message: str) -> None:
         finished_at=max(run.now(), operation.started_at),
         placed=run.saga_state.placed,
     )
-    # It has ended all the same; the repository writes it once it can.
+    # It has ended even so; the repository writes it once it can.
     with suppress(Abort):
         await run.save()
 

@@ -20,7 +20,7 @@ CODES = {
     "TOO_MANY_OPERATIONS": "The maximum number of active operations is reached.",
     "TASK_NOT_FOUND": "exo lists no task with this id.",
     "TASK_NOT_CANCELLABLE": "The task is not an inference under way, or no exo node that this server knows holds it.",
-    "LOAD_FAILED": "exo could not make the model ready, or somebody removed it before it was ready.",
+    "LOAD_FAILED": "exo could not make the model ready, or another client removed it before it was ready.",
     "DOWNLOAD_FAILED": "A node could not download the weights.",
     "UNLOAD_FAILED": "exo did not remove an instance.",
     "TIMED_OUT": "The operation took longer than timeoutSeconds, or made no progress for too long.",

@@ -124,10 +124,23 @@ def _events(db: sqlite3.Connection) -> None:
     )
 
 
+def _plain_names_of_removals(db: sqlite3.Connection) -> None:
+    """The names that the code has for what is known of an instance to be unloaded since."""
+    _rewrite(db, _rename_removals)
+
+
+def _rename_removals(record: dict[str, Any]) -> None:
+    names = {"asked": "deletion_requested", "foreign": "deleted_by_others", "hopeless": "unrestorable"}
+    for removal in record["saga_state"]["removals"]:
+        for old, new in names.items():
+            removal[new] = removal.pop(old)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_release,
     _what_a_saga_relies_on,
     _plain_names,
     _deployments,
     _events,
+    _plain_names_of_removals,
 )

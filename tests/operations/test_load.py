@@ -178,7 +178,7 @@ async def test_what_failed_in_an_earlier_load_is_not_the_reason_of_this_one() ->
         w.sim.control.delete_instance(instance)
         ended = await w.end(operation)
         assert isinstance(ended.error, LoadFailed)
-        assert "by somebody else or by exo" in ended.error.message
+        assert "by another client or by exo" in ended.error.message
 
 
 async def test_a_node_lost_in_an_earlier_load_is_not_the_reason_of_this_one() -> None:
@@ -194,7 +194,7 @@ async def test_a_node_lost_in_an_earlier_load_is_not_the_reason_of_this_one() ->
         w.sim.control.delete_instance(instance)
         ended = await w.end(operation)
         assert isinstance(ended.error, LoadFailed)
-        assert "by somebody else or by exo" in ended.error.message
+        assert "by another client or by exo" in ended.error.message
 
 
 async def test_one_failed_attempt_is_not_the_end() -> None:
@@ -264,7 +264,7 @@ async def test_an_instance_removed_by_somebody_else_ends_the_load_with_that_trut
         w.sim.control.delete_instance(instance)
         ended = await w.end(operation)
         assert ended.state is OperationState.FAILED
-        assert "was removed before it was ready, by somebody else or by exo" in ended.message
+        assert "was removed before it was ready, by another client or by exo" in ended.message
         assert "gave up" not in ended.message
         assert await w.listed() == []
 

@@ -155,15 +155,15 @@ async def _check(w: SimulatedCluster, ended: Operation, given: tuple[str, ...]) 
     if ended.state is OperationState.SUCCEEDED:
         assert ready >= set(ended.load_ids), said
         for model in ended.unload_ids:
-            assert model not in listed or model in ended.message.partition("somebody else has loaded")[2], said
+            assert model not in listed or model in ended.message.partition("another client has loaded")[2], said
         return
     assert ended.error is not None, said
     assert ended.state is not OperationState.ROLLED_BACK or ready >= set(ended.unload_ids) & set(given), said
     for model in set(ended.unload_ids) & set(given) - ready:
-        short = (f"{model} is not loaded any more", f"{model} was removed by somebody else", f"{model} is ")
+        short = (f"{model} is not loaded any more", f"{model} was removed by another client", f"{model} is ")
         assert any(words in ended.message for words in short) or "not loaded any more" in ended.message, said
         assert model in ended.message, said
-    theirs = "Somebody else has loaded" in ended.message
+    theirs = "Another client has loaded" in ended.message
     if ("as it was before" in ended.message or "removed again" in ended.message) and not theirs:
         assert not set(ended.load_ids) & set(listed), said
     if "as it was before" in ended.message:

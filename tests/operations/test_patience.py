@@ -10,7 +10,7 @@ import pytest
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import Failure
 from exo_graphql.operations import InvalidArgument, LoadFailed, NodeNotFound, OperationState
-from exo_graphql.operations.place import most_telling
+from exo_graphql.operations.place import most_informative
 from exo_graphql.simulator import Fault, parse_fault, tiny_scenario
 from tests.operations.test_records import NOW
 from tests.support.simulated_cluster import HALF, OTHER_HALF, A, B, begun, steps, world
@@ -29,7 +29,7 @@ async def test_a_load_asks_exo_for_the_instance_within_two_reads(seconds: float)
         w.sim.control.requests.clear()
         asked_at = asyncio.get_running_loop().time()
         operation = begun(await w.ops.load(A))
-        await w.when(operation, lambda now: "Asked exo for" in now.message)
+        await w.when(operation, lambda now: "Requested" in now.message)
         # One read may be under way already when the request comes.
         assert w.sim.control.requests[READ] <= 3
         # Two reads, the offers, and exo's own answer.
@@ -76,11 +76,11 @@ def test_the_cause_is_the_attempt_that_names_one() -> None:
         4: "The runner failed without a message.",
     }
     failures = {attempt: Failure(NOW, message, None, attempt) for attempt, message in said.items()}
-    cause = most_telling(failures)
+    cause = most_informative(failures)
     assert cause is not None
     assert cause.attempt == 1
-    assert most_telling({3: failures[3], 2: failures[2]}) == failures[3]
-    assert most_telling({}) is None
+    assert most_informative({3: failures[3], 2: failures[2]}) == failures[3]
+    assert most_informative({}) is None
 
 
 async def test_what_is_pinned_to_a_node_that_is_coming_back_waits_for_it() -> None:

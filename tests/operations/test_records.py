@@ -60,7 +60,7 @@ def _record(
     )
     saga_state = SagaState(
         targets=[Target("m", {"n": 1 << 40}, instance=INSTANCE), Target("f", adopts="i2")],
-        removals=[Removal(INSTANCE, {"n": 7}, healthy=True, asked=True, restored=rekeyed(INSTANCE))],
+        removals=[Removal(INSTANCE, {"n": 7}, healthy=True, deletion_requested=True, restored=rekeyed(INSTANCE))],
         side_by_side=True,
         baseline={"n": Baseline(None, 7)},
         fetching=[("n", "m")],

@@ -158,7 +158,7 @@ async def test_an_instance_that_somebody_removes_meanwhile_is_not_mourned() -> N
         assert ended.state is OperationState.SUCCEEDED
         unload = ended.step("unload")
         assert unload is not None
-        assert unload.message == "Somebody else had removed it already."
+        assert unload.message == "Another client had removed it already."
         assert w.sim.control.requests["DELETE", "/instance/{instance_id}"] == 0
 
 
