@@ -1,4 +1,4 @@
-"""Operations are tested under virtual time, over the real feed and the simulated exo, with the journal's thread."""
+"""Operations are tested in virtual time, over the real poller, the simulated exo and the journal's thread."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from tests.support.threaded_time import ThreadedTimeLoop
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, object]]:
-    """Virtual time for the whole room; a module that needs sockets takes the real one again."""
+    """Virtual time for this package; a module that needs sockets overrides it with real time."""
     return "asyncio", {"loop_factory": ThreadedTimeLoop}

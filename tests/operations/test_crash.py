@@ -1,4 +1,4 @@
-"""Killed at any point and started again: finished or rolled back, and never placed twice."""
+"""A server that is killed at any point and started again finishes or rolls back, and places nothing twice."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -28,24 +28,24 @@ OperationRequest = Callable[[Operations], Awaitable[object]]
 
 
 class Killer:
-    """Counts the moments in which a process could die, before and after each write and each command; falls at one."""
+    """Counts the moments before and after each write and each command, and kills the process at one of them."""
 
     def __init__(self, fatal: int | None) -> None:
         self.fatal = fatal
         self.moments = 0
-        self.dead = asyncio.Event()
+        self.killed = asyncio.Event()
 
     def moment(self) -> None:
-        """Passes, or dies. The dead do nothing any more."""
-        if self.dead.is_set():
+        """Passes, or kills the process. A killed process does nothing any more."""
+        if self.killed.is_set():
             raise asyncio.CancelledError
         self.moments += 1
         if self.moments == self.fatal:
-            self.dead.set()
+            self.killed.set()
             raise asyncio.CancelledError
 
     async def around(self, work: Coroutine[object, object, T]) -> T:
-        """Death may come before it begins and after it was done."""
+        """The process may be killed before the work begins or after it is done."""
         try:
             self.moment()
         except asyncio.CancelledError:
@@ -57,7 +57,7 @@ class Killer:
 
 
 class KillableUpstream:
-    """The feed, through which a process that may die commands exo."""
+    """The poller of a process that may be killed at each command to exo."""
 
     def __init__(self, poller: Poller, killer: Killer) -> None:
         self._poller = poller
@@ -121,7 +121,7 @@ class KillableUpstream:
         return await self._poller.cancel_task(command_id)
 
 
-async def _live_and_die(
+async def _run_until_killed(
     w: SimulatedCluster,
     journal: Path,
     fatal: int | None,
@@ -130,7 +130,10 @@ async def _live_and_die(
     *,
     cancel_at: str | None,
 ) -> int:
-    """One process: wishes, works, and dies at the moment `fatal`. Returns the moments that it lived through."""
+    """One process: it sends the request, executes the operation, and is killed at the moment `fatal`.
+
+    Returns the number of moments that it reached.
+    """
     killer = Killer(fatal)
     save, admit = SQLiteStore.save, SQLiteStore.admit
 
@@ -152,11 +155,11 @@ async def _live_and_die(
                 cancelling: set[asyncio.Task[None]] = set()
                 ops.listen(lambda: _cancel(ops, operation.id, cancel_at, cancelling))
             done = asyncio.create_task(w.end(operation, ops))
-            dead = asyncio.create_task(killer.dead.wait())
-            await asyncio.wait({done, dead}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (done, dead):
+            killed = asyncio.create_task(killer.killed.wait())
+            await asyncio.wait({done, killed}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (done, killed):
                 task.cancel()
-        # What a kernel does to the killed: no task runs on, no file stays open.
+        # As a kernel does to a killed process: no task continues, no file stays open.
         await opened.__aexit__(None, None, None)
     return killer.moments
 
@@ -184,7 +187,7 @@ async def _check(
     cancel_at: str | None = None,
     first: int = 1,
 ) -> None:
-    """Dies at each moment in turn, until one life is long enough; the next process brings it to an end each time."""
+    """Kills the process at each moment in turn, until one run is not killed; the next process ends the operation."""
     fatal = first - 1
     while True:
         fatal += 1
@@ -195,11 +198,11 @@ async def _check(
             watch.enter_context(w.poller.listen(partial(_note_instances, ever)))
             if fault is not None:
                 w.fault(fault)
-            lived = await _live_and_die(w, path, fatal, request, monkeypatch, cancel_at=cancel_at)
+            reached = await _run_until_killed(w, path, fatal, request, monkeypatch, cancel_at=cancel_at)
             async with operations(w.poller, path) as ops:
                 known = ops.all()
                 if not known:
-                    # It died before the wish was written: nobody was told of an operation, and nothing was done.
+                    # Killed before the request was stored: no operation was answered, and nothing was done.
                     assert await w.serving() == sorted(given)
                     continue
                 (operation,) = known
@@ -207,14 +210,14 @@ async def _check(
                 assert ended.state in expected, (fatal, ended)
                 assert await w.listed() == expected[ended.state], (fatal, ended)
                 assert await w.serving() == expected[ended.state], (fatal, ended)
-                # Never placed twice: each new model has had one instance, each restored one a second.
+                # Nothing is placed twice: each new model has had one instance, each restored one a second.
                 undone = ended.state is not OperationState.SUCCEEDED
                 placed = [len(ever.get(model, ())) for model in ended.load_ids]
                 assert all(count == 1 or (undone and count == 0) for count in placed), (fatal, ever)
                 assert all(len(ever[model]) <= 1 + undone for model in ended.unload_ids), (fatal, ever)
-        if lived < fatal:
-            # It lived to the end.
-            assert fatal > 8, lived
+        if reached < fatal:
+            # It was not killed.
+            assert fatal > 8, reached
             return
 
 
@@ -249,13 +252,13 @@ async def test_a_swap_that_rolls_back_killed_at_each_moment(tmp_path: Path, monk
         {OperationState.ROLLED_BACK: [HALF]},
         monkeypatch,
         fault=f"load-fails:{OTHER_HALF}",
-        # Up to the new model's placing it is the swap above.
+        # Until the new model is placed it equals the swap above.
         first=21,
     )
 
 
 async def test_a_cancelled_swap_killed_at_each_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Killed before it was seen to be cancelled, it is brought to its end instead.
+    # Killed before the cancellation was stored, it is finished instead.
     ends = {OperationState.CANCELLED: [HALF], OperationState.SUCCEEDED: [OTHER_HALF]}
     await _check(
         tmp_path,
@@ -264,12 +267,12 @@ async def test_a_cancelled_swap_killed_at_each_moment(tmp_path: Path, monkeypatc
         ends,
         monkeypatch,
         cancel_at="load",
-        # Up to the step that is cancelled it is the swap above.
+        # Until the step that is cancelled it equals the swap above.
         first=25,
     )
 
 
-async def test_a_server_that_stops_in_good_order_goes_on_at_the_next_start(tmp_path: Path) -> None:
+async def test_a_server_that_was_shut_down_continues_at_the_next_start(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with world() as w:
         await w.given(HALF)
@@ -285,7 +288,7 @@ async def test_a_server_that_stops_in_good_order_goes_on_at_the_next_start(tmp_p
         assert await w.serving() == [OTHER_HALF]
 
 
-async def test_what_was_removed_while_the_server_was_down_is_not_placed_again(tmp_path: Path) -> None:
+async def test_an_instance_removed_while_the_server_was_down_is_not_placed_again(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with world() as w:
         async with operations(w.poller, path) as ops:
@@ -301,7 +304,7 @@ async def test_what_was_removed_while_the_server_was_down_is_not_placed_again(tm
         assert w.sim.control.requests["POST", "/instance"] == 1
 
 
-async def test_an_operation_that_waits_for_memory_goes_on_waiting(tmp_path: Path) -> None:
+async def test_an_operation_that_waits_for_memory_waits_again_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with world() as w:
         await w.given(HALF)
@@ -315,7 +318,7 @@ async def test_an_operation_that_waits_for_memory_goes_on_waiting(tmp_path: Path
         assert await w.serving() == [OTHER_HALF]
 
 
-async def test_the_time_out_goes_on_over_a_restart(tmp_path: Path) -> None:
+async def test_the_time_out_includes_the_time_before_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with world() as w:
         async with operations(w.poller, path) as ops:

@@ -1,4 +1,4 @@
-"""Downloads: each node answers for itself."""
+"""Downloads: a result for each node."""
 
 import pytest
 
@@ -91,7 +91,7 @@ async def test_weights_are_deleted_where_they_are() -> None:
         assert nothing.results[0].error == f"node-1 holds nothing of {ABSENT}: nothing to delete."
 
 
-async def test_a_download_that_just_failed_is_told_by_name() -> None:
+async def test_a_download_that_just_failed_is_reported_with_the_name_of_its_node() -> None:
     async with world() as w:
         w.fault(f"download-fails:{ABSENT}")
         await w.ops.start_download(ABSENT, ["node-1"])
@@ -103,7 +103,7 @@ async def test_a_download_that_just_failed_is_told_by_name() -> None:
         assert "The last download on node-1 failed" in (result.results[0].error or "")
 
 
-async def test_weights_that_an_operation_needs_are_left_alone() -> None:
+async def test_weights_that_an_operation_needs_are_not_deleted() -> None:
     async with world() as w:
         operation = await w.ops.load(ABSENT)
         assert isinstance(operation, Operation)
@@ -113,7 +113,7 @@ async def test_weights_that_an_operation_needs_are_left_alone() -> None:
             assert result.error.operation_id == operation.id
 
 
-async def test_wishes_that_cannot_be_meant() -> None:
+async def test_invalid_requests_are_rejected() -> None:
     async with world() as w:
         assert isinstance((await w.ops.start_download("nonesuch")).error, ModelNotFound)
         assert isinstance((await w.ops.start_download("")).error, InvalidArgument)
@@ -121,14 +121,14 @@ async def test_wishes_that_cannot_be_meant() -> None:
         assert isinstance((await w.ops.delete_download(A, ["node-9"])).error, NodeNotFound)
 
 
-async def test_an_exo_that_fails_is_told_node_by_node_or_as_a_whole() -> None:
+async def test_an_exo_that_fails_is_reported_for_each_node_or_as_a_whole() -> None:
     async with world() as w:
-        # exo tells its state, and takes no command: each node says for itself that it did not take this one.
+        # exo sends its state but accepts no command: each node has an error of its own.
         w.sim.control.command_latency = 20.0
         early = await w.ops.start_download(ABSENT)
         assert [result.accepted for result in early.results] == [False, False]
         assert all((result.error or "").startswith("node-") for result in early.results)
-        # What cannot be looked at now is not acted upon, though a snapshot of a moment ago is there.
+        # Without a new snapshot nothing is done, although a recent one exists.
         w.sim.control.drop_connections = True
         assert w.poller.snapshot is not None
         assert w.poller.snapshot.connected

@@ -1,4 +1,4 @@
-"""What is answered is what happens: nothing that was refused runs later, nothing that was cancelled goes on."""
+"""Answers hold: nothing that was rejected runs later, nothing that was cancelled continues."""
 
 import sqlite3
 from pathlib import Path
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("step", ["drain", "place", "load"])
-async def test_a_cancellation_that_was_answered_outlives_the_server(
+async def test_a_cancellation_that_was_answered_holds_after_a_restart(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "journal.db"
@@ -27,7 +27,7 @@ async def test_a_cancellation_that_was_answered_outlives_the_server(
             operation = begun(await ops.swap([HALF], [OTHER_HALF]))
             await w.when(operation, lambda now: steps(now)[step] == "RUNNING", ops)
             begun(await ops.cancel(operation.id))
-            # Killed at this very moment: nothing is written any more.
+            # Killed at this moment: nothing is written any more.
             monkeypatch.setattr(SQLiteStore, "save", _dead)
         monkeypatch.undo()
         async with operations(w.poller, path) as ops:
@@ -40,7 +40,7 @@ async def _dead(*_: object) -> None:
     raise StoreError("The process is dead.")
 
 
-async def test_a_cancellation_that_cannot_be_written_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancellation_that_cannot_be_stored_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     async with world() as w:
         operation = begun(await w.ops.load(A))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
@@ -59,7 +59,7 @@ def _nested(depth: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("swap", [False, True])
-async def test_an_offer_that_cannot_be_written_down_ends_the_operation_and_blocks_nothing(
+async def test_a_preview_that_cannot_be_stored_ends_the_operation_and_blocks_nothing(
     swap: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with world() as w:
@@ -89,8 +89,8 @@ async def test_an_offer_that_cannot_be_written_down_ends_the_operation_and_block
         assert (await w.end(await w.ops.load(A))).state is OperationState.SUCCEEDED
 
 
-async def test_a_fault_of_our_own_ends_the_operation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever breaks, wherever: an operation that is neither at work nor ended would block its models for ever."""
+async def test_an_internal_error_ends_the_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After any exception: an operation that is neither at work nor ended would block its models for ever."""
     async with world() as w:
 
         def broken(*_: object) -> None:
@@ -107,7 +107,7 @@ async def test_a_fault_of_our_own_ends_the_operation(monkeypatch: pytest.MonkeyP
         assert (await w.end(await w.ops.load(A))).state is OperationState.SUCCEEDED
 
 
-async def test_the_file_holds_no_operation_whose_admission_failed(tmp_path: Path) -> None:
+async def test_an_operation_whose_admission_failed_is_not_stored(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with world() as w, operations(w.poller, path) as ops:
         await w.end(await ops.load(A), ops)

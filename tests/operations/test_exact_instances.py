@@ -1,4 +1,4 @@
-"""A request may name exactly the instances that it unloads: other ones of the same model are not touched."""
+"""A request may name exactly the instances to unload: other ones of the same model are not touched."""
 
 import asyncio
 
@@ -36,7 +36,7 @@ async def test_only_the_named_instances_are_unloaded() -> None:
         assert w.ops.by_key("key") == operation
 
 
-async def test_an_instance_that_is_gone_counts_as_unloaded() -> None:
+async def test_an_instance_that_no_longer_exists_counts_as_unloaded() -> None:
     async with world() as w:
         first, second = await _two_copies(w)
         request = _request(OperationKind.UNLOAD, ("gone",), unload=(A,))
@@ -44,7 +44,7 @@ async def test_an_instance_that_is_gone_counts_as_unloaded() -> None:
         assert set((await w.snapshot()).state.instances) == {first, second}
 
 
-async def test_a_copy_is_replaced_by_another_one_of_the_same_model() -> None:
+async def test_an_instance_is_replaced_by_another_one_of_the_same_model() -> None:
     async with world(tiny_scenario(3)) as w:
         await w.given(A)
         (old,) = (await w.snapshot()).state.instances
@@ -56,7 +56,7 @@ async def test_a_copy_is_replaced_by_another_one_of_the_same_model() -> None:
         assert set((await w.snapshot()).state.instances) == {new} != {old}
 
 
-async def test_a_swap_that_is_rolled_back_says_what_it_has_restored() -> None:
+async def test_a_swap_that_is_rolled_back_reports_what_it_has_restored() -> None:
     async with world() as w:
         await w.given(HALF)
         (old,) = (await w.snapshot()).state.instances
@@ -70,15 +70,15 @@ async def test_a_swap_that_is_rolled_back_says_what_it_has_restored() -> None:
 
 async def test_a_deployments_request_comes_after_a_persons() -> None:
     async with world() as w:
-        theirs = begun(await w.ops.load(B))
+        persons = begun(await w.ops.load(B))
         request = OperationRequest(OperationKind.LOAD, load=(B,), min_nodes=2, deployment="uid")
         refused = await w.ops.reconcile(request, "key")
         assert isinstance(refused, OperationConflict)
-        assert refused.operation_id == theirs.id
+        assert refused.operation_id == persons.id
         assert w.ops.by_key("key") is None
 
 
-async def test_what_persons_wait_for_is_not_begun_again_for_a_deployment() -> None:
+async def test_a_deployment_does_not_load_again_what_a_persons_request_waits_for() -> None:
     async with world() as w:
         request = OperationRequest(OperationKind.LOAD, load=(A,), deployment="uid")
         ours = begun(await w.ops.reconcile(request, "1"))

@@ -1,4 +1,4 @@
-"""Bad input: a typed problem that says what to do, and the cluster as before."""
+"""Invalid input: a typed error with a suggestion, and an unchanged cluster."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -47,7 +47,7 @@ WISHES: dict[str, tuple[Ask, type[OperationError]]] = {
 
 
 @pytest.mark.parametrize("name", WISHES)
-async def test_what_cannot_be_meant_is_refused_and_harms_nothing(name: str) -> None:
+async def test_an_invalid_request_is_rejected_and_changes_nothing(name: str) -> None:
     ask, kind = WISHES[name]
     async with world() as w:
         await w.given(A)
@@ -68,7 +68,7 @@ async def test_an_unknown_model_comes_with_close_matches() -> None:
         assert error.code == "MODEL_NOT_FOUND"
 
 
-async def test_an_unknown_node_comes_with_those_that_exist() -> None:
+async def test_an_unknown_node_comes_with_the_existing_nodes() -> None:
     async with world() as w:
         error = await w.ops.load("tiny-a", nodes=["node-7"])
         assert isinstance(error, NodeNotFound)
@@ -83,7 +83,7 @@ async def test_an_ambiguous_name_comes_with_its_candidates() -> None:
 
 
 @pytest.mark.parametrize("fault", ["error", "garbage", "hang"])
-async def test_a_wish_to_an_exo_that_fails_is_refused(fault: str) -> None:
+async def test_a_request_is_rejected_while_exo_fails(fault: str) -> None:
     async with world() as w:
         w.fault(fault)
         error = await w.ops.load(A)
@@ -96,7 +96,7 @@ async def test_a_wish_to_an_exo_that_fails_is_refused(fault: str) -> None:
 
 @pytest.mark.parametrize("fault", ["error", "garbage", "hang"])
 @pytest.mark.parametrize("step", ["download", "drain", "unload", "memory", "place", "load"])
-async def test_an_exo_that_fails_for_a_while_at_any_step_delays_a_swap_and_no_more(fault: str, step: str) -> None:
+async def test_a_short_failure_of_exo_at_any_step_only_delays_a_swap(fault: str, step: str) -> None:
     async with world() as w:
         await w.given(HALF)
         operation = await w.ops.swap([HALF], [OTHER_HALF])
@@ -110,7 +110,7 @@ async def test_an_exo_that_fails_for_a_while_at_any_step_delays_a_swap_and_no_mo
 
 @pytest.mark.parametrize("fault", ["error", "garbage", "hang"])
 @pytest.mark.parametrize("step", ["drain", "unload", "memory", "place", "load"])
-async def test_an_exo_that_fails_for_long_ends_in_one_model_or_the_other(fault: str, step: str) -> None:
+async def test_after_a_long_failure_of_exo_either_the_old_or_the_new_model_is_ready(fault: str, step: str) -> None:
     async with world() as w:
         await w.given(HALF)
         operation = await w.ops.swap([HALF], [OTHER_HALF])

@@ -38,7 +38,7 @@ async def test_ten_requests_with_one_key_at_the_same_moment_are_one_operation() 
         assert await w.listed() == [A]
 
 
-async def test_an_unload_asked_for_twice_with_one_key_is_no_error_the_second_time() -> None:
+async def test_an_unload_requested_twice_with_one_key_is_no_error_the_second_time() -> None:
     async with world() as w:
         await w.given(A)
         first = await w.end(await w.ops.unload(A, idempotency_key="k"))
@@ -48,7 +48,7 @@ async def test_an_unload_asked_for_twice_with_one_key_is_no_error_the_second_tim
 
 
 @pytest.mark.parametrize("what", ["model", "nodes", "kind"])
-async def test_the_same_key_with_other_arguments_is_refused(what: str) -> None:
+async def test_the_same_key_with_other_arguments_is_rejected(what: str) -> None:
     async with world() as w:
         first = await w.ops.load(A, idempotency_key="k")
         assert isinstance(first, Operation)
@@ -62,7 +62,7 @@ async def test_the_same_key_with_other_arguments_is_refused(what: str) -> None:
         assert other.operation_id == first.id
 
 
-async def test_a_key_is_remembered_over_restarts_for_a_day(tmp_path: Path) -> None:
+async def test_a_key_is_remembered_for_a_day_even_after_restarts(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with world() as w:
         async with operations(w.poller, path) as ops:
@@ -80,13 +80,13 @@ async def test_a_key_is_remembered_over_restarts_for_a_day(tmp_path: Path) -> No
         await store.close()
 
 
-async def test_a_wish_that_was_refused_does_not_use_up_its_key() -> None:
+async def test_a_rejected_request_does_not_use_up_its_key() -> None:
     async with world() as w:
         assert not isinstance(await w.ops.load("nonesuch", idempotency_key="k"), Operation)
         assert isinstance(await w.ops.load(A, idempotency_key="k"), Operation)
 
 
-async def test_a_clock_that_is_set_back_or_forth_ends_no_operation_and_forgets_no_key() -> None:
+async def test_a_wall_clock_that_is_adjusted_ends_no_operation_and_forgets_no_key() -> None:
     async with world() as w:
         error = timedelta()
         store = SQLiteStore(None)
@@ -113,7 +113,7 @@ async def test_a_clock_that_is_set_back_or_forth_ends_no_operation_and_forgets_n
         await store.close()
 
 
-async def test_a_key_outlives_the_list_of_finished_operations() -> None:
+async def test_a_key_is_remembered_longer_than_the_list_of_ended_operations() -> None:
     async with world(rules=OperationRules(kept_finished=2)) as w:
         first = await w.end(await w.ops.load(A, idempotency_key="k"))
         for _ in range(3):

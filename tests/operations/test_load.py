@@ -1,4 +1,4 @@
-"""Loading: planned by exo, created exactly so, followed until every runner is ready."""
+"""Loading: exo's preview is created exactly as it is, and followed until every runner is ready."""
 
 import asyncio
 from dataclasses import replace
@@ -33,12 +33,12 @@ async def test_a_load_succeeds_when_its_runners_are_ready_and_not_before() -> No
         assert steps(ended) == {"plan": "SUCCEEDED", "place": "SUCCEEDED", "load": "SUCCEEDED"}
         assert ended.finished_at is not None
         assert ended.finished_at > ended.started_at
-        # Dry run first, then exactly that placement; exo's own fire-and-forget placing is never used.
+        # A preview first, then exactly that placement; exo's own placing command is never used.
         assert w.sim.control.requests["POST", "/instance"] == 1
         assert w.sim.control.requests["POST", "/place_instance"] == 0
 
 
-async def test_progress_is_told_while_it_loads() -> None:
+async def test_progress_is_reported_while_it_loads() -> None:
     async with world() as w:
         seen: list[float] = []
         operation = begun(await w.ops.load(HALF))
@@ -54,7 +54,7 @@ async def test_progress_is_told_while_it_loads() -> None:
         assert [percent for percent in seen if 0 < percent < 100] != []
 
 
-async def test_loading_what_is_loaded_places_nothing() -> None:
+async def test_loading_a_loaded_model_places_nothing() -> None:
     async with world() as w:
         await w.given(A)
         ended = await w.end(await w.ops.load(A))
@@ -64,7 +64,7 @@ async def test_loading_what_is_loaded_places_nothing() -> None:
         assert w.sim.control.requests["POST", "/instance"] == 0
 
 
-async def test_loading_what_somebody_is_loading_follows_it_to_ready() -> None:
+async def test_loading_a_model_that_another_client_is_loading_follows_that_instance() -> None:
     async with world() as w:
         assert w.sim.control.place(A) is not None
         ended = await w.end(await w.ops.load(A))
@@ -107,7 +107,7 @@ async def test_auto_prefers_tensor_where_several_nodes_hold_the_model(
         assert len(instance.shards) == 2
 
 
-async def test_what_fits_nowhere_is_refused_with_the_numbers() -> None:
+async def test_a_model_that_fits_nowhere_is_rejected_with_the_numbers() -> None:
     async with world() as w:
         error = await w.ops.load(HUGE)
         assert isinstance(error, InsufficientMemory)
@@ -119,7 +119,7 @@ async def test_what_fits_nowhere_is_refused_with_the_numbers() -> None:
         assert w.ops.all() == ()
 
 
-async def test_what_fits_after_an_unload_names_the_smallest_set() -> None:
+async def test_a_rejection_names_the_smallest_set_to_unload() -> None:
     async with world() as w:
         await w.given(A, HALF)
         error = await w.ops.load(OTHER_HALF)
@@ -128,7 +128,7 @@ async def test_what_fits_after_an_unload_names_the_smallest_set() -> None:
         assert set(error.loaded_ids) == {A, HALF}
 
 
-async def test_what_exo_refuses_for_another_reason_is_told_in_its_words() -> None:
+async def test_what_exo_refuses_for_another_reason_is_reported_in_its_words() -> None:
     async with world() as w:
         error = await w.ops.load(A, min_nodes=2, instance_type=InstanceTypePreference.MLX_JACCL)
         assert isinstance(error, PlacementRefused)
@@ -155,9 +155,9 @@ async def test_a_model_that_exo_gives_up_on_fails_the_load_and_leaves_nothing() 
         assert await w.listed() == []
 
 
-async def test_the_reason_that_exo_gave_up_is_told_though_its_last_trace_was_missed() -> None:
+async def test_why_exo_gave_up_is_reported_even_if_the_last_failure_was_not_read() -> None:
     async with world() as w:
-        # So few reads that none falls between the removal and the runner's last word.
+        # So few reads that none falls between the runner's last failure and the removal.
         w.sim.control.latency = 1.0
         w.fault(f"load-fails:{A}")
         ended = await w.end(await w.ops.load(A))
@@ -167,7 +167,7 @@ async def test_the_reason_that_exo_gave_up_is_told_though_its_last_trace_was_mis
         assert "Received parameters not in model" in ended.error.message
 
 
-async def test_what_failed_in_an_earlier_load_is_not_the_reason_of_this_one() -> None:
+async def test_the_failure_of_an_earlier_load_is_not_reported_for_this_one() -> None:
     async with world() as w:
         w.fault(f"load-fails:{A}")
         await w.end(await w.ops.load(A))
@@ -197,7 +197,7 @@ async def test_a_node_lost_in_an_earlier_load_is_not_the_reason_of_this_one() ->
         assert "by another client or by exo" in ended.error.message
 
 
-async def test_one_failed_attempt_is_not_the_end() -> None:
+async def test_one_failed_attempt_does_not_end_a_load() -> None:
     async with world() as w:
         w.sim.control.inject(replace(parse_fault(f"load-fails:{A}"), count=1))
         ended = await w.end(await w.ops.load(A))
@@ -214,10 +214,10 @@ async def test_a_failed_download_fails_the_load_and_the_instance_is_removed() ->
         assert await w.listed() == []
 
 
-async def test_why_the_weights_could_not_be_fetched_is_told_though_exo_has_forgotten_it() -> None:
+async def test_why_a_download_failed_is_reported_even_after_exo_has_forgotten_it() -> None:
     async with world() as w:
         w.fault(f"download-fails:{ABSENT}")
-        # In a quarter of a minute exo looks at its disks, and calls the download that failed pending again.
+        # Within 15 s exo checks its disks, and lists the failed download as pending again.
         w.sim.control.advance(45.0)
         ended = await w.end(await w.ops.load(ABSENT, min_nodes=2))
         assert isinstance(ended.error, DownloadFailed)
@@ -235,7 +235,7 @@ async def test_a_time_out_removes_what_was_placed() -> None:
         assert asyncio.get_running_loop().time() - started < 30
 
 
-async def test_a_load_that_stands_still_fails() -> None:
+async def test_a_load_without_progress_fails() -> None:
     async with world(rules=OperationRules(stall_seconds=1.0)) as w:
         # A runner's process takes more than a second to start: nothing moves for as long.
         ended = await w.end(await w.ops.load(A))
@@ -256,7 +256,7 @@ async def test_a_cancelled_load_is_undone() -> None:
         assert all(size is not None and size > 5.9 * (1 << 30) for size in free)
 
 
-async def test_an_instance_removed_by_somebody_else_ends_the_load_with_that_truth() -> None:
+async def test_an_instance_removed_by_another_client_ends_the_load_with_that_reason() -> None:
     async with world() as w:
         operation = begun(await w.ops.load(HALF))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
@@ -269,7 +269,7 @@ async def test_an_instance_removed_by_somebody_else_ends_the_load_with_that_trut
         assert await w.listed() == []
 
 
-async def test_an_instance_of_somebody_else_is_not_removed_when_following_it_is_cancelled() -> None:
+async def test_another_clients_instance_is_not_removed_when_following_it_is_cancelled() -> None:
     async with world() as w:
         assert w.sim.control.place(HALF) is not None
         await w.until(lambda snapshot: bool(snapshot.state.instances))
@@ -295,7 +295,7 @@ async def test_a_command_lost_in_an_election_is_sent_again() -> None:
         w.sim.control.kill_master()
         operation = begun(await w.ops.load(B))
         if not hasattr(operation, "steps"):
-            # Refused outright: exo's state held no nodes at that moment.
+            # Rejected at once: exo's state held no nodes at that moment.
             await w.until(lambda snapshot: snapshot.node_count == 1 and not snapshot.stale)
             operation = begun(await w.ops.load(B))
         ended = await w.end(operation)

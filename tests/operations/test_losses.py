@@ -1,7 +1,7 @@
-"""Every loss at every step: what the verdict says is what exo holds.
+"""Every loss at every step: the result of the operation agrees with what exo holds.
 
-Each case starts one operation, lets one thing happen at the beginning of one step, and compares the verdict with the
-cluster afterwards, whatever the verdict is. What counts as true of a verdict is written here once, for all of them.
+Each case starts one operation, causes one loss at the beginning of one step, and compares the final state and message
+with the cluster. The rules for a true result are in `_check`, once for all cases.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ from tests.support.simulated_cluster import HALF, OTHER_HALF, A, B, SimulatedClu
 pytestmark = pytest.mark.anyio
 
 LONGEST = 150.0
-"""Seconds from the loss to the verdict: 45 until exo drops what a dead node held, 60 for a node to return, loads."""
+"""Seconds from the loss to the end: 45 until exo drops the instances of a lost node, 60 for a node to return, loads."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ CASES = {
 
 
 async def _holds(w: SimulatedCluster) -> dict[str, tuple[str, bool]]:
-    """What exo says that it holds, asked without any code of ours between: model and readiness by instance."""
+    """Model and readiness by instance, read from exo's state without this package."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(w.sim.app), base_url="http://exo") as exo:
         state = (await exo.get("/state")).json()
     held = {}
@@ -56,8 +56,8 @@ async def _holds(w: SimulatedCluster) -> dict[str, tuple[str, bool]]:
         (instance,) = document.values()
         assigned = instance["shardAssignments"]
         runners = [state["runners"].get(runner, {"None": {}}) for runner in assigned["runnerToShard"]]
-        alive = set(assigned["nodeToRunner"]) <= set(state["topology"]["nodes"])
-        ready = alive and all({"RunnerReady", "RunnerRunning"} & runner.keys() for runner in runners)
+        on_members = set(assigned["nodeToRunner"]) <= set(state["topology"]["nodes"])
+        ready = on_members and all({"RunnerReady", "RunnerRunning"} & runner.keys() for runner in runners)
         held[id_] = (assigned["modelId"], ready)
     return held
 
@@ -133,17 +133,17 @@ LOSSES = {
 @pytest.mark.parametrize(
     ("case", "step"), [(name, step) for name, case in CASES.items() for step in case.steps], ids=lambda part: part
 )
-async def test_the_verdict_is_what_exo_holds(case: str, step: str, loss: str) -> None:
+async def test_the_result_of_an_operation_agrees_with_exo(case: str, step: str, loss: str) -> None:
     chosen = CASES[case]
     async with world(tiny_scenario(chosen.nodes)) as w:
         await w.given(*chosen.given)
         operation = begun(await chosen.request(w.ops))
         reached = await w.when(operation, lambda now: not now.active or steps(now)[step] in ("RUNNING", "SKIPPED"))
         assert reached.active, reached
-        struck = w.sim.control.now
+        lost_at = w.sim.control.now
         await LOSSES[loss](w, operation)
         ended = await w.end(operation)
-        assert w.sim.control.now - struck < LONGEST, (w.sim.control.now - struck, ended)
+        assert w.sim.control.now - lost_at < LONGEST, (w.sim.control.now - lost_at, ended)
         await _check(w, ended, chosen.given)
 
 
@@ -151,20 +151,20 @@ async def _check(w: SimulatedCluster, ended: Operation, given: tuple[str, ...]) 
     holds = sorted((await _holds(w)).values())
     ready = {model for model, is_ready in holds if is_ready}
     listed = [model for model, _ in holds]
-    said = f"{ended.state.value}: {ended.message} | exo holds {holds}"
+    context = f"{ended.state.value}: {ended.message} | exo holds {holds}"
     if ended.state is OperationState.SUCCEEDED:
-        assert ready >= set(ended.load_ids), said
+        assert ready >= set(ended.load_ids), context
         for model in ended.unload_ids:
-            assert model not in listed or model in ended.message.partition("another client has loaded")[2], said
+            assert model not in listed or model in ended.message.partition("another client has loaded")[2], context
         return
-    assert ended.error is not None, said
-    assert ended.state is not OperationState.ROLLED_BACK or ready >= set(ended.unload_ids) & set(given), said
+    assert ended.error is not None, context
+    assert ended.state is not OperationState.ROLLED_BACK or ready >= set(ended.unload_ids) & set(given), context
     for model in set(ended.unload_ids) & set(given) - ready:
         short = (f"{model} is not loaded any more", f"{model} was removed by another client", f"{model} is ")
-        assert any(words in ended.message for words in short) or "not loaded any more" in ended.message, said
-        assert model in ended.message, said
-    theirs = "Another client has loaded" in ended.message
-    if ("as it was before" in ended.message or "removed again" in ended.message) and not theirs:
-        assert not set(ended.load_ids) & set(listed), said
+        assert any(words in ended.message for words in short) or "not loaded any more" in ended.message, context
+        assert model in ended.message, context
+    loaded_by_others = "Another client has loaded" in ended.message
+    if ("as it was before" in ended.message or "removed again" in ended.message) and not loaded_by_others:
+        assert not set(ended.load_ids) & set(listed), context
     if "as it was before" in ended.message:
-        assert sorted(listed) == sorted(given), said
+        assert sorted(listed) == sorted(given), context

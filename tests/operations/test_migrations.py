@@ -1,4 +1,4 @@
-"""An upgrade loses nothing: what an older version wrote goes on, what a newer one wrote is left as it is."""
+"""Upgrades: operations of an older version continue, files of a newer version are not changed."""
 
 import asyncio
 import sqlite3
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 
 
 async def _other_ids(w: SimulatedCluster) -> None:
-    """The simulated exo draws the same ids each time; the journal holds the first ones."""
+    """Uses up the first ids of the simulated exo, which are the same in each run: the journal holds them."""
     await w.given(A)
     (id_,) = (await w.snapshot()).state.instances
     w.sim.control.delete_instance(id_)
@@ -50,12 +50,12 @@ async def test_a_swap_that_the_first_release_began_is_finished(path: Path) -> No
         ended = await w.end(swap, ops)
         assert ended.state is OperationState.SUCCEEDED, ended
         assert await w.listed() == [OTHER_HALF]
-        # The keys are those of the first release, for the arguments of then.
+        # The keys of the first release still lead to the operations with the same arguments.
         assert begun(await ops.swap([HALF], [OTHER_HALF], idempotency_key="night")).id == SWAPPED
         assert begun(await ops.load(HALF, idempotency_key="day")).id == LOADED
 
 
-async def test_what_was_loaded_before_an_upgrade_is_restored_after_it(path: Path) -> None:
+async def test_a_model_unloaded_before_an_upgrade_is_restored_after_it(path: Path) -> None:
     async with world() as w:
         await _other_ids(w)
         w.fault(f"load-fails:{OTHER_HALF}")
@@ -68,7 +68,7 @@ async def test_what_was_loaded_before_an_upgrade_is_restored_after_it(path: Path
 
 
 @pytest.mark.parametrize("version", [len(MIGRATIONS) + 1, 1000, -1])
-def test_a_file_of_an_unknown_version_is_refused_and_left_alone(version: int, path: Path) -> None:
+def test_a_file_of_an_unknown_version_is_rejected_and_not_changed(version: int, path: Path) -> None:
     with sqlite3.connect(path) as db:
         db.execute(f"PRAGMA user_version = {version}")
     db.close()
@@ -85,7 +85,7 @@ def test_a_file_of_an_unknown_version_is_refused_and_left_alone(version: int, pa
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-async def test_a_migration_that_breaks_off_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks(db: sqlite3.Connection) -> None:
         db.execute("CREATE TABLE half_way (x)")
         raise sqlite3.OperationalError("disk I/O error")
@@ -135,11 +135,11 @@ async def test_an_entry_that_cannot_be_read_is_kept_and_parked(change: str, tmp_
         async with operations(w.poller, path) as ops:
             (parked,) = ops.all(active=True)
             assert (parked.id, parked.state) == ("operation-7", OperationState.PARKED)
-            # It blocks nothing, and nothing is written over it.
+            # It blocks nothing and is not overwritten.
             assert (await w.end(await ops.load(A), ops)).state is OperationState.SUCCEEDED
             resumed = await ops.resume(parked.id)
             assert "cannot be read" in resumed.message
-            assert resumed.suggestion  # type: ignore[union-attr]  # a problem, as the message says
+            assert resumed.suggestion  # type: ignore[union-attr]  # an error, as the message says
         db = sqlite3.connect(path)
         assert db.execute("SELECT record FROM operations WHERE sequence = 7").fetchone() == (written,)
         db.close()

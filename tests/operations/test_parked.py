@@ -1,4 +1,4 @@
-"""The journal knows its cluster: what was begun on one is not gone on with on another."""
+"""Operations belong to their cluster: one that began on another cluster is parked."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -53,7 +53,7 @@ async def _parked(w: SimulatedCluster, ops: Operations, operation_id: str) -> Op
 
 
 @pytest.mark.parametrize("step", ["drain", "memory", "place", "load"])
-async def test_a_swap_is_not_gone_on_with_on_another_cluster(step: str, tmp_path: Path) -> None:
+async def test_a_swap_is_not_continued_on_another_cluster(step: str, tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with _begun(path, step) as id_, world(_worker_pool(), seed=2) as w:
         await w.given(HALF)
@@ -61,7 +61,7 @@ async def test_a_swap_is_not_gone_on_with_on_another_cluster(step: str, tmp_path
             parked = await _parked(w, ops, id_)
             assert "begun on another cluster (of node-1, node-2); here are other-1, other-2" in parked.message
             assert w.sim.control.requests[CREATE] == w.sim.control.requests[DELETE] == 0
-            # It hinders nobody here.
+            # It blocks no operation here.
             ended = await w.end(await ops.swap([HALF], [OTHER_HALF]), ops)
             assert ended.state is OperationState.SUCCEEDED
             assert [operation.id for operation in ops.all(active=True)] == [id_]
@@ -73,7 +73,7 @@ async def test_a_swap_is_not_gone_on_with_on_another_cluster(step: str, tmp_path
             assert ops.all(active=True) == ()
 
 
-async def test_a_parked_operation_goes_on_where_it_is_told_to(tmp_path: Path) -> None:
+async def test_a_parked_operation_is_resumed_on_request(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with _begun(path, "drain") as id_, world(_worker_pool(), seed=2) as w:
         await w.given(HALF)
@@ -86,7 +86,7 @@ async def test_a_parked_operation_goes_on_where_it_is_told_to(tmp_path: Path) ->
             assert isinstance(await ops.resume(id_), OperationFinished)
 
 
-async def test_one_that_would_meet_another_on_its_model_is_not_resumed(tmp_path: Path) -> None:
+async def test_a_parked_operation_is_not_resumed_while_another_uses_its_model(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with _begun(path, "drain") as id_, world(_worker_pool(), seed=2) as w, operations(w.poller, path) as ops:
         await _parked(w, ops, id_)
@@ -96,7 +96,7 @@ async def test_one_that_would_meet_another_on_its_model_is_not_resumed(tmp_path:
         assert refused.operation_id == other.id
 
 
-async def test_it_is_parked_still_after_a_restart_and_goes_on_at_home(tmp_path: Path) -> None:
+async def test_it_stays_parked_after_a_restart_and_continues_on_its_own_cluster(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with AsyncExitStack() as stack:
         id_ = await stack.enter_async_context(_begun(path, "memory"))
@@ -157,7 +157,7 @@ async def test_a_cluster_is_known_by_its_members(then: dict[str, str], now: tupl
     assert is_same_cluster(then, await _snapshot(*now)) is same
 
 
-async def test_a_node_of_then_is_found_by_its_name_alone_where_that_is_clear() -> None:
+async def test_a_former_node_is_found_by_its_name_if_that_is_unique() -> None:
     then = members_of(await _snapshot("one", "two", "twin", "twin", None, ids="then"))
     now = await _snapshot("two", "twin", "ONE", ids="now")
     assert present_id(then, now, "then0") == "now2"

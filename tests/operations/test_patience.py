@@ -1,4 +1,4 @@
-"""How long an operation waits, for what, and how soon it acts."""
+"""How long operations wait, for what, and how soon they act."""
 
 import asyncio
 import itertools
@@ -21,8 +21,8 @@ READ = ("GET", "/state")
 
 
 @pytest.mark.parametrize("seconds", [0.04, 0.5])
-async def test_a_load_asks_exo_for_the_instance_within_two_reads(seconds: float) -> None:
-    """From the request to the instance took 3 s on an aged cluster, where a read costs 0.2 s."""
+async def test_a_load_requests_the_instance_within_two_reads(seconds: float) -> None:
+    """It took 3 s on a cluster with a long history, where a read takes 0.2 s."""
     async with world() as w:
         w.sim.control.latency = seconds
         await asyncio.sleep(60)
@@ -32,13 +32,15 @@ async def test_a_load_asks_exo_for_the_instance_within_two_reads(seconds: float)
         await w.when(operation, lambda now: "Requested" in now.message)
         # One read may be under way already when the request comes.
         assert w.sim.control.requests[READ] <= 3
-        # Two reads, the offers, and exo's own answer.
+        # Two reads, the previews, and exo's own answer.
         assert asyncio.get_running_loop().time() - asked_at < 6 * seconds + 0.1
         await w.end(operation)
 
 
 @pytest.mark.parametrize(("attempts", "made"), [(None, 2), (1, 1), (3, 3)])
-async def test_a_swap_without_a_model_does_not_wait_for_all_of_exos_attempts(attempts: int | None, made: int) -> None:
+async def test_a_swap_that_has_unloaded_a_model_does_not_wait_for_all_of_exos_attempts(
+    attempts: int | None, made: int
+) -> None:
     async with world() as w:
         await w.given(HALF)
         w.fault(f"load-fails:{OTHER_HALF}")
@@ -50,7 +52,7 @@ async def test_a_swap_without_a_model_does_not_wait_for_all_of_exos_attempts(att
 
 
 @pytest.mark.parametrize(("attempts", "made"), [(None, 5), (2, 2)])
-async def test_a_load_waits_for_as_many_attempts_as_it_is_told(attempts: int | None, made: int) -> None:
+async def test_a_load_waits_for_as_many_attempts_as_requested(attempts: int | None, made: int) -> None:
     async with world() as w:
         w.fault(f"load-fails:{A}")
         ended = await w.end(await w.ops.load(A, attempts=attempts))
@@ -61,14 +63,14 @@ async def test_a_load_waits_for_as_many_attempts_as_it_is_told(attempts: int | N
 
 
 @pytest.mark.parametrize("attempts", [0, -1, 101])
-async def test_a_number_of_attempts_that_cannot_be_is_refused(attempts: int) -> None:
+async def test_an_invalid_number_of_attempts_is_rejected(attempts: int) -> None:
     async with world() as w:
         error = await w.ops.load(A, attempts=attempts)
         assert isinstance(error, InvalidArgument)
         assert error.argument == "attempts"
 
 
-def test_the_cause_is_the_attempt_that_names_one() -> None:
+def test_the_cause_is_that_of_the_newest_attempt_that_names_one() -> None:
     said = {
         1: "RuntimeError: weights of layer 3 are damaged",
         2: "Terminated (signal=9 (Killed))",
@@ -83,8 +85,8 @@ def test_the_cause_is_the_attempt_that_names_one() -> None:
     assert most_informative({}) is None
 
 
-async def test_what_is_pinned_to_a_node_that_is_coming_back_waits_for_it() -> None:
-    """A lost master: of three nodes one is back at once, the next after 3 s. Nobody is refused in between."""
+async def test_a_request_for_a_returning_node_waits_for_it() -> None:
+    """A lost master: of three nodes one is back at once, the next after 3 s. No request is rejected meanwhile."""
     async with world(tiny_scenario(3)) as w:
         w.fault("master-dies")
         await w.until(lambda snapshot: snapshot.stale)
@@ -97,14 +99,14 @@ async def test_what_is_pinned_to_a_node_that_is_coming_back_waits_for_it() -> No
         assert [(await w.snapshot()).state.nodes[s.node_id or ""].friendly_name for s in instance.shards] == [away]
 
 
-async def test_a_node_that_never_was_is_refused_at_once() -> None:
+async def test_an_unknown_node_is_rejected_at_once() -> None:
     async with world() as w:
         before = asyncio.get_running_loop().time()
         assert isinstance(await w.ops.load(A, nodes=["node-9"]), NodeNotFound)
         assert asyncio.get_running_loop().time() - before < 1.0
 
 
-async def test_a_node_that_stays_away_is_refused_once_the_members_have_settled() -> None:
+async def test_a_node_that_does_not_return_is_rejected_once_the_members_have_settled() -> None:
     async with world(tiny_scenario(3)) as w:
         w.sim.control.kill_node("node-2")
         await w.until(lambda snapshot: snapshot.node_count == 2)
@@ -115,7 +117,7 @@ async def test_a_node_that_stays_away_is_refused_once_the_members_have_settled()
 
 @pytest.mark.parametrize("seconds", [3.0, 12.0, 40.0])
 @pytest.mark.parametrize("step", ["place", "load", "drain", "unload", "memory"])
-async def test_an_exo_that_hangs_fails_nothing(step: str, seconds: float) -> None:
+async def test_a_hanging_exo_fails_no_operation(step: str, seconds: float) -> None:
     async with world() as w:
         await w.given(A)
         operation = begun(await w.ops.swap([A], [B]))
@@ -127,7 +129,7 @@ async def test_an_exo_that_hangs_fails_nothing(step: str, seconds: float) -> Non
 
 
 @pytest.mark.parametrize("fault", [None, f"load-fails:{A}"])
-async def test_progress_never_falls_within_an_attempt_and_is_complete_once(fault: str | None) -> None:
+async def test_progress_never_falls_within_an_attempt_and_reaches_100_once(fault: str | None) -> None:
     scenario = tiny_scenario()
     async with world(replace(scenario, cards=tuple(replace(card, layers=40) for card in scenario.cards))) as w:
         if fault is not None:
@@ -147,10 +149,10 @@ async def test_progress_never_falls_within_an_attempt_and_is_complete_once(fault
 
 
 @pytest.mark.parametrize("hours", [-1.0, 1.0])
-async def test_a_clock_that_is_set_while_exo_tries_again_hides_no_attempt(
+async def test_a_clock_adjusted_while_exo_tries_again_hides_no_attempt(
     hours: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which load a failure is of is not told by its stamp."""
+    """The time stamp of a failure does not decide which load it belongs to."""
     async with world() as w:
         await w.given(HALF)
         w.fault(f"load-fails:{OTHER_HALF}")
@@ -169,7 +171,7 @@ async def test_a_clock_that_is_set_while_exo_tries_again_hides_no_attempt(
         assert await w.serving() == [HALF]
 
 
-async def test_the_failure_of_an_earlier_load_is_not_that_of_this_one() -> None:
+async def test_the_failure_of_an_earlier_load_does_not_count_for_this_one() -> None:
     async with world() as w:
         w.sim.control.inject(replace(parse_fault(f"load-fails:{A}"), count=1))
         first = await w.end(await w.ops.load(A, attempts=1))
@@ -184,8 +186,8 @@ async def test_the_failure_of_an_earlier_load_is_not_that_of_this_one() -> None:
         assert "removed before it was ready" in ended.message
 
 
-async def test_a_model_that_waits_to_be_restored_waits_for_no_more_memory_than_it_needs() -> None:
-    """What a load that failed early had not taken yet never comes back: it was waited for, 20 s without any model."""
+async def test_a_restore_waits_for_no_more_memory_than_it_needs() -> None:
+    """Memory that a load had not taken when it failed is never freed: waiting 20 s for it left no model loaded."""
     async with world() as w:
         await w.given(HALF)
         w.fault(f"load-fails:{OTHER_HALF}")

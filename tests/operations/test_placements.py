@@ -1,4 +1,4 @@
-"""What if: where a model would go, now, or with others gone."""
+"""Dry runs: where a model would be placed, now, or in a swap for others."""
 
 import threading
 from typing import Any
@@ -39,7 +39,7 @@ async def test_a_model_that_fits_is_shown_with_what_each_node_is_given() -> None
         ]
 
 
-async def test_each_way_to_place_it_is_shown_or_why_not() -> None:
+async def test_each_sharding_and_instance_type_is_shown_or_why_it_is_impossible() -> None:
     async with world() as w:
         views = await w.ops.placements(A, min_nodes=2)
         assert isinstance(views, tuple)
@@ -53,7 +53,7 @@ async def test_each_way_to_place_it_is_shown_or_why_not() -> None:
         assert [s.added_bytes for s in _of(views, Sharding.TENSOR, InstanceType.MLX_RING).nodes] == [20_000_000] * 2
 
 
-async def test_as_if_others_were_gone() -> None:
+async def test_placements_with_models_to_unload() -> None:
     async with world() as w:
         await w.given(HALF)
         now = _of(await w.ops.placements(OTHER_HALF), *RING)
@@ -67,7 +67,7 @@ async def test_as_if_others_were_gone() -> None:
         assert await w.serving() == [HALF]
 
 
-async def test_nodes_mean_exactly_these() -> None:
+async def test_placements_on_named_nodes_use_exactly_these() -> None:
     async with world() as w:
         view = _of(await w.ops.placements(A, nodes=["node-2"]), *RING)
         assert view.fits
@@ -117,7 +117,7 @@ async def test_with_models_to_unload_it_is_shown_where_a_swap_places_it() -> Non
         assert {shard.node_id for shard in instance.shards} == {share.node_id for share in view.nodes}
 
 
-async def test_what_fits_nowhere_says_so_with_and_without_unload() -> None:
+async def test_a_model_that_fits_nowhere_has_a_reason_with_and_without_unload() -> None:
     async with world() as w:
         await w.given(A)
         for views in (await w.ops.placements(HUGE), await w.ops.placements(HUGE, unload=[A])):
@@ -126,14 +126,14 @@ async def test_what_fits_nowhere_says_so_with_and_without_unload() -> None:
             assert all(view.reason for view in views)
 
 
-async def test_names_and_numbers_that_cannot_be_meant() -> None:
+async def test_unknown_names_and_invalid_numbers_are_rejected() -> None:
     async with world() as w:
         assert isinstance(await w.ops.placements("nonesuch"), ModelNotFound)
         assert isinstance(await w.ops.placements(A, unload=["nonesuch"]), ModelNotFound)
         assert isinstance(await w.ops.placements(A, min_nodes=0), InvalidArgument)
 
 
-async def test_a_load_that_cannot_fit_is_searched_for_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_search_for_a_placement_runs_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
     fit = PlacementSearch.fit
 

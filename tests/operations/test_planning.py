@@ -1,4 +1,4 @@
-"""The plan is a pure function: the same values give the same plan, and what it lacks it names."""
+"""The plan is a pure function: equal arguments give equal plans, and missing previews are named."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def _resolved(snapshot: Snapshot, request: OperationRequest) -> ResolvedRequest:
 
 
 def _everything(snapshot: Snapshot) -> Reservation:
-    """Another operation that has reserved all memory, and that will keep it."""
+    """Another operation that has reserved all memory and will not release it."""
     takes = {node.id: node.ram_available_bytes or 0 for node in snapshot.nodes}
     return Reservation("other", 1, SagaState(targets=[Target(A, takes)]), waiting=False)
 
@@ -40,7 +40,7 @@ async def _previews(w: SimulatedCluster, model: str) -> Previews:
 
 
 @pytest.mark.parametrize("request_", [LOAD, SWAP], ids=["load", "swap"])
-async def test_the_same_values_give_the_same_plan_and_stay_as_they_are(request_: OperationRequest) -> None:
+async def test_the_same_arguments_give_the_same_plan_and_are_not_changed(request_: OperationRequest) -> None:
     async with world() as w:
         if request_ is SWAP:
             await w.given(HALF)
@@ -78,7 +78,7 @@ async def test_exo_is_asked_each_question_once(monkeypatch: pytest.MonkeyPatch) 
         assert asked == [(HALF, ()), (A, ())]
 
 
-async def test_memory_that_others_reserve_while_exo_is_asked_is_not_given_out_twice() -> None:
+async def test_memory_that_others_reserve_while_exo_is_asked_is_not_used_twice() -> None:
     async with world() as w:
         snapshot = await w.snapshot()
         seen: list[tuple[Reservation, ...]] = []
@@ -128,7 +128,7 @@ async def test_a_plan_that_waits_is_made_again_once_what_it_waits_for_is_reserve
         )
 
         def reservations() -> tuple[Reservation, ...]:
-            """From the second look on, which holds the first plan against it, the memory belongs to a third."""
+            """From the second call on, after the first plan was made, a third operation has reserved the memory."""
             nonlocal calls
             calls += 1
             return (unload,) if calls == 1 else (unload, taker)
@@ -153,7 +153,7 @@ async def test_a_plan_that_waits_is_made_again_once_what_it_waits_for_has_ended(
         assert outcome.unload_to_fit_ids == (HALF,)
 
 
-async def test_memory_that_is_taken_while_exo_is_asked_is_not_given_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_memory_that_is_taken_while_exo_is_asked_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """By an operation that has ended meanwhile, for example: it reserves nothing any more."""
     async with world() as w:
         snapshot = await w.snapshot()

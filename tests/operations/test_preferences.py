@@ -1,4 +1,4 @@
-"""What was asked for is what is placed, or refused: every preference, over the simulated exo's own placement."""
+"""Every preference is placed as requested or rejected, over the placement of the simulated exo."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -32,10 +32,10 @@ def _cabled(nodes: int) -> Scenario:
 
 @dataclass(frozen=True)
 class Case:
-    """`held` is the instance that there has to be; `refused` a word of the reason why there is none."""
+    """`held` is the expected instance; `refused` is a word of the reason for the rejection."""
 
     name: str
-    asked: dict[str, Any]
+    preferences: dict[str, Any]
     held: tuple[str, str, int] | None = None
     on: tuple[str, ...] | None = None
     refused: str | None = None
@@ -104,9 +104,9 @@ CASES = (
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_a_load_ends_as_it_was_asked_for_or_is_refused(case: Case) -> None:
+async def test_a_load_ends_as_requested_or_is_rejected(case: Case) -> None:
     async with world(case.scenario) as w:
-        answer = await w.ops.load(case.model, **case.asked)
+        answer = await w.ops.load(case.model, **case.preferences)
         if case.refused is not None:
             assert isinstance(answer, PlacementRefused | InvalidArgument), answer
             assert case.refused in answer.message
@@ -124,11 +124,11 @@ async def test_a_load_ends_as_it_was_asked_for_or_is_refused(case: Case) -> None
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.model == A], ids=lambda case: case.name)
-async def test_a_swap_ends_as_it_was_asked_for_or_is_refused(case: Case) -> None:
+async def test_a_swap_ends_as_requested_or_is_rejected(case: Case) -> None:
     async with world(case.scenario) as w:
         small = "test/tiny-c"
         await w.given(small)
-        answer = await w.ops.swap([small], [case.model], **case.asked)
+        answer = await w.ops.swap([small], [case.model], **case.preferences)
         if case.refused is not None:
             assert isinstance(answer, PlacementRefused | InvalidArgument), answer
             assert case.refused in answer.message
@@ -163,7 +163,7 @@ def _kind(instance: Instance) -> tuple[str, str, int]:
         (tiny_scenario(2), 2, ["node-1"], ["test/tiny-c"]),
     ],
 )
-async def test_placements_fit_exactly_where_a_load_of_that_kind_ends_as_it_says(
+async def test_placements_fit_exactly_where_a_load_of_that_kind_succeeds(
     scenario: Scenario, min_nodes: int | None, nodes: list[str] | None, unload: list[str] | None
 ) -> None:
     async with world(scenario) as w:
@@ -177,7 +177,7 @@ async def test_placements_fit_exactly_where_a_load_of_that_kind_ends_as_it_says(
 async def _holds(
     w: SimulatedCluster, view: PlacementView, min_nodes: int | None, nodes: list[str] | None, *, computed: bool
 ) -> None:
-    # Of nodes that are alike exo may take others than were computed.
+    # Of equal nodes exo may take others than were computed.
     sharding, instance_type = ShardingPreference[view.sharding.name], InstanceTypePreference[view.instance_type.name]
     answer = await w.ops.load(A, sharding=sharding, instance_type=instance_type, min_nodes=min_nodes or 1, nodes=nodes)
     if not view.fits:
@@ -192,31 +192,31 @@ async def _holds(
     assert (await w.end(await w.ops.unload(A))).state.value == "SUCCEEDED"
 
 
-async def test_what_is_loaded_otherwise_than_asked_for_is_no_end_of_the_load() -> None:
+async def test_a_load_does_not_adopt_an_instance_that_differs_from_the_request() -> None:
     async with world(tiny_scenario(3)) as w:
         await w.loaded(A)
-        for asked in (
+        for preferences in (
             {"sharding": TENSOR},
             {"instance_type": JACCL},
             {"min_nodes": 2},
             {"nodes": ["node-2", "node-3"]},
         ):
-            refused = await w.ops.load(A, **asked)
-            assert isinstance(refused, PlacementRefused), (asked, refused)
+            refused = await w.ops.load(A, **preferences)
+            assert isinstance(refused, PlacementRefused), (preferences, refused)
             assert "PIPELINE over MLX_RING on node-" in refused.message
             assert "is requested" in refused.message
             assert refused.suggestion
         same = await w.end(await w.ops.load(A, sharding=PIPELINE, instance_type=RING))
         assert same.state.value == "SUCCEEDED"
         assert len((await w.snapshot()).instances_of(A)) == 1
-        # Another copy is as asked for; and from then on it is the one that is followed.
+        # Another copy is as requested; from then on loads adopt that one.
         copy = await w.end(await w.ops.load(A, sharding=TENSOR, additional=True))
         assert copy.state.value == "SUCCEEDED"
         assert (await w.end(await w.ops.load(A, sharding=TENSOR))).state.value == "SUCCEEDED"
         assert sorted(_kind(i)[0] for i in (await w.snapshot()).instances_of(A)) == ["PIPELINE", "TENSOR"]
 
 
-async def test_a_swap_keeps_nothing_that_is_loaded_otherwise_than_asked_for() -> None:
+async def test_a_swap_does_not_keep_an_instance_that_differs_from_the_request() -> None:
     async with world() as w:
         await w.given(OTHER_HALF)
         refused = await w.ops.swap([A], [OTHER_HALF], sharding=TENSOR)

@@ -1,4 +1,4 @@
-"""An operation as it is stored: what is written is what is read, and nothing is begun that cannot be written."""
+"""Stored operations: read as they were written, and no step begins that cannot be stored."""
 
 import asyncio
 import sqlite3
@@ -72,18 +72,18 @@ def _record(
     return Record(sequence, operation, request, saga_state)
 
 
-def test_what_is_written_is_what_is_read() -> None:
+def test_a_record_is_read_as_it_was_written() -> None:
     read = decode(encode(_record()))
     assert isinstance(read, Record)
     assert read == _record_like(read)
-    # Documents do not count in comparisons, so they are held against each other here.
+    # Documents are not part of equality, so they are compared here.
     target = read.saga_state.targets[0].instance
     assert target is not None
     assert target.document == INSTANCE.document
 
 
 def _record_like(read: Record) -> Record:
-    """The record as written; the ids that were made up at random are taken from the read one."""
+    """The record as written, with the random ids of the one that was read."""
     record = _record()
     record.saga_state.removals[0].restored = read.saga_state.removals[0].restored
     return record
@@ -99,20 +99,20 @@ ERRORS: list[OperationError] = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
-def test_an_error_is_read_as_the_kind_that_it_was(error: OperationError) -> None:
+def test_an_error_is_read_as_the_type_that_it_was(error: OperationError) -> None:
     read = decode(encode(_record(error=error)))
     assert isinstance(read, Record)
     assert read.operation.error == error
 
 
-def test_every_kind_of_error_can_be_found_again_by_its_name() -> None:
+def test_every_error_type_is_found_by_its_name() -> None:
     kinds = [kind for kind in vars(all_errors).values() if isinstance(kind, type) and issubclass(kind, OperationError)]
     for kind in kinds:
         if kind is not OperationError:
             assert all_errors.BY_NAME[kind.__name__] is kind
 
 
-async def test_one_entry_that_cannot_be_read_does_not_take_the_others_with_it(
+async def test_an_entry_that_cannot_be_read_does_not_affect_the_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "journal.db"
@@ -126,9 +126,7 @@ async def test_one_entry_that_cannot_be_read_does_not_take_the_others_with_it(
     assert "The stored operation 1 cannot be read" in caplog.text
 
 
-async def test_an_end_that_could_not_be_written_is_written_once_it_can_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_end_that_could_not_be_stored_is_stored_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "journal.db"
     async with world() as w:
         async with operations(w.poller, path) as ops:
@@ -146,7 +144,7 @@ async def test_an_end_that_could_not_be_written_is_written_once_it_can_be(
             assert isinstance(ended.error, JournalUnavailable)
             monkeypatch.undo()
             await asyncio.sleep(OperationRules().catch_up_seconds + 1.0)
-            # As if it were killed now: nothing more is written when it ends.
+            # As if killed now: nothing more is written when it ends.
             monkeypatch.setattr(SQLiteStore, "save", full)
         monkeypatch.undo()
         async with operations(w.poller, path) as ops:
@@ -154,7 +152,7 @@ async def test_an_end_that_could_not_be_written_is_written_once_it_can_be(
             assert await w.listed() == []
 
 
-async def test_nothing_is_begun_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_step_begins_that_cannot_be_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     async with world() as w:
 
         async def full(*_: object) -> None:
@@ -189,7 +187,7 @@ async def test_the_last_finished_ones_are_kept(tmp_path: Path) -> None:
     db.close()
 
 
-def test_a_restored_instance_has_fresh_ids_and_the_same_place() -> None:
+def test_a_restored_instance_has_fresh_ids_and_the_same_nodes() -> None:
     fresh = rekeyed(INSTANCE)
     assert fresh.id != "i"
     (shard,) = fresh.shards

@@ -1,4 +1,4 @@
-"""Several operations at once: no memory is promised twice, no model is pulled two ways."""
+"""Several operations at once: no memory is reserved twice, and no model is used by two of them."""
 
 import asyncio
 from dataclasses import replace
@@ -21,7 +21,7 @@ from tests.support.simulated_cluster import ABSENT, HALF, OTHER_HALF, A, B, C, b
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_second_operation_on_a_model_is_refused_and_names_the_first() -> None:
+async def test_a_second_operation_on_a_model_is_rejected_and_names_the_first() -> None:
     async with world() as w:
         first = await w.ops.load(A)
         assert isinstance(first, Operation)
@@ -39,14 +39,14 @@ async def test_the_second_operation_on_a_model_is_refused_and_names_the_first() 
 
 
 async def test_an_identical_load_follows_the_one_under_way() -> None:
-    """Overlapping cron jobs ask for the same twice; how long each would wait is no difference."""
+    """Overlapping cron jobs send the same load twice; the time-out does not count as a difference."""
     async with world() as w:
         first = begun(await w.ops.load(A, idempotency_key="first"))
         again = begun(await w.ops.load(A.rsplit("/", 1)[-1], timeout_seconds=60, idempotency_key="second"))
         assert again.id == first.id
         assert (await w.end(first)).state is OperationState.SUCCEEDED
         assert await w.listed() == [A]
-        # Both keys lead there, after the end too.
+        # Both keys lead to the operation, even after it has ended.
         for key, seconds in (("first", None), ("second", 60)):
             name = A if key == "first" else A.rsplit("/", 1)[-1]
             assert begun(await w.ops.load(name, timeout_seconds=seconds, idempotency_key=key)).id == first.id
@@ -75,7 +75,7 @@ async def test_two_swaps_of_one_model_at_the_same_moment_are_one() -> None:
         assert await w.serving() == [OTHER_HALF]
 
 
-async def test_two_loads_at_the_same_moment_are_not_promised_the_same_memory() -> None:
+async def test_two_loads_at_the_same_moment_do_not_reserve_the_same_memory() -> None:
     async with world() as w:
         answers = await asyncio.gather(w.ops.load(HALF), w.ops.load(OTHER_HALF))
         begun = [answer for answer in answers if isinstance(answer, Operation)]
@@ -88,14 +88,14 @@ async def test_two_loads_at_the_same_moment_are_not_promised_the_same_memory() -
 
 async def test_memory_that_a_listed_instance_has_not_taken_yet_is_not_free() -> None:
     async with world() as w:
-        # Somebody else's, not an operation of ours: exo itself would place the other beside it.
+        # Placed by another client, without an operation: exo itself would place the other model beside it.
         assert w.sim.control.place(HALF) is not None
         error = await w.ops.load(OTHER_HALF)
         assert isinstance(error, InsufficientMemory)
         assert error.unload_to_fit_ids == (HALF,)
 
 
-async def test_a_load_that_fits_after_a_running_unload_waits_and_says_for_what() -> None:
+async def test_a_load_that_fits_after_a_running_unload_waits_and_names_it() -> None:
     async with world() as w:
         await w.given(HALF)
         unload = await w.ops.unload(HALF)
@@ -117,14 +117,14 @@ async def test_a_load_that_fits_after_a_running_unload_waits_and_says_for_what()
         assert place.started_at >= first.finished_at
 
 
-async def test_what_became_free_is_given_to_the_one_that_waits_first() -> None:
+async def test_memory_that_becomes_free_goes_to_the_operation_that_waited_first() -> None:
     async with world() as w:
         await w.given(HALF)
         await w.ops.unload(HALF)
         waiting = await w.ops.load(OTHER_HALF)
         assert isinstance(waiting, Operation)
         assert waiting.state is OperationState.PENDING
-        # 2.5 GiB are free now, and would be taken from what the first waits for.
+        # 2.5 GiB are free now, but the first one waits for them.
         late = await w.ops.load("tiny-c")
         assert isinstance(late, Operation)
         assert (await w.end(waiting)).state is OperationState.SUCCEEDED
@@ -132,7 +132,7 @@ async def test_what_became_free_is_given_to_the_one_that_waits_first() -> None:
         assert await w.serving() == [OTHER_HALF, C]
 
 
-async def test_a_waiting_load_that_is_cancelled_is_gone() -> None:
+async def test_a_waiting_load_that_is_cancelled_reserves_nothing() -> None:
     async with world() as w:
         await w.given(HALF)
         await w.ops.unload(HALF)
@@ -143,7 +143,7 @@ async def test_a_waiting_load_that_is_cancelled_is_gone() -> None:
         assert await w.listed() in ([], [HALF])
 
 
-async def test_a_load_whose_hope_is_dashed_fails_with_the_reason() -> None:
+async def test_a_waiting_load_fails_with_the_reason_once_it_cannot_fit_any_more() -> None:
     async with world() as w:
         await w.given(HALF)
         unload = await w.ops.unload(HALF)
@@ -167,7 +167,7 @@ async def test_operations_on_different_models_run_side_by_side() -> None:
         assert await w.serving() == [A, B, C]
 
 
-async def test_a_swap_keeps_the_room_to_restore_what_it_unloads() -> None:
+async def test_a_swap_reserves_the_memory_to_restore_what_it_unloads() -> None:
     sizes = {ABSENT: 4, B: 7}
     scenario = tiny_scenario()
     cards = tuple(
@@ -199,7 +199,7 @@ async def test_there_is_a_limit_to_operations_under_way() -> None:
         assert error.limit == 2
 
 
-async def test_cancelling_what_has_ended_or_never_was() -> None:
+async def test_cancelling_an_ended_or_unknown_operation_is_an_error() -> None:
     async with world() as w:
         operation = await w.loaded(A)
         finished = await w.ops.cancel(operation.id)
@@ -219,7 +219,7 @@ async def test_operations_are_listed_newest_first() -> None:
         assert w.ops.get("nonsense") is None
 
 
-async def test_every_change_is_told_and_counted() -> None:
+async def test_every_change_notifies_listeners_and_is_counted() -> None:
     async with world() as w:
         versions: list[int] = []
         stop = w.ops.listen(lambda: versions.append(w.ops.version))

@@ -1,4 +1,4 @@
-"""A real process, really killed, against an exo over real sockets. (test_crash.py dies at every moment there is.)"""
+"""A real process that is killed, with an exo over real sockets. (`test_crash.py` simulates a kill at every moment.)"""
 
 import asyncio
 import signal
@@ -60,7 +60,7 @@ async def test_a_swap_killed_at_a_step_is_finished_by_the_next_process(step: str
     await _swap_through_kills([step], tmp_path, fault=None, verdict="SUCCEEDED", serving=OTHER_HALF)
 
 
-async def test_a_swap_killed_again_and_again_while_it_rolls_back_restores_the_old_model(tmp_path: Path) -> None:
+async def test_a_swap_killed_twice_while_it_rolls_back_restores_the_old_model(tmp_path: Path) -> None:
     await _swap_through_kills(
         ["unload", "restore"],
         tmp_path,
@@ -75,7 +75,7 @@ async def _swap_through_kills(kills: list[str], tmp_path: Path, fault: str | Non
     async with _exo() as (sim, url), asyncio.timeout(120), Poller([url]) as poller:
         assert sim.control.place(HALF) is not None
         snapshot = await poller.fresh(0.0)
-        with poller.operation():  # while nobody does, a state is read every 5 s
+        with poller.operation():  # without demand, a state is read only every 5 s
             while not snapshot.status(HALF).ready:
                 snapshot = await poller.changed(snapshot)
         if fault is not None:
@@ -85,8 +85,8 @@ async def _swap_through_kills(kills: list[str], tmp_path: Path, fault: str | Non
         for step in kills[1:]:
             await _killed_at(step, await _process(url, journal))
         last = await _process(url, journal)
-        told, _ = await last.communicate()
-        assert told.decode().split("\n")[-2].strip() == verdict, told.decode()
+        output, _ = await last.communicate()
+        assert output.decode().split("\n")[-2].strip() == verdict, output.decode()
         snapshot = await poller.fresh(0.0)
         assert [instance.model_id for instance in snapshot.state.instances.values()] == [serving]
         assert snapshot.status(serving).ready

@@ -1,4 +1,4 @@
-"""Swaps: whatever fails on the way, the old model serves again."""
+"""Swaps: after any failure the old model serves again."""
 
 import asyncio
 from dataclasses import replace
@@ -42,7 +42,7 @@ async def test_a_swap_waits_for_the_memory_before_it_places() -> None:
         assert (ended.load_ids, ended.unload_ids) == ((OTHER_HALF,), (HALF,))
 
 
-async def test_what_fits_side_by_side_is_loaded_first_so_that_a_model_always_serves() -> None:
+async def test_models_that_fit_side_by_side_are_loaded_first_so_that_one_always_serves() -> None:
     async with world() as w:
         await w.given(A)
         operation = begun(await w.ops.swap([A], [B]))
@@ -58,7 +58,7 @@ async def test_what_fits_side_by_side_is_loaded_first_so_that_a_model_always_ser
         assert list(steps(now)) == ["plan", "place", "load", "drain", "unload", "memory"]
 
 
-async def test_what_cannot_fit_even_after_the_unload_touches_nothing() -> None:
+async def test_a_model_that_does_not_fit_even_after_the_unload_changes_nothing() -> None:
     async with world() as w:
         await w.given(HALF)
         error = await w.ops.swap([HALF], [HUGE])
@@ -68,7 +68,7 @@ async def test_what_cannot_fit_even_after_the_unload_touches_nothing() -> None:
         assert await w.serving() == [HALF]
 
 
-async def test_the_further_models_that_would_have_to_go_are_named() -> None:
+async def test_further_models_that_would_have_to_be_unloaded_are_named() -> None:
     async with world() as w:
         await w.given(A, HALF)
         error = await w.ops.swap([A], [OTHER_HALF])
@@ -84,12 +84,12 @@ async def test_a_new_model_that_fails_to_load_is_rolled_back() -> None:
         ended = await w.end(await w.ops.swap([HALF], [OTHER_HALF]))
         assert ended.state is OperationState.ROLLED_BACK
         assert isinstance(ended.error, LoadFailed)
-        # No model serves meanwhile: what has failed twice is not waited for a third time.
+        # No model serves meanwhile, so it does not wait for a third attempt.
         assert "after 2 failed attempts" in ended.message
         assert await w.listed() == [HALF]
         assert await w.serving() == [HALF]
         (restored,) = (await w.snapshot()).state.instances.values()
-        # On the same nodes, in the same parts, under fresh ids.
+        # On the same nodes, with the same layers, under fresh ids.
         assert [(s.node_id, s.start_layer, s.end_layer) for s in restored.shards] == [
             (s.node_id, s.start_layer, s.end_layer) for s in old.shards
         ]
@@ -97,13 +97,13 @@ async def test_a_new_model_that_fails_to_load_is_rolled_back() -> None:
         assert {s.runner_id for s in restored.shards}.isdisjoint(s.runner_id for s in old.shards)
 
 
-async def test_a_failure_beside_the_old_model_leaves_it_untouched() -> None:
+async def test_a_failure_beside_the_old_model_does_not_affect_it() -> None:
     async with world() as w:
         await w.given(A)
         (old,) = (await w.snapshot()).state.instances
         w.fault(f"load-fails:{B}")
         ended = await w.end(await w.ops.swap([A], [B]))
-        # Nothing was unloaded, so nothing is rolled back; and exo may take all of its attempts.
+        # Nothing was unloaded, so nothing is rolled back, and exo may make all of its attempts.
         assert ended.state is OperationState.FAILED
         assert "after 5 attempts" in ended.message
         assert list((await w.snapshot()).state.instances) == [old]
@@ -111,7 +111,7 @@ async def test_a_failure_beside_the_old_model_leaves_it_untouched() -> None:
         assert w.sim.control.requests[DELETE] == 0
 
 
-async def test_weights_come_first_while_the_old_model_serves() -> None:
+async def test_weights_are_downloaded_first_while_the_old_model_serves() -> None:
     async with world(_absent_in_the_way()) as w:
         await w.given(HALF)
         operation = begun(await w.ops.swap([HALF], [ABSENT]))
@@ -138,7 +138,7 @@ async def test_weights_come_first_while_the_old_model_serves() -> None:
         assert download.finished_at <= drain.started_at
 
 
-async def test_a_failed_download_ends_the_swap_before_anything_is_touched() -> None:
+async def test_a_failed_download_ends_the_swap_before_anything_is_unloaded() -> None:
     async with world(_absent_in_the_way()) as w:
         await w.given(HALF)
         w.fault(f"download-fails:{ABSENT}")
@@ -162,7 +162,7 @@ async def test_cancelling_the_download_stops_it() -> None:
 
 
 @pytest.mark.parametrize("step", ["download", "drain", "unload", "memory", "place", "load"])
-async def test_a_swap_cancelled_at_any_step_serves_the_old_model_again(step: str) -> None:
+async def test_a_swap_cancelled_at_any_step_restores_the_old_model(step: str) -> None:
     async with world() as w:
         await w.given(HALF)
         operation = begun(await w.ops.swap([HALF], [OTHER_HALF]))
@@ -183,7 +183,7 @@ async def test_a_time_out_rolls_back() -> None:
         assert await w.serving() == [HALF]
 
 
-async def test_several_day_models_against_one_night_model_and_back() -> None:
+async def test_several_models_are_swapped_for_one_and_back() -> None:
     async with world() as w:
         await w.given(A, B, C)
         night = await w.end(await w.ops.swap([A, B, C], [OTHER_HALF]))
@@ -205,7 +205,7 @@ async def test_one_of_several_that_fails_restores_all_of_the_old_ones() -> None:
         assert await w.serving() == [OTHER_HALF]
 
 
-async def test_a_model_swapped_for_itself_is_done_at_once() -> None:
+async def test_a_model_swapped_for_itself_succeeds_at_once() -> None:
     async with world() as w:
         await w.given(A)
         (old,) = (await w.snapshot()).state.instances
@@ -219,7 +219,7 @@ async def test_a_model_swapped_for_itself_is_done_at_once() -> None:
         assert w.sim.control.requests[DELETE] == w.sim.control.requests["POST", "/instance"] == 0
 
 
-async def test_what_is_unloaded_already_and_what_is_loaded_already_count_as_done() -> None:
+async def test_models_that_are_already_unloaded_or_loaded_count_as_done() -> None:
     async with world() as w:
         await w.given(B)
         ended = await w.end(await w.ops.swap([A], [B]))
@@ -233,7 +233,7 @@ async def test_what_is_unloaded_already_and_what_is_loaded_already_count_as_done
         assert ended.message == f"{B} ready. {A} was not loaded."
 
 
-async def test_a_placement_whose_answer_was_lost_is_found_placed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_instance_whose_creation_was_not_answered_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     async with world() as w:
         await w.given(HALF)
         real = w.poller.create
@@ -241,7 +241,7 @@ async def test_a_placement_whose_answer_was_lost_is_found_placed(monkeypatch: py
         async def lost(instance: Instance) -> None:
             monkeypatch.undo()
             await real(instance)
-            # Long enough for its memory to be taken: exo has no room for the same once more.
+            # Late enough that its memory is taken: exo cannot place the same model again.
             w.sim.control.advance(3.0)
             raise Unreachable("exo did not answer in time.")
 
@@ -252,26 +252,26 @@ async def test_a_placement_whose_answer_was_lost_is_found_placed(monkeypatch: py
         assert await w.serving() == [OTHER_HALF]
 
 
-async def test_what_somebody_has_loaded_again_meanwhile_is_not_restored_twice() -> None:
+async def test_a_model_that_another_client_has_loaded_again_is_not_restored_twice() -> None:
     async with world(tiny_scenario(4)) as w:
         await w.end(await w.ops.load(HALF, nodes=["node-1", "node-2"]))
         w.fault(f"load-fails:{OTHER_HALF}")
         operation = begun(await w.ops.swap([HALF], [OTHER_HALF], nodes=["node-1", "node-2"]))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
-        theirs = w.sim.control.place(HALF, nodes=["node-3", "node-4"])
+        other_copy = w.sim.control.place(HALF, nodes=["node-3", "node-4"])
         ended = await w.end(operation)
         assert ended.state is OperationState.ROLLED_BACK
         assert steps(ended)["restore"] == "SUCCEEDED"
-        assert list((await w.snapshot()).state.instances) == [theirs]
+        assert list((await w.snapshot()).state.instances) == [other_copy]
         assert await w.serving() == [HALF]
 
 
-async def test_nothing_on_either_side_is_no_wish() -> None:
+async def test_a_swap_of_nothing_is_rejected() -> None:
     async with world() as w:
         assert isinstance(await w.ops.swap([], []), InvalidArgument)
 
 
-async def test_a_node_lost_while_the_new_model_loads_restores_the_old_elsewhere() -> None:
+async def test_a_node_lost_while_the_new_model_loads_restores_the_old_one_on_other_nodes() -> None:
     async with world(tiny_scenario(3), rules=OperationRules(return_seconds=5.0)) as w:
         await w.end(await w.ops.load(HALF, nodes=["node-1", "node-2"]))
         operation = begun(await w.ops.swap([HALF], [OTHER_HALF], nodes=["node-1", "node-2"]))
@@ -285,12 +285,12 @@ async def test_a_node_lost_while_the_new_model_loads_restores_the_old_elsewhere(
         assert lost not in {shard.node_id for shard in restored.shards}
 
 
-async def test_a_master_lost_in_the_middle_of_a_swap_restores_the_old_model() -> None:
+async def test_a_master_lost_during_a_swap_restores_the_old_model() -> None:
     async with world(_slow(3)) as w:
         await w.end(await w.ops.load(HALF, nodes=["node-1", "node-2"]))
         operation = begun(await w.ops.swap([HALF], [OTHER_HALF], nodes=["node-1", "node-2"]))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
-        # Every instance is lost with it; commands hang, and those sent meanwhile are lost.
+        # Every instance is lost with it. Commands hang, and those sent during the election are lost.
         w.sim.control.kill_master()
         ended = await w.end(operation)
         assert ended.state is OperationState.ROLLED_BACK, ended
@@ -299,7 +299,7 @@ async def test_a_master_lost_in_the_middle_of_a_swap_restores_the_old_model() ->
 
 
 @pytest.mark.parametrize("step", ["drain", "unload", "memory", "place"])
-async def test_whatever_a_lost_master_takes_a_model_serves_in_the_end(step: str) -> None:
+async def test_after_a_lost_master_a_model_serves_at_any_step(step: str) -> None:
     async with world(_slow(3)) as w:
         await w.end(await w.ops.load(HALF, nodes=["node-1", "node-2"]))
         operation = begun(await w.ops.swap([HALF], [OTHER_HALF], nodes=["node-1", "node-2"]))
@@ -310,7 +310,7 @@ async def test_whatever_a_lost_master_takes_a_model_serves_in_the_end(step: str)
         assert await w.serving() == await w.listed() == serves[ended.state], ended
 
 
-async def test_a_restore_that_fails_once_is_tried_once_more() -> None:
+async def test_a_restore_that_fails_once_is_tried_again() -> None:
     async with world() as w:
         await w.given(HALF)
         w.fault(f"load-fails:{OTHER_HALF}")
@@ -320,7 +320,7 @@ async def test_a_restore_that_fails_once_is_tried_once_more() -> None:
         assert await w.serving() == [HALF]
 
 
-async def test_a_restore_that_is_impossible_is_told() -> None:
+async def test_an_impossible_restore_is_reported() -> None:
     async with world() as w:
         await w.given(HALF)
         w.fault(f"load-fails:{OTHER_HALF}")
@@ -332,7 +332,7 @@ async def test_a_restore_that_is_impossible_is_told() -> None:
         assert "load what is missing" in (ended.error.suggestion or "")
 
 
-async def test_the_old_model_unloaded_by_somebody_else_is_not_restored() -> None:
+async def test_an_old_model_unloaded_by_another_client_is_not_restored() -> None:
     async with world() as w:
         await w.given(HALF)
         (old,) = (await w.snapshot()).state.instances
@@ -346,7 +346,7 @@ async def test_the_old_model_unloaded_by_somebody_else_is_not_restored() -> None
         assert await w.listed() == []
 
 
-async def test_a_copy_placed_meanwhile_by_somebody_else_is_unloaded_too() -> None:
+async def test_an_instance_placed_meanwhile_by_another_client_is_unloaded_too() -> None:
     async with world() as w:
         await w.given(A)
         operation = begun(await w.ops.swap([A], [B]))
@@ -357,7 +357,7 @@ async def test_a_copy_placed_meanwhile_by_somebody_else_is_unloaded_too() -> Non
         assert await w.listed() == [B]
 
 
-async def test_a_model_under_restore_shows_as_loading() -> None:
+async def test_a_model_being_restored_shows_as_loading() -> None:
     async with world() as w:
         await w.given(HALF)
         w.fault(f"load-fails:{OTHER_HALF}")
@@ -374,7 +374,7 @@ def _slow(nodes: int) -> Scenario:
 
 
 def _absent_in_the_way() -> Scenario:
-    """`absent` is too large to stand beside `half`: 4 GiB."""
+    """`absent` is too large to be loaded beside `half`: 4 GiB."""
     scenario = tiny_scenario()
     cards = tuple(replace(card, storage_bytes=4 << 30) if card.model_id == ABSENT else card for card in scenario.cards)
     return replace(scenario, cards=cards)

@@ -28,7 +28,7 @@ async def test_an_inference_under_way_is_cancelled() -> None:
             await asyncio.wait([chat])
 
 
-async def test_what_is_no_inference_or_no_task_cannot_be_cancelled() -> None:
+async def test_only_an_existing_inference_task_can_be_cancelled() -> None:
     async with world() as w:
         await w.given(A)
         snapshot = await w.snapshot()

@@ -1,4 +1,4 @@
-"""Unloading: drained, deleted, and done when the memory is back."""
+"""Unloading: drain, delete, and wait until the memory is free again."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ from tests.support.simulated_cluster import HALF, A, B, SimulatedCluster, begun,
 pytestmark = pytest.mark.anyio
 
 
-async def test_an_unload_is_done_when_the_memory_is_back() -> None:
+async def test_an_unload_succeeds_when_the_memory_is_free_again() -> None:
     async with world() as w:
         await w.given(HALF)
         before = {node.id: node.ram_available_bytes or 0 for node in (await w.snapshot()).nodes}
@@ -30,7 +30,7 @@ async def test_an_unload_is_done_when_the_memory_is_back() -> None:
         snapshot = w.poller.snapshot
         assert snapshot is not None
         after = {node.id: node.ram_available_bytes or 0 for node in snapshot.nodes}
-        # Nine GiB on two nodes: each has got back at least 80 % of its half.
+        # 9 GiB on two nodes: each has at least 80 % of its half free again.
         assert all(after[id_] - before[id_] >= 0.8 * 4.5 * (1 << 30) for id_ in before)
         assert ended.state is OperationState.SUCCEEDED
         assert steps(ended) == {"drain": "SUCCEEDED", "unload": "SUCCEEDED", "memory": "SUCCEEDED"}
@@ -47,8 +47,8 @@ async def test_the_model_is_unloading_until_then() -> None:
         assert phase_of(await w.snapshot(), HALF) is Phase.NOT_LOADED
 
 
-async def test_memory_that_does_not_come_back_is_told_after_a_bounded_wait() -> None:
-    # Nothing ever rises by ten times what was held.
+async def test_memory_that_is_not_freed_is_reported_after_a_bounded_wait() -> None:
+    # Free memory never rises by ten times what was held.
     async with world(rules=OperationRules(memory_share=10.0, memory_seconds=7.0)) as w:
         await w.given(HALF)
         operation = begun(await w.ops.unload(HALF))
@@ -60,9 +60,9 @@ async def test_memory_that_does_not_come_back_is_told_after_a_bounded_wait() -> 
         assert "Not back after 7 s" in ended.message
 
 
-async def test_a_small_shard_counts_as_back_after_two_newer_readings() -> None:
+async def test_the_memory_of_a_small_shard_counts_as_free_after_two_newer_reports() -> None:
     async with world() as w:
-        # 40 MB of 8 GiB: below one percent, so its rise alone would prove nothing.
+        # 40 MB of 8 GiB: below one percent, so a rise of the free memory would prove nothing.
         await w.given(A)
         (node_id,) = {shard.node_id for i in (await w.snapshot()).state.instances.values() for shard in i.shards}
         assert node_id is not None
@@ -78,7 +78,7 @@ async def test_a_small_shard_counts_as_back_after_two_newer_readings() -> None:
         assert ended.message == f"{A} unloaded."
 
 
-async def test_all_instances_go_or_the_one_that_is_named() -> None:
+async def test_all_instances_are_unloaded_or_only_the_named_one() -> None:
     async with world() as w:
         await w.given(A)
         assert w.sim.control.place(A) is not None
@@ -92,7 +92,7 @@ async def test_all_instances_go_or_the_one_that_is_named() -> None:
         assert await w.listed() == []
 
 
-async def test_what_is_not_loaded_cannot_be_unloaded() -> None:
+async def test_unloading_a_model_that_is_not_loaded_is_an_error() -> None:
     async with world() as w:
         await w.given(B)
         error = await w.ops.unload(A)
@@ -118,7 +118,7 @@ async def test_running_inference_is_waited_for() -> None:
             assert (await chat).json()["choices"][0]["finish_reason"] == "stop"
 
 
-async def test_a_copy_that_came_after_the_drain_is_drained_before_it_goes() -> None:
+async def test_an_instance_placed_after_the_drain_is_drained_before_it_is_deleted() -> None:
     async with world() as w:
         await w.given(A)
         operation = begun(await w.ops.unload(A, drain_seconds=300))
@@ -132,7 +132,7 @@ async def test_a_copy_that_came_after_the_drain_is_drained_before_it_goes() -> N
         assert await w.listed() == []
 
 
-async def test_draining_ends_after_its_time() -> None:
+async def test_draining_ends_after_drain_seconds() -> None:
     async with world() as w:
         await w.given(A)
         async with Chat(w, A, tokens=100_000):
@@ -145,7 +145,7 @@ async def test_draining_ends_after_its_time() -> None:
             assert drain.message == "1 request still running after 2 s: not waited for any longer."
 
 
-async def test_an_instance_that_somebody_removes_meanwhile_is_not_mourned() -> None:
+async def test_an_instance_that_another_client_removes_meanwhile_counts_as_unloaded() -> None:
     async with world() as w:
         await w.given(A)
         (instance,) = (await w.snapshot()).state.instances
@@ -175,7 +175,7 @@ async def test_a_cancelled_unload_restores_what_was_removed() -> None:
         assert old not in (await w.snapshot()).state.instances
 
 
-async def test_cancelling_while_draining_touches_nothing() -> None:
+async def test_cancelling_while_draining_changes_nothing() -> None:
     async with world() as w:
         await w.given(A)
         async with Chat(w, A, tokens=100_000):
@@ -189,7 +189,7 @@ async def test_cancelling_while_draining_touches_nothing() -> None:
 
 
 class Chat:
-    """A chat in progress; awaiting it gives exo's answer. Leaving hangs up."""
+    """A chat in progress; awaiting it gives exo's answer. Leaving closes the connection."""
 
     def __init__(self, w: SimulatedCluster, model: str, tokens: int) -> None:
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(w.sim.app), base_url="http://exo")

@@ -1,4 +1,4 @@
-"""A query that asks every field of every type, made from the schema itself."""
+"""A query with every field of every type, generated from the schema."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ from graphql import (
 
 @dataclass
 class _Selection:
-    """What is asked of one field; `inner` by the concrete type it may be of."""
+    """The selection of one field; `inner` by the concrete types that it may have."""
 
     type_: GraphQLNamedType
     text: str

@@ -1,4 +1,4 @@
-"""The schema is the contract: every name with its type, every one described, and the printed file the same."""
+"""The schema is the public contract: names, types, descriptions, and the printed file."""
 
 import subprocess
 import sys
@@ -199,7 +199,7 @@ def _public(kind: type[GraphQLNamedType]) -> Iterator[GraphQLNamedType]:
 
 
 @pytest.mark.parametrize("name", CONTRACT)
-def test_every_promised_field_is_there_with_its_type(name: str) -> None:
+def test_every_public_field_exists_with_its_type(name: str) -> None:
     type_ = SCHEMA.type_map[name]
     assert isinstance(type_, GraphQLObjectType | GraphQLInterfaceType)
     signatures = {_signature(*item) for item in type_.fields.items()}
@@ -210,7 +210,7 @@ def test_every_promised_field_is_there_with_its_type(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["tasks", "operations"])
-def test_a_list_of_the_cluster_may_be_narrowed_and_need_not(name: str) -> None:
+def test_the_arguments_of_a_list_of_the_cluster_are_optional(name: str) -> None:
     cluster = SCHEMA.type_map["Cluster"]
     assert isinstance(cluster, GraphQLObjectType)
     field = cluster.fields[name]
@@ -219,7 +219,7 @@ def test_a_list_of_the_cluster_may_be_narrowed_and_need_not(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ENUMS)
-def test_every_promised_value_of_an_enum_is_there_and_no_other(name: str) -> None:
+def test_every_enum_has_exactly_its_public_values(name: str) -> None:
     type_ = SCHEMA.type_map[name]
     assert isinstance(type_, GraphQLEnumType)
     assert set(type_.values) == set(ENUMS[name].split())
@@ -258,7 +258,7 @@ def test_everything_carries_a_description_that_ends_with_a_period() -> None:
 
 
 @pytest.mark.parametrize("name", ["Cluster", "Node", "Model", "Download", "PlacementNode", "InsufficientMemory"])
-def test_a_field_that_ends_with_gb_says_what_it_means(name: str) -> None:
+def test_a_field_that_ends_with_gb_describes_its_unit(name: str) -> None:
     type_ = SCHEMA.type_map[name]
     assert isinstance(type_, GraphQLObjectType)
     fields = {key: field.description or "" for key, field in type_.fields.items() if key.endswith("Gb")}

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 def _exo() -> SimulatedExo:
-    """Ten times as fast as a real one: what is waited for is exo."""
+    """Ten times as fast as a real exo, because the tests mostly wait for it."""
     return SimulatedExo(tiny_scenario(), speed=10, seed=1)
 
 
@@ -42,7 +42,7 @@ async def _is(server: Running, name: str, state: str, seconds: float = 30.0) -> 
     return (await _ask(server, f'{{ deployment(name: "{name}") {{ {fields} }} }}'))["deployment"]
 
 
-async def test_from_a_dry_run_to_a_model_that_serves_and_away_again() -> None:
+async def test_a_deployment_from_its_dry_run_to_its_deletion() -> None:
     async with running(_exo()) as server:
         plan = "plan { fits reason loads { id } unloads { id } nodes { friendlyName } steps loadFirst neededGb }"
         apply = f'applyDeployment(name: "a", model: "tiny-a", dryRun: %s) {{ deployment {{ name }} {plan} }}'
@@ -64,8 +64,8 @@ async def test_from_a_dry_run_to_a_model_that_serves_and_away_again() -> None:
         assert (await _ask(server, '{ deployment(name: "a") { name } }'))["deployment"] is None
 
 
-async def test_a_dry_run_says_what_exo_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our own search, which asks exo nothing, finds a place; the operation would be refused."""
+async def test_a_dry_run_reports_what_exo_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own search, which asks exo nothing, finds a place, but the operation would be rejected."""
     async with running(_exo()) as server:
 
         async def refuses(*_: object) -> tuple[PlacementPreview, ...]:
@@ -103,7 +103,7 @@ async def test_a_dry_run_says_what_exo_refuses(monkeypatch: pytest.MonkeyPatch) 
         ('model: "tiny-b"', "MODEL_ALREADY_DEPLOYED", None),
     ],
 )
-async def test_what_cannot_be_is_refused_with_a_code(arguments: str, code: str, argument: str | None) -> None:
+async def test_an_invalid_deployment_is_rejected_with_a_code(arguments: str, code: str, argument: str | None) -> None:
     async with running(_exo()) as server:
         await _ask(server, f'mutation {{ applyDeployment(name: "b", model: "{B}") {{ deployment {{ name }} }} }}')
         fields = "deployment { name } error { code message suggestion ... on InvalidArgument { argument } }"
@@ -115,7 +115,7 @@ async def test_what_cannot_be_is_refused_with_a_code(arguments: str, code: str, 
         assert answer["applyDeployment"]["deployment"] is None
 
 
-async def test_the_same_again_changes_nothing_and_another_spec_is_another_generation() -> None:
+async def test_the_same_spec_changes_nothing_and_another_one_is_a_new_generation() -> None:
     async with running(_exo()) as server:
         apply = (
             'mutation {{ applyDeployment(name: "a", model: "tiny-a"{}) {{ deployment {{ generation priority }} }} }}'
@@ -126,7 +126,7 @@ async def test_the_same_again_changes_nothing_and_another_spec_is_another_genera
             assert answer["applyDeployment"]["deployment"]["generation"] == generation
 
 
-async def test_a_mutation_says_which_deployments_it_has_paused() -> None:
+async def test_a_mutation_lists_the_deployments_that_it_has_paused() -> None:
     async with running(_exo()) as server:
         await _ask(server, 'mutation { applyDeployment(name: "a", model: "tiny-a") { deployment { name } } }')
         await _is(server, "a", "READY")
@@ -159,7 +159,7 @@ async def test_a_deployment_that_stays_unready_makes_the_cluster_unhealthy() -> 
         await _ask(server, 'mutation { applyDeployment(name: "huge", model: "test/huge") { deployment { name } } }')
         await _is(server, "huge", "UNSATISFIABLE")
         healthy = "{ cluster { healthy unhealthyReasons } }"
-        # Not before it has been so for a minute: `tests/deployments/test_health.py` lets it pass.
+        # Only after a minute, which `tests/deployments/test_health.py` simulates.
         assert (await _ask(server, healthy))["cluster"]["healthy"]
 
 

@@ -30,7 +30,7 @@ TWO = "test/two"
 
 
 def example_state() -> Json:
-    """Two nodes; one model ready on both, one loading; downloads and tasks of every sort."""
+    """Two nodes; one model ready on both, one loading; downloads and tasks of every kind."""
     return document(
         ["n1", "n2"],
         [instance("i1", {"n1": "r1", "n2": "r2"}), instance("i2", {"n2": "r3"}, TWO)],
@@ -102,7 +102,7 @@ def test_the_fixture_of_pull_request_1727() -> None:
     }
 
 
-def test_from_any_object_to_its_neighbours_and_back() -> None:
+def test_related_objects_refer_to_each_other() -> None:
     query = """{ node(id: "mac-n2") { id models { id instances { shards { node { id } rank startLayer endLayer
         layerCount runnerStatus layersLoaded totalLayers worldSize error } } }
         tasks { id model { id } instance { id } } } }"""
@@ -184,7 +184,7 @@ def test_a_model_that_left_the_catalogue_is_found_by_its_short_name_while_it_is_
     }
 
 
-def test_a_name_that_nothing_knows_is_a_status_and_no_error() -> None:
+def test_an_unknown_name_is_a_status_and_no_error() -> None:
     query = '{ modelStatus(model: "nobody/knows") { modelId found phase ready final message model { id } } }'
     assert data(snapshot_of(example_state()), query)["modelStatus"] == {
         "modelId": "nobody/knows",
@@ -197,7 +197,7 @@ def test_a_name_that_nothing_knows_is_a_status_and_no_error() -> None:
     }
 
 
-def test_a_prompt_is_nowhere_in_the_schema_or_in_an_answer() -> None:
+def test_prompts_are_in_neither_the_schema_nor_an_answer() -> None:
     answer = data(snapshot_of(example_state()), "{ tasks { id kind status active commandId errorType errorMessage } }")
     assert answer["tasks"][0] == {
         "id": "t1",
@@ -219,7 +219,7 @@ def test_the_age_is_that_of_the_answer_and_the_times_are_utc() -> None:
     assert not ask(snapshot_of(example_state()), "{ cluster { stateVersion } }").context.time_dependent
 
 
-def test_the_silence_of_a_node_is_exos_own() -> None:
+def test_the_seconds_since_a_node_was_seen_are_by_exos_clock() -> None:
     state = document(["n1", "n2"], unseen={"n2": 12.5})
     answer = data(snapshot_of(state), "{ nodes { status lastSeen secondsSinceSeen } cluster { unhealthyReasons } }")
     assert [(node["status"], node["secondsSinceSeen"]) for node in answer["nodes"]] == [("ONLINE", 0), ("STALE", 12.5)]
@@ -291,7 +291,7 @@ def test_tasks_by_status_kind_and_model(arguments: str, ids: list[str]) -> None:
     assert [task["id"] for task in answer["tasks"]] == ids
 
 
-def test_an_offer_of_exo_is_a_placement_with_what_each_node_would_take() -> None:
+def test_a_preview_of_exo_is_a_placement_with_the_memory_on_each_node() -> None:
     query = (
         '{ placements(model: "one") { sharding instanceType fits reason nodes { node { id } addedGb availableGb } } }'
     )
@@ -339,7 +339,7 @@ def test_an_unknown_model_is_null_with_close_matches() -> None:
     assert error["extensions"]["suggestion"].startswith("Did you mean test/three")
 
 
-def test_an_unknown_model_like_none_says_where_the_names_are() -> None:
+def test_an_unknown_model_without_close_matches_says_how_to_list_the_names() -> None:
     (error,) = ask(snapshot_of(example_state()), '{ model(id: "zzzzzz") { id } }').errors
     assert error["extensions"] == {
         "code": "MODEL_NOT_FOUND",
@@ -358,7 +358,7 @@ def test_an_ambiguous_model_is_an_error_with_the_candidates(field: str) -> None:
     assert error["extensions"]["suggestion"] == "Use the full id of one of them."
 
 
-def test_two_nodes_of_one_name_are_ambiguous_and_what_is_available_leads_to_each() -> None:
+def test_two_nodes_of_one_name_are_ambiguous_and_listed_by_id() -> None:
     state = example_state()
     state["nodeIdentities"]["n2"]["friendlyName"] = "mac-n1"
     snapshot = snapshot_of(state)
@@ -416,7 +416,7 @@ def test_a_long_name_is_not_repeated_whole() -> None:
 
 
 @pytest.mark.parametrize("connected", [True, False])
-def test_a_silent_exo_shows_in_the_answer_and_not_as_an_error(connected: bool) -> None:
+def test_an_exo_that_does_not_answer_shows_in_the_answer_and_not_as_an_error(connected: bool) -> None:
     story = Story()
     story.see(0.0, example_state())
     snapshot = story.see(3.0, None, source=Source("http://exo", connected=connected))

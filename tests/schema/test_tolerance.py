@@ -55,9 +55,9 @@ def test_documents_of_older_releases_answer_the_full_query(name: str) -> None:
     assert answer(Story().see(0.0, RELEASES[name]))["cluster"]["ramUsedPercent"] == 32.6
 
 
-# Documents torn at random
+# Documents corrupted at random
 
-# Small, so that what is torn matters.
+# Small, so that each corruption matters.
 _DOWNLOADS = 3
 
 
@@ -128,7 +128,7 @@ def _places(value: object) -> Iterator[tuple[Any, Any]]:
 
 @st.composite
 def torn(draw: st.DrawFn) -> Json:
-    """A real document of which parts were deleted, nulled, retagged, retyped, or added to."""
+    """A real document with parts deleted, set to null, retagged, of another type, or added."""
     document = copy.deepcopy(draw(st.sampled_from(_originals())))
     for _ in range(draw(st.integers(1, 10))):
         # By top-level key first: by number alone nearly every place is in a download.
@@ -153,14 +153,14 @@ def torn(draw: st.DrawFn) -> Json:
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(torn(), torn(), st.sampled_from([0.5, 12.0, 40.0]))
-def test_a_torn_document_answers_every_field_of_every_type(first: Json, second: Json, pause: float) -> None:
+def test_a_corrupted_document_answers_every_field_of_every_type(first: Json, second: Json, pause: float) -> None:
     story = Story()
     seen = False
     for t, document in enumerate((first, second)):
         try:
             read_state(document)
         except NotAState:
-            # What is no state raises this and nothing else.
+            # A document that is not a state raises only this.
             continue
         snapshot = story.see(t * pause, document)
         seen = True
@@ -177,7 +177,7 @@ def test_a_torn_document_answers_every_field_of_every_type(first: Json, second: 
     ),
     st.sampled_from(["topology", "instances", "runners", "downloads", "lastSeen", "nodeIdentities", "tasks"]),
 )
-def test_any_json_in_place_of_a_map_is_read_or_is_no_state(value: object, key: str) -> None:
+def test_any_json_in_place_of_a_map_is_read_or_rejected(value: object, key: str) -> None:
     try:
         state = read_state({"topology": {"nodes": ["n1"]}, key: value})
     except NotAState:

@@ -1,4 +1,4 @@
-"""When the stream of a model's status ends by itself."""
+"""When the subscription to a model's status completes by itself."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def ends(story: Story, until: str, model: str = MODEL) -> bool:
         ("on its way", False, False),
     ],
 )
-def test_the_stream_ends_when_waiting_longer_is_of_no_use(name: str, ready: bool, settled: bool) -> None:
+def test_the_stream_ends_when_no_further_change_is_expected(name: str, ready: bool, settled: bool) -> None:
     story, model = Story(), MODEL
     story.see(0.0, ONE)
     match name:
