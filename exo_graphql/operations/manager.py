@@ -1,4 +1,4 @@
-"""The manager: the operations under way, the memory that each has reserved, and who is notified of changes."""
+"""The manager: it owns the operations under way, their reservations, and the listeners that are notified of changes."""
 
 import asyncio
 import logging
@@ -43,18 +43,24 @@ class OperationManager:
         now: Callable[[], datetime],
     ) -> None:
         self.version = 0
+        """Increases with every change of any operation."""
         self.repository = OperationRepository(store, rules, now)
         self._upstream = upstream
         self._rules = rules
         self._clock = clock
         self._now = now
         self._runs: dict[str, Run] = {}
+        """By operation id, in the order of their start: those that have not ended, parked ones included."""
         self._work: set[asyncio.Task[None]] = set()
+        """The task of each run, and of each operation that has ended but could not be stored yet."""
         self._listeners: list[Callable[[], None]] = []
         self._unloading: dict[str, str] = {}
+        """What was last passed to `Upstream.mark_unloading`: model by instance id."""
         self._loads = NO_LOADS
+        """What was last passed to `Upstream.mark_loads`."""
         self._returning = ReturningMembers(rules, clock)
         self._stack = ExitStack()
+        """Ends the subscription to snapshots."""
 
     async def open(self) -> None:
         """Resumes what was under way when the last server ended. Raises `StoreError`."""
@@ -118,7 +124,7 @@ class OperationManager:
         return stop
 
     async def member_returned(self, snapshot: Snapshot, error: OperationError) -> bool:
-        """While nodes are returning, waits for a newer snapshot where that may change the error."""
+        """While nodes are returning, waits for a newer snapshot if the request might then not be rejected."""
         if not self._returning.may_help(error):
             return False
         with self._upstream.operation(), suppress(TimeoutError):

@@ -1,7 +1,15 @@
 """The plan of an operation, made before anything is touched: where each model goes, or why it cannot. Pure.
 
 `plan` is all of it: a function of one snapshot, the request, what other operations have reserved, and exo's previews.
-A dry run shows its result (`placements.py`), an operation executes it, a waiting one plans again. `fetch.py` asks exo
+Its order of tries, with an example: B (40 GiB) is to replace A (20 GiB) on a node of 64 GiB.
+
+1. A healthy instance of B that is as requested is adopted; nothing is placed.
+2. Beside A, in what is free and not reserved. With 44 GiB free B is loaded first, and A serves until B is ready.
+3. In place of A. With 24 GiB free it is 24 + 20 = 44 once A is gone: A is unloaded first.
+4. After other operations. With 15 GiB free it would be 35, but another operation unloads C (10 GiB): this one waits.
+5. Not at all: with 15 GiB free and nothing to wait for, 5 GiB are missing.
+
+A load of B alone has no step 3. A dry run shows the result (`placements.py`), an operation executes it, a waiting one plans again. `fetch.py` asks exo
 for the previews.
 """
 

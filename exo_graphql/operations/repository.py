@@ -29,6 +29,7 @@ class OperationRepository:
         self._finished: dict[str, tuple[int, Operation]] = {}
         """By id, with their sequence."""
         self._keys: dict[str, Key] = {}
+        """By key: of operations under way and of ended ones, expired keys included until `prune`."""
         self._sequence = 0
         """The highest sequence number in use."""
         self._unwritten: dict[str, Record] = {}

@@ -24,6 +24,7 @@ class ReturningMembers:
         self._rules = rules
         self._clock = clock
         self._names: frozenset[str] = frozenset()
+        """The members of the last snapshot that had any."""
         self._changed_at = float("-inf")
         """When a member last joined or left, by the clock."""
         self._left: dict[str, float] = {}

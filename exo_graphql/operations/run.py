@@ -46,13 +46,17 @@ class Run:
         changed: Callable[["Run"], None],
     ) -> None:
         self.record = record
+        """The operation with its saga state. Replaced at each change, and stored by `save`."""
         self.upstream = upstream
         self.rules = rules
         self.clock = clock
+        """Seconds of this process, for waits."""
         self.now = now
+        """The wall clock (UTC), for time stamps alone."""
         self._save = save
         self._changed = changed
         self._stop = asyncio.Event()
+        """Set when the operation is cancelled: it ends the wait under way."""
         self._resume = asyncio.Event()
         """Set when a person resumes a parked operation."""
         self._discard = asyncio.Event()
@@ -68,9 +72,9 @@ class Run:
         self._known_failures: dict[str, Failure | None] = {}
         """By instance: the failure that its model had when this process first dealt with the instance."""
         self.missing: Mapping[str, int] = {}
-        """Bytes by node that were freed and that the nodes do not report yet."""
+        """Bytes by node that were freed but that the nodes do not report as free yet."""
         self.deleting: dict[str, str] = {}
-        """Instances that exo was asked to delete and whose removal is not finished, with their models."""
+        """Model by instance id: exo was asked to delete these, and their removal is not finished."""
 
     @property
     def operation(self) -> Operation:

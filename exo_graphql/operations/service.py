@@ -42,6 +42,7 @@ class Operations:
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.rules = rules
+        """The limits that requests are validated against."""
         self._upstream = upstream
         self._manager = OperationManager(upstream, store, rules, clock, now)
         self._precedence = Precedence(self._manager, rules)

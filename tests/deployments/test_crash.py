@@ -54,7 +54,7 @@ async def _live_and_die(w: SimulatedCluster, path: Path, fatal: int, monkeypatch
         kept = await entered.__aenter__()
         with suppress(asyncio.CancelledError):
             await kept.apply(DAY)
-            dead = asyncio.create_task(killer.dead.wait())
+            dead = asyncio.create_task(killer.killed.wait())
             for name in ("day", "night"):
                 if name == "night":
                     await kept.apply(NIGHT)

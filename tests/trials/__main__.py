@@ -1,4 +1,4 @@
-"""`python -m tests.trials --seeds A-B [-v] [--jobs N]`: exit code 1 on any verdict that is false or late."""
+"""`python -m tests.trials --seeds A-B [-v] [--jobs N]`: exit code 1 on any result that is false or late."""
 
 import argparse
 import multiprocessing
@@ -19,7 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.trials", description=__doc__)
     parser.add_argument("--seeds", type=_seeds, required=True, metavar="A-B")
     parser.add_argument("-v", "--verbose", action="store_true", help="print the timeline of every trial")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print what is wrong alone")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print only trials with findings")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     results: list[report.Result] = []

@@ -1,4 +1,4 @@
-"""The acts: what other people, the nodes and fate do to exo while an operation runs."""
+"""The acts: what other clients, failing nodes and exo itself do while an operation runs."""
 
 import asyncio
 import random
@@ -16,34 +16,34 @@ class Server(Protocol):
     """The server under test, as far as an act reaches it."""
 
     async def cancel(self) -> str:
-        """Asks for the operation's cancellation; what was answered, "" where nobody could be asked."""
+        """Requests the cancellation of the operation; returns the answer, "" while the server is down."""
 
     async def kill(self, seconds: float) -> bool:
-        """Kills it and starts it again after a while; False: it is down already."""
+        """Kills it and starts it again after `seconds`; False: it is down already."""
 
 
 class Actor:
-    """Performs acts. Each returns how long its effect lasts, and a note; None when there was nothing to strike."""
+    """Performs acts. Each returns how long its effect lasts, and a note; None if it was not possible."""
 
     def __init__(
-        self, scenario: Scenario, sim: SimulatedExo, people: httpx.AsyncClient, server: Server, speed: float
+        self, scenario: Scenario, sim: SimulatedExo, other_client: httpx.AsyncClient, server: Server, speed: float
     ) -> None:
         self._scenario = scenario
         self._sim = sim
         self._world = sim._simulation.cluster
-        self._people = people
+        self._other_client = other_client
         self._server = server
         self._speed = speed
         self._rng = random.Random(f"acts {scenario.seed}")
 
     async def perform(self, act: Act) -> tuple[float, str] | None:
-        """Does it now."""
-        deeds: dict[str, Callable[[Act], Awaitable[tuple[float, str] | None]]] = {
+        """Performs it now."""
+        handlers: dict[str, Callable[[Act], Awaitable[tuple[float, str] | None]]] = {
             "cancel": self._cancel,
             "delete new": self._delete,
             "delete old": self._delete,
-            "somebody loads new": self._load,
-            "somebody loads old": self._load,
+            "another client loads new": self._load,
+            "another client loads old": self._load,
             "rival": self._rival,
             "load fails": self._load_fails,
             "crash new": self._crash,
@@ -54,7 +54,7 @@ class Actor:
             "exo stops": self._stop,
             "server killed": self._kill,
         }
-        return await deeds[act.kind](act)
+        return await handlers[act.kind](act)
 
     def _models(self, act: Act) -> tuple[str, ...]:
         return self._scenario.load if "new" in (act.kind.split()[-1], act.target) else self._scenario.unload
@@ -87,9 +87,9 @@ class Actor:
     async def _ask(self, method: str, path: str, note: str, json: object = None) -> tuple[float, str] | None:
         try:
             async with asyncio.timeout(20.0):
-                answer = await self._people.request(method, path, json=json)
+                answer = await self._other_client.request(method, path, json=json)
         except (httpx.HTTPError, TimeoutError):
-            # Other people cannot reach exo either.
+            # Other clients cannot reach exo either.
             return None
         return (0.2, note) if answer.status_code == 200 else None
 
@@ -110,15 +110,15 @@ class Actor:
     async def _node_dies(self, act: Act) -> tuple[float, str] | None:
         kept = {self._world.api.id, self._world.master.id}
         hosts = [r.node for instance in self._instances(act) for r in instance.runners]
-        living = [node for node in self._world.nodes.values() if node.alive]
-        mortal = [node for node in (*hosts, *living) if node.alive and node.id not in kept]
-        if not mortal:
+        alive = [node for node in self._world.nodes.values() if node.alive]
+        candidates = [node for node in (*hosts, *alive) if node.alive and node.id not in kept]
+        if not candidates:
             return await self._master_dies(act)
-        node = mortal[0]
+        node = candidates[0]
         self._sim.control.kill_node(node.id)
         if act.seconds:
             self._sim._simulation.clock.call_later(act.seconds, lambda: self._revive(node.id))
-        # exo misses it after 33-39 s and deletes its instances after 43-50 s (exo/API.md).
+        # exo notices it after 33-39 s and deletes its instances after 43-50 s (exo/API.md).
         return 50.0, f"{node.machine.name}{' for a while' if act.seconds else ''}"
 
     def _revive(self, node_id: str) -> None:

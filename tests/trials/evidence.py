@@ -1,4 +1,4 @@
-"""What a trial leaves behind: what exo really held and when, what passed over the wire, and what was said."""
+"""The evidence of a trial: what exo held and when, which commands it received, and the result of the operation."""
 
 from dataclasses import dataclass, field
 
@@ -6,8 +6,8 @@ from tests.trials.scenario import Scenario
 
 
 @dataclass(slots=True)
-class Spell:
-    """From when to when; `end` None: to the last moment watched. Seconds of the trial's clock."""
+class Interval:
+    """In seconds of the trial's clock; `end` None: until the end of the trial."""
 
     start: float
     end: float | None = None
@@ -20,44 +20,44 @@ class Spell:
 
 
 @dataclass(slots=True)
-class Life:
-    """One instance, as the simulated exo knew it. `owner`: initial, ours or somebody."""
+class InstanceRecord:
+    """One instance in the simulated exo. `owner`: initial, server (under test) or other (client)."""
 
     instance_id: str
     model: str
     owner: str
-    listed: Spell
-    served: list[Spell] = field(default_factory=list)
+    listed: Interval
+    served: list[Interval] = field(default_factory=list)
     """While all of its runners were ready, on living nodes."""
-    seen: list[Spell] = field(default_factory=list)
-    """The same as a reader of exo's state can know it: a dead node is only noticed after a while."""
+    seen: list[Interval] = field(default_factory=list)
+    """The same as exo's state shows it: a dead node is noticed only after a while."""
     failures: list[float] = field(default_factory=list)
     """When a runner of it was first seen failed, attempt by attempt."""
     killed_for_memory: bool = False
 
     def healthy(self, since: float, until: float) -> bool:
-        """Listed throughout, and neither failed nor on a dead node: ready, or on its way."""
+        """Listed throughout, and neither failed nor on a dead node: ready, or loading."""
         return (
             self.listed.start <= since
             and (self.listed.end is None or self.listed.end > until)
             and not any(since - 15.0 <= at <= until for at in self.failures)
-            and not (self.served and not any(spell.touches(since, until) for spell in self.seen))
+            and not (self.served and not any(interval.touches(since, until) for interval in self.seen))
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command that reached exo. `verb`: create or delete; `ours`: sent by the server under test."""
+    """A command that reached exo. `action`: create or delete; `from_server`: sent by the server under test."""
 
     at: float
-    verb: str
+    action: str
     instance_id: str
-    ours: bool
+    from_server: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Strike:
-    """An act as it happened: `step` was under way; `until` its effect (a pause, a reboot) lasts."""
+class PerformedAct:
+    """An act that was performed during `step`; its effect (a pause, a restart) lasts until `until`."""
 
     kind: str
     at: float
@@ -68,7 +68,7 @@ class Strike:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A load asked for after the verdict, that fits by what the nodes really have free."""
+    """A load requested after the end, of a model that fits into the memory that is really free."""
 
     model: str
     admitted: bool
@@ -77,23 +77,23 @@ class Probe:
 
 @dataclass(slots=True)
 class Evidence:
-    """Everything that the oracle judges by."""
+    """Everything that the oracle uses."""
 
     scenario: Scenario
     state: str = "STUCK"
-    """SUCCEEDED, FAILED, ROLLED_BACK or CANCELLED; REFUSED: never begun; STUCK: never ended; FORGOTTEN."""
+    """SUCCEEDED, FAILED, ROLLED_BACK or CANCELLED; REFUSED: never started; STUCK: never ended; FORGOTTEN."""
     message: str = ""
     began: float = 0.0
     ended: float = 0.0
     watched_until: float = 0.0
-    lives: list[Life] = field(default_factory=list)
+    records: list[InstanceRecord] = field(default_factory=list)
     reads: list[tuple[float, float]] = field(default_factory=list)
-    """When each read of exo's state that the server under test had answered began and ended."""
+    """Begin and end of each read of exo's state that the server under test has made."""
     commands: list[Command] = field(default_factory=list)
-    strikes: list[Strike] = field(default_factory=list)
+    performed: list[PerformedAct] = field(default_factory=list)
     probe: Probe | None = None
     timeline: list[tuple[float, str]] = field(default_factory=list)
 
-    def of(self, model: str) -> list[Life]:
-        """Every instance that the model had."""
-        return [life for life in self.lives if life.model == model]
+    def of(self, model: str) -> list[InstanceRecord]:
+        """Every instance of the model."""
+        return [record for record in self.records if record.model == model]

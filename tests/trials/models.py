@@ -6,7 +6,7 @@ from exo_graphql.simulator.cards import Card
 from exo_graphql.simulator.scenario import GIB, TINY_CARDS, Scenario, tiny_scenario
 
 SMALL = ("test/small-1", "test/small-2", "test/small-3", "test/small-4")
-"""Many of them fit beside anything."""
+"""Several of them fit beside any other model."""
 MIDDLE = ("test/middle-1", "test/middle-2", "test/middle-3", "test/middle-4")
 """One of them fills a node."""
 BIG = ("test/big-1", "test/big-2")
@@ -15,9 +15,9 @@ TIGHT = "test/tight"
 """Its storage fits on an empty node by less than what a loaded model takes beyond its storage."""
 BYSTANDER = "test/bystander"
 RIVALS = ("test/rival-1", "test/rival-3", "test/rival-5")
-"""What somebody else loads in the way: so many GiB each."""
+"""Models that another client loads to take memory: the number is their size in GiB."""
 PROBES = tuple((f"test/probe-{number}", number * GIB // 4) for number in range(1, 25))
-"""What is asked for in the end, to see that no memory is still promised: id and bytes."""
+"""Requested at the end, to check that no memory is still reserved: id and bytes."""
 
 _LAYERS = 16
 

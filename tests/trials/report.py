@@ -12,31 +12,29 @@ Result = tuple[Evidence, list[Finding]]
 def line(evidence: Evidence, findings: list[Finding]) -> str:
     """The trial in one line."""
     scenario = evidence.scenario
-    struck = "; ".join(
-        f"{strike.kind} in {strike.step or 'no step'} {strike.note}".strip() for strike in evidence.strikes
-    )
-    missed = len(scenario.acts) - len(evidence.strikes)
-    acts = (struck or "no act struck") + (f" ({missed} missed)" if missed and struck else "")
+    performed = "; ".join(f"{act.kind} in {act.step or 'no step'} {act.note}".strip() for act in evidence.performed)
+    missed = len(scenario.acts) - len(evidence.performed)
+    acts = (performed or "no act performed") + (f" ({missed} missed)" if missed and performed else "")
     if findings:
-        verdict = " | ".join(f"{f.kind}: {f.text}" for f in findings)
+        result = " | ".join(f"{f.kind}: {f.text}" for f in findings)
         mark = "LATE" if all(f.is_late for f in findings) else "FALSE VERDICT"
-        verdict = f"{mark} {verdict}"
+        result = f"{mark} {result}"
     else:
-        verdict = "OK"
+        result = "OK"
     return (
         f"{scenario.seed:5d} {scenario.shape} on {scenario.nodes} [{acts}] "
         f"{evidence.state} {evidence.message!r} in {evidence.ended - evidence.began:.0f} s; "
-        f"exo holds {held(evidence)}: {verdict}"
+        f"exo holds {held(evidence)}: {result}"
     )
 
 
 def held(evidence: Evidence) -> str:
-    """What exo holds at the verdict."""
+    """What exo holds at the result."""
     models = []
-    for life in evidence.lives:
-        if life.listed.covers(evidence.ended):
-            served = any(spell.covers(evidence.ended) for spell in life.served)
-            models.append(f"{life.model.removeprefix('test/')}{'' if served else ' (not ready)'}")
+    for record in evidence.records:
+        if record.listed.covers(evidence.ended):
+            served = any(interval.covers(evidence.ended) for interval in record.served)
+            models.append(f"{record.model.removeprefix('test/')}{'' if served else ' (not ready)'}")
     return ", ".join(sorted(models)) or "nothing"
 
 
@@ -48,7 +46,7 @@ def timeline(evidence: Evidence) -> Iterable[str]:
 
 
 def summary(results: Iterable[Result]) -> Iterable[str]:
-    """How many of each kind, which seeds, and what the acts struck."""
+    """How many of each kind, which seeds, and which steps the acts disturbed."""
     results = list(results)
     kinds: dict[str, list[int]] = defaultdict(list)
     states: Counter[str] = Counter()
@@ -56,18 +54,18 @@ def summary(results: Iterable[Result]) -> Iterable[str]:
     steps: Counter[str] = Counter()
     for evidence, findings in results:
         states[evidence.state] += 1
-        for strike in evidence.strikes:
-            acts[strike.kind] += 1
-            steps[strike.step or "before"] += 1
+        for act in evidence.performed:
+            acts[act.kind] += 1
+            steps[act.step or "before"] += 1
         for kind in dict.fromkeys(finding.kind for finding in findings):
             kinds[kind].append(evidence.scenario.seed)
-    struck = sum(bool(evidence.strikes) for evidence, _ in results)
+    performed = sum(bool(evidence.performed) for evidence, _ in results)
     false = sum(any(not f.is_late for f in findings) for _, findings in results)
     late = sum(bool(findings) and all(f.is_late for f in findings) for _, findings in results)
-    yield f"{len(results)} trials, {struck} struck while the operation ran: {false} false verdicts, {late} late"
-    yield f"  verdicts: {_counts(states)}"
+    yield f"{len(results)} trials, {performed} disturbed while the operation ran: {false} false results, {late} late"
+    yield f"  results: {_counts(states)}"
     yield f"  acts: {_counts(acts)}"
-    yield f"  steps struck: {_counts(steps)}"
+    yield f"  steps disturbed: {_counts(steps)}"
     for kind, seeds in sorted(kinds.items()):
         yield f"  {kind}: {len(seeds)}: {', '.join(map(str, seeds))}"
 

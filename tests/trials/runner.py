@@ -1,4 +1,4 @@
-"""One trial in this process, under virtual time: minutes of simulated trouble cost a second or two."""
+"""One trial in this process, in virtual time: minutes of the simulation take a second or two."""
 
 import asyncio
 import random
@@ -18,28 +18,28 @@ from tests.support.polled_cluster import loop_moment
 from tests.support.simulated_cluster import operations
 from tests.support.threaded_time import ThreadedTimeLoop
 from tests.trials.acts import Actor
-from tests.trials.evidence import Evidence, Probe, Strike
+from tests.trials.evidence import Evidence, PerformedAct, Probe
+from tests.trials.ground_truth import GroundTruth
 from tests.trials.models import PROBES, make_scenario
+from tests.trials.recorder import Recorder, ServersTransport, other_client
 from tests.trials.scenario import Act, Scenario
-from tests.trials.truth import Truth
-from tests.trials.wire import ServersTransport, Wire, somebody
 
 STUCK_AFTER = 900.0
 """Seconds after which an operation that has not ended never will."""
-AFTERMATH = 15.0
-"""Seconds that exo is watched beyond the verdict: nothing of the operation may happen any more."""
+WATCHED_AFTER = 15.0
+"""Seconds that exo is watched after the end: the operation may not do anything any more."""
 PROBE_PATIENCE = 60.0
-"""Seconds within which a load that fits must be admitted, once every living node is back."""
+"""Seconds within which a load that fits must be accepted, once every running node has returned."""
 
 
 class Server:
-    """The server under test: killed and started again over the same journal, it forgets all the rest."""
+    """The server under test: killed and started again, it keeps only its journal."""
 
-    def __init__(self, wire: Wire, journal: Path | None, changed: Callable[[], None]) -> None:
-        self._wire = wire
+    def __init__(self, recorder: Recorder, journal: Path | None, changed: Callable[[], None]) -> None:
+        self._recorder = recorder
         self._journal = journal
         self._changed = changed
-        self._transport = ServersTransport(wire)
+        self._transport = ServersTransport(recorder)
         self._poller: Poller | None = None
         self._starting: asyncio.Task[None] | None = None
         self._opened: AbstractAsyncContextManager[Operations] | None = None
@@ -47,8 +47,8 @@ class Server:
         self.operation_id: str | None = None
 
     async def start(self) -> None:
-        """As at first, and after a kill."""
-        self._transport = ServersTransport(self._wire)
+        """Starts it, at first and after a kill."""
+        self._transport = ServersTransport(self._recorder)
         self._poller = Poller(["http://exo"], transport=self._transport, now=loop_moment)
         await self._poller.__aenter__()
         self._opened = operations(self._poller, self._journal)
@@ -57,10 +57,10 @@ class Server:
         self._changed()
 
     async def kill(self, seconds: float) -> bool:
-        """At once and without a last word; started again after `seconds`."""
+        """Ends it at once, with requests under way; starts it again after `seconds`."""
         if self.ops is None:
             return False
-        await self.stop(dead=True)
+        await self.stop(killed=True)
         self._starting = asyncio.create_task(self._start_after(seconds), name="the server starts again")
         return True
 
@@ -68,9 +68,9 @@ class Server:
         await asyncio.sleep(seconds)
         await self.start()
 
-    async def stop(self, *, dead: bool = False) -> None:
-        """In good order, or `dead`: what is under way is sent no more."""
-        self._transport.dead = dead
+    async def stop(self, *, killed: bool = False) -> None:
+        """Stops it properly, or, with `killed`, without sending what is under way."""
+        self._transport.killed = killed
         opened, poller = self._opened, self._poller
         self.ops, self._opened, self._poller = None, None, None
         if self._starting is not None:
@@ -82,14 +82,14 @@ class Server:
                     await part.__aexit__(None, None, None)
 
     async def cancel(self) -> str:
-        """Asks for the operation's cancellation."""
+        """Requests the cancellation of the operation."""
         if self.ops is None or self.operation_id is None:
             return ""
         answer = await self.ops.cancel(self.operation_id)
-        return "asked" if isinstance(answer, Operation) else answer.code
+        return "accepted" if isinstance(answer, Operation) else answer.code
 
     def now(self) -> Operation | None:
-        """The operation as it is known."""
+        """The operation as the server knows it."""
         return None if self.ops is None or self.operation_id is None else self.ops.get(self.operation_id)
 
 
@@ -121,20 +121,20 @@ class _Trial:
         self._time = asyncio.get_running_loop().time
         self._sim = SimulatedExo(make_scenario(scenario.nodes), seed=scenario.seed)
         self._sim.control.latency = 0.01
-        self._wire = Wire(self._sim, self._time)
-        self._truth = Truth(self._sim, self._time, self._wire.commands)
+        self._recorder = Recorder(self._sim, self._time)
+        self._truth = GroundTruth(self._sim, self._time, self._recorder.commands)
         killed = any(act.kind == "server killed" for act in scenario.acts)
-        self._server = Server(self._wire, directory / "journal.db" if killed else None, self._changed)
-        self._people = somebody(self._wire)
-        self._actor = Actor(scenario, self._sim, self._people, self._server, 1.0)
+        self._server = Server(self._recorder, directory / "journal.db" if killed else None, self._changed)
+        self._other_client = other_client(self._recorder)
+        self._actor = Actor(scenario, self._sim, self._other_client, self._server, 1.0)
         self._step = ""
         self._begun: set[str] = set()
-        self._news = asyncio.Event()
+        self._updated = asyncio.Event()
         self._ended = asyncio.Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["_Trial"]:
-        async with self._sim, self._people:
+        async with self._sim, self._other_client:
             watching = asyncio.create_task(self._truth.watch(), name="truth")
             try:
                 yield self
@@ -149,12 +149,12 @@ class _Trial:
         await self._give()
         await self._talk()
         self._truth.initial = False
-        self._truth.news = self._wire.news = self._note
+        self._truth.on_event = self._recorder.on_event = self._note
         evidence, scenario = self._evidence, self._scenario
         evidence.began = self._time()
         acts = list(scenario.acts)
         while acts and acts[0].kind == "load fails":
-            await self._strike(acts.pop(0))
+            await self._perform(acts.pop(0))
         answer = await self._ask()
         if isinstance(answer, OperationError):
             evidence.state, evidence.message = "REFUSED", answer.message
@@ -162,16 +162,16 @@ class _Trial:
         else:
             self._server.operation_id = answer.id
             self._changed()
-            director = asyncio.create_task(self._direct(acts), name="acts")
+            performing = asyncio.create_task(self._perform_all(acts), name="acts")
             await self._end()
-            director.cancel()
+            performing.cancel()
             with suppress(asyncio.CancelledError):
-                await director
-        await asyncio.sleep(AFTERMATH)
+                await performing
+        await asyncio.sleep(WATCHED_AFTER)
         self._truth.sample()
         evidence.watched_until = self._time()
-        evidence.lives = list(self._truth.lives.values())
-        evidence.reads, evidence.commands = list(self._wire.reads), list(self._wire.commands)
+        evidence.records = list(self._truth.records.values())
+        evidence.reads, evidence.commands = list(self._recorder.reads), list(self._recorder.commands)
         if evidence.state not in ("STUCK", "FORGOTTEN"):
             evidence.probe = await self._probe()
         return evidence
@@ -183,10 +183,10 @@ class _Trial:
                 answer = await self._server.ops.load(model, least)
                 assert isinstance(answer, Operation), answer
             else:
-                await self._people.post("/place_instance", json={"model_id": model, "min_nodes": least})
+                await self._other_client.post("/place_instance", json={"model_id": model, "min_nodes": least})
             instances = self._sim._simulation.instances.all
             async with asyncio.timeout(60.0):
-                while not any(one.card.model_id == model and one.phase == "ready" for one in instances.values()):  # noqa: ASYNC110  # the simulation tells nobody
+                while not any(one.card.model_id == model and one.phase == "ready" for one in instances.values()):  # noqa: ASYNC110  # the simulation has no event for it
                     await asyncio.sleep(0.1)
         # Nodes report their memory a little late.
         await asyncio.sleep(2.0)
@@ -209,7 +209,7 @@ class _Trial:
 
     # Acts
 
-    async def _direct(self, acts: list[Act]) -> None:
+    async def _perform_all(self, acts: list[Act]) -> None:
         previous = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             for number, act in enumerate(acts):
@@ -224,27 +224,27 @@ class _Trial:
             await previous.wait()
         elif act.when.step is not None:
             while act.when.step not in self._begun:
-                self._news.clear()
-                await self._news.wait()
+                self._updated.clear()
+                await self._updated.wait()
         await asyncio.sleep(act.when.seconds)
-        await self._strike(act)
+        await self._perform(act)
         done.set()
 
-    async def _strike(self, act: Act) -> None:
+    async def _perform(self, act: Act) -> None:
         if self._ended.is_set():
             return
         at, step = self._time(), self._step
         self._note(f"ACT {act} (in {step or 'no step'})")
-        # Set down before it is done: the operation may end on the spot.
-        place = len(self._evidence.strikes)
-        self._evidence.strikes.append(Strike(act.kind, at, at, step))
-        struck = await self._actor.perform(act)
-        if struck is None:
-            self._note(f"... {act.kind}: nothing to strike")
-            del self._evidence.strikes[place]
+        # Recorded before it is performed: the operation may end at once.
+        place = len(self._evidence.performed)
+        self._evidence.performed.append(PerformedAct(act.kind, at, at, step))
+        outcome = await self._actor.perform(act)
+        if outcome is None:
+            self._note(f"... {act.kind}: not possible")
+            del self._evidence.performed[place]
             return
-        seconds, note = struck
-        self._evidence.strikes[place] = Strike(act.kind, at, at + seconds, step, note)
+        seconds, note = outcome
+        self._evidence.performed[place] = PerformedAct(act.kind, at, at + seconds, step, note)
         self._note(f"... {act.kind}: {note}")
         self._truth.sample()
 
@@ -265,28 +265,28 @@ class _Trial:
             self._truth.sample()
             evidence = self._evidence
             evidence.state, evidence.message, evidence.ended = operation.state.value, operation.message, self._time()
-            self._note(f"VERDICT {evidence.state} {evidence.message}")
+            self._note(f"RESULT {evidence.state} {evidence.message}")
             self._ended.set()
-        self._news.set()
+        self._updated.set()
 
     async def _end(self) -> None:
         began = self._time()
         while not self._ended.is_set():
-            self._news.clear()
+            self._updated.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(5.0):
-                    await self._news.wait()
+                    await self._updated.wait()
             forgotten = self._server.ops is not None and self._server.now() is None
             if forgotten or self._time() - began > STUCK_AFTER:
                 self._evidence.state = "FORGOTTEN" if forgotten else "STUCK"
                 last = self._server.now()
                 self._evidence.message = "" if last is None else last.message
                 self._evidence.ended = self._time()
-                self._note(f"VERDICT {self._evidence.state} {self._evidence.message}")
+                self._note(f"RESULT {self._evidence.state} {self._evidence.message}")
                 return
 
     async def _probe(self) -> Probe | None:
-        """Whether a load that fits is admitted."""
+        """Whether a load that fits is accepted."""
         until = self._time() + PROBE_PATIENCE
         while not self._truth.settled():
             if self._time() > until:

@@ -1,4 +1,4 @@
-"""What is tried: one operation on a cluster, and the acts against it. Made from a seed, the same each time."""
+"""What is tried: one operation on a cluster, and the acts that disturb it. The same for the same seed."""
 
 import random
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ STEPS = {
     "side by side": ("plan", "place", "load", "drain", "unload", "memory"),
     "unload first": ("download", "drain", "unload", "memory", "place", "load"),
 }
-"""The steps in which an act may strike, by the way that an operation takes."""
+"""The steps during which an act may be performed, by the course of the operation."""
 UNDOING = ("remove", "restore")
 
 
@@ -61,7 +61,7 @@ class Scenario:
 
     @property
     def kind(self) -> str:
-        """The operation's kind, as the API spells it."""
+        """The operation's kind, as the API names it."""
         if self.load and self.unload:
             return "SWAP"
         return "LOAD" if self.load else "UNLOAD"
@@ -88,8 +88,8 @@ _ACTS = {
     "cancel": 4,
     "delete new": 4,
     "delete old": 4,
-    "somebody loads new": 2,
-    "somebody loads old": 3,
+    "another client loads new": 2,
+    "another client loads old": 3,
     "rival": 3,
     "load fails": 4,
     "crash new": 2,
@@ -137,7 +137,7 @@ def _acts(rng: random.Random, way: str) -> tuple[Act, ...]:
     kinds = rng.choices(list(_ACTS), list(_ACTS.values()), k=rng.choice((1, 2, 2)))
     if kinds[0] == kinds[-1] and kinds[0] in ("cancel", "load fails"):
         kinds = kinds[:1]
-    # A model that never loads is so from the beginning.
+    # A model that fails to load does so from the beginning.
     kinds.sort(key=lambda kind: kind != "load fails")
     turned_back = False
     acts: list[Act] = []

@@ -1,4 +1,4 @@
-"""One seed, from its scenario to what is wrong with its verdict."""
+"""One seed, from its scenario to the findings about its result."""
 
 import logging
 import signal
@@ -16,17 +16,17 @@ PATIENCE = 240
 
 
 def trial(seed: int) -> Result:
-    """Runs in a process of its own kind: nothing is logged, and a trial that breaks is a result, too."""
+    """Runs in a process of its own, without logs. A trial that raises an exception is a finding, too."""
     logging.disable(logging.CRITICAL)
     wanted = scenario(seed)
     signal.signal(signal.SIGALRM, _give_up)
     signal.alarm(PATIENCE)
     try:
         evidence = runner.run(wanted)
-    except Exception:  # noqa: BLE001 - whatever it was, the other trials go on
-        told = traceback.format_exc()
-        evidence = Evidence(wanted, state="BROKEN", message=told.strip().splitlines()[-1], timeline=[(0.0, told)])
-        return evidence, [Finding("BROKEN", "the trial itself broke; -v tells where")]
+    except Exception:  # noqa: BLE001 - the other trials continue
+        trace = traceback.format_exc()
+        evidence = Evidence(wanted, state="BROKEN", message=trace.strip().splitlines()[-1], timeline=[(0.0, trace)])
+        return evidence, [Finding("BROKEN", "the trial itself broke; -v shows where")]
     finally:
         signal.alarm(0)
     return evidence, judge(evidence)

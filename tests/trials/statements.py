@@ -1,4 +1,4 @@
-"""What a verdict's message claims, read as a person would read it: sentence by sentence, model by model."""
+"""What the message of an operation states about each model, read sentence by sentence."""
 
 import re
 from dataclasses import dataclass, field
@@ -20,32 +20,32 @@ _LACKING = re.compile(
 )
 _CANNOT_BE = re.compile(rf"{_MODELS} (?:could not be restored|cannot be restored|is missing|are missing|is not loaded)")
 _OTHERS = re.compile(
-    r"somebody|someone|another|others?\b|other people|cop(?:y|ies)|remain|stay|still (?:loaded|listed|there)"
+    r"somebody|someone|another|others?\b|cop(?:y|ies)|remain|stay|still (?:loaded|listed|there)"
     r"|(?:loaded|placed) (?:again|anew|since|meanwhile)|new instance|not ours|left"
 )
 
 
 @dataclass(slots=True)
-class Claims:
-    """Sets of models, by what is claimed of them."""
+class Statements:
+    """Sets of models, by what is stated about them."""
 
     ready: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     lacking: set[str] = field(default_factory=set)
-    """It is said, in whatever words, that something has happened to these: not there, failed, on their way."""
+    """Stated in any words: these are missing, have failed, or are loading."""
     missing: set[str] = field(default_factory=set)
-    """It is said in as many words that these are not there now."""
+    """Stated explicitly: these are not loaded now."""
     others: set[str] = field(default_factory=set)
-    """It is said that somebody else has these, or that some instance of them is left."""
+    """Stated: another client has loaded these, or an instance of them is left."""
     as_before: bool = False
     taken_back: bool = False
 
 
-def read(message: str) -> Claims:
-    """The claims of a message."""
-    claims = Claims()
-    claims.as_before = bool(_AS_BEFORE.search(message))
-    claims.taken_back = bool(_TAKEN_BACK.search(message))
+def read(message: str) -> Statements:
+    """The statements of a message."""
+    statements = Statements()
+    statements.as_before = bool(_AS_BEFORE.search(message))
+    statements.taken_back = bool(_TAKEN_BACK.search(message))
     for sentence in re.split(r"(?<=[.!?;])\s+", message):
         named = set(re.findall(_MODEL, sentence))
         if not named:
@@ -53,18 +53,18 @@ def read(message: str) -> Claims:
         for match in _READY.finditer(sentence):
             before = sentence[: match.start()].lower()
             if not re.search(r"(?:instance|copy|copies|placement|runner|weights) of $|wait\w* (?:for|until) $", before):
-                claims.ready |= _named(match)
+                statements.ready |= _named(match)
         for match in _GONE.finditer(sentence):
             if not re.search(r"(?:instance|copy|copies|runner) of $", sentence[: match.start()]):
-                claims.gone |= _named(match)
+                statements.gone |= _named(match)
         for match in _CANNOT_BE.finditer(sentence):
-            claims.missing |= _named(match)
+            statements.missing |= _named(match)
         if _LACKING.search(sentence):
-            claims.lacking |= named
+            statements.lacking |= named
         if _OTHERS.search(sentence):
-            claims.others |= named
-    claims.ready -= claims.missing
-    return claims
+            statements.others |= named
+    statements.ready -= statements.missing
+    return statements
 
 
 def _named(match: re.Match[str]) -> set[str]:
