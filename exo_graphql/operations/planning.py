@@ -7,10 +7,10 @@ Its order of tries, with an example: B (40 GiB) is to replace A (20 GiB) on a no
 2. Beside A, in what is free and not reserved. With 44 GiB free B is loaded first, and A serves until B is ready.
 3. In place of A. With 24 GiB free it is 24 + 20 = 44 once A is gone: A is unloaded first.
 4. After other operations. With 15 GiB free it would be 35, but another operation unloads C (10 GiB): this one waits.
-5. Not at all: with 15 GiB free and nothing to wait for, 5 GiB are missing.
+5. Not at all: with 15 GiB free and nothing to wait for, 35 are less than the 41.6 that B needs with its margin.
 
-A load of B alone has no step 3. A dry run shows the result (`placements.py`), an operation executes it, a waiting one plans again. `fetch.py` asks exo
-for the previews.
+A load of B alone has no step 3. A dry run shows the result (`placements.py`), an operation executes it, and a waiting
+operation plans again. `fetch.py` asks exo for the previews.
 """
 
 from collections import Counter

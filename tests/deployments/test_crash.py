@@ -12,8 +12,8 @@ from exo_graphql.deployments.service import Deployments
 from exo_graphql.deployments.validation import Declaration
 from exo_graphql.storage import Collection, Entry, Key
 from exo_graphql.storage.sqlite import SQLiteStore
-from tests.operations.test_crash import KillableUpstream, Killer
 from tests.support.deployed_cluster import deployments
+from tests.support.killer import KillableUpstream, Killer
 from tests.support.simulated_cluster import HALF, OTHER_HALF, SimulatedCluster, operations, world
 
 pytestmark = pytest.mark.anyio
