@@ -39,7 +39,7 @@ class DeploymentChanged(OperationError):
 class DeploymentManagedByFile(OperationError):
     """`errors.DeploymentManagedByFile`."""
 
-    deployment: _LazyDeployment | None = field(resolver=_deployment, description="The deployment as it is now.")
+    deployment: Deployment | None = field(resolver=_deployment, description="The deployment as it is now.")
 
 
 @publishes(errors.ModelAlreadyDeployed, CODES["MODEL_ALREADY_DEPLOYED"])
