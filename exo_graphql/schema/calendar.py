@@ -51,9 +51,11 @@ def _unloads(root: Parent[Entry], info: Info) -> tuple[Assessment, ...]:
 class CalendarTransition:
     """`deployments.calendar.Entry`."""
 
-    loads: list[Deployment] = field(resolver=_loads, description="Those that open.")
-    unloads: list[Deployment] = field(resolver=_unloads, description="Those that close.")
-    note: str | None = field(description="How daylight saving bends a window that opens; null on an ordinary day.")
+    loads: list[Deployment] = field(resolver=_loads, description="Deployments that open.")
+    unloads: list[Deployment] = field(resolver=_unloads, description="Deployments that close.")
+    note: str | None = field(
+        description="How daylight saving time shifts or shortens a window that opens; null if it does not."
+    )
 
 
 @strawberry.type(description="A time during which the same deployments are wanted.")
@@ -62,10 +64,12 @@ class CalendarEntry:
 
     from_: datetime = strawberry.field(resolver=_begins, name="from", description="When it begins (UTC).")
     until: datetime = field(resolver=_ends, description="When it ends (UTC).")
-    deployments: list[Deployment] = field(resolver=_wanted, description="Those that are wanted, whether paused or not.")
+    deployments: list[Deployment] = field(
+        resolver=_wanted, description="Deployments that are wanted, whether paused or not."
+    )
     fits_together: bool = field(
-        description="Whether all of them fit beside each other, and beside what belongs to no deployment, in the "
-        "cluster as it is now."
+        description="Whether all of them fit together, and beside what belongs to no deployment, in the cluster as it "
+        "is now."
     )
     reason: str | None = field(description="Which one does not fit, and why; null where they fit.")
     transition: CalendarTransition = field(resolver=_transition, description="What changes at `from`.")
@@ -75,13 +79,14 @@ async def resolve_calendar(
     info: Info,
     days: Annotated[int | None, argument(description=f"How many days, 1 to {MAX_DAYS}.")] = 14,
     from_: Annotated[
-        datetime | None, argument(name="from", description="Where it begins; without it today at 0:00 in `timeZone`.")
+        datetime | None,
+        argument(name="from", description="When the calendar begins. Default: today at 0:00 in `timeZone`."),
     ] = None,
     time_zone: Annotated[
-        str | None, argument(description="In which a day begins (IANA); without it the server's own.")
+        str | None, argument(description="IANA time zone in which a day begins. Default: the server's own.")
     ] = None,
 ) -> tuple[Entry, ...]:
-    """The calendar, computed on a thread: the search for what fits together may take long."""
+    """The calendar, computed in a thread: the search for what fits together may take long."""
     length = 14 if days is None else days
     if not 1 <= length <= MAX_DAYS:
         raise NamedError("INVALID_ARGUMENT", f"A calendar cannot have {length} days.", f"Request 1 to {MAX_DAYS} days.")

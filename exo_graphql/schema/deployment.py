@@ -24,19 +24,19 @@ from exo_graphql.schema.window import Window
 
 described(
     DeploymentState,
-    "What is the matter with a deployment. The first that applies: PAUSED, PROGRESSING, IDLE or OFF, READY, and then "
-    "why it is not ready.",
-    READY="Every copy that is asked for serves.",
-    PROGRESSING="An operation is at work for it; see operation.",
-    RETRYING="The last attempt failed; retryAt says when the next one comes.",
-    UNSATISFIABLE="It does not fit, or names nodes that are not there. `reason` says what is needed, what is free, and "
-    "who holds it. It reserves nothing, and is loaded once it has fitted for ten seconds.",
-    PAUSED="Left alone: nothing is loaded, unloaded or fetched for it; see pausedBecause.",
-    IDLE="Unloaded since nobody used it for idleUnloadSeconds, until its next opening, a resume, an apply, or until "
-    "somebody loads it. That is not unhealthy.",
-    OFF="No window is open. What serves in place of another deployment that is not loaded yet goes on serving.",
-    WAITING="For a newer state of exo, for nodes that come and go to settle, for what exo is doing already, or for "
-    "another deployment that comes first.",
+    "State of a deployment. The first that applies: PAUSED, PROGRESSING, IDLE or OFF, READY, and then the reason why "
+    "it is not ready.",
+    READY="Every replica is ready.",
+    PROGRESSING="An operation for it is under way; see `operation`.",
+    RETRYING="The last attempt failed; the next one is made at `retryAt`.",
+    UNSATISFIABLE="It does not fit, or names nodes that are not in the cluster. `reason` says what is needed, what is "
+    "free, and what uses the memory. It reserves nothing, and is loaded once it has fitted for ten seconds.",
+    PAUSED="Nothing is loaded, unloaded or downloaded for it; see `pausedBecause`.",
+    IDLE="Unloaded because it was not used for idleUnloadSeconds. It is loaded again at its next opening, by a resume, "
+    "an apply, or any load of its model. It does not make the cluster unhealthy.",
+    OFF="No window is open. If the deployment that takes its place is not loaded yet, it still serves until then.",
+    WAITING="For a newer state of exo, for the membership to settle, for what exo is doing already, or for another "
+    "deployment that comes first.",
 )
 described(ManagedBy, "Who declares a deployment.", API="applyDeployment.", FILE="A file that the server reads.")
 
@@ -68,8 +68,7 @@ def _scheduled(attribute: str) -> Callable[[Assessment], Any]:
 
 def _model(root: Parent[Assessment], info: Info) -> state.ModelCard:
     model_id = root.deployment.spec.model_id
-    known = info.context.latest.models if info.context.latest is not None else {}
-    return known.get(model_id) or state.ModelCard(model_id)
+    return info.context.models((model_id,))[0]
 
 
 def _instances(root: Parent[Assessment], info: Info) -> tuple[state.Instance, ...]:
@@ -113,26 +112,26 @@ class DeploymentFailure:
     """`deployments.deployment.AttemptFailure`."""
 
     at: datetime = field(description="When it failed (UTC).")
-    message: str = field(description="What went wrong, in a sentence.")
+    message: str = field(description="What went wrong, as a sentence.")
 
 
 @strawberry.type(
-    description="A statement of what should be loaded, how, and when. The server compares it with the cluster all the "
-    "time and closes the difference with operations, one at a time; after a loss it loads the model again."
+    description="Declares what should be loaded, how, and when. The server continuously compares it with the cluster "
+    "and corrects differences by operations, one at a time; after a loss it loads the model again."
 )
 class Deployment:
     """`deployments.compare.Assessment`."""
 
-    name: str = field(resolver=_name, description="Its name, of your own choice.")
+    name: str = field(resolver=_name, description="Its name, as given to applyDeployment.")
     model: Model = field(resolver=_model, description="The model that it keeps loaded.")
     model_id: str = field(resolver=_of_spec("model_id"), description="The model's full id.")
-    replicas: int = field(resolver=_of_spec("replicas"), description="Copies, on nodes of their own.")
+    replicas: int = field(resolver=_of_spec("replicas"), description="Number of copies, each on nodes of its own.")
     min_nodes: int = field(
-        resolver=_of_spec("min_nodes"), description="The least number of nodes that a copy spreads over."
+        resolver=_of_spec("min_nodes"), description="Minimum number of nodes that a copy spreads over."
     )
     sharding: ShardingPreference = field(resolver=_of_spec("sharding"), description="How to divide the model.")
     instance_type: InstanceTypePreference = field(
-        resolver=_of_spec("instance_type"), description="Which engine is to join the runners."
+        resolver=_of_spec("instance_type"), description="How the runners are to communicate."
     )
     nodes: list[str] | None = field(
         resolver=_of_spec("nodes"),
@@ -140,53 +139,51 @@ class Deployment:
     )
     priority: int = field(
         resolver=_of_spec("priority"),
-        description="A higher one may displace a lower one. Among equals what is loaded stays.",
+        description="A higher priority may displace a lower one. Among equals, what is loaded stays.",
     )
     schedule: list[Window] = field(
         resolver=_of_spec("schedule"), description="When it is wanted: while one of these is open; empty: always."
     )
     idle_unload_seconds: int | None = field(
         resolver=_of_spec("idle_unload_seconds"),
-        description="It is unloaded when no inference has been seen for as long; null: never. Requests that are "
-        "shorter than the pause between two reads of the state (a second or so) can be missed.",
+        description="It is unloaded after as many seconds without an inference; null: never. Requests that are shorter "
+        "than the interval between two reads of the state (about a second) can be missed.",
     )
     drain_seconds: int = field(
         resolver=_of_spec("drain_seconds"),
-        description="Seconds to wait, at most, for running requests before it is unloaded.",
+        description="Maximum seconds to wait for running requests before it is unloaded.",
     )
     managed_by: ManagedBy = field(resolver=_stored("managed_by"), description="Who declares it.")
-    generation: int = field(
-        resolver=_stored("generation"), description="Counts the changes of what is declared, from 1."
-    )
+    generation: int = field(resolver=_stored("generation"), description="Number of the current declaration, from 1.")
     observed_generation: int = field(
-        resolver=_stored("generation"), description="The generation that the state and reason are about."
+        resolver=_stored("generation"), description="The generation that state and reason refer to."
     )
     wanted: bool = field(description="Whether it should be loaded now.")
-    state: DeploymentState = field(description="What is the matter with it.")
-    reason: str = field(description="Why it is in this state, in a sentence or several.")
-    ready: bool = field(description="Whether every copy that is asked for serves.")
-    ready_replicas: int = field(description="Copies that serve.")
+    state: DeploymentState = field(description="Its state.")
+    reason: str = field(description="Why it is in this state, in one or more sentences.")
+    ready: bool = field(description="Whether every replica is ready.")
+    ready_replicas: int = field(description="Number of copies that are ready.")
     instances: list[Instance] = field(
-        resolver=_instances, description="Its copies that exo lists, and what of its own is to be unloaded."
+        resolver=_instances, description="Its copies that exo lists, and its instances that are to be unloaded."
     )
     own_instances: list[Instance] = field(
         resolver=_own_instances,
         description="Those that it placed or adopted and that exo lists: deleting it unloads exactly these.",
     )
     operation: Operation | None = field(
-        resolver=_operation, description="The operation that is at work for it; null while none is."
+        resolver=_operation, description="The operation that is under way for it; null if there is none."
     )
     last_failure: DeploymentFailure | None = field(
         resolver=_stored("last_failure"),
-        description="Why the last attempt that failed did; null when a load has succeeded since.",
+        description="Why the last failed attempt failed; null when a load has succeeded since.",
     )
     attempts: int = field(
         resolver=_stored("attempts"),
-        description="Loads begun since it was last READY for ten minutes, or was last changed; the further copies of "
+        description="Loads started since it was last READY for ten minutes, or was last changed; the further copies of "
         "several replicas do not count.",
     )
     retry_at: datetime | None = field(
-        resolver=_retry_at, description="When the next attempt comes (UTC); null unless it is RETRYING."
+        resolver=_retry_at, description="When the next attempt is made (UTC); null unless it is RETRYING."
     )
     paused_until: datetime | None = field(
         resolver=_paused_until, description="Until when it is PAUSED (UTC); null: until it is resumed, or not paused."
@@ -194,11 +191,11 @@ class Deployment:
     paused_because: str | None = field(resolver=_paused_because, description="Why it is PAUSED; null while it is not.")
     open_until: datetime | None = field(
         resolver=_scheduled("open_until"),
-        description="When the present opening ends (UTC); null while none is, or where no end is in sight.",
+        description="When the current opening ends (UTC); null while no window is open, or if no end is known.",
     )
     next_opening: datetime | None = field(
         resolver=_scheduled("next_opening"),
-        description="When it opens next (UTC), after the present opening; null where none is in sight.",
+        description="When it opens next (UTC), after the current opening; null if no opening is known.",
     )
     changed_at: datetime | None = field(
         resolver=_changed_at, description="When its state last changed (UTC), as far as this server has seen."

@@ -74,11 +74,11 @@ class ApplyDeploymentPayload:
     )
     open_until: datetime | None = field(
         resolver=_scheduled("open_until"),
-        description="When the present opening will end (UTC); null while none is, or where no end is in sight.",
+        description="When the current opening will end (UTC); null while no window is open, or if no end is known.",
     )
     next_opening: datetime | None = field(
         resolver=_scheduled("next_opening"),
-        description="When it will open next (UTC), after the present opening; null where none is in sight.",
+        description="When it will open next (UTC), after the current opening; null if no opening is known.",
     )
     error: OperationError | None = field(description="Why it was not accepted; null if it was.")
 
@@ -112,20 +112,21 @@ class ResumeDeploymentPayload(DeleteDeploymentPayload):
 async def apply_deployment(
     info: Info,
     name: Annotated[
-        strawberry.ID, argument(description="A name of your own: letters, digits, hyphens, dots and underscores.")
+        strawberry.ID, argument(description="A name of your choice: letters, digits, hyphens, dots and underscores.")
     ],
     model: ModelName,
-    replicas: Annotated[int | None, argument(description="Copies, each on nodes of its own.")] = 1,
-    min_nodes: Annotated[int | None, argument(description="The least number of nodes to spread over, from 1.")] = 1,
+    replicas: Annotated[int | None, argument(description="Number of copies, each on nodes of its own.")] = 1,
+    min_nodes: Annotated[int | None, argument(description="Minimum number of nodes to spread over, from 1.")] = 1,
     sharding: Annotated[ShardingPreference | None, argument(description="How to divide the model.")] = (
         ShardingPreference.AUTO
     ),
     instance_type: Annotated[
-        InstanceTypePreference | None, argument(description="Which engine is to join the runners.")
+        InstanceTypePreference | None, argument(description="How the runners are to communicate.")
     ] = InstanceTypePreference.AUTO,
     nodes: NodeNames = None,
     priority: Annotated[
-        int | None, argument(description="A higher one may displace a lower one; among equals what is loaded stays.")
+        int | None,
+        argument(description="A higher priority may displace a lower one. Among equals, what is loaded stays."),
     ] = 0,
     schedule: Annotated[
         list[WindowInput] | None, argument(description="When it is wanted: while a window is open; empty: always.")
@@ -133,19 +134,19 @@ async def apply_deployment(
     idle_unload_seconds: Annotated[
         int | None,
         argument(
-            description=f"Unload it when no inference has been seen for as long, {MIN_IDLE_SECONDS} or more. Requests "
-            "shorter than a second or so can be missed."
+            description=f"Unload it after as many seconds without an inference, {MIN_IDLE_SECONDS} or more. Requests "
+            "shorter than about a second can be missed."
         ),
     ] = None,
     drain_seconds: Annotated[
-        int | None, argument(description="Seconds to wait, at most, for running requests before it is unloaded.")
+        int | None, argument(description="Maximum seconds to wait for running requests before it is unloaded.")
     ] = 30,
-    dry_run: Annotated[bool | None, argument(description="Only say what it would do.")] = False,  # noqa: FBT002
+    dry_run: Annotated[bool | None, argument(description="Only report what it would do.")] = False,  # noqa: FBT002
     if_generation: Annotated[
         int | None, argument(description="Only if the deployment is of this generation; 0: only if there is none.")
     ] = None,
 ) -> Applied:
-    """Declares a deployment. What is null is as if it were left out."""
+    """Declares a deployment. A null argument counts as left out."""
     declared = Declaration(
         name=name,
         model=model,
@@ -165,7 +166,7 @@ async def apply_deployment(
 async def delete_deployment(
     info: Info,
     name: DeploymentName,
-    unload: Annotated[bool | None, argument(description="Unload what it placed or adopted, too.")] = True,  # noqa: FBT002
+    unload: Annotated[bool | None, argument(description="Also unload what it placed or adopted.")] = True,  # noqa: FBT002
 ) -> Result:
     """Deletes one."""
     return await info.context.deployments.delete(name, unload=unload is not False)
@@ -174,9 +175,9 @@ async def delete_deployment(
 async def pause_deployment(
     info: Info,
     name: DeploymentName,
-    until: Annotated[datetime | None, argument(description="When it goes on by itself; without it, never.")] = None,
+    until: Annotated[datetime | None, argument(description="When the pause ends by itself. Default: never.")] = None,
 ) -> Result:
-    """Leaves one alone."""
+    """Pauses one."""
     aware = until if until is None or until.tzinfo is not None else until.replace(tzinfo=UTC)
     return await info.context.deployments.pause(name, aware)
 

@@ -1,4 +1,4 @@
-"""The type `Plan`: what a request would do, asked without doing it."""
+"""The type `Plan`: what a request would do, without doing it."""
 
 import strawberry
 from strawberry import Parent
@@ -54,7 +54,7 @@ def _model(root: Parent[Fetched], info: Info) -> state.ModelCard:
     return info.context.models((root.model_id,))[0]
 
 
-@strawberry.type(description="Weights that would be fetched onto a node.")
+@strawberry.type(description="Weights that would be downloaded to a node.")
 class PlanDownload:
     """`deployments.proposal.Fetched`."""
 
@@ -66,7 +66,7 @@ class PlanDownload:
     )
 
 
-@strawberry.type(description="What a request would do, found out without changing anything.")
+@strawberry.type(description="What a request would do. Nothing is changed.")
 class Plan:
     """`deployments.proposal.Proposal`."""
 
@@ -82,7 +82,7 @@ class Plan:
     reason: str | None = field(description="Why it could not be done; null where it could.")
     nodes: list[Node] = field(
         resolver=_nodes,
-        description="Where it would be placed, as far as can be known now; empty where it does not fit.",
+        description="Where it would be placed, as far as is known now; empty where it does not fit.",
     )
     needed_gb: float | None = field(
         resolver=_needed,
@@ -95,8 +95,8 @@ class Plan:
     )
     shortfall_gb: float | None = field(
         resolver=_shortfall,
-        description="What is lacking there, in GiB; null where it fits, or memory is not the reason.",
+        description="Memory that these nodes lack, in GiB; null where it fits, or memory is not the reason.",
     )
-    load_first: bool = field(description="Whether it fits beside what is loaded, so that nothing is unloaded before.")
-    downloads: list[PlanDownload] = field(description="Weights that would be fetched first.")
+    load_first: bool = field(description="Whether it fits beside what is loaded, so that nothing is unloaded first.")
+    downloads: list[PlanDownload] = field(description="Weights that would be downloaded first.")
     steps: list[str] = field(description="What would be done, in order.")

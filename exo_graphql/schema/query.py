@@ -238,12 +238,12 @@ class Query:
         "and an error.",
     )
     deployments: list[Deployment] = field(
-        resolver=deployments, description="What is kept loaded, by name: the models, their schedules and their state."
+        resolver=deployments, description="The deployments, by name: their models, schedules and states."
     )
     deployment: Deployment | None = field(resolver=_deployment, description="One deployment; null for an unknown name.")
     calendar: list[CalendarEntry] = field(
         resolver=resolve_calendar,
-        description="Which deployments are wanted when, over the coming days, what changes in between, and whether "
+        description="Which deployments are wanted when over the coming days, what changes in between, and whether "
         "they fit together.",
     )
     operation: Operation | None = field(
