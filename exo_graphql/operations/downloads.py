@@ -25,7 +25,7 @@ class NodeDownloadResult:
 
 @dataclass(frozen=True, slots=True)
 class DownloadsResult:
-    """One result a node; none where there is an `error` of the whole request."""
+    """One result for each node; none if there is an `error` of the whole request."""
 
     results: tuple[NodeDownloadResult, ...] = ()
     error: OperationError | None = None
@@ -125,7 +125,7 @@ def _in_use(model_id: str, active: Sequence[Operation]) -> OperationConflict | N
 
 
 def _where(resolved: _Resolved, applies: Callable[[Download], bool]) -> tuple[str, ...]:
-    """The nodes that were named; else those that it applies to (all if there are none, so that each says why)."""
+    """The named nodes; otherwise those that it applies to, or, if there are none, all: each then has its own error."""
     if resolved.named:
         return resolved.node_ids
     found = [(id_, resolved.snapshot.state.download(id_, resolved.model_id)) for id_ in resolved.node_ids]

@@ -42,7 +42,7 @@ class StepState(Enum):
 
 AT_WORK = frozenset({OperationState.PENDING, OperationState.RUNNING})
 ACTIVE = AT_WORK | {OperationState.PARKED}
-"""Not ended. A parked one does nothing, and hinders nobody."""
+"""Not ended. A parked one does nothing and blocks no other operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,12 @@ class Operation:
 
     @property
     def active(self) -> bool:
-        """Not finished yet."""
+        """Whether it has not ended."""
         return self.state in ACTIVE
 
     @property
     def at_work(self) -> bool:
-        """It acts, or will by itself: others must not act on the same models."""
+        """Whether it acts, or will by itself: others must not act on the same models."""
         return self.state in AT_WORK
 
     @property
@@ -103,7 +103,7 @@ class Operation:
         return next((step for step in self.steps if step.name == name), None)
 
     def with_step(self, changed: Step) -> "Operation":
-        """With the step of the same name replaced, or added at the end."""
+        """The operation with the step of the same name replaced, or added at the end."""
         if self.step(changed.name) is None:
             return replace(self, steps=(*self.steps, changed))
         return replace(self, steps=tuple(changed if step.name == changed.name else step for step in self.steps))

@@ -1,4 +1,4 @@
-"""Removing instances: drain, delete, and wait until their memory is really back."""
+"""Removing instances: drain, delete, and wait until the nodes report their memory as free."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -43,7 +43,7 @@ def measure(snapshot: Snapshot, instances: Sequence[Instance]) -> dict[str, Base
     for instance in instances:
         untaken = untaken_bytes(instance, snapshot.models, snapshot.state.runners)
         for node_id, size in instance_bytes(instance, snapshot.models).items():
-            # What was never taken cannot come back.
+            # Memory that was never taken is not freed.
             expected[node_id] = expected.get(node_id, 0) + size - untaken.get(node_id, 0)
     nodes = snapshot.state.nodes
     return {
@@ -110,11 +110,11 @@ async def memory_back(
 ) -> str | None:
     """Waits until every node reports the memory free again; returns what is missing when the time is over.
 
-    It ends sooner where a newer report of each node shows as much free as is `enough` (bytes by node): a model that
-    waits to be restored must not wait for more than it needs.
+    It ends sooner if newer reports show as much free as is `enough` (bytes by node): a model that is to be restored
+    must not wait for more memory than it needs.
 
-    Back means that a node's free memory has risen by `memory_share` of what was expected, or, where that is below
-    `small_share` of its RAM, that two newer readings have come. A node that has left has nothing to give back.
+    Free again means that a node's free memory has risen by `memory_share` of what was expected, or, where that is below
+    `small_share` of its RAM, that two newer reports have come. A node that has left the cluster does not count.
     """
     snapshot = await run.read_now()
     until = run.clock() + run.rules.memory_seconds

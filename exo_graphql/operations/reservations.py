@@ -25,18 +25,18 @@ from exo_graphql.operations.saga_state import SagaState
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What one operation means to the memory of others. `order` is the order in which they were requested."""
+    """The memory that one operation takes or frees, as others must count it. `order`: in which they were requested."""
 
     operation_id: str
     order: int
     saga_state: SagaState
     waiting: bool
-    """It is PENDING: it has taken nothing yet, but is the first to be served of what becomes free."""
+    """It is PENDING: it has taken nothing yet, but is the first to get memory that becomes free."""
     missing: Mapping[str, int] = field(default_factory=dict)
     """Bytes by node that it has freed and that the nodes do not report yet."""
 
     def reserved(self, snapshot: Snapshot) -> Counter[str]:
-        """Free memory, by node, that belongs to it: for what it places, or for what it may have to restore."""
+        """Free memory by node that it has reserved: for what it places, or for what it may have to restore."""
         if self.waiting:
             return Counter()
         placed = _sum(target.takes for target in self.saga_state.targets if target.adopts is None)
@@ -48,7 +48,7 @@ class Reservation:
         return +(whole - held)
 
     def still_takes(self, snapshot: Snapshot) -> Counter[str]:
-        """What it will have taken beyond now, by node, once it has ended well (or has been undone)."""
+        """Bytes by node that it will take from now on, until it has succeeded (or has been undone)."""
         listed = snapshot.state.instances
         if self.saga_state.undoing is not None:
             return _sum(
@@ -65,7 +65,7 @@ class Reservation:
         )
 
     def still_frees(self, snapshot: Snapshot) -> Counter[str]:
-        """What it will have given back beyond now, by node, once it has ended."""
+        """Bytes by node that it will free from now on, until it has ended."""
         listed = snapshot.state.instances
         if self.saga_state.undoing is not None:
             leaving = [t.takes for t in self.saga_state.targets if t.instance is not None and t.instance.id in listed]

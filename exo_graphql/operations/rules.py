@@ -16,15 +16,15 @@ class OperationRules:
     memory_share: float = 0.8
     """Share of a shard's bytes by which the node's free memory must have risen."""
     small_share: float = 0.01
-    """Below this share of the node's RAM a shard is lost in the noise: two newer readings count instead."""
+    """Below this share of the node's RAM a shard is within the noise: two newer reports count instead."""
     appear_seconds: float = 30.0
-    """How long exo may take to list an instance, or to drop one. Commands sent into an election are lost."""
+    """How long exo may take to list an instance, or to remove one. Commands sent during an election are lost."""
     resend_seconds: float = 6.0
     """A command whose effect is not seen is sent again after as long."""
     unreachable_seconds: float = 60.0
     """How long a step repeats a request to an exo that does not answer."""
     away_seconds: float = 86_400.0
-    """How long an operation that has something to undo waits for an exo that does not answer: only then can it."""
+    """How long an operation that has something to undo waits for exo to answer: it cannot be undone without."""
     settle_seconds: float = 3.0
     """How long to wait for the effect of a command that may have been lost."""
     replan_seconds: float = 5.0
@@ -34,15 +34,15 @@ class OperationRules:
     return_seconds: float = 60.0
     """The longest a restore waits for the nodes that held its models before it takes others."""
     settled_seconds: float = 20.0
-    """The membership has settled when nobody has come or gone for as long: after a lost master the nodes come back one
+    """The membership has settled when no node has joined or left for as long. After a lost master the nodes return one
     after the other, over 3 to 16 s (`exo/API.md`)."""
     turn_back_attempts: int = 2
-    """Failed attempts of exo's after which an operation turns back that has unloaded something. exo's own five take up
-    to 112 s, in which no model serves; what failed twice in the same way fails a third time."""
+    """exo's failed attempts after which an operation that has unloaded something turns back. exo's own five take up to
+    112 s, in which no model serves, and a load that failed twice usually fails a third time."""
     give_way_seconds: float = 120.0
     """How long a person's request waits for an operation of a deployment that is cancelled for it, and undone."""
     max_rounds: int = 5
-    """How often a step that finds its work undone by others begins it again."""
+    """How often a step repeats work that others have undone."""
     give_up_seconds: float = DEFAULT_RULES.give_up_after
     """A download that failed is final when no byte has arrived for as long."""
     tick_seconds: float = 1.0
@@ -54,6 +54,7 @@ class OperationRules:
     catch_up_seconds: float = 5.0
     """How often an end that could not be written is tried again."""
     kept_finished: int = 1000
+    """Ended operations that are kept for queries."""
     key_seconds: float = 86400.0
     """How long an idempotency key is remembered."""
 

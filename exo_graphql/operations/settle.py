@@ -1,4 +1,4 @@
-"""Waiting until the membership has settled: what is pinned to a returning node waits for it."""
+"""Waiting until the membership has settled, for requests and restores that need a returning node."""
 
 from collections.abc import Collection
 
@@ -10,8 +10,8 @@ from exo_graphql.operations.run import Run
 async def settled(run: Run, snapshot: Snapshot, node_ids: Collection[str], step: str) -> Snapshot:
     """A snapshot in which all of these nodes are members (by id or name), or in which the membership has settled.
 
-    It has settled when nobody has come or gone for `settled_seconds`; `return_seconds` is the longest wait. After a
-    lost master nodes return over 3 to 16 s: a model that lay on three of them is not restored onto the first one.
+    It has settled when no node has joined or left for `settled_seconds`; `return_seconds` is the longest wait. After a
+    lost master nodes return over 3 to 16 s: a model that was on three of them must not be restored onto the first.
     """
     begun_at = run.observation.seconds
     while len(present_ids(run.saga_state.members, snapshot, node_ids)) < len(node_ids):

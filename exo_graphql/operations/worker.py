@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 async def execute(run: Run, reservations: Reservations) -> None:
-    """Brings the operation to an end. Nothing but a cancelled task (the server stops) leaves it unfinished."""
+    """Executes the operation to its end. Only a cancelled task (the server stops) leaves it unfinished."""
     while True:
         try:
             with run.upstream.operation():
@@ -56,7 +56,7 @@ async def _execute(run: Run, reservations: Reservations) -> None:
 
 
 async def _park(run: Run, why: str) -> bool:
-    """Waits until it may continue; returns False if it was discarded instead."""
+    """Parks the operation until it may continue; returns False if it was discarded instead."""
     log.warning("Operation %s is parked: %s", run.operation.id, why)
     run.update(state=OperationState.PARKED, message=f"{why} Resume it to continue here, or cancel it to discard it.")
     # Whether this can be written or not: after a restart it would be parked again.

@@ -96,7 +96,7 @@ class DeleteDeploymentPayload:
     """`Assessment | OperationError`."""
 
     deployment: Deployment | None = field(resolver=_deployment, description="The deployment; null with an error.")
-    error: OperationError | None = field(resolver=_error, description="Why it was refused; null if it was not.")
+    error: OperationError | None = field(resolver=_error, description="Why it was rejected; null if it was not.")
 
 
 @strawberry.type(description="Exactly one of deployment and error is non-null.")

@@ -34,4 +34,4 @@ CODES = {
     "INTERNAL_FAULT": "An internal error of this server; see its log.",
 }
 ErrorCode = Enum("ErrorCode", {code: code for code in CODES})  # type: ignore[misc]  # one table, not two
-described(ErrorCode, "What kind of refusal or failure it is: the type's name in capitals.", **CODES)
+described(ErrorCode, "What kind of rejection or failure it is: the type's name in capitals.", **CODES)

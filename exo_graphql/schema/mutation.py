@@ -43,11 +43,11 @@ argument = strawberry.argument
 MinNodes = Annotated[int | None, argument(description="Minimum number of nodes to spread over, from 1.")]
 Shards = Annotated[
     ShardingPreference | None,
-    argument(description="How to divide the model. The request is refused if this is impossible."),
+    argument(description="How to divide the model. The request is rejected if this is impossible."),
 ]
 Engine = Annotated[
     InstanceTypePreference | None,
-    argument(description="How the runners are to communicate. The request is refused if this is impossible."),
+    argument(description="How the runners are to communicate. The request is rejected if this is impossible."),
 ]
 Drain = Annotated[
     int | None,
@@ -206,7 +206,7 @@ async def _resume_operation(
 
 @strawberry.type(
     description="Changes to the cluster. A mutation states the desired result and answers immediately: with an "
-    "operation to follow, or with the reason why the request is refused, which is data and not a "
+    "operation to follow, or with the reason why the request is rejected, which is data and not a "
     "top-level error. No mutation leaves the cluster without the models it had, unless that was "
     "requested."
 )

@@ -1,4 +1,4 @@
-"""`OperationError` and its types: why a request was refused, or an operation did not succeed."""
+"""`OperationError` and its types: why a request was rejected, or an operation did not succeed."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -29,7 +29,7 @@ def _code(root: Parent[OperationErrorValue]) -> ErrorCode:
 
 
 @strawberry.interface(
-    description="Why a request was refused, or an operation did not succeed. The implementing types add "
+    description="Why a request was rejected, or an operation did not succeed. The implementing types add "
     "details that help to correct it."
 )
 class OperationError:

@@ -49,10 +49,10 @@ class ResumeOperationPayload:
     """`OperationResult`."""
 
     operation: Operation | None = field(
-        resolver=_operation, description="The operation; null if the request was refused."
+        resolver=_operation, description="The operation; null if the request was rejected."
     )
     error: OperationError | None = field(
-        resolver=_error, description="Why the request was refused; null if it was accepted."
+        resolver=_error, description="Why the request was rejected; null if it was accepted."
     )
 
 
@@ -83,7 +83,7 @@ def _node(root: Parent[NodeDownload], info: Info) -> state.Node | None:
     return None if snapshot is None else snapshot.state.nodes.get(root.node_id)
 
 
-@strawberry.type(description="What came of a download request on one node.")
+@strawberry.type(description="The result of a download request on one node.")
 class NodeDownloadResult:
     """`operations.NodeDownloadResult`."""
 
@@ -110,15 +110,15 @@ def _downloads_error(root: Parent[DownloadResult]) -> OperationErrorValue | None
     return root.answer.error
 
 
-@strawberry.type(description="What came of a download request on each node, or why it was refused.")
+@strawberry.type(description="The result of a download request on each node, or why it was rejected.")
 class DownloadPayload:
     """`DownloadResult`."""
 
     results: list[NodeDownloadResult] = field(
-        resolver=_results, description="One result for each node; empty if the request was refused."
+        resolver=_results, description="One result for each node; empty if the request was rejected."
     )
     error: OperationError | None = field(
-        resolver=_downloads_error, description="Why the request was refused; null if it was accepted."
+        resolver=_downloads_error, description="Why the request was rejected; null if it was accepted."
     )
     paused: list[Deployment] = field(description=_PAUSED)
 
@@ -139,8 +139,8 @@ class CancelTaskPayload:
     """`Task | OperationError`."""
 
     task: Task | None = field(
-        resolver=_task, description="The task that is to be cancelled; null if the request was refused."
+        resolver=_task, description="The task that is to be cancelled; null if the request was rejected."
     )
     error: OperationError | None = field(
-        resolver=_task_error, description="Why the request was refused; null if it was accepted."
+        resolver=_task_error, description="Why the request was rejected; null if it was accepted."
     )

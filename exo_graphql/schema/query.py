@@ -148,7 +148,7 @@ async def _placements(
     unload: Annotated[list[str] | None, argument(description="Models to unload for it, as by swapModels.")] = None,
 ) -> tuple[PlacementView, ...]:
     # Names are resolved here, so that an unknown one is a top-level error as in every query: the operations would
-    # answer with a refusal. In a thread, because finding names similar to an unknown one takes milliseconds.
+    # answer with an error. In a thread, because finding names similar to an unknown one takes milliseconds.
     snapshot, offload = info.context.snapshot, info.context.offload
     model_id, node_ids, unload_ids = await offload(partial(_ids, snapshot, model, nodes, unload))
     answer = await info.context.operations.placements(
