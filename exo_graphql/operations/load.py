@@ -30,12 +30,12 @@ from exo_graphql.operations.settle import settled
 
 async def load(run: Run, target: Target, reservations: Reservations) -> None:
     """Places the target unless that is done, and waits until it is ready. Raises `Abort`."""
-    place, load = step_names(run.saga_state, target)
-    if run.is_done(load):
+    place_step, load_step = step_names(run.saga_state, target)
+    if run.is_done(load_step):
         return
-    if not run.is_done(place):
-        await _place(run, target, place, reservations)
-    await run.begin(load, f"Waiting for {target.model_id} to be ready.")
+    if not run.is_done(place_step):
+        await _place(run, target, place_step, reservations)
+    await run.begin(load_step, f"Waiting for {target.model_id} to be ready.")
     instance = target.instance
     if instance is None:
         snapshot = await run.read_now()
@@ -48,9 +48,9 @@ async def load(run: Run, target: Target, reservations: Reservations) -> None:
                 reason="The instance is gone.",
             )
         )
-    snapshot = await follow(run, instance, load, _attempts(run))
+    snapshot = await follow(run, instance, load_step, _attempts(run))
     target.ready = True
-    await run.finish(load, f"{target.model_id} is ready on {_where(snapshot, node_ids(instance))}.")
+    await run.finish(load_step, f"{target.model_id} is ready on {_where(snapshot, node_ids(instance))}.")
 
 
 def _attempts(run: Run) -> int | None:
