@@ -67,7 +67,7 @@ class SimulatedCluster:
         return sorted(instance.model_id for instance in (await self.snapshot()).state.instances.values())
 
     async def given(self, *models: str) -> None:
-        """Somebody else has loaded these."""
+        """Another client has loaded these."""
         for model in models:
             assert self.sim.control.place(model) is not None
             await self.until(partial(_is_ready, model))
