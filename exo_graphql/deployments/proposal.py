@@ -50,7 +50,7 @@ class Proposal:
     steps: tuple[str, ...]
 
 
-async def dry_run(operations: Operations, given: View, uid: str) -> Proposal:
+async def propose_planned(operations: Operations, given: View, uid: str) -> Proposal:
     """`propose`, with the plan of the operation where one would begin now. Without an answer of exo `propose` alone."""
     following = _following(given, uid)
     if following.opens is None and isinstance(following.space, Space):

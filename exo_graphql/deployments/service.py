@@ -27,7 +27,7 @@ from exo_graphql.deployments.errors import (
     ModelAlreadyDeployed,
 )
 from exo_graphql.deployments.file import FileWatch, Source, withdraw_all
-from exo_graphql.deployments.proposal import Proposal, dry_run
+from exo_graphql.deployments.proposal import Proposal, propose_planned
 from exo_graphql.deployments.reconciler import Reconciler
 from exo_graphql.deployments.registry import Registry
 from exo_graphql.deployments.timetable import Timetable
@@ -185,7 +185,7 @@ class Deployments:
         others = [deployment for deployment in self._registry.all() if deployment.uid != changed.uid]
         view = self.reconciler.view([*others, changed], snapshot)
         applied = Applied(
-            proposal=await dry_run(self._operations, view, changed.uid),
+            proposal=await propose_planned(self._operations, view, changed.uid),
             differences=differences(None if known is None else known.spec, spec),
             timetable=view.timetables[changed.uid],
         )
