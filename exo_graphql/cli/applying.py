@@ -13,6 +13,13 @@ from exo_graphql.deployment_file.reader import DeploymentFile, InvalidFile, read
 Json = Mapping[str, Any]
 
 STDIN = "-"
+_ABOUT = {
+    "NODE_NOT_FOUND": "nodes",
+    "MODEL_NOT_FOUND": "model",
+    "MODEL_AMBIGUOUS": "model",
+    "MODEL_ALREADY_DEPLOYED": "model",
+}
+"""Which key of a table an error is about, where it does not say so itself; others are about the whole table."""
 
 
 def content(name: str) -> DeploymentFile:
@@ -156,7 +163,7 @@ class Apply:
     @staticmethod
     def _path(table: Table, error: Json) -> tuple[str | int, ...]:
         """Which key of the table an error is about."""
-        argument = error.get("argument") or {"NODE_NOT_FOUND": "nodes"}.get(error["code"], "model")
+        argument = error.get("argument") or _ABOUT.get(error["code"], "name")
         if argument in {key.name for key in WINDOW_KEYS}:
             windows = table.arguments.get("schedule", ())
             place = next((n for n, w in enumerate(windows) if str(w.get(argument)) in error["message"]), 0)

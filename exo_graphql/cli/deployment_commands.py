@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, time
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
@@ -101,7 +102,10 @@ def apply(
     ctx: typer.Context,
     *,
     filename: Annotated[
-        str, typer.Option("--filename", "-f", metavar="FILE", help="A TOML file of deployments; - reads stdin.")
+        Path,
+        typer.Option(
+            "--filename", "-f", metavar="FILE", allow_dash=True, help="A TOML file of deployments; - reads stdin."
+        ),
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change, and what it would do.")] = (
         False
@@ -109,7 +113,7 @@ def apply(
 ) -> None:
     """Declare the deployments of a file. First all of it is planned; if anything is invalid, nothing is applied."""
     session = session_of(ctx)
-    work = Apply(session, filename, dry_run=dry_run)
+    work = Apply(session, str(filename), dry_run=dry_run)
     work.run()
     session.show(work.found, deployment_views.applied)
     if work.changes:

@@ -136,8 +136,7 @@ def calendar(data: Json, wide: bool) -> Page:  # noqa: FBT001  # as every view
         Column("FROM"),
         Column("UNTIL", drop=3),
         Column("WANTED", sentence=True),
-        Column("LOADS", drop=2, sentence=True),
-        Column("UNLOADS", drop=2, sentence=True),
+        Column("CHANGES", drop=2, sentence=True),
         Column("FITS", drop=1),
         Column("NOTE", sentence=True),
     ]
@@ -146,14 +145,18 @@ def calendar(data: Json, wide: bool) -> Page:  # noqa: FBT001  # as every view
             when(each["from"]),
             when(each["until"]),
             _listed(each["deployments"]) or "none",
-            _listed(each["transition"]["loads"]),
-            _listed(each["transition"]["unloads"]),
+            _changes(each["transition"]),
             styled("yes" if each["fitsTogether"] else "no"),
             " ".join(filter(None, (each["reason"], each["transition"]["note"]))),
         ]
         for each in data["calendar"]
     ]
     yield Grid(columns, rows, "No days.", wide)
+
+
+def _changes(transition: Json) -> str:
+    opens = [f"+{entry['name']}" for entry in transition["loads"]]
+    return ", ".join([*opens, *(f"-{entry['name']}" for entry in transition["unloads"])])
 
 
 def _listed(entries: Sequence[Json]) -> str:
@@ -215,30 +218,34 @@ def plan(payload: Json) -> Page:
     found = payload["plan"]
     if found is None:
         return
-    fits = "yes" if found["fits"] else "no"
-    how = found["reason"] or ""
-    if found["fits"] and found["loads"]:
-        how = "beside what is loaded" if found["loadFirst"] else "once something is unloaded"
-    values: dict[str, str] = {"  fits": ", ".join(filter(None, (fits, how))) if found["fits"] else f"{fits}: {how}"}
-    if found["neededGb"] is not None and found["loads"]:
-        values["  needs"] = number(found["neededGb"], " GiB", 1)
+    values: dict[str, str] = {"fits": _fits(found)}
     if found["loads"]:
+        values["needs"] = number(found["neededGb"], " GiB", 1)
         where = f" on {labels(found['nodes'])}" if found["nodes"] else ""
-        values["  loads"] = f"{names(found['loads'])}{where}"
+        values["loads"] = f"{names(found['loads'])}{where}"
     if found["unloads"]:
-        values["  unloads"] = names(found["unloads"])
+        values["unloads"] = names(found["unloads"])
     if found["adopts"]:
-        values["  keeps"] = names(instance["model"] for instance in found["adopts"])
+        values["keeps"] = names(instance["model"] for instance in found["adopts"])
     if found["downloads"]:
-        values["  downloads"] = ", ".join(
+        values["downloads"] = ", ".join(
             f"{entry['model']['name']} to {labels([entry['node']] if entry['node'] else [])}"
             for entry in found["downloads"]
         )
-    if payload["openUntil"] is not None:
-        values["  closes"] = when(payload["openUntil"])
-    values["  opens"] = when(payload["nextOpening"]) if payload["nextOpening"] is not None else "-"
+    values["closes"] = when(payload["openUntil"])
+    values["opens"] = when(payload["nextOpening"])
     if payload["nextOpening"] is None and payload["openUntil"] is None:
-        values["  opens"] = "always"
-    yield facts({name: said for name, said in values.items() if said != UNKNOWN})
+        values["opens"] = "always"
+    for name, said in values.items():
+        if said != UNKNOWN:
+            yield Prose.of((f"  {name:9} ", "dim"), said, hanging=6)
     for place, step in enumerate(found["steps"], 1):
         yield Prose(Text(f"  {place}. {step}"), hanging=5)
+
+
+def _fits(found: Json) -> str:
+    if not found["fits"]:
+        return f"no: {found['reason']}"
+    if not found["loads"]:
+        return "yes"
+    return "yes, beside what is loaded" if found["loadFirst"] else "yes, once something is unloaded"

@@ -86,7 +86,10 @@ class FileWatch:
         """Reads and applies until it is cancelled."""
         content = self._seen
         while True:
-            await self._take(content)
+            try:
+                await self._take(content)
+            except Exception:
+                log.exception("The deployments file: a fault of this server.")
             await asyncio.sleep(POLL_SECONDS)
             content = await asyncio.to_thread(self._read)
 

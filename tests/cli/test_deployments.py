@@ -222,6 +222,23 @@ def test_exit_codes_of_the_process_with_a_server_and_stdin(tiny: Served, start: 
     assert (closed.returncode, "Traceback" in closed.stderr) == (1, False)
 
 
+def test_what_the_server_s_file_declares_is_paused_and_resumed_and_not_changed(tmp_path: Path, write: Write) -> None:
+    ours = tmp_path / "server.toml"
+    ours.write_text(A)
+    with served(SimulatedExo(tiny_scenario(), speed=10.0, seed=1), deployments=ours) as server:
+        act = command_at(server.url)
+        server.until(lambda: server.server.components.deployments.get("a"))
+        assert "declared by  the deployments file" in act("deployments", "a").out
+        for arguments in (["undeploy", "a"], ["deploy", "a", "tiny-b"], ["apply", "-f", write(A + "priority = 1")]):
+            ran = act(*arguments)
+            assert (ran.code, "[DEPLOYMENT_MANAGED_BY_FILE]" in ran.err) == (1, True)
+            assert "hint: Change the file of this server." in ran.err
+        assert "line 1, deployments.a: The deployments file declares 'a'" in ran.err
+        assert act("apply", "-f", write(A)).code == 0, "it is as declared"
+        assert act("pause", "a").code == 0
+        assert act("resume", "a").code == 0
+
+
 # The round trip
 
 NAMES = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,8}[A-Za-z0-9])?", fullmatch=True)
@@ -363,7 +380,7 @@ def test_the_calendar_names_what_is_wanted(one: Served) -> None:
     entries = act("--json", "calendar", "--days", "3").json["calendar"]
     assert {name["name"] for entry in entries for name in entry["deployments"]} == {"a"}
     out = act("calendar", "--days", "3").out
-    assert out.splitlines()[0].split() == ["FROM", "UNTIL", "WANTED", "LOADS", "UNLOADS", "FITS"]
+    assert out.splitlines()[0].split() == ["FROM", "UNTIL", "WANTED", "CHANGES", "FITS"]
     assert len(out.splitlines()) == len(entries) + 1
 
 

@@ -74,3 +74,25 @@ async def test_what_cannot_be_read_is_kept_and_left_alone(tmp_path: Path) -> Non
     await registry.forget("uid")
     await store.close()
     assert await _read(path) == ()
+
+
+async def test_several_changes_are_seen_at_once(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "store.db")
+    await store.open()
+    registry = Registry(store)
+    await registry.open()
+    day = replace(FULL, uid="day", name="day", spec=Spec("n"))
+    await registry.add(FULL)
+    await registry.add(day)
+    await registry.add(replace(FULL, uid="old", name="old"))
+    seen: list[set[tuple[str, str]]] = []
+    registry.listen(lambda: seen.append({(each.name, each.spec.model_id) for each in registry.all()}))
+    exchange = {
+        "uid": lambda deployment: replace(deployment, spec=Spec("n")),
+        "day": lambda deployment: replace(deployment, spec=Spec("m")),
+        "nobody": lambda deployment: deployment,
+    }
+    await registry.change_all(exchange, [replace(FULL, uid="new", name="new")], ["old"])
+    assert seen == [{("night", "n"), ("day", "m"), ("new", FULL.spec.model_id)}]
+    await store.close()
+    assert {(each.name, each.spec.model_id) for each in await _read(tmp_path / "store.db")} == seen[0]
