@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -16,17 +16,21 @@ from typer.testing import CliRunner
 from exo_graphql.main import app
 from tests.cli.conftest import PROGRAM
 
-# One process prints every command's help: starting one for each would take a minute.
+# One process prints every command's help at every width: starting one for each would take a minute.
 EVERY_HELP = """
-import sys
+import os, sys, termios
 from exo_graphql.main import app
-for command in sys.stdin.read().splitlines():
-    try:
-        app([*command.split(), "--help"])
-    except SystemExit as end:
-        assert not end.code, command
-    print(chr(12), end="", flush=True)
+widths, *commands = sys.stdin.read().splitlines()
+for columns in map(int, widths.split()):
+    termios.tcsetwinsize(1, (24, columns))
+    for command in commands:
+        try:
+            app([*command.split(), "--help"])
+        except SystemExit as end:
+            assert not end.code, command
+        print(chr(12), end="", flush=True)
 """
+WIDEST = 200
 
 
 def every_command() -> list[str]:
@@ -45,17 +49,16 @@ def without_size() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
 
 
-def helps_at(columns: int) -> dict[str, str]:
-    """What each command's help is on a terminal that is `columns` wide."""
+def helps_at(widths: Sequence[int]) -> dict[int, dict[str, str]]:
+    """What each command's help is on a terminal of each width (columns)."""
     commands = every_command()
     controller, terminal = os.openpty()
-    termios.tcsetwinsize(terminal, (24, columns))
     with subprocess.Popen(
         [sys.executable, "-c", EVERY_HELP], stdin=subprocess.PIPE, stdout=terminal, stderr=terminal, env=without_size()
     ) as process:
         os.close(terminal)
         assert process.stdin is not None
-        process.stdin.write("\n".join(commands).encode() + b"\n")
+        process.stdin.write("\n".join([" ".join(map(str, widths)), *commands]).encode() + b"\n")
         process.stdin.close()
         read = b""
         with contextlib.suppress(OSError):  # Linux: EIO at the end
@@ -65,25 +68,32 @@ def helps_at(columns: int) -> dict[str, str]:
     assert process.returncode == 0, read.decode()
     texts = read.decode().replace("\r\n", "\n").split("\f")
     assert texts.pop() == ""
-    return dict(zip(commands, texts, strict=True))
+    return {
+        columns: dict(zip(commands, some, strict=True))
+        for columns, some in zip(widths, batched(texts, len(commands)), strict=True)
+    }
 
 
-@pytest.fixture(scope="module")
-def widest() -> dict[str, str]:
-    """The help of each command at 200 columns."""
-    return helps_at(200)
+def batched(texts: Sequence[str], size: int) -> list[Sequence[str]]:
+    """The texts, so many at a time."""
+    return [texts[at : at + size] for at in range(0, len(texts), size)]
 
 
-@pytest.mark.parametrize("columns", [24, 40, 60, 80, 120])
-def test_no_word_is_broken_or_lost_at_any_width(columns: int, widest: dict[str, str]) -> None:
+def test_no_word_is_broken_or_lost_at_any_width() -> None:
+    narrow = [24, 40, 60, 80, 120]
+    helps = helps_at([WIDEST, *narrow])
+    widest = helps[WIDEST]
     assert {"", "serve", "models load", "operations cancel"} < widest.keys()
     assert "--exo-url" in widest["serve"]
-    for command, text in helps_at(columns).items():
-        assert sorted(text.split()) == sorted(widest[command].split()), command
-        # A longer line is broken by the terminal, at any letter.
-        assert [line for line in text.splitlines() if len(line) > columns and len(line.split()) > 1] == [], command
-        too_long = [line for line in text.splitlines() if len(line) > columns and line != line.strip()]
-        assert too_long == [], command
+    for columns in narrow:
+        for command, text in helps[columns].items():
+            assert sorted(text.split()) == sorted(widest[command].split()), (columns, command)
+            # A longer line is broken by the terminal, at any letter.
+            too_long = [line for line in text.splitlines() if len(line) > columns]
+            assert [line for line in too_long if len(line.split()) > 1 or line != line.strip()] == [], (
+                columns,
+                command,
+            )
 
 
 def test_wrong_usage_is_said_without_breaking_a_word_either() -> None:
