@@ -12,9 +12,9 @@ if there had been none. For example at 23:00 the window of `fast` closes and tha
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from exo_graphql.cluster.moment import Moment
-from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance
 from exo_graphql.deployments.deployment import Deployment, DeploymentState
 from exo_graphql.deployments.space import NoSpace, Space
@@ -22,13 +22,11 @@ from exo_graphql.deployments.standing import Standing
 from exo_graphql.deployments.timetable import Timetable
 from exo_graphql.deployments.view import Derived, View
 from exo_graphql.deployments.watch import CONTESTED, DISTURBED
+from exo_graphql.deployments.weights import Lacking
 from exo_graphql.operations import Operation
 
 PINNED_ATTEMPTS = 2
 """From the third attempt on exo itself chooses the nodes, where any will do: it may know why the others do not."""
-SPARE_DISK_SHARE = 0.1
-SPARE_DISK_BYTES = 50 * (1 << 30)
-"""Weights are fetched only where the larger of the two stays free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +87,12 @@ class Assessment:
     """Whether the missing copy could be loaded now; None where none is missing."""
     waits_for_exo: bool
     """Something is listed, or about to be, that is not ready: the next snapshots matter."""
+    retry_at: datetime | None = None
+    """When the next attempt comes (UTC), while it is RETRYING."""
+    failed_download: str | None = None
+    """Why its weights could not be fetched, in a sentence."""
+    arrived_bytes: int | None = None
+    """What has arrived of the weights that are fetched for it; None while none are lacking."""
 
     @property
     def ready(self) -> bool:
@@ -113,7 +117,7 @@ def compare(given: View) -> Comparison:
     if given.snapshot.stale:
         pass  # it shows what was, not what is
     elif view.ours:
-        act = _cancel(view)
+        act = _cancel(view) or _fetch(view)
     else:
         act = _delete_dead(view) or _close_gap(view) or _unload(view) or _fetch(view)
     assessments = [_assess(view, each, act) for each in view.standings if not each.deployment.deleted]
@@ -165,6 +169,8 @@ def _close_gap(view: Derived) -> Change | None:
         space = view.space(each) if first is None else view.glance(each)
         if isinstance(space, NoSpace) or view.obstacle(each, space) is not None:
             continue
+        if view.lacking(each, space) is not None:
+            continue  # `_fetch` sees to it
         if not space.unload and (first is None or set(space.node_ids).isdisjoint(first[1].node_ids)):
             return _load(view, each, space)
         first = first or (each, space)
@@ -202,29 +208,23 @@ def _unload(view: Derived) -> Change | None:
 
 
 def _fetch(view: Derived) -> Fetch | None:
-    """The weights of what will be wanted are fetched long before: an opening loads, and does not download."""
-    snapshot = view.given.snapshot
+    """The weights of what is wanted, or will be, are fetched before it is loaded: an opening does not download."""
     for each in view.standings:
         deployment = each.deployment
-        looked_at = view.given.fetch_at.get(deployment.uid, 0.0) > view.given.now.elapsed
-        # What is wanted now is fetched by the operation that loads it.
-        if looked_at or not each.is_closed or each.copies or view.is_busy(each):
+        if view.is_fetched_later(each) or view.is_busy(each):
             continue
-        card = snapshot.models.get(deployment.spec.model_id)
-        space = view.space_ever(each)
-        if card is not None and card.storage_bytes and isinstance(space, Space):
-            lacking = [id_ for id_ in space.node_ids if view.lacks(id_, card.id)]
-            if lacking and all(_has_disk(snapshot, id_, card.storage_bytes) for id_ in lacking):
-                return Fetch(deployment, tuple(lacking))
-        view.weights_there.append(deployment.uid)
+        if each.is_closed and not each.copies:
+            space = view.space_ever(each)
+        elif each.missing and not view.is_unsettled(each) and view.obstacle(each, beside_ours=True) is None:
+            space = view.glance(each)
+        else:
+            continue
+        found = view.lacking(each, space) if isinstance(space, Space) else None
+        if found is not None and found.to_fetch:
+            return Fetch(deployment, found.to_fetch)
+        if each.is_closed:
+            view.weights_there.append(deployment.uid)
     return None
-
-
-def _has_disk(snapshot: Snapshot, node_id: str, size: int) -> bool:
-    node = snapshot.state.nodes[node_id]
-    if node.disk_available_bytes is None or node.disk_total_bytes is None:
-        return True  # exo does not say, and looks itself before it fetches
-    return node.disk_available_bytes - size >= max(SPARE_DISK_SHARE * node.disk_total_bytes, SPARE_DISK_BYTES)
 
 
 # What is said
@@ -238,6 +238,8 @@ def _assess(view: Derived, each: Standing, act: Act | None) -> Assessment:
     if each.missing and not snapshot.stale and operation is None and not view.is_unsettled(each):
         space = view.glance(each)
     state, reason = _state(view, each, operation, space, len(ready), act)
+    missing = view.lacking(each, space) if isinstance(space, Space) else None
+    again = deployment.retry_at if missing is None else view.fetched_at(each)
     own = each.copies if not each.surplus else (*each.copies, *(i for i in each.surplus if i not in each.copies))
     return Assessment(
         deployment=deployment,
@@ -251,6 +253,9 @@ def _assess(view: Derived, each: Standing, act: Act | None) -> Assessment:
         adoptable=tuple(instance.id for instance in each.copies if instance.id not in deployment.owned),
         fits=None if space is None else isinstance(space, Space),
         waits_for_exo=each.wanted and len(ready) < deployment.spec.replicas,
+        retry_at=again if state is DeploymentState.RETRYING else None,
+        failed_download=None if missing is None else missing.failure or None,
+        arrived_bytes=None if missing is None else missing.arrived_bytes,
     )
 
 
@@ -285,12 +290,29 @@ def _state(
         obstacle = view.obstacle(each, space)
         if obstacle is not None:
             return obstacle
+        missing = view.lacking(each, space)
+        if missing is not None:
+            return _fetching(view, each, missing)
         if isinstance(act, Change) and act.load is deployment:
             return DeploymentState.PROGRESSING, f"Loading {deployment.spec.model_id}."
         return DeploymentState.WAITING, "Another deployment comes first."
     unready = next(i for i in each.copies if not snapshot.instance_status(i.id).ready)
     status = snapshot.instance_status(unready.id)
     return DeploymentState.WAITING, f"Its instance is {status.phase.value}: {status.message}"
+
+
+def _fetching(view: Derived, each: Standing, missing: Lacking) -> tuple[DeploymentState, str]:
+    """What is said while its weights are not there. A failure stays until another try has begun."""
+    failed = each.deployment.last_failure
+    if missing.no_disk:
+        return DeploymentState.UNSATISFIABLE, missing.no_disk
+    if missing.failure:
+        return DeploymentState.RETRYING, missing.failure
+    if each.deployment.uid in view.given.stalled:
+        return DeploymentState.RETRYING, f"Nothing has arrived for ten minutes; exo tries on. {missing.progress}"
+    if missing.to_fetch and failed is not None and view.is_fetched_later(each):
+        return DeploymentState.RETRYING, failed.message
+    return DeploymentState.PROGRESSING, missing.progress
 
 
 def _others(view: Derived, each: Standing) -> str:

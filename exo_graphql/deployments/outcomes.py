@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.names import label
@@ -47,6 +48,13 @@ def refused(deployment: Deployment, change: Change, error: OperationError, now: 
         retry_at=now.at + delay(max(1, deployment.attempts), dice),
         last_failure=AttemptFailure(now.at, error.message),
     )
+
+
+def failed(deployment: Deployment, message: str, at: datetime) -> Deployment:
+    """The same, which remembers this failure, once for each message."""
+    if deployment.last_failure is not None and deployment.last_failure.message == message:
+        return deployment
+    return replace(deployment, last_failure=AttemptFailure(at, message))
 
 
 def is_load_of(operation: Operation, deployment: Deployment) -> bool:

@@ -97,6 +97,7 @@ class Reconciler:
             watch=self._watch,
             fits_since=self._waits.fits_since,
             fetch_at=self._waits.fetch_at,
+            stalled=self._waits.stalled(now),
             parked=frozenset(d.uid for d in known if self._is_parked(d)),
             not_before=self._waits.not_before,
             now=now,
@@ -285,11 +286,15 @@ class Reconciler:
         for each in outcome.assessments:
             uid = each.deployment.uid
             self._waits.note_fit(each, now)
+            self._waits.note_arrival(each, now)
             if snapshot is None or snapshot.stale:
                 continue
             if each.wanted and not each.deployment.adopted and self._watch.contested(uid, now) is None:
                 found = each.adoptable
                 await self._registry.update(uid, lambda d, a=found: replace(outcomes.owning(d, a), adopted=True))  # type: ignore[misc]
+            if each.failed_download is not None:
+                said = each.failed_download
+                await self._registry.update(uid, lambda d, m=said: outcomes.failed(d, m, now.at))  # type: ignore[misc]
             if each.state is DeploymentState.READY:
                 ids = each.instance_ids
                 await self._registry.update(uid, lambda d, i=ids, s=snapshot: outcomes.placed_on(d, i, s))  # type: ignore[misc]

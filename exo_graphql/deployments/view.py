@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import NodeStatus
@@ -13,6 +14,7 @@ from exo_graphql.deployments.space import NoSpace, Space, SpaceSearch
 from exo_graphql.deployments.standing import Nodes, Standing, node_ids, standing
 from exo_graphql.deployments.timetable import Timetable
 from exo_graphql.deployments.watch import CONTESTED, Watch, settled
+from exo_graphql.deployments.weights import Lacking, lacking
 from exo_graphql.operations import Operation
 
 SETTLED_SECONDS = 20.0
@@ -38,8 +40,10 @@ class View:
     watch: Watch
     fits_since: Mapping[str, float | None]
     """By uid, of what was UNSATISFIABLE: since when it fits again (`Moment.elapsed`); None while it does not."""
-    fetch_at: Mapping[str, float]
-    """By uid: when its weights may be asked for again (`Moment.elapsed`)."""
+    fetch_at: Mapping[str, Moment]
+    """By uid: when its weights may be asked for again."""
+    stalled: frozenset[str]
+    """Uids of those of whose weights nothing has arrived for ten minutes."""
     parked: frozenset[str]
     """Uids of those whose operation is parked: it goes on once its own cluster is back, or a person says so."""
     not_before: Mapping[str, float]
@@ -126,15 +130,33 @@ class Derived:
         download = self.given.snapshot.state.download(node_id, model_id)
         return download is not None and download.kind not in (DownloadKind.COMPLETED, DownloadKind.ONGOING)
 
-    def obstacle(self, each: Standing, space: Space | None = None) -> tuple[DeploymentState, str] | None:
-        """Why its missing copy is not loaded now, though there is space for it. Without `space`: wherever it is."""
+    def lacking(self, each: Standing, space: Space) -> Lacking | None:
+        """The nodes of this place that lack its weights; None where none is known to."""
+        return lacking(self.given.snapshot, self.given.snapshot.models[each.deployment.spec.model_id], space.node_ids)
+
+    def is_fetched_later(self, each: Standing) -> bool:
+        """Whether its weights have been looked for, or asked for, a moment ago."""
+        at = self.given.fetch_at.get(each.deployment.uid)
+        return at is not None and at.elapsed > self.given.now.elapsed
+
+    def fetched_at(self, each: Standing) -> datetime | None:
+        """When its weights are asked for again, if that is to come."""
+        return self.given.fetch_at[each.deployment.uid].at if self.is_fetched_later(each) else None
+
+    def obstacle(
+        self, each: Standing, space: Space | None = None, *, beside_ours: bool = False
+    ) -> tuple[DeploymentState, str] | None:
+        """Why its missing copy is not loaded now, though there is space for it. Without `space`: wherever it is.
+
+        `beside_ours`: as if no operation of another deployment were at work.
+        """
         given, deployment = self.given, each.deployment
         busy = space is not None and any(instance.model_id in self._at_work for instance in space.unload)
         if deployment.uid in given.parked:
             return DeploymentState.WAITING, "Its operation is parked: resume it, or cancel it."
         if self.is_busy(each) or busy:
             return DeploymentState.WAITING, "An operation is at work on its model, or on one that it replaces."
-        if self.ours:
+        if self.ours and not beside_ours:
             return DeploymentState.WAITING, "Another deployment comes first."
         if self.is_contested(each):
             return DeploymentState.RETRYING, CONTESTED

@@ -27,7 +27,7 @@ described(
     "State of a deployment. The first that applies: PAUSED, PROGRESSING, IDLE or OFF, READY, and then the reason why "
     "it is not ready.",
     READY="Every replica is ready.",
-    PROGRESSING="An operation for it is under way; see `operation`.",
+    PROGRESSING="An operation for it is under way (see `operation`), or its weights are being downloaded.",
     RETRYING="The last attempt failed; the next one is made at `retryAt`.",
     UNSATISFIABLE="It does not fit, or names nodes that are not in the cluster. `reason` says what is needed, what is "
     "free, and what uses the memory. It reserves nothing, and is loaded once it has fitted for ten seconds.",
@@ -87,10 +87,6 @@ def _own_instances(root: Parent[Assessment], info: Info) -> tuple[state.Instance
 
 def _operation(root: Parent[Assessment], info: Info) -> OperationValue | None:
     return None if root.operation_id is None else info.context.find_operation(root.operation_id)
-
-
-def _retry_at(root: Parent[Assessment]) -> datetime | None:
-    return root.deployment.retry_at if root.state is DeploymentState.RETRYING else None
 
 
 def _paused_until(root: Parent[Assessment]) -> datetime | None:
@@ -182,9 +178,7 @@ class Deployment:
         description="Loads started since it was last READY for ten minutes, or was last changed; the further copies of "
         "several replicas do not count.",
     )
-    retry_at: datetime | None = field(
-        resolver=_retry_at, description="When the next attempt is made (UTC); null unless it is RETRYING."
-    )
+    retry_at: datetime | None = field(description="When the next attempt is made (UTC); null unless it is RETRYING.")
     paused_until: datetime | None = field(
         resolver=_paused_until, description="Until when it is PAUSED (UTC); null: until it is resumed, or not paused."
     )

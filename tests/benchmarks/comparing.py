@@ -15,7 +15,7 @@ from exo_graphql.deployments.compare import (
 )
 from exo_graphql.deployments.schedule import Window
 from exo_graphql.deployments.view import View
-from tests.deployments.views import deployment, snapshot, view
+from tests.deployments.views import deployment, later, snapshot, view
 
 COUNT = 200
 NODES = tuple(f"node-{number}" for number in range(32))
@@ -34,7 +34,7 @@ def _view(size: int, loaded: int, window: Window = OPEN, **more: Any) -> View:
 
 def rows() -> Mapping[str, View]:
     """What is compared, by what it is called."""
-    looked_at = {f"uid-d{number}": float("inf") for number in range(COUNT)}
+    looked_at = {f"uid-d{number}": later(1) for number in range(COUNT)}
     return {
         "all ready": _view(1, COUNT),
         "all closed": _view(1, 0, CLOSED, fetch_at=looked_at),

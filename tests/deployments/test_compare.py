@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exo_graphql.cluster.state import RunnerStatus
+from exo_graphql.cluster.state import DownloadKind, RunnerStatus
 from exo_graphql.deployments.compare import (
     Assessment,
     Cancel,
@@ -330,12 +330,68 @@ def test_weights_are_fetched_while_the_window_is_closed_and_where_the_disk_allow
     closed = deployment("a", "large", schedule=(CLOSED,))
     outcome = compare(view(lacking, closed))
     assert outcome.act == Fetch(closed, ("n1",))
-    assert compare(view(lacking, closed, fetch_at={"uid-a": NOW.elapsed + 1})).act is None
+    assert compare(view(lacking, closed, fetch_at={"uid-a": later(1)})).act is None
     paused = replace(closed, pause=Pause("Paused by a person."))
     assert compare(view(lacking, paused)).act is None
     assert compare(view(snapshot(("n1",)), closed)).act is None
     never = deployment("a", "huge", schedule=(CLOSED,))
     assert compare(view(snapshot(("n1",), lacking=[("n1", "huge")]), never)).act is None
+
+
+def test_weights_that_are_missing_are_fetched_before_the_load() -> None:
+    wanted = deployment("a", "large")
+    lacking = snapshot(("n1",), lacking=[("n1", "large")])
+    outcome = compare(view(lacking, wanted))
+    assert outcome.act == Fetch(wanted, ("n1",))
+    assert said(outcome, "a").state is DeploymentState.PROGRESSING
+    assert said(outcome, "a").reason == "Fetching its weights onto n1: 0.0 of 10.0 GiB."
+    assert compare(view(lacking, wanted, fetch_at={"uid-a": later(10)})).act is None
+    on_its_way = snapshot(("n1",), lacking=[("n1", "large")], lacking_as=DownloadKind.ONGOING)
+    outcome = compare(view(on_its_way, wanted))
+    assert outcome.act is None
+    assert said(outcome, "a").state is DeploymentState.PROGRESSING
+    outcome = compare(view(on_its_way, wanted, stalled=frozenset({"uid-a"})))
+    assert said(outcome, "a").state is DeploymentState.RETRYING
+    assert change(compare(view(snapshot(("n1",)), wanted))).load is not None
+
+
+def test_a_fetch_holds_up_no_other_deployment_and_is_held_up_by_none() -> None:
+    first, second = deployment("a", "large", priority=1), deployment("b", "small")
+    shown = snapshot(lacking=[("n1", "large"), ("n2", "large")], lacking_as=DownloadKind.ONGOING)
+    assert change(compare(view(shown, first, second))).by == second
+    lacking = snapshot(lacking=[("n1", "large"), ("n2", "large")])
+    loading = operation(loads=["small"], of=second)
+    outcome = compare(view(lacking, first, second, operations=[loading]))
+    assert isinstance(outcome.act, Fetch)
+    assert outcome.act.deployment == first
+
+
+def test_nothing_is_unloaded_for_what_is_still_fetched() -> None:
+    shown = snapshot(("n1",), [("i", "large", ("n1",))], lacking=[("n1", "other")], lacking_as=DownloadKind.ONGOING)
+    low = deployment("low", "large", owned=["i"])
+    assert compare(view(shown, low, deployment("high", "other", priority=1))).act is None
+
+
+def test_a_download_that_failed_is_said_until_another_try_has_begun() -> None:
+    wanted = deployment("a", "large")
+    failed = snapshot(("n1",), lacking=[("n1", "large")], lacking_as=DownloadKind.FAILED)
+    outcome = compare(view(failed, wanted, fetch_at={"uid-a": later(10)}))
+    assert said(outcome, "a").state is DeploymentState.RETRYING
+    assert said(outcome, "a").reason == "n1 could not fetch large: No route."
+    assert said(outcome, "a").retry_at == later(10).at
+    allowed = snapshot(("n1",), lacking=[("n1", "large")])
+    known = replace(wanted, last_failure=AttemptFailure(NOW.at, "n1 could not fetch large: No route."))
+    outcome = compare(view(allowed, known, fetch_at={"uid-a": later(10)}))
+    assert said(outcome, "a").state is DeploymentState.RETRYING
+    assert isinstance(compare(view(allowed, known)).act, Fetch)
+
+
+def test_weights_are_not_fetched_onto_a_full_disk() -> None:
+    shown = snapshot(("n1",), lacking=[("n1", "large")], disk=105)
+    outcome = compare(view(shown, deployment("a", "large")))
+    assert outcome.act is None
+    assert said(outcome, "a").state is DeploymentState.UNSATISFIABLE
+    assert "disk of n1 is too full" in said(outcome, "a").reason
 
 
 # Properties

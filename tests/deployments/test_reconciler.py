@@ -16,7 +16,7 @@ from exo_graphql.exo.poller import Poller
 from exo_graphql.simulator import tiny_scenario
 from tests.support.deployed_cluster import deployed, deployments
 from tests.support.polled_cluster import loop_moment
-from tests.support.simulated_cluster import HALF, OTHER_HALF, A, B, operations
+from tests.support.simulated_cluster import ABSENT, HALF, OTHER_HALF, A, B, operations
 
 pytestmark = pytest.mark.anyio
 
@@ -107,6 +107,19 @@ async def test_another_copy_of_a_model_goes_to_another_node() -> None:
         snapshot = await d.w.snapshot()
         placed = [shard.node_id for instance in snapshot.state.instances.values() for shard in instance.shards]
         assert len(placed) == len(set(placed)) == 2
+
+
+async def test_a_model_that_is_still_fetched_holds_up_no_other() -> None:
+    async with deployed(tiny_scenario(3)) as d:
+        await d.applied("absent", ABSENT)
+        await d.w.until(lambda snapshot: bool(snapshot.active_download_count), 60)
+        await d.applied("small", A)
+        await d.until_state("small", "READY", 30)
+        assert d.state("absent").value == "PROGRESSING"
+        assert "Fetching its weights" in d.said("absent").reason
+        await d.until_state("absent", "READY", 600)
+        assert d.commands["POST", "/download/start"] == 1
+        assert sorted(await d.w.listed()) == sorted([ABSENT, A])
 
 
 async def test_another_model_replaces_the_one_that_it_had() -> None:

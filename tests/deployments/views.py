@@ -48,6 +48,8 @@ def snapshot(
     statuses: Mapping[str, RunnerStatus] | None = None,
     unseen: Mapping[str, float] | None = None,
     lacking: Sequence[tuple[str, str]] = (),
+    lacking_as: DownloadKind = DownloadKind.PENDING,
+    disk: int = 500,
     stale: bool = False,
     sizes: Mapping[str, int] = MappingProxyType(SIZES),
     ram: int = RAM,
@@ -58,7 +60,7 @@ def snapshot(
 ) -> Snapshot:
     """Nodes of `ram` GiB, all joined; every instance READY unless `statuses` (by its id) says otherwise.
 
-    `unseen` is seconds by node; `lacking` are nodes and models whose weights are not there; `sizes` is GiB by model;
+    `unseen` is seconds by node; `lacking` are nodes and models whose weights are not there; `disk` and `sizes` are GiB;
     `renamed` are friendly names by id, where they are not the same.
     """
     used: dict[str, int] = dict.fromkeys(nodes, 0)
@@ -80,7 +82,7 @@ def snapshot(
             ram_total_bytes=ram * GIB,
             ram_available_bytes=ram * GIB - used[name],
             disk_total_bytes=1000 * GIB,
-            disk_available_bytes=500 * GIB,
+            disk_available_bytes=disk * GIB,
             backends=(backend,),
             connections=tuple(Connection(other, "10.0.0.1") for other in nodes if joined and other != name),
             last_seen=NOW.at,
@@ -91,7 +93,7 @@ def snapshot(
     cards = {model: ModelCard(model, storage_bytes=size * GIB, layer_count=LAYERS) for model, size in sizes.items()}
     downloads: dict[str, dict[str, Download]] = {name: {} for name in nodes}
     for name, model in lacking:
-        downloads[name][model] = Download(name, model, DownloadKind.PENDING, model=cards[model])
+        downloads[name][model] = Download(name, model, lacking_as, error="No route.", model=cards[model])
     state = State(members, instances, runners, downloads, cards=cards, index=100)
     source = Source("http://exo", connected=not stale)
     return advance(previous, state, NOW, source)[0]
@@ -138,6 +140,7 @@ def view(shown: Snapshot, *deployments: Deployment, operations: Sequence[Operati
         watch=Watch(snapshot=shown),
         fits_since={},
         fetch_at={},
+        stalled=frozenset(),
         parked=frozenset(),
         not_before={},
         now=now,
