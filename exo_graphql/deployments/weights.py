@@ -7,8 +7,8 @@ which no other deployment could be restored, and one that replaces another model
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from exo_graphql.cluster.error_text import one_line
 from exo_graphql.cluster.names import label
-from exo_graphql.cluster.readiness import one_line
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Download, DownloadKind, ModelCard
 from exo_graphql.cluster.units import gib
