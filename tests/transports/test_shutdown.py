@@ -85,7 +85,7 @@ async def test_a_query_that_waits_for_exo_does_not_hold_up_the_end() -> None:
 
 async def test_an_operation_that_is_answered_in_time_is_and_one_that_ends_by_itself_completes() -> None:
     async with running() as server, server.socket() as client:
-        server.exo.control.latency = 0.2
+        server.exo.control.latency = 0.1  # three requests to exo: 0.3 s of the 0.5 s that an answer is given
         await client.data(await client.subscribe(PHASE))
         waits = await client.subscribe(f'{{ placements(model: "{A}") {{ fits }} }}')
         await until(lambda: any(each._answering for each in server.components.websocket._connections))
