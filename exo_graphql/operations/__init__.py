@@ -4,8 +4,8 @@ To read it in the order of a request: `service.py` (the entry), `admission.py` (
 `resolution.py` makes names ids, `precedence.py` lets persons come before deployments), `planning.py` (the pure plan;
 `choice.py` picks among exo's previews, `reservations.py` counts what others hold, `fetch.py` asks exo, and
 `rejection.py` explains why there is no plan), `manager.py` (owns the tasks), `worker.py` (one operation from start to
-verdict), `saga.py` (the order of its steps; `load.py` and `unload.py` are its halves, over `place.py`, `remove.py` and
-`weights.py`), `undo.py` (the way back), `verdict.py` (the result, read off the last snapshot). `run.py` is what all
+end), `saga.py` (the order of its steps; `load.py` and `unload.py` are its halves, over `place.py`, `remove.py` and
+`weights.py`), `undo.py` (the way back), `result.py` (the result, read off the last snapshot). `run.py` is what all
 steps share: `observation.py` judges the snapshots that they see, `deadlines.py` ends what takes too long.
 `saga_state.py` is what survives a crash, `records.py` its encoding.
 """

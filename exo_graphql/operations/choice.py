@@ -103,7 +103,7 @@ def _best(
     models = {**snapshot.models, wanted.card.id: wanted.card}
     found: list[tuple[tuple[bool, int, int], Chosen]] = []
     for preview in previews:
-        # The kind of the instance counts: on one node exo makes a pipeline over a ring, whatever the request.
+        # The kind of the instance counts: on one node exo always makes a pipeline over a ring.
         if preview.instance is None or not wanted.accepts(preview.instance.sharding, preview.instance.instance_type):
             continue
         kind = preview.instance.sharding or preview.sharding, preview.instance.instance_type or preview.instance_type

@@ -1,4 +1,4 @@
-"""A person's request comes before a deployment's: it cancels the deployment's operation that is in its way.
+"""A person's request comes before a deployment's: it cancels a conflicting operation of a deployment.
 
 For example a deployment has been loading A for 3 minutes when a person asks to swap A for B. The load is cancelled
 and undone, then the person's request is resolved on the cluster as it is by then. Until it is answered, no request of
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Precedence:
-    """Cancels what is in the way of persons' requests, and rejects deployments' requests meanwhile."""
+    """Cancels operations of deployments that conflict with persons' requests, and rejects new ones meanwhile."""
 
     def __init__(self, manager: OperationManager, rules: OperationRules) -> None:
         self._manager = manager
@@ -39,7 +39,7 @@ class Precedence:
         )
 
     async def clears(self, request: OperationRequest, conflict: OperationConflict, touched: Collection[str]) -> bool:
-        """Whether the operation in the way has been cancelled and undone: a deployment's, for a person's request.
+        """Whether the conflicting operation has been cancelled and undone: a deployment's, for a person's request.
 
         From here on until `answered` the request comes before any deployment's that touches the same models.
         """

@@ -4,12 +4,12 @@ load first, when new and old fit together:  place, load - drain, unload, memory
 else:                                       download - drain, unload, memory - place, load
 
 What a step has established is an invariant of all steps after it. `Observation` checks it on every snapshot that any
-step sees; where something is about to be destroyed, and before the verdict, `confirm` waits for a snapshot read after
+step sees; where something is about to be destroyed, and before the end, `confirm` waits for a snapshot read after
 the last act that shows it. For example B is ready, A drains for 30 s, and after 10 s B's node dies: the drain ends at
 once, A was not touched, and the operation turns back.
 """
 
-from exo_graphql.operations import verdict, weights
+from exo_graphql.operations import result, weights
 from exo_graphql.operations.abort import Abort
 from exo_graphql.operations.fetch import Reservations
 from exo_graphql.operations.load import load
@@ -32,7 +32,7 @@ async def forward(run: Run, reservations: Reservations) -> str:
     for _ in range(run.rules.max_rounds):
         snapshot = await confirm(run, run.operation.steps[-1].name)
         if not any(removal.instance.id in snapshot.state.instances for removal in saga_state.removals):
-            return verdict.reached(run.operation, saga_state, snapshot)
+            return result.reached(run.operation, saga_state, snapshot)
         # A lost master has returned, and with it the instances that had been deleted.
         await delete(run)
     raise Abort(comes_back(run))

@@ -27,10 +27,10 @@ from exo_graphql.operations.plan import is_healthy
 from exo_graphql.operations.planner import placement_request
 from exo_graphql.operations.requests import InstanceTypePreference, OperationRequest, ShardingPreference
 from exo_graphql.operations.reservations import free_now
+from exo_graphql.operations.result import missing, undone
 from exo_graphql.operations.run import Run
 from exo_graphql.operations.saga_state import Removal, rekeyed
 from exo_graphql.operations.settle import settled
-from exo_graphql.operations.verdict import missing, undone
 
 
 class NoMemory(Abort):

@@ -1,11 +1,11 @@
-"""One operation from start to verdict: waiting, the saga, and undoing where it fails."""
+"""One operation from start to end: waiting, the saga, and undoing where it fails."""
 
 import logging
 from contextlib import suppress
 from dataclasses import replace
 
 from exo_graphql.cluster.upstream import UpstreamError
-from exo_graphql.operations import verdict
+from exo_graphql.operations import result
 from exo_graphql.operations.abort import Abort, Parked
 from exo_graphql.operations.errors import Cancelled, InternalFault, OperationError, refused_by_exo
 from exo_graphql.operations.fetch import Reservations, planned
@@ -38,7 +38,7 @@ async def _execute(run: Run, reservations: Reservations) -> None:
     if run.saga_state.undoing is None:
         try:
             await _wait_turn(run, reservations)
-            said = await forward(run, reservations)
+            reached = await forward(run, reservations)
         except Parked:
             raise
         except Abort as abort:
@@ -49,7 +49,7 @@ async def _execute(run: Run, reservations: Reservations) -> None:
             log.exception("Operation %s hit an internal error.", run.operation.id)
             error = fault()
         else:
-            await _end(run, OperationState.SUCCEEDED, said)
+            await _end(run, OperationState.SUCCEEDED, reached)
             return
         await _turn_back(run, error)
     await _undo(run, reservations)
@@ -164,24 +164,24 @@ async def _undo(run: Run, reservations: Reservations) -> None:
     except Exception:
         log.exception("Undoing operation %s hit an internal error.", run.operation.id)
         reason = "An internal error of this server; see its log."
-    said = [_sentence(error.message)]
+    parts = [_sentence(error.message)]
     if reason is not None:
         run.fail_open_steps(reason)
         log.error("Operation %s could not be undone: %s", run.operation.id, reason)
         advice = "See what is loaded, and load what is missing."
         run.update(error=replace(error, suggestion=f"{error.suggestion or ''} {advice}".strip()))
-        said.append(f"It could not be undone: {_sentence(reason)}")
+        parts.append(f"It could not be undone: {_sentence(reason)}")
     run.progressed()
     try:
-        shown = verdict.undone(run.saga_state, await run.read_now())
+        shown = result.undone(run.saga_state, await run.read_now())
     except (Abort, UpstreamError):
-        said.append("exo does not answer, so what is loaded now is unknown.")
-        await _end(run, OperationState.FAILED, " ".join(said))
+        parts.append("exo does not answer, so what is loaded now is unknown.")
+        await _end(run, OperationState.FAILED, " ".join(parts))
         return
-    state = verdict.ended(run.operation, shown, cancelled=cancelled)
+    state = result.ended(run.operation, shown, cancelled=cancelled)
     if reason is not None and not shown.complete:
         state = OperationState.FAILED
-    await _end(run, state, " ".join([*said, verdict.sentences(shown)]))
+    await _end(run, state, " ".join([*parts, result.sentences(shown)]))
 
 
 def _sentence(text: str) -> str:

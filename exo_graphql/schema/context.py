@@ -52,6 +52,7 @@ class Context:
         self.demo = demo
         """Whether the cluster is simulated."""
         self.latest = snapshot
+        """The snapshot, or None before the first one: for fields that have an answer even then."""
         self.operations = operations
         self.deployments = deployments
         self.offload = offload
@@ -61,6 +62,7 @@ class Context:
         """How often a field asked for the time of the answer."""
         self._clock = clock
         self._now: float | None = None
+        """The time of the answer, once a field has read it."""
         # A plain attribute and not a property, because resolvers read it for each object.
         if snapshot is not None:
             self.snapshot = snapshot

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 Ask = Callable[[SimulatedCluster], Awaitable[Operation | OperationError]]
 
-WISHES: dict[str, tuple[Ask, type[OperationError]]] = {
+REQUESTS: dict[str, tuple[Ask, type[OperationError]]] = {
     "unknown model": (lambda w: w.ops.load("nonesuch"), ModelNotFound),
     "unknown model to unload": (lambda w: w.ops.unload("nonesuch"), ModelNotFound),
     "unknown model in a swap": (lambda w: w.ops.swap([A], ["nonesuch"]), ModelNotFound),
@@ -46,9 +46,9 @@ WISHES: dict[str, tuple[Ask, type[OperationError]]] = {
 }
 
 
-@pytest.mark.parametrize("name", WISHES)
+@pytest.mark.parametrize("name", REQUESTS)
 async def test_an_invalid_request_is_rejected_and_changes_nothing(name: str) -> None:
-    ask, kind = WISHES[name]
+    ask, kind = REQUESTS[name]
     async with world() as w:
         await w.given(A)
         error = await ask(w)

@@ -139,11 +139,11 @@ async def test_progress_never_falls_within_an_attempt_and_reaches_100_once(fault
         ended = await w.end(await w.ops.load(A))
         assert ended.state is OperationState.SUCCEEDED
         assert ended.progress_percent == 100.0
-        told = [value for value, before in zip(seen[1:], seen, strict=False) if value != before]
-        assert told[-1] == 100.0
-        assert told.count(100.0) == 1
+        shown = [value for value, before in zip(seen[1:], seen, strict=False) if value != before]
+        assert shown[-1] == 100.0
+        assert shown.count(100.0) == 1
         falls = sum(
-            after is None or (before is not None and after < before) for before, after in itertools.pairwise(told)
+            after is None or (before is not None and after < before) for before, after in itertools.pairwise(shown)
         )
         assert falls <= (fault is not None)
 

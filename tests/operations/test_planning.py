@@ -160,10 +160,10 @@ async def test_memory_that_is_taken_while_exo_is_asked_is_not_used_again(monkeyp
         real = w.poller.previews
 
         async def slowly(model_id: str, node_ids: Sequence[str] = ()) -> tuple[PlacementPreview, ...]:
-            offered = await real(model_id, node_ids)
+            previews = await real(model_id, node_ids)
             if not (await w.snapshot()).instances_of(OTHER_HALF):
                 await w.given(OTHER_HALF)
-            return offered
+            return previews
 
         monkeypatch.setattr(w.poller, "previews", slowly)
         outcome = await planned(w.poller, snapshot, LOAD, _resolved(snapshot, LOAD), lambda: ())

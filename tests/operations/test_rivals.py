@@ -227,6 +227,6 @@ async def test_every_change_notifies_listeners_and_is_counted() -> None:
         assert versions == sorted(set(versions))
         assert len(versions) > 5
         stop()
-        told = len(versions)
+        notified = len(versions)
         await w.loaded(B)
-        assert len(versions) == told
+        assert len(versions) == notified

@@ -57,7 +57,7 @@ async def _killed_at(step: str, process: asyncio.subprocess.Process) -> None:
 
 @pytest.mark.parametrize("step", ["memory", "place"])
 async def test_a_swap_killed_at_a_step_is_finished_by_the_next_process(step: str, tmp_path: Path) -> None:
-    await _swap_through_kills([step], tmp_path, fault=None, verdict="SUCCEEDED", serving=OTHER_HALF)
+    await _swap_through_kills([step], tmp_path, fault=None, state="SUCCEEDED", serving=OTHER_HALF)
 
 
 async def test_a_swap_killed_twice_while_it_rolls_back_restores_the_old_model(tmp_path: Path) -> None:
@@ -65,12 +65,12 @@ async def test_a_swap_killed_twice_while_it_rolls_back_restores_the_old_model(tm
         ["unload", "restore"],
         tmp_path,
         fault=f"load-fails:{OTHER_HALF}",
-        verdict="ROLLED_BACK",
+        state="ROLLED_BACK",
         serving=HALF,
     )
 
 
-async def _swap_through_kills(kills: list[str], tmp_path: Path, fault: str | None, verdict: str, serving: str) -> None:
+async def _swap_through_kills(kills: list[str], tmp_path: Path, fault: str | None, state: str, serving: str) -> None:
     journal = str(tmp_path / "journal.db")
     async with _exo() as (sim, url), asyncio.timeout(120), Poller([url]) as poller:
         assert sim.control.place(HALF) is not None
@@ -86,7 +86,7 @@ async def _swap_through_kills(kills: list[str], tmp_path: Path, fault: str | Non
             await _killed_at(step, await _process(url, journal))
         last = await _process(url, journal)
         output, _ = await last.communicate()
-        assert output.decode().split("\n")[-2].strip() == verdict, output.decode()
+        assert output.decode().split("\n")[-2].strip() == state, output.decode()
         snapshot = await poller.fresh(0.0)
         assert [instance.model_id for instance in snapshot.state.instances.values()] == [serving]
         assert snapshot.status(serving).ready

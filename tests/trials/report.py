@@ -17,7 +17,7 @@ def line(evidence: Evidence, findings: list[Finding]) -> str:
     acts = (performed or "no act performed") + (f" ({missed} missed)" if missed and performed else "")
     if findings:
         result = " | ".join(f"{f.kind}: {f.text}" for f in findings)
-        mark = "LATE" if all(f.is_late for f in findings) else "FALSE VERDICT"
+        mark = "LATE" if all(f.is_late for f in findings) else "FALSE RESULT"
         result = f"{mark} {result}"
     else:
         result = "OK"

@@ -90,7 +90,7 @@ def test_a_copy_of_the_old_model_that_is_left_is_not_unloaded(owner: str) -> Non
 
 
 def test_a_copy_of_the_old_model_that_is_mentioned() -> None:
-    message = f"{NEW} ready. {OLD} unloaded. Somebody has loaded {OLD} again meanwhile: that copy is left."
+    message = f"{NEW} ready. {OLD} unloaded. Another client has loaded {OLD} again meanwhile: that copy is left."
     records = record(OLD, "initial", 0.0, 112.0), record(OLD, "other", 114.0), record(NEW, "server", 105.0)
     assert kinds(evidence("SUCCEEDED", message, *records)) == []
 
@@ -131,7 +131,7 @@ def test_what_had_been_placed_is_removed_and_the_loss_of_the_old_model_is_not_me
 
 def test_rolled_back_with_one_of_the_old_set_gone() -> None:
     scenario = replace(SWAP, unload=(OLD, OTHER))
-    message = f"Rolled back: {OLD} is ready again. {OTHER} is lost: somebody deleted it."
+    message = f"Rolled back: {OLD} is ready again. {OTHER} is lost: another client deleted it."
     records = record(OLD, "initial", 0.0), record(OTHER, "initial", 0.0, 110.0)
     assert kinds(evidence("ROLLED_BACK", message, *records, scenario=scenario)) == ["FALSE rolled back"]
 
@@ -241,8 +241,8 @@ def test_a_rejection_after_a_command() -> None:
     [
         (f"{NEW} ready. {OLD} unloaded.", {NEW}, {OLD}, set()),
         (f"{NEW}, {OTHER} ready. {OLD} was not loaded.", {NEW, OTHER}, set(), set()),
-        (f"{NEW} was ready and its instance is gone: somebody removed it.", set(), set(), set()),
-        (f"The instance of {NEW} was removed before it was ready, by somebody else.", set(), set(), set()),
+        (f"{NEW} was ready and its instance is gone: another client or exo removed it.", set(), set(), set()),
+        (f"The instance of {NEW} was removed before it was ready, by another client or by exo.", set(), set(), set()),
         (f"Rolled back: {OLD}, {OTHER} is ready again.", {OLD, OTHER}, set(), set()),
         (f"{OLD} could not be restored: Not enough free memory. {OLD} is not loaded any more.", set(), set(), {OLD}),
     ],

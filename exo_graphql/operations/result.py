@@ -12,9 +12,9 @@ from exo_graphql.operations.saga_state import Removal, SagaState
 
 def reached(operation: Operation, saga_state: SagaState, snapshot: Snapshot) -> str:
     """What a snapshot shows in which every target serves and nothing that was to leave is listed."""
-    said = []
+    parts = []
     if operation.load_ids:
-        said.append(f"{_names(operation.load_ids)} ready.")
+        parts.append(f"{_names(operation.load_ids)} ready.")
     own = {target.instance_id for target in saga_state.targets}
     left = {removal.instance.model_id for removal in saga_state.removals}
     again = [
@@ -24,13 +24,13 @@ def reached(operation: Operation, saga_state: SagaState, snapshot: Snapshot) -> 
     ]
     unloaded = [id_ for id_ in operation.unload_ids if id_ in left]
     if unloaded:
-        said.append(f"{_names(unloaded)} unloaded.")
-    said += [f"{id_} was not loaded." for id_ in operation.unload_ids if id_ not in left]
+        parts.append(f"{_names(unloaded)} unloaded.")
+    parts += [f"{id_} was not loaded." for id_ in operation.unload_ids if id_ not in left]
     if again:
-        said.append(f"Since then another client has loaded {_names(again)}, which is loaded now.")
+        parts.append(f"Since then another client has loaded {_names(again)}, which is loaded now.")
     if saga_state.memory_note:
-        said.append(saga_state.memory_note)
-    return " ".join(said) or "Nothing had to be done."
+        parts.append(saga_state.memory_note)
+    return " ".join(parts) or "Nothing had to be done."
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,26 +145,26 @@ def ended(operation: Operation, shown: Undone, *, cancelled: bool) -> OperationS
 
 def sentences(shown: Undone) -> str:
     """What the snapshot shows, in sentences."""
-    said = []
+    parts = []
     if shown.restored:
-        said.append(f"{'Rolled back: ' if shown.complete else ''}{_names(shown.restored)} is ready again.")
+        parts.append(f"{'Rolled back: ' if shown.complete else ''}{_names(shown.restored)} is ready again.")
     whole = [model_id for model_id in shown.missing if model_id not in shown.partly]
     if whole:
-        said.append(f"{_names(whole)} is not loaded any more.")
+        parts.append(f"{_names(whole)} is not loaded any more.")
     if shown.partly:
-        said.append(f"Not every copy of {_names(shown.partly)} that was there is loaded any more.")
+        parts.append(f"Not every copy of {_names(shown.partly)} that was there is loaded any more.")
     if shown.removed:
-        said.append(f"{_names(shown.removed)} was removed by another client meanwhile, and is not restored.")
-    said += [f"{clause.rstrip('.')}." for clause in shown.waiting]
+        parts.append(f"{_names(shown.removed)} was removed by another client meanwhile, and is not restored.")
+    parts += [f"{clause.rstrip('.')}." for clause in shown.waiting]
     if shown.left:
-        said.append(f"{_names(shown.left)} is still there.")
+        parts.append(f"{_names(shown.left)} is still there.")
     elif shown.created and not shown.restored:
-        said.append("What had been placed is removed again.")
+        parts.append("What had been placed is removed again.")
     if shown.loaded_by_others:
-        said.append(f"Another client has loaded {_names(shown.loaded_by_others)}.")
+        parts.append(f"Another client has loaded {_names(shown.loaded_by_others)}.")
     if shown.lost:
-        said.append(f"Meanwhile exo lost {_names(shown.lost)}, which this operation did not touch.")
-    return " ".join(said) or "The cluster is as it was before."
+        parts.append(f"Meanwhile exo lost {_names(shown.lost)}, which this operation did not touch.")
+    return " ".join(parts) or "The cluster is as it was before."
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:
