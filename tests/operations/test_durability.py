@@ -28,7 +28,7 @@ async def test_a_cancellation_that_was_answered_holds_after_a_restart(
             await w.when(operation, lambda now: steps(now)[step] == "RUNNING", ops)
             begun(await ops.cancel(operation.id))
             # Killed at this moment: nothing is written any more.
-            monkeypatch.setattr(SQLiteStore, "save", _dead)
+            monkeypatch.setattr(SQLiteStore, "save", _fails)
         monkeypatch.undo()
         async with operations(w.poller, path) as ops:
             ended = await w.end(operation, ops)
@@ -36,8 +36,8 @@ async def test_a_cancellation_that_was_answered_holds_after_a_restart(
             assert await w.serving() == [HALF]
 
 
-async def _dead(*_: object) -> None:
-    raise StoreError("The process is dead.")
+async def _fails(*_: object) -> None:
+    raise StoreError("The process has been killed.")
 
 
 async def test_a_cancellation_that_cannot_be_stored_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ async def test_a_cancellation_that_cannot_be_stored_is_rejected(monkeypatch: pyt
         operation = begun(await w.ops.load(A))
         await w.when(operation, lambda now: steps(now)["load"] == "RUNNING")
         with monkeypatch.context() as patched:
-            patched.setattr(SQLiteStore, "save", _dead)
+            patched.setattr(SQLiteStore, "save", _fails)
             assert isinstance(await w.ops.cancel(operation.id), JournalUnavailable)
         ended = await w.end(operation)
         assert ended.state is OperationState.SUCCEEDED, ended

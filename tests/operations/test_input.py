@@ -20,9 +20,9 @@ from tests.support.simulated_cluster import HALF, OTHER_HALF, A, SimulatedCluste
 
 pytestmark = pytest.mark.anyio
 
-Ask = Callable[[SimulatedCluster], Awaitable[Operation | OperationError]]
+Send = Callable[[SimulatedCluster], Awaitable[Operation | OperationError]]
 
-REQUESTS: dict[str, tuple[Ask, type[OperationError]]] = {
+REQUESTS: dict[str, tuple[Send, type[OperationError]]] = {
     "unknown model": (lambda w: w.ops.load("nonesuch"), ModelNotFound),
     "unknown model to unload": (lambda w: w.ops.unload("nonesuch"), ModelNotFound),
     "unknown model in a swap": (lambda w: w.ops.swap([A], ["nonesuch"]), ModelNotFound),
@@ -48,10 +48,10 @@ REQUESTS: dict[str, tuple[Ask, type[OperationError]]] = {
 
 @pytest.mark.parametrize("name", REQUESTS)
 async def test_an_invalid_request_is_rejected_and_changes_nothing(name: str) -> None:
-    ask, kind = REQUESTS[name]
+    send, kind = REQUESTS[name]
     async with world() as w:
         await w.given(A)
-        error = await ask(w)
+        error = await send(w)
         assert type(error) is kind
         assert error.message
         assert error.suggestion
@@ -76,7 +76,7 @@ async def test_an_unknown_node_comes_with_the_existing_nodes() -> None:
 
 
 async def test_an_ambiguous_name_comes_with_its_candidates() -> None:
-    async with world(_twins()) as w:
+    async with world(_two_models_of_one_name()) as w:
         error = await w.ops.load("tiny-a")
         assert isinstance(error, ModelAmbiguous)
         assert set(error.candidates) == {A, "other/tiny-a"}
@@ -128,7 +128,7 @@ async def test_after_a_long_failure_of_exo_either_the_old_or_the_new_model_is_re
         assert await w.serving() == await w.listed() == serves[ended.state], ended
 
 
-def _twins() -> Scenario:
+def _two_models_of_one_name() -> Scenario:
     scenario = tiny_scenario()
     twin = replace(scenario.cards[0], model_id="other/tiny-a")
     return replace(scenario, cards=(*scenario.cards, twin))

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 CREATE, DELETE = ("POST", "/instance"), ("DELETE", "/instance/{instance_id}")
 
 
-def _worker_pool(prefix: str = "other") -> Scenario:
+def _other_cluster(prefix: str = "other") -> Scenario:
     """The same machines under other names."""
     scenario = tiny_scenario()
     names = {machine.name: machine.name.replace("node", prefix) for machine in scenario.machines}
@@ -55,7 +55,7 @@ async def _parked(w: SimulatedCluster, ops: Operations, operation_id: str) -> Op
 @pytest.mark.parametrize("step", ["drain", "memory", "place", "load"])
 async def test_a_swap_is_not_continued_on_another_cluster(step: str, tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    async with _begun(path, step) as id_, world(_worker_pool(), seed=2) as w:
+    async with _begun(path, step) as id_, world(_other_cluster(), seed=2) as w:
         await w.given(HALF)
         async with operations(w.poller, path) as ops:
             parked = await _parked(w, ops, id_)
@@ -75,7 +75,7 @@ async def test_a_swap_is_not_continued_on_another_cluster(step: str, tmp_path: P
 
 async def test_a_parked_operation_is_resumed_on_request(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    async with _begun(path, "drain") as id_, world(_worker_pool(), seed=2) as w:
+    async with _begun(path, "drain") as id_, world(_other_cluster(), seed=2) as w:
         await w.given(HALF)
         async with operations(w.poller, path) as ops:
             await _parked(w, ops, id_)
@@ -88,7 +88,7 @@ async def test_a_parked_operation_is_resumed_on_request(tmp_path: Path) -> None:
 
 async def test_a_parked_operation_is_not_resumed_while_another_uses_its_model(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    async with _begun(path, "drain") as id_, world(_worker_pool(), seed=2) as w, operations(w.poller, path) as ops:
+    async with _begun(path, "drain") as id_, world(_other_cluster(), seed=2) as w, operations(w.poller, path) as ops:
         await _parked(w, ops, id_)
         other = begun(await ops.load(OTHER_HALF))
         refused = await ops.resume(id_)
@@ -101,7 +101,7 @@ async def test_it_stays_parked_after_a_restart_and_continues_on_its_own_cluster(
     async with AsyncExitStack() as stack:
         id_ = await stack.enter_async_context(_begun(path, "memory"))
         for _ in range(2):
-            async with world(_worker_pool(), seed=2) as w, operations(w.poller, path) as ops:
+            async with world(_other_cluster(), seed=2) as w, operations(w.poller, path) as ops:
                 await _parked(w, ops, id_)
         async with world() as w:
             await w.given(A)

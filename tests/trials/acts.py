@@ -72,7 +72,7 @@ class Actor:
         if not instances:
             return None
         instance = self._rng.choice(instances)
-        return await self._ask("DELETE", f"/instance/{instance.id}", f"{instance.id[:8]} of {instance.card.model_id}")
+        return await self._send("DELETE", f"/instance/{instance.id}", f"{instance.id[:8]} of {instance.card.model_id}")
 
     async def _load(self, act: Act) -> tuple[float, str] | None:
         models = self._models(act)
@@ -82,9 +82,9 @@ class Actor:
         return await self._place(act.target)
 
     async def _place(self, model: str) -> tuple[float, str] | None:
-        return await self._ask("POST", "/place_instance", model, json={"model_id": model})
+        return await self._send("POST", "/place_instance", model, json={"model_id": model})
 
-    async def _ask(self, method: str, path: str, note: str, json: object = None) -> tuple[float, str] | None:
+    async def _send(self, method: str, path: str, note: str, json: object = None) -> tuple[float, str] | None:
         try:
             async with asyncio.timeout(20.0):
                 answer = await self._other_client.request(method, path, json=json)

@@ -146,8 +146,8 @@ class _Trial:
 
     async def conduct(self) -> Evidence:
         await self._server.start()
-        await self._give()
-        await self._talk()
+        await self._load_given()
+        await self._start_chats()
         self._truth.initial = False
         self._truth.on_event = self._recorder.on_event = self._note
         evidence, scenario = self._evidence, self._scenario
@@ -155,7 +155,7 @@ class _Trial:
         acts = list(scenario.acts)
         while acts and acts[0].kind == "load fails":
             await self._perform(acts.pop(0))
-        answer = await self._ask()
+        answer = await self._request()
         if isinstance(answer, OperationError):
             evidence.state, evidence.message = "REFUSED", answer.message
             evidence.ended = self._time()
@@ -176,7 +176,7 @@ class _Trial:
             evidence.probe = await self._probe()
         return evidence
 
-    async def _give(self) -> None:
+    async def _load_given(self) -> None:
         for model in self._scenario.given:
             least = self._scenario.min_nodes
             if self._scenario.given_by_us and self._server.ops is not None:
@@ -191,14 +191,14 @@ class _Trial:
         # Nodes report their memory a little late.
         await asyncio.sleep(2.0)
 
-    async def _talk(self) -> None:
+    async def _start_chats(self) -> None:
         if self._scenario.busy:
             for model in self._scenario.unload:
                 inference = self._sim._simulation.inference
                 params = {"model": model, "input": [{"role": "user", "content": "?"}]}
                 inference.submit(params, self._scenario.busy, lambda _: None)
 
-    async def _ask(self) -> Operation | OperationError:
+    async def _request(self) -> Operation | OperationError:
         ops, s = self._server.ops, self._scenario
         assert ops is not None
         if s.kind == "LOAD":
