@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from math import comb
 
-from exo_graphql.cluster.groups import Group, Groups
+from exo_graphql.cluster.groups import Group, Groups, Need
 from exo_graphql.cluster.memory import fits_into, split, with_margin
 from exo_graphql.cluster.placement_request import ALONE, Fit, NoFit, PlacementRequest, backends_of
 from exo_graphql.cluster.preference import Preference
@@ -38,9 +38,9 @@ class Candidates:
 
     def first(self, count: int, sharding: Sharding, instance_type: InstanceType) -> Fit | None:
         """The preferred group of that size that fits. None also where the budget ran out."""
-        needed, capacity = self._capacity(sharding, count)
-        numbers = [number for number in self._pool(instance_type) if capacity[number]]
-        if sum([capacity[number] for number in numbers[:count]]) < needed:
+        need = self._need(count, sharding, instance_type)
+        numbers = [number for number in self._pool(instance_type) if need.capacity[number]]
+        if not need.is_met_by(numbers[:count]):
             return None
 
         def accept(group: Group) -> Fit | None:
@@ -49,12 +49,10 @@ class Candidates:
         if self._request.node_ids is not None:
             return accept(tuple(sorted(numbers))) if self._groups.is_group(numbers, instance_type) else None
         for part in self._groups.searchable_parts(numbers, count, instance_type):
-            if sum([capacity[number] for number in part[:count]]) < needed:
+            if not need.is_met_by(part[:count]):
                 continue
-            if self._groups.are_few(part, count):
-                fit = self._best_listed(part, count, capacity, needed, instance_type, accept)
-            else:
-                fit = self._first_found(part, count, capacity, needed, instance_type, accept)
+            find = self._best_listed if self._groups.are_few(part, count) else self._first_found
+            fit = find(part, need, accept)
             if fit is not None:
                 return fit
         return None
@@ -115,8 +113,8 @@ class Candidates:
             pool = self._pools[instance_type] = sorted(usable, key=self._free.__getitem__, reverse=True)
         return pool
 
-    def _capacity(self, sharding: Sharding, count: int) -> tuple[int, Sequence[int]]:
-        """What a group of that size needs, and the capacity of each node (by number), in units that nodes take whole.
+    def _need(self, count: int, sharding: Sharding, instance_type: InstanceType) -> Need:
+        """What a group of that size needs, and the capacity of each node, in units that nodes take whole.
 
         The unit is a layer for a pipeline, else the shard of one node: a model of 30 layers needs 30, and nodes with
         memory for 19 and 12 layers have 31. As tensor over two nodes it needs 2, and each has 1 or 0. A node with 0
@@ -126,51 +124,37 @@ class Candidates:
         size = card.storage_bytes or 0
         if sharding is Sharding.TENSOR or count == 1:
             shard = with_margin(size // count)
-            return count, [int(free >= shard) for free in self._free]
+            return Need(count, instance_type, [int(free >= shard) for free in self._free], count)
         if self._layers is None:
             layer = max(1, with_margin(size) // (card.layer_count or size))
             self._layers = [free // layer for free in self._free]
-        return card.layer_count or size, self._layers
+        return Need(count, instance_type, self._layers, card.layer_count or size)
 
     # Groups
 
-    def _best_listed(
-        self,
-        numbers: Sequence[int],
-        count: int,
-        capacity: Sequence[int],
-        needed: int,
-        instance_type: InstanceType,
-        accept: Callable[[Group], Fit | None],
-    ) -> Fit | None:
+    def _best_listed(self, numbers: Sequence[int], need: Need, accept: Callable[[Group], Fit | None]) -> Fit | None:
         """The group that exo would choose of those that fit: all are listed, the preferred first."""
         budget = self._budget
-        listed = comb(len(numbers), count)
+        listed = comb(len(numbers), need.count)
         if not budget.allows(listed * _LISTED_STEPS):
             return None
         budget.spend(listed * _LISTED_STEPS, listed)
-        groups = combinations(numbers, count)
-        large_enough = [group for group in groups if sum([capacity[number] for number in group]) >= needed]
+        # Not by `Need.is_met_by`: thousands of calls would take as long as the sums.
+        capacity, total = need.capacity, need.total
+        groups = combinations(numbers, need.count)
+        large_enough = [group for group in groups if sum([capacity[number] for number in group]) >= total]
         large_enough.sort(key=self._preference.rank, reverse=True)
         for group in large_enough:
-            if not budget.allows(count):
+            if not budget.allows(need.count):
                 return None
-            budget.spend(count, 0)
-            if self._groups.is_group(group, instance_type):
+            budget.spend(need.count, 0)
+            if self._groups.is_group(group, need.instance_type):
                 fit = accept(group)
                 if fit is not None:
                     return fit
         return None
 
-    def _first_found(
-        self,
-        numbers: Sequence[int],
-        count: int,
-        capacity: Sequence[int],
-        needed: int,
-        instance_type: InstanceType,
-        accept: Callable[[Group], Fit | None],
-    ) -> Fit | None:
+    def _first_found(self, numbers: Sequence[int], need: Need, accept: Callable[[Group], Fit | None]) -> Fit | None:
         """A group that fits; one of nodes that have the weights on disk if the search finds one."""
         orders = [numbers]
         on_disk = self._preference.on_disk
@@ -178,7 +162,7 @@ class Candidates:
             by_weights = sorted(numbers, key=lambda number: (on_disk[number], self._free[number]), reverse=True)
             orders = [by_weights, numbers]
         for order in orders:
-            fit = self._groups.search(order, count, capacity, needed, instance_type, accept)
+            fit = self._groups.search(order, need, accept)
             if fit is not None:
                 return fit
         return None

@@ -6,6 +6,7 @@ that (`group_search`), within a `SearchBudget`.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import comb
 from typing import TypeVar
 
@@ -26,6 +27,22 @@ _BUDGET_PARTS = 3
 
 Group = tuple[int, ...]
 """Nodes by their number in the topology."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a group must have: so many nodes of one kind, with enough capacity together."""
+
+    count: int
+    instance_type: InstanceType
+    capacity: Sequence[int]
+    """Of each node, by number, in units that nodes take whole."""
+    total: int
+    """Units that the group needs."""
+
+    def is_met_by(self, group: Sequence[int]) -> bool:
+        """Whether these nodes have the capacity together."""
+        return sum([self.capacity[number] for number in group]) >= self.total
 
 
 class Groups:
@@ -84,32 +101,27 @@ class Groups:
         edges, mask = self._topology.sockets, self._topology.mask(part)
         return all(2 * (edges[number] & mask).bit_count() >= len(part) - 1 for number in part)
 
-    def search(
-        self,
-        order: Sequence[int],
-        count: int,
-        capacity: Sequence[int],
-        needed: int,
-        instance_type: InstanceType,
-        accept: Callable[[Group], T | None],
-    ) -> T | None:
+    def search(self, order: Sequence[int], need: Need, accept: Callable[[Group], T | None]) -> T | None:
         """What `accept` returns for the first group that it takes, nodes tried in this order. For two nodes or more."""
         budget = self._budget
         if not budget.allows(len(order)):
             return None
         max_steps = budget.left // _BUDGET_PARTS
-        if instance_type is InstanceType.MLX_JACCL or count == 2:
-            return find_complete(self._edges(instance_type), order, capacity, count, needed, budget, max_steps, accept)
-        return RingSearch(self._topology.sockets, order, capacity, budget, max_steps).find(count, needed, accept)
+        if need.instance_type is InstanceType.MLX_JACCL or need.count == 2:
+            edges = self._edges(need.instance_type)
+            return find_complete(edges, order, need.capacity, need.count, need.total, budget, max_steps, accept)
+        search = RingSearch(self._topology.sockets, order, need.capacity, budget, max_steps)
+        return search.find(need.count, need.total, accept)
 
     def large(self, numbers: Sequence[int], count: int, instance_type: InstanceType) -> Group | None:
         """A group of that size with much memory, not necessarily the most."""
         if count == 1:
             return tuple(numbers[:1])
+        any_memory = Need(count, instance_type, self._free, 0)
         for part in self.searchable_parts(numbers, count, instance_type):
             if self.is_group(part[:count], instance_type):
                 return tuple(part[:count])
-            group = self.search(part, count, self._free, 0, instance_type, lambda group: group)
+            group = self.search(part, any_memory, lambda group: group)
             if group is not None:
                 return group
         return None

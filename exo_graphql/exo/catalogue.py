@@ -21,9 +21,13 @@ class Catalogue:
         """By id; the same object while nothing in it changes."""
         self._rules = rules
         self._changed = changed
+        """Called when a card has come, gone or changed."""
         self._endpoint: Endpoint | None = None
+        """Where it was last read, or is to be read. Another one may be an exo with other cards."""
         self._due_at = float("-inf")
+        """When it is read again, by the event loop's clock."""
         self._due = asyncio.Event()
+        """Set when it is to be read now."""
 
     def after_a_read(self, endpoint: Endpoint, *, has_demand: bool) -> None:
         """A state was read through `endpoint`. If the catalogue is due, it is read now, between two reads."""

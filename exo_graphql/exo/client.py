@@ -79,8 +79,11 @@ class ExoClient:
         self.untrusted: Untrusted | None = None
         """Why the TLS handshake fails; None once it succeeds."""
         self._command_timeout = command_timeout
+        """Seconds."""
         self._commands = asyncio.Semaphore(MAX_COMMANDS)
+        """Held by each command under way, but not by reads."""
         self._base = url
+        """With credentials."""
         self._urls = {path: self._url(path) for path in _READS}
         self._headers = {
             "accept": "*/*",

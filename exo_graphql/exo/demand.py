@@ -16,8 +16,11 @@ class Demand:
         self._query_lasts = query_lasts
         """Seconds for which a query counts as demand."""
         self._subscribers = 0
+        """Live queries that are open."""
         self._operations = 0
+        """Operations under way."""
         self._queried_at = float("-inf")
+        """When the last query arrived (`Moment.elapsed`)."""
         self.query_waits = False
         """A query waits for a read that has not begun."""
         self.urgent = False

@@ -88,6 +88,7 @@ class Notices:
         self._cost: float | None = None
         """Usual duration of a cheap read; None before the first."""
         self._count = 0
+        """Cheap reads so far."""
         self._noticed_at = float("-inf")
         """End of the last cheap read."""
         self._all = RecentCost()

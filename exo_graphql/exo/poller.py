@@ -51,6 +51,7 @@ class Poller(Snapshots, Commands):
     ) -> None:
         rules = rules if rules is not None else PollerRules()
         self.stats = PollerStats()
+        """What reading costs exo, and how it goes."""
         timeout = rules.command_timeout
         clients = [ExoClient(url, transport, tls=tls, command_timeout=timeout) for url in urls]
         demand = Demand(rules.query_lasts)
@@ -62,6 +63,7 @@ class Poller(Snapshots, Commands):
         self._state: State | None = None
         """The last state that was read, whether or not a snapshot shows it."""
         self._task: asyncio.Task[None] | None = None
+        """The loops, while the poller is entered."""
 
     async def __aenter__(self) -> Self:
         self._reads.under_way = True

@@ -5,7 +5,7 @@ At the normal pace, where a read takes 0.04 s, with the default rules and one UR
 
     0.0 s  the last good read has ended; nothing is requested for 1 s (`normal_pause`)
     1.0 s  a read begins and is not answered: silence is counted from here
-    2.0 s  SLOW_READ after that: what the silence means for the last snapshot is looked at every CHECK_EVERY seconds
+    2.0 s  SLOW_READ after that: every CHECK_EVERY seconds it is checked whether the silence changes the last snapshot
     2.5 s  the read times out (`read_timeout`); exo is lost in the same moment (`lost_after`, counted from 0.0 s)
            the URL is tried again at once, in case one connection was broken, and then every second (`retry_every`)
    11.0 s  10 s of silence (`unseen_after`): everything is UNREACHABLE

@@ -31,7 +31,7 @@ _SILENT = "No exo node answers at present."
 
 
 class Snapshots:
-    """The half of `Upstream` that gives snapshots. It reads nothing itself: who waits raises `Demand`.
+    """The half of `Upstream` that gives snapshots. It reads nothing itself: a caller that waits adds to the `Demand`.
 
     `now` stamps snapshots and measures every age; the event loop's own clock only times the waits.
     """
@@ -48,15 +48,19 @@ class Snapshots:
         self._catalogue = Catalogue(rules, self._republish_if_changed)
         self._reads = Reads()
         self._source = Source(endpoints.current.client.url)
+        """Where the last state came from, and whether exo still answers."""
         self._asked_at = float("-inf")
         """Start (`Moment.elapsed`) of the read that the last state came from."""
         self._unloading: Mapping[str, str] = {}
+        """As `mark_unloading` has set it; the next two likewise. exo's state says nothing about them."""
         self._loads = NO_LOADS
         self._expectations = NO_EXPECTATIONS
         self._snapshot: Snapshot | None = None
+        """The newest; None before the first state."""
         self._published = asyncio.Event()
         """Set, and replaced, with each snapshot."""
         self._listeners: list[Callable[[Snapshot], None]] = []
+        """Called with each snapshot, in this order."""
         self._witnesses: list[Callable[[Snapshot | None, Snapshot, Transitions], None]] = []
 
     @property

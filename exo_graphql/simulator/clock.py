@@ -1,6 +1,6 @@
 """Simulated time: one monotonic clock, and processes that run on it.
 
-A process is a generator that yields how many simulated seconds it wants to pass before its next step.
+A process is a generator that yields how many simulated seconds pass before its next step.
 Nothing happens between two steps, so an idle simulation costs nothing, and the next request or
 the background task runs every step that is due, each at exactly its own time.
 """
@@ -57,11 +57,16 @@ class Clock:
             raise ValueError(f"speed must be above 0, not {speed}")
         self.speed = speed
         self._zero: float | None = None
+        """The real clock at the start; None before it."""
         self._skipped = 0.0
+        """Simulated seconds that `advance` has jumped."""
         self._at: float | None = None
+        """The time of the step being run; None between steps."""
         self._due: list[tuple[float, int, Running]] = []
+        """A heap: when, in which order among equals, what."""
         self._order = itertools.count()
         self._jumped = asyncio.Event()
+        """Set, and replaced, by `advance`: sleepers compute their time again."""
 
     def start(self) -> None:
         """Let time run from now; later calls change nothing."""

@@ -29,7 +29,9 @@ class Node:
     held: dict[object, int] = field(default_factory=dict)
     """Bytes of memory by holder (a runner's process)."""
     serving: set[object] = field(default_factory=set)
+    """Chats under way."""
     loading: set[object] = field(default_factory=set)
+    """Runners that load."""
     temperature: float = 38.0
 
     @property
@@ -45,19 +47,26 @@ class SimulatedCluster:
         self.scenario = scenario
         self.clock = clock
         self.rng = rng
+        """The source of ids and random values: repeatable, if it has a seed."""
         self.state = StateDocument()
+        """What exo replicates. A new session starts with a new one."""
         self.cards: dict[str, Card] = {card.model_id: card for card in scenario.cards}
+        """By model id."""
         self.born = datetime.now(UTC)
+        """The wall clock at simulated time 0."""
         self.disks: dict[str, dict[str, int]] = {machine.name: {} for machine in scenario.machines}
+        """Bytes of each model by machine; they outlive the nodes."""
         for model_id, names in scenario.weights.items():
             for name in names:
                 self.disks[name][model_id] = self.cards[model_id].repository_bytes
         for model_id, (name, share) in scenario.downloads.items():
             self.disks[name][model_id] = round(self.cards[model_id].repository_bytes * share)
         self.nodes: dict[str, Node] = {}
+        """By id; dead ones too."""
         for machine in scenario.machines:
             self.add_node(machine)
         self.api = self.node_named(scenario.api)
+        """The node whose HTTP API is simulated."""
         self.master = self.node_named(scenario.master)
 
     def new_id(self) -> str:

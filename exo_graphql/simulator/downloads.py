@@ -26,6 +26,7 @@ class Downloads:
         self._cluster = cluster
         self._faults = faults
         self._active: dict[tuple[str, str], Running] = {}
+        """Those under way, by node and model id."""
 
     def list_all(self, node: Node) -> None:
         """Report every card known, as a node does when it joins: exo lists even models that no instance needs."""

@@ -22,7 +22,9 @@ class Election:
         self._instances = instances
         self._downloads = downloads
         self._held_until = 0.0
+        """Commands hang until this simulated time."""
         self._masterless = False
+        """From the death of a master until the next session."""
 
     @property
     def hold(self) -> float:

@@ -28,11 +28,17 @@ class FaultMiddleware:
         self._app = app
         self._simulation = simulation
         self.latency = 0.0
+        """Real seconds added to every answer."""
         self.command_latency = 0.0
+        """The same for everything but reads."""
         self.drop_connections = False
+        """Whether requests fail as if no server listened."""
         self.closed = False
+        """Whether the simulation has stopped: hanging requests end."""
         self.served = False
+        """Whether a server runs the application, rather than a transport in this process."""
         self.requests: Counter[tuple[str, str]] = Counter()
+        """How many came, by method and route."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (lifespan events pass through)."""

@@ -31,6 +31,7 @@ class Chat:
     """Called once: with None when answered, else with why not."""
     task_id: str | None = None
     instance: Instance | None = None
+    """The one that it was sent to; with the task None before that."""
     process: Running | None = None
 
 
@@ -41,6 +42,7 @@ class Inference:
         self._cluster = cluster
         self._instances = instances
         self._chats: dict[str, Chat] = {}
+        """Those that have not ended, by command id."""
         instances.on_end.append(self._instance_ended)
 
     def submit(self, params: Document, seconds: float, done: Callable[[str | None], None]) -> str:

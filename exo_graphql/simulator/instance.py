@@ -34,10 +34,12 @@ class Instance:
     card: Card
     runners: list[Runner]
     phase: str = "starting"
-    """starting, loading, warming, ready or stuck (one of its nodes died)."""
+    """starting, loading, loaded, warming, ready, failed or stuck (one of its nodes died)."""
     deleted: bool = False
     process: Running | None = None
+    """Its life: see `life`."""
     serving: set[object] = field(default_factory=set)
+    """Chats under way."""
 
 
 def read_instance(document: Document, cluster: SimulatedCluster) -> Instance:

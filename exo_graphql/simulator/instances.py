@@ -19,7 +19,9 @@ class Instances:
         self._downloads = downloads
         self._life = Life(cluster, downloads, faults, self._end, self.delete)
         self.all: dict[str, Instance] = {}
+        """Those that exo lists, by id."""
         self._endings: list[Running] = []
+        """Processes of instances that are no longer listed, until their memory is free."""
         self.on_end: list[Callable[[Instance], None]] = []
         """Called with an instance when it is deleted, or lost with its session."""
 
