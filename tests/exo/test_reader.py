@@ -115,6 +115,7 @@ def test_a_mac_that_has_reported_everything() -> None:
         power_watts=88.25,
         ip_addresses=("192.168.1.7", "fe80::1", "10.0.0.1"),
         connection_types=("ethernet", "thunderbolt"),
+        interfaces=(("192.168.1.7", "ethernet"), ("fe80::1", "ethernet"), ("10.0.0.1", "thunderbolt")),
         has_thunderbolt=True,
         rdma_enabled=False,
         backends=("MlxMetal", "MlxCpu"),
