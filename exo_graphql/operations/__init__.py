@@ -5,9 +5,9 @@ To read it in the order of a request: `service.py` (the entry), `admission.py` (
 `choice.py` picks among exo's previews, `reservations.py` counts what others hold, `fetch.py` asks exo, and
 `rejection.py` explains why there is no plan), `manager.py` (owns the tasks), `worker.py` (one operation from start to
 end), `saga.py` (the order of its steps; `load.py` and `unload.py` are its halves, over `place.py`, `remove.py` and
-`weights.py`), `undo.py` (the way back), `result.py` (the result, read off the last snapshot). `run.py` is what all
-steps share: `observation.py` judges the snapshots that they see, `deadlines.py` ends what takes too long.
-`saga_state.py` is what survives a crash, `records.py` its encoding.
+`weights.py`), `undo.py` (the way back; `restore.py` is its second half), `result.py` (the result, read off the last
+snapshot). `run.py` is what all steps share: `observation.py` judges the snapshots that they see, `deadlines.py` ends
+what takes too long. `saga_state.py` is what survives a crash, `records.py` its encoding.
 """
 
 from exo_graphql.operations.downloads import DownloadsResult, NodeDownloadResult
