@@ -8,5 +8,8 @@ the one act that follows from it): all of them are pure. `watch` is what one sna
 (what the end of an operation changes), `heed` (what time and other people change), all pure; `waits` (waits that may
 be lost), `board` (what was last said, and what follows for `health`).
 
-`service` is what persons declare, `registry` and `records` keep it. Nothing here knows exo: acts are operations.
+`service` is what persons declare: `validation`, `contradiction` and `differences` judge it, `proposal` says what it
+would do, `registry` and `records` keep it. `file` reads what a file declares, `file_change` is what follows from it.
+
+Nothing here knows exo: acts are operations.
 """

@@ -181,11 +181,11 @@ async def withdraw_all(registry: Registry) -> None:
 def _content(path: Path) -> bytes:
     try:
         if not path.is_file():  # a pipe would never end, and could be read once
-            raise InvalidFile(f"{path} is not a file.", "Give the name of a file that exists.")
+            raise InvalidFile("It is not a file.", "Give the name of a file that exists.")
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise InvalidFile(f"{path} cannot be read: {error.strerror}.", "Make it readable for this user.") from error
+        raise InvalidFile(f"It cannot be read: {error.strerror}.", "Make it readable for this user.") from error
 
 
 def _checked(file: DeploymentFile, rules: OperationRules, time_zone: str) -> list[Declaration]:

@@ -18,20 +18,16 @@ from exo_graphql.deployments.acts import pause_reason
 from exo_graphql.deployments.compare import (
     Assessment,
 )
-from exo_graphql.deployments.deployment import Deployment, ManagedBy, Pause, Spec
+from exo_graphql.deployments.contradiction import contradiction, managed_by_file
+from exo_graphql.deployments.deployment import Deployment, ManagedBy, Pause
 from exo_graphql.deployments.differences import Difference, differences
-from exo_graphql.deployments.errors import (
-    DeploymentChanged,
-    DeploymentManagedByFile,
-    DeploymentNotFound,
-    ModelAlreadyDeployed,
-)
+from exo_graphql.deployments.errors import DeploymentNotFound
 from exo_graphql.deployments.file import FileWatch, Source, withdraw_all
 from exo_graphql.deployments.proposal import Proposal, propose_planned
 from exo_graphql.deployments.reconciler import Reconciler
 from exo_graphql.deployments.registry import Registry
 from exo_graphql.deployments.timetable import Timetable
-from exo_graphql.deployments.validation import MAX_DEPLOYMENTS, Declaration, resolve
+from exo_graphql.deployments.validation import Declaration, resolve
 from exo_graphql.deployments.view import View
 from exo_graphql.operations import (
     ClusterUnavailable,
@@ -177,7 +173,7 @@ class Deployments:
         if isinstance(spec, OperationError):
             return Applied(error=spec)
         known = self._registry.get(declared.name)
-        error = self._contradiction(declared.name, spec, known, if_generation)
+        error = contradiction(self._registry.all(), declared.name, spec, if_generation)
         if error is not None:
             return Applied(error=error)
         new = Deployment(declared.name, str(uuid4()), spec) if known is None else None
@@ -203,34 +199,6 @@ class Deployments:
         self.reconciler.look()
         return replace(applied, assessment=self.get(declared.name))
 
-    def _contradiction(
-        self, name: str, spec: Spec, known: Deployment | None, if_generation: int | None
-    ) -> OperationError | None:
-        present = 0 if known is None else known.generation
-        if if_generation is not None and present != if_generation:
-            return DeploymentChanged(
-                message=f"Deployment {name!r} is of generation {present}, not {if_generation}."
-                if known is not None
-                else f"There is no deployment {name!r}, and so none of generation {if_generation}.",
-                suggestion="Read it again, and apply what you want of it now.",
-                name=name,
-                generation=present,
-            )
-        if known is not None and known.managed_by is ManagedBy.FILE and known.spec != spec:
-            return _managed_by_file(name)
-        for other in self._registry.all():
-            if other.name != name and other.spec.model_id == spec.model_id and not other.deleted:
-                return ModelAlreadyDeployed(
-                    message=f"Deployment {other.name!r} has {spec.model_id} already.",
-                    suggestion="Change that one; more copies of a model are its replicas.",
-                    name=other.name,
-                )
-        if known is None and len(self._registry.all()) >= MAX_DEPLOYMENTS:
-            return InvalidArgument(
-                message=f"There are {MAX_DEPLOYMENTS} deployments.", suggestion="Delete one.", argument="name"
-            )
-        return None
-
     async def delete(self, name: str, *, unload: bool = True) -> Assessment | OperationError:
         """Deletes one; with `unload` what it placed or adopted is unloaded, else left as it is."""
         async with self._applying:
@@ -242,7 +210,7 @@ class Deployments:
         if deployment is None or assessment is None:
             return self._not_found(name)
         if deployment.managed_by is ManagedBy.FILE:
-            return _managed_by_file(name)
+            return managed_by_file(name)
         try:
             if unload:
                 await self._registry.update(deployment.uid, lambda d: replace(d, deleted=True, pause=None))
@@ -346,14 +314,6 @@ class Deployments:
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def _managed_by_file(name: str) -> DeploymentManagedByFile:
-    return DeploymentManagedByFile(
-        message=f"The deployments file declares {name!r}: it cannot be changed or deleted here.",
-        suggestion="Change the file of this server. Pausing and resuming it is possible.",
-        name=name,
-    )
 
 
 def _unavailable(error: Unreachable) -> ClusterUnavailable:
