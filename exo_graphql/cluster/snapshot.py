@@ -24,6 +24,8 @@ class Source:
     exo_url: str
     api_node_id: str | None = None
     connected: bool = True
+    refusals: tuple[str, ...] = ()
+    """What each URL of exo said when it was last tried; empty while exo answers."""
 
 
 class Snapshot(IndexedState):

@@ -126,8 +126,8 @@ class Service:
         self.live = Live(
             self._executor, self._context, upstream.subscriber, self._worker_pool, self._limits.max_live_cost
         )
-        self._cause: str | None = None
-        """Why there has never been a snapshot, where waiting will not help (a certificate that is not trusted)."""
+        self._cause: Unreachable | None = None
+        """Why there has never been a snapshot: what each URL of exo said."""
         self._changing: set[asyncio.Task[Reply]] = set()
         """Mutations under way, whose callers may have gone."""
         self._resources = AsyncExitStack()
@@ -164,10 +164,10 @@ class Service:
         try:
             await self._upstream.fresh(self._max_age)
         except Misconfigured as error:
-            self._cause = str(error)
-        except Unreachable:
+            self._cause = error
+        except Unreachable as error:
             # The last snapshot answers, marked as stale; without any, resolvers raise CLUSTER_UNAVAILABLE.
-            self._cause = None
+            self._cause = error
 
     async def prepare(self, request: GraphQLRequest) -> Prepared | Reply:
         """Parses and validates the document; a `Reply` holds the errors."""

@@ -237,9 +237,12 @@ class Poller(Snapshots, Commands):
                 lost_at = self._silence.lost_at(self.mode, self.stats.cost, standby=self._endpoints.have_a_standby)
                 if now >= lost_at and self._source.connected:
                     logger.warning("No response from exo for %.1f s.", now - self._silence.since)
-                    self._source = replace(self._source, connected=False)
+                    self._source = replace(self._source, connected=False, refusals=self._endpoints.refusals)
                     self._republish_if_changed()
                     self._reads.announce_end()
+                elif not self._source.connected and self._source.refusals != self._endpoints.refusals:
+                    self._source = replace(self._source, refusals=self._endpoints.refusals)
+                    self._republish_if_changed()
                 elif self._silence.is_slow(now):
                     self._republish_if_changed()
                 if now < lost_at:

@@ -149,6 +149,8 @@ class Snapshots:
     def _unreachable(self, message: str) -> Unreachable:
         """The error, with its cause if only the operator of this server can fix it (an untrusted certificate)."""
         cause = self._endpoints.untrusted
+        if self._snapshot is None and cause is None:
+            message = " ".join((message, *self._endpoints.refusals))
         return Unreachable(message) if cause is None else Untrusted(f"{message} {cause}")
 
     # What this server itself contributes

@@ -8,6 +8,7 @@ import strawberry
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import ModelCard
+from exo_graphql.cluster.upstream import Unreachable
 from exo_graphql.deployments.service import Deployments
 from exo_graphql.operations import Offload, Operation, Operations, in_thread
 from exo_graphql.schema.errors import ClusterUnavailableError
@@ -43,7 +44,7 @@ class Context:
         deployments: Deployments,
         clock: Callable[[], float],
         offload: Offload = in_thread,
-        cause: str | None = None,
+        cause: Unreachable | None = None,
         *,
         demo: bool = False,
     ) -> None:

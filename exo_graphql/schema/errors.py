@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from graphql import GraphQLError
 
 from exo_graphql.cluster.names import Ambiguous, Unknown
+from exo_graphql.cluster.upstream import Misconfigured, Unreachable
 
 
 class NamedError(GraphQLError):
@@ -19,13 +20,13 @@ class NamedError(GraphQLError):
 class ClusterUnavailableError(NamedError):
     """No exo node has answered since this server started."""
 
-    def __init__(self, cause: str | None = None) -> None:
-        """`cause`: why no node can be reached, where waiting does not help, such as an untrusted certificate."""
+    def __init__(self, cause: Unreachable | None = None) -> None:
+        """`cause`: why no node can be reached; `Misconfigured` where waiting does not help."""
         super().__init__(
             "CLUSTER_UNAVAILABLE",
-            cause or "No exo node has answered yet.",
+            "No exo node has answered yet." if cause is None else str(cause),
             "Check that exo runs and that --exo-url points at it, then try again."
-            if cause is None
+            if not isinstance(cause, Misconfigured)
             else "Check --exo-url; give the certificates of a private authority with --ca-file or SSL_CERT_FILE.",
         )
 

@@ -112,6 +112,7 @@ DOCUMENTS = {
     "SWAP",
     "UNLOAD",
     "WATCH",
+    "WHY",
 }
 
 

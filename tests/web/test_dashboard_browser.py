@@ -202,6 +202,7 @@ async def test_exo_out_of_reach_is_marked_and_heals(visit: Visit) -> None:
         await expect(page.locator("body")).to_have_attribute("data-stale", "", timeout=PATIENCE_MS)
         await connected(page)  # to this server, which says that exo is gone
         await expect(page.locator("#banner")).to_contain_text(re.compile(r"The shown state is from .*, \d+ s ago\."))
+        await expect(page.locator("#banner")).to_contain_text("http://demo.exo.local: exo cannot be reached.")
         load = page.get_by_role("button", name="Load model…")
         await expect(load).to_be_disabled()
         await expect(load).to_have_attribute("title", "exo does not answer with a new state.")
@@ -223,6 +224,8 @@ async def test_a_server_that_has_never_reached_exo_says_so(visit: Visit) -> None
     async with running(demo=False, exo_url=(f"http://127.0.0.1:{port}",)) as server:
         await page.goto(f"http://127.0.0.1:{server.port}/")
         await expect(page.locator("#health")).to_have_text("Waiting for exo", timeout=PATIENCE_MS)
+        await expect(page.locator("#banner")).to_contain_text(f"http://127.0.0.1:{port}: exo cannot be reached.")
+        await expect(page.locator("#banner")).to_contain_text("--exo-url")
         await connected(page, "false")
     assert visit.foreign == []
 

@@ -68,6 +68,9 @@ subscription Dashboard {
  */
 export const MAY_CHANGE = `mutation MayChange { resumeDeployment(name: "") @skip(if: true) { __typename } }`;
 
+/** Fails before the server has a state of exo, with what each URL of exo said. */
+export const WHY = `query Why { cluster { connected } }`;
+
 export const SEARCH = `
 query Search($search: String) {
   models(search: $search) {

@@ -6,7 +6,7 @@ import { calendarPart } from "./calendar.js";
 import { pause, remove, resume } from "./deployment_actions.js";
 import { DeploymentDialog } from "./deployment_dialog.js";
 import { deploymentSection } from "./deployments.js";
-import { MAY_CHANGE, WATCH } from "./documents.js";
+import { MAY_CHANGE, WATCH, WHY } from "./documents.js";
 import { attribute } from "./dom.js";
 import { downloadSection } from "./downloads.js";
 import { Live } from "./live.js";
@@ -17,6 +17,9 @@ import { operationSection, showOperation } from "./operations.js";
 import { announce, overview, summary } from "./overview.js";
 import { ask } from "./request.js";
 import { taskSection } from "./tasks.js";
+
+// A server that has a state of exo sends it at once.
+const WAITING_MS = 1000;
 
 const loadDialog = new LoadDialog(showOperation);
 const deploymentDialog = new DeploymentDialog();
@@ -65,8 +68,21 @@ const live = new Live(WATCH, {
       return;
     }
     show(...now, shown);
+    if (now[0] === "waiting") setTimeout(askWhy, WAITING_MS, now);
   },
 });
+
+/** Asks why there is no state of exo yet: once while the server waits for the first one, and answers after seconds. */
+async function askWhy(waiting) {
+  if (condition !== waiting) return;
+  try {
+    await ask(WHY, {});
+  } catch (error) {
+    if (condition !== waiting || error.code !== "CLUSTER_UNAVAILABLE") return;
+    condition = ["waiting", { error }];
+    show(...condition, shown);
+  }
+}
 
 /** Asks whether mutations are accepted. At each connection, since the server may have been restarted with --read-only. */
 async function askRights() {

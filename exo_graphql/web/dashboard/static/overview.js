@@ -24,7 +24,7 @@ function connectionOf(state, { error, retryMs }, cluster) {
     case "connecting":
       return { short: "Connecting", reasons: cluster === null ? [] : ["Disconnected from the server. Reconnecting."], tone };
     case "waiting":
-      return { short: "Waiting for exo", reasons: ["The server has not received a state from exo yet."], tone };
+      return { short: "Waiting for exo", reasons: ["The server has not received a state from exo yet.", ...whyOf(error)], tone };
     case "hidden":
       return { short: "Paused while hidden", reasons: ["Updates resume when the page is visible."], tone };
     case "refused":
@@ -34,6 +34,10 @@ function connectionOf(state, { error, retryMs }, cluster) {
       return { short: "Disconnected", reasons: [`Disconnected. ${why} Trying again in ${Math.ceil(retryMs / 1000)} s.`], tone };
     }
   }
+}
+
+function whyOf(error) {
+  return error === undefined ? [] : [error.message, error.suggestion].filter(Boolean);
 }
 
 /**
