@@ -1,8 +1,9 @@
-"""What an act is as a request to the operations, and what its refusal means. Pure."""
+"""What a comparison can decide to do; each as a request to the operations, and what its refusal means. Pure."""
 
-from exo_graphql.deployments.compare import (
-    Change,
-)
+from dataclasses import dataclass
+
+from exo_graphql.cluster.state import Instance
+from exo_graphql.deployments.deployment import Deployment
 from exo_graphql.operations import (
     ClusterUnavailable,
     JournalUnavailable,
@@ -16,6 +17,46 @@ from exo_graphql.operations import (
 from exo_graphql.operations.requests import OperationRequest
 
 _OF_THE_MOMENT = (ClusterUnavailable, JournalUnavailable, ModelNotLoaded, OperationConflict, TooManyOperations)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Unload `unload` (exactly these instances), then or before load one more copy of the model of `load`.
+
+    One copy an operation: a model that cannot be loaded never takes another one down with it. `node_ids` None: exo
+    chooses.
+    """
+
+    by: Deployment
+    """The deployment that it is done for."""
+    load: Deployment | None = None
+    node_ids: tuple[str, ...] | None = None
+    another: bool = False
+    """The model has an instance already."""
+    counts: bool = False
+    """It is an attempt after which the next one waits: the first copy, or one in place of a copy that was lost."""
+    unload: tuple[Instance, ...] = ()
+    drain_seconds: int = 0
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Fetch the weights of a model onto these nodes."""
+
+    deployment: Deployment
+    node_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Cancel an operation of ours that nobody wants any more."""
+
+    operation_id: str
+    because: str
+
+
+Act = Change | Fetch | Cancel
 
 
 def request(change: Change) -> OperationRequest:

@@ -9,7 +9,7 @@ from datetime import datetime
 from exo_graphql.cluster.expectations import Expectations
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.upstream import Upstream
-from exo_graphql.deployments.compare import Assessment
+from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.deployment import DeploymentState
 from exo_graphql.deployments.health import Health
 

@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 
 from exo_graphql.cluster.expectations import Expectations
 from exo_graphql.cluster.moment import Moment
-from exo_graphql.deployments.compare import (
-    Assessment,
-)
+from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.deployment import DeploymentState
 from exo_graphql.deployments.timetable import usual_seconds
 

@@ -8,8 +8,8 @@ from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.names import label
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.deployments import acts
+from exo_graphql.deployments.acts import Change
 from exo_graphql.deployments.backoff import delay
-from exo_graphql.deployments.compare import Change
 from exo_graphql.deployments.deployment import KEPT_LOADS, AttemptFailure, Deployment, LoadTime
 from exo_graphql.operations import Operation, OperationError, OperationState
 

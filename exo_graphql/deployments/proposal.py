@@ -13,8 +13,7 @@ from datetime import datetime
 from exo_graphql.cluster.memory import with_margin
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.state import Instance
-from exo_graphql.deployments.acts import request
-from exo_graphql.deployments.compare import Change
+from exo_graphql.deployments.acts import Change, request
 from exo_graphql.deployments.space import NoSpace, Space
 from exo_graphql.deployments.standing import Standing
 from exo_graphql.deployments.timetable import timetable

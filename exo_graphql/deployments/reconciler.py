@@ -19,8 +19,10 @@ from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Upstream
 from exo_graphql.deployments import acts, outcomes
+from exo_graphql.deployments.acts import Cancel, Change, Fetch
+from exo_graphql.deployments.assess import assess_unseen
 from exo_graphql.deployments.board import Board
-from exo_graphql.deployments.compare import Cancel, Change, Comparison, Fetch, assess_unseen, compare
+from exo_graphql.deployments.compare import Comparison, compare
 from exo_graphql.deployments.deployment import Deployment, DeploymentState
 from exo_graphql.deployments.heed import Seen, heeded, is_about, paused
 from exo_graphql.deployments.registry import Registry

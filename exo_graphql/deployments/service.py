@@ -15,9 +15,7 @@ from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Unreachable, Upstream
 from exo_graphql.deployments.acts import pause_reason
-from exo_graphql.deployments.compare import (
-    Assessment,
-)
+from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.contradiction import contradiction, managed_by_file
 from exo_graphql.deployments.deployment import Deployment, ManagedBy, Pause
 from exo_graphql.deployments.differences import Difference, differences

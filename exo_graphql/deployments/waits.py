@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from exo_graphql.cluster.moment import Moment
+from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.backoff import delay
-from exo_graphql.deployments.compare import Assessment
 
 WEIGHTS_SECONDS = 60.0
 """How often it is looked anew whether weights that are there still are."""

@@ -8,10 +8,8 @@ from zoneinfo import ZoneInfo
 import strawberry
 from strawberry import Parent, argument
 
+from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.calendar import MAX_DAYS, Entry, calendar
-from exo_graphql.deployments.compare import (
-    Assessment,
-)
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.deployment import Deployment
 from exo_graphql.schema.errors import NamedError, shorten

@@ -8,9 +8,7 @@ from strawberry import Parent, argument
 
 from exo_graphql.cluster import state
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.deployments.compare import (
-    Assessment,
-)
+from exo_graphql.deployments.assess import Assessment
 from exo_graphql.schema.arguments import TaskFilter
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.deployment import Deployment

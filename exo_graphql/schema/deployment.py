@@ -8,9 +8,7 @@ import strawberry
 from strawberry import Parent
 
 from exo_graphql.cluster import state
-from exo_graphql.deployments.compare import (
-    Assessment,
-)
+from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.deployment import DeploymentState, ManagedBy
 from exo_graphql.operations import InstanceTypePreference, ShardingPreference
 from exo_graphql.operations import Operation as OperationValue

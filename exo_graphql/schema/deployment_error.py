@@ -3,9 +3,7 @@
 from strawberry import Parent
 
 from exo_graphql.deployments import errors
-from exo_graphql.deployments.compare import (
-    Assessment,
-)
+from exo_graphql.deployments.assess import Assessment
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.deployment import Deployment
 from exo_graphql.schema.error_code import CODES

@@ -7,9 +7,7 @@ from typing import Annotated
 import strawberry
 from strawberry import Parent
 
-from exo_graphql.deployments.compare import (
-    Assessment,
-)
+from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.differences import Difference
 from exo_graphql.deployments.proposal import Proposal
 from exo_graphql.deployments.service import Applied

@@ -6,9 +6,7 @@ import strawberry
 from strawberry import Parent
 
 from exo_graphql.cluster import state
-from exo_graphql.deployments.compare import (
-    Assessment,
-)
+from exo_graphql.deployments.assess import Assessment
 from exo_graphql.operations import DownloadsResult
 from exo_graphql.operations import NodeDownloadResult as NodeDownload
 from exo_graphql.operations import Operation as OperationValue

@@ -10,9 +10,7 @@ from exo_graphql.cluster import state
 from exo_graphql.cluster.names import Ambiguous, Unknown, find_model
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.status import ModelStatus as Status
-from exo_graphql.deployments.compare import (
-    Assessment,
-)
+from exo_graphql.deployments.assess import Assessment
 from exo_graphql.operations import OperationError as OperationErrorValue
 from exo_graphql.operations import PlacementView
 from exo_graphql.schema.arguments import (

@@ -10,9 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from exo_graphql.deployments.compare import (
-    compare,
-)
+from exo_graphql.deployments.compare import compare
 from exo_graphql.deployments.schedule import Window
 from exo_graphql.deployments.view import View
 from tests.deployments.views import deployment, later, snapshot, view

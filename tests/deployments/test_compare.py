@@ -10,14 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exo_graphql.cluster.state import DownloadKind, RunnerStatus
-from exo_graphql.deployments.compare import (
-    Assessment,
-    Cancel,
-    Change,
-    Comparison,
-    Fetch,
-    compare,
-)
+from exo_graphql.deployments.acts import Cancel, Change, Fetch
+from exo_graphql.deployments.assess import Assessment
+from exo_graphql.deployments.compare import Comparison, compare
 from exo_graphql.deployments.deployment import AttemptFailure, Deployment, DeploymentState, Pause
 from exo_graphql.deployments.schedule import Window
 from exo_graphql.deployments.watch import Watch
@@ -364,6 +359,8 @@ def test_a_fetch_holds_up_no_other_deployment_and_is_held_up_by_none() -> None:
     outcome = compare(view(lacking, first, second, operations=[loading]))
     assert isinstance(outcome.act, Fetch)
     assert outcome.act.deployment == first
+    outcome = compare(view(shown, first, second, operations=[loading]))
+    assert said(outcome, "a").reason.startswith("Fetching its weights")
 
 
 def test_nothing_is_unloaded_for_what_is_still_fetched() -> None:

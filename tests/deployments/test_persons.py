@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from exo_graphql.deployments.compare import Assessment
+from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.schedule import Window
 from exo_graphql.operations import Operation, OperationState
 from exo_graphql.simulator import tiny_scenario

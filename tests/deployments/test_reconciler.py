@@ -8,9 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from exo_graphql.deployments.compare import (
-    Assessment,
-)
+from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.validation import Declaration
 from exo_graphql.exo.poller import Poller
 from exo_graphql.simulator import tiny_scenario

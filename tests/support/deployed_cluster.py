@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exo_graphql.cluster.upstream import Upstream
-from exo_graphql.deployments.compare import (
-    Assessment,
-)
+from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.deployment import DeploymentState
 from exo_graphql.deployments.service import Deployments
 from exo_graphql.deployments.validation import Declaration
