@@ -27,8 +27,8 @@ exo-graphql deploy night Kimi-K2.5 --window '0 23 * * * 7h Europe/Berlin'
 exo-graphql --url studio.local:52416 --json nodes | jq '.nodes[].friendlyName'
 
 Exit codes: 0 done or ready; 1 rejected, failed, rolled back, not found, unhealthy, or the output cannot be written;
-2 wrong usage; 69 no server at that address; 124 time-out; 130 Ctrl-C; 141 the reader closed the pipe.
-After 124, 130 and 141 the operation continues."""
+2 wrong usage (apply: 2 changes, 64 wrong usage); 69 no server at that address; 124 time-out; 130 Ctrl-C;
+141 the reader closed the pipe. After 124, 130 and 141 the operation continues."""
 
 app = Typer()
 app.add_typer(nodes, name="nodes", rich_help_panel=PANEL)
