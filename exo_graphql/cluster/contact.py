@@ -1,7 +1,7 @@
 """What the reads show besides the state itself: whether exo answers, and whether its master still works.
 
 exo counts as unreachable only on evidence: a request went unanswered, or the state does not change from read to read.
-That this server did not ask (a pause between two reads, a laptop that slept) says nothing about exo.
+A time without requests (a pause between two reads, a laptop that slept) says nothing about exo.
 """
 
 from collections.abc import Mapping

@@ -18,9 +18,8 @@ class Rules:
     """A failed download that an instance needs is final if no byte arrives for this long. Its status settles
     nothing: after about 60 s exo replaces the failure by "pending", whether or not it tries again."""
     empty_grace: float = 60.0
-    """While exo lists no nodes (it lost its master: the first return
-    after 3 to 16 s), the last snapshot stays, marked stale, for this long. After
-    that the cluster is shown as empty."""
+    """While exo lists no nodes (it lost its master: the first return after 3 to 16 s), the last snapshot stays, marked
+    stale, for this long. After that the cluster is shown as empty."""
     behind_grace: float = 60.0
     """While the exo node that answers lacks events of an earlier answer, the last snapshot stays, marked stale, for
     this long. A node that joins replays the whole log (30 s for 3,200 events on a live cluster) and meanwhile shows

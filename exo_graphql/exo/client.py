@@ -42,7 +42,7 @@ class Untrusted(NotSent, Misconfigured):
 
 
 class Erring(Unreachable):
-    """Something answered, but with a server error or with what exo would not answer."""
+    """Something answered, but with a server error, or not as exo does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class Commands(ABC):
         return await self._call(call, harmless=True)
 
     async def previews(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[PlacementPreview, ...]:
-        """Every placement exo can think of that contains `node_ids`."""
+        """Every placement that exo finds; each contains all of `node_ids`."""
         previews = await self._call(lambda exo: exo.previews(model_id, node_ids), harmless=True)
         return tuple(preview for preview in map(read_preview, previews) if preview is not None)
 
@@ -64,7 +64,7 @@ class Commands(ABC):
         await self._call(lambda exo: exo.create(document))
 
     async def delete(self, instance_id: str) -> bool:
-        """Asks exo to delete an instance; False if exo knows none of that id."""
+        """Asks exo to delete an instance; False if exo has none with that id."""
         try:
             await self._call(lambda exo: exo.delete(instance_id))
         except NotFound:
@@ -72,7 +72,7 @@ class Commands(ABC):
         return True
 
     async def start_download(self, node_id: str, model_id: str) -> None:
-        """Asks a node to fetch all of a model's weights."""
+        """Asks a node to download all of a model's weights."""
         card = self.snapshot.models.get(model_id) if self.snapshot is not None else None
         shard = whole_model(card) if card is not None else None
         if shard is None:
@@ -80,7 +80,7 @@ class Commands(ABC):
         await self._call(lambda exo: exo.start_download(node_id, shard))
 
     async def cancel_download(self, node_id: str, model_id: str) -> None:
-        """Asks a node to stop fetching; what has arrived stays."""
+        """Asks a node to stop a download; what has arrived stays."""
         await self._call(lambda exo: exo.cancel_download(node_id, model_id))
 
     async def delete_download(self, node_id: str, model_id: str) -> None:

@@ -68,7 +68,7 @@ class TestControl:
         self._simulation.clock.run_due()
 
     def clear(self, kind: str | None = None) -> None:
-        """Call off faults of this kind, or all; what they have already broken stays broken."""
+        """Cancel faults of this kind, or all; what they have already broken stays broken."""
         self._simulation.faults.clear(kind)
 
     def kill_node(self, name: str) -> None:
@@ -90,7 +90,7 @@ class TestControl:
         self._simulation.election.restart(seconds)
 
     def crash(self, instance_id: str) -> bool:
-        """A runner of an instance that is ready fails; whether there was such a one."""
+        """A runner of an instance that is ready fails; False if no such instance is ready."""
         return self._simulation.instances.crash(instance_id)
 
     def node_id(self, name: str) -> str:
@@ -102,11 +102,11 @@ class TestControl:
         self._simulation.clock.advance(seconds)
 
     def delete_instance(self, instance_id: str) -> None:
-        """Somebody else deletes an instance."""
+        """Another client deletes an instance."""
         self._simulation.instances.delete(instance_id)
 
     def place(self, model_id: str, nodes: Sequence[str] = ()) -> str | None:
-        """Somebody else places a model on (at least) these nodes; the instance's id, None when impossible."""
+        """Another client places a model on these nodes, perhaps on more; the instance's id, None if impossible."""
         cluster = self._simulation.cluster
         ids = frozenset(cluster.node_named(name).id for name in nodes)
         before = set(cluster.state.instances)
@@ -114,5 +114,5 @@ class TestControl:
         return next(iter(set(cluster.state.instances) - before), None)
 
     def create(self, document: Document) -> None:
-        """Somebody else creates exactly this instance."""
+        """Another client creates exactly this instance."""
         self._simulation.create(document)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.exo.parse import NotAState, read_state
-from tests.exo.test_reader import mac
+from tests.exo.test_reader_nodes import mac
 from tests.exo.test_reader_releases import RELEASES
 from tests.schema.full_query import asked, full_query, reachable
 from tests.support.asking import SCHEMA, ask

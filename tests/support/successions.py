@@ -13,8 +13,8 @@ import orjson
 
 from exo_graphql.cluster.state import State
 from exo_graphql.exo.parse import NotAState, StateReader, parse_state
-from tests.exo.test_reader import mac
 from tests.exo.test_reader_branches import zenoh
+from tests.exo.test_reader_nodes import mac
 from tests.exo.test_reader_releases import RELEASES
 from tests.support.recordings import steps
 
