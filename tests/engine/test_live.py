@@ -285,7 +285,7 @@ async def test_until_ready_completes_when_exo_has_swallowed_the_command_of_an_op
             reported = [message["data"]["modelStatus"] for message in await live.collect(query, model=A, until="READY")]
     assert [each["final"] for each in reported] == [False] * (len(reported) - 1) + [True]
     assert reported[-1]["phase"] == "NOT_LOADED"
-    assert "never made the instance" in reported[-1]["failure"]["message"]
+    assert "never listed the instance" in reported[-1]["failure"]["message"]
 
 
 async def test_a_verdict_on_an_earlier_load_does_not_end_the_wait_for_the_next() -> None:
