@@ -132,7 +132,8 @@ class Derived:
 
     def lacking(self, each: Standing, space: Space) -> Lacking | None:
         """The nodes of this place that lack its weights; None where none is known to."""
-        return lacking(self.given.snapshot, self.given.snapshot.models[each.deployment.spec.model_id], space.node_ids)
+        card = self.given.snapshot.models[each.deployment.spec.model_id]
+        return lacking(self.given.snapshot, card, space.node_ids, exactly=each.node_ids is not None)
 
     def is_fetched_later(self, each: Standing) -> bool:
         """Whether its weights have been looked for, or asked for, a moment ago."""

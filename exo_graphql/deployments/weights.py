@@ -33,8 +33,12 @@ class Lacking:
     """Of those under way."""
 
 
-def lacking(snapshot: Snapshot, card: ModelCard, node_ids: Sequence[str]) -> Lacking | None:
-    """None: no node is known to lack them. A node that has reported nothing is not known to."""
+def lacking(snapshot: Snapshot, card: ModelCard, node_ids: Sequence[str], *, exactly: bool = False) -> Lacking | None:
+    """None: no node is known to lack them. A node that has reported nothing is not known to.
+
+    Unless it must be `exactly` these nodes, none is added while as many others fetch them: the best node changes from
+    second to second with free memory, and the one that has the weights is preferred in the end.
+    """
     found = [download for id_ in node_ids if (download := snapshot.state.download(id_, card.id)) is not None]
     missing = [download for download in found if download.kind is not DownloadKind.COMPLETED]
     if not missing:
@@ -44,6 +48,11 @@ def lacking(snapshot: Snapshot, card: ModelCard, node_ids: Sequence[str]) -> Lac
         d for d in idle if not _has_disk(snapshot, d.node_id, (card.storage_bytes or 0) - (d.downloaded_bytes or 0))
     ]
     under_way = [d for d in missing if d.kind is DownloadKind.ONGOING]
+    if not exactly and idle:
+        everywhere = [snapshot.state.download(node.id, card.id) for node in snapshot.nodes]
+        others = [d for d in everywhere if d is not None and d.kind is DownloadKind.ONGOING]
+        if len(others) >= len(missing):
+            idle, full, under_way = [], [], others
     failure = ""
     for failed in (d for d in missing if d.kind is DownloadKind.FAILED):
         why = one_line(failed.error or "exo gave no reason.")

@@ -101,8 +101,15 @@ class Admission:
                 return await self._follow(same, request, key)
             touched = resolved.model_ids | set(resolved.same_ids)
             obstacle = conflict(touched, self._manager.at_work()) or self._precedence.conflict(request, touched)
-            if obstacle is not None and await self._precedence.clears(request, obstacle, touched):
-                continue
+            if obstacle is not None:
+                if await self._precedence.clears(request, obstacle, touched):
+                    continue
+                newest = self._upstream.snapshot
+                if newest is not None and newest.stale:
+                    unavailable = await present(self._upstream)
+                    if isinstance(unavailable, OperationError):
+                        return unavailable
+                    continue
             outcome = obstacle or await self._plan_and_start(request, key, snapshot, resolved)
             if isinstance(outcome, OperationError) and await self._manager.member_returned(snapshot, outcome):
                 continue

@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import ModelCard
+from exo_graphql.cluster.upstream import Upstream
 from exo_graphql.operations.errors import OperationConflict
 from exo_graphql.operations.manager import OperationManager
 from exo_graphql.operations.requests import OperationRequest, resolve_model
@@ -24,7 +25,8 @@ log = logging.getLogger(__name__)
 class Precedence:
     """Cancels operations of deployments that conflict with persons' requests, and rejects new ones meanwhile."""
 
-    def __init__(self, manager: OperationManager, rules: OperationRules) -> None:
+    def __init__(self, upstream: Upstream, manager: OperationManager, rules: OperationRules) -> None:
+        self._upstream = upstream
         self._manager = manager
         self._rules = rules
         self._first: list[tuple[OperationRequest, frozenset[str]]] = []
@@ -63,18 +65,22 @@ class Precedence:
                     await self._cancel(run)
 
     async def _cancel(self, run: Run) -> bool:
-        """Cancels a deployment's operation; whether it has ended within `give_way_seconds`."""
+        """Cancels a deployment's operation; whether it has ended within `give_way_seconds`.
+
+        Nothing can be undone while exo is out of reach: then there is nothing to wait for.
+        """
         log.info("Operation %s of a deployment is cancelled for a person's request.", run.operation.id)
-        ended = asyncio.Event()
-        stop = self._manager.listen(lambda: None if self._manager.run(run.operation.id) is not None else ended.set())
+        decided = asyncio.Event()
+        stop = self._manager.listen(lambda: None if self._manager.run(run.operation.id) is not None else decided.set())
         try:
-            await run.cancel()
-            if self._manager.run(run.operation.id) is not None:
-                async with asyncio.timeout(self._rules.give_way_seconds):
-                    await ended.wait()
+            with self._upstream.listen(lambda snapshot: decided.set() if snapshot.stale else None):
+                await run.cancel()
+                if self._manager.run(run.operation.id) is not None:
+                    async with asyncio.timeout(self._rules.give_way_seconds):
+                        await decided.wait()
         except (StoreError, TimeoutError):
             return False
         else:
-            return True
+            return self._manager.run(run.operation.id) is None
         finally:
             stop()

@@ -45,7 +45,7 @@ class Operations:
         """The limits that requests are validated against."""
         self._upstream = upstream
         self._manager = OperationManager(upstream, store, rules, clock, now)
-        self._precedence = Precedence(self._manager, rules)
+        self._precedence = Precedence(upstream, self._manager, rules)
         self._admission = Admission(upstream, self._manager, self._precedence, rules, now)
 
     async def prepare(self) -> None:

@@ -363,6 +363,21 @@ def test_a_fetch_holds_up_no_other_deployment_and_is_held_up_by_none() -> None:
     assert said(outcome, "a").reason.startswith("Fetching its weights")
 
 
+def test_weights_are_not_fetched_a_second_time_because_another_node_is_the_best_by_now() -> None:
+    shown = snapshot(lacking=[("n1", "large"), ("n2", "large")])
+    before = compare(view(shown, deployment("a", "large"))).act
+    assert isinstance(before, Fetch)
+    (chosen,) = before.node_ids
+    (other,) = {"n1", "n2"} - {chosen}
+    download = replace(shown.state.downloads[other]["large"], kind=DownloadKind.ONGOING)
+    shown.state.downloads[other]["large"] = download  # type: ignore[index]
+    outcome = compare(view(shown, deployment("a", "large")))
+    assert outcome.act is None
+    assert said(outcome, "a").reason == f"Fetching its weights onto {other}: 0.0 of 10.0 GiB."
+    named = compare(view(shown, deployment("a", "large", nodes=(chosen,)))).act
+    assert isinstance(named, Fetch)
+
+
 def test_nothing_is_unloaded_for_what_is_still_fetched() -> None:
     shown = snapshot(("n1",), [("i", "large", ("n1",))], lacking=[("n1", "other")], lacking_as=DownloadKind.ONGOING)
     low = deployment("low", "large", owned=["i"])

@@ -1,12 +1,14 @@
 """A person's act comes before a deployment's: it succeeds, and the deployment is left alone until its next opening."""
 
+import asyncio
+
 import httpx
 import pytest
 
 from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.schedule import Window
-from exo_graphql.operations import Operation, OperationState
-from exo_graphql.simulator import tiny_scenario
+from exo_graphql.operations import ClusterUnavailable, Operation, OperationState
+from exo_graphql.simulator import Fault, tiny_scenario
 from tests.support.deployed_cluster import Deployed, deployed
 from tests.support.simulated_cluster import ABSENT, HALF, OTHER_HALF, A, B, begun
 
@@ -219,3 +221,26 @@ async def test_what_somebody_deletes_is_never_called_ready_beside_the_snapshot_t
                 await exo.delete(f"/instance/{instance}")
             await d.until_state("a", "PAUSED", 60)
         assert set(said) == {"PAUSED"}
+
+
+async def test_a_person_is_answered_soon_when_exo_is_lost_while_a_deployments_operation_gives_way() -> None:
+    async with deployed(tiny_scenario(3)) as d:
+        await d.applied("a", A)
+        await d.until(lambda: bool(d.w.ops.at_work()))
+        await d.w.until(lambda snapshot: bool(snapshot.state.instances), 30)
+        (ours,) = d.w.ops.at_work()
+        cancelled = asyncio.Event()
+        stop = d.w.ops.listen(lambda: cancelled.set() if _gives_way(d, ours) else None)
+        request = asyncio.create_task(d.w.ops.swap([A], [B]))
+        await asyncio.wait_for(cancelled.wait(), 30)
+        stop()
+        d.w.sim.control.inject(Fault("hang", at=d.w.sim.control.now, duration=300.0))
+        async with asyncio.timeout(40):
+            answer = await request
+        assert isinstance(answer, ClusterUnavailable)
+
+
+def _gives_way(d: Deployed, operation: Operation) -> bool:
+    """It is being undone."""
+    known = d.w.ops.get(operation.id)
+    return known is None or not known.active or known.step("remove") is not None
