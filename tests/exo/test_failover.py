@@ -61,6 +61,27 @@ async def test_a_failing_url_gives_way_to_the_next(fault: str) -> None:
         assert snapshot.api_node_id == await cluster.poller._endpoints.current.client.node_id(1.0)
 
 
+async def test_while_none_answers_what_each_url_said_is_given() -> None:
+    async with running("ab") as cluster:
+        with cluster.poller.subscriber():
+            breaks(cluster, "a", "refuse")
+            breaks(cluster, "b", "hang")
+            while connected(cluster) or "so far" in str(_reasons(cluster)):
+                await cluster.poller.changed(cluster.poller.snapshot)
+            none, first, second = _reasons(cluster)[:3]
+            assert (none, first) == ("No exo node answers.", "http://a: exo cannot be reached.")
+            assert second.startswith("http://b: exo did not answer within")
+            mends(cluster, "a")
+            while not connected(cluster):
+                await cluster.poller.changed(cluster.poller.snapshot)
+            assert _reasons(cluster) == ()
+
+
+def _reasons(cluster: Cluster) -> tuple[str, ...]:
+    assert cluster.poller.snapshot is not None
+    return cluster.poller.snapshot.unhealthy_reasons
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_cluster_without_a_working_url_is_lost_in_time_and_found_again(fault: str) -> None:
     async with running("a") as cluster:
