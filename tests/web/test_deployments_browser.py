@@ -109,6 +109,13 @@ async def test_a_form_that_was_overtaken_changes_nothing(visit: Visit) -> None:
         await choose(page, B)
         await dialog.get_by_role("button", name="Preview plan").click()
         await expect(dialog.get_by_role("alert")).to_contain_text("is of generation 1, not 0")
+        # An invalid field in a folded part is shown, and nothing is sent.
+        await dialog.get_by_text("Nodes and other settings").click()
+        await dialog.get_by_label("Minimum number of nodes").fill("0")
+        await dialog.get_by_text("Nodes and other settings").click()
+        await expect(dialog.get_by_label("Minimum number of nodes")).to_be_hidden()
+        await dialog.get_by_role("button", name="Preview plan").click()
+        await expect(dialog.get_by_label("Minimum number of nodes")).to_be_visible()
         assert await _deployments(server, "name modelId") == [{"name": "day", "modelId": A}]
 
 

@@ -20,6 +20,8 @@ export function formDialog(dialog, title, submit, submitted, content) {
     h("div", { class: "content" }, content),
     h("footer", {}, h("button", { type: "button", click: close }, "Cancel"), submit),
   );
+  // A browser cannot point at an invalid field in a folded part, and would do nothing without a word. Not bubbling.
+  form.addEventListener("invalid", (event) => event.target.closest("details")?.setAttribute("open", ""), { capture: true });
   dialog.replaceChildren(form);
 }
 
