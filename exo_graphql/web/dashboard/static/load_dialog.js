@@ -71,7 +71,8 @@ export class LoadDialog {
     this.cluster = cluster;
     if (!this.dialog.open) return;
     this.#fill();
-    if (before !== this.#loaded()) this.#changed();
+    // A refusal stays: it is of a request, and that may be what has changed the state.
+    if (before !== this.#loaded()) this.#show();
   }
 
   #loaded() {
@@ -88,6 +89,11 @@ export class LoadDialog {
   }
 
   #changed() {
+    this.refusal.clear();
+    this.#show();
+  }
+
+  #show() {
     const swap = this.unload.size > 0;
     const model = this.catalogue.chosen;
     text(this.title, swap ? "Swap models" : "Load a model");
@@ -95,7 +101,6 @@ export class LoadDialog {
     this.submit.disabled = model === null;
     const loaded = model !== null && this.#isLoaded(model.id);
     this.another.hidden = swap || !loaded;
-    this.refusal.clear();
     this.preview.ask(model === null ? null : { ...this.#where(), model: model.id, unload: [...this.unload] }, loaded && (swap || !this.additional.checked));
   }
 
