@@ -1,6 +1,5 @@
 """Cancelling an inference."""
 
-from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Task
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
 from exo_graphql.operations.errors import OperationError, TaskNotCancellable, TaskNotFound, no_answer
@@ -17,7 +16,7 @@ async def cancel(upstream: Upstream, task_id: str) -> Task | OperationError:
         return TaskNotFound(
             message=f"exo lists no task {task_id[:64]!r}; finished ones disappear.", suggestion="List the active tasks."
         )
-    if not _cancellable(snapshot, task) or task.command_id is None:
+    if not snapshot.is_active(task) or task.command_id is None:
         return TaskNotCancellable(
             message="Only an inference that is pending or running can be cancelled.",
             suggestion="List the active tasks.",
@@ -34,7 +33,3 @@ async def cancel(upstream: Upstream, task_id: str) -> Task | OperationError:
             suggestion="Cancel it at the exo node that its client is connected to, or in that client.",
         )
     return task
-
-
-def _cancellable(snapshot: Snapshot, task: Task) -> bool:
-    return snapshot.is_active(task) and task.instance_id in snapshot.state.instances

@@ -5,10 +5,6 @@ from typing import Any
 import httpx
 import orjson
 
-from exo_graphql import clock
-from exo_graphql.cluster.advance import advance
-from exo_graphql.cluster.snapshot import Snapshot, Source
-from exo_graphql.exo.parse import parse_state
 from exo_graphql.simulator import SimulatedExo
 from exo_graphql.simulator.scenario import SMALL_MODELS
 
@@ -73,12 +69,3 @@ def multiplied(body: bytes, times: int) -> bytes:
         "connections": spread(document["topology"]["connections"]),
     }
     return orjson.dumps(document)
-
-
-def snapshot_after(states: list[bytes]) -> Snapshot:
-    """The snapshot after these states."""
-    snapshot = None
-    for body in states:
-        snapshot, _ = advance(snapshot, parse_state(body), clock.now(), Source("http://exo", "the-node"))
-    assert snapshot is not None
-    return snapshot
