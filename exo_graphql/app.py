@@ -23,10 +23,12 @@ from exo_graphql.engine.limits import DEFAULT_LIMITS, Limits
 from exo_graphql.engine.results import Results
 from exo_graphql.engine.service import MAX_AGE, Service
 from exo_graphql.engine.worker_pool import WorkerPool
+from exo_graphql.events.log import EventLog
 from exo_graphql.exo.pacing import DEFAULT_POLLER_RULES, PollerRules
 from exo_graphql.exo.poller import Poller
 from exo_graphql.loopback import is_loopback
 from exo_graphql.observability.collectors import ClusterCollector, DeploymentCollector, ServerCollector
+from exo_graphql.observability.recorder import Recorder
 from exo_graphql.operations import OperationRules, Operations
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES
 from exo_graphql.schema.build import build_schema
@@ -57,6 +59,7 @@ class Components:
     store: Store
     operations: Operations
     deployments: Deployments
+    events: EventLog
     websocket: WebSocketEndpoint
     demo: SimulatedExo | None
     leaving: asyncio.Event
@@ -114,6 +117,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         file=_deployments_file(settings, operations.rules, time_zone),
         now=clock.now,
     )
+    events = EventLog(store, now=clock.utc_now)
     access = Access(_tokens(settings))
     schema = build_schema(read_only=settings.read_only)
     limits = replace(tuning.limits, max_cost=settings.max_cost, max_live_cost=settings.max_live_cost)
@@ -131,6 +135,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         poller,
         operations,
         deployments,
+        events,
         max_age=tuning.max_age,
         elapsed=clock.elapsed,
         worker_pool=worker_pool,
@@ -156,8 +161,10 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
             await started.enter_async_context(poller)
             await store.open()
             started.push_async_callback(store.close)
+            await started.enter_async_context(events)
             await started.enter_async_context(operations)
             await started.enter_async_context(deployments)
+            started.enter_context(Recorder(events, poller, operations, deployments))
             await started.enter_async_context(service)
             yield
 
@@ -196,7 +203,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     roots = {"", settings.root_path.rstrip("/")}
     probes = [root + probe for root in roots for probe in PROBES]
     policy = OriginPolicy(application, settings.allowed_host, settings.allowed_origin, probes=probes)
-    return Components(policy, service, poller, store, operations, deployments, websocket, demo, leaving)
+    return Components(policy, service, poller, store, operations, deployments, events, websocket, demo, leaving)
 
 
 def read_faults(texts: Sequence[str]) -> list[Fault]:

@@ -1,6 +1,5 @@
 """What was last said of every deployment: published whenever it changes, with what follows for the cluster's health."""
 
-import logging
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -12,8 +11,6 @@ from exo_graphql.cluster.upstream import Upstream
 from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.deployment import DeploymentState
 from exo_graphql.deployments.health import Health
-
-log = logging.getLogger(__name__)
 
 
 class Board:
@@ -70,7 +67,6 @@ class Board:
             before = self._assessments.get(name)
             if before is None or before.state is not each.state:
                 self._changed_at[name] = now.at
-                log.info("Deployment %s is %s: %s", name, each.state.value, each.reason)
         changed = known != self._assessments
         self._assessments = known
         self._changed_at = {name: at for name, at in self._changed_at.items() if name in known}

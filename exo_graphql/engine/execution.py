@@ -13,7 +13,7 @@ from graphql.pyutils import is_awaitable
 
 from exo_graphql.engine.compiled import CoercionFallback, NotCompilable, Plans
 from exo_graphql.engine.compiled.splices import in_payload, in_signature
-from exo_graphql.engine.errors import Code, public_errors
+from exo_graphql.engine.errors import Code, internal_error, new_error_id, public_errors
 from exo_graphql.engine.worker_pool import Waiter
 from exo_graphql.observability.metrics import Fallback
 from exo_graphql.schema.context import Context
@@ -195,3 +195,11 @@ def refusal(errors: Iterable[GraphQLError], code: Code = Code.INTERNAL) -> bytes
     `code` is that of errors that do not name themselves.
     """
     return orjson.dumps({"errors": public_errors(errors, code)})
+
+
+def fault_of(error: Exception) -> Answer:
+    """Logs the error of an execution; returns the last message of its subscription."""
+    error_id = new_error_id()
+    logger.error("internal error %s in a live query", error_id, exc_info=error)
+    payload = refusal((internal_error(error_id),))
+    return Answer(payload, failed=True, refused=True, time_dependent=False, completed=True, signed=payload)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from graphql import GraphQLObjectType, GraphQLSchema, get_named_type
 
 from exo_graphql.engine.list_sizes import ListSizes
+from exo_graphql.schema.event import MAX_EVENTS
 
 Size = Callable[[ListSizes], float]
 
@@ -19,6 +20,7 @@ LISTS: Mapping[tuple[str, str], Size] = {
     ("Query", "deployments"): lambda s: s.deployments,
     # One entry where nothing changes; else four changes a day and deployment, for two weeks; no more than MAX_ENTRIES.
     ("Query", "calendar"): lambda s: min(1_000.0, 1.0 + 50.0 * s.deployments),
+    ("Query", "events"): lambda _: float(MAX_EVENTS),
     ("Subscription", "deployments"): lambda s: s.deployments,
     ("CalendarEntry", "deployments"): lambda s: s.deployments,
     ("CalendarTransition", "loads"): lambda s: s.deployments,

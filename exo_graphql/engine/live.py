@@ -7,7 +7,6 @@ and everybody shares that one. Expensive ones are executed on a thread, one afte
 """
 
 import asyncio
-import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -18,14 +17,11 @@ from typing import Any
 from graphql import DocumentNode
 
 from exo_graphql.engine.budget import MAX_COMPILED_COST_AT_ONCE, MAX_COST_AT_ONCE
-from exo_graphql.engine.errors import internal_error, new_error_id
-from exo_graphql.engine.execution import Answer, Executor, refusal
+from exo_graphql.engine.execution import Answer, Executor, fault_of
 from exo_graphql.engine.limits import LimitExceeded
 from exo_graphql.engine.shared_subscription import SharedSubscription, Subscriber
 from exo_graphql.engine.worker_pool import Overloaded, Waiter, WorkerPool
 from exo_graphql.schema.context import Context
-
-logger = logging.getLogger("exo_graphql")
 
 # Seconds of executing after which the event loop serves others: 1,000 live queries of 0.3 ms would hold it for 0.3 s.
 YIELD_AFTER = 0.010
@@ -209,7 +205,7 @@ class Live:
             else:
                 answer = None
         except Exception as error:  # noqa: BLE001  # logged, and the last message of this subscription
-            answer = _fault(error)
+            answer = fault_of(error)
         if answer is None:
             self._expensive[shared] = compiled_at_once
             self._expensive_added.set()
@@ -228,7 +224,7 @@ class Live:
         try:
             return self._executed(shared, context, waiter, uncompiled=uncompiled)
         except Exception as error:  # noqa: BLE001  # as in `_execute`
-            return _fault(error)
+            return fault_of(error)
 
     def _executed(
         self, shared: SharedSubscription, context: Context, waiter: Waiter | None = None, *, uncompiled: bool = False
@@ -239,11 +235,3 @@ class Live:
             # No subscription field waits for anything. One that did would have to be awaited by a task of its own.
             raise TypeError("a subscription's resolver must not wait")
         return answer
-
-
-def _fault(error: Exception) -> Answer:
-    """Logs the error of an execution; returns the last message of its subscription."""
-    error_id = new_error_id()
-    logger.error("internal error %s in a live query", error_id, exc_info=error)
-    payload = refusal((internal_error(error_id),))
-    return Answer(payload, failed=True, refused=True, time_dependent=False, completed=True, signed=payload)

@@ -17,13 +17,16 @@ from exo_graphql.engine.budget import Budget
 from exo_graphql.engine.complexity import check_variables
 from exo_graphql.engine.documents import Documents, is_mutation, is_subscription, operation_error
 from exo_graphql.engine.errors import Code, internal_error, new_error_id
-from exo_graphql.engine.execution import Answer, Executor, refusal
+from exo_graphql.engine.event_stream import EventSubscriber, asks_for_earlier, event_field
+from exo_graphql.engine.execution import Answer, Executor, fault_of, refusal
 from exo_graphql.engine.limits import LimitExceeded, Limits
 from exo_graphql.engine.live import Live
 from exo_graphql.engine.requests import GraphQLRequest
 from exo_graphql.engine.rights import Rights
 from exo_graphql.engine.shared_subscription import Subscriber
 from exo_graphql.engine.worker_pool import Overloaded, WorkerPool
+from exo_graphql.events import Event
+from exo_graphql.events.log import EventLog
 from exo_graphql.observability.metrics import Metrics
 from exo_graphql.operations import Operations
 from exo_graphql.schema.context import Context
@@ -95,6 +98,7 @@ class Service:
         upstream: Upstream,
         operations: Operations,
         deployments: Deployments,
+        events: EventLog,
         *,
         max_age: float = MAX_AGE,
         elapsed: Callable[[], float],
@@ -110,6 +114,7 @@ class Service:
         self._upstream = upstream
         self._operations = operations
         self._deployments = deployments
+        self._events = events
         self._max_age = max_age
         self._elapsed = elapsed
         self._demo = demo
@@ -225,12 +230,21 @@ class Service:
         return Reply(outcome, result.payload, lasting)
 
     @asynccontextmanager
-    async def subscribe(self, prepared: Prepared, rights: Rights) -> AsyncIterator[Subscriber]:
+    async def subscribe(self, prepared: Prepared, rights: Rights) -> AsyncIterator[Subscriber | EventSubscriber]:
         """Joins the live query of a subscription. Raises `LimitExceeded` where all together would cost too much."""
         if not self.live.share_count and self._upstream.snapshot is not None:
             # Without subscribers exo is read rarely: the snapshot may be seconds old, and one message may be the last.
             await self.refresh()
         request = prepared.request
+        event_root = event_field(prepared.document, prepared.operation)
+        if event_root is not None:
+            earlier = self._events.in_memory
+            last = earlier[-1].sequence if earlier else 0
+            answer = partial(self._answer_event, prepared, last)
+            events = EventSubscriber(answer, earlier if asks_for_earlier(event_root) else ())
+            with self._upstream.subscriber(), self._events.listen(events.add):
+                yield events
+            return
         async with self.live.subscribe(
             prepared.key(rights),
             prepared.document,
@@ -240,7 +254,19 @@ class Service:
         ) as subscriber:
             yield subscriber
 
-    def _context(self) -> Context:
+    def _answer_event(self, prepared: Prepared, last: int, event: Event) -> Answer | None:
+        """The message about an event; None where the subscription does not ask for it."""
+        context = self._context(event, last)
+        request = prepared.request
+        try:
+            answer = self._executor.execute(prepared.document, context, request.variables, request.operation_name)
+        except Exception as error:  # noqa: BLE001  # logged, and the last message of this subscription
+            return fault_of(error)
+        if not isinstance(answer, Answer):  # no field of an event waits for anything
+            return fault_of(TypeError("a subscription's resolver must not wait"))
+        return None if context.skipped and not answer.refused else answer
+
+    def _context(self, event: Event | None = None, after_event: int = 0) -> Context:
         return Context(
             self._upstream.snapshot,
             self._operations,
@@ -249,6 +275,9 @@ class Service:
             self._worker_pool.run,
             self._cause,
             demo=self._demo,
+            events=self._events,
+            event=event,
+            after_event=after_event,
         )
 
 

@@ -95,6 +95,11 @@ class EventLog:
         with suppress(StoreError):
             await self._write_waiting()
 
+    @property
+    def in_memory(self) -> tuple[Event, ...]:
+        """The newest events, oldest first."""
+        return tuple(self._newest)
+
     def record(self, occurrences: Iterable[Occurrence]) -> None:
         """Records what happened just now, in this order. It never blocks and never fails."""
         for occurrence in occurrences:

@@ -10,6 +10,8 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import ModelCard
 from exo_graphql.cluster.upstream import Unreachable
 from exo_graphql.deployments.service import Deployments
+from exo_graphql.events import Event
+from exo_graphql.events.log import EventLog
 from exo_graphql.operations import Offload, Operation, Operations, in_thread
 from exo_graphql.schema.errors import ClusterUnavailableError
 
@@ -24,13 +26,17 @@ class Context:
         "_cause",
         "_clock",
         "_now",
+        "after_event",
         "clock_reads",
         "completed",
         "demo",
         "deployments",
+        "event",
+        "events",
         "latest",
         "offload",
         "operations",
+        "skipped",
         "snapshot",
     )
 
@@ -47,8 +53,15 @@ class Context:
         cause: Unreachable | None = None,
         *,
         demo: bool = False,
+        events: EventLog | None = None,
+        event: Event | None = None,
+        after_event: int = 0,
     ) -> None:
-        """`offload` runs long work outside the event loop. `cause`: why there is no snapshot yet, if known."""
+        """`offload` runs long work outside the event loop. `cause`: why there is no snapshot yet, if known.
+
+        `events` are those that this server has recorded (None: it records none). `event`: the one that a message of
+        the subscription `events` is about; `after_event`: the sequence of the last one when it began.
+        """
         self._cause = cause
         self.demo = demo
         """Whether the cluster is simulated."""
@@ -56,6 +69,11 @@ class Context:
         """The snapshot, or None before the first one: for fields that have an answer even then."""
         self.operations = operations
         self.deployments = deployments
+        self.events = events
+        self.event = event
+        self.after_event = after_event
+        self.skipped = False
+        """Whether a subscription to events does not ask for this one."""
         self.offload = offload
         self.completed = False
         """Whether a subscription ends with this result."""

@@ -8,6 +8,7 @@ import strawberry
 from exo_graphql.cluster.downloads import DownloadStatus
 from exo_graphql.cluster.readiness import NodeStatus, Phase
 from exo_graphql.cluster.state import InstanceType, RunnerStatus, Sharding, TaskKind, TaskStatus
+from exo_graphql.events.event import EventKind, Severity
 from exo_graphql.operations import InstanceTypePreference, ShardingPreference
 
 E = TypeVar("E", bound=type[Enum])
@@ -147,4 +148,37 @@ described(
     NEVER="Never: it continues until the client ends it.",
     READY="After the first status that is ready, final or not found.",
     SETTLED="After the first status that is ready, final, not found or NOT_LOADED.",
+)
+
+described(
+    Severity,
+    "How much an event matters to somebody who runs the cluster.",
+    INFO="As it should be.",
+    WARNING="Worth a look: something is worse than it was, and may go on working.",
+    ERROR="Something that was wanted is not there.",
+)
+described(
+    EventKind,
+    "What happened.",
+    NODE_JOINED="A node has joined the cluster, and said its name.",
+    NODE_LEFT="A node has left the cluster.",
+    NODE_STALE="A node sends no heartbeats.",
+    NODE_RETURNED="A node sends heartbeats again.",
+    MODEL_READY="A copy of a model is ready.",
+    MODEL_UNLOADED="A copy of a model was unloaded, by this server or by another client of exo.",
+    MODEL_LOST="A copy of a model that was ready is gone or UNREACHABLE, and nobody unloaded it. One event a loss.",
+    MODEL_FAILED="An attempt to start a model failed; exo makes up to five.",
+    MODEL_GIVEN_UP="A model did not become ready, and nothing is tried any more.",
+    DOWNLOAD_STARTED="A node began to download the weights of a model.",
+    DOWNLOAD_COMPLETED="A node has the weights of a model.",
+    DOWNLOAD_FAILED="A download failed.",
+    DOWNLOAD_STALLED="A download has received no byte for 60 s.",
+    OPERATION_ACCEPTED="This server has accepted a load, an unload or a swap.",
+    OPERATION_ENDED="An operation has ended, with its state and message.",
+    DEPLOYMENT_CHANGED="A deployment was declared, changed or deleted, or is in another state.",
+    ELECTION="exo lost its master, and a new one began with an empty state: every instance is gone.",
+    EXO_UNREACHABLE="exo does not answer, or its master hangs.",
+    EXO_BACK="exo answers again.",
+    LINK_LOST="Two nodes that are both there have had no connection for 12 s.",
+    LINK_DEGRADED="Nodes that share a model have been connected by a slower medium than before for 12 s.",
 )

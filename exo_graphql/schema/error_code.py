@@ -31,6 +31,7 @@ CODES = {
     "DEPLOYMENT_CHANGED": "The deployment is not of the generation that ifGeneration names.",
     "DEPLOYMENT_MANAGED_BY_FILE": "The deployments file of this server declares it: it cannot be changed or deleted.",
     "MODEL_ALREADY_DEPLOYED": "Another deployment has this model.",
+    "EVENT_NOT_FOUND": "No event has this id, or it is too old to be kept.",
     "INTERNAL_FAULT": "An internal error of this server; see its log.",
 }
 ErrorCode = Enum("ErrorCode", {code: code for code in CODES})  # type: ignore[misc]  # one table, not two

@@ -23,6 +23,7 @@ from exo_graphql.schema.deployment_mutation import (
     pause_deployment,
     resume_deployment,
 )
+from exo_graphql.schema.event import AcknowledgePayload, acknowledge
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.filters import model_named
 from exo_graphql.schema.payloads import (
@@ -271,4 +272,7 @@ class Mutation:
     resume_deployment: ResumeDeploymentPayload = field(
         resolver=resume_deployment,
         description="End the pause of a deployment, load one that is IDLE again, or try one that is RETRYING at once.",
+    )
+    acknowledge: AcknowledgePayload = field(
+        resolver=acknowledge, description="Note that somebody has seen an event: it is no longer a cause for alarm."
     )

@@ -30,6 +30,7 @@ from exo_graphql.schema.deployment import Deployment
 from exo_graphql.schema.download import Download
 from exo_graphql.schema.downloads import select_downloads
 from exo_graphql.schema.errors import model_error, shorten
+from exo_graphql.schema.event import Event, resolve_events
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.filters import model_named, node_named
 from exo_graphql.schema.model import Model
@@ -246,6 +247,11 @@ class Query:
     )
     operation: Operation | None = field(
         resolver=_operation, description="A load, unload or swap requested from this server; null for an unknown id."
+    )
+    events: list[Event] = field(
+        resolver=resolve_events,
+        description="What has happened to the cluster and what this server has done, newest first. Events are kept for "
+        "30 days, and at most 100,000 of them.",
     )
     operations: list[Operation] = field(
         resolver=_operations,

@@ -21,6 +21,7 @@ from exo_graphql.schema.deployment import Deployment
 from exo_graphql.schema.download import Download
 from exo_graphql.schema.enums import ModelStatusUntil
 from exo_graphql.schema.errors import NamedError, shorten
+from exo_graphql.schema.event import Event, resolve_event
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.model_status import ModelStatus
 from exo_graphql.schema.node import Node
@@ -89,6 +90,11 @@ class Subscription:
     )
     tasks: list[Task] = field(resolver=_tasks, description="Tasks under way, live; optionally of one model.")
     deployments: list[Deployment] = field(resolver=query.deployments, description="The deployments, live.")
+    events: Event = field(
+        resolver=resolve_event,
+        description="Each event as it happens, one message an event; with `since` first those that happened from then "
+        "on and are still in memory (the last 5,000).",
+    )
     operation: Operation = field(
         resolver=_operation, description="Each step of an operation; completes when the operation has ended."
     )

@@ -64,6 +64,7 @@ class LiveService:
         prepared = await self.service.prepare(GraphQLRequest(query, None, variables))
         assert isinstance(prepared, Prepared), prepared
         async with self.service.subscribe(prepared, rights) as subscriber:
+            assert isinstance(subscriber, Subscriber)
             yield subscriber
 
     async def collect(self, query: str, **variables: Any) -> list[Any]:

@@ -1,0 +1,90 @@
+"""The subscription `events`: one message for each event, unlike the live queries, which show what is true now.
+
+Each subscriber executes its own selection when it takes an event, so a slow one delays nobody. What it has not taken
+waits in a bounded queue; one that falls behind is told so, and its stream ends: it can ask for `events(since: …)`.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+)
+
+from exo_graphql.engine.execution import Answer, refusal
+from exo_graphql.events import Event
+from exo_graphql.schema.errors import NamedError
+
+# Events that wait for one subscriber. A restart of exo with 32 nodes makes some 100.
+WAITING = 500
+
+
+class EventSubscriber:
+    """Reads the messages of one subscription to events: iterate it. `execute` answers for one event (None: skip it)."""
+
+    def __init__(self, execute: Callable[[Event], Answer | None], earlier: tuple[Event, ...] = ()) -> None:
+        self.refused = False
+        """Whether the last message was an error of the request."""
+        self._execute = execute
+        self._waiting: deque[Event] = deque(earlier)
+        self._fell_behind = False
+        self._arrived = asyncio.Event()
+
+    def add(self, event: Event) -> None:
+        """Another event has happened."""
+        if len(self._waiting) < WAITING:
+            self._waiting.append(event)
+        else:
+            self._fell_behind = True
+        self._arrived.set()
+
+    def __aiter__(self) -> "EventSubscriber":
+        return self
+
+    async def __anext__(self) -> Answer:
+        while not self.refused:
+            while self._waiting:
+                answer = self._execute(self._waiting.popleft())
+                if answer is not None:
+                    self.refused = answer.refused
+                    return answer
+                await asyncio.sleep(0)
+            if self._fell_behind:
+                self.refused = True
+                return _behind()
+            self._arrived.clear()
+            await self._arrived.wait()
+        raise StopAsyncIteration
+
+
+def _behind() -> Answer:
+    error = NamedError(
+        "EVENTS_LOST",
+        f"More than {WAITING} events were waiting for this subscriber; further ones are not sent.",
+        "Subscribe again with `since`, and read faster.",
+    )
+    payload = refusal((error,))
+    return Answer(payload, failed=True, refused=True, time_dependent=False, completed=True, signed=payload)
+
+
+def event_field(document: DocumentNode, operation: OperationDefinitionNode) -> FieldNode | None:
+    """The root field of a valid subscription to events, which may stand in fragments; None for any other one."""
+    fragments = {each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)}
+    selection = operation.selection_set.selections[0]
+    while not isinstance(selection, FieldNode):
+        if isinstance(selection, FragmentSpreadNode):
+            selection = fragments[selection.name.value].selection_set.selections[0]
+        elif isinstance(selection, InlineFragmentNode):
+            selection = selection.selection_set.selections[0]
+    return selection if selection.name.value == "events" else None
+
+
+def asks_for_earlier(field: FieldNode) -> bool:
+    """Whether it may ask for events that have happened already."""
+    return any(argument.name.value == "since" for argument in field.arguments or ())

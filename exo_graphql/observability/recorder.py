@@ -1,0 +1,147 @@
+"""Where events come from: the cluster's snapshots, the operations and the deployments of this server."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from typing import Protocol, Self
+
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.transitions import Transitions
+from exo_graphql.deployments.compare import Assessment
+from exo_graphql.deployments.deployment import DeploymentState
+from exo_graphql.deployments.service import Deployments
+from exo_graphql.events import NEW_WATCH, EventKind, Occurrence, Severity, cluster_events
+from exo_graphql.events.log import EventLog
+from exo_graphql.operations import Operation, OperationKind, Operations, OperationState
+
+Witness = Callable[[Snapshot | None, Snapshot, Transitions], None]
+
+_ENDED = {
+    OperationState.SUCCEEDED: Severity.INFO,
+    OperationState.CANCELLED: Severity.INFO,
+    OperationState.ROLLED_BACK: Severity.WARNING,
+    OperationState.FAILED: Severity.ERROR,
+}
+_WORSE = frozenset({DeploymentState.RETRYING, DeploymentState.UNSATISFIABLE})
+
+
+class Witnessed(Protocol):
+    """What makes snapshots."""
+
+    def witness(self, witness: Witness) -> AbstractContextManager[None]:
+        """Within the context, `witness` is called with each two successive snapshots and what changed between them."""
+        ...
+
+
+class Recorder:
+    """Records events while it is entered. What is there already when it is entered is no event."""
+
+    def __init__(self, events: EventLog, upstream: Witnessed, operations: Operations, deployments: Deployments) -> None:
+        self._events = events
+        self._upstream = upstream
+        self._operations = operations
+        self._deployments = deployments
+        self._watch = NEW_WATCH
+        self._known_operations: Mapping[str, Operation] = {}
+        self._known_deployments: Mapping[str, Assessment] = {}
+        self._active = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._known_operations = {each.id: each for each in self._operations.all()}
+        self._known_deployments = _by_name(self._deployments.all())
+        self._active.enter_context(self._upstream.witness(self._cluster_changed))
+        self._active.callback(self._operations.listen(self._operations_changed))
+        self._active.callback(self._deployments.listen(self._deployments_changed))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._active.close()
+
+    def _cluster_changed(self, before: Snapshot | None, after: Snapshot, transitions: Transitions) -> None:
+        self._watch, occurrences = cluster_events(self._watch, before, after, transitions)
+        self._events.record(occurrences)
+
+    def _operations_changed(self) -> None:
+        known, self._known_operations = self._known_operations, {each.id: each for each in self._operations.all()}
+        self._events.record(operation_events(known, self._known_operations, self._name_of_deployment))
+
+    def _deployments_changed(self) -> None:
+        known, self._known_deployments = self._known_deployments, _by_name(self._deployments.all())
+        self._events.record(deployment_events(known, self._known_deployments))
+
+    def _name_of_deployment(self, uid: str) -> str | None:
+        return next((name for name, each in self._known_deployments.items() if each.deployment.uid == uid), None)
+
+
+def _by_name(assessments: Iterable[Assessment]) -> Mapping[str, Assessment]:
+    return {each.deployment.name: each for each in assessments}
+
+
+def operation_events(
+    before: Mapping[str, Operation], after: Mapping[str, Operation], name_of: Callable[[str], str | None]
+) -> Iterator[Occurrence]:
+    """Operations that were accepted or have ended, by id before and after; `name_of` names a deployment by its uid."""
+    for id_, operation in after.items():
+        was = before.get(id_)
+        if was is operation:
+            continue
+        deployment = None if operation.deployment is None else name_of(operation.deployment)
+        if was is None:
+            whose = "" if deployment is None else f" for the deployment {deployment}"
+            text = f"Accepted: {_act(operation)}{whose}."
+            yield _of(operation, EventKind.OPERATION_ACCEPTED, Severity.INFO, text, deployment)
+        if operation.state in _ENDED and (was is None or was.state not in _ENDED):
+            text = f"{_act(operation).capitalize()}: {operation.state.value}. {operation.message}"
+            yield _of(operation, EventKind.OPERATION_ENDED, _ENDED[operation.state], text, deployment)
+
+
+def _act(operation: Operation) -> str:
+    loads, unloads = ", ".join(operation.load_ids), ", ".join(operation.unload_ids)
+    match operation.kind:
+        case OperationKind.LOAD:
+            return f"load {loads}"
+        case OperationKind.UNLOAD:
+            return f"unload {unloads}"
+        case OperationKind.SWAP:
+            return f"swap {unloads} for {loads}"
+
+
+def _of(operation: Operation, kind: EventKind, severity: Severity, message: str, deployment: str | None) -> Occurrence:
+    models = operation.load_ids or operation.unload_ids
+    return Occurrence(
+        kind=kind,
+        severity=severity,
+        message=message,
+        model_id=models[0] if models else None,
+        operation_id=operation.id,
+        deployment=deployment,
+    )
+
+
+def deployment_events(before: Mapping[str, Assessment], after: Mapping[str, Assessment]) -> Iterator[Occurrence]:
+    """Deployments that were declared, changed or deleted, or whose state is another one, by name before and after."""
+    for name, now in after.items():
+        was = before.get(name)
+        if was is now:
+            continue
+        generation = now.deployment.generation
+        if was is None:
+            yield _changed(now, Severity.INFO, f"Deployment {name} of {now.deployment.spec.model_id} is declared.")
+        elif was.deployment.generation != generation:
+            yield _changed(now, Severity.INFO, f"Deployment {name} is changed (generation {generation}).")
+        if was is None or was.state is not now.state:
+            severity = Severity.WARNING if now.state in _WORSE else Severity.INFO
+            yield _changed(now, severity, f"Deployment {name} is {now.state.value}: {now.reason}")
+    for name, was in before.items():
+        if name not in after:
+            yield _changed(was, Severity.INFO, f"Deployment {name} is deleted.")
+
+
+def _changed(assessment: Assessment, severity: Severity, message: str) -> Occurrence:
+    return Occurrence(
+        kind=EventKind.DEPLOYMENT_CHANGED,
+        severity=severity,
+        message=message,
+        model_id=assessment.deployment.spec.model_id,
+        operation_id=assessment.operation_id,
+        deployment=assessment.deployment.name,
+    )

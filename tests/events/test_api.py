@@ -1,0 +1,106 @@
+"""Events as clients see them: query, push and acknowledgement, over a real server and a simulated exo."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.running import A, Running, running, until
+
+pytestmark = pytest.mark.anyio
+
+EVENTS = "{ events { id kind severity message modelId model { id } node { id } operation { id state } acknowledged } }"
+
+
+async def asked(server: Running, query: str, **variables: object) -> Any:
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(server.url, json={"query": query, "variables": variables})
+        return answer.json()
+
+
+async def kinds(server: Running) -> list[str]:
+    return [event["kind"] for event in (await asked(server, "{ events { kind } }"))["data"]["events"]]
+
+
+async def test_what_an_operation_did_is_told_by_query_and_push() -> None:
+    async with running() as server, server.socket() as socket:
+        assert await kinds(server) == []
+        id_ = await socket.subscribe("subscription { events { kind modelId operation { id } } }")
+        started = await asked(server, f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}')
+        operation = started["data"]["loadModel"]["operation"]["id"]
+        server.exo.control.advance(60)
+        told = [(await socket.data(id_))["events"] for _ in range(3)]
+        assert [event["kind"] for event in told] == ["OPERATION_ACCEPTED", "MODEL_READY", "OPERATION_ENDED"]
+        assert {event["modelId"] for event in told} == {A}
+        assert [event["operation"] for event in told] == [{"id": operation}, None, {"id": operation}]
+        listed = (await asked(server, EVENTS))["data"]["events"]
+        assert [event["kind"] for event in listed] == [event["kind"] for event in reversed(told)]
+        assert listed[0]["operation"]["state"] == "SUCCEEDED"
+        assert listed[1]["model"] == {"id": A}
+
+
+async def test_a_subscription_gets_what_it_asks_for_and_what_it_missed() -> None:
+    async with running() as server, server.socket() as socket:
+        await asked(server, f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}')
+        server.exo.control.advance(60)
+        await until(lambda: len(server.components.events.in_memory) == 3)
+        missed = await socket.subscribe(
+            "subscription ($since: DateTime) { ...Told } fragment Told on Subscription "
+            "{ events(since: $since, kind: [MODEL_READY, MODEL_UNLOADED]) { kind } }",
+            since="2020-01-01T00:00:00Z",
+        )
+        assert await socket.data(missed) == {"events": {"kind": "MODEL_READY"}}
+        await asked(server, f'mutation {{ unloadModel(model: "{A}") {{ operation {{ id }} }} }}')
+        server.exo.control.advance(60)
+        assert await socket.data(missed) == {"events": {"kind": "MODEL_UNLOADED"}}
+
+
+async def test_an_event_is_acknowledged() -> None:
+    acknowledge = (
+        "mutation ($id: ID!) { acknowledge(event: $id) { event { id acknowledged } error { code suggestion } } }"
+    )
+    async with running() as server:
+        await asked(server, f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}')
+        (event,) = (await asked(server, "{ events { id acknowledged } }"))["data"]["events"][-1:]
+        assert not event["acknowledged"]
+        seen = (await asked(server, acknowledge, id=event["id"]))["data"]["acknowledge"]
+        assert seen == {"event": {"id": event["id"], "acknowledged": True}, "error": None}
+        assert (await asked(server, "{ events { acknowledged } }"))["data"]["events"][-1] == {"acknowledged": True}
+        unknown = (await asked(server, acknowledge, id="event-99999"))["data"]["acknowledge"]
+        assert unknown["event"] is None
+        assert unknown["error"]["code"] == "EVENT_NOT_FOUND"
+
+
+@pytest.mark.parametrize("arguments", ["last: 0", "last: 501"])
+async def test_a_number_of_events_that_cannot_be(arguments: str) -> None:
+    async with running() as server:
+        (error,) = (await asked(server, f"{{ events({arguments}) {{ id }} }}"))["errors"]
+        assert error["extensions"]["code"] == "INVALID_ARGUMENT"
+        assert error["extensions"]["suggestion"] == "Request 1 to 500 events."
+
+
+async def test_a_name_that_nobody_knows_any_more_is_no_error() -> None:
+    async with running() as server:
+        answer = await asked(server, '{ events(model: "gone/for-good", node: "mac-gone") { id } }')
+        assert answer == {"data": {"events": []}}
+
+
+async def test_each_state_of_a_deployment_is_an_event_once() -> None:
+    async with running() as server:
+        apply = f'mutation {{ applyDeployment(name: "day", model: "{A}") {{ error {{ message }} }} }}'
+        await asked(server, apply)
+
+        def is_ready() -> bool:
+            server.exo.control.advance(0.5)
+            return any("is READY" in event.message for event in server.components.events.in_memory)
+
+        await until(is_ready, 20)
+        told = [event for event in server.components.events.in_memory if event.deployment == "day"]
+        assert [event.kind.value for event in told].count("OPERATION_ACCEPTED") == 1
+        messages = [event.message for event in told if event.kind.value == "DEPLOYMENT_CHANGED"]
+        assert messages[0] == f"Deployment day of {A} is declared."
+        assert len(messages) == len(set(messages))
+        await asked(server, 'mutation { deleteDeployment(name: "day") { error { message } } }')
+        await until(
+            lambda: "Deployment day is deleted." in {event.message for event in server.components.events.in_memory}
+        )
