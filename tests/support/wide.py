@@ -27,6 +27,7 @@ class WideExo:
                 Route("/models", self._models),
                 Route("/v1/models", self._models),
                 Route("/node_id", self._node_id),
+                Route("/instance/previews", self._previews),
             ]
         )
         self._times = times
@@ -56,6 +57,9 @@ class WideExo:
         """What exo answers from now on."""
         self.state = state
         self._bodies["/state"] = orjson.dumps(state)
+
+    async def _previews(self, _: Request) -> Response:
+        return Response(b'{"previews": []}', media_type="application/json")
 
     async def _state(self, _: Request) -> Response:
         return Response(self._bodies["/state"], media_type="application/json")
