@@ -6,7 +6,7 @@ from typing import Protocol, Self
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.transitions import Transitions
-from exo_graphql.deployments.compare import Assessment
+from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.deployment import DeploymentState
 from exo_graphql.deployments.service import Deployments
 from exo_graphql.events import NEW_WATCH, EventKind, Occurrence, Severity, cluster_events

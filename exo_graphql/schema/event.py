@@ -14,7 +14,7 @@ from exo_graphql.cluster.names import find_model, find_node
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import ModelCard
 from exo_graphql.cluster.state import Node as NodeValue
-from exo_graphql.deployments.compare import Assessment
+from exo_graphql.deployments.assess import Assessment
 from exo_graphql.events.event import EventKind, Severity
 from exo_graphql.events.log import Filter
 from exo_graphql.operations import Operation as OperationValue
