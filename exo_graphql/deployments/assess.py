@@ -63,8 +63,8 @@ def assess(view: Derived, each: Standing, act: Act | None) -> Assessment:
     space = None
     if each.missing and not snapshot.stale and operation is None and not view.is_unsettled(each):
         space = view.glance(each)
-    state, reason = _state(view, each, operation, space, len(ready), act)
     missing = view.lacking(each, space) if isinstance(space, Space) else None
+    state, reason = _state(view, each, operation, space, missing, len(ready), act)
     again = deployment.retry_at if missing is None else view.fetched_at(each)
     own = each.copies if not each.surplus else (*each.copies, *(i for i in each.surplus if i not in each.copies))
     return Assessment(
@@ -90,6 +90,7 @@ def _state(
     each: Standing,
     operation: Operation | None,
     space: Space | NoSpace | None,
+    missing: Lacking | None,
     ready: int,
     act: Act | None,
 ) -> tuple[DeploymentState, str]:
@@ -114,7 +115,6 @@ def _state(
         return DeploymentState.UNSATISFIABLE, space.reason
     if isinstance(space, Space):
         obstacle = view.obstacle(each, space, beside_ours=True)
-        missing = view.lacking(each, space)
         if obstacle is None and missing is not None:
             return _fetching(view, each, missing)
         obstacle = obstacle or view.obstacle(each, space)
@@ -144,13 +144,18 @@ def _fetching(view: Derived, each: Standing, missing: Lacking) -> tuple[Deployme
 
 def _others(view: Derived, each: Standing) -> str:
     """What somebody else does with its model, as a further sentence."""
-    if view.is_contested(each):
-        return f" {CONTESTED}"
-    if view.given.watch.disturbed(each.deployment.uid, view.given.now):
-        return f" {DISTURBED}"
+    watch, uid = view.given.watch, each.deployment.uid
+    if uid in watch.foreign:
+        if view.is_contested(each):
+            return f" {CONTESTED}"
+        if watch.disturbed(uid, view.given.now):
+            return f" {DISTURBED}"
+    listed = view.given.snapshot.instances_of(each.deployment.spec.model_id)
+    if len(listed) <= len(each.copies) or not each.copies:
+        return ""
     own = {instance.id for instance in (*each.copies, *each.surplus)}
-    more = sum(instance.id not in own for instance in view.given.snapshot.instances_of(each.deployment.spec.model_id))
-    return f" Somebody else has loaded {more} more of it." if more and each.copies else ""
+    more = sum(instance.id not in own for instance in listed)
+    return f" Somebody else has loaded {more} more of it." if more else ""
 
 
 def why_not_wanted(each: Standing) -> str:

@@ -5,7 +5,8 @@ satisfiable reserves nothing.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice, takewhile
 
 from exo_graphql.cluster.memory import freed, instance_bytes, with_margin
@@ -116,7 +117,8 @@ class SpaceSearch:
         leaving = self._displaceable(standing)
         found = fit(wanted, same, self._assume(taken, leaving)) if leaving else beside
         if isinstance(found, NoSpace):
-            return replace(found, reason=f"{found.reason}{self._holders(leaving)}")
+            holders = self._holders(leaving) if leaving else self._all_holders
+            return NoSpace(f"{found.reason}{holders}", found.available_bytes, found.shortfall_bytes, found.caveat)
         return Space(found.node_ids, tuple(leaving))
 
     def _refusal(self, standing: Standing) -> NoSpace | None:
@@ -198,7 +200,7 @@ class SpaceSearch:
         if known is None or known.available_bytes is None or known.shortfall_bytes is None:
             return self._fit(wanted, same, assumed)  # a reason that is not about memory may name the other model
         reason = _short(wanted, known.available_bytes, known.shortfall_bytes) + known.caveat
-        return replace(known, reason=reason)
+        return NoSpace(reason, known.available_bytes, known.shortfall_bytes, known.caveat)
 
     def _displaceable(self, standing: Standing) -> list[Instance]:
         """What may be unloaded for it, the least worth keeping first: what is not wanted, then lower priorities."""
@@ -216,6 +218,10 @@ class SpaceSearch:
             if instance.id in other.deployment.owned and instance not in other.surplus
         ]
         return list({instance.id: instance for instance in found}.values())
+
+    @cached_property
+    def _all_holders(self) -> str:
+        return self._holders(())
 
     def _holders(self, leaving: Sequence[Instance]) -> str:
         """Who holds memory that cannot be taken, the first few of them."""

@@ -39,8 +39,9 @@ def lacking(snapshot: Snapshot, card: ModelCard, node_ids: Sequence[str], *, exa
     Unless it must be `exactly` these nodes, none is added while as many others fetch them: the best node changes from
     second to second with free memory, and the one that has the weights is preferred in the end.
     """
-    found = [download for id_ in node_ids if (download := snapshot.state.download(id_, card.id)) is not None]
-    missing = [download for download in found if download.kind is not DownloadKind.COMPLETED]
+    of_node = snapshot.state.download
+    found = [of_node(id_, card.id) for id_ in node_ids]
+    missing = [download for download in found if download is not None and download.kind is not DownloadKind.COMPLETED]
     if not missing:
         return None
     idle = [d for d in missing if d.kind not in (DownloadKind.ONGOING, DownloadKind.FAILED)]
