@@ -5,6 +5,7 @@ import typer
 from exo_graphql.cli import views
 from exo_graphql.cli import watch as live
 from exo_graphql.cli.deployment_commands import app as deployments
+from exo_graphql.cli.event_commands import app as events
 from exo_graphql.cli.failures import Failure
 from exo_graphql.cli.help import Typer
 from exo_graphql.cli.member_commands import downloads, nodes, tasks
@@ -37,6 +38,7 @@ app.add_typer(downloads, name="downloads", rich_help_panel=PANEL)
 app.add_typer(tasks, name="tasks", rich_help_panel=PANEL)
 app.add_typer(operations, name="operations", rich_help_panel=PANEL)
 app.add_typer(deployments)
+app.add_typer(events)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -16,6 +16,9 @@ _STYLES = {
     **dict.fromkeys(("FAILED", "UNREACHABLE", "STALE", "ROLLED_BACK", "TIMED_OUT", "unhealthy", "no"), "red"),
     **dict.fromkeys(("UNSATISFIABLE", "RETRYING"), "red"),
     "PROGRESSING": "yellow",
+    "WARNING": "yellow",
+    "ERROR": "red",
+    "INFO": "dim",
     **dict.fromkeys(
         ("DOWNLOADING", "LOADING", "CONNECTING", "WARMING_UP", "WAITING", "UNLOADING", "PENDING", "PARKED"), "yellow"
     ),
