@@ -23,6 +23,9 @@ from exo_graphql.deployments.view import Derived, View
 PINNED_ATTEMPTS = 2
 """From the third attempt on exo itself chooses the nodes, where any will do: it may know why the others do not."""
 
+LOOKED_FOR_AT_ONCE = 5
+"""Closed deployments whose weights one comparison looks for: all of two hundred at once would take 16 ms."""
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -123,11 +126,15 @@ def _unload(view: Derived) -> Change | None:
 
 def _fetch(view: Derived) -> Fetch | None:
     """The weights of what is wanted, or will be, are fetched before it is loaded: an opening does not download."""
+    looked_for = 0
     for each in view.standings:
         deployment = each.deployment
         if view.is_fetched_later(each) or view.is_busy(each):
             continue
         if each.is_closed and not each.copies:
+            looked_for += 1
+            if looked_for > LOOKED_FOR_AT_ONCE:
+                continue
             space = view.space_ever(each)
         elif each.missing and not view.is_unsettled(each) and view.obstacle(each, beside_ours=True) is None:
             space = view.glance(each)

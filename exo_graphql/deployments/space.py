@@ -242,7 +242,9 @@ def _key(wanted: PlacementRequest, assumed: _Assumed) -> Hashable:
 
 def _shape(card: ModelCard) -> Hashable:
     """All of a card that decides whether it fits: other than by these, exo places two models alike."""
-    document = card.document or {}
+    if not card.document:
+        return (card.storage_bytes, card.layer_count, card.supports_tensor, card.base_model, card.id == UNSHARDED)
+    document = card.document
     backends = document.get("backends")
     return (
         card.storage_bytes,

@@ -39,8 +39,8 @@ def lacking(snapshot: Snapshot, card: ModelCard, node_ids: Sequence[str], *, exa
     Unless it must be `exactly` these nodes, none is added while as many others fetch them: the best node changes from
     second to second with free memory, and the one that has the weights is preferred in the end.
     """
-    of_node = snapshot.state.download
-    found = [of_node(id_, card.id) for id_ in node_ids]
+    by_node = snapshot.state.downloads
+    found = [by_node[id_].get(card.id) for id_ in node_ids if id_ in by_node]
     missing = [download for download in found if download is not None and download.kind is not DownloadKind.COMPLETED]
     if not missing:
         return None
