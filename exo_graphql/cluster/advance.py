@@ -30,6 +30,7 @@ def advance(
     unloading: Mapping[str, str] | None = None,
     loads: Loads = NO_LOADS,
     expectations: Expectations = NO_EXPECTATIONS,
+    lost: Mapping[str, str] | None = None,
     rules: Rules = DEFAULT_RULES,
 ) -> tuple[Snapshot, Transitions]:
     """The next snapshot, and what changed since `previous`. At least one of `previous` and `state` is given.
@@ -83,6 +84,7 @@ def advance(
         pulse=pulse,
         loads=loads,
         expectations=expectations,
+        lost=lost or {},
     )
     if previous is not None:
         snapshot.follow(previous)

@@ -31,6 +31,8 @@ def unhealthy_reasons(snapshot: "Snapshot") -> tuple[str, ...]:
         status = snapshot.status(card.id)
         if status.phase in BROKEN:
             reasons.append(f"Model {card.id} is {status.phase.value}: {status.message}")
+    # One that is listed and out of reach is above.
+    reasons.extend(what for model_id, what in snapshot.lost.items() if not snapshot.instances_of(model_id))
     reasons.extend(snapshot.expectations.concerns)
     return tuple(reasons)
 

@@ -47,6 +47,7 @@ class Snapshot(IndexedState):
         pulse: Pulse = NO_PULSE,
         loads: Loads = NO_LOADS,
         expectations: Expectations = NO_EXPECTATIONS,
+        lost: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(state, catalogue)
         self.history = history
@@ -59,6 +60,8 @@ class Snapshot(IndexedState):
         """Instances that this server has asked exo to delete, and whose memory is not free yet: id to model id."""
         self.loads = loads
         self.expectations = expectations
+        self.lost = lost or {}
+        """Models that served, are gone, and that nobody has loaded, unloaded or acknowledged since: what happened."""
         self.now = now
         """When the state was evaluated, by both clocks: at `observed` or later."""
         self.observed = observed
@@ -97,6 +100,7 @@ class Snapshot(IndexedState):
             and self.history.models == other.history.models
             and self.loads == other.loads
             and self.expectations == other.expectations
+            and self.lost == other.lost
             and self.lists_the_same(other)
         )
 

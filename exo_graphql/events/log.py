@@ -77,6 +77,8 @@ class EventLog:
         self._writing = asyncio.Lock()
         self._recorded = asyncio.Event()
         self._listeners: list[Callable[[Event], None]] = []
+        self.on_acknowledged: Callable[[], None] = lambda: None
+        """Called after each acknowledgement; it must neither block nor raise."""
         self._writer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -94,6 +96,10 @@ class EventLog:
             await asyncio.gather(self._writer, return_exceptions=True)
         with suppress(StoreError):
             await self._write_waiting()
+
+    def now(self) -> datetime:
+        """The time by the clock that events are recorded with."""
+        return self._now()
 
     @property
     def in_memory(self) -> tuple[Event, ...]:
@@ -162,6 +168,7 @@ class EventLog:
             if each.id == event_id:
                 self._newest[number] = event
         self.version += 1
+        self.on_acknowledged()
         return event
 
     @contextmanager

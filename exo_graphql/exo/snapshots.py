@@ -55,6 +55,7 @@ class Snapshots:
         """As `mark_unloading` has set it; the next two likewise. exo's state says nothing about them."""
         self._loads = NO_LOADS
         self._expectations = NO_EXPECTATIONS
+        self._lost: Mapping[str, str] = {}
         self._snapshot: Snapshot | None = None
         """The newest; None before the first state."""
         self._published = asyncio.Event()
@@ -170,6 +171,11 @@ class Snapshots:
         self._expectations = expectations
         self._republish_if_changed()
 
+    def mark_lost(self, lost: Mapping[str, str]) -> None:
+        """Sets which models were lost (id to a sentence), and not loaded, unloaded or acknowledged since."""
+        self._lost = dict(lost)
+        self._republish_if_changed()
+
     # Publishing
 
     def _next(self, state: State | None, *, unbroken: bool = False) -> tuple[Snapshot, Transitions] | None:
@@ -186,6 +192,7 @@ class Snapshots:
             unloading=self._unloading,
             loads=self._loads,
             expectations=self._expectations,
+            lost=self._lost,
             rules=self._readiness,
         )
 

@@ -1,5 +1,6 @@
 """Where events come from: the cluster's snapshots, the operations and the deployments of this server."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from typing import Protocol, Self
@@ -9,8 +10,9 @@ from exo_graphql.cluster.transitions import Transitions
 from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.deployment import DeploymentState
 from exo_graphql.deployments.service import Deployments
-from exo_graphql.events import NEW_WATCH, EventKind, Occurrence, Severity, cluster_events
+from exo_graphql.events import NEW_WATCH, Event, EventKind, Occurrence, Severity, cluster_events
 from exo_graphql.events.log import EventLog
+from exo_graphql.events.losses import open_losses
 from exo_graphql.operations import Operation, OperationKind, Operations, OperationState
 
 Witness = Callable[[Snapshot | None, Snapshot, Transitions], None]
@@ -25,10 +27,14 @@ _WORSE = frozenset({DeploymentState.RETRYING, DeploymentState.UNSATISFIABLE})
 
 
 class Witnessed(Protocol):
-    """What makes snapshots."""
+    """What makes snapshots, and is told which losses nobody has dealt with."""
 
     def witness(self, witness: Witness) -> AbstractContextManager[None]:
         """Within the context, `witness` is called with each two successive snapshots and what changed between them."""
+        ...
+
+    def mark_lost(self, lost: Mapping[str, str]) -> None:
+        """Sets which models were lost (id to a sentence), and not loaded, unloaded or acknowledged since."""
         ...
 
 
@@ -43,6 +49,8 @@ class Recorder:
         self._watch = NEW_WATCH
         self._known_operations: Mapping[str, Operation] = {}
         self._known_deployments: Mapping[str, Assessment] = {}
+        self._lost: tuple[Event, ...] = ()
+        """Losses that the snapshots show as reasons why the cluster is not healthy."""
         self._active = ExitStack()
 
     def __enter__(self) -> Self:
@@ -51,14 +59,27 @@ class Recorder:
         self._active.enter_context(self._upstream.witness(self._cluster_changed))
         self._active.callback(self._operations.listen(self._operations_changed))
         self._active.callback(self._deployments.listen(self._deployments_changed))
+        self._events.on_acknowledged = self._mark_lost
+        self._mark_lost()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._active.close()
 
+    def _mark_lost(self) -> None:
+        lost = open_losses(self._events.in_memory, self._events.now())
+        if lost != self._lost:
+            self._lost = lost
+            self._upstream.mark_lost(
+                {event.model_id: f"{event.message} Since {event.at:%H:%M} UTC." for event in lost if event.model_id}
+            )
+
     def _cluster_changed(self, before: Snapshot | None, after: Snapshot, transitions: Transitions) -> None:
         self._watch, occurrences = cluster_events(self._watch, before, after, transitions)
         self._events.record(occurrences)
+        if occurrences or self._lost:
+            # Not at once: the listeners have not been given this snapshot yet, and must not get it after the next one.
+            asyncio.get_running_loop().call_soon(self._mark_lost)
 
     def _operations_changed(self) -> None:
         known, self._known_operations = self._known_operations, {each.id: each for each in self._operations.all()}

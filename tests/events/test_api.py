@@ -104,3 +104,27 @@ async def test_each_state_of_a_deployment_is_an_event_once() -> None:
         await until(
             lambda: "Deployment day is deleted." in {event.message for event in server.components.events.in_memory}
         )
+
+
+async def test_a_lost_model_is_why_the_cluster_is_not_healthy_until_somebody_says_that_they_know() -> None:
+    health = "{ cluster { healthy unhealthyReasons loadedModelCount } }"
+    async with running() as server:
+        await asked(server, f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}')
+        server.exo.control.advance(60)
+        await until(lambda: len(server.components.events.in_memory) == 3)
+        assert (await asked(server, health))["data"]["cluster"]["healthy"]
+        server.exo.control.kill_master()
+
+        def is_gone() -> bool:
+            server.exo.control.advance(1)
+            return any(event.kind.value == "MODEL_LOST" for event in server.components.events.in_memory)
+
+        await until(is_gone, 20)
+        server.exo.control.advance(30)
+        lost = (await asked(server, health))["data"]["cluster"]
+        assert lost["loadedModelCount"] == 0
+        assert [reason for reason in lost["unhealthyReasons"] if f"Model {A} was lost" in reason]
+        (event,) = (await asked(server, "{ events(kind: [MODEL_LOST]) { id } }"))["data"]["events"]
+        await asked(server, f'mutation {{ acknowledge(event: "{event["id"]}") {{ event {{ id }} }} }}')
+        reasons = (await asked(server, health))["data"]["cluster"]["unhealthyReasons"]
+        assert not [reason for reason in reasons if "was lost" in reason]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from exo_graphql.events import EventKind, Occurrence, Severity, log
 from exo_graphql.events.log import EventLog, Filter
+from exo_graphql.events.losses import open_losses
 from exo_graphql.storage import Collection, Entry, StoreError
 from exo_graphql.storage.sqlite import SQLiteStore
 from tests.support.running import until
@@ -184,3 +186,25 @@ async def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     async with kept(path) as events:
         events.record([lost("test/c")])
         assert [event.id for event in events.newest(9) or ()] == ["event-3", "event-1"]
+
+
+async def test_a_loss_is_open_until_somebody_deals_with_it_or_an_hour_has_passed() -> None:
+    clock = Clock()
+    ready = replace(lost("test/b", info=True), kind=EventKind.MODEL_READY)
+    async with kept(clock=clock) as events:
+        events.record(
+            [lost("test/a"), lost("test/b"), lost("test/c"), replace(lost("test/d"), severity=Severity.WARNING)]
+        )
+        assert models(open_losses(events.in_memory, clock.at)) == ["test/a", "test/b", "test/c"]
+        events.record([ready, lost("test/c", info=True)])
+        assert models(open_losses(events.in_memory, clock.at)) == ["test/a"]
+        seen: list[bool] = []
+        events.on_acknowledged = lambda: seen.append(True)
+        await events.acknowledge("event-1")
+        assert seen == [True]
+        assert open_losses(events.in_memory, clock.at) == ()
+        events.record([lost("test/a")])
+        clock.at += timedelta(minutes=59)
+        assert models(open_losses(events.in_memory, clock.at)) == ["test/a"]
+        clock.at += timedelta(minutes=1)
+        assert open_losses(events.in_memory, clock.at) == ()
