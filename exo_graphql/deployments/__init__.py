@@ -1,16 +1,17 @@
-"""Deployments: what should be loaded, how and when; the cluster is kept so.
+"""Deployments state what should be loaded, how and when; the server keeps the cluster that way.
 
-Read `deployment` (the value that is stored), `schedule` and `timetable` (when it is wanted), `standing` (one deployment
-in one snapshot), `space` (where it would go), `weights` (what those nodes lack), `view` (what a comparison looks at),
-`acts` (what it can decide to do), `compare` (the one comparison, and the one act that follows from it), `assess` (what
-is said): all of them are pure. `watch` is what one snapshot alone does not show.
+Read the pure half first: `deployment` (the value that is stored), `schedule` and `timetable` (when it is wanted),
+`status` (what of it is loaded in one snapshot), `space` (where a copy would be placed), `weights` (which nodes lack
+them), `view` (the input of a comparison), `acts` (its possible results), `compare` (the one comparison, and the one act
+that follows from it), `assess` (the state and reason of each deployment). `watch` holds what a single snapshot does not
+show, such as since when an instance has been unreachable.
 
-`reconciler` is the loop that compares and acts. Its parts: `outcomes` (what the end of an operation changes) and `heed`
-(what time and other people change), both pure; `waits` (waits that may be lost), `board` (what was last said, and what
-follows for `health`).
+`reconciler` is the loop that compares and acts. Its parts: `outcomes` (what the end of an operation changes) and
+`adjust` (what time and other people change), both pure; `waits` (waits that are lost at a restart), `assessments` (the
+last results, and what follows for `health`).
 
-`service` is what persons declare: `validation`, `contradiction` and `differences` judge it, `proposal` says what it
-would do, `registry` and `records` keep it. `file` reads what a file declares, `file_change` is what follows from it.
+`service` is the API: `validation`, `contradiction` and `differences` check a declaration, `proposal` is its dry run,
+`registry` and `records` store it. `file` applies a deployments file, `file_change` says what it changes.
 
-Nothing here knows exo: acts are operations.
+Nothing here knows exo's API: acts are operations.
 """

@@ -7,7 +7,7 @@ from exo_graphql.cluster.moment import Moment
 from exo_graphql.deployments.acts import Act, Change
 from exo_graphql.deployments.deployment import Deployment, DeploymentState
 from exo_graphql.deployments.space import NoSpace, Space
-from exo_graphql.deployments.standing import Standing
+from exo_graphql.deployments.status import DeploymentStatus
 from exo_graphql.deployments.timetable import Timetable
 from exo_graphql.deployments.view import Derived
 from exo_graphql.deployments.watch import CONTESTED, DISTURBED
@@ -56,13 +56,13 @@ def assess_unseen(deployment: Deployment, timetable: Timetable, now: Moment) -> 
     return Assessment(deployment, timetable, wanted, state, reason, 0, (), None, (), None, waits_for_exo=wanted)
 
 
-def assess(view: Derived, each: Standing, act: Act | None) -> Assessment:
+def assess(view: Derived, each: DeploymentStatus, act: Act | None) -> Assessment:
     snapshot, deployment = view.given.snapshot, each.deployment
     ready = [instance for instance in each.copies if snapshot.instance_status(instance.id).ready]
     operation = view.operation(each)
     space = None
     if each.missing and not snapshot.stale and operation is None and not view.is_unsettled(each):
-        space = view.glance(each)
+        space = view.rough_space(each)
     missing = view.lacking(each, space) if isinstance(space, Space) else None
     state, reason = _state(view, each, operation, space, missing, len(ready), act)
     again = deployment.retry_at if missing is None else view.fetched_at(each)
@@ -87,7 +87,7 @@ def assess(view: Derived, each: Standing, act: Act | None) -> Assessment:
 
 def _state(
     view: Derived,
-    each: Standing,
+    each: DeploymentStatus,
     operation: Operation | None,
     space: Space | NoSpace | None,
     missing: Lacking | None,
@@ -128,7 +128,7 @@ def _state(
     return DeploymentState.WAITING, f"Its instance is {status.phase.value}: {status.message}"
 
 
-def _fetching(view: Derived, each: Standing, missing: Lacking) -> tuple[DeploymentState, str]:
+def _fetching(view: Derived, each: DeploymentStatus, missing: Lacking) -> tuple[DeploymentState, str]:
     """What is said while its weights are not there. A failure stays until another try has begun."""
     failed = each.deployment.last_failure
     if missing.no_disk:
@@ -142,7 +142,7 @@ def _fetching(view: Derived, each: Standing, missing: Lacking) -> tuple[Deployme
     return DeploymentState.PROGRESSING, missing.progress
 
 
-def _others(view: Derived, each: Standing) -> str:
+def _others(view: Derived, each: DeploymentStatus) -> str:
     """What somebody else does with its model, as a further sentence."""
     watch, uid = view.given.watch, each.deployment.uid
     if uid in watch.foreign:
@@ -158,7 +158,7 @@ def _others(view: Derived, each: Standing) -> str:
     return f" Somebody else has loaded {more} more of it." if more else ""
 
 
-def why_not_wanted(each: Standing) -> str:
+def why_not_wanted(each: DeploymentStatus) -> str:
     if each.deployment.deleted:
         return "It is deleted."
     if each.deployment.idle:

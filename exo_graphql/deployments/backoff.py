@@ -14,10 +14,10 @@ RESET_SECONDS = 600.0
 """After as long in READY the next loss is taken for a new trouble."""
 
 
-def delay(attempts: int, dice: float) -> timedelta:
-    """The pause after so many attempts (from 1). `dice` is from 0 to 1 and decides the jitter."""
+def delay(attempts: int, jitter: float) -> timedelta:
+    """The pause after so many attempts (from 1). `jitter` is from 0 to 1 and decides the jitter."""
     seconds = min(MAX_SECONDS, FIRST_SECONDS * FACTOR ** min(attempts - 1, 10))
-    return timedelta(seconds=seconds * (1 - JITTER + JITTER * dice))
+    return timedelta(seconds=seconds * (1 - JITTER + JITTER * jitter))
 
 
 def is_due(retry_at: datetime | None, now: datetime) -> bool:

@@ -10,7 +10,7 @@ from exo_graphql.cluster.placement import PlacementSearch
 from exo_graphql.cluster.placement_request import NoFit
 from exo_graphql.deployments.deployment import Deployment
 from exo_graphql.deployments.schedule import MAX_STEPS, bend, openings
-from exo_graphql.deployments.standing import Nodes
+from exo_graphql.deployments.status import Nodes
 from exo_graphql.deployments.view import View
 
 MAX_DAYS = 366

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from exo_graphql.deployments.acts import Act, Cancel, Change, Fetch
 from exo_graphql.deployments.assess import Assessment, assess, why_not_wanted
 from exo_graphql.deployments.space import NoSpace, Space
-from exo_graphql.deployments.standing import Standing
+from exo_graphql.deployments.status import DeploymentStatus
 from exo_graphql.deployments.view import Derived, View
 
 PINNED_ATTEMPTS = 2
@@ -47,7 +47,7 @@ def compare(given: View) -> Comparison:
         act = _cancel(view) or _fetch(view)
     else:
         act = _delete_dead(view) or _close_gap(view) or _unload(view) or _fetch(view)
-    assessments = [assess(view, each, act) for each in view.standings if not each.deployment.deleted]
+    assessments = [assess(view, each, act) for each in view.statuses if not each.deployment.deleted]
     return Comparison(act, assessments, view.weights_there)
 
 
@@ -57,7 +57,7 @@ def compare(given: View) -> Comparison:
 def _cancel(view: Derived) -> Cancel | None:
     """A load that is not wanted any more is cancelled; a swap that has begun to unload finishes, or restores."""
     for operation in view.ours:
-        loads = [each for each in view.standings if each.deployment.spec.model_id in operation.load_ids]
+        loads = [each for each in view.statuses if each.deployment.spec.model_id in operation.load_ids]
         unloading = operation.step("unload")
         begun = unloading is not None and unloading.started_at is not None
         if loads and not begun and not any(each.wanted for each in loads):
@@ -67,7 +67,7 @@ def _cancel(view: Derived) -> Cancel | None:
 
 def _delete_dead(view: Derived) -> Change | None:
     """An own instance that is out of reach for good is deleted, and its memory back, before another is placed."""
-    for each in view.standings:
+    for each in view.statuses:
         if each.dead and not (view.is_busy(each) or view.is_held_back(each) or view.is_contested(each)):
             return Change(each.deployment, unload=each.dead, because="It has been out of reach for a minute.")
     return None
@@ -78,12 +78,12 @@ def _close_gap(view: Derived) -> Change | None:
 
     What fits beside what is loaded, and beside the first, is loaded before anything is unloaded: it serves sooner.
     """
-    first: tuple[Standing, Space] | None = None
+    first: tuple[DeploymentStatus, Space] | None = None
     for each in view.by_rank:
         # Space is looked for last: that takes longer than all else together.
         if view.is_unsettled(each) or view.obstacle(each) is not None:
             continue
-        space = view.space(each) if first is None else view.glance(each)
+        space = view.space(each) if first is None else view.rough_space(each)
         if isinstance(space, NoSpace) or view.obstacle(each, space) is not None:
             continue
         if view.lacking(each, space) is not None:
@@ -94,7 +94,7 @@ def _close_gap(view: Derived) -> Change | None:
     return None if first is None else _load(view, *first)
 
 
-def _load(view: Derived, each: Standing, space: Space) -> Change:
+def _load(view: Derived, each: DeploymentStatus, space: Space) -> Change:
     spec = each.deployment.spec
     pinned = each.deployment.attempts < PINNED_ATTEMPTS or spec.replicas > 1 or view.somebody_is_stale
     drains = [view.owner(instance).deployment.spec.drain_seconds for instance in space.unload]
@@ -103,7 +103,7 @@ def _load(view: Derived, each: Standing, space: Space) -> Change:
         load=each.deployment,
         node_ids=space.node_ids if pinned or each.node_ids is not None else None,
         another=bool(each.copies or each.surplus),
-        counts=not each.is_further,
+        counts=not each.is_additional,
         unload=space.unload,
         drain_seconds=max(drains, default=0),
         because=f"{each.name} is wanted and not loaded.",
@@ -112,7 +112,7 @@ def _load(view: Derived, each: Standing, space: Space) -> Change:
 
 def _unload(view: Derived) -> Change | None:
     """What is not wanted leaves, unless it serves in place of something that is not loaded yet."""
-    for each in view.standings:
+    for each in view.statuses:
         if not each.surplus or each.missing or view.is_busy(each):
             continue
         if view.is_held_back(each) or view.is_contested(each):
@@ -127,7 +127,7 @@ def _unload(view: Derived) -> Change | None:
 def _fetch(view: Derived) -> Fetch | None:
     """The weights of what is wanted, or will be, are fetched before it is loaded: an opening does not download."""
     looked_for = 0
-    for each in view.standings:
+    for each in view.statuses:
         deployment = each.deployment
         if view.is_fetched_later(each) or view.is_busy(each):
             continue
@@ -135,9 +135,9 @@ def _fetch(view: Derived) -> Fetch | None:
             looked_for += 1
             if looked_for > LOOKED_FOR_AT_ONCE:
                 continue
-            space = view.space_ever(each)
+            space = view.space_if_empty(each)
         elif each.missing and not view.is_unsettled(each) and view.obstacle(each, beside_ours=True) is None:
-            space = view.glance(each)
+            space = view.rough_space(each)
         else:
             continue
         found = view.lacking(each, space) if isinstance(space, Space) else None

@@ -130,7 +130,7 @@ class Deployment:
     pending: str | None = None
     """Key of the operation that was requested and whose end has not been taken into account."""
     pause: Pause | None = None
-    heeded: str | None = None
+    paused_by: str | None = None
     """Id of the last operation of a person that has paused it: once, whether or not it has been resumed since."""
     idle: bool = False
     """Unloaded because nobody used it, until its next opening, a resume, an apply, or somebody loads it."""

@@ -17,7 +17,7 @@ KEPT_OWNED = 64
 """Ids of own instances that are kept, the gone ones included: a master that hung and returns brings them back."""
 
 
-def ended(deployment: Deployment, operation: Operation | None, now: Moment, dice: float) -> Deployment:
+def ended(deployment: Deployment, operation: Operation | None, now: Moment, jitter: float) -> Deployment:
     """After its pending operation has ended. None: this server was killed before the operation was begun."""
     deployment = replace(deployment, pending=None)
     if operation is None:
@@ -25,7 +25,7 @@ def ended(deployment: Deployment, operation: Operation | None, now: Moment, dice
     loads = is_load_of(operation, deployment)
     if loads:
         # Of a load that succeeded as well: a model that fails again at once is backed off, too.
-        deployment = replace(deployment, retry_at=now.at + delay(max(1, deployment.attempts), dice))
+        deployment = replace(deployment, retry_at=now.at + delay(max(1, deployment.attempts), jitter))
     if operation.state is OperationState.SUCCEEDED:
         if not loads:
             return deployment
@@ -38,14 +38,14 @@ def ended(deployment: Deployment, operation: Operation | None, now: Moment, dice
     return replace(deployment, last_failure=AttemptFailure(operation.finished_at or now.at, message))
 
 
-def refused(deployment: Deployment, change: Change, error: OperationError, now: Moment, dice: float) -> Deployment:
+def refused(deployment: Deployment, change: Change, error: OperationError, now: Moment, jitter: float) -> Deployment:
     """After its operation was refused. That is a failed attempt if it is about the placement, not of the moment."""
     deployment = replace(deployment, pending=None)
     if is_of_no_account(change, error):
         return replace(deployment, attempts=max(0, deployment.attempts - change.counts))
     return replace(
         deployment,
-        retry_at=now.at + delay(max(1, deployment.attempts), dice),
+        retry_at=now.at + delay(max(1, deployment.attempts), jitter),
         last_failure=AttemptFailure(now.at, error.message),
     )
 

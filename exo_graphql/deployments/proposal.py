@@ -15,7 +15,7 @@ from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.state import Instance
 from exo_graphql.deployments.acts import Change, request
 from exo_graphql.deployments.space import NoSpace, Space
-from exo_graphql.deployments.standing import Standing
+from exo_graphql.deployments.status import DeploymentStatus
 from exo_graphql.deployments.timetable import timetable
 from exo_graphql.deployments.view import Derived, View
 from exo_graphql.operations import InsufficientMemory, Operations, PlacementRefused
@@ -73,7 +73,7 @@ class _Following:
     """The next copy of a deployment, as our own search sees it."""
 
     view: Derived
-    each: Standing
+    each: DeploymentStatus
     opens: datetime | None
     """When it is loaded; None: at once."""
     space: Space | NoSpace | None
@@ -86,12 +86,12 @@ def _following(given: View, uid: str) -> _Following:
     if opens is not None:
         given = _at(given, opens)
     view = Derived(given)
-    each = next(each for each in view.standings if each.deployment.uid == uid)
+    each = next(each for each in view.statuses if each.deployment.uid == uid)
     space = None
     if each.missing:
         space = view.space(each)
     elif not each.wanted and len(each.copies) < each.deployment.spec.replicas:
-        space = view.space_ever(each)
+        space = view.space_if_empty(each)
     return _Following(view, each, opens, space)
 
 
@@ -156,7 +156,7 @@ def _at(given: View, at: datetime) -> View:
 
 
 def _steps(
-    each: Standing,
+    each: DeploymentStatus,
     adopts: tuple[Instance, ...],
     unload: tuple[Instance, ...],
     lacking: tuple[Fetched, ...],

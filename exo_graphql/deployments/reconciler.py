@@ -1,9 +1,9 @@
 """The one loop: it compares what is wanted with what is loaded, and does the one act that follows.
 
-It wakes up for a snapshot (once a second at most), an operation that has moved, a deployment that was changed, and the
-next time at which a window opens or an attempt is due. Each round takes stock (`outcomes`: how operations have ended;
-`heed`: what time and other people have changed), compares (`compare`), publishes (`board`), and acts. What it remembers
-beyond the store is `Watch` and `Waits`, all of which may be lost.
+It wakes up for a snapshot (once a second at most), the progress of an operation, a changed deployment, and the next
+time at which a window opens or an attempt is due. Each round accounts for what has happened (`outcomes`: how operations
+have ended; `adjust`: what time and other people have changed), compares (`compare`), publishes (`assessments`), and
+acts. What it remembers beyond the store is in `Watch` and `Waits`, which may be lost.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Upstream
 from exo_graphql.deployments import acts, outcomes
 from exo_graphql.deployments.acts import Cancel, Change, Fetch
+from exo_graphql.deployments.adjust import Observed, adjusted, is_about, paused
 from exo_graphql.deployments.assess import assess_unseen
-from exo_graphql.deployments.board import Board
+from exo_graphql.deployments.assessments import Assessments
 from exo_graphql.deployments.compare import Comparison, compare
 from exo_graphql.deployments.deployment import Deployment, DeploymentState
-from exo_graphql.deployments.heed import Seen, heeded, is_about, paused
 from exo_graphql.deployments.registry import Registry
 from exo_graphql.deployments.timetable import Timetable, timetable
 from exo_graphql.deployments.view import View
@@ -44,7 +44,7 @@ SET_BACK = timedelta(minutes=5)
 
 
 class Reconciler:
-    """`run` is awaited by its owner until it is cancelled. `dice` is from 0 to 1."""
+    """`run` is awaited by its owner until it is cancelled. `jitter` is from 0 to 1."""
 
     def __init__(
         self,
@@ -53,20 +53,20 @@ class Reconciler:
         registry: Registry,
         *,
         now: Callable[[], Moment],
-        dice: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
-        self.board = Board(upstream)
+        self.assessments = Assessments(upstream)
         self.attempts: dict[str, int] = {}
         """By name: operations begun since this server started."""
         self._upstream = upstream
         self._operations = operations
         self._registry = registry
         self._clock = now
-        self._dice = dice
+        self._jitter = jitter
         self._wake = asyncio.Event()
         self._latest: datetime | None = None
         self._watch = Watch()
-        self._waits = Waits(dice)
+        self._waits = Waits(jitter)
         self._deleted: set[str] = set()
         """Own instances that somebody else has deleted, which is not stored yet."""
         self._timetables: dict[str, tuple[Deployment, Timetable]] = {}
@@ -105,7 +105,7 @@ class Reconciler:
             now=now,
         )
 
-    def look(self) -> Comparison | None:
+    def assess(self) -> Comparison | None:
         """Assesses every deployment as it is now, and does nothing. None while there has never been a snapshot."""
         snapshot = self._upstream.snapshot
         if snapshot is None:
@@ -121,7 +121,7 @@ class Reconciler:
         # What somebody has deleted a moment ago is said at once, though it is stored only by the next round.
         known = self._registry.all()
         if self._deleted:
-            known = tuple(paused(d, self._seen(d, self._deleted)) for d in known)
+            known = tuple(paused(d, self._observed(d, self._deleted)) for d in known)
         view = self.view(known, snapshot)
         outcome = compare(view)
         self._looked_at = snapshot.version, time.perf_counter() - began
@@ -132,13 +132,13 @@ class Reconciler:
         """Whether a person's operation takes the model of this deployment away."""
         return is_about(operation, self._operations.leaving(operation.id), deployment, self._upstream.snapshot)
 
-    def calm(self, uid: str) -> None:
+    def end_contest(self, uid: str) -> None:
         """A person wants it kept, whatever another server does."""
-        self._watch = self._watch.calmed(uid)
+        self._watch = self._watch.without_contest(uid)
 
     def _publish(self, outcome: Comparison, now: Moment) -> None:
         self._compared_at = now.elapsed
-        self.board.publish(outcome.assessments, now)
+        self.assessments.publish(outcome.assessments, now)
 
     def _is_parked(self, deployment: Deployment) -> bool:
         operation = None if deployment.pending is None else self._operations.by_key(deployment.pending)
@@ -162,7 +162,7 @@ class Reconciler:
     async def run(self) -> None:
         """Reconciles until it is cancelled."""
         with (
-            self.board,
+            self.assessments,
             self._upstream.listen(self._on_snapshot),
             _listening(self._operations.listen, self._wake.set),
             _listening(self._registry.listen, self._wake.set),
@@ -187,7 +187,7 @@ class Reconciler:
         # between as it takes: 5 % of this process at most.
         version, took = self._looked_at
         if snapshot.version != version and (self._watch.deleted or now.elapsed - self._compared_at >= 20 * took):
-            self.look()
+            self.assess()
         if now.elapsed - self._reconciled_at >= PAUSE_SECONDS or self._watch.deleted:
             self._wake.set()
 
@@ -200,7 +200,7 @@ class Reconciler:
     def _seconds_to_wait(self) -> float | None:
         """Until the next time at which the clock alone changes something; None if there is none."""
         now, known = self.now(), self._registry.all()
-        times = [a.timetable.valid_until for a in self.board.all()]
+        times = [a.timetable.valid_until for a in self.assessments.all()]
         times += [d.retry_at for d in known if d.retry_at is not None and d.retry_at > now.at]
         times += [d.pause.until for d in known if d.pause is not None and d.pause.until is not None]
         waits = [(at - now.at).total_seconds() for at in times]
@@ -209,8 +209,8 @@ class Reconciler:
     async def _reconcile(self) -> None:
         self._reconciled_at = self.now().elapsed
         if self._upstream.snapshot is not None:
-            await self._take_stock()
-        outcome = self.look()
+            await self._account_for_changes()
+        outcome = self.assess()
         if outcome is None:
             return
         await self._remember(outcome)
@@ -227,22 +227,22 @@ class Reconciler:
 
     # What has happened since the last comparison
 
-    async def _take_stock(self) -> None:
+    async def _account_for_changes(self) -> None:
         """Ends of operations, acts of persons, and what time has changed: all of it stored before it counts."""
         deleted = frozenset(self._deleted)
         for deployment in self._registry.all():
             await self._end_pending(deployment)
-            await self._registry.update(deployment.uid, lambda d: heeded(d, self._seen(d, deleted)))
+            await self._registry.update(deployment.uid, lambda d: adjusted(d, self._observed(d, deleted)))
             await self._forget_if_gone(deployment.uid)
         self._deleted -= deleted
 
-    def _seen(self, deployment: Deployment, deleted: Iterable[str]) -> Seen:
+    def _observed(self, deployment: Deployment, deleted: Iterable[str]) -> Observed:
         now, known = self.now(), self._timetables.get(deployment.uid)
-        return Seen(
+        return Observed(
             snapshot=self._upstream.snapshot,
             watch=self._watch,
             table=known[1] if known is not None and now.at < known[1].valid_until else None,
-            ready=self.board.is_ready(deployment.name),
+            ready=self.assessments.is_ready(deployment.name),
             deleted=frozenset(deleted),
             persons=[(o, self._operations.leaving(o.id)) for o in self._operations.at_work() if o.deployment is None],
             now=now,
@@ -259,8 +259,8 @@ class Reconciler:
             for owner in self._registry.all():
                 if owner.spec.model_id == model_id and instance_id not in owner.owned:
                     await self._registry.update(owner.uid, lambda d, i=instance_id: outcomes.owning(d, (i,)))  # type: ignore[misc]
-        now, dice = self.now(), self._dice()
-        changed = await self._registry.update(deployment.uid, lambda d: outcomes.ended(d, operation, now, dice))
+        now, jitter = self.now(), self._jitter()
+        changed = await self._registry.update(deployment.uid, lambda d: outcomes.ended(d, operation, now, jitter))
         if operation is None or changed is None or operation.state is OperationState.CANCELLED:
             return
         if operation.state is OperationState.SUCCEEDED:
@@ -319,10 +319,10 @@ class Reconciler:
             self._waits.attempted(by.uid)
             return
         log.warning("Deployment %s: %s", by.name, answer.message)
-        now, dice = self.now(), self._dice()
+        now, jitter = self.now(), self._jitter()
         if outcomes.is_of_no_account(change, answer):
             self._waits.hold_back(by.uid, now)
-        await self._registry.update(by.uid, lambda d: outcomes.refused(d, change, answer, now, dice))
+        await self._registry.update(by.uid, lambda d: outcomes.refused(d, change, answer, now, jitter))
 
     async def _fetch(self, fetch: Fetch) -> None:
         deployment = fetch.deployment

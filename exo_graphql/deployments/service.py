@@ -88,7 +88,7 @@ class Deployments:
         await self._registry.open()
         if self._file is None:
             await withdraw_all(self._registry)
-        self.reconciler.look()
+        self.reconciler.assess()
         self._stack.push_async_callback(_ended, asyncio.create_task(self.reconciler.run(), name="deployments"))
         if self._file is not None:
             watch = FileWatch(
@@ -105,8 +105,8 @@ class Deployments:
 
     def _refused(self, reason: str | None) -> None:
         self.file_problem = reason
-        self.reconciler.board.concern = reason
-        self.reconciler.look()
+        self.reconciler.assessments.concern = reason
+        self.reconciler.assess()
 
     @property
     def has_file(self) -> bool:
@@ -123,11 +123,11 @@ class Deployments:
     @property
     def version(self) -> int:
         """Moves at every change of any deployment or of its assessment."""
-        return self._registry.version + self.reconciler.board.version
+        return self._registry.version + self.reconciler.assessments.version
 
     def all(self) -> tuple[Assessment, ...]:
         """Every deployment, by name."""
-        return self.reconciler.board.all()
+        return self.reconciler.assessments.all()
 
     def get(self, name: str) -> Assessment | None:
         """The deployment of this name."""
@@ -135,7 +135,7 @@ class Deployments:
 
     def changed_at(self, name: str) -> datetime | None:
         """When the state of one last changed (UTC)."""
-        return self.reconciler.board.changed_at(name)
+        return self.reconciler.assessments.changed_at(name)
 
     def attempts(self, name: str) -> int:
         """Loads begun for one since this server started."""
@@ -147,7 +147,7 @@ class Deployments:
 
     def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Calls back at every change, synchronously; returns how to stop it."""
-        stops = [self._registry.listen(callback), self.reconciler.board.listen(callback)]
+        stops = [self._registry.listen(callback), self.reconciler.assessments.listen(callback)]
 
         def stop() -> None:
             for each in stops:
@@ -194,7 +194,7 @@ class Deployments:
         except StoreError as failure:
             return Applied(error=_unwritable(failure))
         log.info("Deployment %s of %s is applied, generation %d.", changed.name, spec.model_id, changed.generation)
-        self.reconciler.look()
+        self.reconciler.assess()
         return replace(applied, assessment=self.get(declared.name))
 
     async def delete(self, name: str, *, unload: bool = True) -> Assessment | OperationError:
@@ -216,7 +216,7 @@ class Deployments:
                 await self._registry.forget(deployment.uid)
         except StoreError as failure:
             return _unwritable(failure)
-        self.reconciler.look()
+        self.reconciler.assess()
         return assessment
 
     async def pause(self, name: str, until: datetime | None = None) -> Assessment | OperationError:
@@ -239,7 +239,7 @@ class Deployments:
 
         deployment = self._registry.get(name)
         if deployment is not None:
-            self.reconciler.calm(deployment.uid)
+            self.reconciler.end_contest(deployment.uid)
         return await self._changed(name, resumed)
 
     async def _changed(self, name: str, change: Callable[[Deployment], Deployment]) -> Assessment | OperationError:
@@ -250,7 +250,7 @@ class Deployments:
             await self._registry.update(deployment.uid, change)
         except StoreError as failure:
             return _unwritable(failure)
-        self.reconciler.look()
+        self.reconciler.assess()
         return self.get(name) or self._not_found(name)
 
     # Acts of persons on what deployments want
@@ -271,7 +271,7 @@ class Deployments:
                 answer.id,
             )
         # The reconciler may have seen the operation before it was answered.
-        seen = [each for each in self.all() if each.deployment.heeded == answer.id]
+        seen = [each for each in self.all() if each.deployment.paused_by == answer.id]
         wanted = {each.deployment.uid for each in self.all() if each.wanted}
         paused = await self._pause_all(
             lambda d: d.uid in wanted and self.reconciler.is_about(answer, d), pause_reason(answer), answer.id
@@ -294,7 +294,7 @@ class Deployments:
             pause = Pause(because, assessment.timetable.wakes_at)
             changed = await self._changed(
                 deployment.name,
-                lambda d, p=pause: replace(d, pause=p, heeded=operation_id or d.heeded),  # type: ignore[misc]
+                lambda d, p=pause: replace(d, pause=p, paused_by=operation_id or d.paused_by),  # type: ignore[misc]
             )
             if isinstance(changed, Assessment):
                 paused.append(changed)

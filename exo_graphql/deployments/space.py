@@ -1,6 +1,6 @@
 """Where a deployment would be placed, and what would have to be unloaded for it. Pure, and asks exo nothing.
 
-Only what deployments own, and what `Standing.may_displace` allows, is ever proposed for unloading. What is not
+Only what deployments own, and what `DeploymentStatus.may_displace` allows, is ever proposed for unloading. What is not
 satisfiable reserves nothing.
 """
 
@@ -15,7 +15,7 @@ from exo_graphql.cluster.placement_request import UNSHARDED, Fit, PlacementReque
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, ModelCard
 from exo_graphql.cluster.units import gib
-from exo_graphql.deployments.standing import Nodes, Standing, node_ids
+from exo_graphql.deployments.status import DeploymentStatus, Nodes, node_ids
 
 NAMED_HOLDERS = 5
 """Instances that a reason names: all of fifty would hide what is lacking."""
@@ -58,16 +58,16 @@ class SpaceSearch:
     """Looks for space in one snapshot. `free` is bytes by node that is promised to nobody."""
 
     def __init__(
-        self, snapshot: Snapshot, free: Mapping[str, int], standings: Sequence[Standing], nodes: Nodes
+        self, snapshot: Snapshot, free: Mapping[str, int], statuses: Sequence[DeploymentStatus], nodes: Nodes
     ) -> None:
         self._snapshot = snapshot
         self._search = PlacementSearch(snapshot)
         # exo would place on a node that has just died: it looks at the members alone.
         self._free = {node_id: size for node_id, size in free.items() if node_id in nodes.online}
-        self._standings = standings
+        self._statuses = statuses
         self._nodes = nodes
-        self._owners = {id_: other for other in standings for id_ in other.deployment.owned}
-        loaded = [other for other in standings if other.copies or other.surplus]
+        self._owners = {id_: other for other in statuses for id_ in other.deployment.owned}
+        loaded = [other for other in statuses if other.copies or other.surplus]
         loaded.sort(key=lambda other: (other.wanted, other.deployment.spec.priority, other.name))
         self._loaded = loaded
         """The least worth keeping first."""
@@ -75,12 +75,12 @@ class SpaceSearch:
         self._assumed: dict[tuple[frozenset[str], frozenset[str]], _Assumed] = {}
         self._known: dict[Hashable, Space | NoSpace] = {}
 
-    def find(self, standing: Standing) -> Space | NoSpace:
+    def find(self, status: DeploymentStatus) -> Space | NoSpace:
         """Where the next copy would go: beside what is loaded if it fits, else in place of as little as will do."""
-        space = self._find(standing, self._fit)
+        space = self._find(status, self._fit)
         if isinstance(space, NoSpace) or not space.unload:
             return space
-        wanted, taken, same = self._request(standing)
+        wanted, taken, same = self._request(status)
         leaving, found = list(space.unload), space
         # Those that are most worth keeping are asked first whether they may stay.
         for instance in space.unload[::-1]:
@@ -90,54 +90,54 @@ class SpaceSearch:
                 leaving, found = rest, fewer
         return Space(found.node_ids, tuple(leaving))
 
-    def glance(self, standing: Standing) -> Space | NoSpace:
+    def find_roughly(self, status: DeploymentStatus) -> Space | NoSpace:
         """The same for a deployment that is not loaded next: whether there is space, and roughly where.
 
         Deployments whose models are of the same shape have the same answer, so that one search does for fifty.
         """
-        return self._find(standing, self._fit_of_its_shape)
+        return self._find(status, self._fit_of_its_shape)
 
-    def find_ever(self, standing: Standing) -> Space | NoSpace:
+    def find_if_empty(self, status: DeploymentStatus) -> Space | NoSpace:
         """As if everything that deployments own were gone, for weights that are fetched ahead."""
-        error = self._refusal(standing)
+        error = self._refusal(status)
         if error is not None:
             return error
-        wanted, taken, same = self._request(standing)
-        owned = [i for other in self._standings for i in (*other.copies, *other.surplus)]
+        wanted, taken, same = self._request(status)
+        owned = [i for other in self._statuses for i in (*other.copies, *other.surplus)]
         return self._fit(wanted, same, self._assume(taken, owned))
 
-    def _find(self, standing: Standing, fit: _Fitting) -> Space | NoSpace:
-        error = self._refusal(standing)
+    def _find(self, status: DeploymentStatus, fit: _Fitting) -> Space | NoSpace:
+        error = self._refusal(status)
         if error is not None:
             return error
-        wanted, taken, same = self._request(standing)
+        wanted, taken, same = self._request(status)
         beside = fit(wanted, same, self._assume(taken, ()))
         if isinstance(beside, Space):
             return beside
-        leaving = self._displaceable(standing)
+        leaving = self._displaceable(status)
         found = fit(wanted, same, self._assume(taken, leaving)) if leaving else beside
         if isinstance(found, NoSpace):
             holders = self._holders(leaving) if leaving else self._all_holders
             return NoSpace(f"{found.reason}{holders}", found.available_bytes, found.shortfall_bytes, found.caveat)
         return Space(found.node_ids, tuple(leaving))
 
-    def _refusal(self, standing: Standing) -> NoSpace | None:
+    def _refusal(self, status: DeploymentStatus) -> NoSpace | None:
         """Why there is none, whatever is free."""
-        model_id = standing.deployment.spec.model_id
+        model_id = status.deployment.spec.model_id
         if model_id not in self._snapshot.models:
             return NoSpace(f"The cluster does not know the model {model_id}.")
-        if standing.unknown_nodes:
-            return NoSpace(f"{_names(standing.unknown_nodes)} is not there, or several members have that name.")
-        if standing.unlike is not None and not standing.copies:
-            return NoSpace(f"Somebody else has loaded {model_id} as {standing.unlike}. Unload it first.")
+        if status.unknown_nodes:
+            return NoSpace(f"{_names(status.unknown_nodes)} is not there, or several members have that name.")
+        if status.unlike is not None and not status.copies:
+            return NoSpace(f"Somebody else has loaded {model_id} as {status.unlike}. Unload it first.")
         return None
 
-    def _request(self, standing: Standing) -> tuple[PlacementRequest, frozenset[str], tuple[str, ...] | None]:
+    def _request(self, status: DeploymentStatus) -> tuple[PlacementRequest, frozenset[str], tuple[str, ...] | None]:
         """What is to be placed, the nodes that its other copies have taken, and those of its last good placement."""
-        spec = standing.deployment.spec
-        taken = node_ids([i for i in standing.copies if i not in standing.surplus]) if standing.copies else frozenset()
-        wanted = spec.placement(self._snapshot.models[spec.model_id], standing.node_ids)
-        return wanted, taken, self._last_placement(standing, taken)
+        spec = status.deployment.spec
+        taken = node_ids([i for i in status.copies if i not in status.surplus]) if status.copies else frozenset()
+        wanted = spec.placement(self._snapshot.models[spec.model_id], status.node_ids)
+        return wanted, taken, self._last_placement(status, taken)
 
     def _assume(self, taken: frozenset[str], gone: Sequence[Instance]) -> _Assumed:
         key = (taken, frozenset([instance.id for instance in gone]))
@@ -151,11 +151,11 @@ class SpaceSearch:
             known = self._assumed[key] = _Assumed(key, free, sum(max(0, size) for size in free.values()))
         return known
 
-    def _last_placement(self, standing: Standing, taken: frozenset[str]) -> tuple[str, ...] | None:
+    def _last_placement(self, status: DeploymentStatus, taken: frozenset[str]) -> tuple[str, ...] | None:
         """The nodes of a copy's last good placement, while it has not been tried and all of them are there."""
-        if standing.deployment.attempts or standing.node_ids is not None:
+        if status.deployment.attempts or status.node_ids is not None:
             return None
-        for names in standing.deployment.placements:
+        for names in status.deployment.placements:
             ids, unknown = self._nodes.named(names)
             if not unknown and taken.isdisjoint(ids):
                 return ids
@@ -202,14 +202,14 @@ class SpaceSearch:
         reason = _short(wanted, known.available_bytes, known.shortfall_bytes) + known.caveat
         return NoSpace(reason, known.available_bytes, known.shortfall_bytes, known.caveat)
 
-    def _displaceable(self, standing: Standing) -> list[Instance]:
+    def _displaceable(self, status: DeploymentStatus) -> list[Instance]:
         """What may be unloaded for it, the least worth keeping first: what is not wanted, then lower priorities."""
-        found = list(standing.surplus)
+        found = list(status.surplus)
         others = self._loaded
-        if standing.deployment.spec.priority <= self._lowest and not standing.timetable.in_lead:
+        if status.deployment.spec.priority <= self._lowest and not status.timetable.in_lead:
             # The usual case, without asking each of two hundred: nothing that is wanted has to give way.
             others = list(takewhile(lambda other: not other.wanted, others))
-        others = [other for other in others if standing.may_displace(other)]
+        others = [other for other in others if status.may_displace(other)]
         found += [i for other in others for i in other.surplus]
         found += [
             instance

@@ -11,7 +11,7 @@ from exo_graphql.cluster.state import DownloadKind, Instance
 from exo_graphql.deployments.backoff import is_due
 from exo_graphql.deployments.deployment import Deployment, DeploymentState
 from exo_graphql.deployments.space import NoSpace, Space, SpaceSearch
-from exo_graphql.deployments.standing import Nodes, Standing, node_ids, standing
+from exo_graphql.deployments.status import DeploymentStatus, Nodes, node_ids, status_of
 from exo_graphql.deployments.timetable import Timetable
 from exo_graphql.deployments.watch import CONTESTED, Watch, settled
 from exo_graphql.deployments.weights import Lacking, lacking
@@ -60,92 +60,94 @@ class Derived:
         nodes = Nodes(snapshot)
         models = frozenset(d.spec.model_id for d in given.deployments)
         self.ours = [operation for operation in given.operations if operation.deployment is not None]
-        self.standings = [
-            standing(_owning(d, given.placed), given.timetables[d.uid], snapshot, given.watch, nodes, models, given.now)
+        self.statuses = [
+            status_of(
+                _owning(d, given.placed), given.timetables[d.uid], snapshot, given.watch, nodes, models, given.now
+            )
             for d in given.deployments
         ]
         self.somebody_is_stale = any(s is NodeStatus.STALE for s in snapshot.node_statuses.values())
         self.weights_there: list[str] = []
-        self._spaces = SpaceSearch(snapshot, given.free, self.standings, nodes)
+        self._spaces = SpaceSearch(snapshot, given.free, self.statuses, nodes)
         self._found: dict[str, Space | NoSpace] = {}
-        self._owners = {id_: each for each in self.standings for id_ in each.deployment.owned}
+        self._owners = {id_: each for each in self.statuses for id_ in each.deployment.owned}
         self._at_work: dict[str, Operation] = {
             model_id: operation for operation in given.operations for model_id in operation.model_ids
         }
 
     @property
-    def by_rank(self) -> Iterator[Standing]:
+    def by_rank(self) -> Iterator[DeploymentStatus]:
         """Those that miss a copy: the higher priority first, then what must be ready soon, then by name."""
-        missing = [each for each in self.standings if each.missing]
+        missing = [each for each in self.statuses if each.missing]
         missing.sort(key=lambda each: (-each.deployment.spec.priority, not each.timetable.in_lead, each.name))
         return iter(missing)
 
-    def owner(self, instance: Instance) -> Standing:
+    def owner(self, instance: Instance) -> DeploymentStatus:
         """Whose instance it is."""
         return self._owners[instance.id]
 
-    def operation(self, each: Standing) -> Operation | None:
+    def operation(self, each: DeploymentStatus) -> Operation | None:
         """Our operation that is at work on its model."""
         operation = self._at_work.get(each.deployment.spec.model_id)
         return operation if operation is not None and operation.deployment is not None else None
 
-    def is_busy(self, each: Standing) -> bool:
+    def is_busy(self, each: DeploymentStatus) -> bool:
         """Whether an operation, a person's perhaps, is at work on its model, or its own is parked."""
         if not self._at_work:
             return each.deployment.uid in self.given.parked
         models = {each.deployment.spec.model_id, *(instance.model_id for instance in each.surplus)}
         return not models.isdisjoint(self._at_work) or each.deployment.uid in self.given.parked
 
-    def is_unsettled(self, each: Standing) -> bool:
+    def is_unsettled(self, each: DeploymentStatus) -> bool:
         """Whether it was lost, and the nodes that it was on may still return. What was never loaded does not wait."""
         names = {name for placement in each.deployment.placements for name in placement}
         given = self.given
         return bool(names) and not settled(given.watch, given.snapshot, names, given.now, SETTLED_SECONDS)
 
-    def is_held_back(self, each: Standing) -> bool:
+    def is_held_back(self, each: DeploymentStatus) -> bool:
         """Whether its last request was refused a moment ago."""
         return self.given.not_before.get(each.deployment.uid, 0.0) > self.given.now.elapsed
 
-    def is_contested(self, each: Standing) -> bool:
+    def is_contested(self, each: DeploymentStatus) -> bool:
         """Whether another server seems to keep its model, too."""
         return self.given.watch.contested(each.deployment.uid, self.given.now) is not None
 
-    def glance(self, each: Standing) -> Space | NoSpace:
-        """Whether there is space for its missing copy: `space` if that is known, else what a glance says."""
-        return self._found.get(each.deployment.uid) or self._spaces.glance(each)
+    def rough_space(self, each: DeploymentStatus) -> Space | NoSpace:
+        """Whether there is space for its missing copy: `space` if that is known, else roughly."""
+        return self._found.get(each.deployment.uid) or self._spaces.find_roughly(each)
 
-    def space(self, each: Standing) -> Space | NoSpace:
+    def space(self, each: DeploymentStatus) -> Space | NoSpace:
         """Where its missing copy would go."""
         found = self._found.get(each.deployment.uid)
         if found is None:
             found = self._found[each.deployment.uid] = self._spaces.find(each)
         return found
 
-    def space_ever(self, each: Standing) -> Space | NoSpace:
+    def space_if_empty(self, each: DeploymentStatus) -> Space | NoSpace:
         """Where it would go if nothing else of ours were loaded."""
-        return self._spaces.find_ever(each)
+        return self._spaces.find_if_empty(each)
 
     def lacks(self, node_id: str, model_id: str) -> bool:
         """Whether the weights are known not to be there, and are not on their way."""
         download = self.given.snapshot.state.download(node_id, model_id)
         return download is not None and download.kind not in (DownloadKind.COMPLETED, DownloadKind.ONGOING)
 
-    def lacking(self, each: Standing, space: Space) -> Lacking | None:
+    def lacking(self, each: DeploymentStatus, space: Space) -> Lacking | None:
         """The nodes of this place that lack its weights; None where none is known to."""
         card = self.given.snapshot.models[each.deployment.spec.model_id]
         return lacking(self.given.snapshot, card, space.node_ids, exactly=each.node_ids is not None)
 
-    def is_fetched_later(self, each: Standing) -> bool:
+    def is_fetched_later(self, each: DeploymentStatus) -> bool:
         """Whether its weights have been looked for, or asked for, a moment ago."""
         at = self.given.fetch_at.get(each.deployment.uid)
         return at is not None and at.elapsed > self.given.now.elapsed
 
-    def fetched_at(self, each: Standing) -> datetime | None:
+    def fetched_at(self, each: DeploymentStatus) -> datetime | None:
         """When its weights are asked for again, if that is to come."""
         return self.given.fetch_at[each.deployment.uid].at if self.is_fetched_later(each) else None
 
     def obstacle(
-        self, each: Standing, space: Space | None = None, *, beside_ours: bool = False
+        self, each: DeploymentStatus, space: Space | None = None, *, beside_ours: bool = False
     ) -> tuple[DeploymentState, str] | None:
         """Why its missing copy is not loaded now, though there is space for it. Without `space`: wherever it is.
 
@@ -166,7 +168,7 @@ class Derived:
                 DeploymentState.WAITING,
                 "Its operation was refused for the moment; it is tried again within seconds.",
             )
-        if not each.is_further and not is_due(deployment.retry_at, given.now.at):
+        if not each.is_additional and not is_due(deployment.retry_at, given.now.at):
             failure = deployment.last_failure
             said = failure.message if failure is not None else "It was loaded a short time ago and is not any more."
             return DeploymentState.RETRYING, said
@@ -175,14 +177,14 @@ class Derived:
             return DeploymentState.WAITING, "It fits now, and is loaded once it has fitted for ten seconds."
         return None
 
-    def held_for(self, each: Standing) -> Standing | None:
+    def held_for(self, each: DeploymentStatus) -> DeploymentStatus | None:
         """The wanted deployment in whose place this closed one still serves: a failure leaves no less than before."""
         if not each.is_closed:
             return None
         leaving = {instance.id for instance in each.surplus}
-        return next((other for other in self.standings if self._is_held(each, leaving, other)), None)
+        return next((other for other in self.statuses if self._is_held(each, leaving, other)), None)
 
-    def _is_held(self, each: Standing, leaving: set[str], other: Standing) -> bool:
+    def _is_held(self, each: DeploymentStatus, leaving: set[str], other: DeploymentStatus) -> bool:
         """Whether `each` serves in the place of `other`, which takes it over as soon as it can.
 
         Not where the other one fits beside it. Nor where it could not fit if all that deployments own were gone: a
@@ -194,12 +196,12 @@ class Derived:
         if not other.missing:
             on_the_same = not node_ids(other.copies).isdisjoint(node_ids(each.surplus))
             return on_the_same and any(not self.given.snapshot.instance_status(i.id).ready for i in other.copies)
-        space = self.glance(other)
+        space = self.rough_space(other)
         if isinstance(space, Space):
             return not leaving.isdisjoint(instance.id for instance in space.unload)
         if other.deployment.placements:
             return True
-        ever = self.space_ever(other)
+        ever = self.space_if_empty(other)
         return isinstance(ever, Space) and not node_ids(each.surplus).isdisjoint(ever.node_ids)
 
 

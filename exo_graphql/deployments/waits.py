@@ -19,16 +19,16 @@ STALL_SECONDS = 600.0
 
 
 class Waits:
-    """`dice` is from 0 to 1."""
+    """`jitter` is from 0 to 1."""
 
-    def __init__(self, dice: Callable[[], float]) -> None:
+    def __init__(self, jitter: Callable[[], float]) -> None:
         self.fits_since: dict[str, float | None] = {}
         """Of what was UNSATISFIABLE: since when it fits again; None while it does not."""
         self.fetch_at: dict[str, Moment] = {}
         """When its weights may be asked for again."""
         self.not_before: dict[str, float] = {}
         """When an operation may be requested again that was refused, or did not unload."""
-        self._dice = dice
+        self._jitter = jitter
         self._fetches: dict[str, int] = {}
         self._arrived: dict[str, tuple[int, float]] = {}
         """Bytes that had arrived, and since when they are as many."""
@@ -37,7 +37,7 @@ class Waits:
     def hold_back(self, uid: str, now: Moment) -> None:
         """Its next request comes a little later, each time by more."""
         number = self._refusals[uid] = self._refusals.get(uid, 0) + 1
-        self.not_before[uid] = now.elapsed + delay(number, self._dice()).total_seconds()
+        self.not_before[uid] = now.elapsed + delay(number, self._jitter()).total_seconds()
 
     def succeeded(self, uid: str) -> None:
         """The next refusal is a first one again."""
@@ -46,7 +46,7 @@ class Waits:
     def asked_for_weights(self, uid: str, now: Moment) -> None:
         """They are asked for again if they are not on their way by then."""
         number = self._fetches[uid] = self._fetches.get(uid, 0) + 1
-        self.fetch_at[uid] = _after(now, delay(number, self._dice()))
+        self.fetch_at[uid] = _after(now, delay(number, self._jitter()))
 
     def weights_are_there(self, uid: str, now: Moment) -> None:
         """They are looked for again in a minute."""

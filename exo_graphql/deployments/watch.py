@@ -67,7 +67,7 @@ class Watch:
         changes = self.foreign.get(uid, ())
         return len(changes) > 1 and now.elapsed - changes[-2].elapsed < CONTEST_SECONDS
 
-    def calmed(self, uid: str) -> "Watch":
+    def without_contest(self, uid: str) -> "Watch":
         """Without what somebody has changed of this one so far: a person wants it kept nevertheless."""
         return replace(self, foreign={key: changes for key, changes in self.foreign.items() if key != uid})
 

@@ -20,7 +20,7 @@ UNREACHABLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class DeploymentStatus:
     """Instances are those that exo lists. One that is listed is never missing, whatever is the matter with it."""
 
     deployment: Deployment
@@ -51,7 +51,7 @@ class Standing:
         return self.deployment.spec.replicas - len(self.copies) if self.wanted else 0
 
     @property
-    def is_further(self) -> bool:
+    def is_additional(self) -> bool:
         """Whether its last load succeeded and what it loaded is still there: the next copy waits for no backoff."""
         owned, failed = self.deployment.owned, self.deployment.last_failure is not None
         return bool(owned) and not failed and any(instance.id == owned[-1] for instance in self.copies)
@@ -61,7 +61,7 @@ class Standing:
         """It would be wanted if a window were open."""
         return not self.wanted and not (self.paused or self.deployment.idle or self.deployment.deleted)
 
-    def may_displace(self, other: "Standing") -> bool:
+    def may_displace(self, other: "DeploymentStatus") -> bool:
         """Whether the other's instances may be unloaded to make this one fit.
 
         Among equals what is loaded stays; but the day's model must be ready at 06:00 (`readyBy`), and the night's
@@ -82,7 +82,7 @@ class Standing:
         )
 
 
-def standing(
+def status_of(
     deployment: Deployment,
     timetable: Timetable,
     snapshot: Snapshot,
@@ -90,7 +90,7 @@ def standing(
     nodes: "Nodes",
     models: frozenset[str],
     now: Moment,
-) -> Standing:
+) -> DeploymentStatus:
     """The deployment in this snapshot. `models` are those of all deployments."""
     spec = deployment.spec
     paused = deployment.is_paused(now.at)
@@ -115,7 +115,7 @@ def standing(
     if owned and not paused:
         # It had another model before: what nobody else has adopted of that is not wanted any more.
         surplus = [i for i in owned if i.id not in kept and (i.model_id == spec.model_id or i.model_id not in models)]
-    return Standing(
+    return DeploymentStatus(
         deployment=deployment,
         timetable=timetable,
         paused=paused,

@@ -13,7 +13,7 @@ from exo_graphql.deployments.deployment import DeploymentState
 from exo_graphql.deployments.health import Health
 
 
-class Board:
+class Assessments:
     """Use as a context manager, which ends reading exo more often than otherwise."""
 
     def __init__(self, upstream: Upstream) -> None:
@@ -30,7 +30,7 @@ class Board:
         self._looks = False
         self._listeners: list[Callable[[], None]] = []
 
-    def __enter__(self) -> "Board":
+    def __enter__(self) -> "Assessments":
         return self
 
     def __exit__(self, *_: object) -> None:

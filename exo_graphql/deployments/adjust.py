@@ -15,7 +15,7 @@ from exo_graphql.operations import Operation
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observed:
     """What is looked at, beside the deployment itself."""
 
     snapshot: Snapshot | None
@@ -31,37 +31,37 @@ class Seen:
     now: Moment
 
 
-def heeded(deployment: Deployment, seen: Seen) -> Deployment:
+def adjusted(deployment: Deployment, observed: Observed) -> Deployment:
     """The deployment as it is by now."""
-    changed = paused(_unpaused(deployment, seen.now.at), seen)
-    if seen.table is not None and not seen.table.open:
+    changed = paused(_unpaused(deployment, observed.now.at), observed)
+    if observed.table is not None and not observed.table.open:
         changed = replace(changed, adopted=False, idle=False)
-    if _is_unused(changed, seen):
+    if _is_unused(changed, observed):
         changed = replace(changed, idle=True)
-    elif changed.idle and _is_back(changed, seen.snapshot):
+    elif changed.idle and _is_back(changed, observed.snapshot):
         changed = replace(changed, idle=False, adopted=False)
-    ready_since = seen.watch.ready_since.get(changed.uid)
-    if changed.attempts and ready_since is not None and seen.now.elapsed - ready_since >= RESET_SECONDS:
+    ready_since = observed.watch.ready_since.get(changed.uid)
+    if changed.attempts and ready_since is not None and observed.now.elapsed - ready_since >= RESET_SECONDS:
         changed = replace(changed, attempts=0, retry_at=None)
-    contested = seen.watch.contested(changed.uid, seen.now)
+    contested = observed.watch.contested(changed.uid, observed.now)
     if contested is not None:
         retry_at = contested.at + timedelta(seconds=CONTEST_SECONDS)
         changed = replace(changed, retry_at=retry_at, last_failure=AttemptFailure(contested.at, CONTESTED))
     return changed
 
 
-def paused(deployment: Deployment, seen: Seen) -> Deployment:
+def paused(deployment: Deployment, observed: Observed) -> Deployment:
     """The same, paused if it is wanted and a person has taken its model away."""
-    table = seen.table
-    if table is None or not table.open or deployment.is_paused(seen.now.at) or deployment.idle:
+    table = observed.table
+    if table is None or not table.open or deployment.is_paused(observed.now.at) or deployment.idle:
         return deployment
-    if not set(seen.deleted).isdisjoint(deployment.owned):
+    if not set(observed.deleted).isdisjoint(deployment.owned):
         return replace(deployment, pause=Pause("Somebody else deleted its instance.", table.wakes_at))
-    for operation, leaving in seen.persons:
+    for operation, leaving in observed.persons:
         # Once for each operation: a deployment that was resumed while it runs stays resumed.
-        if operation.id != deployment.heeded and is_about(operation, leaving, deployment, seen.snapshot):
+        if operation.id != deployment.paused_by and is_about(operation, leaving, deployment, observed.snapshot):
             pause = Pause(pause_reason(operation), table.wakes_at)
-            return replace(deployment, pause=pause, heeded=operation.id)
+            return replace(deployment, pause=pause, paused_by=operation.id)
     return deployment
 
 
@@ -84,9 +84,9 @@ def _unpaused(deployment: Deployment, now: datetime) -> Deployment:
     return replace(deployment, pause=None, adopted=False)
 
 
-def _is_unused(deployment: Deployment, seen: Seen) -> bool:
-    seconds, used_at = deployment.spec.idle_unload_seconds, seen.watch.used_at.get(deployment.uid)
-    return seconds is not None and used_at is not None and seen.ready and seen.now.elapsed - used_at >= seconds
+def _is_unused(deployment: Deployment, observed: Observed) -> bool:
+    seconds, used_at = deployment.spec.idle_unload_seconds, observed.watch.used_at.get(deployment.uid)
+    return seconds is not None and used_at is not None and observed.ready and observed.now.elapsed - used_at >= seconds
 
 
 def _is_back(deployment: Deployment, snapshot: Snapshot | None) -> bool:
