@@ -64,7 +64,9 @@ class _Faults(logging.Handler):
         self.records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
+        # An event is no fault: what exo answers here loses models, and the log must say so.
+        if record.name != "exo_graphql.events.log":
+            self.records.append(record)
 
 
 @pytest.fixture(autouse=True)
