@@ -1,4 +1,4 @@
-"""What a comparison can decide to do; each as a request to the operations, and what its refusal means. Pure."""
+"""What a comparison can decide to do; each as an operation request, and what a refusal means. Pure."""
 
 from dataclasses import dataclass
 
@@ -16,25 +16,25 @@ from exo_graphql.operations import (
 )
 from exo_graphql.operations.requests import OperationRequest
 
-_OF_THE_MOMENT = (ClusterUnavailable, JournalUnavailable, ModelNotLoaded, OperationConflict, TooManyOperations)
+_TEMPORARY = (ClusterUnavailable, JournalUnavailable, ModelNotLoaded, OperationConflict, TooManyOperations)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Unload `unload` (exactly these instances), then or before load one more copy of the model of `load`.
+    """Unload `unload` (exactly these instances), and load one more copy of the model of `load`: first if both fit.
 
-    One copy an operation: a model that cannot be loaded never takes another one down with it. `node_ids` None: exo
-    chooses.
+    One copy for each operation, so that a model that cannot be loaded never rolls another one back. `node_ids` None:
+    exo chooses.
     """
 
     by: Deployment
-    """The deployment that it is done for."""
+    """The deployment that requests it."""
     load: Deployment | None = None
     node_ids: tuple[str, ...] | None = None
     another: bool = False
-    """The model has an instance already."""
+    """Whether the model has an instance already."""
     counts: bool = False
-    """It is an attempt after which the next one waits: the first copy, or one in place of a copy that was lost."""
+    """Whether it counts as an attempt, which starts a back-off: the first copy, or the replacement of a lost one."""
     unload: tuple[Instance, ...] = ()
     drain_seconds: int = 0
     because: str = ""
@@ -50,7 +50,7 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Cancel an operation of ours that nobody wants any more."""
+    """Cancel a deployment's operation that is not wanted any more."""
 
     operation_id: str
     because: str
@@ -60,7 +60,7 @@ Act = Change | Fetch | Cancel
 
 
 def request(change: Change) -> OperationRequest:
-    """The operation's request."""
+    """The change as an operation request."""
     unloads = tuple(dict.fromkeys(instance.model_id for instance in change.unload))
     instances = tuple(instance.id for instance in change.unload)
     if change.load is None:
@@ -95,12 +95,12 @@ def describe(change: Change) -> str:
 
 
 def pause_reason(operation: Operation) -> str:
-    """Why a person's act pauses a deployment: it is their operation, or a deployment's that they cancelled."""
+    """Why an operation pauses a deployment: a person requested it, or cancelled the deployment's own."""
     if operation.deployment is not None:
         return "A person cancelled its operation."
     return f"A person {'swapped its model out' if operation.kind is OperationKind.SWAP else 'unloaded its model'}."
 
 
-def is_of_the_moment(error: OperationError) -> bool:
-    """Whether a refusal says nothing about the placement: it is tried again soon, and counts as no attempt."""
-    return isinstance(error, _OF_THE_MOMENT)
+def is_temporary(error: OperationError) -> bool:
+    """Whether a refusal is not about the placement: the act is tried again soon, and does not count as an attempt."""
+    return isinstance(error, _TEMPORARY)

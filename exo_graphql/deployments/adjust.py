@@ -1,4 +1,4 @@
-"""What time and other people change of a deployment: pauses, idling, and what is forgotten when it closes. Pure."""
+"""What time and other people change in a deployment: pauses, idling, and what is forgotten when it closes. Pure."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from exo_graphql.operations import Operation
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What is looked at, beside the deployment itself."""
+    """What decides it, beside the deployment itself."""
 
     snapshot: Snapshot | None
     watch: Watch
@@ -27,12 +27,12 @@ class Observed:
     deleted: Collection[str]
     """Instances that somebody else has deleted."""
     persons: Collection[tuple[Operation, Collection[str]]]
-    """The operations of persons that are at work, each with the instances that it unloads."""
+    """The active operations of persons, each with the ids of the instances that it unloads."""
     now: Moment
 
 
 def adjusted(deployment: Deployment, observed: Observed) -> Deployment:
-    """The deployment as it is by now."""
+    """The deployment with everything that has changed until `now`."""
     changed = paused(_unpaused(deployment, observed.now.at), observed)
     if observed.table is not None and not observed.table.open:
         changed = replace(changed, adopted=False, idle=False)
@@ -51,7 +51,7 @@ def adjusted(deployment: Deployment, observed: Observed) -> Deployment:
 
 
 def paused(deployment: Deployment, observed: Observed) -> Deployment:
-    """The same, paused if it is wanted and a person has taken its model away."""
+    """The deployment, paused if it is wanted and a person unloads its model."""
     table = observed.table
     if table is None or not table.open or deployment.is_paused(observed.now.at) or deployment.idle:
         return deployment
@@ -66,7 +66,7 @@ def paused(deployment: Deployment, observed: Observed) -> Deployment:
 
 
 def is_about(operation: Operation, leaving: Collection[str], deployment: Deployment, snapshot: Snapshot | None) -> bool:
-    """Whether an operation unloads a copy of its own, or its model where it has none of its own.
+    """Whether an operation unloads one of its own copies; or, if it has none, its model.
 
     `leaving` are the instances that the operation unloads; empty while that is not known.
     """
@@ -78,7 +78,7 @@ def is_about(operation: Operation, leaving: Collection[str], deployment: Deploym
 
 
 def _unpaused(deployment: Deployment, now: datetime) -> Deployment:
-    """Without a pause that is over. It adopts what is loaded then, as at any opening."""
+    """The deployment without a pause that has ended. It adopts what is loaded then, as at any opening."""
     if deployment.pause is None or deployment.is_paused(now):
         return deployment
     return replace(deployment, pause=None, adopted=False)

@@ -1,4 +1,4 @@
-"""What is said of one deployment: its state, the reason, and what else a comparison shows of it. Pure."""
+"""The assessment of one deployment: its state, the reason, and what else a comparison finds out. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +17,7 @@ from exo_graphql.operations import Operation
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What is said of one deployment. `reason` is a sentence, or several."""
+    """One deployment as it is now. `reason` is a sentence, or several."""
 
     deployment: Deployment
     timetable: Timetable
@@ -32,22 +32,22 @@ class Assessment:
     fits: bool | None
     """Whether the missing copy could be loaded now; None where none is missing."""
     waits_for_exo: bool
-    """Something is listed, or about to be, that is not ready: the next snapshots matter."""
+    """Whether a copy is still to become ready, so that the next snapshots matter."""
     retry_at: datetime | None = None
     """When the next attempt comes (UTC), while it is RETRYING."""
     failed_download: str | None = None
     """Why its weights could not be fetched, in a sentence."""
     arrived_bytes: int | None = None
-    """What has arrived of the weights that are fetched for it; None while none are lacking."""
+    """Bytes that have arrived of the weights that are fetched for it; None while none are missing."""
 
     @property
     def ready(self) -> bool:
-        """Every copy that is asked for serves."""
+        """Whether all of its copies are ready."""
         return self.ready_replicas >= self.deployment.spec.replicas
 
 
 def assess_unseen(deployment: Deployment, timetable: Timetable, now: Moment) -> Assessment:
-    """What is said of a deployment while exo has not answered since this server started."""
+    """The assessment while exo has not answered since this server started."""
     paused = deployment.is_paused(now.at) and deployment.pause is not None
     wanted = timetable.open and not (paused or deployment.idle)
     state, reason = DeploymentState.WAITING, "No exo node has answered yet."
@@ -57,6 +57,7 @@ def assess_unseen(deployment: Deployment, timetable: Timetable, now: Moment) -> 
 
 
 def assess(view: Derived, each: DeploymentStatus, act: Act | None) -> Assessment:
+    """The assessment of one deployment. `act` is what the comparison has decided to do next, for any of them."""
     snapshot, deployment = view.given.snapshot, each.deployment
     ready = [instance for instance in each.copies if snapshot.instance_status(instance.id).ready]
     operation = view.operation(each)
@@ -94,7 +95,7 @@ def _state(
     ready: int,
     act: Act | None,
 ) -> tuple[DeploymentState, str]:
-    """The first that applies."""
+    """The state and its reason: the first that applies."""
     deployment, snapshot = each.deployment, view.given.snapshot
     if each.paused and deployment.pause is not None:
         return DeploymentState.PAUSED, f"{deployment.pause.because}{_others(view, each)}"
@@ -110,7 +111,7 @@ def _state(
     if snapshot.stale:
         return DeploymentState.WAITING, "exo's state is out of date: nothing is done until there is a newer one."
     if each.missing and view.is_unsettled(each):
-        return DeploymentState.WAITING, "Nodes come and go; it is placed once they have settled."
+        return DeploymentState.WAITING, "Nodes are joining or leaving; it is placed once that has ended."
     if isinstance(space, NoSpace):
         return DeploymentState.UNSATISFIABLE, space.reason
     if isinstance(space, Space):
@@ -129,21 +130,21 @@ def _state(
 
 
 def _fetching(view: Derived, each: DeploymentStatus, missing: Lacking) -> tuple[DeploymentState, str]:
-    """What is said while its weights are not there. A failure stays until another try has begun."""
+    """The state and reason while weights are missing. A failure is shown until the next try has begun."""
     failed = each.deployment.last_failure
     if missing.no_disk:
         return DeploymentState.UNSATISFIABLE, missing.no_disk
     if missing.failure:
         return DeploymentState.RETRYING, missing.failure
     if each.deployment.uid in view.given.stalled:
-        return DeploymentState.RETRYING, f"Nothing has arrived for ten minutes; exo tries on. {missing.progress}"
+        return DeploymentState.RETRYING, f"Nothing has arrived for ten minutes; exo keeps trying. {missing.progress}"
     if missing.to_fetch and failed is not None and view.is_fetched_later(each):
         return DeploymentState.RETRYING, failed.message
     return DeploymentState.PROGRESSING, missing.progress
 
 
 def _others(view: Derived, each: DeploymentStatus) -> str:
-    """What somebody else does with its model, as a further sentence."""
+    """What somebody else has done with its model, as a further sentence; "" if nothing."""
     watch, uid = view.given.watch, each.deployment.uid
     if uid in watch.foreign:
         if view.is_contested(each):
@@ -159,8 +160,9 @@ def _others(view: Derived, each: DeploymentStatus) -> str:
 
 
 def why_not_wanted(each: DeploymentStatus) -> str:
+    """Why its surplus instances are unloaded, in a sentence."""
     if each.deployment.deleted:
         return "It is deleted."
     if each.deployment.idle:
         return f"Nobody has used it for {each.deployment.spec.idle_unload_seconds} s."
-    return "No window is open." if not each.wanted else "It is not as it was declared any more."
+    return "No window is open." if not each.wanted else "It differs from what is declared now."

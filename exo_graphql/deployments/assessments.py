@@ -1,4 +1,4 @@
-"""What was last said of every deployment: published whenever it changes, with what follows for the cluster's health."""
+"""The last assessment of every deployment, published whenever it changes, and what follows for the cluster's health."""
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
@@ -14,28 +14,28 @@ from exo_graphql.deployments.health import Health
 
 
 class Assessments:
-    """Use as a context manager, which ends reading exo more often than otherwise."""
+    """Use as a context manager: leaving it ends the demand for snapshots that this has."""
 
     def __init__(self, upstream: Upstream) -> None:
         self.version = 0
         """Moves whenever an assessment changes."""
         self.concern: str | None = None
-        """What speaks against the health of the cluster beside the deployments: a file that was refused."""
+        """Another reason why the cluster is not healthy: a deployments file that was refused; None if there is none."""
         self._upstream = upstream
         self._assessments: dict[str, Assessment] = {}
         self._changed_at: dict[str, datetime] = {}
         self._health = Health()
         self._expectations = Expectations()
-        self._looking = ExitStack()
-        self._looks = False
+        self._demand = ExitStack()
+        self._has_demand = False
         self._listeners: list[Callable[[], None]] = []
 
     def __enter__(self) -> "Assessments":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._looking.close()
-        self._looks = False
+        self._demand.close()
+        self._has_demand = False
 
     def all(self) -> tuple[Assessment, ...]:
         """Every deployment that is not deleted, by name, as last compared."""
@@ -61,7 +61,7 @@ class Assessments:
         return stop
 
     def publish(self, assessments: Iterable[Assessment], now: Moment) -> None:
-        """Takes the place of what was said before."""
+        """Replaces the assessments, and calls the listeners if any has changed."""
         known = {each.deployment.name: each for each in assessments}
         for name, each in known.items():
             before = self._assessments.get(name)
@@ -78,16 +78,16 @@ class Assessments:
             self._expectations = expectations
             self._upstream.mark_expectations(expectations)
         idle_armed = any(each.deployment.spec.idle_unload_seconds and each.ready for each in known.values())
-        self._look_closely(idle_armed or any(each.waits_for_exo for each in known.values()))
+        self._set_demand(idle_armed or any(each.waits_for_exo for each in known.values()))
         if changed:
             self.version += 1
             for listener in tuple(self._listeners):
                 listener()
 
-    def _look_closely(self, closely: bool) -> None:  # noqa: FBT001
-        """While something is to come the state is read at the pace of rest; else as if nobody looked."""
-        if closely and not self._looks:
-            self._looking.enter_context(self._upstream.subscriber())
-        elif not closely and self._looks:
-            self._looking.close()
-        self._looks = closely
+    def _set_demand(self, wanted: bool) -> None:  # noqa: FBT001
+        """While a deployment waits for exo, the state is read as if a client had subscribed; else as if none had."""
+        if wanted and not self._has_demand:
+            self._demand.enter_context(self._upstream.subscriber())
+        elif not wanted and self._has_demand:
+            self._demand.close()
+        self._has_demand = wanted

@@ -9,17 +9,17 @@ from datetime import datetime, timedelta
 FIRST_SECONDS = 10.0
 FACTOR = 3.0
 MAX_SECONDS = 900.0
-JITTER = 0.1
+JITTER_SHARE = 0.1
 RESET_SECONDS = 600.0
-"""After as long in READY the next loss is taken for a new trouble."""
+"""After this long in READY the next loss counts as a new problem: back-off begins anew."""
 
 
 def delay(attempts: int, jitter: float) -> timedelta:
-    """The pause after so many attempts (from 1). `jitter` is from 0 to 1 and decides the jitter."""
+    """The pause after so many attempts (from 1). `jitter` is a random number from 0 to 1."""
     seconds = min(MAX_SECONDS, FIRST_SECONDS * FACTOR ** min(attempts - 1, 10))
-    return timedelta(seconds=seconds * (1 - JITTER + JITTER * jitter))
+    return timedelta(seconds=seconds * (1 - JITTER_SHARE + JITTER_SHARE * jitter))
 
 
 def is_due(retry_at: datetime | None, now: datetime) -> bool:
-    """Whether the next attempt may be made. A time that is further away than any pause was set by another clock."""
+    """Whether the next attempt may be made. A later time than any pause was set by another clock."""
     return retry_at is None or not timedelta(0) < retry_at - now <= timedelta(seconds=MAX_SECONDS)

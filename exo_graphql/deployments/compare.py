@@ -1,8 +1,8 @@
 """What is wanted and what is loaded: one comparison of the two, and the one act that follows from it. Pure.
 
-Read in this order: `compare`, the five acts that it tries, then `assess` for what is said. A comparison knows no event
-and no history but what its arguments hold: run twice on the same arguments it says the same, and after a restart of
-this server it goes on as if there had been none. For example at 23:00 the window of `fast` closes and that of `big`
+Read in this order: `compare`, the five acts that it tries, then `assess` for the state and reason. A comparison depends
+on its arguments alone, on no event and no other history: so it continues after a restart of this server as if there had
+been none. For example at 23:00 the window of `fast` closes and that of `big`
 opens:
 
     23:00  `fast` is not wanted, `big` is missing and fits only without `fast`: a swap of the two (`_close_gap`)
@@ -21,10 +21,10 @@ from exo_graphql.deployments.status import DeploymentStatus
 from exo_graphql.deployments.view import Derived, View
 
 PINNED_ATTEMPTS = 2
-"""From the third attempt on exo itself chooses the nodes, where any will do: it may know why the others do not."""
+"""Attempts on nodes that we choose. From the third on exo chooses, if any nodes are allowed: ours may not work."""
 
-LOOKED_FOR_AT_ONCE = 5
-"""Closed deployments whose weights one comparison looks for: all of two hundred at once would take 16 ms."""
+CHECKED_AT_ONCE = 5
+"""Closed deployments whose weights one comparison checks: all of two hundred at once would take 16 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Comparison:
     act: Act | None
     assessments: list[Assessment]
     weights_there: list[str]
-    """Deployments (uid) whose weights were looked for, and need not be fetched."""
+    """Uids of deployments whose weights were checked, and need not be fetched."""
 
 
 def compare(given: View) -> Comparison:
@@ -51,11 +51,11 @@ def compare(given: View) -> Comparison:
     return Comparison(act, assessments, view.weights_there)
 
 
-# The acts, in the order in which they are tried
+# The acts, in the order in which they are considered
 
 
 def _cancel(view: Derived) -> Cancel | None:
-    """A load that is not wanted any more is cancelled; a swap that has begun to unload finishes, or restores."""
+    """Cancels a load that is not wanted any more. A swap that has begun to unload finishes, or restores."""
     for operation in view.ours:
         loads = [each for each in view.statuses if each.deployment.spec.model_id in operation.load_ids]
         unloading = operation.step("unload")
@@ -66,7 +66,7 @@ def _cancel(view: Derived) -> Cancel | None:
 
 
 def _delete_dead(view: Derived) -> Change | None:
-    """An own instance that is out of reach for good is deleted, and its memory back, before another is placed."""
+    """Deletes an own instance that will not return, so that its memory is free before another is placed."""
     for each in view.statuses:
         if each.dead and not (view.is_busy(each) or view.is_held_back(each) or view.is_contested(each)):
             return Change(each.deployment, unload=each.dead, because="It has been out of reach for a minute.")
@@ -74,20 +74,21 @@ def _delete_dead(view: Derived) -> Change | None:
 
 
 def _close_gap(view: Derived) -> Change | None:
-    """Loads the first missing copy that may be loaded now; in place of others where it does not fit beside them.
+    """Loads the first missing copy that may be loaded now, in place of others where it does not fit beside them.
 
-    What fits beside what is loaded, and beside the first, is loaded before anything is unloaded: it serves sooner.
+    A later one comes before it if it fits without unloading, on other nodes: it serves sooner. For example `a` needs a
+    swap of five minutes on node 1, and `b` fits into free memory on node 2: `b` is loaded first.
     """
     first: tuple[DeploymentStatus, Space] | None = None
     for each in view.by_rank:
-        # Space is looked for last: that takes longer than all else together.
+        # The search for space comes last: it takes longer than everything else together.
         if view.is_unsettled(each) or view.obstacle(each) is not None:
             continue
         space = view.space(each) if first is None else view.rough_space(each)
         if isinstance(space, NoSpace) or view.obstacle(each, space) is not None:
             continue
         if view.lacking(each, space) is not None:
-            continue  # `_fetch` sees to it
+            continue  # `_fetch` requests them
         if not space.unload and (first is None or set(space.node_ids).isdisjoint(first[1].node_ids)):
             return _load(view, each, space)
         first = first or (each, space)
@@ -111,7 +112,7 @@ def _load(view: Derived, each: DeploymentStatus, space: Space) -> Change:
 
 
 def _unload(view: Derived) -> Change | None:
-    """What is not wanted leaves, unless it serves in place of something that is not loaded yet."""
+    """Unloads what is not wanted, unless it serves until something else is loaded."""
     for each in view.statuses:
         if not each.surplus or each.missing or view.is_busy(each):
             continue
@@ -125,15 +126,15 @@ def _unload(view: Derived) -> Change | None:
 
 
 def _fetch(view: Derived) -> Fetch | None:
-    """The weights of what is wanted, or will be, are fetched before it is loaded: an opening does not download."""
-    looked_for = 0
+    """Fetches the weights of what is wanted or will be, so that an opening need not download."""
+    checked = 0
     for each in view.statuses:
         deployment = each.deployment
         if view.is_fetched_later(each) or view.is_busy(each):
             continue
         if each.is_closed and not each.copies:
-            looked_for += 1
-            if looked_for > LOOKED_FOR_AT_ONCE:
+            checked += 1
+            if checked > CHECKED_AT_ONCE:
                 continue
             space = view.space_if_empty(each)
         elif each.missing and not view.is_unsettled(each) and view.obstacle(each, beside_ours=True) is None:

@@ -1,7 +1,7 @@
-"""A deployment: what should be loaded, how and when, and what is remembered of making it so.
+"""A deployment: what should be loaded, how and when, and the progress that has to survive a restart.
 
-Everything here is stored, and written before the act that it announces. What can be seen in a snapshot is not here:
-whether a model is ready is read off the cluster each time.
+Everything here is stored, and written before the act that it announces. What a snapshot shows is not stored: whether a
+model is ready is read from the cluster each time.
 """
 
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ class ManagedBy(Enum):
 
 @unique
 class DeploymentState(Enum):
-    """What is the matter with a deployment; `compare` decides."""
+    """The state of a deployment. `assess` decides it."""
 
     READY = "READY"
     PROGRESSING = "PROGRESSING"
@@ -67,20 +67,23 @@ class Spec:
         )
 
     def placement(self, card: ModelCard, node_ids: tuple[str, ...] | None) -> PlacementRequest:
-        """What a placement must be; `node_ids` are exactly these nodes, None: any."""
+        """The request for a placement on exactly these nodes; `node_ids` None: on any."""
         nodes = None if node_ids is None else frozenset(node_ids)
         return PlacementRequest(card, _kinds(self.sharding, self.instance_type), self.min_nodes, nodes)
 
 
 @cache
 def _kinds(sharding: ShardingPreference, instance_type: InstanceTypePreference) -> tuple[Kind, ...]:
-    """Asked for thousands of times an hour, and the same for ever."""
+    """Cached: every comparison asks for it, once a second for each deployment, and it never changes."""
     return OperationRequest(OperationKind.LOAD, sharding=sharding, instance_type=instance_type).kinds
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Left alone until then (UTC, by the wall clock); None: until it is resumed. `because` is a sentence."""
+    """Nothing is done for a deployment until then (UTC, by the wall clock); `until` None: until it is resumed.
+
+    `because` is a sentence.
+    """
 
     because: str
     until: datetime | None = None
@@ -140,7 +143,10 @@ class Deployment:
     load_times: tuple[LoadTime, ...] = ()
 
     def with_spec(self, spec: Spec) -> "Deployment":
-        """The same after an apply, which ends a pause and idling. Another spec is a fresh start of a new generation."""
+        """The deployment after an apply, which ends a pause and idling.
+
+        Another spec starts a new generation, without back-off or remembered placements.
+        """
         if spec == self.spec:
             ends = self.pause is not None or self.idle
             return replace(
@@ -169,5 +175,5 @@ class Deployment:
         return f"deployment:{self.uid}:{sequence}"
 
     def is_paused(self, now: datetime) -> bool:
-        """Whether it is to be left alone."""
+        """Whether it is paused at `now` (UTC)."""
         return self.pause is not None and (self.pause.until is None or now < self.pause.until)

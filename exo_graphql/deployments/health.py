@@ -1,4 +1,4 @@
-"""Which deployments speak against the health of the cluster, and which models are still to come. Pure."""
+"""Which deployments are reasons why the cluster is not healthy, and which models are about to be loaded. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,20 +10,21 @@ from exo_graphql.deployments.deployment import DeploymentState
 from exo_graphql.deployments.timetable import usual_seconds
 
 CONCERN_SECONDS = 60.0
+"""A deployment in trouble for this long makes the cluster unhealthy. A first retry comes after 10 s."""
 _TROUBLED = frozenset({DeploymentState.RETRYING, DeploymentState.UNSATISFIABLE})
 _COMING = frozenset({DeploymentState.WAITING, DeploymentState.PROGRESSING, DeploymentState.RETRYING})
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Since when (`Moment.elapsed`), by uid, deployments are in trouble or progress; carried on by `after`."""
+    """By uid, since when (`Moment.elapsed`) deployments have been in trouble or in progress."""
 
     troubled_since: Mapping[str, float] = field(default_factory=dict)
     """From the first failure until it is READY or not wanted: further attempts do not make it healthy."""
     progressing_since: Mapping[str, float] = field(default_factory=dict)
 
     def after(self, assessments: Iterable[Assessment], now: Moment) -> "Health":
-        """The same after another comparison."""
+        """The health after another comparison."""
         troubled: dict[str, float] = {}
         progressing: dict[str, float] = {}
         for each in assessments:
@@ -36,7 +37,7 @@ class Health:
         return Health(troubled, progressing)
 
     def expectations(self, assessments: Iterable[Assessment], now: Moment) -> Expectations:
-        """What follows for the cluster."""
+        """The models that are about to be loaded, and the reasons why the cluster is not healthy."""
         coming: set[str] = set()
         concerns: list[str] = []
         for each in assessments:
@@ -55,7 +56,7 @@ class Health:
 
 
 def _sentence(each: Assessment) -> str:
-    """Without what changes from second to second: a concern is the reason for a push."""
+    """The reason without what changes from second to second, since each change of it is pushed to subscribers."""
     if each.state is DeploymentState.PROGRESSING:
         return (
             "it takes twice as long as usual."

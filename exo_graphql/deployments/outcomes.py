@@ -1,4 +1,4 @@
-"""What the end of an operation, or its refusal, changes of the deployment that it was for. Pure."""
+"""How the end of an operation, or its refusal, changes the deployment that requested it. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,17 +14,17 @@ from exo_graphql.deployments.deployment import KEPT_LOADS, AttemptFailure, Deplo
 from exo_graphql.operations import Operation, OperationError, OperationState
 
 KEPT_OWNED = 64
-"""Ids of own instances that are kept, the gone ones included: a master that hung and returns brings them back."""
+"""Own instance ids that are kept, gone ones included: a master that hung and returns brings them back."""
 
 
 def ended(deployment: Deployment, operation: Operation | None, now: Moment, jitter: float) -> Deployment:
-    """After its pending operation has ended. None: this server was killed before the operation was begun."""
+    """The deployment after its pending operation has ended. None: this server was killed before it began."""
     deployment = replace(deployment, pending=None)
     if operation is None:
         return deployment
     loads = is_load_of(operation, deployment)
     if loads:
-        # Of a load that succeeded as well: a model that fails again at once is backed off, too.
+        # Also after a success: a model that serves for a moment and fails again must back off, too.
         deployment = replace(deployment, retry_at=now.at + delay(max(1, deployment.attempts), jitter))
     if operation.state is OperationState.SUCCEEDED:
         if not loads:
@@ -39,9 +39,9 @@ def ended(deployment: Deployment, operation: Operation | None, now: Moment, jitt
 
 
 def refused(deployment: Deployment, change: Change, error: OperationError, now: Moment, jitter: float) -> Deployment:
-    """After its operation was refused. That is a failed attempt if it is about the placement, not of the moment."""
+    """The deployment after its operation was refused: a failed attempt, unless the refusal is temporary."""
     deployment = replace(deployment, pending=None)
-    if is_of_no_account(change, error):
+    if is_not_an_attempt(change, error):
         return replace(deployment, attempts=max(0, deployment.attempts - change.counts))
     return replace(
         deployment,
@@ -51,7 +51,7 @@ def refused(deployment: Deployment, change: Change, error: OperationError, now: 
 
 
 def failed(deployment: Deployment, message: str, at: datetime) -> Deployment:
-    """The same, which remembers this failure, once for each message."""
+    """The deployment with this failure as its last one; a repeated message keeps the time of the first."""
     if deployment.last_failure is not None and deployment.last_failure.message == message:
         return deployment
     return replace(deployment, last_failure=AttemptFailure(at, message))
@@ -62,19 +62,19 @@ def is_load_of(operation: Operation, deployment: Deployment) -> bool:
     return deployment.spec.model_id in operation.load_ids
 
 
-def is_of_no_account(change: Change, error: OperationError) -> bool:
+def is_not_an_attempt(change: Change, error: OperationError) -> bool:
     """Whether the refusal counts as no attempt: the act is only held back for a few seconds."""
-    return change.load is None or acts.is_of_the_moment(error)
+    return change.load is None or acts.is_temporary(error)
 
 
 def owning(deployment: Deployment, instance_ids: Iterable[str]) -> Deployment:
-    """The same, which owns these as well."""
+    """The deployment, which owns these instances as well."""
     owned = dict.fromkeys((*deployment.owned, *instance_ids))
     return replace(deployment, owned=tuple(owned)[-KEPT_OWNED:])
 
 
 def placed_on(deployment: Deployment, instance_ids: Iterable[str], snapshot: Snapshot) -> Deployment:
-    """The same, which remembers the names of the nodes of these copies as its last good placement."""
+    """The deployment with the names of the nodes of these copies as its last good placement."""
     return replace(deployment, placements=tuple(_names(snapshot, id_) for id_ in instance_ids))
 
 

@@ -320,7 +320,7 @@ class Reconciler:
             return
         log.warning("Deployment %s: %s", by.name, answer.message)
         now, jitter = self.now(), self._jitter()
-        if outcomes.is_of_no_account(change, answer):
+        if outcomes.is_not_an_attempt(change, answer):
             self._waits.hold_back(by.uid, now)
         await self._registry.update(by.uid, lambda d: outcomes.refused(d, change, answer, now, jitter))
 

@@ -1,7 +1,8 @@
-"""Where a deployment would be placed, and what would have to be unloaded for it. Pure, and asks exo nothing.
+"""Where a deployment would be placed, and what would have to be unloaded for it. Pure: exo is not asked.
 
-Only what deployments own, and what `DeploymentStatus.may_displace` allows, is ever proposed for unloading. What is not
-satisfiable reserves nothing.
+Only what deployments own, and what `DeploymentStatus.may_displace` allows, is ever proposed for unloading. For example
+three nodes have 100 GiB each, `day` (priority 1) owns 250 GiB on them, `batch` (priority 0) is wanted and needs 120:
+there is no space. With the priorities the other way round, the space is that of `day`, with `day` in `unload`.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -18,7 +19,7 @@ from exo_graphql.cluster.units import gib
 from exo_graphql.deployments.status import DeploymentStatus, Nodes, node_ids
 
 NAMED_HOLDERS = 5
-"""Instances that a reason names: all of fifty would hide what is lacking."""
+"""Instances that a reason names. A list of fifty would hide how much memory is short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class NoSpace:
 
     reason: str
     available_bytes: int | None = None
-    """Free on the nodes that come nearest; None where memory is not the reason."""
+    """Free on the best candidate nodes; None where memory is not the reason."""
     shortfall_bytes: int | None = None
     caveat: str = ""
     """The end of `reason`, where the search has stopped before its end."""
@@ -43,10 +44,10 @@ class NoSpace:
 
 @dataclass(frozen=True, slots=True)
 class _Assumed:
-    """Free memory by node, in bytes, under some assumption, and its sum."""
+    """Free memory by node, in bytes, if some instances were unloaded, and its sum."""
 
     key: tuple[frozenset[str], frozenset[str]]
-    """Nodes that are left out, and instances that are taken for gone."""
+    """Nodes that are left out, and instances that count as unloaded."""
     free: Mapping[str, int]
     usable: int
 
@@ -55,14 +56,14 @@ _Fitting = Callable[[PlacementRequest, tuple[str, ...] | None, _Assumed], Space 
 
 
 class SpaceSearch:
-    """Looks for space in one snapshot. `free` is bytes by node that is promised to nobody."""
+    """Looks for space in one snapshot. `free` is the unreserved memory by node, in bytes."""
 
     def __init__(
         self, snapshot: Snapshot, free: Mapping[str, int], statuses: Sequence[DeploymentStatus], nodes: Nodes
     ) -> None:
         self._snapshot = snapshot
         self._search = PlacementSearch(snapshot)
-        # exo would place on a node that has just died: it looks at the members alone.
+        # exo itself would place on a node that has just died: it checks only that the node is a member.
         self._free = {node_id: size for node_id, size in free.items() if node_id in nodes.online}
         self._statuses = statuses
         self._nodes = nodes
@@ -70,19 +71,19 @@ class SpaceSearch:
         loaded = [other for other in statuses if other.copies or other.surplus]
         loaded.sort(key=lambda other: (other.wanted, other.deployment.spec.priority, other.name))
         self._loaded = loaded
-        """The least worth keeping first."""
+        """The least valuable first."""
         self._lowest = min((o.deployment.spec.priority for o in loaded if o.wanted), default=0)
         self._assumed: dict[tuple[frozenset[str], frozenset[str]], _Assumed] = {}
         self._known: dict[Hashable, Space | NoSpace] = {}
 
     def find(self, status: DeploymentStatus) -> Space | NoSpace:
-        """Where the next copy would go: beside what is loaded if it fits, else in place of as little as will do."""
+        """Where the next copy would go: beside what is loaded if it fits, else in place of as few as possible."""
         space = self._find(status, self._fit)
         if isinstance(space, NoSpace) or not space.unload:
             return space
         wanted, taken, same = self._request(status)
         leaving, found = list(space.unload), space
-        # Those that are most worth keeping are asked first whether they may stay.
+        # Try to keep the most valuable ones first.
         for instance in space.unload[::-1]:
             rest = [other for other in leaving if other is not instance]
             fewer = self._fit(wanted, same, self._assume(taken, rest))
@@ -91,14 +92,14 @@ class SpaceSearch:
         return Space(found.node_ids, tuple(leaving))
 
     def find_roughly(self, status: DeploymentStatus) -> Space | NoSpace:
-        """The same for a deployment that is not loaded next: whether there is space, and roughly where.
+        """Whether there is space, and roughly where, for a deployment that is not loaded next.
 
-        Deployments whose models are of the same shape have the same answer, so that one search does for fifty.
+        Deployments whose models have the same shape share one answer: one search is enough for fifty of them.
         """
         return self._find(status, self._fit_of_its_shape)
 
     def find_if_empty(self, status: DeploymentStatus) -> Space | NoSpace:
-        """As if everything that deployments own were gone, for weights that are fetched ahead."""
+        """Where it would go if everything that deployments own were unloaded: weights are fetched to there ahead."""
         error = self._refusal(status)
         if error is not None:
             return error
@@ -122,12 +123,14 @@ class SpaceSearch:
         return Space(found.node_ids, tuple(leaving))
 
     def _refusal(self, status: DeploymentStatus) -> NoSpace | None:
-        """Why there is none, whatever is free."""
+        """Why there is no space, however much memory is free; None where nothing but memory decides."""
         model_id = status.deployment.spec.model_id
         if model_id not in self._snapshot.models:
             return NoSpace(f"The cluster does not know the model {model_id}.")
         if status.unknown_nodes:
-            return NoSpace(f"{_names(status.unknown_nodes)} is not there, or several members have that name.")
+            return NoSpace(
+                f"{_names(status.unknown_nodes)} is not a node of the cluster, or several nodes have that name."
+            )
         if status.unlike is not None and not status.copies:
             return NoSpace(f"Somebody else has loaded {model_id} as {status.unlike}. Unload it first.")
         return None
@@ -152,7 +155,7 @@ class SpaceSearch:
         return known
 
     def _last_placement(self, status: DeploymentStatus, taken: frozenset[str]) -> tuple[str, ...] | None:
-        """The nodes of a copy's last good placement, while it has not been tried and all of them are there."""
+        """The nodes of a copy's last good placement, if all of them are there and no attempt has failed since."""
         if status.deployment.attempts or status.node_ids is not None:
             return None
         for names in status.deployment.placements:
@@ -176,7 +179,7 @@ class SpaceSearch:
         if wanted.node_ids is not None:
             usable = sum(max(0, free.get(id_, 0)) for id_ in wanted.node_ids)
         if usable < needed:
-            # Said without a search: with two hundred deployments most do not fit, and this is asked each second.
+            # No search: with two hundred deployments most do not fit, and each of them is checked every second.
             return NoSpace(_short(wanted, usable, needed - usable), usable, needed - usable)
         fit = self._search.fit(wanted, free)
         if isinstance(fit, Fit):
@@ -193,7 +196,7 @@ class SpaceSearch:
     def _fit_of_its_shape(
         self, wanted: PlacementRequest, same: tuple[str, ...] | None, assumed: _Assumed
     ) -> Space | NoSpace:
-        """`_fit`, or what it has found for another model of the same shape. Which nodes hold the weights may differ."""
+        """`_fit`, or its result for another model of the same shape, though its weights may be on other nodes."""
         known = self._known.get(_key(wanted, assumed))
         if isinstance(known, Space):
             return known
@@ -203,11 +206,11 @@ class SpaceSearch:
         return NoSpace(reason, known.available_bytes, known.shortfall_bytes, known.caveat)
 
     def _displaceable(self, status: DeploymentStatus) -> list[Instance]:
-        """What may be unloaded for it, the least worth keeping first: what is not wanted, then lower priorities."""
+        """What may be unloaded for it, the least valuable first: what is not wanted, then lower priorities."""
         found = list(status.surplus)
         others = self._loaded
         if status.deployment.spec.priority <= self._lowest and not status.timetable.in_lead:
-            # The usual case, without asking each of two hundred: nothing that is wanted has to give way.
+            # The usual case, decided at once for two hundred deployments: nothing that is wanted has to give way.
             others = list(takewhile(lambda other: not other.wanted, others))
         others = [other for other in others if status.may_displace(other)]
         found += [i for other in others for i in other.surplus]
@@ -224,7 +227,7 @@ class SpaceSearch:
         return self._holders(())
 
     def _holders(self, leaving: Sequence[Instance]) -> str:
-        """Who holds memory that cannot be taken, the first few of them."""
+        """What uses the memory that cannot be freed, as a sentence that names the first few."""
         gone, listed = {instance.id for instance in leaving}, self._snapshot.state.instances
         staying = islice((instance for id_, instance in listed.items() if id_ not in gone), NAMED_HOLDERS)
         holders: dict[str, None] = {}
@@ -233,7 +236,7 @@ class SpaceSearch:
             who = f"deployment {owner.name}" if owner is not None else "not of a deployment"
             holders[f"{instance.model_id} ({who})"] = None
         more = len(listed) - len(gone) - NAMED_HOLDERS
-        return f" Memory is held by {_names(tuple(holders))}{f' and {more} more' * (more > 0)}." if holders else ""
+        return f" Memory is used by {_names(tuple(holders))}{f' and {more} more' * (more > 0)}." if holders else ""
 
 
 def _key(wanted: PlacementRequest, assumed: _Assumed) -> Hashable:
@@ -241,7 +244,7 @@ def _key(wanted: PlacementRequest, assumed: _Assumed) -> Hashable:
 
 
 def _shape(card: ModelCard) -> Hashable:
-    """All of a card that decides whether it fits: other than by these, exo places two models alike."""
+    """Everything in a card that decides whether it fits: exo places two models with the same shape alike."""
     if not card.document:
         return (card.storage_bytes, card.layer_count, card.supports_tensor, card.base_model, card.id == UNSHARDED)
     document = card.document

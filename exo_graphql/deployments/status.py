@@ -16,12 +16,15 @@ from exo_graphql.operations.planner import unlike
 
 UNREACHABLE_SECONDS = 60.0
 """An own instance out of reach for as long is deleted. exo itself does so after 43 to 50 s, unless its node only hangs
-(`exo/API.md`): then it goes on listing the instance, and nobody serves."""
+(`exo/API.md`): then it keeps listing the instance, which serves nobody."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeploymentStatus:
-    """Instances are those that exo lists. One that is listed is never missing, whatever is the matter with it."""
+    """One deployment in one snapshot. Its instances are those that exo lists.
+
+    A listed instance is never missing, in whatever phase it is: exo may still make it ready.
+    """
 
     deployment: Deployment
     timetable: Timetable
@@ -38,11 +41,11 @@ class DeploymentStatus:
     surplus: tuple[Instance, ...]
     """Own instances that are not wanted (any more): closed, idle, deleted, of an older spec, or too many."""
     unlike: str | None
-    """How somebody else's instance of the model differs from the spec; None where none stands in the way."""
+    """How somebody else's instance of the model differs from the spec; None where none does."""
 
     @property
     def name(self) -> str:
-        """The deployment's."""
+        """The name of the deployment."""
         return self.deployment.name
 
     @property
@@ -58,7 +61,7 @@ class DeploymentStatus:
 
     @property
     def is_closed(self) -> bool:
-        """It would be wanted if a window were open."""
+        """Whether it is not wanted only because no window is open."""
         return not self.wanted and not (self.paused or self.deployment.idle or self.deployment.deleted)
 
     def may_displace(self, other: "DeploymentStatus") -> bool:
@@ -91,7 +94,7 @@ def status_of(
     models: frozenset[str],
     now: Moment,
 ) -> DeploymentStatus:
-    """The deployment in this snapshot. `models` are those of all deployments."""
+    """The status of the deployment in this snapshot. `models` are the model ids of all deployments."""
     spec = deployment.spec
     paused = deployment.is_paused(now.at)
     wanted = timetable.open and not (paused or deployment.idle or deployment.deleted)
@@ -132,10 +135,10 @@ def status_of(
 def _unlike(
     instance: Instance, spec: Spec, snapshot: Snapshot, nodes: "Nodes", node_ids: tuple[str, ...] | None
 ) -> str | None:
-    """How it differs from the spec, in words; None where it does not, or where that is not known.
+    """How the instance differs from the spec, in words; None where it does not, or where that is not known.
 
-    Nodes are compared by name: a node that was started again has a new id, and what exo still lists on its old one is
-    as declared, though lost. What a spec asks for that names absent nodes is not known.
+    Nodes are compared by name: a restarted node has a new id, and an instance that exo still lists on its old id is as
+    declared, though lost. Where the spec names nodes that are absent, nothing is known.
     """
     if spec.takes_any:
         return None
@@ -165,12 +168,12 @@ class Nodes:
             self._by_name.setdefault(label(node).lower(), []).append(node)
 
     def names(self, ids: Iterable[str | None]) -> set[str] | None:
-        """The names of these in lower case; None where one of them is no member."""
+        """The names of these nodes in lower case; None where one of them is no member."""
         found = {self._names.get(id_ or "") for id_ in ids}
         return None if None in found else {name for name in found if name is not None}
 
     def named(self, names: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The ids of these, and the names that stand for none, or for several."""
+        """The ids of these, and the names that match no member, or several."""
         ids: list[str] = []
         unknown: list[str] = []
         for name in names:
@@ -184,5 +187,5 @@ class Nodes:
 
 
 def node_ids(instances: Sequence[Instance]) -> frozenset[str]:
-    """The nodes that hold a shard of these."""
+    """The ids of the nodes that hold a shard of these instances."""
     return frozenset(shard.node_id for instance in instances for shard in instance.shards if shard.node_id is not None)

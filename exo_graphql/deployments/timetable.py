@@ -1,4 +1,4 @@
-"""What the schedule of one deployment says at an instant, its lead included. Pure."""
+"""Whether the schedule of one deployment is open at an instant, its lead included. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,16 +12,19 @@ MAX_LEAD = timedelta(hours=2)
 """Also how long before an opening a load must have ended to count: so the lead does not change while it is used."""
 GUESSED_BASE_SECONDS = 60.0
 GUESSED_BYTES_PER_SECOND = 0.5 * (1 << 30)
-"""What a first load is taken to need. A slow disk reads 1 GiB a second; runners start and warm up besides."""
+"""The estimate for a first load. A slow disk reads 1 GiB a second; starting and warming up takes as long again.
+
+For example 60 GiB: 60 s + 60 / 0.5 s = 180 s, and a lead of 270 s.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
     """All times are UTC.
 
-    `open` includes the lead. `open_until` is when the present opening ends; None while closed, or where no end is in
-    sight. `next_opening` is the next firing, without any lead; None if none is in sight. The whole holds until
-    `valid_until`.
+    `open` includes the lead. `open_until` is when the present opening ends; None while closed, or where it ends later
+    than `HORIZON`. `next_opening` is the next firing, without any lead; None if there is none before `HORIZON`. All of
+    it holds until `valid_until`.
     """
 
     since: datetime
@@ -65,7 +68,7 @@ def timetable(spec: Spec, load_times: tuple[LoadTime, ...], size_bytes: int | No
 
 
 def lead(load_times: tuple[LoadTime, ...], size_bytes: int | None, opening: datetime) -> timedelta:
-    """How long before `opening` a model must be begun to be ready by then: half as long again as its slowest load.
+    """How long before `opening` loading must begin: 1.5 times the slowest of the last loads, two hours at most.
 
     >>> ended = datetime(2026, 1, 1)
     >>> lead((LoadTime(ended, 600.0),), None, datetime(2026, 1, 2))
@@ -76,6 +79,6 @@ def lead(load_times: tuple[LoadTime, ...], size_bytes: int | None, opening: date
 
 
 def usual_seconds(load_times: tuple[LoadTime, ...], size_bytes: int | None) -> float:
-    """The slowest of the last loads, or a guess before the first."""
+    """Seconds: the slowest of the last five loads, or an estimate by size before the first."""
     known = [load.seconds for load in load_times[-LEAD_LOADS:]]
     return max(known, default=GUESSED_BASE_SECONDS + (size_bytes or 0) / GUESSED_BYTES_PER_SECOND)

@@ -11,50 +11,49 @@ from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.backoff import delay
 
 WEIGHTS_SECONDS = 60.0
-"""How often it is looked anew whether weights that are there still are."""
-
+"""How often weights that are there are checked again: somebody may have deleted them."""
 
 STALL_SECONDS = 600.0
-"""A download of which nothing has arrived for as long is said not to go on."""
+"""A download counts as stalled when nothing has arrived for this long."""
 
 
 class Waits:
-    """`jitter` is from 0 to 1."""
+    """`jitter` returns a random number from 0 to 1."""
 
     def __init__(self, jitter: Callable[[], float]) -> None:
         self.fits_since: dict[str, float | None] = {}
-        """Of what was UNSATISFIABLE: since when it fits again; None while it does not."""
+        """Of deployments that were UNSATISFIABLE: since when they fit again; None while they do not."""
         self.fetch_at: dict[str, Moment] = {}
-        """When its weights may be asked for again."""
+        """When its weights may be requested again."""
         self.not_before: dict[str, float] = {}
-        """When an operation may be requested again that was refused, or did not unload."""
+        """When it may request an operation again, after one was refused or did not unload."""
         self._jitter = jitter
         self._fetches: dict[str, int] = {}
         self._arrived: dict[str, tuple[int, float]] = {}
-        """Bytes that had arrived, and since when they are as many."""
+        """Bytes that had arrived, and when the last of them did."""
         self._refusals: dict[str, int] = {}
 
     def hold_back(self, uid: str, now: Moment) -> None:
-        """Its next request comes a little later, each time by more."""
+        """Delays its next request, each time by more."""
         number = self._refusals[uid] = self._refusals.get(uid, 0) + 1
         self.not_before[uid] = now.elapsed + delay(number, self._jitter()).total_seconds()
 
     def succeeded(self, uid: str) -> None:
-        """The next refusal is a first one again."""
+        """The next refusal counts as the first one again."""
         self._refusals.pop(uid, None)
 
     def asked_for_weights(self, uid: str, now: Moment) -> None:
-        """They are asked for again if they are not on their way by then."""
+        """Its weights were requested: they are again if their download has not begun by `fetch_at`."""
         number = self._fetches[uid] = self._fetches.get(uid, 0) + 1
         self.fetch_at[uid] = _after(now, delay(number, self._jitter()))
 
     def weights_are_there(self, uid: str, now: Moment) -> None:
-        """They are looked for again in a minute."""
+        """Its weights are complete: they are checked again in a minute."""
         self.fetch_at[uid] = _after(now, timedelta(seconds=WEIGHTS_SECONDS))
         self._fetches.pop(uid, None)
 
     def note_arrival(self, each: Assessment, now: Moment) -> None:
-        """Carries on since when nothing of its weights has arrived."""
+        """Notes whether more of its weights has arrived."""
         uid, arrived = each.deployment.uid, each.arrived_bytes
         known = self._arrived.get(uid)
         if arrived is None:
@@ -63,11 +62,11 @@ class Waits:
             self._arrived[uid] = (arrived, now.elapsed)
 
     def stalled(self, now: Moment) -> frozenset[str]:
-        """Those of whose weights nothing has arrived for long."""
+        """Uids of deployments whose download has received nothing for `STALL_SECONDS`."""
         return frozenset(uid for uid, (_, at) in self._arrived.items() if now.elapsed - at >= STALL_SECONDS)
 
     def note_fit(self, each: Assessment, now: Moment) -> None:
-        """Carries on since when what was UNSATISFIABLE fits."""
+        """Notes since when a deployment that was UNSATISFIABLE fits."""
         uid = each.deployment.uid
         if each.fits is False:
             self.fits_since[uid] = None
@@ -77,7 +76,7 @@ class Waits:
             self.fits_since.pop(uid, None)
 
     def attempted(self, uid: str) -> None:
-        """An attempt is begun: it has fitted for long enough, and its weights are there."""
+        """An attempt has begun: the waits before it are over."""
         self.fits_since.pop(uid, None)
         self.fetch_at.pop(uid, None)
         self._fetches.pop(uid, None)

@@ -1,21 +1,22 @@
-"""What one snapshot alone does not show: since when something is so, and who removed what. Pure.
+"""What a single snapshot does not show: how long a condition has lasted, and who removed what. Pure.
 
-`observe` looks at each snapshot as it comes, one after the other. Times are `Moment.elapsed`. Nothing of this is
-stored: after a restart of this server each wait begins anew.
+`observe` takes each snapshot in its order. Times are `Moment.elapsed`. Nothing of this is stored: after a restart of
+this server each wait begins anew.
 
 **Deleted by somebody, or lost?** An instance that is gone was deleted by somebody only if nothing else can explain it:
-the snapshot before, of the same unbroken session, showed it on its way or ready, on members that are all still there
-and not STALE, and nothing of it had ever failed. What cannot be told apart, and counts as lost (and is restored):
+the snapshot before, of the same unbroken session, showed it loading or ready, on members that are all still there and
+not STALE, and none of its runners had ever failed. These cases look the same as a loss, and are restored:
 
 - somebody deletes an instance of which a runner had failed before: exo itself deletes after five failures;
 - somebody deletes it while exo does not answer, during an election, or while this server is down;
 - somebody deletes it while one of its nodes is STALE or leaves.
 
-**Two servers** that know nothing of each other may keep one exo. For example both have a deployment of A, one of them
-from 06:00 and the other until 06:00: what one loads the other unloads. Each sees instances of A come and go without its
-doing. The second such change within ten minutes is said; after the third nothing is done until ten minutes have passed
-without another one, or a person resumes the deployment. Where one of the two stops, the other is left in peace. For two
-minutes after nodes have come or gone nothing is counted: a node that joins shows earlier states until it has caught up.
+**Two servers** that do not know of each other may control one exo. For example both have a deployment of A, one of them
+from 06:00 and the other until 06:00: what one loads the other unloads. Each sees instances of A come and go that it did
+not change. The second such change within ten minutes is shown in `reason`; after the third nothing is done until ten
+minutes have passed without another one, or a person resumes the deployment. Once one of the two stops, the other works
+undisturbed. For two minutes after nodes have joined or left nothing is counted: a node that joins shows earlier states
+until it has caught up.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,7 +35,9 @@ SETTLED_SECONDS = 120.0
 """See "Two servers" above."""
 CATCHING_UP_SECONDS = 30.0
 """A node that joins replays about a hundred of exo's events a second, and shows an earlier state meanwhile."""
-DISTURBED = "Instances of its model come and go without this server's doing: another server may keep the same exo."
+DISTURBED = (
+    "Instances of its model come and go that this server did not change: another server may control the same exo."
+)
 CONTESTED = f"{DISTURBED} Nothing is done for it until ten minutes have passed without that, or until it is resumed."
 
 
@@ -43,7 +46,7 @@ class Watch:
     """Carried from snapshot to snapshot."""
 
     snapshot: Snapshot | None = None
-    """The last one; None after a gap: while exo was out of sight anything may have happened."""
+    """The last one; None after a gap: anything may have happened while exo did not answer."""
     last: Snapshot | None = None
     """The last one before the gap; None while there is none."""
     members: frozenset[str] = frozenset()
@@ -60,19 +63,19 @@ class Watch:
     behind: tuple[int, float] | None = None
     """Index that exo's state had before another node was read, whose state is older, and since when that is so."""
     foreign: Mapping[str, tuple[Moment, ...]] = field(default_factory=dict)
-    """By deployment: when instances of its model last came and went without our doing."""
+    """By deployment: when instances of its model last came or went that this server did not change."""
 
     def disturbed(self, uid: str, now: Moment) -> bool:
-        """Whether somebody changes it more often than a person's one act explains."""
+        """Whether somebody else changes it more often than one act of a person explains."""
         changes = self.foreign.get(uid, ())
         return len(changes) > 1 and now.elapsed - changes[-2].elapsed < CONTEST_SECONDS
 
     def without_contest(self, uid: str) -> "Watch":
-        """Without what somebody has changed of this one so far: a person wants it kept nevertheless."""
+        """Forgets the changes that somebody else made so far: a person has resumed the deployment."""
         return replace(self, foreign={key: changes for key, changes in self.foreign.items() if key != uid})
 
     def contested(self, uid: str, now: Moment) -> Moment | None:
-        """When somebody last changed what a deployment keeps, while that is too often to be a person's act."""
+        """When somebody else last changed it, while that is too often to be a person; None otherwise."""
         changes = self.foreign.get(uid, ())
         if len(changes) < CONTEST_CHANGES or now.elapsed - changes[-1].elapsed >= CONTEST_SECONDS:
             return None
@@ -82,7 +85,7 @@ class Watch:
 def observe(
     watch: Watch, snapshot: Snapshot, deployments: Iterable[Deployment], touched: frozenset[str], now: Moment
 ) -> Watch:
-    """`watch` after another snapshot. `touched` are the models that operations of this server are at work on."""
+    """`watch` after another snapshot. `touched` are the ids of models that operations of this server change now."""
     if snapshot.stale:
         return replace(watch, snapshot=None, last=watch.snapshot or watch.last, deleted=frozenset())
     names = frozenset(label(node).lower() for node in snapshot.nodes)
@@ -131,8 +134,8 @@ def observe(
 def _behind(watch: Watch, snapshot: Snapshot, now: Moment) -> tuple[int, float] | None:
     """A node that joins shows earlier states, without what is loaded now, until it has replayed exo's events.
 
-    Where the node that was read does not answer, such a node may be read next. What it does not show is not lost. It
-    cannot be told from a new session after a lost master: so this ends after `CATCHING_UP_SECONDS` at the latest.
+    When the node that was read stops answering, such a node may be read next. An instance that it does not show is not
+    lost. A new session after a lost master looks the same: so this ends after `CATCHING_UP_SECONDS` at the latest.
     """
     index, before, behind = snapshot.state.index, watch.snapshot or watch.last, watch.behind
     if index is None or before is None or before.state.index is None:
@@ -145,7 +148,7 @@ def _behind(watch: Watch, snapshot: Snapshot, now: Moment) -> tuple[int, float] 
 
 
 def settled(watch: Watch, snapshot: Snapshot, names: Iterable[str], now: Moment, seconds: float) -> bool:
-    """Whether all of these nodes are there, or nobody has come or gone for `seconds`; and exo's state is not behind."""
+    """Whether these nodes are online, or none has joined or left for `seconds`; and exo's state is not behind."""
     if watch.behind is not None and now.elapsed - watch.behind[1] < CATCHING_UP_SECONDS:
         return False
     online = {label(node).lower() for node in snapshot.nodes if snapshot.node_statuses[node.id] is not NodeStatus.STALE}
@@ -153,7 +156,7 @@ def settled(watch: Watch, snapshot: Snapshot, names: Iterable[str], now: Moment,
 
 
 def _deleted(before: Snapshot, snapshot: Snapshot, deployment: Deployment) -> list[str]:
-    """Own instances that somebody else has deleted."""
+    """Ids of own instances that somebody else has deleted."""
     return [
         id_
         for id_ in deployment.owned
@@ -166,7 +169,7 @@ def _deleted(before: Snapshot, snapshot: Snapshot, deployment: Deployment) -> li
 
 
 def _foreign(before: Snapshot, snapshot: Snapshot, deployment: Deployment) -> int:
-    """How many instances of its model that are not its own have come, or were deleted."""
+    """How many instances of its model that are not its own appeared or were deleted."""
     was, now = before.instances_of(deployment.spec.model_id), snapshot.instances_of(deployment.spec.model_id)
     if [instance.id for instance in was] == [instance.id for instance in now]:
         return 0

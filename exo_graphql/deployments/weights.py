@@ -1,7 +1,7 @@
 """The weights of a deployment on the nodes where it would be loaded: there, on their way, or to be fetched. Pure.
 
-They are fetched before the model is loaded, not by the operation that loads it: that of 400 GB would take hours, in
-which no other deployment could be restored, and one that replaces another model would hold that one's nodes.
+They are fetched before the model is loaded, not by the operation that loads it. An operation that fetches 400 GB would
+take hours, during which no other deployment could be restored, and a swap would reserve its nodes for as long.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ SPARE_DISK_BYTES = 50 * (1 << 30)
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
-    """Nodes that are known to lack the weights. Each of the sentences is empty where it does not apply."""
+    """Nodes that are known to lack the weights. A sentence is "" where it does not apply."""
 
     to_fetch: tuple[str, ...]
-    """Where nothing is under way, and the disk has space."""
+    """Ids of nodes where no download is under way, and the disk has space."""
     no_disk: str
     """Why they are not fetched onto some of them."""
     failure: str
@@ -34,10 +34,10 @@ class Lacking:
 
 
 def lacking(snapshot: Snapshot, card: ModelCard, node_ids: Sequence[str], *, exactly: bool = False) -> Lacking | None:
-    """None: no node is known to lack them. A node that has reported nothing is not known to.
+    """The nodes of `node_ids` that lack the weights of `card`; None where none is known to (one may not have reported).
 
-    Unless it must be `exactly` these nodes, none is added while as many others fetch them: the best node changes from
-    second to second with free memory, and the one that has the weights is preferred in the end.
+    Unless it must be `exactly` these nodes, no download is added while as many other nodes fetch them: the best node
+    changes from second to second with free memory, and in the end the one that has the weights is preferred.
     """
     by_node = snapshot.state.downloads
     found = [by_node[id_].get(card.id) for id_ in node_ids if id_ in by_node]
@@ -81,5 +81,5 @@ def _names(snapshot: Snapshot, downloads: Sequence[Download]) -> str:
 def _has_disk(snapshot: Snapshot, node_id: str, size: int) -> bool:
     node = snapshot.state.nodes[node_id]
     if node.disk_available_bytes is None or node.disk_total_bytes is None:
-        return True  # exo does not say, and looks itself before it fetches
+        return True  # exo does not report it, and checks the disk itself before it fetches
     return node.disk_available_bytes - size >= max(SPARE_DISK_SHARE * node.disk_total_bytes, SPARE_DISK_BYTES)

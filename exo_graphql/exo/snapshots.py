@@ -62,7 +62,7 @@ class Snapshots:
         """Set, and replaced, with each snapshot."""
         self._listeners: list[Callable[[Snapshot], None]] = []
         """Called with each snapshot, in this order."""
-        self._witnesses: list[Callable[[Snapshot | None, Snapshot, Transitions], None]] = []
+        self._transition_listeners: list[Callable[[Snapshot | None, Snapshot, Transitions], None]] = []
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -133,16 +133,16 @@ class Snapshots:
             self._listeners.remove(listener)
 
     @contextmanager
-    def witness(self, witness: Callable[[Snapshot | None, Snapshot, Transitions], None]) -> Iterator[None]:
-        """Calls `witness` with each two successive snapshots (None before the first), and what changed between them.
+    def listen_transitions(self, listener: Callable[[Snapshot | None, Snapshot, Transitions], None]) -> Iterator[None]:
+        """Calls `listener` with each two successive snapshots (None before the first), and what changed between them.
 
         It is called before the listeners, and must neither block nor raise.
         """
-        self._witnesses.append(witness)
+        self._transition_listeners.append(listener)
         try:
             yield
         finally:
-            self._witnesses.remove(witness)
+            self._transition_listeners.remove(listener)
 
     def _elapsed(self) -> float:
         return self._now().elapsed
@@ -210,8 +210,8 @@ class Snapshots:
         self._snapshot = snapshot
         published, self._published = self._published, asyncio.Event()
         published.set()
-        for witness in tuple(self._witnesses):
-            _call(partial(witness, before, snapshot, transitions))
+        for transition_listener in tuple(self._transition_listeners):
+            _call(partial(transition_listener, before, snapshot, transitions))
         for listener in tuple(self._listeners):
             _call(partial(listener, snapshot))
 

@@ -15,7 +15,7 @@ from exo_graphql.events.log import EventLog
 from exo_graphql.events.losses import open_losses
 from exo_graphql.operations import Operation, OperationKind, Operations, OperationState
 
-Witness = Callable[[Snapshot | None, Snapshot, Transitions], None]
+TransitionListener = Callable[[Snapshot | None, Snapshot, Transitions], None]
 
 _ENDED = {
     OperationState.SUCCEEDED: Severity.INFO,
@@ -26,11 +26,11 @@ _ENDED = {
 _WORSE = frozenset({DeploymentState.RETRYING, DeploymentState.UNSATISFIABLE})
 
 
-class Witnessed(Protocol):
-    """What makes snapshots, and is told which losses nobody has dealt with."""
+class SnapshotSource(Protocol):
+    """Makes the snapshots, and shows in them which losses nobody has dealt with."""
 
-    def witness(self, witness: Witness) -> AbstractContextManager[None]:
-        """Within the context, `witness` is called with each two successive snapshots and what changed between them."""
+    def listen_transitions(self, listener: TransitionListener) -> AbstractContextManager[None]:
+        """Within the context, `listener` is called with each two successive snapshots and what changed between them."""
         ...
 
     def mark_lost(self, lost: Mapping[str, str]) -> None:
@@ -41,7 +41,9 @@ class Witnessed(Protocol):
 class Recorder:
     """Records events while it is entered. What is there already when it is entered is no event."""
 
-    def __init__(self, events: EventLog, upstream: Witnessed, operations: Operations, deployments: Deployments) -> None:
+    def __init__(
+        self, events: EventLog, upstream: SnapshotSource, operations: Operations, deployments: Deployments
+    ) -> None:
         self._events = events
         self._upstream = upstream
         self._operations = operations
@@ -56,7 +58,7 @@ class Recorder:
     def __enter__(self) -> Self:
         self._known_operations = {each.id: each for each in self._operations.all()}
         self._known_deployments = _by_name(self._deployments.all())
-        self._active.enter_context(self._upstream.witness(self._cluster_changed))
+        self._active.enter_context(self._upstream.listen_transitions(self._cluster_changed))
         self._active.callback(self._operations.listen(self._operations_changed))
         self._active.callback(self._deployments.listen(self._deployments_changed))
         self._events.on_acknowledged = self._mark_lost

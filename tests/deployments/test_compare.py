@@ -600,7 +600,7 @@ def test_each_that_does_not_fit_is_told_of_its_own_model_and_of_who_holds_its_no
     for name, model in (("a", "other"), ("b", "wide")):
         assert said(outcome, name).state is DeploymentState.UNSATISFIABLE
         assert said(outcome, name).reason.startswith(f"{model} needs ")
-        assert said(outcome, name).reason.endswith("Memory is held by large (deployment z).")
+        assert said(outcome, name).reason.endswith("Memory is used by large (deployment z).")
 
 
 @pytest.mark.parametrize("sharding", list(ShardingPreference))

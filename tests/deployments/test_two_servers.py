@@ -32,7 +32,7 @@ def _windows(*crons: tuple[str, int]) -> list[Window]:
 
 
 def _noticed(d: Deployed) -> bool:
-    return "another server may keep the same exo" in d.said("a").reason
+    return "another server may control the same exo" in d.said("a").reason
 
 
 def _backed_off(d: Deployed) -> bool:
