@@ -201,11 +201,11 @@ _parsed = lru_cache(maxsize=100)(parse)
 def assert_alike(query: str, snapshot: Snapshot | None, variables: Mapping[str, Any] | None = None) -> Answer:
     """Both ways give the same; returns it.
 
-    Asked thrice, by two documents of the same text, as time passes: the second answer keeps encoded parts, the third
-    takes them.
+    Asked thrice as time passes: the second answer keeps encoded parts, the third takes them.
     """
-    long = answered(LONG_WAY, _parsed(query), snapshot, variables, 1.0)
-    for at, document in ((1.0, _parsed(query)), (2.5, parse(query)), (40.0, _parsed(query))):
+    document = _parsed(query)
+    long = answered(LONG_WAY, document, snapshot, variables, 1.0)
+    for at in (1.0, 2.5, 40.0):
         if long.time_dependent:
             long = answered(LONG_WAY, document, snapshot, variables, at)
         short = answered(SHORT_WAY, document, snapshot, variables, at)
