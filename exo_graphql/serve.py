@@ -88,8 +88,8 @@ class Server(uvicorn.Server):
             listeners = [listener for server in self.servers for listener in server.sockets]
             _tune(listeners)
             logger.info(self._greeting.format(port=listeners[0].getsockname()[1]))
-        # Objects made at start-up live as long as the process: the collector need not scan them. There is little garbage
-        # among them (0.7 MB), less than a first collection is worth, which would hold up the first request by 60 ms.
+        # Objects made at start-up live as long as the process: the collector need not scan them. There is little
+        # garbage among them (0.7 MB): not worth a collection, which would hold up the first request by 60 ms.
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
         gc.enable()

@@ -1,5 +1,7 @@
 """The executable schema, and its text."""
 
+from functools import cache
+
 import strawberry
 from graphql import GraphQLObjectType, GraphQLSchema, Undefined, lexicographic_sort_schema, print_schema
 from graphql import build_schema as parse_schema
@@ -12,6 +14,7 @@ from exo_graphql.schema.scalars import SCALARS, keep_clocks
 from exo_graphql.schema.subscription import Subscription
 
 
+@cache  # nothing changes a schema once it is made
 def build_schema(*, read_only: bool = False) -> GraphQLSchema:
     """The executable schema; with `read_only` without mutations."""
     keep_clocks()
