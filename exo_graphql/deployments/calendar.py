@@ -21,8 +21,8 @@ MAX_ENTRIES = 1_000
 class Entry:
     """From `begins` until `ends` (UTC) exactly `names` are wanted. Names are of deployments.
 
-    `reason` says which does not fit beside the others; None where they fit. `note` says how daylight saving bends a
-    window that opens at `begins`; None on an ordinary day.
+    `reason` says which does not fit beside the others; None where they fit. `note` says how daylight saving time
+    changes a window that opens at `begins`; None on an ordinary day.
     """
 
     begins: datetime
@@ -49,7 +49,7 @@ def calendar(given: View, begin: datetime, days: int) -> tuple[Entry, ...]:
             name for name, found in spans.items() if any(opens <= begins < closes for opens, closes in found)
         )
         if entries and entries[-1].names == tuple(sorted(names)):
-            begins = entries.pop().begins  # a window that another one prolongs
+            begins = entries.pop().begins  # the previous entry continues
         reason = together.refusal(names)
         notes = [
             f"{deployment.name}: {bent}"
@@ -95,7 +95,7 @@ def _spans(deployment: Deployment, begin: datetime, end: datetime) -> Iterator[t
 
 
 class _Together:
-    """Whether deployments fit beside each other and beside what is not theirs, as the cluster is now."""
+    """Whether deployments fit beside each other and beside what others have loaded, in the cluster as it is now."""
 
     def __init__(self, given: View, deployments: Sequence[Deployment]) -> None:
         self._given = given
@@ -111,10 +111,10 @@ class _Together:
     def refusal(self, names: frozenset[str]) -> str | None:
         """Why these do not fit together; None where they do."""
         if names not in self._known:
-            self._known[names] = self._look(names)
+            self._known[names] = self._find_refusal(names)
         return self._known[names]
 
-    def _look(self, names: frozenset[str]) -> str | None:
+    def _find_refusal(self, names: frozenset[str]) -> str | None:
         free = self._free
         for deployment in self._deployments:
             if deployment.name not in names:

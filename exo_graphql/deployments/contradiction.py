@@ -1,4 +1,4 @@
-"""Why what is declared cannot be beside what is declared already. Pure."""
+"""Whether a declaration contradicts the deployments that exist. Pure."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from exo_graphql.operations import InvalidArgument, OperationError
 def contradiction(
     stored: Sequence[Deployment], name: str, spec: Spec, if_generation: int | None
 ) -> OperationError | None:
-    """The first reason against a deployment of this name; None if there is none. `if_generation` 0: it must be new."""
+    """The first contradiction, as an error; None if there is none. `if_generation` 0: the deployment must be new."""
     known = next((deployment for deployment in stored if deployment.name == name and not deployment.deleted), None)
     present = 0 if known is None else known.generation
     if if_generation is not None and present != if_generation:
@@ -19,7 +19,7 @@ def contradiction(
             message=f"Deployment {name!r} is of generation {present}, not {if_generation}."
             if known is not None
             else f"There is no deployment {name!r}, and so none of generation {if_generation}.",
-            suggestion="Read it again, and apply what you want of it now.",
+            suggestion="Read it again, then apply the change to what it is now.",
             name=name,
             generation=present,
         )
@@ -29,7 +29,7 @@ def contradiction(
         if other.name != name and other.spec.model_id == spec.model_id and not other.deleted:
             return ModelAlreadyDeployed(
                 message=f"Deployment {other.name!r} has {spec.model_id} already.",
-                suggestion="Change that one; more copies of a model are its replicas.",
+                suggestion="Change that one. For more copies of a model, set its `replicas`.",
                 name=other.name,
             )
     if known is None and len(stored) >= MAX_DEPLOYMENTS:
@@ -40,7 +40,7 @@ def contradiction(
 
 
 def managed_by_file(name: str) -> DeploymentManagedByFile:
-    """Why the API does not change or delete it."""
+    """The error for changing or deleting through the API what a file declares."""
     return DeploymentManagedByFile(
         message=f"The deployments file declares {name!r}: it cannot be changed or deleted here.",
         suggestion="Change the file of this server. Pausing and resuming it is possible.",

@@ -20,7 +20,7 @@ class Difference:
 
 
 def differences(before: Spec | None, after: Spec) -> tuple[Difference, ...]:
-    """What changes; of a new deployment its model, and what is not as it would be without being given."""
+    """The arguments that change; for a new deployment (`before` None) those that are not their defaults."""
     earlier = arguments(before) if before is not None else arguments(Spec(""))
     return tuple(
         Difference(name, None if before is None else _json(earlier[name]), _json(value))

@@ -1,8 +1,8 @@
 """The deployments file: read again when it changes, and applied as a whole or not at all.
 
-It is read every two seconds, beside the event loop, and compared byte by byte: a time stamp can stay the same, as with
-`rsync -t` or when a container's volume is switched. What has changed is taken once two reads in a row are equal, so a
-file that is being written is not taken for a shorter one.
+It is read every two seconds, in a thread, and compared byte by byte: a time stamp can stay the same, as with
+`rsync -t` or when a container's volume is switched. A change is applied once two reads in a row are equal, so that a
+file that is still being written is not applied half.
 """
 
 import asyncio
@@ -36,12 +36,12 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
 RETRY_AGE = 10.0
-"""Seconds that a snapshot may be old when a file is tried again: at rest a state is read every five."""
+"""The greatest age in seconds of the snapshot for a further try: at rest the state is read every five."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file, and what it said when the server was started."""
+    """A file, and its content when the server was started."""
 
     path: Path
     first: bytes
@@ -89,7 +89,7 @@ class FileWatch:
             try:
                 await self._take(content)
             except Exception:
-                log.exception("The deployments file: a fault of this server.")
+                log.exception("The deployments file: an internal error; trying again.")
             await asyncio.sleep(POLL_SECONDS)
             content = await asyncio.to_thread(self._read)
 
@@ -113,12 +113,12 @@ class FileWatch:
         try:
             await self._apply(content)
         except InvalidFile as error:
-            # Tried again at the next read: the node or the model that it names may still come.
+            # Tried again at the next read: the node or the model that it names may appear later.
             self._refuse(error)
         except Unreachable:
             log.debug("The deployments file waits for the first answer of exo.")
         except StoreError as error:
-            log.error("The deployments file cannot be applied while this lasts: %s", error)  # noqa: TRY400
+            log.error("The deployments file waits until the store can be written: %s", error)  # noqa: TRY400
         else:
             self._applied = content
             self._accept()
@@ -126,7 +126,7 @@ class FileWatch:
     async def _apply(self, content: bytes) -> None:
         file = read(content)
         declarations = _checked(file, self._rules, self._time_zone)
-        # What is tried again every two seconds must not have exo's state read as often.
+        # Further tries, every two seconds, must not cause exo's state to be read as often.
         max_age = RETRY_AGE if self._tried == content else 1.0
         self._tried = content
         async with self._lock:
@@ -136,7 +136,7 @@ class FileWatch:
                 text = orjson.dumps(table.arguments, option=orjson.OPT_SORT_KEYS).decode()
                 before = stored.get(table.name)
                 if before is not None and before.managed_by is ManagedBy.FILE and before.declared == text:
-                    # Not looked up again: a node that is away now is not a mistake in the file.
+                    # Its names are not resolved again: a node that is absent now is not a mistake in the file.
                     tables.append(Declared(table.name, text, None))
                     continue
                 snapshot = await self._upstream.fresh(max_age)
@@ -148,18 +148,18 @@ class FileWatch:
             if isinstance(change, Clash):
                 raise file.error((change.name, "model"), change.message, change.suggestion)
             await self._registry.change_all(change.changes, change.added, change.forgotten)
-            for sentence in change.said:
+            for sentence in change.messages:
                 log.info("%s: %s", self._path.name, sentence)
 
     def _refuse(self, error: InvalidFile) -> None:
         if str(error) != self._reason:
             self._reason = str(error)
-            said = (
+            message = (
                 f"The deployments file {self._path.name} was refused: {self._reason} What it declared before stays in "
                 "effect."
             )
-            log.error("%s", said)
-            self._refused(said)
+            log.error("%s", message)
+            self._refused(message)
 
     def _accept(self) -> None:
         if self._reason is not None:
@@ -169,18 +169,18 @@ class FileWatch:
 
 
 async def withdraw_all(registry: Registry) -> None:
-    """What a file declared when the server ran with one, and it runs without now. Raises `StoreError`."""
+    """Pauses what a file declared earlier, now that the server runs without one. Raises `StoreError`."""
     change = file_change(registry.all(), (), "")
     if isinstance(change, Clash):  # nothing is declared
         return
     await registry.change_all(change.changes, (), ())
-    for sentence in change.said:
+    for sentence in change.messages:
         log.warning("No deployments file is given. %s", sentence)
 
 
 def _content(path: Path) -> bytes:
     try:
-        if not path.is_file():  # a pipe would never end, and could be read once
+        if not path.is_file():  # a pipe may never end, and can be read only once
             raise InvalidFile("It is not a file.", "Give the name of a file that exists.")
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)

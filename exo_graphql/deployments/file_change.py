@@ -1,10 +1,10 @@
-"""What a deployments file changes in the deployments that are stored. Pure.
+"""How a deployments file changes the stored deployments. Pure.
 
-- A table that is new in the file, or says something else than when it was last applied, is applied.
-- A table that says what it said changes nothing: reading the file again ends nobody's pause.
+- A table that is new, or differs from when it was last applied, is applied.
+- An unchanged table changes nothing: reading the file again ends no pause.
 - A deployment that the API declared under the name of a table becomes the file's.
 - A deployment whose table has vanished is paused, and becomes the API's, which may then resume or delete it. Where
-  another table has its model, the table was renamed: its instances go over to that one.
+  another table has its model, the table was renamed: that one takes over its instances.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,29 +17,29 @@ from exo_graphql.deployments.validation import MAX_DEPLOYMENTS
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A table. `spec` is None where the table says what it said when it was last applied."""
+    """A table. `spec` is None where the table has not changed since it was last applied."""
 
     name: str
     text: str
-    """What the table says, as JSON."""
+    """The arguments of the table, as JSON."""
     spec: Spec | None
 
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """What follows. `said` is for the log, a sentence each."""
+    """What the file changes. `messages` are sentences for the log."""
 
     changes: Mapping[str, Callable[[Deployment], Deployment]]
     """By uid."""
     added: tuple[Deployment, ...]
     forgotten: tuple[str, ...]
-    """Uids of those whose model and instances another one has now."""
-    said: tuple[str, ...]
+    """Uids of deployments whose model and instances another one has taken over."""
+    messages: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Clash:
-    """Why the file is refused: the table `name` cannot be beside what else there is."""
+    """Why the file is refused: the table `name` contradicts another table or deployment."""
 
     name: str
     message: str
@@ -61,7 +61,7 @@ def file_change(stored: Sequence[Deployment], tables: Sequence[Declared], file_n
     changes: dict[str, Callable[[Deployment], Deployment]] = {}
     added: list[Deployment] = []
     forgotten: list[str] = []
-    said: list[str] = []
+    messages: list[str] = []
     for table in tables:
         spec = table.spec
         if spec is None:
@@ -70,18 +70,18 @@ def file_change(stored: Sequence[Deployment], tables: Sequence[Declared], file_n
         source = vanished.pop(spec.model_id, None)
         if before is None and source is not None:
             changes[source.uid] = _renamed(table, spec)
-            said.append(f"Deployment {source.name} is called {table.name} now.")
+            messages.append(f"Deployment {source.name} is called {table.name} now.")
         elif before is None:
             added.append(_declared(table)(Deployment(table.name, str(uuid4()), spec)))
-            said.append(f"Deployment {table.name} of {spec.model_id} is declared.")
+            messages.append(f"Deployment {table.name} of {spec.model_id} is declared.")
         else:
             changes[before.uid] = _declared(table, spec, () if source is None else source.owned)
             forgotten += [] if source is None else [source.uid]
-            said.append(f"Deployment {table.name} of {spec.model_id} is declared.")
+            messages.append(f"Deployment {table.name} of {spec.model_id} is declared.")
     for deployment in vanished.values():
         changes[deployment.uid] = _withdrawn(file_name)
-        said.append(f"Deployment {deployment.name} is not declared any more: it is paused, and stays as it is.")
-    return FileChange(changes, tuple(added), tuple(forgotten), tuple(said))
+        messages.append(f"Deployment {deployment.name} is not declared any more: it is paused, and stays as it is.")
+    return FileChange(changes, tuple(added), tuple(forgotten), tuple(messages))
 
 
 def _clash(known: Mapping[str, Deployment], tables: Sequence[Declared], names: set[str]) -> Clash | None:

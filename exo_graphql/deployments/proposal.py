@@ -1,8 +1,8 @@
-"""What a deployment would do if it were applied: the same comparison, for what is not there yet.
+"""The dry run: what a deployment would do if it were applied, found by the same comparison.
 
 What would be loaded at once is planned as the operation would plan it (`Operations.plan`), which asks exo: exo may
-refuse what our own search allows. What a later opening will load is left to our own search, since a plan is made for
-the moment. For example `night` is applied at 12:00 for 23:00, while an operation unloads another model. A plan would
+refuse what our own search allows. A later opening is decided by our own search alone, since a plan describes the
+present. For example `night` is applied at 12:00 for 23:00, while an operation unloads another model. A plan would
 say that `night` has to wait for that operation, and exo would say where it fits into what is free until then; at 23:00
 neither is true any more.
 """
@@ -33,7 +33,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Bytes are of the whole model; None where they are not known, or memory is not the reason."""
+    """What applying would do. Bytes are of the whole model; None where unknown, or memory is not the reason."""
 
     load_ids: tuple[str, ...]
     unload: tuple[Instance, ...]
@@ -50,7 +50,7 @@ class Proposal:
 
 
 async def propose_planned(operations: Operations, given: View, uid: str) -> Proposal:
-    """`propose`, with the plan of the operation where one would begin now. Without an answer of exo `propose` alone."""
+    """`propose`, refined by the plan of the operation where one would begin now, if exo answers."""
     following = _following(given, uid)
     if following.opens is None and isinstance(following.space, Space):
         space = await _planned(operations, following, following.space)
@@ -61,9 +61,9 @@ async def propose_planned(operations: Operations, given: View, uid: str) -> Prop
 def propose(given: View, uid: str) -> Proposal:
     """The next copy of the deployment of this uid, which is among those of `given`.
 
-    While no window is open: what the next opening will do, as far as it can be known now: the windows are as they will
-    be then, and what is loaded is as it is now. At 12:00, for a night from 23:00: the day's model is unloaded for it.
-    Pure, and asks exo nothing.
+    While no window is open, it is what the next opening will do, as far as that can be known: with the windows as they
+    will be then, and the models that are loaded now. For example at 12:00, for `night` from 23:00: the day's model is
+    unloaded for it. Pure: exo is not asked.
     """
     return _proposal(_following(given, uid))
 
@@ -96,7 +96,7 @@ def _following(given: View, uid: str) -> _Following:
 
 
 async def _planned(operations: Operations, following: _Following, space: Space) -> Space | NoSpace:
-    """The space that our own search has found, as the plan of the operation sees it."""
+    """The space that our own search has found, checked and placed by the plan of the operation."""
     each = following.each
     change = Change(
         each.deployment,

@@ -36,15 +36,18 @@ from exo_graphql.storage import StoreError
 log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 1.0
-"""Snapshots that come sooner after a comparison are left to the next one: while something loads ten come a second."""
+"""The shortest pause between two comparisons for snapshots alone: while something loads, ten come a second."""
 FAULT_SECONDS = 5.0
-"""How long nothing is done after a fault of this server, or of its store."""
+"""How long nothing is done after an internal error, or an error of the store."""
 SET_BACK = timedelta(minutes=5)
-"""A wall clock that goes back by less has been corrected: the time stands still until it is caught up."""
+"""A wall clock that goes back by less was corrected: our time then stops until the clock has caught up.
+
+For example at 06:00:01 it is set to 05:59:58: a window that has just opened does not close again for two seconds.
+"""
 
 
 class Reconciler:
-    """`run` is awaited by its owner until it is cancelled. `jitter` is from 0 to 1."""
+    """`run` is awaited by its owner until it is cancelled. `jitter` returns a random number from 0 to 1."""
 
     def __init__(
         self,
@@ -68,17 +71,17 @@ class Reconciler:
         self._watch = Watch()
         self._waits = Waits(jitter)
         self._deleted: set[str] = set()
-        """Own instances that somebody else has deleted, which is not stored yet."""
+        """Ids of own instances that somebody else has deleted, until the pause that follows is stored."""
         self._timetables: dict[str, tuple[Deployment, Timetable]] = {}
         self._reconciled_at = float("-inf")
         self._compared_at = float("-inf")
-        self._looked_at: tuple[int, float] = (-1, 0.0)
-        """Version of the snapshot that was last compared, and the seconds of this process that it took."""
+        self._last_comparison: tuple[int, float] = (-1, 0.0)
+        """Version of the snapshot that was last compared, and the seconds that the comparison took."""
 
     # Reading
 
     def now(self) -> Moment:
-        """Now; the wall clock does not go back by a few minutes."""
+        """Now, by a wall clock that never goes back by a few minutes."""
         moment = self._clock()
         if self._latest is not None and timedelta(0) < self._latest - moment.at < SET_BACK:
             return Moment(self._latest, moment.elapsed)
@@ -86,7 +89,7 @@ class Reconciler:
         return moment
 
     def view(self, deployments: Iterable[Deployment], snapshot: Snapshot) -> View:
-        """What a comparison of these would look at."""
+        """The input of a comparison of these deployments, which may include one that is not stored (a dry run)."""
         now = self.now()
         known, at_work = tuple(deployments), self._operations.at_work()
         return View(
@@ -106,7 +109,7 @@ class Reconciler:
         )
 
     def assess(self) -> Comparison | None:
-        """Assesses every deployment as it is now, and does nothing. None while there has never been a snapshot."""
+        """Assesses every deployment now and publishes that, without acting. None before the first snapshot."""
         snapshot = self._upstream.snapshot
         if snapshot is None:
             now = self.now()
@@ -118,13 +121,13 @@ class Reconciler:
             self._publish(Comparison(None, unseen, []), now)
             return None
         began = time.perf_counter()
-        # What somebody has deleted a moment ago is said at once, though it is stored only by the next round.
+        # A deletion by somebody else is shown at once, though the pause is stored only by the next round.
         known = self._registry.all()
         if self._deleted:
             known = tuple(paused(d, self._observed(d, self._deleted)) for d in known)
         view = self.view(known, snapshot)
         outcome = compare(view)
-        self._looked_at = snapshot.version, time.perf_counter() - began
+        self._last_comparison = snapshot.version, time.perf_counter() - began
         self._publish(outcome, view.now)
         return outcome
 
@@ -133,7 +136,7 @@ class Reconciler:
         return is_about(operation, self._operations.leaving(operation.id), deployment, self._upstream.snapshot)
 
     def end_contest(self, uid: str) -> None:
-        """A person wants it kept, whatever another server does."""
+        """A person wants it loaded although another server works against it."""
         self._watch = self._watch.without_contest(uid)
 
     def _publish(self, outcome: Comparison, now: Moment) -> None:
@@ -149,7 +152,7 @@ class Reconciler:
         if known is not None:
             before, table = known
             same = (before.spec, before.load_times) == (deployment.spec, deployment.load_times)
-            # A clock that was set back by more than a correction makes the answer another one.
+            # A clock that was set back by more than a correction may have another window open.
             if same and now.at < table.valid_until and table.since <= now.at:
                 return table
         card = snapshot.models.get(deployment.spec.model_id)
@@ -171,10 +174,10 @@ class Reconciler:
                 try:
                     await self._reconcile()
                 except StoreError as error:
-                    log.error("Deployments: nothing is done while this lasts: %s", error)  # noqa: TRY400
+                    log.error("Deployments: paused until the store can be written: %s", error)  # noqa: TRY400
                     await asyncio.sleep(FAULT_SECONDS)
                 except Exception:
-                    log.exception("Deployments: a fault of this server.")
+                    log.exception("Deployments: an internal error; trying again.")
                     await asyncio.sleep(FAULT_SECONDS)
                 await self._next()
 
@@ -183,9 +186,9 @@ class Reconciler:
         touched = frozenset(id_ for operation in self._operations.at_work() for id_ in operation.model_ids)
         self._watch = observe(self._watch, snapshot, self._registry.all(), touched, now)
         self._deleted |= self._watch.deleted
-        # An answer must not show a deployment as READY beside a snapshot that lacks its model. Twenty times as long
-        # between as it takes: 5 % of this process at most.
-        version, took = self._looked_at
+        # An answer must not show a deployment as READY beside a snapshot without its model, so each snapshot is
+        # compared, but with 20 times the duration of a comparison in between: 0.1 s if one takes 5 ms (5 % of a core).
+        version, took = self._last_comparison
         if snapshot.version != version and (self._watch.deleted or now.elapsed - self._compared_at >= 20 * took):
             self.assess()
         if now.elapsed - self._reconciled_at >= PAUSE_SECONDS or self._watch.deleted:
@@ -198,7 +201,7 @@ class Reconciler:
         self._wake.clear()
 
     def _seconds_to_wait(self) -> float | None:
-        """Until the next time at which the clock alone changes something; None if there is none."""
+        """Seconds until the clock alone changes something; None if it does not."""
         now, known = self.now(), self._registry.all()
         times = [a.timetable.valid_until for a in self.assessments.all()]
         times += [d.retry_at for d in known if d.retry_at is not None and d.retry_at > now.at]
@@ -228,7 +231,7 @@ class Reconciler:
     # What has happened since the last comparison
 
     async def _account_for_changes(self) -> None:
-        """Ends of operations, acts of persons, and what time has changed: all of it stored before it counts."""
+        """Stores the ends of operations, acts of persons, and what time has changed, before they are compared."""
         deleted = frozenset(self._deleted)
         for deployment in self._registry.all():
             await self._end_pending(deployment)
@@ -249,7 +252,7 @@ class Reconciler:
         )
 
     async def _end_pending(self, deployment: Deployment) -> None:
-        """Takes into account how the operation that it caused has ended."""
+        """Stores how the operation that it requested has ended, if it has."""
         if deployment.pending is None:
             return
         operation = self._operations.by_key(deployment.pending)
@@ -272,7 +275,7 @@ class Reconciler:
             log.warning("Deployment %s: %s", deployment.name, changed.last_failure.message)
 
     async def _forget_if_gone(self, uid: str) -> None:
-        """A deleted one is kept until what it placed is unloaded."""
+        """Removes a deleted deployment once what it placed is unloaded."""
         known, snapshot = self._registry.of(uid), self._upstream.snapshot
         if known is None or not known.deleted or known.pending is not None or snapshot is None or snapshot.stale:
             return
@@ -281,7 +284,7 @@ class Reconciler:
             self._waits.forget(uid)
 
     async def _remember(self, outcome: Comparison) -> None:
-        """What the comparison has shown and the next ones go by."""
+        """Keeps what the next comparisons depend on."""
         now, snapshot = self.now(), self._upstream.snapshot
         for uid in outcome.weights_there:
             self._waits.weights_are_there(uid, now)
@@ -311,7 +314,7 @@ class Reconciler:
         # Stored first: after a crash this number is never used again, whether or not the request was made.
         stored = await self._registry.update(by.uid, lambda d: begun if d == by else d)
         if stored != begun:
-            return  # it was changed meanwhile: compared anew
+            return  # it was changed meanwhile: the next round compares it again
         log.info("Deployment %s: %s %s", by.name, acts.describe(change), change.because)
         answer = await self._operations.reconcile(acts.request(change), key)
         if isinstance(answer, Operation):

@@ -12,13 +12,13 @@ log = logging.getLogger(__name__)
 
 
 def encode(sequence: int, deployment: Deployment) -> Entry:
-    """The deployment as JSON. A deployment is active for as long as it is there."""
+    """The deployment as JSON. A deployment counts as active for as long as it is kept."""
     body = orjson.dumps(_DEPLOYMENT.dump_python(deployment, mode="json"))
     return Entry(sequence, deployment.uid, active=True, record=body)
 
 
 def decode(entry: Entry) -> Deployment | None:
-    """The deployment; None where this version cannot read it: the entry is kept, and nothing is done for it."""
+    """The deployment; None where this version cannot read it. The entry is kept, and nothing is done for it."""
     try:
         return _DEPLOYMENT.validate_json(entry.record)
     except ValidationError:

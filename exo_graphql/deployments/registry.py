@@ -1,4 +1,4 @@
-"""The deployments of this server: in memory what is in the store, and never ahead of it."""
+"""The deployments of this server: in memory, and never newer there than in the store."""
 
 import asyncio
 import logging
@@ -13,17 +13,17 @@ log = logging.getLogger(__name__)
 
 
 class Registry:
-    """Every change goes through `update` or `add`, one after the other, and is written before it is seen."""
+    """Changes are made one after the other, and written before they become visible."""
 
     def __init__(self, store: Store) -> None:
         self.version = 0
-        """Moves at every change."""
+        """Increases at every change."""
         self._store = store
         self._by_uid: dict[str, Deployment] = {}
         self._sequences: dict[str, int] = {}
         """By uid: the order in which they were added."""
         self._last = 0
-        """The last of the sequences, of what cannot be read as well."""
+        """The highest sequence in the store, including entries that this version cannot read."""
         self._writing = asyncio.Lock()
         self._listeners: list[Callable[[], None]] = []
         self._opened = False
@@ -63,7 +63,7 @@ class Registry:
         return stop
 
     async def add(self, deployment: Deployment) -> None:
-        """Adds a new one. Raises `StoreError`; then it is not there, now or later."""
+        """Adds a new one. Raises `StoreError`; then it was not added."""
         async with self._writing:
             await self._store.admit(Collection.DEPLOYMENTS, encode(self._last + 1, deployment))
             self._last += 1
@@ -90,9 +90,9 @@ class Registry:
         added: Sequence[Deployment],
         forgotten: Sequence[str],
     ) -> None:
-        """Changes several (by uid), adds and removes some, seen at once: a model never has two deployments.
+        """Changes several (by uid), adds and removes some; all become visible at once, so no model has two deployments.
 
-        Raises `StoreError`; then some may have been made.
+        Raises `StoreError`; then some of the changes may have been made.
         """
         async with self._writing:
             written: dict[str, Deployment] = {}

@@ -26,7 +26,7 @@ MAX_DURATION_MINUTES = 366 * 24 * 60
 HORIZON = timedelta(days=400)
 """How far ahead an opening or a closing is looked for: one that comes once a year is found."""
 MAX_STEPS = 2_000
-"""Firings looked at for one answer. A line that fires every minute has a window that never closes; 2,000 of its
+"""Firings that one answer may examine. A line that fires every minute has a window that never closes; 2,000 of its
 firings are 1.4 days, and take 30 ms."""
 
 _MINUTE = timedelta(minutes=1)
@@ -97,7 +97,7 @@ def check(window: Window) -> Window:
     if not 1 <= window.duration_minutes <= MAX_DURATION_MINUTES:
         raise InvalidWindow(
             "durationMinutes",
-            f"A window of {window.duration_minutes} minutes.",
+            f"A window cannot be open for {window.duration_minutes} minutes.",
             f"Use 1 to {MAX_DURATION_MINUTES} minutes; leave the schedule out for a model that is always wanted.",
         )
     try:
@@ -158,7 +158,7 @@ def openings(window: Window, begin: datetime, end: datetime) -> Iterator[tuple[d
 
 
 def bend(window: Window, firing: datetime) -> str | None:
-    """What daylight saving does to the opening at `firing`, in a sentence; None on an ordinary day.
+    """How daylight saving time changes the opening at `firing`, in a sentence; None on an ordinary day.
 
     >>> bend(Window("0 23 * * *", 420, "Europe/Berlin"), datetime(2026, 3, 28, 22, tzinfo=UTC))
     'Ends at 07:00, not at 06:00: clocks go forward by 60 minutes.'

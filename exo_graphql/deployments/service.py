@@ -1,4 +1,4 @@
-"""Deployments: what persons declare, and what they say about it; the reconciler makes it so."""
+"""The API of deployments: declare, pause, resume and delete them. The reconciler acts on them."""
 
 import asyncio
 import logging
@@ -42,12 +42,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What an apply led to: the deployment and what it will do, or an error. A dry run has no deployment."""
+    """The result of an apply: the deployment and what it will do, or an error. A dry run has no deployment."""
 
     assessment: Assessment | None = None
     proposal: Proposal | None = None
     differences: tuple[Difference, ...] = ()
-    """What it changes of the deployment as it was; a new one differs from one whose arguments are all left out."""
+    """What it changes; for a new deployment, the arguments that are not their defaults."""
     timetable: Timetable | None = None
     error: OperationError | None = None
 
@@ -78,10 +78,10 @@ class Deployments:
         self.file_problem: str | None = None
         """Why the deployments file was refused; None while it is valid, or there is none."""
         self._applying = asyncio.Lock()
-        """Two that apply one name at once must not both find that there is none."""
+        """Held while one declares: two requests for one new name must not both add it."""
 
     async def prepare(self) -> None:
-        """Reads the store before entering, which does it otherwise. Raises `StoreError`."""
+        """Reads the store; entering does so otherwise. Raises `StoreError`."""
         await self._registry.open()
 
     async def __aenter__(self) -> Self:
@@ -122,7 +122,7 @@ class Deployments:
 
     @property
     def version(self) -> int:
-        """Moves at every change of any deployment or of its assessment."""
+        """Increases at every change of any deployment or of its assessment."""
         return self._registry.version + self.reconciler.assessments.version
 
     def all(self) -> tuple[Assessment, ...]:
@@ -142,7 +142,7 @@ class Deployments:
         return self.reconciler.attempts.get(name, 0)
 
     def view(self, snapshot: Snapshot) -> View:
-        """What a comparison would look at now."""
+        """The input of a comparison now."""
         return self.reconciler.view(self._registry.all(), snapshot)
 
     def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -158,7 +158,7 @@ class Deployments:
     # Declaring
 
     async def apply(self, declared: Declaration, *, dry_run: bool = False, if_generation: int | None = None) -> Applied:
-        """Declares a deployment, or changes it. The same again changes nothing but that it ends a pause and idling."""
+        """Declares a deployment, or changes it. The same declaration again only ends a pause and idling."""
         async with self._applying:
             return await self._apply(declared, dry_run=dry_run, if_generation=if_generation)
 
@@ -189,7 +189,7 @@ class Deployments:
             if new is not None:
                 await self._registry.add(new)
             else:
-                # Of the newest version: the loop may have stored the number of an operation meanwhile.
+                # Change the newest version: the loop may have stored the number of an operation meanwhile.
                 await self._registry.update(changed.uid, lambda newest: newest.with_spec(spec))
         except StoreError as failure:
             return Applied(error=_unwritable(failure))
@@ -220,10 +220,10 @@ class Deployments:
         return assessment
 
     async def pause(self, name: str, until: datetime | None = None) -> Assessment | OperationError:
-        """Leaves one alone until then; without `until`, until it is resumed."""
+        """Does nothing for one until then; without `until`, until it is resumed."""
         if until is not None and until <= self.reconciler.now().at:
             return InvalidArgument(
-                message=f"{until:%Y-%m-%dT%H:%M:%SZ} is over.", suggestion="Use a time to come.", argument="until"
+                message=f"{until:%Y-%m-%dT%H:%M:%SZ} is in the past.", suggestion="Use a later time.", argument="until"
             )
         return await self._changed(name, lambda d: replace(d, pause=Pause("Paused by a person.", until)))
 
@@ -234,8 +234,8 @@ class Deployments:
         """
 
         def resumed(d: Deployment) -> Deployment:
-            kept_away = d.pause is not None or d.idle
-            return replace(d, pause=None, idle=False, retry_at=None, adopted=d.adopted and not kept_away)
+            was_unloaded = d.pause is not None or d.idle
+            return replace(d, pause=None, idle=False, retry_at=None, adopted=d.adopted and not was_unloaded)
 
         deployment = self._registry.get(name)
         if deployment is not None:
@@ -256,21 +256,21 @@ class Deployments:
     # Acts of persons on what deployments want
 
     async def pause_touched(self, answer: Operation | OperationError) -> tuple[Assessment, ...]:
-        """Pauses what a person's act is about: what their operation unloads, or what they cancelled of a deployment's.
+        """Pauses the deployments whose model a person's operation unloads, or whose operation a person cancelled.
 
-        Returns those that the act has paused.
+        Returns the deployments that this has paused.
         """
         if not isinstance(answer, Operation):
             return ()
         if answer.deployment is not None:
-            # What is closed and was to be unloaded stays, too: it would leave as soon as the other one is paused.
+            # A closed deployment that the swap would have unloaded is paused, too: else it would be unloaded next.
             closed = {each.deployment.uid for each in self.all() if not each.wanted}
             return await self._pause_all(
                 lambda d: d.uid == answer.deployment or (d.uid in closed and d.spec.model_id in answer.unload_ids),
                 pause_reason(answer),
                 answer.id,
             )
-        # The reconciler may have seen the operation before it was answered.
+        # The reconciler may have paused some before the operation was answered.
         seen = [each for each in self.all() if each.deployment.paused_by == answer.id]
         wanted = {each.deployment.uid for each in self.all() if each.wanted}
         paused = await self._pause_all(
@@ -279,7 +279,7 @@ class Deployments:
         return (*seen, *paused)
 
     async def pause_model(self, model_id: str, because: str) -> tuple[Assessment, ...]:
-        """Pauses the deployment of this model until its next opening, if there is one that is not paused."""
+        """Pauses the deployment of this model until its next opening, unless it is paused already."""
         return await self._pause_all(lambda d: d.spec.model_id == model_id, because)
 
     async def _pause_all(
@@ -315,7 +315,7 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 
 def _unavailable(error: Unreachable) -> ClusterUnavailable:
-    return ClusterUnavailable(message=str(error), suggestion="See that exo runs and can be reached, then ask again.")
+    return ClusterUnavailable(message=str(error), suggestion="Check that exo runs and can be reached, then try again.")
 
 
 def _unwritable(error: StoreError) -> JournalUnavailable:

@@ -1,4 +1,4 @@
-"""Whether what is declared can be a deployment, and what its names mean in the cluster as it is. Pure."""
+"""Whether a declaration is valid, and which models and nodes its names match in the cluster. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ MAX_REPLICAS = 32
 MAX_WINDOWS = 32
 MAX_PRIORITY = 1_000_000
 MIN_IDLE_SECONDS = 60
-"""At rest the state is read once a second or less: a request that is shorter than that can be missed."""
+"""At rest the state is read once a second or less often: a request of 0.5 s can be missed, two in a minute rarely."""
 MAX_IDLE_SECONDS = 30 * 86_400
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What a person declares, as given. A window without a time zone has an empty one: the server's own is taken."""
+    """A deployment as a person declares it. A window whose time zone is "" gets the server's own."""
 
     name: str
     model: str
@@ -47,7 +47,7 @@ class Declaration:
 
 
 def resolve(declared: Declaration, snapshot: Snapshot, rules: OperationRules, time_zone: str) -> Spec | OperationError:
-    """The spec; or why there can be none."""
+    """The spec with the names resolved, or the error."""
     windows = check(declared, rules, time_zone)
     if isinstance(windows, OperationError):
         return windows
@@ -65,7 +65,7 @@ def resolve(declared: Declaration, snapshot: Snapshot, rules: OperationRules, ti
         if ambiguous:
             return _refuse("nodes", f"Several members are called {ambiguous[0]!r}.", "Give them different names.")
         if len(nodes) < declared.min_nodes:
-            return _refuse("minNodes", f"{declared.min_nodes} nodes or more, and {len(nodes)} named.", "Name as many.")
+            return _refuse("minNodes", f"{declared.min_nodes} nodes or more, but {len(nodes)} are named.", "Name more.")
     return Spec(
         model_id=card.id,
         replicas=declared.replicas,
@@ -114,17 +114,19 @@ def _invalid(declared: Declaration, rules: OperationRules) -> InvalidArgument | 
     if error is not None:
         return error
     if not 1 <= declared.replicas <= MAX_REPLICAS:
-        return _refuse("replicas", f"{declared.replicas} copies.", f"Ask for 1 to {MAX_REPLICAS}.")
+        return _refuse("replicas", f"There cannot be {declared.replicas} copies.", f"Use 1 to {MAX_REPLICAS}.")
     if declared.nodes is not None and declared.replicas > 1:
-        return _refuse("replicas", "`nodes` names the nodes of one copy.", "Leave `nodes` out, or ask for 1 copy.")
+        return _refuse("replicas", "`nodes` names the nodes of one copy.", "Leave `nodes` out, or use 1 copy.")
     if abs(declared.priority) > MAX_PRIORITY:
-        return _refuse("priority", f"A priority of {declared.priority}.", f"Use {MAX_PRIORITY} at most.")
+        return _refuse("priority", f"{declared.priority} is out of range.", f"Use -{MAX_PRIORITY} to {MAX_PRIORITY}.")
     if len(declared.schedule) > MAX_WINDOWS:
-        return _refuse("schedule", f"{len(declared.schedule)} windows.", f"Use {MAX_WINDOWS} at most.")
+        return _refuse("schedule", f"{len(declared.schedule)} windows are too many.", f"Use {MAX_WINDOWS} at most.")
     seconds = declared.idle_unload_seconds
     if seconds is not None and not MIN_IDLE_SECONDS <= seconds <= MAX_IDLE_SECONDS:
         return _refuse(
-            "idleUnloadSeconds", f"{seconds} seconds.", f"Use {MIN_IDLE_SECONDS} to {MAX_IDLE_SECONDS}, or null."
+            "idleUnloadSeconds",
+            f"{seconds} seconds are out of range.",
+            f"Use {MIN_IDLE_SECONDS} to {MAX_IDLE_SECONDS}, or null.",
         )
     return None
 
