@@ -1,4 +1,4 @@
-"""`apply -f`: what a file of deployments changes, and doing it: nothing before all of it is known to be valid."""
+"""`apply -f`: plans all deployments of a file, and applies them only if all are valid."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _ABOUT = {
     "MODEL_AMBIGUOUS": "model",
     "MODEL_ALREADY_DEPLOYED": "model",
 }
-"""Which key of a table an error is about, where it does not say so itself; others are about the whole table."""
+"""The key of a table that an error without `argument` is about; other errors are about the whole table."""
 
 
 def content(name: str) -> DeploymentFile:
@@ -98,7 +98,7 @@ class Apply:
         }
 
     def _is_freed_before(self, error: Json) -> bool:
-        """Whether the other deployment of the model comes earlier in the file and gets another model there."""
+        """Whether the model is free by then: an earlier table gives the other deployment of it another model."""
         other = (error.get("deployment") or {}).get("name")
         freed = [each["name"] for each in self._found if any(c["argument"] == "model" for c in each["changes"])]
         return error["code"] == "MODEL_ALREADY_DEPLOYED" and other in freed
@@ -113,7 +113,7 @@ class Apply:
                 error = {
                     "code": "MODEL_ALREADY_DEPLOYED",
                     "message": f"Deployment {models[model]!r} of this file has {model} already.",
-                    "suggestion": "More copies of a model are its replicas.",
+                    "suggestion": "For more copies of a model, set its `replicas`.",
                 }
                 raise self._failure(table, error, applied=[])
 
@@ -139,7 +139,7 @@ class Apply:
 
     def _send(self, table: Table, *, dry_run: bool) -> Json:
         known = self._known.get(table.name)
-        # Only what was planned is applied: somebody else may change it in between.
+        # `ifGeneration`: somebody else may have changed the deployment since it was planned.
         generation = 0 if known is None else known["generation"]
         data = self._session.ask(
             "apply_deployment", name=table.name, dryRun=dry_run, ifGeneration=generation, **table.arguments
@@ -162,7 +162,7 @@ class Apply:
 
     @staticmethod
     def _path(table: Table, error: Json) -> tuple[str | int, ...]:
-        """Which key of the table an error is about."""
+        """The path of the key that an error is about."""
         argument = error.get("argument") or _ABOUT.get(error["code"], "name")
         if argument in {key.name for key in WINDOW_KEYS}:
             windows = table.arguments.get("schedule", ())

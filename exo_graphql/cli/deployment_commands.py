@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 PANEL = "Keep models loaded"
 CHANGES = 2
-"""The exit code of `apply` where something changes, as of `terraform plan -detailed-exitcode`."""
+"""The exit code of `apply` where something changes, like that of `terraform plan -detailed-exitcode`."""
 
 app = Typer()
 deployments = Typer(cls=ListingOrShow, subcommand_metavar="[NAME | COMMAND [ARGS]...]")
@@ -83,7 +83,7 @@ def export(ctx: typer.Context) -> None:
 
 
 def as_toml(data: Data) -> str:
-    """The data of `deployments.graphql` as a file. What is not given would be the same."""
+    """The data of `deployments.graphql` as a file, without arguments that have their defaults."""
     return write(
         Table(each["name"], without_defaults({**each, "model": each["modelId"]})) for each in data["deployments"]
     )
@@ -184,10 +184,10 @@ def pause(
     *,
     until: Annotated[
         str | None,
-        typer.Option(help="When it goes on by itself: 8h, 06:00 or 2026-11-27T06:00. Without it: when it is resumed."),
+        typer.Option(help="When it resumes by itself: 8h, 06:00 or 2026-11-27T06:00. Without it: only by `resume`."),
     ] = None,
 ) -> None:
-    """Leave a deployment alone: nothing is loaded, unloaded or downloaded for it. What is loaded stays."""
+    """Pause a deployment: nothing is loaded, unloaded or downloaded for it. What is loaded stays loaded."""
     at = None if until is None else _given("--until", times.until, until)
     session = session_of(ctx)
     data = session.mutate_once("pause_deployment", name=name, until=None if at is None else at.isoformat())
@@ -206,7 +206,7 @@ def undeploy(
     ctx: typer.Context,
     name: Name,
     *,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave loaded what it has loaded.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep loaded what it has loaded.")] = False,
 ) -> None:
     """Delete a deployment, and unload what it has loaded."""
     session = session_of(ctx)

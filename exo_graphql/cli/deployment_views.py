@@ -110,7 +110,7 @@ def _one(each: Json, *, wide: bool) -> Page:
         "generation": str(each["generation"]),
         "changed": ago(each["changedAt"]),
     }
-    yield facts({name: said for name, said in values.items() if said != UNKNOWN})
+    yield facts({name: text for name, text in values.items() if text != UNKNOWN})
     if each["schedule"]:
         columns = [Column("CRON"), Column("FOR"), Column("TIME ZONE"), Column("READY BY")]
         rows = [
@@ -164,7 +164,7 @@ def _listed(entries: Sequence[Json]) -> str:
 
 
 def applied(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
-    """What `apply` has found, and done: `deployments`, each with its `status` and `changes`."""
+    """The result of `apply`: `deployments`, each with its `status` and `changes`."""
     for place, each in enumerate(data["deployments"]):
         if place:
             yield ""
@@ -196,7 +196,7 @@ def _difference(each: Json) -> Page:
 
 
 def _lines(change: Json) -> Page:
-    """A value as it was and as it will be, in TOML; of a list the elements that go and come."""
+    """A value before and after, in TOML; of a list only the elements that are removed or added."""
     name = change["argument"]
     before = None if change["before"] is None else json.loads(change["before"])
     after = json.loads(change["after"])

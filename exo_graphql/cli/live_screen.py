@@ -92,7 +92,7 @@ def _shortened(
     models, operations = by_title["Models"], by_title.get("Operations")
     others = [section for section in sections if section not in (models, operations)]
     notice: list[Text] = []
-    # The notice counts what is left out, and takes lines itself: a longer notice leaves room for fewer rows.
+    # The notice counts what is left out, and takes lines itself: a longer notice leaves space for fewer rows.
     for _ in range(4):
         height_left = height - len(first) - len(notice)
         if operations is not None:
@@ -102,7 +102,7 @@ def _shortened(
         else:
             models.fill(height_left)
         for section in others:
-            # A section gets no rows while a more important one has no room for any of its own.
+            # A section gets no rows while a more important one has no space for any of its own.
             starved = any(other.left_out and not other.shown for other in sections[: sections.index(section)])
             taken = sum(len(other.drawn()) for other in sections if other is not section)
             section.fill(0 if starved else height_left - taken)

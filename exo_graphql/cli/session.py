@@ -1,4 +1,4 @@
-"""What one command asks of the server, and how it shows the answer."""
+"""What one command requests from the server, and how it shows the answer."""
 
 import asyncio
 import uuid

@@ -13,7 +13,7 @@ from typing import Any
 from exo_graphql.cli.failures import Failure
 
 # The shells' code for SIGPIPE, by which git, kubectl and most others end when the reader closes the pipe (`| head`).
-# With 1 a script could not tell it from a command that failed.
+# With 1 a script could not distinguish it from a command that failed.
 BROKEN_PIPE = 128 + 13
 
 

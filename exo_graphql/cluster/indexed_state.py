@@ -130,7 +130,7 @@ class IndexedState(RamFigures):
 
     @cached_property
     def loaded_models(self) -> tuple[ModelCard, ...]:
-        """Models that have an instance, whatever its phase."""
+        """Models that have an instance, in any phase."""
         return tuple(card for id_, card in self.models.items() if id_ in self.instances_by_model)
 
     @cached_property

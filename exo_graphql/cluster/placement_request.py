@@ -7,10 +7,10 @@ from exo_graphql.cluster.memory import with_margin
 from exo_graphql.cluster.state import InstanceType, ModelCard, Sharding
 
 ALONE = (Sharding.PIPELINE, InstanceType.MLX_RING)
-"""What exo makes on one node, whatever kind was requested."""
+"""What exo places on one node, for every requested kind."""
 
 UNSHARDED = "mlx-community/DeepSeek-V3.1-8bit"
-"""The one model that exo refuses by its id, over whatever nodes."""
+"""The one model that exo refuses by its id, on any nodes."""
 
 # The MLX backends that each instance type runs on.
 _BACKENDS = {

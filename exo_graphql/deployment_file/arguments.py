@@ -11,7 +11,7 @@ INT_RANGE = range(-(2**31), 2**31)
 
 @unique
 class Kind(Enum):
-    """What a value must be. The value is how a message names it."""
+    """The type of a value. Its own value is the name of the type in messages."""
 
     STRING = "a string"
     INTEGER = "a whole number"
@@ -55,7 +55,7 @@ NOT_KEYS = {
     "dryRun": "Give it to the command: exo-graphql apply --dry-run -f FILE.",
     "ifGeneration": "Give it to the command: exo-graphql deploy --if-generation N.",
 }
-"""Arguments of `applyDeployment` that say nothing about a deployment, each with what to do instead."""
+"""Arguments of `applyDeployment` that are not part of a deployment, each with what to do instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Table:
 
 
 def without_defaults(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that are not what they would be without being given, in the order of `KEYS`."""
+    """The arguments without those that have their defaults, in the order of `KEYS`."""
     kept = _kept(arguments, KEYS)
     if "schedule" in kept:
         kept["schedule"] = [_kept(window, WINDOW_KEYS) for window in kept["schedule"]]

@@ -33,12 +33,12 @@ def line_numbers(text: str) -> dict[Path, int]:
 
 
 def _statement(lines: list[str], start: int) -> tuple[int, dict[str, Any]]:
-    """Where the statement that begins at `start` ends, and what it says."""
+    """The line after the statement that begins at `start`, and the parsed statement."""
     for end in range(start + 1, len(lines) + 1):
         try:
             return end, tomllib.loads("\n".join(lines[start:end]))
         except tomllib.TOMLDecodeError:
-            continue  # a string or an array that goes on
+            continue  # a string or an array that continues on the next line
     return len(lines), {}
 
 

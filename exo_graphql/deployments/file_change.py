@@ -97,7 +97,7 @@ def _clash(known: Mapping[str, Deployment], tables: Sequence[Declared], names: s
             return Clash(
                 table.name,
                 f"Deployment {other} has {model_id} already.",
-                "More copies of a model are its replicas."
+                "For more copies of a model, set its `replicas`."
                 if other in names
                 else f"Delete that one, which need not unload the model: exo-graphql undeploy {other} --keep.",
             )

@@ -1,7 +1,7 @@
 """The subscription `events`: one message for each event, unlike the live queries, which show what is true now.
 
 Each subscriber executes its own selection when it takes an event, so a slow one delays nobody. What it has not taken
-waits in a bounded queue; one that falls behind is told so, and its stream ends: it can ask for `events(since: …)`.
+waits in a bounded queue. One that falls behind gets an error, and its stream ends: it can subscribe again with `since`.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class EventSubscriber:
         self._arrived = asyncio.Event()
 
     def add(self, event: Event) -> None:
-        """Another event has happened."""
+        """Queues another event; the first that does not fit ends the stream."""
         if len(self._waiting) < WAITING:
             self._waiting.append(event)
         else:
@@ -74,7 +74,7 @@ def _behind() -> Answer:
 
 
 def event_field(document: DocumentNode, operation: OperationDefinitionNode) -> FieldNode | None:
-    """The root field of a valid subscription to events, which may stand in fragments; None for any other one."""
+    """The root field of a valid subscription to events, which may be in fragments; None for another subscription."""
     fragments = {each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)}
     selection = operation.selection_set.selections[0]
     while not isinstance(selection, FieldNode):
@@ -86,5 +86,5 @@ def event_field(document: DocumentNode, operation: OperationDefinitionNode) -> F
 
 
 def asks_for_earlier(field: FieldNode) -> bool:
-    """Whether it may ask for events that have happened already."""
+    """Whether it may request events from before the subscription."""
     return any(argument.name.value == "since" for argument in field.arguments or ())

@@ -93,15 +93,15 @@ def introspection_sizes(schema: GraphQLSchema) -> Mapping[tuple[str, str], float
     """The lengths of introspection's lists: exact for the schema's, averages for those of its types and fields."""
     types = [type_ for type_ in schema.type_map.values() if isinstance(type_, GraphQLObjectType)]
     fields = [f for type_ in types for f in type_.fields.values()]
-    # `type { fields { type { fields` meets large types more often than small ones: each as often as fields have it.
-    met = [get_named_type(f.type) for f in fields]
-    mean_of_met = sum(len(t.fields) for t in met if isinstance(t, GraphQLObjectType)) / max(1, len(fields))
+    # `type { fields { type { fields` reaches large types more often than small ones: each as often as fields have it.
+    reached = [get_named_type(f.type) for f in fields]
+    mean_of_reached = sum(len(t.fields) for t in reached if isinstance(t, GraphQLObjectType)) / max(1, len(fields))
     mean = sum(len(t.fields) for t in types) / max(1, len(schema.type_map))
     arguments = sum(len(f.args) for f in fields) / max(1, len(fields))
     return {
         ("__Schema", "types"): float(len(schema.type_map)),
         ("__Schema", "directives"): float(len(schema.directives)),
-        ("__Type", "fields"): max(mean, mean_of_met),
+        ("__Type", "fields"): max(mean, mean_of_reached),
         ("__Type", "inputFields"): 1.0,
         ("__Type", "interfaces"): 1.0,
         ("__Type", "possibleTypes"): 1.0,

@@ -1,8 +1,9 @@
 """What happened: derived from two successive snapshots, and from what operations and deployments report.
 
 Read `event` first (what an event is), then `cluster_events`, a pure function from two snapshots to what happened in
-between, with a file for each noun: `models`, `nodes`, `downloads`, `links`. `log` gives each a number and a time, keeps
-them in the store, and hands them to everybody who listens: query, push, log and webhook all read the same events.
+between, with a file for each noun: `models`, `nodes`, `downloads`, `links`. `losses` finds what nobody has dealt
+with. `log` numbers and dates the events, keeps them in the store (`records`), and passes them to its listeners: the
+query, the subscription and the log lines all show the same events. `observability/recorder.py` feeds it.
 """
 
 from exo_graphql.events.cluster_events import NEW_WATCH, Watch, cluster_events

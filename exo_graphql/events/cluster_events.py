@@ -13,7 +13,7 @@ from exo_graphql.events.nodes import exo_events, node_events
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What has to last for some seconds before it is an event: a value that goes from one snapshot to the next."""
+    """Conditions that become an event once they have lasted some seconds; carried from snapshot to snapshot."""
 
     links: Links = field(default_factory=Links)
     stalls: Stalls = field(default_factory=dict)

@@ -14,7 +14,7 @@ STALLED_AFTER = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The bytes of a download under way, since when there are no more, and whether that was reported."""
+    """The bytes of a download under way, when the last of them arrived, and whether a stall was reported."""
 
     downloaded_bytes: int | None
     since: float
@@ -28,7 +28,7 @@ Stalls = Mapping[tuple[str, str], Progress]
 def stalled_downloads(stalls: Stalls, snapshot: Snapshot) -> tuple[Stalls, tuple[Occurrence, ...]]:
     """The downloads under way after another snapshot, and those that have newly stalled.
 
-    While exo does not answer, nothing is known of them: the time without a byte begins anew.
+    While exo does not answer, nothing is known of them: the count of seconds without a byte begins anew.
     """
     now = snapshot.now.elapsed
     after: dict[tuple[str, str], Progress] = {}
@@ -52,11 +52,11 @@ def stalled_downloads(stalls: Stalls, snapshot: Snapshot) -> tuple[Stalls, tuple
 def download_events(before: Snapshot, after: Snapshot) -> Iterator[Occurrence]:
     """Downloads that started, were completed or failed, of nodes that both snapshots list.
 
-    A node that joins lists everything that it has on its disk: it has fetched nothing of that now.
+    A node that joins lists everything on its disk, which it downloaded earlier: that makes no events.
     """
     for node_id, entries in after.state.downloads.items():
         earlier = before.state.downloads.get(node_id)
-        # What did not change is the same object: of 4,000 downloads a few are looked at.
+        # Unchanged entries are the same object: of 4,000 downloads only a few are compared.
         if earlier is None or earlier is entries or node_id not in after.state.nodes:
             continue
         for model_id, download in entries.items():

@@ -7,7 +7,7 @@ from enum import Enum, unique
 
 @unique
 class Severity(Enum):
-    """How much an event matters to somebody who runs the cluster."""
+    """How much an event matters to an operator of the cluster."""
 
     INFO = "INFO"
     WARNING = "WARNING"
@@ -68,4 +68,4 @@ class Event(Occurrence):
     at: datetime
     """When this server saw it, by its wall clock (UTC)."""
     acknowledged_at: datetime | None = None
-    """When somebody said that they had seen it; None until then."""
+    """When somebody acknowledged it (UTC); None until then."""

@@ -1,7 +1,7 @@
 """What happened to the links between nodes.
 
-exo says nothing when the nodes of a placement lose RDMA, or when their Thunderbolt cable is pulled and Wi-Fi carries
-on: answers just become ten times slower.
+exo reports nothing when the nodes of a placement lose RDMA, or when their Thunderbolt cable is pulled and Wi-Fi takes
+over: answers only become ten times slower.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,10 +39,10 @@ _NAMES = {Medium.WIFI: "Wi-Fi", Medium.ETHERNET: "Ethernet", Medium.THUNDERBOLT:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """The links of a cluster as they were when all was well, and since when some are not.
+    """The links of a cluster at their best, and since when some are missing or slower.
 
     A node that dies loses its links one after the other, seconds before it counts as STALE. So a link is lost once it
-    has been missing for `SETTLED_AFTER` while both of its nodes are there.
+    has been missing for `SETTLED_AFTER` while both of its nodes are online.
     """
 
     usual: Mapping[tuple[str, str], Medium] = field(default_factory=dict)

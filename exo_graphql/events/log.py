@@ -1,4 +1,4 @@
-"""The events of this server: the newest in memory, all of them in the store, each handed to everybody who listens."""
+"""The events of this server: the newest in memory, all of them in the store, each passed to the listeners."""
 
 import asyncio
 import logging
@@ -19,13 +19,13 @@ log = logging.getLogger(__name__)
 
 # Events in memory: a day of a busy cluster, some 3 MB.
 IN_MEMORY = 5_000
-# Events that wait to be written. Beyond that the oldest are given up: the disk has been full or gone for long.
+# Events that may wait to be written. Beyond that the oldest are dropped: the disk has been full for a long time.
 WAITING = 10_000
 # Events of one write to the store, and of one read from it.
 BATCH = 500
 # Seconds after a write that failed.
 RETRY_AFTER = 10.0
-# Seconds between two looks for events that are too old.
+# Seconds between two deletions of events that are too old.
 FORGET_EVERY = 3600.0
 _PREFIX = "event-"
 _LEVELS = {Severity.INFO: logging.INFO, Severity.WARNING: logging.WARNING, Severity.ERROR: logging.ERROR}
@@ -33,7 +33,7 @@ _LEVELS = {Severity.INFO: logging.INFO, Severity.WARNING: logging.WARNING, Sever
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which events somebody asks for: those that are all of what is given."""
+    """Which events are requested: those that match everything that is given."""
 
     since: datetime | None = None
     kinds: Collection[EventKind] | None = None
@@ -43,7 +43,7 @@ class Filter:
     """Ids and names of one node: what happened under its earlier ids counts as well."""
 
     def takes(self, event: Event) -> bool:
-        """Whether the event is one of them."""
+        """Whether the event matches."""
         return (
             (self.since is None or event.at >= self.since)
             and (self.kinds is None or event.kind in self.kinds)
@@ -57,20 +57,20 @@ EVERYTHING = Filter()
 
 
 class EventLog:
-    """Numbers, keeps and hands on events. It writes while it is entered (`async with`), over a store that is open."""
+    """Numbers and keeps events, and passes them on. Writes while entered (`async with`), to a store that is open."""
 
     def __init__(
         self, store: Store, *, now: Callable[[], datetime], max_count: int = 100_000, max_age: timedelta = timedelta(30)
     ) -> None:
         """`now` is the wall clock (UTC). The newest `max_count` events are kept, none for longer than `max_age`."""
         self.version = 0
-        """Moves at every event, and at every acknowledgement."""
+        """Increases at every event and every acknowledgement."""
         self._store = store
         self._now = now
         self._max_count = max_count
         self._max_age = max_age
         self._newest: deque[Event] = deque(maxlen=IN_MEMORY)
-        """In order; the last one is the newest."""
+        """The newest events, oldest first."""
         self._last = 0
         """The sequence of the newest event."""
         self._unwritten: deque[Event] = deque(maxlen=WAITING)
@@ -98,7 +98,7 @@ class EventLog:
             await self._write_waiting()
 
     def now(self) -> datetime:
-        """The time by the clock that events are recorded with."""
+        """Now (UTC), by the clock that dates the events."""
         return self._now()
 
     @property
@@ -119,15 +119,15 @@ class EventLog:
         self._recorded.set()
 
     def newest(self, count: int, wanted: Filter = EVERYTHING) -> tuple[Event, ...] | None:
-        """The last `count` events of those wanted, newest first; None where the store has to be read for them."""
+        """The last `count` events that match `wanted`, newest first; None where the store has to be read for them."""
         found = _first(count, wanted, reversed(self._newest))
         whole = not self._newest or self._newest[0].sequence == 1 or len(self._newest) < IN_MEMORY
         reached = wanted.since is not None and bool(self._newest) and self._newest[0].at < wanted.since
         return found if len(found) == count or whole or reached else None
 
     async def stored(self, count: int, wanted: Filter = EVERYTHING) -> tuple[Event, ...]:
-        """The same, of the store too. Raises `StoreError`."""
-        await self._write_waiting()  # a burst may have pushed out of memory what is not written yet
+        """The same, read from the store too. Raises `StoreError`."""
+        await self._write_waiting()  # a burst may have displaced unwritten events from memory
         found = list(_first(count, wanted, reversed(self._newest)))
         before = self._newest[0].sequence if self._newest else None
         while len(found) < count:
@@ -204,7 +204,7 @@ class EventLog:
                     forget_at = loop.time() + FORGET_EVERY
                     await self._forget()
             except StoreError as error:
-                log.warning("Events cannot be written (%s); they are kept in memory for the time being.", error)
+                log.warning("Events cannot be written (%s); they are kept in memory until they can.", error)
                 await asyncio.sleep(RETRY_AFTER)
                 self._recorded.set()
 
@@ -214,7 +214,7 @@ class EventLog:
                 batch = list(islice(self._unwritten, BATCH))
                 await self._store.append(Table.EVENTS, [encode(event) for event in batch])
                 for event in batch:
-                    # More may have been recorded meanwhile, and the oldest given up for them.
+                    # More may have been recorded meanwhile, and the oldest dropped for them.
                     if self._unwritten and self._unwritten[0] is event:
                         self._unwritten.popleft()
 
@@ -233,7 +233,7 @@ class EventLog:
 
 
 def _first(count: int, wanted: Filter, events: Iterable[Event]) -> tuple[Event, ...]:
-    """The first `count` of those wanted."""
+    """The first `count` of `events` that match."""
     found: list[Event] = []
     for event in events:
         if len(found) == count:

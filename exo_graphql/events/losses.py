@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from exo_graphql.events.event import Event, EventKind, Severity
 
-# An hour: somebody who comes from lunch still sees it, and a loss of last night has been read or does not matter.
+# Long enough to be seen after lunch. A loss of last night, by contrast, has been read or does not matter.
 REMEMBERED = timedelta(hours=1)
 _OVER = frozenset({EventKind.MODEL_READY, EventKind.MODEL_UNLOADED})
 
@@ -13,7 +13,7 @@ _OVER = frozenset({EventKind.MODEL_READY, EventKind.MODEL_UNLOADED})
 def open_losses(events: Iterable[Event], now: datetime) -> tuple[Event, ...]:
     """The last loss of each model that has not been ready, unloaded or acknowledged since, for an hour.
 
-    `events` are in their order. A copy that was lost while another one serves is no loss of the model.
+    `events` are in their order. Losing a copy while another one serves is not a loss of the model.
     """
     lost: dict[str, Event] = {}
     for event in events:

@@ -15,14 +15,14 @@ _DELETED = frozenset({REMOVED_UNREADY, UNLOADED_UNREADY})
 
 def model_events(before: Snapshot, after: Snapshot, transitions: Transitions) -> Iterator[Occurrence]:
     """Models that became ready, were unloaded, lost, given up, or failed at an attempt."""
-    told: set[str] = set()
+    reported: set[str] = set()
     """Models whose failure an event below already says."""
     for one in transitions.removed:
         event = _end(one, before, after)
         if event is not None:
             yield event
         if one.failure is not None:
-            told.add(one.model_id)
+            reported.add(one.model_id)
     for instance in after.state.instances.values():
         previous = before.instance_statuses.get(instance.id)
         was_phase = previous.phase if previous is not None else Phase.NOT_LOADED
@@ -38,7 +38,7 @@ def model_events(before: Snapshot, after: Snapshot, transitions: Transitions) ->
         elif status.phase is Phase.UNREACHABLE and was_phase in READY:
             yield _lost(after, instance.model_id, status.message, status.node_id)
     for model_id, failure in transitions.failures.items():
-        if model_id not in told:
+        if model_id not in reported:
             yield _failed(after, model_id, failure)
 
 

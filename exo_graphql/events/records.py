@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def encode(event: Event) -> Entry:
-    """The event as JSON, without what says nothing."""
+    """The event as JSON, without fields that are None."""
     fields = _EVENT.dump_python(event, mode="json", exclude_none=True)
     return Entry(event.sequence, event.id, active=False, record=orjson.dumps(fields))
 

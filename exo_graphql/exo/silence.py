@@ -28,7 +28,7 @@ SUSPENDED = 3.0
 
 
 class Silence:
-    """Since when exo has not answered, and how long it may go on."""
+    """Since when exo has not answered, and how long that may last."""
 
     def __init__(self, rules: PollerRules, unseen_after: float) -> None:
         self._rules = rules

@@ -1,7 +1,7 @@
 """Metrics for Prometheus: what is counted as it happens. What can be read at a scrape is in `collectors`.
 
 Labels are names of the cluster's members and values of enums, never a caller's text: so the number of series is
-bounded, whatever callers send.
+bounded for all requests.
 """
 
 from enum import Enum, unique

@@ -39,7 +39,7 @@ class SnapshotSource(Protocol):
 
 
 class Recorder:
-    """Records events while it is entered. What is there already when it is entered is no event."""
+    """Records events while it is entered. What exists when it is entered makes no events."""
 
     def __init__(
         self, events: EventLog, upstream: SnapshotSource, operations: Operations, deployments: Deployments
@@ -80,7 +80,7 @@ class Recorder:
         self._watch, occurrences = cluster_events(self._watch, before, after, transitions)
         self._events.record(occurrences)
         if occurrences or self._lost:
-            # Not at once: the listeners have not been given this snapshot yet, and must not get it after the next one.
+            # Later: the listeners do not have this snapshot yet, and must not get it after the next one.
             asyncio.get_running_loop().call_soon(self._mark_lost)
 
     def _operations_changed(self) -> None:

@@ -86,12 +86,12 @@ def resolve(snapshot: Snapshot, request: OperationRequest) -> ResolvedRequest | 
 
 
 def conflict(model_ids: frozenset[str] | set[str], at_work: Iterable[Operation]) -> OperationConflict | None:
-    """The first operation that is at work on one of the same models."""
+    """The error that names the first active operation on one of these models; None if there is none."""
     for operation in at_work:
         shared = sorted(operation.model_ids & model_ids)
         if shared:
             return OperationConflict(
-                message=f"Operation {operation.id} ({operation.kind.value}) is at work on {', '.join(shared)}.",
+                message=f"Operation {operation.id} ({operation.kind.value}) is already changing {', '.join(shared)}.",
                 suggestion="Follow that operation, or cancel it and try again.",
                 operation_id=operation.id,
             )

@@ -135,7 +135,7 @@ class Run:
     # Steps
 
     def is_done(self, name: str) -> bool:
-        """Whether the step has been taken, before a crash perhaps."""
+        """Whether the step is done, by this process or before a crash."""
         step = self.operation.step(name)
         return step is not None and step.state in (StepState.SUCCEEDED, StepState.SKIPPED)
 

@@ -1,4 +1,4 @@
-"""The type `Deployment`: what should be loaded, how and when, and whether it is so."""
+"""The type `Deployment`: what should be loaded, how and when, and whether it is."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -114,7 +114,7 @@ class DeploymentFailure:
     "and corrects differences by operations, one at a time; after a loss it loads the model again."
 )
 class Deployment:
-    """`deployments.compare.Assessment`."""
+    """`deployments.assess.Assessment`."""
 
     name: str = field(resolver=_name, description="Its name, as given to applyDeployment.")
     model: Model = field(resolver=_model, description="The model that it keeps loaded.")

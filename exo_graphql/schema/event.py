@@ -1,4 +1,4 @@
-"""The type `Event`: what happened, and who may be asked about it."""
+"""The type `Event`, and how events are listed and acknowledged."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -118,7 +118,7 @@ async def resolve_events(
         return await log.stored(count, wanted)
     except StoreError as error:
         raise NamedError(
-            "JOURNAL_UNAVAILABLE", f"Older events cannot be read: {error}", "Ask for fewer, or try again."
+            "JOURNAL_UNAVAILABLE", f"Older events cannot be read: {error}", "Request fewer, or try again."
         ) from error
 
 
@@ -130,10 +130,10 @@ def resolve_event(
     model: OfModel = None,
     node: OfNode = None,
 ) -> events.Event | None:
-    """The event that this message is about; `context.skipped` where it is none of those asked for."""
+    """The event of this message; sets `context.skipped` where it is not one of those requested."""
     context = info.context
     event = context.event
-    # What had happened before the subscription began is sent only if it asks for that by `since`.
+    # Events from before the subscription are sent only if it requests them by `since`.
     due = event is not None and (since is not None or event.sequence > context.after_event)
     if event is None or not due or not _filter(context.latest, since, kind, severity, model, node).takes(event):
         context.skipped = True
@@ -148,7 +148,7 @@ def _filter(
     model: str | None,
     node: str | None,
 ) -> Filter:
-    """A name that the cluster does not know is taken as it is: the past had models and nodes that are gone."""
+    """The filter. A name that the cluster does not know is compared as it is: its model or node may be gone."""
     model_id = model
     if model is not None and snapshot is not None:
         card = find_model({**snapshot.models, **snapshot.remembered_models}, model)
@@ -169,7 +169,7 @@ class EventNotFoundValue(OperationErrorValue):
 
     @property
     def code(self) -> str:
-        """As its type is called."""
+        """The public error code."""
         return "EVENT_NOT_FOUND"
 
 
@@ -205,7 +205,7 @@ async def acknowledge(
         seen = None if info.context.events is None else await info.context.events.acknowledge(event)
     except StoreError as error:
         return JournalUnavailable(
-            message=f"The acknowledgement cannot be written: {error}", suggestion="Try again once the disk is well."
+            message=f"The acknowledgement cannot be written: {error}", suggestion="Try again once the disk is writable."
         )
     return seen or EventNotFoundValue(
         message=f"No event has the id {shorten(event)!r}, or it is too old to be kept.",

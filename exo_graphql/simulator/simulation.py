@@ -34,12 +34,12 @@ class Simulation:
         self._set_up(scenario)
         self.began = self.clock.now
 
-    def place(self, wanted: Request) -> None:
+    def place(self, request: Request) -> None:
         """What the master does with a place command: if it is impossible, nothing but a line in its log."""
         try:
-            document = place(wanted, self.cluster.state, self.cluster.rng, self.cluster.new_id)
+            document = place(request, self.cluster.state, self.cluster.rng, self.cluster.new_id)
         except ImpossibleError as error:
-            logger.warning("not placed: %s: %s", wanted.card.model_id, error)
+            logger.warning("not placed: %s: %s", request.card.model_id, error)
         else:
             self.create(document)
 
@@ -126,5 +126,5 @@ class Simulation:
         """A placement of the model on exactly these machines."""
         card = self.cluster.cards[model_id]
         nodes = frozenset(self.cluster.node_named(name).id for name in names)
-        wanted = Request(card, min_nodes=len(nodes), nodes=nodes)
-        return place(wanted, self.cluster.state, self.cluster.rng, self.cluster.new_id)
+        request = Request(card, min_nodes=len(nodes), nodes=nodes)
+        return place(request, self.cluster.state, self.cluster.rng, self.cluster.new_id)

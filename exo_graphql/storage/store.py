@@ -25,7 +25,7 @@ class Collection(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`sequence` orders the entries of a collection, whatever clocks do; both it and `id` are unique in there.
+    """`sequence` orders the entries of a collection, independently of clocks; both it and `id` are unique in there.
 
     `active`: its owner still has to do something about it, so that it must not be lost.
     """

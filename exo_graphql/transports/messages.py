@@ -38,7 +38,7 @@ class Closing(Exception):
 
 
 def read_message(text: str | None) -> Mapping[str, Any]:
-    """The message in a text frame; None stands for a binary frame. Raises `Closing`."""
+    """The message in a text frame; None for a binary frame. Raises `Closing`."""
     if text is None:
         raise Closing(Close.BAD_REQUEST, "Messages must be text")
     try:

@@ -53,12 +53,12 @@ async def test_who_falls_behind_gets_what_was_waiting_then_the_reason_and_the_en
     subscriber = EventSubscriber(answer)
     for number in (2, 4, 6):
         subscriber.add(happened(number))
-    told = [each async for each in subscriber]
-    assert [each.payload for each in told[:2]] == [b"2", b"4"]
-    (error,) = orjson.loads(told[2].payload)["errors"]
+    received = [each async for each in subscriber]
+    assert [each.payload for each in received[:2]] == [b"2", b"4"]
+    (error,) = orjson.loads(received[2].payload)["errors"]
     assert error["extensions"]["code"] == "EVENTS_LOST"
     assert subscriber.refused
-    assert len(told) == 3
+    assert len(received) == 3
 
 
 @pytest.mark.parametrize(

@@ -22,19 +22,19 @@ async def kinds(server: Running) -> list[str]:
     return [event["kind"] for event in (await asked(server, "{ events { kind } }"))["data"]["events"]]
 
 
-async def test_what_an_operation_did_is_told_by_query_and_push() -> None:
+async def test_what_an_operation_did_is_reported_by_query_and_push() -> None:
     async with running() as server, server.socket() as socket:
         assert await kinds(server) == []
         id_ = await socket.subscribe("subscription { events { kind modelId operation { id } } }")
         started = await asked(server, f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}')
         operation = started["data"]["loadModel"]["operation"]["id"]
         server.exo.control.advance(60)
-        told = [(await socket.data(id_))["events"] for _ in range(3)]
-        assert [event["kind"] for event in told] == ["OPERATION_ACCEPTED", "MODEL_READY", "OPERATION_ENDED"]
-        assert {event["modelId"] for event in told} == {A}
-        assert [event["operation"] for event in told] == [{"id": operation}, None, {"id": operation}]
+        received = [(await socket.data(id_))["events"] for _ in range(3)]
+        assert [event["kind"] for event in received] == ["OPERATION_ACCEPTED", "MODEL_READY", "OPERATION_ENDED"]
+        assert {event["modelId"] for event in received} == {A}
+        assert [event["operation"] for event in received] == [{"id": operation}, None, {"id": operation}]
         listed = (await asked(server, EVENTS))["data"]["events"]
-        assert [event["kind"] for event in listed] == [event["kind"] for event in reversed(told)]
+        assert [event["kind"] for event in listed] == [event["kind"] for event in reversed(received)]
         assert listed[0]["operation"]["state"] == "SUCCEEDED"
         assert listed[1]["model"] == {"id": A}
 
@@ -45,7 +45,7 @@ async def test_a_subscription_gets_what_it_asks_for_and_what_it_missed() -> None
         server.exo.control.advance(60)
         await until(lambda: len(server.components.events.in_memory) == 3)
         missed = await socket.subscribe(
-            "subscription ($since: DateTime) { ...Told } fragment Told on Subscription "
+            "subscription ($since: DateTime) { ...Received } fragment Received on Subscription "
             "{ events(since: $since, kind: [MODEL_READY, MODEL_UNLOADED]) { kind } }",
             since="2020-01-01T00:00:00Z",
         )
@@ -95,9 +95,9 @@ async def test_each_state_of_a_deployment_is_an_event_once() -> None:
             return any("is READY" in event.message for event in server.components.events.in_memory)
 
         await until(is_ready, 20)
-        told = [event for event in server.components.events.in_memory if event.deployment == "day"]
-        assert [event.kind.value for event in told].count("OPERATION_ACCEPTED") == 1
-        messages = [event.message for event in told if event.kind.value == "DEPLOYMENT_CHANGED"]
+        received = [event for event in server.components.events.in_memory if event.deployment == "day"]
+        assert [event.kind.value for event in received].count("OPERATION_ACCEPTED") == 1
+        messages = [event.message for event in received if event.kind.value == "DEPLOYMENT_CHANGED"]
         assert messages[0] == f"Deployment day of {A} is declared."
         assert len(messages) == len(set(messages))
         await asked(server, 'mutation { deleteDeployment(name: "day") { error { message } } }')

@@ -58,16 +58,16 @@ RECORDED: dict[str, list[tuple[str, str | None]]] = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_happened_in_a_recording(name: str) -> None:
-    snapshot, watch, told = None, NEW_WATCH, []
+    snapshot, watch, found = None, NEW_WATCH, []
     for step in steps(name):
         following, transitions = advance(snapshot, read_state(step.document), moment(step.t), EXO)
         watch, events = cluster_events(watch, snapshot, following, transitions)
-        told += [(event.kind.value, event.model_id or event.node_name) for event in events]
+        found += [(event.kind.value, event.model_id or event.node_name) for event in events]
         snapshot = following
-    assert told == RECORDED[name]
+    assert found == RECORDED[name]
 
 
-class Told(Story):
+class Observer(Story):
     """A story, and the events of each of its steps."""
 
     def __init__(self) -> None:
@@ -100,30 +100,30 @@ def loaded(
 
 
 def test_what_is_there_at_the_start_is_no_event() -> None:
-    told = Told()
-    assert told.events(0, loaded(("i1", "n1", READY))) == ()
-    assert told.events(1, loaded(("i1", "n1", READY))) == ()
+    observer = Observer()
+    assert observer.events(0, loaded(("i1", "n1", READY))) == ()
+    assert observer.events(1, loaded(("i1", "n1", READY))) == ()
 
 
 def test_a_loss_is_told_once_and_the_return_as_well() -> None:
-    told = Told()
-    told.events(0, loaded(("i1", "n1", READY)))
-    lost = told.events(11, loaded(("i1", "n1", READY), unseen={"n1": 11}))
+    observer = Observer()
+    observer.events(0, loaded(("i1", "n1", READY)))
+    lost = observer.events(11, loaded(("i1", "n1", READY), unseen={"n1": 11}))
     assert [event.kind for event in lost] == [EventKind.NODE_STALE, EventKind.MODEL_LOST]
     assert lost[1].severity is Severity.ERROR
     assert (lost[1].node_id, lost[1].node_name) == ("n1", "mac-n1")
-    assert told.kinds(12, loaded(("i1", "n1", READY), unseen={"n1": 12})) == []
-    back = told.events(13, loaded(("i1", "n1", READY)))
+    assert observer.kinds(12, loaded(("i1", "n1", READY), unseen={"n1": 12})) == []
+    back = observer.events(13, loaded(("i1", "n1", READY)))
     assert [event.kind for event in back] == [EventKind.NODE_RETURNED, EventKind.MODEL_READY]
     assert back[1].message == f"Model {MODEL} is ready again."
-    told.events(24, loaded(("i1", "n1", READY), unseen={"n1": 11}))
-    assert told.kinds(60, loaded(nodes=("n2",))) == [EventKind.NODE_LEFT]
+    observer.events(24, loaded(("i1", "n1", READY), unseen={"n1": 11}))
+    assert observer.kinds(60, loaded(nodes=("n2",))) == [EventKind.NODE_LEFT]
 
 
 def test_a_copy_that_is_lost_while_another_serves_is_a_warning() -> None:
-    told = Told()
-    told.events(0, loaded(("i1", "n1", READY), ("i2", "n2", READY)))
-    lost = told.events(1, loaded(("i2", "n2", READY), nodes=("n2",)))
+    observer = Observer()
+    observer.events(0, loaded(("i1", "n1", READY), ("i2", "n2", READY)))
+    lost = observer.events(1, loaded(("i2", "n2", READY), nodes=("n2",)))
     assert [(event.kind, event.severity) for event in lost] == [
         (EventKind.NODE_LEFT, Severity.WARNING),
         (EventKind.MODEL_LOST, Severity.WARNING),
@@ -141,20 +141,20 @@ def test_a_copy_that_is_lost_while_another_serves_is_a_warning() -> None:
     ],
 )
 def test_a_deletion_is_no_loss(report: Json, unloading: dict[str, str], message: str) -> None:
-    told = Told()
-    told.events(0, loaded(("i1", "n1", report)))
-    told.events(1, loaded(("i1", "n1", report)), unloading=unloading)
-    assert [(e.kind, e.message) for e in told.events(2, loaded(), unloading=unloading)] == [
+    observer = Observer()
+    observer.events(0, loaded(("i1", "n1", report)))
+    observer.events(1, loaded(("i1", "n1", report)), unloading=unloading)
+    assert [(e.kind, e.message) for e in observer.events(2, loaded(), unloading=unloading)] == [
         (EventKind.MODEL_UNLOADED, message)
     ]
 
 
 def test_a_restart_of_exo_is_an_election_and_no_news_of_nodes_that_stay() -> None:
-    told = Told()
-    told.events(0, loaded(("i1", "n1", READY)))
+    observer = Observer()
+    observer.events(0, loaded(("i1", "n1", READY)))
     restarted = document(("new1", "n9"), index=3)
     restarted["nodeIdentities"]["new1"]["friendlyName"] = "mac-n1"
-    events = told.events(5, restarted)
+    events = observer.events(5, restarted)
     assert [(event.kind, event.node_name) for event in events if event.kind is not EventKind.MODEL_LOST] == [
         (EventKind.ELECTION, None),
         (EventKind.NODE_LEFT, "mac-n2"),
@@ -164,49 +164,49 @@ def test_a_restart_of_exo_is_an_election_and_no_news_of_nodes_that_stay() -> Non
 
 
 def test_a_node_has_joined_once_it_has_a_name() -> None:
-    told = Told()
-    told.events(0, document(("n1",)))
+    observer = Observer()
+    observer.events(0, document(("n1",)))
     nameless = document(("n1", "n2"))
     del nameless["nodeIdentities"]["n2"]
-    assert told.kinds(1, nameless) == []
-    assert [event.node_name for event in told.events(2, document(("n1", "n2")))] == ["mac-n2"]
+    assert observer.kinds(1, nameless) == []
+    assert [event.node_name for event in observer.events(2, document(("n1", "n2")))] == ["mac-n2"]
 
 
 def test_exo_that_does_not_answer_and_is_back() -> None:
-    told, silent = Told(), Contact(silent_since=1.0)
+    observer, silent = Observer(), Contact(silent_since=1.0)
     gone = Source("http://exo", None, connected=False)
-    told.events(0, loaded(("i1", "n1", READY)))
-    assert told.kinds(4, None, source=gone, contact=silent) == [EventKind.EXO_UNREACHABLE]
-    assert told.kinds(12, None, source=gone, contact=silent) == [EventKind.MODEL_LOST]
-    assert told.kinds(13, loaded(("i1", "n1", READY))) == [EventKind.EXO_BACK, EventKind.MODEL_READY]
+    observer.events(0, loaded(("i1", "n1", READY)))
+    assert observer.kinds(4, None, source=gone, contact=silent) == [EventKind.EXO_UNREACHABLE]
+    assert observer.kinds(12, None, source=gone, contact=silent) == [EventKind.MODEL_LOST]
+    assert observer.kinds(13, loaded(("i1", "n1", READY))) == [EventKind.EXO_BACK, EventKind.MODEL_READY]
 
 
 def test_a_download_that_does_not_progress() -> None:
-    told = Told()
+    observer = Observer()
     state = document(("n1",), downloads={"n1": [ongoing(downloaded=5)]})
-    told.events(0, state)
-    assert told.kinds(59, state) == []
-    assert told.kinds(61, state) == [EventKind.DOWNLOAD_STALLED]
-    assert told.kinds(200, state) == []
+    observer.events(0, state)
+    assert observer.kinds(59, state) == []
+    assert observer.kinds(61, state) == [EventKind.DOWNLOAD_STALLED]
+    assert observer.kinds(200, state) == []
     state["downloads"]["n1"] = [ongoing(downloaded=6)]
-    assert told.kinds(201, state) == []
-    assert told.kinds(262, state) == [EventKind.DOWNLOAD_STALLED]
+    assert observer.kinds(201, state) == []
+    assert observer.kinds(262, state) == [EventKind.DOWNLOAD_STALLED]
 
 
 def test_the_time_without_exo_is_no_stall() -> None:
-    told = Told()
+    observer = Observer()
     state = document(("n1",), downloads={"n1": [ongoing(downloaded=5)]})
-    told.events(0, state)
-    told.events(50, None, source=Source("http://exo", None, connected=False), contact=Contact(silent_since=2.0))
-    assert told.kinds(70, state) == [EventKind.EXO_BACK]
-    assert told.kinds(115, state) == [EventKind.DOWNLOAD_STALLED]
+    observer.events(0, state)
+    observer.events(50, None, source=Source("http://exo", None, connected=False), contact=Contact(silent_since=2.0))
+    assert observer.kinds(70, state) == [EventKind.EXO_BACK]
+    assert observer.kinds(115, state) == [EventKind.DOWNLOAD_STALLED]
 
 
 def test_downloads_of_a_node_that_joins_are_no_news() -> None:
-    told = Told()
-    told.events(0, document(("n1",), downloads={"n1": [pending()]}))
+    observer = Observer()
+    observer.events(0, document(("n1",), downloads={"n1": [pending()]}))
     joined = document(("n1", "n2"), downloads={"n1": [failed_download("disk full")], "n2": [completed()]})
-    events = told.events(1, joined)
+    events = observer.events(1, joined)
     assert [event.kind for event in events] == [EventKind.NODE_JOINED, EventKind.DOWNLOAD_FAILED]
     assert events[1].message.endswith("on node mac-n1 failed: disk full")
 
@@ -243,35 +243,35 @@ def linked(
     ],
 )
 def test_a_link_that_is_worse_for_a_while(before: Json, after: Json, kind: EventKind) -> None:
-    told = Told()
-    told.events(0, before)
-    assert told.kinds(1, after) == []
-    assert told.kinds(12, after) == []
-    assert told.kinds(14, after) == [kind]
-    assert told.kinds(40, after) == []
+    observer = Observer()
+    observer.events(0, before)
+    assert observer.kinds(1, after) == []
+    assert observer.kinds(12, after) == []
+    assert observer.kinds(14, after) == [kind]
+    assert observer.kinds(40, after) == []
 
 
 def test_a_link_that_is_worse_for_a_moment_is_no_event() -> None:
-    told = Told()
-    told.events(0, linked("thunderbolt"))
-    told.events(1, linked("wifi"))
-    told.events(8, linked("thunderbolt"))
-    told.events(9, linked("wifi"))
-    assert told.kinds(15, linked("wifi")) == []
-    assert told.kinds(22, linked("wifi")) == [EventKind.LINK_DEGRADED]
+    observer = Observer()
+    observer.events(0, linked("thunderbolt"))
+    observer.events(1, linked("wifi"))
+    observer.events(8, linked("thunderbolt"))
+    observer.events(9, linked("wifi"))
+    assert observer.kinds(15, linked("wifi")) == []
+    assert observer.kinds(22, linked("wifi")) == [EventKind.LINK_DEGRADED]
 
 
 def test_a_slower_link_that_no_model_runs_over_is_no_event() -> None:
-    told = Told()
-    told.events(0, linked("thunderbolt", shared=False))
-    told.events(1, linked("wifi", shared=False))
-    assert told.kinds(30, linked("wifi", shared=False)) == []
+    observer = Observer()
+    observer.events(0, linked("thunderbolt", shared=False))
+    observer.events(1, linked("wifi", shared=False))
+    assert observer.kinds(30, linked("wifi", shared=False)) == []
 
 
 def test_the_links_of_a_node_that_dies_are_not_what_is_wrong() -> None:
-    told = Told()
-    told.events(0, linked("ethernet", shared=False))
-    told.events(1, linked(None, shared=False))
+    observer = Observer()
+    observer.events(0, linked("ethernet", shared=False))
+    observer.events(1, linked(None, shared=False))
     silent = linked(None, unseen={"n2": 11.0}, shared=False)
-    assert told.kinds(11, silent) == [EventKind.NODE_STALE]
-    assert told.kinds(30, silent) == []
+    assert observer.kinds(11, silent) == [EventKind.NODE_STALE]
+    assert observer.kinds(30, silent) == []

@@ -91,7 +91,7 @@ class Compilation:
     def _parts(
         self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode], path: Path = None
     ) -> tuple[list[Part], Hashable]:
-        """The parts of an object, and what they are: equal for equal selections, whatever document they are in."""
+        """The parts of an object, and their identity, which is equal for equal selections in any document."""
         fields = collect(self._fields.schema, self._fragments, self._variables, type_, sets)
         self._count += len(fields)
         if self._count > MAX_FIELDS:
@@ -129,7 +129,7 @@ class Compilation:
         varies = len(self.arguments) != first_argument
         of_value_alone = not varies and access.is_of_value_alone and _is_of_value_alone(value)
         part = FieldPlan(key, access, value, nullable, index, of_value_alone)
-        # What an argument's index stands for differs from run to run: `varies` keeps such a part from being shared.
+        # An argument with an index has another value in each run: such a part (`varies`) is not shared.
         identity = (key, name, bound, of_value)
         if here is None or varies or of_value is None or isinstance(value, Inlined):
             return part, identity

@@ -1,14 +1,15 @@
-"""Encoded parts of answers that are made once and put into every answer that holds them.
+"""Encoded parts of answers that are made once and copied into every answer that contains them.
 
-Two kinds, both found by what a selection is and not by the document that it is part of:
+There are two kinds. Both are identified by the selection, so that different documents share them:
 
-- A *place*: a field that is reached from the root without a list and without a variable, such as `cluster { nodes }` or
-  `downloads(status: [FAILED])`. In one snapshot it has one value. The first answer reads it as any other field, the
-  second one keeps the bytes, and all later ones take them: 130 kB are copied in 20 µs and made anew in 1 ms.
-- An *object* of a list whose selected fields are attributes of it alone. Its bytes hold for as long as it is the same
-  object, across snapshots: of 4,000 downloads of a cluster, a read of exo's state replaces the three that moved.
+- A *place*: a field that is reached from the root without a list or a variable, such as `cluster { nodes }` or
+  `downloads(status: [FAILED])`. In one snapshot it has one value. The first answer reads it as any other field,
+  the second one keeps the bytes, and later ones copy them: for 130 kB that takes 20 µs instead of 1 ms.
+- An *object* of a list whose selected fields depend on its attributes alone. Its bytes are valid as long as it is the
+  same object, across snapshots: of 4,000 downloads, a read of exo's state replaces the three that progressed.
 
-What is kept is dropped with the snapshot (an object: with the first one in which it was not selected), and is bounded.
+Bytes are dropped with their snapshot (an object's: with the first snapshot in which it was not selected). Their sum is
+bounded.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -25,7 +26,7 @@ from exo_graphql.schema.volatile import VolatileNumber, VolatileText
 
 # Bytes that are kept for one snapshot. A whole overview of 32 nodes takes 1 MB.
 MAX_BYTES = 16 << 20
-# Places and selections of objects that are counted in one snapshot; further ones are read as if nothing were kept.
+# Places and selections of objects in one snapshot; further ones are read as if nothing were kept.
 MAX_POINTS = 4_000
 
 Objects = dict[int, tuple[object, Any, int]]
@@ -36,7 +37,7 @@ Read = Callable[[Any, Any], Any]
 
 
 class Spliced:
-    """Encoded bytes, and what they are in a signature: there, clock fields are null."""
+    """Encoded bytes for the answer, and for its signature, in which clock fields are null."""
 
     __slots__ = ("payload", "signed")
 
@@ -46,10 +47,10 @@ class Spliced:
 
 
 def in_payload(value: object) -> object:
-    """What orjson writes for a value that it does not know, in an answer."""
+    """orjson's `default` for an answer: how to write a value that orjson does not know."""
     if isinstance(value, Spliced):
         return value.payload
-    # orjson writes subclasses of str by itself, those of float not.
+    # orjson writes subclasses of str by itself, but not those of float.
     if isinstance(value, VolatileNumber):
         return float(value)
     raise TypeError(f"{type(value).__name__} in a result")
@@ -65,13 +66,13 @@ def in_signature(value: object) -> object:
 
 
 class Point:
-    """A place or a selection of objects, the same one for all documents that hold it."""
+    """The identity of a place or of a selection of objects, shared by all documents that contain it."""
 
     __slots__ = ("__weakref__", "time_dependent")
 
     def __init__(self) -> None:
         self.time_dependent = False
-        """Whether it was once found to hold the time of the answer, as an age does: then it is never kept."""
+        """Whether it has once contained a value that depends on the time, such as an age: then it is never kept."""
 
 
 class Generation:
@@ -84,11 +85,11 @@ class Generation:
         self._seen: set[Point] = set()
         """Places that were read once."""
         self.objects: dict[Point, Objects] = {}
-        """By selection; empty for one that the generation before did not have: it may never come again."""
+        """By selection; empty for one that the previous generation did not have, since it may never come again."""
         self._before = before
         self._bytes = 0
         self._full = False
-        """Whether something did not fit into `MAX_BYTES`: nothing more is encoded ahead, which would be for nothing."""
+        """Whether something did not fit into `MAX_BYTES`: then nothing more is encoded, since it could not be kept."""
 
     def is_of(self, context: Context) -> bool:
         """Whether the answers of `context` may hold what is kept here."""
@@ -117,7 +118,7 @@ class Generation:
         return part
 
     def read_objects(self, point: Point, values: Iterable[Any], read: Read, info: Any) -> list[Any]:
-        """The parts of the response for the objects of a list, each of which follows from its object alone."""
+        """The parts of the response for the objects of a list: kept bytes, or what `read` returns for an object."""
         newest = self.objects.get(point)
         if newest is None and len(self.objects) < MAX_POINTS:
             newest = self.objects[point] = {}
@@ -141,7 +142,7 @@ class Generation:
         return parts
 
     def _takes(self, size: int) -> bool:
-        """Whether there is room for that many bytes, which then count as kept."""
+        """Whether `size` bytes fit into `MAX_BYTES`; if so they count as kept."""
         self._full = self._full or self._bytes + size > MAX_BYTES
         if not self._full:
             self._bytes += size
@@ -171,7 +172,7 @@ class Splices:
 
 
 def at_place(point: Point, key: str, read: Read) -> Read:
-    """A function that reads a place; `read` returns an object that holds it as `key`."""
+    """A function that reads a place; `read` returns an object that contains it as `key`."""
 
     def read_one(value: Any, info: Any) -> Any:
         return read(value, info)[key]
@@ -188,7 +189,7 @@ def _version(context: Context) -> int:
 
 
 def _encoded(part: Any) -> tuple[Any, int]:
-    """The part encoded, and its bytes, which are two where it holds a clock field."""
+    """The encoded part, and its size in bytes: of both encodings where a clock field makes them differ."""
     payload = orjson.dumps(part, default=in_payload)
     signed = orjson.dumps(part, default=in_signature, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
     fragment = orjson.Fragment(payload)

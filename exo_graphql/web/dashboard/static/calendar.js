@@ -24,7 +24,7 @@ export function calendarPart() {
   let shown = null;
   let newest = null;
 
-  async function look() {
+  async function refresh() {
     if (!root.open || root.hidden || cluster === null) return;
     const now = signature(cluster);
     if (now === shown) return;
@@ -36,7 +36,7 @@ export function calendarPart() {
       show(calendar);
     } catch (error) {
       if (error.name === "AbortError") return;
-      shown = null; // asked again with the next change
+      shown = null; // requested again at the next change
       text(status, [error.message, error.suggestion].filter(Boolean).join(" "));
     }
   }
@@ -50,14 +50,14 @@ export function calendarPart() {
     attribute(root, "data-loaded", "true");
   }
 
-  root.addEventListener("toggle", look);
+  root.addEventListener("toggle", refresh);
   return (now) => {
     cluster = now;
     const hidden = now.deployments.length === 0;
-    // Where there is a schedule, its days are what a reader looks for.
+    // With a schedule, the days matter most: unfold them.
     if (root.hidden && !hidden) root.open = now.deployments.some(({ schedule }) => schedule.length > 0);
     root.hidden = hidden;
-    look();
+    refresh();
   };
 }
 
@@ -121,7 +121,7 @@ function spans(entries, holds) {
   return found;
 }
 
-/** What a reader should not have to look for: conflicts, gaps and daylight saving, each `[kind, sentence]`. */
+/** The entries that need attention: conflicts, gaps and daylight saving time, each `[kind, sentence]`. */
 function notesOf(entries) {
   const found = [];
   const ahead = entries.filter(({ until }) => Date.parse(until) > Date.now());

@@ -59,7 +59,7 @@ export async function remove({ name, ownInstances, drainSeconds, operation }) {
           option("loaded", "unload", "Unload it", true),
           option("loaded", "keep", "Keep it loaded", false),
         ),
-    operation === null ? null : h("p", {}, "An operation is at work for it. What that loads is unloaded again."),
+    operation === null ? null : h("p", {}, "An operation for it is in progress. What it loads is unloaded again."),
     ownInstances.length === 0 ? null : h("p", {}, `Before an unload, running requests get up to ${drainSeconds} s to finish.`),
   ]);
   if (answer === null) return;

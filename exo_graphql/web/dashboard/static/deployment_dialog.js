@@ -91,7 +91,7 @@ export class DeploymentDialog {
     this.sharding.value = given.sharding;
     this.engine.value = given.instanceType;
     this.nodes = new Set(given.nodes ?? []);
-    text(this.pausing, given.state === "PAUSED" ? "It is paused. To apply it ends the pause." : "");
+    text(this.pausing, given.state === "PAUSED" ? "It is paused. Applying it ends the pause." : "");
     this.windows.fill(given.schedule);
     this.#fill();
     this.dialog.showModal();
@@ -108,7 +108,7 @@ export class DeploymentDialog {
     this.#fill();
     if (before === this.#loaded() || !this.planned) return;
     this.#changed();
-    say(this.hint, "What is loaded has changed since. Preview again.");
+    say(this.hint, "Loaded models have changed since. Preview again.");
   }
 
   #loaded() {
