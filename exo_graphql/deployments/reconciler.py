@@ -3,14 +3,14 @@
 It wakes up for a snapshot (once a second at most), the progress of an operation, a changed deployment, and the next
 time at which a window opens or an attempt is due. Each round accounts for what has happened (`outcomes`: how operations
 have ended; `adjust`: what time and other people have changed), compares (`compare`), publishes (`assessments`), and
-acts. What it remembers beyond the store is in `Watch` and `Waits`, which may be lost.
+acts (`acting`). What it remembers beyond the store is in `Watch` and `Waits`, which may be lost.
 """
 
 import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,8 +18,8 @@ from datetime import datetime, timedelta
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Upstream
-from exo_graphql.deployments import acts, outcomes
-from exo_graphql.deployments.acts import Cancel, Change, Fetch
+from exo_graphql.deployments import outcomes
+from exo_graphql.deployments.acting import Actor
 from exo_graphql.deployments.adjust import Observed, adjusted, is_about, paused
 from exo_graphql.deployments.assess import assess_unseen
 from exo_graphql.deployments.assessments import Assessments
@@ -59,8 +59,6 @@ class Reconciler:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.assessments = Assessments(upstream)
-        self.attempts: dict[str, int] = {}
-        """By name: operations begun since this server started."""
         self._upstream = upstream
         self._operations = operations
         self._registry = registry
@@ -70,6 +68,7 @@ class Reconciler:
         self._latest: datetime | None = None
         self._watch = Watch()
         self._waits = Waits(jitter)
+        self._actor = Actor(operations, registry, self._waits, now=self.now, jitter=jitter)
         self._deleted: set[str] = set()
         """Ids of own instances that somebody else has deleted, until the pause that follows is stored."""
         self._timetables: dict[str, tuple[Deployment, Timetable]] = {}
@@ -77,6 +76,11 @@ class Reconciler:
         self._compared_at = float("-inf")
         self._last_comparison: tuple[int, float] = (-1, 0.0)
         """Version of the snapshot that was last compared, and the seconds that the comparison took."""
+
+    @property
+    def attempts(self) -> Mapping[str, int]:
+        """By name of the deployment: loads begun since this server started."""
+        return self._actor.attempts
 
     # Reading
 
@@ -217,16 +221,7 @@ class Reconciler:
         if outcome is None:
             return
         await self._remember(outcome)
-        match outcome.act:
-            case Change():
-                await self._change(outcome.act)
-            case Cancel():
-                log.info("Deployments: operation %s is cancelled. %s", outcome.act.operation_id, outcome.act.because)
-                await self._operations.cancel(outcome.act.operation_id)
-            case Fetch():
-                await self._fetch(outcome.act)
-            case None:
-                pass
+        await self._actor.carry_out(outcome.act)
 
     # What has happened since the last comparison
 
@@ -303,39 +298,6 @@ class Reconciler:
             if each.state is DeploymentState.READY:
                 ids = each.instance_ids
                 await self._registry.update(uid, lambda d, i=ids, s=snapshot: outcomes.placed_on(d, i, s))  # type: ignore[misc]
-
-    # Acts
-
-    async def _change(self, change: Change) -> None:
-        by = change.by
-        number = by.sequence + 1
-        key = by.key(number)
-        begun = replace(by, sequence=number, pending=key, attempts=by.attempts + change.counts)
-        # Stored first: after a crash this number is never used again, whether or not the request was made.
-        stored = await self._registry.update(by.uid, lambda d: begun if d == by else d)
-        if stored != begun:
-            return  # it was changed meanwhile: the next round compares it again
-        log.info("Deployment %s: %s %s", by.name, acts.describe(change), change.because)
-        answer = await self._operations.reconcile(acts.request(change), key)
-        if isinstance(answer, Operation):
-            self.attempts[by.name] = self.attempts.get(by.name, 0) + (change.load is not None)
-            self._waits.attempted(by.uid)
-            return
-        log.warning("Deployment %s: %s", by.name, answer.message)
-        now, jitter = self.now(), self._jitter()
-        if outcomes.is_not_an_attempt(change, answer):
-            self._waits.hold_back(by.uid, now)
-        await self._registry.update(by.uid, lambda d: outcomes.refused(d, change, answer, now, jitter))
-
-    async def _fetch(self, fetch: Fetch) -> None:
-        deployment = fetch.deployment
-        self._waits.asked_for_weights(deployment.uid, self.now())
-        log.info("Deployment %s: fetching the weights of %s.", deployment.name, deployment.spec.model_id)
-        result = await self._operations.start_download(deployment.spec.model_id, fetch.node_ids)
-        failed = [each.error for each in result.results if each.error is not None]
-        if result.error is not None or failed:
-            said = result.error.message if result.error is not None else " ".join(failed)
-            log.warning("Deployment %s: its weights are not fetched: %s", deployment.name, said)
 
 
 def _listening(

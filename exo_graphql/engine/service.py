@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, OperationDefinitionNode
 
-from exo_graphql.cluster.upstream import Misconfigured, Unreachable, Upstream
+from exo_graphql.cluster.upstream import Unreachable, Upstream
 from exo_graphql.deployments.service import Deployments
 from exo_graphql.engine.budget import Budget
 from exo_graphql.engine.complexity import check_variables
@@ -168,8 +168,6 @@ class Service:
         """Waits for a snapshot that is fresh enough to answer from, as far as exo can be reached."""
         try:
             await self._upstream.fresh(self._max_age)
-        except Misconfigured as error:
-            self._cause = error
         except Unreachable as error:
             # The last snapshot answers, marked as stale; without any, resolvers raise CLUSTER_UNAVAILABLE.
             self._cause = error
