@@ -22,7 +22,7 @@ app = Typer()
 
 
 class Severity(StrEnum):
-    """The least severity to list."""
+    """The minimum severity to list."""
 
     INFO = "info"
     WARNING = "warning"
@@ -58,7 +58,7 @@ def events(
 def acknowledge(
     ctx: typer.Context, event: Annotated[str, typer.Argument(metavar="ID", help="The event's id.")]
 ) -> None:
-    """Note that you have seen an event."""
+    """Acknowledge an event: mark it as seen."""
     session = session_of(ctx)
     session.show(session.mutate_once("acknowledge", event=event), _acknowledged)
 

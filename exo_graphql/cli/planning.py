@@ -21,24 +21,24 @@ def find_placements(
     models at most 1 + 1 + 3 + 3 queries.
     """
 
-    def look(gone: Sequence[str]) -> Data:
+    def placements_without(gone: Sequence[str]) -> Data:
         return session.ask("placements", model=model, minNodes=min_nodes, nodes=nodes, unload=[*unload, *gone] or None)
 
-    now = look([])
+    now = placements_without([])
     if not now["placements"] or _fits(now):
         return {**now, "unloadToFit": []}
     # For a model that is already loaded, another copy is planned.
     loaded = sorted(session.ask("models", loaded=True)["models"], key=lambda entry: entry["storageSizeGb"] or 0)
     ids = [entry["id"] for entry in loaded]
-    if not ids or not _fits(look(ids)):
+    if not ids or not _fits(placements_without(ids)):
         return {**now, "unloadToFit": None}
     for id_ in ids:
-        if _fits(look([id_])):
+        if _fits(placements_without([id_])):
             return {**now, "unloadToFit": [id_]}
     needed = list(ids)
     for id_ in ids:
         fewer = [other for other in needed if other != id_]
-        if _fits(look(fewer)):
+        if _fits(placements_without(fewer)):
             needed = fewer
     return {**now, "unloadToFit": needed}
 

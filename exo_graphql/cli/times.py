@@ -11,9 +11,9 @@ _CRON_FIELDS = 5
 
 
 def until(text: str, now: datetime | None = None) -> datetime:
-    """A time to come: `8h`, `06:00` (the next one here), or ISO 8601, which is local time where it has no zone.
+    """A later time: `8h`, `06:00` (the next one, local time), or ISO 8601, which is local time where it has no zone.
 
-    Raises ValueError, fit for the user.
+    Raises ValueError with a message for the user.
     """
     present = (now or datetime.now(UTC)).astimezone()
     duration, clock = _DURATION.fullmatch(text.strip()), _CLOCK.fullmatch(text.strip())
@@ -31,12 +31,12 @@ def until(text: str, now: datetime | None = None) -> datetime:
 
 
 def window(text: str) -> dict[str, Any]:
-    """A window: a cron line, a duration, perhaps a time zone, perhaps `ready-by`.
+    """A window: a cron line, a duration, optionally a time zone, optionally `ready-by`.
 
     >>> window("0 6 * * * 17h Europe/Berlin ready-by")["durationMinutes"]
     1020
 
-    Raises ValueError, fit for the user.
+    Raises ValueError with a message for the user.
     """
     words = text.split()
     cron, rest = words[:_CRON_FIELDS], words[_CRON_FIELDS:]

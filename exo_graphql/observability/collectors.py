@@ -116,7 +116,7 @@ class DeploymentCollector(Collector):
         if self._deployments.has_file:
             yield _gauge(
                 "exo_graphql_deployments_file_valid",
-                "Whether the deployments file is in effect as it is; 0: it was refused, and an earlier one stays.",
+                "Whether the deployments file is valid; 0: it was refused, and the last valid one stays in effect.",
                 float(self._deployments.file_problem is None),
             )
 
