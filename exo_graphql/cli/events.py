@@ -16,7 +16,7 @@ class Event:
 
 
 async def read_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[Event]:
-    """The events of a stream; comments, ids and retry times are passed over, and so is an event cut off at the end."""
+    """The events of a stream, without comments, ids and retry times, and without an event cut off at the end."""
     name, data = "message", list[bytes]()
     async for line in _lines(chunks):
         if not line:

@@ -93,7 +93,7 @@ class Terminal:
 
 
 def clean(value: Any) -> Any:
-    """The same JSON value without control characters: what a node calls itself must not drive the terminal."""
+    """The same JSON value without control characters: the name of a node must not control the terminal."""
     if isinstance(value, str):
         if value.isprintable():
             return value

@@ -18,7 +18,7 @@ class Assessments:
 
     def __init__(self, upstream: Upstream) -> None:
         self.version = 0
-        """Moves whenever an assessment changes."""
+        """Increases whenever an assessment changes."""
         self.concern: str | None = None
         """Another reason why the cluster is not healthy: a deployments file that was refused; None if there is none."""
         self._upstream = upstream

@@ -155,7 +155,7 @@ class Poller(Snapshots, Commands):
             body = await endpoint.client.runners(self._schedule.cheap_read_timeout())
             news = find_news(body, self._state.runners if self._state is not None else {})
         except (Refused, NotRunners) as error:
-            logger.info("exo at %s has no cheap reads: %s", endpoint.client.url, error)
+            logger.info("exo at %s does not offer GET /state/runners: %s", endpoint.client.url, error)
             endpoint.has_runners = False
             self._silence.ends()
         except UpstreamError:

@@ -120,7 +120,7 @@ class Admission:
         if len(self._manager) + len(self._pending) < limit:
             return None
         return TooManyOperations(
-            message=f"{limit} operations are not finished.",
+            message=f"{limit} operations are active.",
             suggestion="Wait for one to end, or cancel one.",
             limit=limit,
         )

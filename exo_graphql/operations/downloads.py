@@ -99,7 +99,7 @@ async def _resolve(upstream: Upstream, model: str, nodes: Sequence[str] | None) 
             return error
     if nodes is not None and not nodes:
         return InvalidArgument(
-            message="An empty list of nodes.", suggestion="Name nodes, or leave it out.", argument="nodes"
+            message="The list of nodes is empty.", suggestion="Name nodes, or leave it out.", argument="nodes"
         )
     snapshot = await present(upstream)
     if isinstance(snapshot, OperationError):

@@ -102,7 +102,7 @@ class PlacementRefused(OperationError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationConflict(OperationError):
-    """Another operation is at work on the same model."""
+    """Another active operation changes the same model."""
 
     operation_id: str
 

@@ -107,7 +107,7 @@ async def planned(
             return outcome
     reason = "Other operations reserved or released memory while exo was asked."
     return PlacementRefused(
-        message=f"{' and '.join(resolved.load_ids)} cannot be placed: {reason}", suggestion="Ask again.", reason=reason
+        message=f"{' and '.join(resolved.load_ids)} cannot be placed: {reason}", suggestion="Try again.", reason=reason
     )
 
 

@@ -133,7 +133,7 @@ class OperationManager:
         return True
 
     def at_work(self) -> list[Operation]:
-        """Those that act or will, oldest first; not the parked ones."""
+        """Operations that act now or will by themselves, oldest first; not the parked ones."""
         return [run.operation for run in self._runs.values() if run.operation.at_work]
 
     def same_load(self, snapshot: Snapshot, request: OperationRequest, resolved: ResolvedRequest) -> Operation | None:

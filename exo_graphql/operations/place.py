@@ -132,7 +132,7 @@ async def follow(run: Run, instance: Instance, step: str, attempts: int | None =
             raise Abort(
                 DownloadFailed(
                     message=f"The weights of {instance.model_id} could not be fetched: {reason}",
-                    suggestion="See that the nodes reach the model's source and have free disk space.",
+                    suggestion="Check that the nodes can reach the model's source and have free disk space.",
                     model_id=instance.model_id,
                 )
             )
@@ -158,7 +158,7 @@ def _failed(snapshot: Snapshot, instance: Instance, causes: Mapping[int, Failure
     where = f" on {label(node)}" if node is not None else ""
     return LoadFailed(
         message=f"{instance.model_id} could not be loaded, after {times}{where}: {cause.message if cause else ''}",
-        suggestion="See the failure's message; another placement or quantization may do.",
+        suggestion="See the failure's message; another placement or quantization may work.",
         model_id=instance.model_id,
         attempts=max(causes),
     )
@@ -191,7 +191,7 @@ def gone(run: Run, snapshot: Snapshot, instance: Instance, causes: Mapping[int, 
         what = f"{removed}, by another client or by exo, after {times}{where}"
     return LoadFailed(
         message=f"{what}: {cause.message}",
-        suggestion="See the failure's message; another placement or quantization may do.",
+        suggestion="See the failure's message; another placement or quantization may work.",
         model_id=instance.model_id,
         attempts=tries or 0,
     )

@@ -1,4 +1,4 @@
-"""Why models cannot be placed, as an error with advice: what is lacking, and what would have to be unloaded. Pure.
+"""Why models cannot be placed, as an error with advice: what is missing, and what would have to be unloaded. Pure.
 
 The advice takes longer than the plan: each set of loaded models is a question whether all would fit without it. So it
 is worked out for a rejection alone, not for a dry run of four kinds.
@@ -24,7 +24,7 @@ UNLOAD_STEPS = 200_000
 
 
 def rejection(snapshot: Snapshot, no_plan: NoPlan) -> PlacementRefused | InsufficientMemory:
-    """The error that says what is lacking, and which models to unload or which operations to wait for."""
+    """The error that says how much memory is short, and which models to unload or which operations to wait for."""
     placement_requests, no_fit = no_plan.requests, no_plan.no_fit
     names = " and ".join(wanted.card.id for wanted in placement_requests)
     if no_fit.shortfall_bytes is None or no_fit.available_bytes is None:
@@ -32,7 +32,7 @@ def rejection(snapshot: Snapshot, no_plan: NoPlan) -> PlacementRefused | Insuffi
         particular = len(one.kinds) < len(EVERY_KIND) or one.min_nodes > 1 or one.node_ids is not None
         return PlacementRefused(
             message=f"{names} cannot be placed: {no_fit.reason}{no_fit.caveat}",
-            suggestion="Ask for sharding AUTO and instance type AUTO, fewer nodes, or other nodes."
+            suggestion="Use sharding AUTO and instance type AUTO, fewer nodes, or other nodes."
             if particular
             else "Query the placements of the model to see why each sharding and instance type is refused.",
             reason=no_fit.reason,

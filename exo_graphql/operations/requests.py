@@ -113,9 +113,9 @@ def invalid(request: OperationRequest, key: str | None, rules: OperationRules) -
         if len(names) > rules.max_models and argument != "nodes":
             return _invalid(argument, f"{len(names)} models in one list.", f"Name {rules.max_models} at most.")
     if request.nodes is not None and not request.nodes:
-        return _invalid("nodes", "An empty list of nodes.", "Name the nodes, or leave the argument out.")
+        return _invalid("nodes", "The list of nodes is empty.", "Name the nodes, or leave the argument out.")
     if request.min_nodes < 1:
-        return _invalid("minNodes", f"{request.min_nodes} nodes cannot hold a model.", "Ask for 1 or more.")
+        return _invalid("minNodes", f"{request.min_nodes} nodes cannot hold a model.", "Use 1 or more.")
     if not 0 <= request.drain_seconds <= MAX_DRAIN:
         return _invalid("drainSeconds", f"{request.drain_seconds} is out of range.", f"Use 0 to {MAX_DRAIN}.")
     if request.timeout_seconds is not None and not 1 <= request.timeout_seconds <= MAX_TIMEOUT:

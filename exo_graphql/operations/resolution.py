@@ -73,7 +73,7 @@ def resolve(snapshot: Snapshot, request: OperationRequest) -> ResolvedRequest | 
     if load and request.min_nodes > most:
         return InvalidArgument(
             message=f"At least {request.min_nodes} nodes were requested; there are {most}.",
-            suggestion=f"Ask for {most} at most.",
+            suggestion=f"Use {most} at most.",
             argument="minNodes",
         )
     if request.kind is OperationKind.UNLOAD and request.instances is None:

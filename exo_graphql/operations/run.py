@@ -78,17 +78,17 @@ class Run:
 
     @property
     def operation(self) -> Operation:
-        """As it is now."""
+        """The operation as it is now."""
         return self.record.operation
 
     @property
     def saga_state(self) -> SagaState:
-        """What a restart would resume from."""
+        """The state that a restart would resume from."""
         return self.record.saga_state
 
     @property
     def request(self) -> OperationRequest:
-        """As the caller gave it."""
+        """The request as the caller sent it."""
         return self.record.request
 
     @property

@@ -65,7 +65,7 @@ class Operations:
 
     @property
     def version(self) -> int:
-        """Moves at every change of any operation."""
+        """Increases at every change of any operation."""
         return self._manager.version
 
     def get(self, operation_id: str) -> Operation | None:
@@ -175,7 +175,7 @@ class Operations:
         return () if run is None else run.saga_state.placed
 
     def at_work(self) -> list[Operation]:
-        """Those that act or will by themselves, oldest first."""
+        """Operations that act now or will by themselves, oldest first; not the parked ones."""
         return self._manager.at_work()
 
     def free(self, snapshot: Snapshot) -> dict[str, int]:
@@ -212,7 +212,7 @@ class Operations:
             if rival is not None:
                 return rival
             run.resume()
-        # One that is at work already continues: that is the requested state.
+        # An operation that is not parked continues already: that is the requested state.
         return run.operation
 
     def _ended(self, operation_id: str, suggestion: str) -> OperationError:

@@ -122,7 +122,7 @@ def comes_back(run: Run) -> UnloadFailed:
     names = ", ".join(run.operation.unload_ids)
     return UnloadFailed(
         message=f"{names} is loaded again whenever it has been removed.",
-        suggestion="Find out who loads it.",
+        suggestion="Find out which client loads it.",
         model_id=run.operation.unload_ids[0],
     )
 

@@ -102,7 +102,7 @@ def _failed(snapshot: Snapshot, pair: Pair, reason: str) -> DownloadFailed:
     node = snapshot.state.nodes.get(pair[0])
     return DownloadFailed(
         message=f"{label(node) if node is not None else pair[0]} could not fetch {pair[1]}: {reason}",
-        suggestion="See that the node reaches the model's source and has free disk space, then try again.",
+        suggestion="Check that the node can reach the model's source and has free disk space, then try again.",
         model_id=pair[1],
     )
 

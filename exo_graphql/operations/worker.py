@@ -124,7 +124,7 @@ async def _plan_again(run: Run, reservations: Reservations) -> bool:
 
 
 def waiting_message(plan: Plan) -> str:
-    """What a PENDING operation says."""
+    """The message of a PENDING operation."""
     return f"Fits once memory has been released by {', '.join(plan.waiting_for)}: waiting for it."
 
 
@@ -168,7 +168,7 @@ async def _undo(run: Run, reservations: Reservations) -> None:
     if reason is not None:
         run.fail_open_steps(reason)
         log.error("Operation %s could not be undone: %s", run.operation.id, reason)
-        advice = "See what is loaded, and load what is missing."
+        advice = "Check what is loaded, and load what is missing."
         run.update(error=replace(error, suggestion=f"{error.suggestion or ''} {advice}".strip()))
         parts.append(f"It could not be undone: {_sentence(reason)}")
     run.progressed()
