@@ -172,10 +172,10 @@ def applied(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
     tally = dict.fromkeys(("new", "changed", "unchanged"), 0)
     for each in data["deployments"]:
         tally[each["status"] if each["status"] in tally else "changed"] += 1
-    said = f"{tally['new']} new, {tally['changed']} changed, {tally['unchanged']} unchanged."
+    counts = f"{tally['new']} new, {tally['changed']} changed, {tally['unchanged']} unchanged."
     if data["deployments"]:
         yield ""
-    yield Prose.of(f"{'Plan' if data['dryRun'] else 'Applied'}: {said}", hanging=2)
+    yield Prose.of(f"{'Plan' if data['dryRun'] else 'Applied'}: {counts}", hanging=2)
 
 
 def _difference(each: Json) -> Page:
@@ -236,9 +236,9 @@ def plan(payload: Json) -> Page:
     values["opens"] = when(payload["nextOpening"])
     if payload["nextOpening"] is None and payload["openUntil"] is None:
         values["opens"] = "always"
-    for name, said in values.items():
-        if said != UNKNOWN:
-            yield Prose.of((f"  {name:9} ", "dim"), said, hanging=6)
+    for name, text in values.items():
+        if text != UNKNOWN:
+            yield Prose.of((f"  {name:9} ", "dim"), text, hanging=6)
     for place, step in enumerate(found["steps"], 1):
         yield Prose(Text(f"  {place}. {step}"), hanging=5)
 

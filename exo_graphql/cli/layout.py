@@ -103,7 +103,7 @@ class Grid(Lines):
         kept = [
             index
             for index, column in enumerate(self.columns)
-            if (self.whole or not column.wide) and (index == 0 or any(_says(row[index]) for row in self.rows))
+            if (self.whole or not column.wide) and (index == 0 or any(_has_text(row[index]) for row in self.rows))
         ]
         shown = list(kept)
         while (widths := self._widths(shown, width)) is None:
@@ -141,10 +141,11 @@ class Grid(Lines):
             title.stylize("bold")
         lines = wrap(title, width, 1)
         if self.brief:
-            said = [_text(row[index]) for index in kept[1:] if self.columns[index].drop == 0 and _says(row[index])]
-            return [*lines, *wrap(Text("  ") + Text("  ").join(said), width, 2)] if said else lines
+            essential = (row[index] for index in kept[1:] if self.columns[index].drop == 0)
+            texts = [_text(cell) for cell in essential if _has_text(cell)]
+            return [*lines, *wrap(Text("  ") + Text("  ").join(texts), width, 2)] if texts else lines
         for index in kept[1:]:
-            if _says(row[index]):
+            if _has_text(row[index]):
                 name = f"  {self.columns[index].head.lower()} " if self.columns[index].head else "  "
                 lines += wrap(Text.assemble((name, "dim"), _text(row[index])), width, 4)
         return lines
@@ -214,7 +215,7 @@ def _text(cell: Cell) -> Text:
     return Text(cell) if isinstance(cell, str) else cell.copy()
 
 
-def _says(cell: Cell) -> bool:
+def _has_text(cell: Cell) -> bool:
     return str(cell) not in ("", UNKNOWN)
 
 

@@ -107,8 +107,8 @@ def _shortened(
             taken = sum(len(other.drawn()) for other in sections if other is not section)
             section.fill(0 if starved else height_left - taken)
         left = [count(section.left_out, section.noun) for section in sections if section.left_out]
-        said = Text(f"Left out: {', '.join(left)}." if left else "", "dim")
-        needed = wrap(said, width, 2)[: max(1, height // 2)] if left else []
+        note = Text(f"Left out: {', '.join(left)}." if left else "", "dim")
+        needed = wrap(note, width, 2)[: max(1, height // 2)] if left else []
         if len(needed) <= len(notice):
             break
         notice = needed

@@ -39,14 +39,14 @@ def status(data: Json, wide: bool) -> Page:  # noqa: FBT001  # as every view
 def overview(cluster: Json) -> Iterator[Prose]:
     """The cluster in a few lines."""
     word = "healthy" if cluster["healthy"] else "unhealthy"
-    said = [
+    parts = [
         f"{cluster['onlineNodeCount']} of {count(cluster['nodeCount'], 'node')} online",
         f"{count(cluster['loadedModelCount'], 'model')} loaded",
         f"{count(cluster['activeTaskCount'], 'task')} active",
         f"{count(cluster['activeDownloadCount'], 'download')} under way",
     ]
     free, total = number(cluster["ramAvailableGb"], digits=1), number(cluster["ramTotalGb"], " GiB", 1)
-    yield Prose.of("Cluster ", styled(word), "  ", ", ".join(said), hanging=2)
+    yield Prose.of("Cluster ", styled(word), "  ", ", ".join(parts), hanging=2)
     yield Prose.of(f"Memory  {free} of {total} free ({percent(cluster['ramUsedPercent'])} used)", hanging=2)
     for reason in cluster["unhealthyReasons"]:
         yield Prose.of(("  " + reason, "red"), hanging=4)

@@ -69,7 +69,7 @@ class JsonLines(Screen):
         self._terminal.print_json(data, indent=None)
 
     def lost(self, reason: str) -> None:
-        """Says so beside the lines."""
+        """Prints that the connection was lost."""
         self._terminal.note(reason)
 
 
@@ -78,7 +78,7 @@ class Lines(Screen):
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
-        self._said = ""
+        self._last_line = ""
 
     def show(self, data: Json) -> None:
         """Prints a line if it says something new."""
@@ -89,8 +89,8 @@ class Lines(Screen):
         self._say(reason)
 
     def _say(self, text: str) -> None:
-        if text != self._said:
-            self._said = text
+        if text != self._last_line:
+            self._last_line = text
             self._terminal.out.print(Text(f"{datetime.now().astimezone():%H:%M:%S} {text}"))
 
 
@@ -128,18 +128,18 @@ class WholeScreen(Screen):
 
 def summary(cluster: Json) -> str:
     """The cluster on one line. Progress in steps of 10 %, so that the line changes seldom."""
-    said = [
+    parts = [
         "healthy" if cluster["healthy"] else "unhealthy",
         f"{cluster['onlineNodeCount']}/{count(cluster['nodeCount'], 'node')}",
     ]
-    said += [f"{m['name']} {m['status']['phase']}{_tens(m['status'])}" for m in cluster["models"]]
-    said += [
+    parts += [f"{m['name']} {m['status']['phase']}{_tens(m['status'])}" for m in cluster["models"]]
+    parts += [
         f"download {e['model']['name']} {e['status']}{_tens(e)}"
         for e in downloads_of(cluster)
         if e["status"] in ("DOWNLOADING", "FAILED")
     ]
-    said += [f"{o['kind'].lower()} {o['state']}" for o in cluster["operations"] if o["state"] in ACTIVE]
-    return ", ".join(said)
+    parts += [f"{o['kind'].lower()} {o['state']}" for o in cluster["operations"] if o["state"] in ACTIVE]
+    return ", ".join(parts)
 
 
 def _tens(entry: Json) -> str:

@@ -25,7 +25,7 @@ class Source:
     api_node_id: str | None = None
     connected: bool = True
     refusals: tuple[str, ...] = ()
-    """What each URL of exo said when it was last tried; empty while exo answers."""
+    """The last error of each URL of exo, as a sentence; empty while exo answers."""
 
 
 class Snapshot(IndexedState):

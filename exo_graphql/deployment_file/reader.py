@@ -79,16 +79,16 @@ def read(data: bytes) -> DeploymentFile:
 
 def dotted(path: Path) -> str:
     """A path as a person writes it: deployments.night.schedule[0].cron."""
-    said = ""
+    text = ""
     for key in path:
-        said += f"[{key}]" if isinstance(key, int) else f".{key}" if re.fullmatch(r"[\w-]+", key) else f'."{key}"'
-    return said.removeprefix(".")
+        text += f"[{key}]" if isinstance(key, int) else f".{key}" if re.fullmatch(r"[\w-]+", key) else f'."{key}"'
+    return text.removeprefix(".")
 
 
-def _syntax(said: str, lines: Sequence[str]) -> InvalidFile:
-    found = _SYNTAX.fullmatch(said)
+def _syntax(error: str, lines: Sequence[str]) -> InvalidFile:
+    found = _SYNTAX.fullmatch(error)
     line = int(found["line"]) if found and found["line"] else len(lines)
-    message = found["message"] if found else said
+    message = found["message"] if found else error
     twice = _TWICE.match(message)
     if twice is None:
         return InvalidFile(
@@ -132,7 +132,7 @@ class _Check:
 
     def _value(self, path: Path, value: Any, key: Key) -> Any:
         if not _is(key.kind, value):
-            raise self._invalid(path, f"{_said(value)} is not {key.kind.value}.", f"Give {key.name} {key.kind.value}.")
+            raise self._invalid(path, f"{_shown(value)} is not {key.kind.value}.", f"Give {key.name} {key.kind.value}.")
         if key.choices:
             if value.upper() not in key.choices:
                 raise self._invalid(path, f"{value!r} is not one of its values.", f"Use {', '.join(key.choices)}.")
@@ -174,7 +174,7 @@ def _is(kind: Kind, value: Any) -> bool:
             return isinstance(value, list) and all(isinstance(element, dict) for element in value)
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     """A value in a message, in TOML's words."""
     if isinstance(value, bool):
         return str(value).lower()

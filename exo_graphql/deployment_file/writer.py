@@ -33,8 +33,8 @@ def value(given: Any) -> str:
         case str():
             return '"' + _ESCAPED.sub(lambda found: _SHORT.get(found[0], f"\\u{ord(found[0]):04x}"), given) + '"'
         case dict():
-            said = (f"{key.name} = {value(given[key.name])}" for key in WINDOW_KEYS if key.name in given)
-            return f"{{ {', '.join(said)} }}"
+            pairs = (f"{key.name} = {value(given[key.name])}" for key in WINDOW_KEYS if key.name in given)
+            return f"{{ {', '.join(pairs)} }}"
         case list() | tuple():
             parts = [value(element) for element in given]
             if len(parts) > 1 and isinstance(given[0], dict):

@@ -293,8 +293,8 @@ class Reconciler:
                 found = each.adoptable
                 await self._registry.update(uid, lambda d, a=found: replace(outcomes.owning(d, a), adopted=True))  # type: ignore[misc]
             if each.failed_download is not None:
-                said = each.failed_download
-                await self._registry.update(uid, lambda d, m=said: outcomes.failed(d, m, now.at))  # type: ignore[misc]
+                message = each.failed_download
+                await self._registry.update(uid, lambda d, m=message: outcomes.failed(d, m, now.at))  # type: ignore[misc]
             if each.state is DeploymentState.READY:
                 ids = each.instance_ids
                 await self._registry.update(uid, lambda d, i=ids, s=snapshot: outcomes.placed_on(d, i, s))  # type: ignore[misc]

@@ -132,7 +132,7 @@ class Service:
             self._executor, self._context, upstream.subscriber, self._worker_pool, self._limits.max_live_cost
         )
         self._cause: Unreachable | None = None
-        """Why there has never been a snapshot: what each URL of exo said."""
+        """Why there has never been a snapshot, with the last error of each URL of exo."""
         self._changing: set[asyncio.Task[Reply]] = set()
         """Mutations under way, whose callers may have gone."""
         self._resources = AsyncExitStack()

@@ -28,7 +28,7 @@ class Endpoint:
         """False once its exo has answered that it has no `GET /state/runners`, until it is identified again."""
         self.failures = 0
         """Reads that failed since the last good one."""
-        self.said: str | None = None
+        self.last_error: str | None = None
         """Why the last request to it failed; None while it answers, or until it has been tried."""
         self.answers = True
         """False from a failure until something answers again. True until it has been tried."""
@@ -72,8 +72,8 @@ class Endpoints:
 
     @property
     def refusals(self) -> tuple[str, ...]:
-        """What each URL said when it was last tried, a sentence each: "http://mac:52415: exo cannot be reached."."""
-        return tuple(f"{each.client.url}: {each.said or 'no answer so far.'}" for each in self.all)
+        """The last error of each URL, as a sentence: "http://mac:52415: exo cannot be reached."."""
+        return tuple(f"{each.client.url}: {each.last_error or 'no answer so far.'}" for each in self.all)
 
     def next(self, tried: Set[Endpoint]) -> Endpoint | None:
         """The one for the next request; None when every one that answers is in `tried`."""
@@ -85,7 +85,7 @@ class Endpoints:
         if endpoint.failures or endpoint is not self.current:
             logger.info("Reading exo's state from %s.", endpoint.client.url)
         endpoint.failures = 0
-        endpoint.said = None
+        endpoint.last_error = None
         endpoint.answers = True
         self.current = endpoint
 
@@ -96,7 +96,7 @@ class Endpoints:
             # It may have been one broken connection: the first retry follows at once, later ones every `retry_every`.
             endpoint.just_failed.set()
         endpoint.failures += 1
-        endpoint.said = str(reason)
+        endpoint.last_error = str(reason)
         endpoint.answers = endpoint.identified = False
 
     async def keep(self, endpoint: Endpoint) -> None:
@@ -120,10 +120,10 @@ class Endpoints:
         except UpstreamError as error:
             if endpoint.answers:
                 logger.info("exo at %s does not answer: %s", endpoint.client.url, error)
-            endpoint.said = str(error)
+            endpoint.last_error = str(error)
             endpoint.answers = False
             return
-        endpoint.said = None
+        endpoint.last_error = None
         if not endpoint.answers:
             endpoint.answers = True
             self._answers_again()

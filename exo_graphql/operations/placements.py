@@ -87,7 +87,9 @@ async def views(
         if error is not None:
             return error
     if min_nodes is not None and min_nodes < 1:
-        return InvalidArgument(message=f"{min_nodes} nodes cannot hold a model.", suggestion="Use 1 or more.", argument="minNodes")
+        return InvalidArgument(
+            message=f"{min_nodes} nodes cannot hold a model.", suggestion="Use 1 or more.", argument="minNodes"
+        )
     snapshot = await present(upstream, to_act=False)
     if isinstance(snapshot, OperationError):
         return snapshot
