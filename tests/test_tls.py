@@ -109,7 +109,7 @@ async def test_exo_is_trusted_by_an_authority_of_the_environment(
         (None, True, "if the server speaks plain HTTP, use an http:// URL."),
     ],
 )
-async def test_why_exo_is_not_trusted_is_said_to_callers_and_in_the_log(
+async def test_why_exo_is_not_trusted_is_shown_to_callers_and_logged(
     authority: Authority, caplog: pytest.LogCaptureFixture, certificate: str | None, cause: str, *, trusts: bool
 ) -> None:
     caplog.set_level(logging.WARNING)

@@ -92,7 +92,7 @@ def test_an_apply_of_the_same_leaves_a_person_s_pause(act: Command, write: Write
     assert act("--json", "deployments", "a").json["deployment"]["state"] == "PAUSED"
 
 
-def test_what_would_be_unloaded_is_said(tiny: Served, act: Command, write: Write) -> None:
+def test_what_would_be_unloaded_is_shown(tiny: Served, act: Command, write: Write) -> None:
     act("deploy", "first", "half")
     tiny.until(lambda: tiny.server.components.deployments.get("first").ready)  # type: ignore[union-attr]
     ran = act("apply", "--dry-run", "-f", write('[deployments.second]\nmodel = "other-half"\npriority = 5\n'))

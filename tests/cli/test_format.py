@@ -17,7 +17,7 @@ from exo_graphql.cli.format import count, duration, label, number, part, percent
         (-1, "0 s"),
     ],
 )
-def test_a_duration_is_said_as_people_say_it(seconds: float | None, words: str) -> None:
+def test_a_duration_is_written_as_people_say_it(seconds: float | None, words: str) -> None:
     assert duration(seconds) == words
 
 

@@ -96,7 +96,7 @@ def test_no_word_is_broken_or_lost_at_any_width() -> None:
             )
 
 
-def test_wrong_usage_is_said_without_breaking_a_word_either() -> None:
+def test_wrong_usage_is_reported_without_breaking_a_word_either() -> None:
     controller, terminal = os.openpty()
     termios.tcsetwinsize(terminal, (24, 24))
     subprocess.run([*PROGRAM, "models", "load", "--shard", "a"], stderr=terminal, env=without_size(), timeout=30)

@@ -145,7 +145,7 @@ def test_the_same_key_gives_the_same_operation(slow: Served) -> None:
     assert (other.code, "[IDEMPOTENCY_KEY_REUSED]" in other.err) == (1, True)
 
 
-def test_after_the_time_out_it_exits_with_124_and_the_operation_goes_on(slow: Served) -> None:
+def test_after_the_time_out_it_exits_with_124_and_the_operation_continues(slow: Served) -> None:
     act = command_at(slow.url)
     ran = act("--json", "models", "load", "absent", "--wait", "--timeout", "0.5", "--poll-interval", "0.1")
     id_ = ran.json["operation"]["id"]

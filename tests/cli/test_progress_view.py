@@ -48,12 +48,12 @@ def fetching(node: str, speed: float, eta: float | None) -> dict[str, Any]:
     return {"node": {"id": node}, "speedMbS": speed, "etaSeconds": eta, "downloadedGb": 1.0, "totalGb": 2.0}
 
 
-def test_while_the_model_waits_for_room_the_step_says_where_it_stands() -> None:
+def test_while_the_model_waits_for_memory_the_step_shows_the_progress() -> None:
     view = operation_view(operation("drain", model()), Pace())
     assert (view.stage, view.message, view.percent, view.pace) == ("drain", "At it.", 12.5, "")
 
 
-def test_while_the_model_is_on_its_way_its_own_status_says_where_it_stands() -> None:
+def test_while_the_model_loads_its_own_status_shows_the_progress() -> None:
     view = operation_view(operation("load", model("CONNECTING")), Pace())
     assert (view.stage, view.message, view.percent) == ("CONNECTING", "m: It is CONNECTING.", None)
 

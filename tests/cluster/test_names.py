@@ -86,5 +86,5 @@ def test_an_empty_name_is_no_node_without_a_name(name: str) -> None:
     assert find_node([Node("aa11")], name) == Unknown(name, ("aa11",))
 
 
-def test_a_node_is_called_by_its_id_until_it_has_told_its_name() -> None:
+def test_a_node_is_called_by_its_id_until_it_has_reported_its_name() -> None:
     assert (label(Node("aa11")), label(Node("aa11", "Mac Studio"))) == ("aa11", "Mac Studio")

@@ -25,7 +25,7 @@ SOON = Window("1 12 * * *", 60, "UTC", ready_by=True)
 """Opens in a minute, and so is within its lead: before a first load a model is taken to need 90 s or more."""
 
 
-def said(outcome: Comparison, name: str) -> Assessment:
+def assessment(outcome: Comparison, name: str) -> Assessment:
     return next(each for each in outcome.assessments if each.deployment.name == name)
 
 
@@ -45,23 +45,23 @@ def test_what_is_wanted_and_missing_is_loaded() -> None:
     outcome = compare(view(snapshot(), deployment("a", "small")))
     assert change(outcome).load is not None
     assert not change(outcome).unload
-    assert said(outcome, "a").state is DeploymentState.PROGRESSING
+    assert assessment(outcome, "a").state is DeploymentState.PROGRESSING
 
 
-def test_what_is_there_is_ready_whoever_placed_it() -> None:
+def test_what_is_loaded_is_ready_no_matter_who_placed_it() -> None:
     for owned in ((), ("i",)):
         outcome = compare(view(snapshot(loaded=[("i", "small", ("n1",))]), deployment("a", "small", owned=owned)))
         assert outcome.act is None
-        assert said(outcome, "a").state is DeploymentState.READY
-        assert said(outcome, "a").adoptable == (() if owned else ("i",))
+        assert assessment(outcome, "a").state is DeploymentState.READY
+        assert assessment(outcome, "a").adoptable == (() if owned else ("i",))
 
 
-def test_another_copy_goes_to_other_nodes_and_the_first_goes_on_serving() -> None:
+def test_another_copy_goes_to_other_nodes_and_the_first_continues_to_serve() -> None:
     shown = snapshot(loaded=[("i", "small", ("n1",))])
     outcome = compare(view(shown, deployment("a", "small", replicas=2, owned=["i"])))
     assert change(outcome).node_ids == ("n2",)
     assert change(outcome).another
-    assert said(outcome, "a").ready_replicas == 1
+    assert assessment(outcome, "a").ready_replicas == 1
 
 
 def test_what_fits_beside_what_is_loaded_displaces_nothing() -> None:
@@ -97,11 +97,11 @@ def test_among_equals_what_is_loaded_stays(
             shown, deployment("a", "large", owned=["i"]), deployment("b", "other", priority=priority, schedule=schedule)
         )
     )
-    assert said(outcome, "b").state is state
+    assert assessment(outcome, "b").state is state
     if state is DeploymentState.UNSATISFIABLE:
         assert outcome.act is None
-        assert "10.4 GiB" in said(outcome, "b").reason
-        assert "deployment a" in said(outcome, "b").reason
+        assert "10.4 GiB" in assessment(outcome, "b").reason
+        assert "deployment a" in assessment(outcome, "b").reason
 
 
 def test_within_its_lead_it_outranks_an_equal_whose_window_ends_by_the_opening() -> None:
@@ -118,15 +118,15 @@ def test_the_name_decides_where_neither_is_loaded() -> None:
     shown = snapshot(("n1",))
     outcome = compare(view(shown, deployment("b", "other"), deployment("a", "large")))
     assert change(outcome).by.name == "a"
-    assert said(outcome, "b").state is DeploymentState.WAITING
+    assert assessment(outcome, "b").state is DeploymentState.WAITING
 
 
 def test_what_belongs_to_no_deployment_is_never_proposed() -> None:
     shown = snapshot(("n1",), loaded=[("theirs", "large", ("n1",))])
     outcome = compare(view(shown, deployment("a", "other", priority=100)))
     assert outcome.act is None
-    assert said(outcome, "a").state is DeploymentState.UNSATISFIABLE
-    assert "large (not of a deployment)" in said(outcome, "a").reason
+    assert assessment(outcome, "a").state is DeploymentState.UNSATISFIABLE
+    assert "large (not of a deployment)" in assessment(outcome, "a").reason
 
 
 def test_what_a_pause_protects_is_not_displaced() -> None:
@@ -134,8 +134,8 @@ def test_what_a_pause_protects_is_not_displaced() -> None:
     paused = deployment("a", "large", owned=["i"], pause=Pause("Paused by a person."))
     outcome = compare(view(shown, paused, deployment("b", "other", priority=100)))
     assert outcome.act is None
-    assert said(outcome, "a").state is DeploymentState.PAUSED
-    assert said(outcome, "a").reason == "Paused by a person."
+    assert assessment(outcome, "a").state is DeploymentState.PAUSED
+    assert assessment(outcome, "a").reason == "Paused by a person."
 
 
 def test_an_instance_of_an_older_spec_is_replaced_and_serves_until_then() -> None:
@@ -153,15 +153,15 @@ def test_somebody_elses_instance_of_another_kind_is_not_replaced() -> None:
     shown = snapshot(loaded=[("theirs", "large", ("n1",))])
     outcome = compare(view(shown, deployment("a", "large", nodes=("n2",))))
     assert outcome.act is None
-    assert said(outcome, "a").state is DeploymentState.UNSATISFIABLE
-    assert "Somebody else has loaded large" in said(outcome, "a").reason
+    assert assessment(outcome, "a").state is DeploymentState.UNSATISFIABLE
+    assert "Somebody else has loaded large" in assessment(outcome, "a").reason
 
 
 def test_named_nodes_that_are_not_joined_are_the_reason_and_not_their_backends() -> None:
     """A node that has just returned: its own connections are not known yet."""
     shown = snapshot(("n1", "n2"), joined=False, backend="MlxCpu")
     outcome = compare(view(shown, deployment("a", "wide", nodes=("n1", "n2"))))
-    assert said(outcome, "a").reason.startswith("The chosen nodes are not connected to each other")
+    assert assessment(outcome, "a").reason.startswith("The chosen nodes are not connected to each other")
 
 
 # Unloading
@@ -182,9 +182,9 @@ def test_what_closed_serves_until_what_is_wanted_is_loaded() -> None:
     failed = deployment("night", "other", attempts=1, retry_at=NOW.at + timedelta(seconds=5))
     outcome = compare(view(shown, closed, failed))
     assert outcome.act is None
-    assert said(outcome, "night").state is DeploymentState.RETRYING
-    assert said(outcome, "day").state is DeploymentState.OFF
-    assert "until night is loaded" in said(outcome, "day").reason
+    assert assessment(outcome, "night").state is DeploymentState.RETRYING
+    assert assessment(outcome, "day").state is DeploymentState.OFF
+    assert "until night is loaded" in assessment(outcome, "day").reason
     # A node was lost meanwhile: it cannot be loaded at all. Less than before is not what follows.
     lost = deployment("night", "wide", placements=(("n1", "n2"),))
     assert compare(view(shown, closed, lost)).act is None
@@ -226,7 +226,7 @@ def test_an_own_instance_out_of_reach_is_deleted_after_a_minute(seconds: float, 
         assert unloads(outcome) == ["i"]
         assert change(outcome).load is None
     else:
-        assert said(outcome, "a").state is DeploymentState.WAITING
+        assert assessment(outcome, "a").state is DeploymentState.WAITING
 
 
 def test_somebody_elses_instance_out_of_reach_is_left_alone() -> None:
@@ -243,14 +243,14 @@ def test_an_instance_that_exo_lists_is_not_missing() -> None:
         shown = snapshot(loaded=[("i", "large", ("n1",))], statuses={"i": status})
         outcome = compare(view(shown, deployment("a", "large", owned=["i"])))
         assert outcome.act is None
-        assert said(outcome, "a").state is DeploymentState.WAITING
+        assert assessment(outcome, "a").state is DeploymentState.WAITING
 
 
 def test_after_a_loss_the_membership_must_have_settled() -> None:
     shown = snapshot(("n1", "n2"))
     lost = deployment("a", "large", placements=(("n3",),))
     moving = Watch(snapshot=shown, members_changed_at=NOW.elapsed - 19)
-    assert said(compare(view(shown, lost, watch=moving)), "a").state is DeploymentState.WAITING
+    assert assessment(compare(view(shown, lost, watch=moving)), "a").state is DeploymentState.WAITING
     # The nodes of its last placement are back; the membership has settled; it was never loaded.
     for found, watch in (
         (replace(lost, placements=(("n2",),)), moving),
@@ -273,8 +273,8 @@ def test_the_same_nodes_are_tried_first_and_then_any() -> None:
 def test_what_did_not_fit_is_attempted_once_it_has_fitted_for_ten_seconds() -> None:
     for since, state in ((None, "WAITING"), (NOW.elapsed - 9, "WAITING"), (NOW.elapsed - 10, "PROGRESSING")):
         outcome = compare(view(snapshot(), deployment("a", "small"), fits_since={"uid-a": since}))
-        assert said(outcome, "a").state.value == state
-        assert said(outcome, "a").fits
+        assert assessment(outcome, "a").state.value == state
+        assert assessment(outcome, "a").fits
 
 
 def test_one_operation_at_a_time() -> None:
@@ -282,8 +282,8 @@ def test_one_operation_at_a_time() -> None:
     at_work = operation(loads=["small"], of=first)
     outcome = compare(view(snapshot(), first, deployment("b", "other"), operations=[at_work]))
     assert outcome.act is None
-    assert said(outcome, "a").state is DeploymentState.PROGRESSING
-    assert said(outcome, "b").state is DeploymentState.WAITING
+    assert assessment(outcome, "a").state is DeploymentState.PROGRESSING
+    assert assessment(outcome, "b").state is DeploymentState.WAITING
 
 
 def test_what_a_persons_operation_is_at_work_on_is_not_touched() -> None:
@@ -292,7 +292,7 @@ def test_what_a_persons_operation_is_at_work_on_is_not_touched() -> None:
     for theirs in (operation(unloads=["large"]), operation(loads=["other"])):
         outcome = compare(view(shown, old, new, operations=[theirs]))
         assert outcome.act is None
-        assert said(outcome, "b").state is DeploymentState.WAITING
+        assert assessment(outcome, "b").state is DeploymentState.WAITING
 
 
 def test_an_operation_that_nobody_wants_any_more_is_cancelled_unless_it_has_begun_to_unload() -> None:
@@ -308,8 +308,8 @@ def test_an_operation_that_nobody_wants_any_more_is_cancelled_unless_it_has_begu
 
 def test_an_online_node_beats_a_stale_one_of_the_same_name_and_an_absent_one_is_waited_for() -> None:
     outcome = compare(view(snapshot(("n1",)), deployment("a", "small", nodes=("n9",))))
-    assert said(outcome, "a").state is DeploymentState.UNSATISFIABLE
-    assert "n9" in said(outcome, "a").reason
+    assert assessment(outcome, "a").state is DeploymentState.UNSATISFIABLE
+    assert "n9" in assessment(outcome, "a").reason
     twins = snapshot(("old", "new"), unseen={"old": 30.0})
     for node_id, node in twins.state.nodes.items():
         object.__setattr__(node, "friendly_name", "studio")
@@ -338,15 +338,15 @@ def test_weights_that_are_missing_are_fetched_before_the_load() -> None:
     lacking = snapshot(("n1",), lacking=[("n1", "large")])
     outcome = compare(view(lacking, wanted))
     assert outcome.act == Fetch(wanted, ("n1",))
-    assert said(outcome, "a").state is DeploymentState.PROGRESSING
-    assert said(outcome, "a").reason == "Fetching its weights onto n1: 0.0 of 10.0 GiB."
+    assert assessment(outcome, "a").state is DeploymentState.PROGRESSING
+    assert assessment(outcome, "a").reason == "Fetching its weights onto n1: 0.0 of 10.0 GiB."
     assert compare(view(lacking, wanted, fetch_at={"uid-a": later(10)})).act is None
     on_its_way = snapshot(("n1",), lacking=[("n1", "large")], lacking_as=DownloadKind.ONGOING)
     outcome = compare(view(on_its_way, wanted))
     assert outcome.act is None
-    assert said(outcome, "a").state is DeploymentState.PROGRESSING
+    assert assessment(outcome, "a").state is DeploymentState.PROGRESSING
     outcome = compare(view(on_its_way, wanted, stalled=frozenset({"uid-a"})))
-    assert said(outcome, "a").state is DeploymentState.RETRYING
+    assert assessment(outcome, "a").state is DeploymentState.RETRYING
     assert change(compare(view(snapshot(("n1",)), wanted))).load is not None
 
 
@@ -360,7 +360,7 @@ def test_a_fetch_holds_up_no_other_deployment_and_is_held_up_by_none() -> None:
     assert isinstance(outcome.act, Fetch)
     assert outcome.act.deployment == first
     outcome = compare(view(shown, first, second, operations=[loading]))
-    assert said(outcome, "a").reason.startswith("Fetching its weights")
+    assert assessment(outcome, "a").reason.startswith("Fetching its weights")
 
 
 def test_weights_are_not_fetched_a_second_time_because_another_node_is_the_best_by_now() -> None:
@@ -373,7 +373,7 @@ def test_weights_are_not_fetched_a_second_time_because_another_node_is_the_best_
     shown.state.downloads[other]["large"] = download  # type: ignore[index]
     outcome = compare(view(shown, deployment("a", "large")))
     assert outcome.act is None
-    assert said(outcome, "a").reason == f"Fetching its weights onto {other}: 0.0 of 10.0 GiB."
+    assert assessment(outcome, "a").reason == f"Fetching its weights onto {other}: 0.0 of 10.0 GiB."
     named = compare(view(shown, deployment("a", "large", nodes=(chosen,)))).act
     assert isinstance(named, Fetch)
 
@@ -384,17 +384,17 @@ def test_nothing_is_unloaded_for_what_is_still_fetched() -> None:
     assert compare(view(shown, low, deployment("high", "other", priority=1))).act is None
 
 
-def test_a_download_that_failed_is_said_until_another_try_has_begun() -> None:
+def test_a_failed_download_is_shown_until_another_try_has_begun() -> None:
     wanted = deployment("a", "large")
     failed = snapshot(("n1",), lacking=[("n1", "large")], lacking_as=DownloadKind.FAILED)
     outcome = compare(view(failed, wanted, fetch_at={"uid-a": later(10)}))
-    assert said(outcome, "a").state is DeploymentState.RETRYING
-    assert said(outcome, "a").reason == "n1 could not fetch large: No route."
-    assert said(outcome, "a").retry_at == later(10).at
+    assert assessment(outcome, "a").state is DeploymentState.RETRYING
+    assert assessment(outcome, "a").reason == "n1 could not fetch large: No route."
+    assert assessment(outcome, "a").retry_at == later(10).at
     allowed = snapshot(("n1",), lacking=[("n1", "large")])
     known = replace(wanted, last_failure=AttemptFailure(NOW.at, "n1 could not fetch large: No route."))
     outcome = compare(view(allowed, known, fetch_at={"uid-a": later(10)}))
-    assert said(outcome, "a").state is DeploymentState.RETRYING
+    assert assessment(outcome, "a").state is DeploymentState.RETRYING
     assert isinstance(compare(view(allowed, known)).act, Fetch)
 
 
@@ -402,8 +402,8 @@ def test_weights_are_not_fetched_onto_a_full_disk() -> None:
     shown = snapshot(("n1",), lacking=[("n1", "large")], disk=105)
     outcome = compare(view(shown, deployment("a", "large")))
     assert outcome.act is None
-    assert said(outcome, "a").state is DeploymentState.UNSATISFIABLE
-    assert "disk of n1 is too full" in said(outcome, "a").reason
+    assert assessment(outcome, "a").state is DeploymentState.UNSATISFIABLE
+    assert "disk of n1 is too full" in assessment(outcome, "a").reason
 
 
 # Properties
@@ -539,7 +539,7 @@ def test_what_exo_still_lists_on_the_former_id_of_a_named_node_is_not_missing() 
     kept = deployment("a", "small", owned=["i"], nodes=("n1",))
     outcome = compare(view(shown, kept))
     assert outcome.act is None
-    assert said(outcome, "a").state is DeploymentState.WAITING
+    assert assessment(outcome, "a").state is DeploymentState.WAITING
     lost = Watch(snapshot=shown, unreachable_since={"i": NOW.elapsed - 61})
     assert unloads(compare(view(shown, kept, watch=lost))) == ["i"]
 
@@ -556,7 +556,7 @@ def test_what_its_operation_has_placed_is_its_own_before_that_has_ended() -> Non
     kept = deployment("a", "small")
     failed = snapshot(loaded=[("i", "small", ("n1",))], statuses={"i": RunnerStatus.FAILED})
     outcome = compare(view(failed, kept, operations=[operation(loads=["small"], of=kept)], placed=[("small", "i")]))
-    assert said(outcome, "a").instance_ids == ("i",)
+    assert assessment(outcome, "a").instance_ids == ("i",)
 
 
 # Further copies
@@ -584,36 +584,36 @@ def test_a_copy_in_place_of_one_that_was_lost_or_failed_waits(waiting: dict[str,
     kept = deployment("a", "small", replicas=2, attempts=4, retry_at=at, **waiting)  # type: ignore[arg-type]
     outcome = compare(view(shown, kept))
     assert outcome.act is None
-    assert said(outcome, "a").state is DeploymentState.RETRYING
+    assert assessment(outcome, "a").state is DeploymentState.RETRYING
     assert change(compare(view(shown, replace(kept, retry_at=None)))).counts
 
 
 # One search for models of the same shape
 
 
-def test_each_that_does_not_fit_is_told_of_its_own_model_and_of_who_holds_its_nodes() -> None:
+def test_the_reason_of_each_that_does_not_fit_names_its_own_model_and_what_uses_its_nodes() -> None:
     shown = snapshot(("n1",), [("i", "large", ("n1",))])
     outcome = compare(
         view(shown, deployment("a", "other"), deployment("b", "wide"), deployment("z", "large", owned=["i"]))
     )
     assert outcome.act is None
     for name, model in (("a", "other"), ("b", "wide")):
-        assert said(outcome, name).state is DeploymentState.UNSATISFIABLE
-        assert said(outcome, name).reason.startswith(f"{model} needs ")
-        assert said(outcome, name).reason.endswith("Memory is used by large (deployment z).")
+        assert assessment(outcome, name).state is DeploymentState.UNSATISFIABLE
+        assert assessment(outcome, name).reason.startswith(f"{model} needs ")
+        assert assessment(outcome, name).reason.endswith("Memory is used by large (deployment z).")
 
 
 @pytest.mark.parametrize("sharding", list(ShardingPreference))
-def test_what_is_said_of_one_does_not_depend_on_others_of_its_shape(sharding: ShardingPreference) -> None:
+def test_an_assessment_does_not_depend_on_others_of_the_same_shape(sharding: ShardingPreference) -> None:
     sizes = {"a": 10, "b": 10, "c": 10, "d": 40}
     shown = snapshot(("n1", "n2"), sizes=sizes)
     kept = [deployment(model, model, sharding=sharding) for model in sizes]
     together = compare(view(shown, *kept))
     for each in kept[1:]:
-        alone = said(compare(view(shown, each)), each.name)
-        assert said(together, each.name).fits == alone.fits
+        alone = assessment(compare(view(shown, each)), each.name)
+        assert assessment(together, each.name).fits == alone.fits
         if not alone.fits:
-            assert said(together, each.name).reason == alone.reason
+            assert assessment(together, each.name).reason == alone.reason
 
 
 def test_a_lower_priority_gives_way_only_to_a_higher_one_also_among_many() -> None:

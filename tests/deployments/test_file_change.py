@@ -28,7 +28,7 @@ def test_a_new_table_is_a_new_deployment_of_the_file() -> None:
     assert (made.name, made.spec, made.managed_by, made.declared) == ("a", X, ManagedBy.FILE, "x")
 
 
-def test_a_table_that_says_what_it_said_changes_nothing_and_ends_no_pause() -> None:
+def test_an_unchanged_table_changes_nothing_and_ends_no_pause() -> None:
     paused = stored("a", X, "x", pause=Pause("Paused by a person."))
     assert after([paused], Declared("a", "x", None)) == {"a": paused}
 

@@ -131,7 +131,7 @@ async def test_a_pinned_model_waits_for_its_node_and_is_back_with_it() -> None:
         await d.until_state("a", "READY", 120)
         d.w.sim.control.inject(Fault("node-dies", "node-2", at=d.w.sim.control.now, duration=120.0))
         await d.until_state("a", "UNSATISFIABLE", 120)
-        assert "node-2" in d.said("a").reason
+        assert "node-2" in d.assessment("a").reason
         await d.until_state("a", "READY", 300)
         snapshot = await d.w.snapshot()
         (instance,) = snapshot.instances_of(A)
@@ -154,7 +154,7 @@ async def test_a_model_that_cannot_be_loaded_is_tried_ever_more_rarely() -> None
         d.w.fault(f"load-fails:{A}")
         await d.applied("a", A)
         await d.until_state("a", "RETRYING", 300)
-        assert d.said("a").deployment.last_failure is not None
+        assert d.assessment("a").deployment.last_failure is not None
         await asyncio.sleep(3600 - d.w.sim.control.now)
         # exo gives each some minute; the pauses are 10, 30, 90, 270, 900, 900, ... seconds
         assert 5 <= d.creations <= 9
@@ -179,7 +179,7 @@ async def test_an_instance_that_somebody_deletes_pauses_its_deployment() -> None
         ((_, id_, _),) = await _holds(d)
         d.w.sim.control.delete_instance(id_)
         await d.until_state("a", "PAUSED", 30)
-        assert "deleted" in d.said("a").reason
+        assert "deleted" in d.assessment("a").reason
         await d.w.until(lambda _: d.w.sim.control.now > 300, 400)
         assert await _holds(d) == []
         await d.deployments.resume("a")

@@ -33,7 +33,7 @@ async def test_an_unload_pauses_until_it_is_resumed() -> None:
         assert (await d.w.end(operation)).state is OperationState.SUCCEEDED
         await _later(d, 120)
         assert d.state("a").value == "PAUSED"
-        assert d.said("a").reason == "A person unloaded its model."
+        assert d.assessment("a").reason == "A person unloaded its model."
         assert await d.w.listed() == []
         await d.deployments.resume("a")
         await d.until_state("a", "READY", 60)
@@ -200,7 +200,7 @@ async def test_a_resume_waits_for_no_backoff() -> None:
         await d.until_state("a", "READY", 60)
         await d.w.end(await d.w.ops.unload(A))
         await d.until_state("a", "PAUSED", 60)
-        assert d.said("a").deployment.retry_at is not None
+        assert d.assessment("a").deployment.retry_at is not None
         resumed = await d.deployments.resume("a")
         assert isinstance(resumed, Assessment)
         assert resumed.deployment.retry_at is None

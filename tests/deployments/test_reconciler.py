@@ -35,7 +35,7 @@ async def test_what_is_loaded_already_is_adopted_and_nothing_is_placed() -> None
         await d.until_state("small", "READY", 10)
         assert d.creations == 0
         (instance,) = (await d.w.snapshot()).state.instances
-        await d.until(lambda: d.said("small").deployment.owned == (instance,))
+        await d.until(lambda: d.assessment("small").deployment.owned == (instance,))
 
 
 async def test_a_lost_instance_is_placed_again() -> None:
@@ -87,7 +87,7 @@ async def test_foreign_instances_are_never_touched() -> None:
         await d.w.given(HALF)
         await d.applied("two", OTHER_HALF, priority=10)
         await d.until_state("two", "UNSATISFIABLE", 10)
-        assert HALF in d.said("two").reason
+        assert HALF in d.assessment("two").reason
         await d.w.until(lambda _: d.w.sim.control.now > 300, 3000)
         assert await d.w.listed() == [HALF]
         assert d.creations == 0
@@ -101,7 +101,7 @@ async def test_another_copy_of_a_model_goes_to_another_node() -> None:
             stack.callback(d.deployments.listen(lambda: states.add(d.state("small").value)))
             await d.until_state("small", "READY", 120)
         assert "RETRYING" not in states
-        assert d.said("small").deployment.attempts == 1
+        assert d.assessment("small").deployment.attempts == 1
         snapshot = await d.w.snapshot()
         placed = [shard.node_id for instance in snapshot.state.instances.values() for shard in instance.shards]
         assert len(placed) == len(set(placed)) == 2
@@ -114,7 +114,7 @@ async def test_a_model_that_is_still_fetched_holds_up_no_other() -> None:
         await d.applied("small", A)
         await d.until_state("small", "READY", 30)
         assert d.state("absent").value == "PROGRESSING"
-        assert "Fetching its weights" in d.said("absent").reason
+        assert "Fetching its weights" in d.assessment("absent").reason
         await d.until_state("absent", "READY", 600)
         assert d.commands["POST", "/download/start"] == 1
         assert sorted(await d.w.listed()) == sorted([ABSENT, A])
@@ -125,8 +125,8 @@ async def test_another_model_replaces_the_one_that_it_had() -> None:
         await d.applied("a", A)
         await d.until_state("a", "READY", 60)
         await d.applied("a", B)
-        assert d.said("a").deployment.generation == 2
-        await d.until(lambda: d.said("a").ready and len(d.said("a").instance_ids) == 1, 120)
+        assert d.assessment("a").deployment.generation == 2
+        await d.until(lambda: d.assessment("a").ready and len(d.assessment("a").instance_ids) == 1, 120)
         await d.w.until(lambda snapshot: len(snapshot.state.instances) == 1, 60)
         assert await d.w.serving() == [B]
 
@@ -177,7 +177,7 @@ async def test_nothing_is_begun_for_a_deployment_whose_operation_is_parked(tmp_p
         weights={model: tuple(machine.name for machine in machines) for model in others.weights},
     )
     async with deployed(other, journal=journal, store=store, seed=2) as d:
-        await d.until(lambda: "parked" in d.said("a").reason, 120)
+        await d.until(lambda: "parked" in d.assessment("a").reason, 120)
         creations = d.creations
         await d.w.until(lambda _: d.w.sim.control.now > 300, 400)
         assert d.creations == creations == 0

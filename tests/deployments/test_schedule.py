@@ -183,7 +183,7 @@ def test_ready_by_opens_earlier_by_the_lead_and_closes_when_it_would() -> None:
         ("0 23 * * *", "2026-05-01T21:00", None),
     ],
 )
-def test_what_daylight_saving_does_is_said(cron: str, firing: str, expected: str | None) -> None:
+def test_what_daylight_saving_changes_is_explained(cron: str, firing: str, expected: str | None) -> None:
     assert bend(Window(cron, 420, BERLIN), utc(firing)) == expected
 
 

@@ -32,14 +32,14 @@ def _windows(*crons: tuple[str, int]) -> list[Window]:
 
 
 def _noticed(d: Deployed) -> bool:
-    return "another server may control the same exo" in d.said("a").reason
+    return "another server may control the same exo" in d.assessment("a").reason
 
 
 def _backed_off(d: Deployed) -> bool:
-    return "Nothing is done for it until" in d.said("a").reason
+    return "Nothing is done for it until" in d.assessment("a").reason
 
 
-async def test_two_servers_that_undo_each_others_loads_say_so_and_one_leaves_the_other_in_peace() -> None:
+async def test_of_two_servers_that_undo_each_others_loads_both_report_it_and_one_backs_off() -> None:
     """Every six minutes each loads what the other adopts, and unloads since its own window closes first."""
     async with deployed() as one, _second(one) as other:
         await one.applied("a", A, schedule=_windows(("0-54/6 * * * *", 3), ("4-58/6 * * * *", 1)))
@@ -59,7 +59,7 @@ async def test_two_servers_that_undo_each_others_loads_say_so_and_one_leaves_the
         assert not _backed_off(stopped)
 
 
-async def test_what_both_loaded_after_a_loss_is_said() -> None:
+async def test_what_both_loaded_after_a_loss_is_reported() -> None:
     async with deployed() as one, _second(one) as other:
         await one.applied("a", A)
         await one.until_state("a", "READY", 60)
@@ -67,9 +67,9 @@ async def test_what_both_loaded_after_a_loss_is_said() -> None:
         await other.until_state("a", "READY", 60)
         (instance,) = (await one.w.snapshot()).state.instances
         assert one.creations == 1
-        assert one.said("a").deployment.owned == (instance,)
+        assert one.assessment("a").deployment.owned == (instance,)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(one.w.sim.app), base_url="http://exo") as exo:
             placed = await exo.post("/place_instance", json={"model_id": A})
             assert placed.status_code == 200
-        await one.until(lambda: "Somebody else has loaded 1 more of it." in one.said("a").reason, 60)
+        await one.until(lambda: "Somebody else has loaded 1 more of it." in one.assessment("a").reason, 60)
         assert one.state("a").value == "READY"

@@ -48,7 +48,7 @@ async def test_a_night_that_cannot_be_loaded_leaves_the_day_serving_until_it_can
         d.w.fault(f"load-fails:{OTHER_HALF}")
         await d.until_state("night", "RETRYING", 7_200)
         assert d.state("day").value == "OFF"
-        assert "night" in d.said("day").reason
+        assert "night" in d.assessment("day").reason
         assert await d.w.serving() == [HALF]
         d.w.sim.control.clear()
         await d.until_state("night", "READY", 1200)

@@ -74,7 +74,7 @@ async def test_who_falls_behind_gets_what_was_waiting_then_the_reason_and_the_en
         ("subscription { events: cluster { stale } }", False, False),
     ],
 )
-def test_a_subscription_to_events_is_told_from_a_live_query(document: str, is_one: bool, earlier: bool) -> None:
+def test_a_subscription_to_events_differs_from_a_live_query(document: str, is_one: bool, earlier: bool) -> None:
     node = parse(document)
     operation = node.definitions[0]
     assert isinstance(operation, OperationDefinitionNode)

@@ -105,7 +105,7 @@ def test_what_is_there_at_the_start_is_no_event() -> None:
     assert observer.events(1, loaded(("i1", "n1", READY))) == ()
 
 
-def test_a_loss_is_told_once_and_the_return_as_well() -> None:
+def test_a_loss_is_reported_once_and_the_return_as_well() -> None:
     observer = Observer()
     observer.events(0, loaded(("i1", "n1", READY)))
     lost = observer.events(11, loaded(("i1", "n1", READY), unseen={"n1": 11}))

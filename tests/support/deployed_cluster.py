@@ -35,9 +35,9 @@ class Deployed:
 
     def state(self, name: str) -> DeploymentState:
         """As last assessed."""
-        return self.said(name).state
+        return self.assessment(name).state
 
-    def said(self, name: str) -> Assessment:
+    def assessment(self, name: str) -> Assessment:
         """As last assessed."""
         found = self.deployments.get(name)
         assert found is not None, name

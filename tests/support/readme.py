@@ -102,7 +102,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def benchmarks_part(report: Mapping[str, Any]) -> str:
-    """What each measurement means for somebody who runs a cluster, and the table folded away, with the machine.
+    """What each measurement means for an operator of a cluster, and the table folded away, with the machine.
 
     `report` is what the benchmarks write: `machine`, a sentence, and `rows`, each with `name`, `figure` (as measured),
     `goal`, `met` and `detail` (how it was measured).
@@ -141,7 +141,7 @@ MEANINGS = {
     "idle": "memory on a machine that may also run exo, alone and with 1,000 subscribers, and the time from the start "
     "to the first answer.",
 }
-"""What each row of the benchmarks means for somebody who runs a cluster."""
+"""What each row of the benchmarks means for an operator of a cluster."""
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

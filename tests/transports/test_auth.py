@@ -307,7 +307,7 @@ async def test_read_only_leaves_nothing_to_operate_with() -> None:
         assert kinds.json() == {"data": {"__schema": {"mutationType": None}}}
 
 
-async def test_introspection_can_be_switched_off_and_all_else_goes_on() -> None:
+async def test_introspection_can_be_switched_off_and_everything_else_continues() -> None:
     async with (
         running(introspection=False) as server,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client,

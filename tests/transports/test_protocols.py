@@ -99,7 +99,7 @@ async def test_who_is_refused_before_its_body_has_come_cannot_stay() -> None:
         assert (await _rest(reader)).startswith(b"HTTP/1.1 415")
 
 
-async def test_a_kept_alive_connection_goes_on() -> None:
+async def test_a_kept_alive_connection_continues() -> None:
     async with running(header_timeout=0.2) as server, _connection(server) as (reader, writer):
         for _ in range(3):
             writer.write(WHOLE)

@@ -208,7 +208,7 @@ async def test_a_subscription_begins_with_what_is_now(server: Running) -> None:
         assert await socket.data(id_) == {"modelStatus": {"phase": "NOT_LOADED"}}
 
 
-async def test_variables_and_the_operation_name_are_heeded(server: Running) -> None:
+async def test_variables_and_the_operation_name_are_used(server: Running) -> None:
     async with server.socket() as socket:
         query = f"query Q($id: ID!) {{ model(id: $id) {{ id }} }} query R {COUNT}"
         payload = {"query": query, "operationName": "Q", "variables": {"id": "tiny-b"}, "extensions": {"x": 1}}

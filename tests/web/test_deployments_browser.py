@@ -176,7 +176,7 @@ async def test_an_unload_by_a_person_says_which_deployment_it_has_paused(visit: 
         await expect(notice).to_be_hidden()
 
 
-async def test_why_one_is_not_ready_is_said(visit: Visit) -> None:
+async def test_why_one_is_not_ready_is_shown(visit: Visit) -> None:
     page = visit.page
     exo = SimulatedExo(tiny_scenario(), speed=15, seed=1, faults=[Fault("load-fails", A)])
     async with running(exo) as server:
