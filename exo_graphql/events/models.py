@@ -16,7 +16,7 @@ _DELETED = frozenset({REMOVED_UNREADY, UNLOADED_UNREADY})
 def model_events(before: Snapshot, after: Snapshot, transitions: Transitions) -> Iterator[Occurrence]:
     """Models that became ready, were unloaded, lost, given up, or failed at an attempt."""
     reported: set[str] = set()
-    """Models whose failure an event below already says."""
+    """Models whose failure another event already reports."""
     for one in transitions.removed:
         event = _end(one, before, after)
         if event is not None:
@@ -43,7 +43,7 @@ def model_events(before: Snapshot, after: Snapshot, transitions: Transitions) ->
 
 
 def _end(one: RemovedInstance, before: Snapshot, after: Snapshot) -> Occurrence | None:
-    """Why a copy is gone; None where an earlier event has said so."""
+    """The event of a copy that is gone; None where an earlier event has reported it."""
     was = before.instance_statuses.get(one.id)
     if one.lost and one.was_ready:
         if was is not None and was.phase is Phase.UNREACHABLE:
@@ -105,7 +105,7 @@ def _failed(after: Snapshot, model_id: str, failure: Failure) -> Occurrence:
 
 
 def _sentence(failure: Failure) -> str:
-    """The message, with the cause that an earlier attempt gave where the last one says nothing."""
+    """The message, with the cause that an earlier attempt gave where the last one names none."""
     message = one_line(failure.message)
     return message if failure.cause in (None, failure.message) else f"{message} ({failure.cause})"
 

@@ -13,8 +13,8 @@ from exo_graphql.events.event import EventKind, Occurrence, Severity
 def node_events(before: Snapshot, after: Snapshot, transitions: Transitions) -> Iterator[Occurrence]:
     """Nodes that joined, left, fell silent or came back. A new node has joined once it has reported its name.
 
-    A restart of exo gives every node a new id: Studio-1 leaves and joins in the same moment. That is no news of the
-    node, and an election says what happened.
+    A restart of exo gives every node a new id: Studio-1 leaves and joins in the same moment. That makes no
+    event of the node: the event of the election covers it.
     """
     old, new = before.state.nodes, after.state.nodes
     if old is not new:

@@ -73,12 +73,12 @@ class Context:
         self.event = event
         self.after_event = after_event
         self.skipped = False
-        """Whether a subscription to events does not ask for this one."""
+        """Whether the subscription to events does not select this one."""
         self.offload = offload
         self.completed = False
         """Whether a subscription ends with this result."""
         self.clock_reads = 0
-        """How often a field asked for the time of the answer."""
+        """How often a field read the time of the answer."""
         self._clock = clock
         self._now: float | None = None
         """The time of the answer, once a field has read it."""

@@ -67,8 +67,8 @@ class ApplyDeploymentPayload:
     plan: Plan | None = field(resolver=_plan, description="What it will do, or would do; null with an error.")
     changes: list[DeploymentChange] = field(
         resolver=_changes,
-        description="What differs from what was declared before, with `dryRun` what would; empty: nothing. Of a new "
-        "deployment its model, and each argument that is not as if it were left out.",
+        description="The arguments that change, or with `dryRun` would change; empty if none. For a new deployment: its "
+        "model, and the arguments that are not their defaults.",
     )
     open_until: datetime | None = field(
         resolver=_scheduled("open_until"),
@@ -132,7 +132,7 @@ async def apply_deployment(
     idle_unload_seconds: Annotated[
         int | None,
         argument(
-            description=f"Unload it after as many seconds without an inference, {MIN_IDLE_SECONDS} or more. Requests "
+            description=f"Unload it after this many seconds without an inference, {MIN_IDLE_SECONDS} or more. Requests "
             "shorter than about a second can be missed."
         ),
     ] = None,
@@ -144,7 +144,7 @@ async def apply_deployment(
         int | None, argument(description="Only if the deployment is of this generation; 0: only if there is none.")
     ] = None,
 ) -> Applied:
-    """Declares a deployment. A null argument counts as left out."""
+    """Declares a deployment. A null argument has its default."""
     declared = Declaration(
         name=name,
         model=model,

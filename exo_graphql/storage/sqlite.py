@@ -35,7 +35,7 @@ class SQLiteStore:
         self._closed = False
 
     async def open(self) -> None:
-        """A damaged file is set aside, which the log says, and a new one is begun."""
+        """See `Store`. A damaged file is renamed, with an error in the log, and a new one begun."""
         await self._run(lambda _: self._open())
 
     async def entries(self, collection: Collection) -> list[Entry]:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 class StoreError(Exception):
-    """The store could not be read or written; the message is fit for a caller."""
+    """The store could not be read or written. The message may be shown to a caller."""
 
 
 @unique
