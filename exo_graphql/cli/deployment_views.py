@@ -89,7 +89,7 @@ def _one(each: Json, *, wide: bool) -> Page:
     failure = each["lastFailure"]
     values = {
         "model": each["modelId"],
-        "ready": f"{each['readyReplicas']} of {count(each['replicas'], 'copy' if each['replicas'] == 1 else 'copie')}",
+        "ready": f"{each['readyReplicas']} of {count(each['replicas'], 'replica')}",
         "nodes": ", ".join(each["nodes"] or ()) or _any(each),
         "placed": f"sharding {each['sharding']}, instance type {each['instanceType']}",
         "priority": str(each["priority"]),

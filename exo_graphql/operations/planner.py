@@ -39,14 +39,14 @@ def _labels(snapshot: Snapshot, node_ids: Collection[str]) -> str:
 
 
 def forecast(
-    groups: PlacementSearch,
+    search: PlacementSearch,
     placement_requests: Sequence[PlacementRequest],
     free: Mapping[str, int],
     budget: SearchBudget | None = None,
 ) -> tuple[Fit, ...] | NoFit:
-    """Where all of them would go together, the largest first; or why one does not fit. In the order of the requests.
+    """Where all of them would be placed together, or why one does not fit. The largest is searched first.
 
-    `budget` bounds all of it; without it, so that it may run on the event loop.
+    Returns the fits in the order of the requests. `budget` bounds the search; the default may run on the event loop.
     """
     budget = budget or SearchBudget()
     left = dict(free)
@@ -55,7 +55,7 @@ def forecast(
         range(len(placement_requests)), key=lambda i: placement_requests[i].card.storage_bytes or 0, reverse=True
     )
     for i in by_size:
-        fit = groups.fit(placement_requests[i], left, budget)
+        fit = search.fit(placement_requests[i], left, budget)
         if isinstance(fit, NoFit):
             return fit
         fits[i] = fit

@@ -17,7 +17,7 @@ from exo_graphql.operations.offload import give_way
 from exo_graphql.operations.plan import NoPlan
 from exo_graphql.operations.requests import EVERY_KIND
 
-# From here on there are so many groups that fewer sets of models are tried.
+# On more nodes there are so many groups of nodes that fewer sets of models are tried.
 MANY_NODES = 8
 # Steps of looking for what would have to be unloaded: some 0.2 s in a thread, for a rejection to be answered at once.
 UNLOAD_STEPS = 200_000
@@ -45,9 +45,9 @@ def rejection(snapshot: Snapshot, no_plan: NoPlan) -> PlacementRefused | Insuffi
         for instance in instances:
             for node_id, size in instance_bytes(instance, snapshot.models).items():
                 held[model_id][node_id] = held[model_id].get(node_id, 0) + size
-    groups, budget = PlacementSearch(snapshot), SearchBudget(UNLOAD_STEPS, give_way)
+    search, budget = PlacementSearch(snapshot), SearchBudget(UNLOAD_STEPS, give_way)
     unload = smallest_unload(
-        lambda after: _all_fit(groups, placement_requests, after, budget),
+        lambda after: _all_fit(search, placement_requests, after, budget),
         no_plan.free,
         held,
         MAX_SETS if snapshot.node_count <= MANY_NODES else MAX_SETS // 5,
@@ -79,7 +79,7 @@ def rejection(snapshot: Snapshot, no_plan: NoPlan) -> PlacementRefused | Insuffi
 
 
 def _all_fit(
-    groups: PlacementSearch,
+    search: PlacementSearch,
     placement_requests: Sequence[PlacementRequest],
     free: Mapping[str, int],
     whole_budget: SearchBudget,
@@ -89,7 +89,7 @@ def _all_fit(
     left = dict(free)
     fit: Fit | None = None
     for wanted in sorted(placement_requests, key=lambda wanted: wanted.card.storage_bytes or 0, reverse=True):
-        fit = groups.find(wanted, left, budget)
+        fit = search.find(wanted, left, budget)
         if fit is None:
             break
         left = less(left, fit.takes)

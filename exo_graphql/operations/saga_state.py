@@ -24,7 +24,7 @@ class Target:
     adopts: str | None = None
     instance: Instance | None = None
     ready: bool = False
-    """It has been seen ready: from then on, losing it turns the operation back."""
+    """Whether it has been seen ready: from then on, losing it makes the operation undo."""
 
     @property
     def instance_id(self) -> str | None:
@@ -39,20 +39,20 @@ class Removal:
     instance: Instance
     takes: dict[str, int]
     healthy: bool
-    """It was ready, or loading, when it was noticed: it is restored if the operation fails."""
+    """Whether it was ready, or loading, when first seen: then it is restored if the operation fails."""
     ready: bool = False
-    """It was ready when it was noticed."""
+    """Whether it was ready when first seen."""
     newcomer: bool = False
-    """Another client has placed it since the operation was planned."""
+    """Whether another client has placed it since the operation was planned."""
     deletion_requested: bool = False
     deleted_by_others: bool = False
-    """Another client deleted it. What a person has done is not reversed."""
+    """Whether another client deleted it: what a person has done is not reversed."""
     restored: Instance | None = None
     """The instance that replaces it after a rollback; None until one is chosen."""
     retried: bool = False
-    """What was restored failed, and another placement of it is tried."""
+    """Whether the first restored placement failed, and another one is tried."""
     unrestorable: bool = False
-    """The other placement failed, too: it is not tried again."""
+    """Whether that placement failed, too: restoring is not tried again."""
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ class SagaState:
     """Downloads that this operation started: node and model."""
     undoing: Undoing | None = None
     memory_note: str | None = None
-    """What of the memory was missing when the wait for it ended."""
+    """Which freed memory the nodes had not reported when the wait for it ended, as a sentence."""
     members: dict[str, str] = field(default_factory=dict)
     """Ids and friendly names of the cluster's members when it was planned: they identify the
     cluster, and map a node's old id to its new one. A name is empty where the node had not reported it."""
@@ -107,7 +107,7 @@ class SagaState:
         return tuple((instance.model_id, instance.id) for instance in instances if instance is not None)
 
     def copy(self) -> "SagaState":
-        """As it is now, for a thread that reads it while the operation changes it."""
+        """A copy, for a thread that reads it while the operation changes the original."""
         return replace(self, targets=[replace(t) for t in self.targets], removals=[replace(d) for d in self.removals])
 
     def own_instances(self) -> list[tuple[Instance, Mapping[str, int]]]:

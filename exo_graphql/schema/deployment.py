@@ -140,8 +140,8 @@ class Deployment:
     )
     idle_unload_seconds: int | None = field(
         resolver=_of_spec("idle_unload_seconds"),
-        description="It is unloaded after this many seconds without an inference; null: never. Requests that are shorter "
-        "than the interval between two reads of the state (about a second) can be missed.",
+        description="It is unloaded after this many seconds without an inference; null: never. Requests that are "
+        "shorter than the interval between two reads of the state (about a second) can be missed.",
     )
     drain_seconds: int = field(
         resolver=_of_spec("drain_seconds"),

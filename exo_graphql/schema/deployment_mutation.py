@@ -67,8 +67,8 @@ class ApplyDeploymentPayload:
     plan: Plan | None = field(resolver=_plan, description="What it will do, or would do; null with an error.")
     changes: list[DeploymentChange] = field(
         resolver=_changes,
-        description="The arguments that change, or with `dryRun` would change; empty if none. For a new deployment: its "
-        "model, and the arguments that are not their defaults.",
+        description="The arguments that change, or with `dryRun` would change; empty if none. For a new deployment: "
+        "its model, and the arguments that are not their defaults.",
     )
     open_until: datetime | None = field(
         resolver=_scheduled("open_until"),

@@ -92,8 +92,8 @@ class Subscription:
     deployments: list[Deployment] = field(resolver=query.deployments, description="The deployments, live.")
     events: Event = field(
         resolver=resolve_event,
-        description="Each event as it happens, one message for each; with `since` first the earlier ones from then on that "
-        "are still in memory (the last 5,000).",
+        description="Each event as it happens, one message for each; with `since` first the earlier ones from then on "
+        "that are still in memory (the last 5,000).",
     )
     operation: Operation = field(
         resolver=_operation, description="Each step of an operation; completes when the operation has ended."
