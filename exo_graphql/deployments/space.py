@@ -131,8 +131,8 @@ class SpaceSearch:
             return NoSpace(
                 f"{_names(status.unknown_nodes)} is not a node of the cluster, or several nodes have that name."
             )
-        if status.unlike is not None and not status.copies:
-            return NoSpace(f"Somebody else has loaded {model_id} as {status.unlike}. Unload it first.")
+        if status.difference is not None and not status.copies:
+            return NoSpace(f"Somebody else has loaded {model_id} as {status.difference}. Unload it first.")
         return None
 
     def _request(self, status: DeploymentStatus) -> tuple[PlacementRequest, frozenset[str], tuple[str, ...] | None]:

@@ -12,7 +12,7 @@ from exo_graphql.deployments.deployment import Deployment, Spec
 from exo_graphql.deployments.timetable import Timetable
 from exo_graphql.deployments.watch import Watch
 from exo_graphql.operations.plan import is_healthy
-from exo_graphql.operations.planner import unlike
+from exo_graphql.operations.planner import difference
 
 UNREACHABLE_SECONDS = 60.0
 """An own instance out of reach for as long is deleted. exo itself does so after 43 to 50 s, unless its node only hangs
@@ -40,7 +40,7 @@ class DeploymentStatus:
     """Own copies that will not come back by themselves: UNREACHABLE for a minute, or their download is given up."""
     surplus: tuple[Instance, ...]
     """Own instances that are not wanted (any more): closed, idle, deleted, of an older spec, or too many."""
-    unlike: str | None
+    difference: str | None
     """How somebody else's instance of the model differs from the spec; None where none does."""
 
     @property
@@ -106,7 +106,7 @@ def status_of(
     others = [instance for instance in instances if instance.id not in deployment.owned]
     differences: dict[str, str | None] = {}
     if not spec.takes_any:
-        differences = {instance.id: _unlike(instance, spec, snapshot, nodes, node_ids) for instance in instances}
+        differences = {instance.id: _difference(instance, spec, snapshot, nodes, node_ids) for instance in instances}
     alike = [instance for instance in own if differences.get(instance.id) is None]
     if len(alike) > 1:
         alike.sort(key=lambda instance: not snapshot.instance_status(instance.id).ready)
@@ -128,11 +128,11 @@ def status_of(
         copies=tuple(copies),
         dead=tuple([i for i in copies if i in own and _is_dead(i, snapshot, watch, now)]) if wanted and own else (),
         surplus=tuple(surplus),
-        unlike=next((differences[i.id] for i in others if differences.get(i.id) is not None), None) if others else None,
+        difference=next((differences[i.id] for i in others if differences.get(i.id) is not None), None) if others else None,
     )
 
 
-def _unlike(
+def _difference(
     instance: Instance, spec: Spec, snapshot: Snapshot, nodes: "Nodes", node_ids: tuple[str, ...] | None
 ) -> str | None:
     """How the instance differs from the spec, in words; None where it does not, or where that is not known.
@@ -147,7 +147,7 @@ def _unlike(
     if on_others and (node_ids is None or len(node_ids) < len(spec.nodes or ())):
         return None
     card = snapshot.models.get(spec.model_id) or ModelCard(spec.model_id)
-    return unlike(snapshot, instance, spec.placement(card, node_ids if on_others else None))
+    return difference(snapshot, instance, spec.placement(card, node_ids if on_others else None))
 
 
 def _is_dead(instance: Instance, snapshot: Snapshot, watch: Watch, now: Moment) -> bool:

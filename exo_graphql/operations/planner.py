@@ -17,7 +17,7 @@ def placement_request(card: ModelCard, request: OperationRequest, node_ids: Sequ
     return PlacementRequest(card, request.kinds, request.min_nodes, None if node_ids is None else frozenset(node_ids))
 
 
-def unlike(snapshot: Snapshot, instance: Instance, wanted: PlacementRequest) -> str | None:
+def difference(snapshot: Snapshot, instance: Instance, wanted: PlacementRequest) -> str | None:
     """How a loaded instance differs from what is requested, in words; None if it does not."""
     nodes = {shard.node_id for shard in instance.shards if shard.node_id is not None}
     differing: list[str] = []

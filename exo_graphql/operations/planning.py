@@ -25,7 +25,7 @@ from exo_graphql.operations.choice import choice, refusal
 from exo_graphql.operations.errors import PlacementRefused
 from exo_graphql.operations.offload import give_way
 from exo_graphql.operations.plan import NoPlan, Plan, draft, is_healthy
-from exo_graphql.operations.planner import forecast, placement_request, unlike
+from exo_graphql.operations.planner import forecast, placement_request, difference
 from exo_graphql.operations.previews import Previews, Question
 from exo_graphql.operations.requests import OperationRequest
 from exo_graphql.operations.reservations import Reservation, free_later, unreserved
@@ -74,7 +74,7 @@ def _adopt_what_is_requested(
             continue
         wanted = placement_request(snapshot.models[target.model_id], request, node_ids)
         healthy = [instance for instance in snapshot.instances_of(target.model_id) if is_healthy(snapshot, instance)]
-        differences = {instance.id: unlike(snapshot, instance, wanted) for instance in healthy}
+        differences = {instance.id: difference(snapshot, instance, wanted) for instance in healthy}
         matching = [instance.id for instance in healthy if differences[instance.id] is None]
         if target.adopts in matching or target.adopts not in differences:
             continue
