@@ -2,7 +2,7 @@
 
 It is read every two seconds, in a thread, and compared byte by byte: a time stamp can stay the same, as with
 `rsync -t` or when a container's volume is switched. A change is applied once two reads in a row are equal, so that a
-file that is still being written is not applied half.
+half-written file is not applied.
 """
 
 import asyncio

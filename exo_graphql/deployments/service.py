@@ -234,8 +234,8 @@ class Deployments:
         """
 
         def resumed(d: Deployment) -> Deployment:
-            was_unloaded = d.pause is not None or d.idle
-            return replace(d, pause=None, idle=False, retry_at=None, adopted=d.adopted and not was_unloaded)
+            was_inactive = d.pause is not None or d.idle
+            return replace(d, pause=None, idle=False, retry_at=None, adopted=d.adopted and not was_inactive)
 
         deployment = self._registry.get(name)
         if deployment is not None:
