@@ -128,7 +128,9 @@ def status_of(
         copies=tuple(copies),
         dead=tuple([i for i in copies if i in own and _is_dead(i, snapshot, watch, now)]) if wanted and own else (),
         surplus=tuple(surplus),
-        difference=next((differences[i.id] for i in others if differences.get(i.id) is not None), None) if others else None,
+        difference=next((differences[i.id] for i in others if differences.get(i.id) is not None), None)
+        if others
+        else None,
     )
 
 

@@ -25,7 +25,7 @@ from exo_graphql.operations.choice import choice, refusal
 from exo_graphql.operations.errors import PlacementRefused
 from exo_graphql.operations.offload import give_way
 from exo_graphql.operations.plan import NoPlan, Plan, draft, is_healthy
-from exo_graphql.operations.planner import forecast, placement_request, difference
+from exo_graphql.operations.planner import difference, forecast, placement_request
 from exo_graphql.operations.previews import Previews, Question
 from exo_graphql.operations.requests import OperationRequest
 from exo_graphql.operations.reservations import Reservation, free_later, unreserved

@@ -274,5 +274,6 @@ class Mutation:
         description="End the pause of a deployment, load one that is IDLE again, or try one that is RETRYING at once.",
     )
     acknowledge: AcknowledgePayload = field(
-        resolver=acknowledge, description="Mark an event as seen. A lost model that is acknowledged no longer makes the cluster unhealthy."
+        resolver=acknowledge,
+        description="Mark an event as seen. A lost model that is acknowledged no longer makes the cluster unhealthy.",
     )

@@ -171,7 +171,10 @@ async def test_what_the_file_declares_the_api_pauses_and_does_not_change_and_a_r
             "line 3, deployments.a.schedule[0]",
         ),
         (table("a", "m", 'schedule = [{cron = "0 0 0 1 1 *", durationMinutes = 1}]'), "has 6 fields, not five"),
-        (table("a", "m", 'schedule = [{cron = "0 0 * * *", durationMinutes = 0}]'), "durationMinutes: A window cannot be open for 0"),
+        (
+            table("a", "m", 'schedule = [{cron = "0 0 * * *", durationMinutes = 0}]'),
+            "durationMinutes: A window cannot be open for 0",
+        ),
         (
             table(
                 "a",
