@@ -14,6 +14,7 @@ from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.engine.compiled import Plans, splices
 from exo_graphql.engine.compiled.splices import Spliced, in_payload
 from exo_graphql.engine.execution import Answer, Executor
+from exo_graphql.events import Event, EventKind, Severity
 from exo_graphql.operations import Operation, OperationKind, OperationState
 from exo_graphql.schema.context import Context
 from tests.engine.test_compiled import DEPLOYMENTS, NOW, OPERATIONS, Remembered, snapshots
@@ -188,3 +189,18 @@ def test_nothing_of_an_old_snapshot_is_kept(asked: Asked) -> None:
             asked.data(query, snapshot)
     gc.collect()
     assert sum(isinstance(each, Snapshot) for each in gc.get_objects()) <= alive + 2
+
+
+def test_each_event_of_one_snapshot_has_its_own_message() -> None:
+    executor, snapshot = Executor(SCHEMA), next(_snapshots())
+    document = parse("subscription { events(kind: [ELECTION]) { id message model { id } } }")
+    for number in range(1, 6):
+        kind = EventKind.ELECTION if number != 4 else EventKind.EXO_BACK
+        event = Event(
+            id=f"event-{number}", sequence=number, at=NOW, kind=kind, severity=Severity.INFO, message="It is."
+        )
+        context = Context(snapshot, OPERATIONS, DEPLOYMENTS, lambda: 1.0, event=event)
+        answer = executor.execute(document, context, None, None)
+        assert isinstance(answer, Answer)
+        assert orjson.loads(answer.payload)["data"]["events"]["id"] == event.id
+        assert context.skipped is (number == 4)

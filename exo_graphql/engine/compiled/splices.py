@@ -165,6 +165,9 @@ class Splices:
 
     def generation(self, context: Context) -> Generation:
         """What is kept for the answers of `context`."""
+        if context.event is not None:
+            # A message about one event: what it says of that event is true of no other one in the same snapshot.
+            return Generation(context, {})
         newest = self._newest
         if newest is None or not newest.is_of(context):
             newest = self._newest = Generation(context, {} if newest is None else newest.objects)
