@@ -60,6 +60,8 @@ class Poller(Snapshots, Commands):
         Commands.__init__(self, endpoints)
         self._schedule = Schedule(rules, demand, endpoints, self._silence, self.stats)
         self._reader = ConditionalReader(self._elapsed)
+        self._looked_elsewhere = float("-inf")
+        """When (`Moment.elapsed`) other nodes were last read because the state of the current one did not move."""
         self._state: State | None = None
         """The last state that was read, whether or not a snapshot shows it."""
         self._task: asyncio.Task[None] | None = None
@@ -190,6 +192,7 @@ class Poller(Snapshots, Commands):
             else:
                 self._received(endpoint, read)
                 self._reads.succeed()
+                await self._leave_a_node_that_is_stuck()
                 break
             self.stats.failures += 1
         else:
@@ -212,6 +215,38 @@ class Poller(Snapshots, Commands):
         self.stats.cost = usual_cost(self.stats.cost, read.cost, self.stats.reads, self.rules)
         self.stats.reads += 1
         self._catalogue.after_a_read(endpoint, has_demand=self._demand.exists(self._elapsed()))
+
+    async def _leave_a_node_that_is_stuck(self) -> None:
+        """Reads another node where the state of this one no longer moves, and changes to it if it has newer events.
+
+        After its master hung for a while, a node may stay at event 2,999 for good while others are at 11,572. A state
+        of fewer events, or of as many, is not taken: it would go back in time, or help nobody.
+        """
+        snapshot, state = self._snapshot, self._state
+        if snapshot is None or state is None or state.index is None or not snapshot.pulse.still:
+            return
+        now = self._elapsed()
+        if now - self._looked_elsewhere < self._readiness.still_after:
+            return
+        self._looked_elsewhere = now
+        for endpoint in self._endpoints.all:
+            if endpoint is self._endpoints.current or not endpoint.answers:
+                continue
+            try:
+                read = await self._reader.read(endpoint, read_timeout(self.stats.cost, self.rules, 0), whole=True)
+            except (UpstreamError, NotAState) as error:
+                logger.info("No state of exo from %s either: %r", endpoint.client.url, error)
+                continue
+            if read.state.index is not None and read.state.index > state.index:
+                logger.warning(
+                    "exo at %s is stuck at event %d; %s is at %d.",
+                    self._endpoints.current.client.url,
+                    state.index,
+                    endpoint.client.url,
+                    read.state.index,
+                )
+                self._received(endpoint, read)
+                return
 
     def _is_another(self, endpoint: Endpoint, state: State) -> bool:
         """Whether exo may have been restarted behind the same URL: its node id is no member, and the members changed.

@@ -4,13 +4,16 @@ import asyncio
 import logging
 from itertools import pairwise
 
+import orjson
 import pytest
 from fastapi import FastAPI
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.exo.pacing import PollerRules
-from exo_graphql.simulator import Fault, parse_fault
-from tests.support.polled_cluster import Cluster, running
+from exo_graphql.simulator import Fault, SimulatedExo, parse_fault
+from tests.support.polled_cluster import Cluster, loop_now, running
 
 pytestmark = pytest.mark.anyio
 
@@ -320,3 +323,51 @@ async def test_an_exo_whose_id_is_no_member_is_not_asked_for_it_before_each_read
             await cluster.poller.fresh(0.0)
         assert len(cluster.wire.reads(since=begun)) == 10
         assert [r.path for r in cluster.wire.tries("a", since=begun) if r.path == "/node_id"] == []
+
+
+class Unstuck:
+    """Another node of the same exo, whose state goes on moving while that of the first one is frozen."""
+
+    def __init__(self, exo: SimulatedExo, *, behind: int = 0) -> None:
+        self._exo = exo
+        self._behind = behind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/state":
+            await self._exo.app(scope, receive, send)
+            return
+        state = orjson.loads(self._exo._simulation.cluster.state.encode())
+        state["lastEventAppliedIdx"] += int(asyncio.get_running_loop().time()) - self._behind
+        state["lastSeen"] = dict.fromkeys(state["lastSeen"], loop_now().isoformat())
+        await Response(orjson.dumps(state), media_type="application/json")(scope, receive, send)
+
+
+async def test_a_node_that_is_stuck_is_left_for_one_that_moves() -> None:
+    async with running("ab") as cluster:
+        cluster.wire.lead("b", Unstuck(cluster.exos["a"]))
+        with cluster.poller.subscriber():
+            breaks(cluster, "a", "master-hangs")
+            broke = cluster.time
+            while url(cluster) != "http://b":
+                await cluster.poller.changed(cluster.poller.snapshot)
+            assert 15 <= cluster.time - broke <= 18
+            assert cluster.poller.snapshot is not None
+            assert cluster.poller.snapshot.healthy
+            await asyncio.sleep(60)
+            assert url(cluster) == "http://b"
+            assert cluster.poller.snapshot.healthy
+
+
+async def test_a_node_that_is_stuck_is_kept_where_no_other_has_newer_events() -> None:
+    async with running("ab") as cluster:
+        cluster.wire.lead("b", Unstuck(cluster.exos["a"], behind=1_000_000))
+        with cluster.poller.subscriber():
+            breaks(cluster, "a", "master-hangs")
+            await asyncio.sleep(20)
+            began = cluster.time
+            await asyncio.sleep(120)
+            assert url(cluster) == "http://a"
+            assert cluster.poller.snapshot is not None
+            assert "seems to hang" in str(cluster.poller.snapshot.unhealthy_reasons)
+            # Every fifteen seconds, and not at each read.
+            assert len(cluster.wire.reads("b", since=began)) <= 9
