@@ -237,7 +237,8 @@ class Poller(Snapshots, Commands):
             except (UpstreamError, NotAState) as error:
                 logger.info("No state of exo from %s either: %r", endpoint.client.url, error)
                 continue
-            if read.state.index is not None and read.state.index > state.index:
+            is_ours = not state.nodes.keys().isdisjoint(read.state.nodes)  # and not another cluster's, by mistake
+            if is_ours and read.state.index is not None and read.state.index > state.index:
                 logger.warning(
                     "exo at %s is stuck at event %d; %s is at %d.",
                     self._endpoints.current.client.url,

@@ -343,7 +343,7 @@ class Unstuck:
 
 
 async def test_a_node_that_is_stuck_is_left_for_one_that_moves() -> None:
-    async with running("ab") as cluster:
+    async with running("ab", still_after=15.0) as cluster:
         cluster.wire.lead("b", Unstuck(cluster.exos["a"]))
         with cluster.poller.subscriber():
             breaks(cluster, "a", "master-hangs")
@@ -359,7 +359,7 @@ async def test_a_node_that_is_stuck_is_left_for_one_that_moves() -> None:
 
 
 async def test_a_node_that_is_stuck_is_kept_where_no_other_has_newer_events() -> None:
-    async with running("ab") as cluster:
+    async with running("ab", still_after=15.0) as cluster:
         cluster.wire.lead("b", Unstuck(cluster.exos["a"], behind=1_000_000))
         with cluster.poller.subscriber():
             breaks(cluster, "a", "master-hangs")

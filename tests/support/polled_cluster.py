@@ -103,7 +103,10 @@ class Wire(httpx.AsyncBaseTransport):
 class Cluster:
     """Simulated exos behind hosts `a`, `b`, …, the wire to them, and a poller that reads them."""
 
-    def __init__(self, hosts: str, rules: PollerRules | None = None, *, cost: float = 0.039) -> None:
+    def __init__(
+        self, hosts: str, rules: PollerRules | None = None, *, cost: float = 0.039, still_after: float = 3600.0
+    ) -> None:
+        """`still_after`: see `Rules`. The simulated exos do not move with the loop's clock, and would count as hung."""
         self.exos = {host: SimulatedExo(tiny_scenario(), seed=ord(host)) for host in hosts}
         self.cost = cost
         for exo in self.exos.values():
@@ -113,7 +116,7 @@ class Cluster:
             [f"http://{host}" for host in hosts],
             transport=self.wire,
             rules=rules,
-            readiness=DEFAULT_RULES,
+            readiness=replace(DEFAULT_RULES, still_after=still_after),
             now=self._now,
         )
         self._slept = 0.0
@@ -145,9 +148,11 @@ class Cluster:
 
 
 @asynccontextmanager
-async def running(hosts: str = "a", rules: PollerRules | None = None, *, cost: float = 0.039) -> AsyncIterator[Cluster]:
+async def running(
+    hosts: str = "a", rules: PollerRules | None = None, *, cost: float = 0.039, still_after: float = 3600.0
+) -> AsyncIterator[Cluster]:
     """A cluster whose poller has its first snapshot."""
-    cluster = Cluster(hosts, rules, cost=cost)
+    cluster = Cluster(hosts, rules, cost=cost, still_after=still_after)
     async with cluster.poller:
         await cluster.poller.fresh()
         yield cluster
