@@ -113,7 +113,8 @@ def operation_events(
             text = f"Accepted: {_act(operation)}{whose}."
             yield _of(operation, EventKind.OPERATION_ACCEPTED, Severity.INFO, text, deployment)
         if operation.state in _ENDED and (was is None or was.state not in _ENDED):
-            text = f"{_act(operation).capitalize()}: {operation.state.value}. {operation.message}"
+            act = _act(operation)
+            text = f"{act[0].upper()}{act[1:]}: {operation.state.value}. {operation.message}"
             yield _of(operation, EventKind.OPERATION_ENDED, _ENDED[operation.state], text, deployment)
 
 

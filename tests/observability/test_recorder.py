@@ -1,0 +1,48 @@
+"""Which events operations make."""
+
+from datetime import UTC, datetime
+
+from exo_graphql.events import EventKind, Severity
+from exo_graphql.observability.recorder import operation_events
+from exo_graphql.operations import Operation, OperationKind, OperationState
+
+MODEL, OTHER = "mlx-community/Qwen3-30B-A3B-4bit", "mlx-community/Kimi-K2.5"
+
+
+def _operation(state: OperationState, deployment: str | None = None) -> Operation:
+    return Operation(
+        "op-1",
+        OperationKind.SWAP,
+        state,
+        "As it is.",
+        (),
+        datetime(2026, 6, 22, tzinfo=UTC),
+        load_ids=(MODEL,),
+        unload_ids=(OTHER,),
+        deployment=deployment,
+    )
+
+
+def _told(before: Operation | None, after: Operation) -> list[tuple[EventKind, Severity, str]]:
+    known = {} if before is None else {before.id: before}
+    events = operation_events(known, {after.id: after}, {"uid-1": "night"}.get)
+    return [(event.kind, event.severity, event.message) for event in events]
+
+
+def test_an_operation_is_accepted_once_and_ends_once() -> None:
+    running, failed = _operation(OperationState.RUNNING), _operation(OperationState.FAILED)
+    accepted = EventKind.OPERATION_ACCEPTED, Severity.INFO, f"Accepted: swap {OTHER} for {MODEL}."
+    ended = EventKind.OPERATION_ENDED, Severity.ERROR, f"Swap {OTHER} for {MODEL}: FAILED. As it is."
+    assert _told(None, running) == [accepted]
+    assert _told(running, _operation(OperationState.PENDING)) == []
+    assert _told(running, failed) == [ended]
+    assert _told(failed, _operation(OperationState.FAILED)) == []
+    assert _told(None, failed) == [accepted, ended]
+
+
+def test_the_deployment_that_it_is_for_is_named() -> None:
+    events = operation_events({}, {"op-1": _operation(OperationState.RUNNING, "uid-1")}, {"uid-1": "night"}.get)
+    (event,) = events
+    assert event.deployment == "night"
+    assert event.message == f"Accepted: swap {OTHER} for {MODEL} for the deployment night."
+    assert (event.model_id, event.operation_id) == (MODEL, "op-1")
