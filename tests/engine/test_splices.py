@@ -17,7 +17,7 @@ from exo_graphql.engine.execution import Answer, Executor
 from exo_graphql.events import Event, EventKind, Severity
 from exo_graphql.operations import Operation, OperationKind, OperationState
 from exo_graphql.schema.context import Context
-from tests.engine.test_compiled import DEPLOYMENTS, NOW, OPERATIONS, Remembered, snapshots
+from tests.engine.test_compiled import DEPLOYMENTS, LONG_WAY, NOW, OPERATIONS, Remembered, snapshots
 from tests.support.asking import SCHEMA
 
 NODES = "id friendlyName chip ramTotalGb ramAvailableGb"
@@ -204,3 +204,20 @@ def test_each_event_of_one_snapshot_has_its_own_message() -> None:
         assert isinstance(answer, Answer)
         assert orjson.loads(answer.payload)["data"]["events"]["id"] == event.id
         assert context.skipped is (number == 4)
+
+
+def test_what_a_query_has_read_does_not_keep_a_subscription_open(asked: Asked) -> None:
+    """Both have a field `operation`; that of the subscription also completes it, and refuses an unknown id."""
+    snapshot = next(_snapshots())
+    ended = next(each.id for each in OPERATIONS.all() if not each.active)
+    for id_ in (ended, "op-unknown"):
+        selection = f'{{ operation(id: "{id_}") {{ id kind state message startedAt steps {{ name }} }} }}'
+        query, subscription = parse(selection), parse(f"subscription {selection}")
+        for document in (query, query, query, subscription, subscription, subscription):
+            contexts = [Context(snapshot, OPERATIONS, DEPLOYMENTS, lambda: 1.0) for _ in range(2)]
+            answers = [
+                each.execute(document, context, None, None)
+                for each, context in zip((asked.executor, LONG_WAY), contexts, strict=True)
+            ]
+            short, long = (each for each in answers if isinstance(each, Answer))
+            assert (short.payload, short.completed) == (long.payload, long.completed)

@@ -111,6 +111,7 @@ class Compilation:
             raise NotCompilable
         field = type_.fields[name]
         access = self._fields.access(type_, name)
+        function = access.function
         index, bound = None, None
         first_argument = len(self.arguments)
         if access.python_names:
@@ -122,7 +123,8 @@ class Compilation:
                 values = arguments.values(None)
                 access, bound = access.with_arguments(values), _hashable(values)
         # The place of a field below this one: none in an element of a list, whose fields have a value for each.
-        here = None if path is None or index is not None else (*path, (name, bound))
+        # Its function counts: `operation` of a subscription also completes it, and that of a query does not.
+        here = None if path is None or index is not None else (*path, (name, function, bound))
         nullable = not isinstance(field.type, GraphQLNonNull)
         of_type = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
         value, of_value = self._value(of_type, nodes, here)
