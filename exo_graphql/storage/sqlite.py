@@ -159,8 +159,9 @@ class SQLiteStore:
     def _append(self, collection: Collection, entries: Sequence[Entry]) -> None:
         with _transaction(self._opened()) as db:
             db.executemany(
-                f"INSERT INTO {collection.value} (sequence, id, active, record) VALUES (?, ?, ?, ?)",  # noqa: S608  # of an enum
-                [(entry.sequence, entry.id, entry.active, entry.record) for entry in entries],
+                f"INSERT INTO {collection.value} (sequence, id, active, record) SELECT ?, ?, ?, ? "  # noqa: S608  # of an enum
+                f"WHERE NOT EXISTS (SELECT 1 FROM {collection.value} WHERE sequence = ? AND id = ?)",
+                [(each.sequence, each.id, each.active, each.record, each.sequence, each.id) for each in entries],
             )
 
     def _keys(self) -> list[Key]:

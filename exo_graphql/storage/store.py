@@ -87,7 +87,11 @@ class Store(Protocol):
         ...
 
     async def append(self, collection: Collection, entries: Sequence[Entry]) -> None:
-        """Writes new entries, all of them or none."""
+        """Writes new entries, all of them or none.
+
+        One that is there already (its id and sequence) is left as it is: a call that failed may have written it, such
+        as one that took too long, or whose caller was cancelled.
+        """
         ...
 
     async def forget_until(self, collection: Collection, sequence: int) -> None:

@@ -157,6 +157,33 @@ async def test_events_wait_for_a_disk_that_is_full(tmp_path: Path, monkeypatch: 
     await store.close()
 
 
+class SlowDisk(SQLiteStore):
+    """A store whose first write is done, and reported as failed."""
+
+    failed = False
+
+    async def append(self, collection: Collection, entries: Sequence[Entry]) -> None:
+        await super().append(collection, entries)
+        if not self.failed:
+            self.failed = True
+            raise StoreError("The database did not answer within 10 s.")
+
+
+async def test_events_that_a_slow_disk_wrote_after_all_are_kept_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "RETRY_AFTER", 0.01)
+    store = SlowDisk(tmp_path / "store")
+    await store.open()
+    async with EventLog(store, now=Clock()) as events:
+        events.record([lost("test/a")])
+        await until(lambda: store.failed)
+        events.record([lost("test/b")])
+        await until(lambda: not events._unwritten)
+        assert [entry.id for entry in await store.entries(Collection.EVENTS)] == ["event-1", "event-2"]
+    await store.close()
+
+
 async def test_old_events_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "BATCH", 2)
     clock = Clock()

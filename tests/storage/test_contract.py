@@ -136,3 +136,12 @@ async def test_entries_are_appended_together_or_not_at_all(make: Callable[[], St
         with pytest.raises(StoreError):
             await store.append(Collection.EVENTS, [Entry(n, "e1" if n == 3 else f"e{n}", False, b"") for n in (2, 3)])
         assert [entry.id for entry in await store.entries(Collection.EVENTS)] == ["e1"]
+
+
+async def test_entries_that_are_there_already_may_be_appended_again(make: Callable[[], Store]) -> None:
+    """A call that failed for its caller may have written them."""
+    entries = [Entry(number, f"e{number}", active=False, record=b"{}") for number in (1, 2, 3)]
+    async with _opened(make) as store:
+        await store.append(Collection.EVENTS, entries[:2])
+        await store.append(Collection.EVENTS, entries)
+        assert await store.entries(Collection.EVENTS) == entries
