@@ -6,7 +6,7 @@ waits in a bounded queue. One that falls behind gets an error, and its stream en
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from graphql import (
     DocumentNode,
@@ -28,20 +28,22 @@ WAITING = 500
 class EventSubscriber:
     """Reads the messages of one subscription to events: iterate it. `execute` answers for one event (None: skip it)."""
 
-    def __init__(self, execute: Callable[[Event], Answer | None], earlier: tuple[Event, ...] = ()) -> None:
+    def __init__(self, execute: Callable[[Event], Awaitable[Answer | None]], earlier: tuple[Event, ...] = ()) -> None:
         self.refused = False
         """Whether the last message was an error of the request."""
         self._execute = execute
-        self._waiting: deque[Event] = deque(earlier)
+        self._earlier = deque(earlier)
+        """Those from before the subscription: they do not count as waiting, since nobody was slow to take them."""
+        self._waiting: deque[Event] = deque()
         self._fell_behind = False
         self._arrived = asyncio.Event()
 
     def add(self, event: Event) -> None:
         """Queues another event; the first that does not fit ends the stream."""
-        if len(self._waiting) < WAITING:
-            self._waiting.append(event)
-        else:
+        if self._fell_behind or len(self._waiting) >= WAITING:
             self._fell_behind = True
+        else:
+            self._waiting.append(event)
         self._arrived.set()
 
     def __aiter__(self) -> "EventSubscriber":
@@ -49,12 +51,13 @@ class EventSubscriber:
 
     async def __anext__(self) -> Answer:
         while not self.refused:
-            while self._waiting:
-                answer = self._execute(self._waiting.popleft())
+            while waiting := self._earlier or self._waiting:
+                # Sending does not suspend while the connection takes more: 5,000 events would hold the loop for 1 s.
+                await asyncio.sleep(0)
+                answer = await self._execute(waiting.popleft())
                 if answer is not None:
                     self.refused = answer.refused
                     return answer
-                await asyncio.sleep(0)
             if self._fell_behind:
                 self.refused = True
                 return _behind()

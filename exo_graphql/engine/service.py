@@ -20,7 +20,7 @@ from exo_graphql.engine.errors import Code, internal_error, new_error_id
 from exo_graphql.engine.event_stream import EventSubscriber, asks_for_earlier, event_field
 from exo_graphql.engine.execution import Answer, Executor, fault_of, refusal
 from exo_graphql.engine.limits import LimitExceeded, Limits
-from exo_graphql.engine.live import Live
+from exo_graphql.engine.live import RETRY_AFTER, Live
 from exo_graphql.engine.requests import GraphQLRequest
 from exo_graphql.engine.rights import Rights
 from exo_graphql.engine.shared_subscription import Subscriber
@@ -252,12 +252,18 @@ class Service:
         ) as subscriber:
             yield subscriber
 
-    def _answer_event(self, prepared: Prepared, last: int, event: Event) -> Answer | None:
+    async def _answer_event(self, prepared: Prepared, last: int, event: Event) -> Answer | None:
         """The message about an event; None where the subscription does not ask for it."""
-        context = self._context(event, last)
-        request = prepared.request
+        document, operation = prepared.document, prepared.operation
         try:
-            answer = self._executor.execute(prepared.document, context, request.variables, request.operation_name)
+            while True:
+                context = self._context(event, last)
+                cost = self._budget.estimate(document, operation)
+                try:
+                    answer = await self._budget.start(prepared.request, document, context, cost)
+                    break
+                except Overloaded:
+                    await asyncio.sleep(RETRY_AFTER)
         except Exception as error:  # noqa: BLE001  # logged, and the last message of this subscription
             return fault_of(error)
         if not isinstance(answer, Answer):  # no field of an event waits for anything

@@ -26,7 +26,7 @@ def happened(number: int) -> Event:
     )
 
 
-def answer(event: Event) -> Answer | None:
+async def answer(event: Event) -> Answer | None:
     """The event's number; none for odd ones."""
     if event.sequence % 2:
         return None
@@ -59,6 +59,33 @@ async def test_who_falls_behind_gets_what_was_waiting_then_the_reason_and_the_en
     assert error["extensions"]["code"] == "EVENTS_LOST"
     assert subscriber.refused
     assert len(received) == 3
+
+
+async def test_nothing_follows_an_event_that_did_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "WAITING", 2)
+    subscriber = EventSubscriber(answer)
+    for number in (2, 4, 6):
+        subscriber.add(happened(number))
+    assert (await anext(subscriber)).payload == b"2"
+    subscriber.add(happened(8))  # there is room again, but 6 is missing
+    assert [each.refused async for each in subscriber] == [False, True]
+
+
+async def test_events_from_before_the_subscription_do_not_count_as_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "WAITING", 2)
+    subscriber = EventSubscriber(answer, tuple(map(happened, (2, 4, 6, 8))))
+    subscriber.add(happened(10))
+    subscriber.add(happened(12))
+    assert [(await anext(subscriber)).payload for _ in range(6)] == [b"2", b"4", b"6", b"8", b"10", b"12"]
+
+
+async def test_others_are_served_between_two_events() -> None:
+    subscriber = EventSubscriber(answer, (happened(2), happened(4)))
+    served: list[int] = []
+    for turn in range(2):
+        asyncio.get_running_loop().call_soon(served.append, turn)
+        await anext(subscriber)
+        assert len(served) == turn + 1
 
 
 @pytest.mark.parametrize(

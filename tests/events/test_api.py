@@ -1,10 +1,13 @@
 """Events as clients see them: query, push and acknowledgement, over a real server and a simulated exo."""
 
+import threading
 from typing import Any
 
 import httpx
 import pytest
 
+from exo_graphql.engine import budget
+from exo_graphql.engine.execution import Executor
 from tests.support.running import A, Running, running, until
 
 pytestmark = pytest.mark.anyio
@@ -69,6 +72,26 @@ async def test_an_event_is_acknowledged() -> None:
         unknown = (await asked(server, acknowledge, id="event-99999"))["data"]["acknowledge"]
         assert unknown["event"] is None
         assert unknown["error"]["code"] == "EVENT_NOT_FOUND"
+
+
+async def test_an_expensive_message_is_made_on_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "MAX_COST_AT_ONCE", 0.5)
+    monkeypatch.setattr(budget, "MAX_COMPILED_COST_AT_ONCE", 0.5)
+    threads = []
+
+    def execute(executor: Executor, *arguments: Any) -> Any:
+        if arguments[1].event is not None:
+            threads.append(threading.current_thread())
+        return usual(executor, *arguments)
+
+    usual = Executor.execute
+    monkeypatch.setattr(Executor, "execute", execute)
+    async with running() as server, server.socket() as socket:
+        id_ = await socket.subscribe("subscription { events { kind } }")
+        await asked(server, f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}')
+        assert await socket.data(id_) == {"events": {"kind": "OPERATION_ACCEPTED"}}
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 @pytest.mark.parametrize("arguments", ["last: 0", "last: 501"])
