@@ -60,6 +60,7 @@ class Links:
         for pair, medium in self.usual.items():
             left = links.get(pair)
             if left is not None and (left >= medium or left is Medium.UNKNOWN):
+                usual[pair] = max(left, medium)  # a node that reports no interfaces for a moment is still measured
                 continue
             if any(node_id not in snapshot.state.nodes for node_id in pair):
                 continue
@@ -84,6 +85,7 @@ def _worse(snapshot: Snapshot, pair: tuple[str, str], usual: Medium, left: Mediu
 def best_links(nodes: Mapping[str, Node]) -> dict[tuple[str, str], Medium]:
     """The fastest medium between each two nodes that are connected in both directions, by their ids in order."""
     one_way: dict[tuple[str, str], Medium] = {}
+    interfaces = {id_: dict(node.interfaces or ()) for id_, node in nodes.items()}
     for node in nodes.values():
         for connection in node.connections:
             sink = nodes.get(connection.sink_id)
@@ -92,7 +94,7 @@ def best_links(nodes: Mapping[str, Node]) -> dict[tuple[str, str], Medium]:
             if connection.rdma_interface is not None:
                 medium = Medium.RDMA
             else:
-                medium = _MEDIA.get(dict(sink.interfaces or ()).get(connection.ip_address or "", ""), Medium.UNKNOWN)
+                medium = _MEDIA.get(interfaces[sink.id].get(connection.ip_address or "", ""), Medium.UNKNOWN)
             pair = node.id, sink.id
             one_way[pair] = max(medium, one_way.get(pair, Medium.UNKNOWN))
     return {

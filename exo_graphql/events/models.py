@@ -62,10 +62,13 @@ def _end(one: RemovedInstance, before: Snapshot, after: Snapshot) -> Occurrence 
         )
     by = "by this server" if one.unloaded else "by another client of exo"
     early = "" if one.was_ready else " before it was ready"
+    left = _ready_copies(after, one.model_id)
+    what = f"A copy of model {one.model_id}" if left else f"Model {one.model_id}"
+    rest = f", and {left} still ready" if left else ""
     return Occurrence(
         kind=EventKind.MODEL_UNLOADED,
         severity=Severity.INFO,
-        message=f"Model {one.model_id} was unloaded {by}{early}.",
+        message=f"{what} was unloaded {by}{early}{rest}.",
         model_id=one.model_id,
     )
 
@@ -77,10 +80,7 @@ def _last_failure(before: Snapshot, one: RemovedInstance) -> Failure | None:
 
 
 def _lost(after: Snapshot, model_id: str, reason: str, node_id: str | None) -> Occurrence:
-    left = sum(
-        instance.model_id == model_id and after.instance_statuses[instance.id].ready
-        for instance in after.state.instances.values()
-    )
+    left = _ready_copies(after, model_id)
     what = f"A copy of model {model_id} was lost, and {left} still ready" if left else f"Model {model_id} was lost"
     return Occurrence(
         kind=EventKind.MODEL_LOST,
@@ -89,6 +89,13 @@ def _lost(after: Snapshot, model_id: str, reason: str, node_id: str | None) -> O
         model_id=model_id,
         node_id=node_id,
         node_name=_name(after, node_id),
+    )
+
+
+def _ready_copies(snapshot: Snapshot, model_id: str) -> int:
+    return sum(
+        instance.model_id == model_id and snapshot.instance_statuses[instance.id].ready
+        for instance in snapshot.state.instances.values()
     )
 
 

@@ -149,6 +149,13 @@ def test_a_deletion_is_no_loss(report: Json, unloading: dict[str, str], message:
     ]
 
 
+def test_a_copy_that_is_unloaded_while_another_serves_is_called_a_copy() -> None:
+    observer = Observer()
+    observer.events(0, loaded(("i1", "n1", READY), ("i2", "n2", READY)))
+    (event,) = observer.events(1, loaded(("i2", "n2", READY)))
+    assert event.message == f"A copy of model {MODEL} was unloaded by another client of exo, and 1 still ready."
+
+
 def test_a_restart_of_exo_is_an_election_and_no_news_of_nodes_that_stay() -> None:
     observer = Observer()
     observer.events(0, loaded(("i1", "n1", READY)))
@@ -259,6 +266,14 @@ def test_a_link_that_is_worse_for_a_moment_is_no_event() -> None:
     observer.events(9, linked("wifi"))
     assert observer.kinds(15, linked("wifi")) == []
     assert observer.kinds(22, linked("wifi")) == [EventKind.LINK_DEGRADED]
+
+
+def test_a_link_of_unknown_kind_for_a_moment_is_still_measured_against_what_it_was() -> None:
+    observer = Observer()
+    observer.events(0, linked("thunderbolt"))
+    assert observer.kinds(1, linked("unknown")) == []
+    observer.events(20, linked("wifi"))
+    assert observer.kinds(33, linked("wifi")) == [EventKind.LINK_DEGRADED]
 
 
 def test_a_slower_link_that_no_model_runs_over_is_no_event() -> None:
