@@ -120,9 +120,10 @@ class EventLog:
 
     def newest(self, count: int, wanted: Filter = EVERYTHING) -> tuple[Event, ...] | None:
         """The last `count` events that match `wanted`, newest first; None where the store has to be read for them."""
-        found = _first(count, wanted, reversed(self._newest))
-        whole = not self._newest or self._newest[0].sequence == 1 or len(self._newest) < IN_MEMORY
-        reached = wanted.since is not None and bool(self._newest) and self._newest[0].at < wanted.since
+        newest = self.in_memory  # copied: this may run in a thread while the event loop records another one
+        found = _first(count, wanted, reversed(newest))
+        whole = len(newest) < IN_MEMORY or newest[0].sequence == 1
+        reached = wanted.since is not None and bool(newest) and newest[0].at < wanted.since
         return found if len(found) == count or whole or reached else None
 
     async def stored(self, count: int, wanted: Filter = EVERYTHING) -> tuple[Event, ...]:

@@ -1,6 +1,6 @@
 """The type `Event`, and how events are listed and acknowledged."""
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
@@ -16,7 +16,7 @@ from exo_graphql.cluster.state import ModelCard
 from exo_graphql.cluster.state import Node as NodeValue
 from exo_graphql.deployments.assess import Assessment
 from exo_graphql.events.event import EventKind, Severity
-from exo_graphql.events.log import Filter
+from exo_graphql.events.log import EventLog, Filter
 from exo_graphql.operations import Operation as OperationValue
 from exo_graphql.operations import OperationError as OperationErrorValue
 from exo_graphql.operations.errors import JournalUnavailable
@@ -94,7 +94,7 @@ class Event:
     acknowledged: bool = field(resolver=_acknowledged, description="Whether somebody has acknowledged it.")
 
 
-async def resolve_events(
+def resolve_events(
     info: Info,
     last: Annotated[int | None, argument(description=f"How many, 1 to {MAX_EVENTS}.")] = 50,
     since: Since = None,
@@ -102,8 +102,11 @@ async def resolve_events(
     severity: Severities = None,
     model: OfModel = None,
     node: OfNode = None,
-) -> tuple[events.Event, ...]:
-    """The newest events, newest first; older ones than those in memory are read from the store."""
+) -> tuple[events.Event, ...] | Awaitable[tuple[events.Event, ...]]:
+    """The newest events, newest first; older ones than those in memory are read from the store.
+
+    Only that waits, so that an expensive answer is completed on the thread where it began, and not on the event loop.
+    """
     count = 50 if last is None else last
     if not 1 <= count <= MAX_EVENTS:
         raise NamedError("INVALID_ARGUMENT", f"{count} events cannot be listed.", f"Request 1 to {MAX_EVENTS} events.")
@@ -111,9 +114,12 @@ async def resolve_events(
     log = info.context.events
     if log is None:
         return ()
+    _ = info.context.now  # events come without a new snapshot: such an answer must not be sent again
     found = log.newest(count, wanted)
-    if found is not None:
-        return found
+    return _stored(log, count, wanted) if found is None else found
+
+
+async def _stored(log: EventLog, count: int, wanted: Filter) -> tuple[events.Event, ...]:
     try:
         return await log.stored(count, wanted)
     except StoreError as error:

@@ -6,8 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from exo_graphql.engine import budget
+from exo_graphql.engine import budget, execution
 from exo_graphql.engine.execution import Executor
+from exo_graphql.events import EventKind, Occurrence, Severity
 from tests.support.running import A, Running, running, until
 
 pytestmark = pytest.mark.anyio
@@ -92,6 +93,33 @@ async def test_an_expensive_message_is_made_on_a_thread(monkeypatch: pytest.Monk
         assert await socket.data(id_) == {"events": {"kind": "OPERATION_ACCEPTED"}}
     assert threads
     assert threading.main_thread() not in threads
+
+
+async def test_a_long_list_of_events_is_completed_on_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "MAX_COST_AT_ONCE", 0.5)
+    threads = []
+
+    def encode(*arguments: Any) -> Any:
+        threads.append(threading.current_thread())
+        return usual(*arguments)
+
+    usual = execution.encode
+    monkeypatch.setattr(execution, "encode", encode)
+    async with running() as server:
+        assert await asked(server, "{ events { id } }") == {"data": {"events": []}}
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
+
+
+async def test_an_event_is_listed_although_the_snapshot_is_the_same() -> None:
+    async with running() as server:
+        assert await kinds(server) == []
+        snapshot = server.components.service.snapshot
+        server.components.events.record(
+            [Occurrence(kind=EventKind.ELECTION, severity=Severity.INFO, message="An election.")]
+        )
+        assert await kinds(server) == ["ELECTION"]
+        assert server.components.service.snapshot == snapshot
 
 
 @pytest.mark.parametrize("arguments", ["last: 0", "last: 501"])
