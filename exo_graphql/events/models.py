@@ -13,6 +13,9 @@ from exo_graphql.events.event import EventKind, Occurrence, Severity
 _DELETED = frozenset({REMOVED_UNREADY, UNLOADED_UNREADY})
 
 
+_STARTING = frozenset({Phase.WAITING, Phase.CONNECTING, Phase.LOADING, Phase.WARMING_UP})
+
+
 def model_events(before: Snapshot, after: Snapshot, transitions: Transitions) -> Iterator[Occurrence]:
     """Models that became ready, were unloaded, lost, given up, or failed at an attempt."""
     reported: set[str] = set()
@@ -35,7 +38,11 @@ def model_events(before: Snapshot, after: Snapshot, transitions: Transitions) ->
                 message=f"Model {instance.model_id} is ready{again}.",
                 model_id=instance.model_id,
             )
-        elif status.phase is Phase.UNREACHABLE and was_phase in READY:
+        elif status.phase is Phase.UNREACHABLE and (
+            was_phase in READY
+            # exo may have been starting a runner again; `_end` takes the loss as reported.
+            or (was_phase in _STARTING and after.history.instances[instance.id].was_ready)
+        ):
             yield _lost(after, instance.model_id, status.message, status.node_id)
     for model_id, failure in transitions.failures.items():
         if model_id not in reported:

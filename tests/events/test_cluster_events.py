@@ -120,6 +120,15 @@ def test_a_loss_is_reported_once_and_the_return_as_well() -> None:
     assert observer.kinds(60, loaded(nodes=("n2",))) == [EventKind.NODE_LEFT]
 
 
+def test_a_model_that_exo_was_starting_again_is_lost_as_well() -> None:
+    observer = Observer()
+    observer.events(0, loaded(("i1", "n1", READY)))
+    observer.events(1, loaded(("i1", "n1", LOADING)))
+    lost = observer.kinds(12, loaded(("i1", "n1", LOADING), unseen={"n1": 11}))
+    assert lost == [EventKind.NODE_STALE, EventKind.MODEL_LOST]
+    assert observer.kinds(60, loaded(nodes=("n2",))) == [EventKind.NODE_LEFT]
+
+
 def test_a_copy_that_is_lost_while_another_serves_is_a_warning() -> None:
     observer = Observer()
     observer.events(0, loaded(("i1", "n1", READY), ("i2", "n2", READY)))
