@@ -7,13 +7,12 @@ from exo_graphql.cli import watch as live
 from exo_graphql.cli.deployment_commands import app as deployments
 from exo_graphql.cli.event_commands import app as events
 from exo_graphql.cli.failures import Failure
-from exo_graphql.cli.help import Typer
+from exo_graphql.cli.help import PANEL, Typer
 from exo_graphql.cli.member_commands import downloads, nodes, tasks
 from exo_graphql.cli.model_commands import app as models
 from exo_graphql.cli.operation_commands import app as operations
 from exo_graphql.cli.session import session_of
 
-PANEL = "Use a running server"
 # Typer joins the lines of a paragraph, so each example is a paragraph of its own.
 EPILOG = """Examples:
 

@@ -1,19 +1,17 @@
 """Renders deployments, their calendar, and what an apply changes."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import RenderableType
 from rich.text import Text
 
 from exo_graphql.cli.format import UNKNOWN, ago, count, duration, labels, names, number, short, when
-from exo_graphql.cli.layout import Column, Grid, Prose, facts, section
+from exo_graphql.cli.layout import Column, Grid, Page, Prose, facts, section
 from exo_graphql.cli.tables import styled
 from exo_graphql.deployment_file.writer import value
 
 Json = Mapping[str, Any]
-Page = Iterator[RenderableType]
 
 _MARKS = {"new": ("+", "green"), "changed": ("~", "yellow"), "unchanged": ("=", "dim"), "unknown": ("?", "yellow")}
 

@@ -1,22 +1,19 @@
 """`events` and `acknowledge`: what has happened."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from rich.console import RenderableType
 
 from exo_graphql.cli import completion
 from exo_graphql.cli.format import when
-from exo_graphql.cli.help import Typer
-from exo_graphql.cli.layout import Column, Grid, Prose
+from exo_graphql.cli.help import PANEL, Typer
+from exo_graphql.cli.layout import Column, Grid, Page, Prose
 from exo_graphql.cli.session import session_of
 from exo_graphql.cli.tables import styled
 
 Json = Mapping[str, Any]
-Page = Iterator[RenderableType]
-PANEL = "Use a running server"
 
 app = Typer()
 

@@ -24,6 +24,9 @@ _OPTIONS = "Options"
 
 _Formatter: Any = typer.Context.formatter_class
 
+PANEL = "Use a running server"
+"""Heading of the commands that ask or change the cluster at once."""
+
 
 class Formatter(_Formatter):  # type: ignore[misc]  # where Typer keeps this class depends on its release
     """Wraps differently from Typer's formatter, which breaks words in narrow columns and assumes 50 columns or more."""

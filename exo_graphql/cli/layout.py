@@ -24,6 +24,10 @@ _SEAM = re.compile(r"(?<=[/\-_@])(?=.)")
 _WORD = re.compile(r"\S+\s*")
 
 
+Page = Iterator[RenderableType]
+"""What a command shows, part after part."""
+
+
 class Lines(ABC):
     """Content that can be laid out in lines of a given width."""
 

@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import RenderableType
 from rich.text import Text
 
 from exo_graphql.cli.format import UNKNOWN, ago, count, duration, label, number, percent, short
-from exo_graphql.cli.layout import Column, Grid, Prose, facts, section
+from exo_graphql.cli.layout import Column, Grid, Page, Prose, facts, section
 from exo_graphql.cli.progress_view import operation_title
 from exo_graphql.cli.tables import (
     catalogue_grid,
@@ -21,7 +20,6 @@ from exo_graphql.cli.tables import (
 )
 
 Json = Mapping[str, Any]
-Page = Iterator[RenderableType]
 
 _YES_NO = {None: UNKNOWN, True: "yes", False: "no"}
 

@@ -2,8 +2,7 @@
 
 Read in this order: `compare`, the five acts that it tries, then `assess` for the state and reason. A comparison depends
 on its arguments alone, on no event and no other history: so it continues after a restart of this server as if there had
-been none. For example at 23:00 the window of `fast` closes and that of `big`
-opens:
+been none. For example at 23:00 the window of `fast` closes and that of `big` opens:
 
     23:00  `fast` is not wanted, `big` is missing and fits only without `fast`: a swap of the two (`_close_gap`)
     23:01  an operation is under way for `big`: PROGRESSING, nothing else is begun

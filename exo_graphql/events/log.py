@@ -229,6 +229,8 @@ class EventLog:
             if old is not None or before <= oldest:
                 oldest = max(oldest, old or 0)
                 break
+        # The last one stays however old it is: events are numbered on from it, and an id never names two of them.
+        oldest = min(oldest, self._last - 1)
         if oldest > 0:
             await self._store.forget_until(Table.EVENTS, oldest)
 

@@ -235,3 +235,15 @@ async def test_a_loss_is_open_until_somebody_deals_with_it_or_an_hour_has_passed
         assert models(open_losses(events.in_memory, clock.at)) == ["test/a"]
         clock.at += timedelta(minutes=1)
         assert open_losses(events.in_memory, clock.at) == ()
+
+
+async def test_an_id_never_names_two_events_although_all_are_forgotten(tmp_path: Path) -> None:
+    path, clock = tmp_path / "store", Clock()
+    async with kept(path, clock) as events:
+        events.record([lost("test/a"), lost("test/b")])
+        await events._write_waiting()
+        clock.at += timedelta(days=31)
+        await events._forget()
+    async with kept(path, clock) as events:
+        events.record([lost("test/c")])
+        assert events.in_memory[-1].id == "event-3"
