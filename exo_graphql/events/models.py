@@ -11,8 +11,6 @@ from exo_graphql.events.event import EventKind, Occurrence, Severity
 
 # Messages of failures that say no more than that somebody deleted the instance.
 _DELETED = frozenset({REMOVED_UNREADY, UNLOADED_UNREADY})
-
-
 _STARTING = frozenset({Phase.WAITING, Phase.CONNECTING, Phase.LOADING, Phase.WARMING_UP})
 
 
@@ -30,7 +28,8 @@ def model_events(before: Snapshot, after: Snapshot, transitions: Transitions) ->
         previous = before.instance_statuses.get(instance.id)
         was_phase = previous.phase if previous is not None else Phase.NOT_LOADED
         status = after.instance_statuses[instance.id]
-        if status.phase in READY and was_phase not in READY:
+        # An unload that was cancelled: it was ready all along.
+        if status.phase in READY and was_phase not in READY and was_phase is not Phase.UNLOADING:
             again = " again" if was_phase is Phase.UNREACHABLE else ""
             yield Occurrence(
                 kind=EventKind.MODEL_READY,
