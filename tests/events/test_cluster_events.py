@@ -166,12 +166,12 @@ def test_a_copy_that_is_unloaded_while_another_serves_is_called_a_copy() -> None
 
 
 def test_an_unload_that_was_cancelled_is_no_news_of_the_model() -> None:
-    told = Told()
-    told.events(0, loaded(("i1", "n1", READY)))
-    assert told.kinds(1, loaded(("i1", "n1", READY)), unloading={"i1": MODEL}) == []
-    assert told.snapshot is not None
-    assert told.snapshot.instance_status("i1").phase.value == "UNLOADING"
-    assert told.kinds(2, loaded(("i1", "n1", READY))) == []
+    observer = Observer()
+    observer.events(0, loaded(("i1", "n1", READY)))
+    assert observer.kinds(1, loaded(("i1", "n1", READY)), unloading={"i1": MODEL}) == []
+    assert observer.snapshot is not None
+    assert observer.snapshot.instance_status("i1").phase.value == "UNLOADING"
+    assert observer.kinds(2, loaded(("i1", "n1", READY))) == []
 
 
 def test_a_restart_of_exo_is_an_election_and_no_news_of_nodes_that_stay() -> None:
