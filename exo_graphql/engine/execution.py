@@ -20,8 +20,6 @@ from exo_graphql.schema.context import Context
 
 logger = logging.getLogger("exo_graphql")
 
-# Characters of a document that is compiled on the event loop. The most expensive one of this length takes 4 ms.
-MAX_CHARACTERS_COMPILED_AT_ONCE = 400
 # Faults are logged once for each place in the code. There are few such places; a bound all the same.
 _MAX_LOGGED_FAULTS = 100
 
@@ -68,11 +66,11 @@ class Executor:
     def starts_at_once(
         self, document: DocumentNode, variables: Mapping[str, Any] | None, operation_name: str | None
     ) -> bool:
-        """Whether executing begins without a long compilation: the document is short, or compiled already."""
-        if self._plans is None or document.loc is None or document.loc.end <= MAX_CHARACTERS_COMPILED_AT_ONCE:
+        """Whether executing begins without a long compilation: the operation is compiled, or is so now, in a few ms."""
+        if self._plans is None:
             return True
         try:
-            return self._plans.is_compiled(document, operation_name, variables)
+            return self._plans.compile_soon(document, operation_name, variables)
         except Exception:  # noqa: BLE001  # `execute_compiled` will fail in the same way, and counts it
             return True
 

@@ -25,8 +25,10 @@ from hypothesis_graphql import queries
 from exo_graphql.app import Components, build
 from exo_graphql.cluster.placement import PlacementSearch
 from exo_graphql.engine import execution
-from exo_graphql.engine.compiled import object_compiler
+from exo_graphql.engine.compiled import compiler, object_compiler
 from exo_graphql.engine.compiled.compiler import Compilation
+from exo_graphql.engine.compiled.plans import Plans
+from exo_graphql.engine.compiled.selection import collect
 from exo_graphql.engine.cost import Cost
 from exo_graphql.engine.costs import Costs
 from exo_graphql.engine.field_sizes import LISTS
@@ -216,6 +218,7 @@ async def test_placements_are_searched_off_the_event_loop(
 async def test_a_long_document_is_compiled_off_the_event_loop_and_answered_on_it_from_then_on(
     components: Components, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Its compilation is begun on the loop, which does a little of it, and left to a thread."""
     compiled: list[int] = []
     answered: list[int] = []
     compilation, encode = Compilation.__init__, execution.encode
@@ -234,24 +237,66 @@ async def test_a_long_document_is_compiled_off_the_event_loop_and_answered_on_it
     here = threading.get_ident()
     for _ in range(3):
         assert len((await _answer(components, query))["data"]["cluster"]) == 490
-    assert len(compiled) == 1
-    assert here not in compiled
+    assert [thread == here for thread in compiled] == [True, False]
     assert [thread == here for thread in answered] == [False, True, True]
     await _answer(components, "{ cluster { ramTotalGb } }")
-    assert compiled[1:] == [here]
+    assert compiled[2:] == [here]
+
+
+_NODE_FIELDS = ["id", "friendlyName", "chip", "osVersion", "ramTotalGb", "ramUsedGb", "diskTotalGb", "powerWatts"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ cluster { " + " ".join(f"a{n}: ramTotalGb" for n in range(900)) + " } }",
+        "{ "
+        + " ".join(
+            f"n{n}: nodes {{ {' '.join(f'm{k}: {_NODE_FIELDS[(n * k + n) % 8]}' for k in range(n % 9 + 1))} }}"
+            for n in range(100)
+        )
+        + " }",
+        "{ " + " ".join(f'm{n}: modelStatus(model: "m{n}") {{ ready phase }}' for n in range(200)) + " }",
+    ],
+    ids=["fields", "functions", "arguments"],
+)
+def test_what_is_compiled_while_others_wait_is_bounded(query: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = lines = 0
+    make = object_compiler._compiled
+
+    def collecting(*arguments: Any) -> Any:
+        nonlocal fields
+        found = collect(*arguments)
+        fields += len(found)
+        return found
+
+    def making(parameters: tuple[str, ...], source: tuple[str, ...]) -> Any:
+        nonlocal lines
+        lines += len(source)
+        return make(parameters, source)
+
+    monkeypatch.setattr(compiler, "collect", collecting)
+    monkeypatch.setattr(object_compiler, "_compiled", making)
+    monkeypatch.setattr(object_compiler, "_functions", {})
+    plans, document = Plans(SCHEMA), parse(query)
+    assert not plans.compile_soon(document, None, None)
+    # Collecting the fields that were one too many is cheap: the document's limits bound them.
+    assert lines <= 250
+    assert fields <= 1000
 
 
 async def test_no_function_is_so_long_that_compiling_it_holds_everybody(
     components: Components, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lengths: list[int] = []
-    make = object_compiler._compiled.__wrapped__
+    make = object_compiler._compiled
 
     def noting(parameters: tuple[str, ...], lines: tuple[str, ...]) -> Any:
         lengths.append(len(lines))
         return make(parameters, lines)
 
     monkeypatch.setattr(object_compiler, "_compiled", noting)
+    monkeypatch.setattr(object_compiler, "_functions", {})
     leaves = " ".join(f"a{number}: ramTotalGb" for number in range(250))
     objects = " ".join(f"b{number}: nodes {{ id friendlyName chip osVersion }}" for number in range(100))
     answer = await _answer(components, f"{{ cluster {{ {leaves} {objects} }} }}")

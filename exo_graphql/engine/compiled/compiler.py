@@ -27,6 +27,7 @@ from exo_graphql.engine.compiled.object_compiler import (
     Part,
     Place,
     TypeName,
+    Work,
     compile_object,
     is_inlined,
 )
@@ -74,15 +75,21 @@ class Fields:
 class Compilation:
     """Compiles one operation of a valid document, with @skip and @include as `variables` (coerced) decide them.
 
-    The constructor raises `NotCompilable`.
+    The constructor raises `NotCompilable`, and `TakesLong` where it is more than `work` allows.
     """
 
     def __init__(
-        self, fields: Fields, operation: OperationDefinitionNode, fragments: Fragments, variables: Any
+        self,
+        fields: Fields,
+        operation: OperationDefinitionNode,
+        fragments: Fragments,
+        variables: Any,
+        work: Work | None = None,
     ) -> None:
         self._fields = fields
         self._fragments = fragments
         self._variables = variables
+        self._work = work or Work()
         self._count = 0
         self.arguments: list[Arguments] = []
         """Arguments that depend on variables: computed for each run; a reader holds the index of its own."""
@@ -91,7 +98,7 @@ class Compilation:
         if root is None or operation.operation is OperationType.MUTATION:
             raise NotCompilable
         parts, _ = self._parts(root, [operation.selection_set], ())
-        self.root = compile_object(parts, root=True)
+        self.root = compile_object(parts, self._work, root=True)
 
     def _parts(
         self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode], path: Path = None
@@ -101,6 +108,7 @@ class Compilation:
         self._count += len(fields)
         if self._count > MAX_FIELDS:
             raise NotCompilable
+        self._work.take(Work.FIELD * len(fields))
         parts, identities = [], []
         for key, nodes in fields.items():
             part, identity = self._part(type_, key, nodes, path)
@@ -140,7 +148,7 @@ class Compilation:
         identity = (key, name, bound, of_value)
         if here is None or varies or of_value is None or isinstance(value, Inlined):
             return part, identity
-        read = compile_object([part], root=len(here) == 1)
+        read = compile_object([part], self._work, root=len(here) == 1)
         return Place(key, at_place(self._fields.splices.point((here, of_value)), key, read)), identity
 
     def _value(
@@ -150,7 +158,7 @@ class Compilation:
             return self._fields.leaf(type_), None
         if isinstance(type_, GraphQLObjectType):
             parts, identity = self._object(type_, nodes, path)
-            return Inlined(parts) if is_inlined(parts) else compile_object(parts), identity
+            return Inlined(parts) if is_inlined(parts) else compile_object(parts, self._work), identity
         return self._complete(type_, nodes)
 
     def _object(
@@ -168,7 +176,7 @@ class Compilation:
             return self._list(type_.of_type.of_type, nodes)
         if isinstance(type_, GraphQLObjectType):
             parts, identity = self._object(type_, nodes)
-            return compile_object(parts), identity
+            return compile_object(parts, self._work), identity
         if isinstance(type_, GraphQLAbstractType):
             return self._one_of(type_, nodes)
         coerce = self._fields.leaf(type_).coerce
@@ -181,8 +189,8 @@ class Compilation:
         parts, identity = self._object(type_, nodes)
         # A small object is read as fast as its bytes are found.
         if is_inlined(parts) or not _all_of_value_alone(parts):
-            return _list_of(compile_object(parts)), identity
-        return _list_of_objects(self._fields.splices.point(identity), compile_object(parts)), identity
+            return _list_of(compile_object(parts, self._work)), identity
+        return _list_of_objects(self._fields.splices.point(identity), compile_object(parts, self._work)), identity
 
     def _one_of(self, type_: GraphQLAbstractType, nodes: list[FieldNode]) -> tuple[Complete, Hashable]:
         """An object of an interface or union: of the first type whose `is_type_of` accepts it, as in graphql-core."""
@@ -190,7 +198,7 @@ class Compilation:
         readers, identities = [], []
         for possible in types:
             parts, identity = self._parts(possible, _sets(nodes))
-            readers.append((possible.is_type_of, compile_object(parts)))
+            readers.append((possible.is_type_of, compile_object(parts, self._work)))
             identities.append(identity)
 
         def complete(value: Any, info: Any) -> Any:

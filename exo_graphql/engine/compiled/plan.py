@@ -10,13 +10,15 @@ from graphql.execution import get_variable_values
 from exo_graphql.engine.compiled.arguments import Arguments
 from exo_graphql.engine.compiled.compiler import Compilation, Fields
 from exo_graphql.engine.compiled.leaf import CoercionFallback
-from exo_graphql.engine.compiled.object_compiler import Complete
+from exo_graphql.engine.compiled.object_compiler import Complete, TakesLong, Work
 from exo_graphql.engine.compiled.selection import Fragments, NotCompilable, conditions, is_included
 from exo_graphql.engine.compiled.splices import Generation
 from exo_graphql.schema.context import Context
 
 # Plans of one operation that are kept. Four independent conditions have 16 combinations; clients use one or two.
 MAX_PLANS = 16
+# Fields that are compiled while others wait, each new line of a function counted as two: 2 to 4 ms.
+_FIELDS_SOON = 500
 
 
 class Info:
@@ -70,10 +72,19 @@ class Operation:
             raise NotCompilable
         return plan.run(context, self._fields.splices.generation(context), variables)
 
-    def is_compiled(self, inputs: Mapping[str, Any] | None) -> bool:
-        """Whether `run` has nothing to compile for these variables, also because it cannot be compiled."""
+    def compile_soon(self, inputs: Mapping[str, Any] | None) -> bool:
+        """Compiles the plan for these variables, if it takes a few milliseconds at most.
+
+        Whether `run` has nothing to compile now, also because it cannot be compiled.
+        """
         variables = self._variables(inputs) if self._conditions else None
-        return tuple(is_included(selection, variables) for selection in self._conditions) in self._plans
+        try:
+            self._plan(variables, Work(_FIELDS_SOON))
+        except TakesLong:
+            return False
+        except NotCompilable:
+            pass  # `run` raises it at once
+        return True
 
     def _variables(self, inputs: Mapping[str, Any] | None) -> Any:
         if not self._node.variable_definitions:
@@ -83,12 +94,17 @@ class Operation:
             raise CoercionFallback
         return variables
 
-    def _plan(self, variables: Any) -> Plan | None:
+    def _plan(self, variables: Any, work: Work | None = None) -> Plan | None:
         combination = tuple(is_included(selection, variables) for selection in self._conditions)
         if combination not in self._plans:
             if len(self._plans) >= MAX_PLANS:
                 self._plans.clear()
-            self._plans[combination] = None  # stays where `Compilation` raises
-            compilation = Compilation(self._fields, self._node, self._fragments, variables)
+            try:
+                compilation = Compilation(self._fields, self._node, self._fragments, variables, work)
+            except TakesLong:
+                raise
+            except Exception:
+                self._plans[combination] = None
+                raise
             self._plans[combination] = Plan(compilation.root, tuple(compilation.arguments))
         return self._plans[combination]

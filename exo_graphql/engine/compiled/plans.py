@@ -34,11 +34,14 @@ class Plans:
         """
         return self._operation(document, operation_name).run(context, variables)
 
-    def is_compiled(
+    def compile_soon(
         self, document: DocumentNode, operation_name: str | None, variables: Mapping[str, Any] | None
     ) -> bool:
-        """Whether `run` has nothing to compile. Raises what `run` raises before it executes."""
-        return self._operation(document, operation_name).is_compiled(variables)
+        """Compiles the plan if that takes a few milliseconds at most. Whether `run` has nothing to compile now.
+
+        Raises what `run` raises before it executes.
+        """
+        return self._operation(document, operation_name).compile_soon(variables)
 
     def _operation(self, document: DocumentNode, operation_name: str | None) -> Operation:
         operations = self._operations(document)
