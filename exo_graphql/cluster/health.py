@@ -13,7 +13,7 @@ def unhealthy_reasons(snapshot: "Snapshot") -> tuple[str, ...]:
     """Why the cluster is not healthy, a sentence each."""
     reasons = []
     if not snapshot.connected:
-        reasons += ["No exo node answers.", *snapshot.source.refusals]
+        reasons += ["No exo node answers.", *map(str, snapshot.source.refusals)]
     elif snapshot.pulse.still:
         reasons.append(hung(snapshot.rules))
     elif snapshot.history.behind_since is not None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from exo_graphql.cluster.downloads import DownloadStatus, download_status, needed_downloads
+from exo_graphql.cluster.links import LinkMedium, link_media
 from exo_graphql.cluster.models import known_models, models_by_node
 from exo_graphql.cluster.ram import RamFigures
 from exo_graphql.cluster.state import (
@@ -31,6 +32,7 @@ _TASKS = frozenset({"tasks", "instances", "runners"})
 
 COMPUTED_FROM: Mapping[str, frozenset[str]] = {
     "topology": frozenset({"members", "connections"}),
+    "link_media": frozenset({"members", "connections", "interfaces"}),
     "models": _MODELS,
     "loaded_models": _MODELS,
     "_models_by_node": _MODELS,
@@ -77,6 +79,11 @@ class IndexedState(RamFigures):
     def topology(self) -> Topology:
         """Which nodes are connected."""
         return Topology(self.state.nodes)
+
+    @cached_property
+    def link_media(self) -> Mapping[tuple[str, str], LinkMedium]:
+        """What connects each node to each other one, by their ids; see `links`."""
+        return link_media(self.state.nodes)
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
@@ -247,13 +254,13 @@ def _changed(previous: IndexedState, indexed: IndexedState) -> Iterator[str]:
     if before.nodes is state.nodes:
         return
     if list(before.nodes) != list(state.nodes):
-        yield "members"
+        yield from ("members", "connections", "interfaces")
+        return
+    pairs = tuple(zip(before.nodes.values(), state.nodes.values(), strict=True))
+    if any(was.connections is not node.connections or was.rdma_enabled is not node.rdma_enabled for was, node in pairs):
         yield "connections"
-    elif any(
-        was.connections is not node.connections or was.rdma_enabled is not node.rdma_enabled
-        for was, node in zip(before.nodes.values(), state.nodes.values(), strict=True)
-    ):
-        yield "connections"
+    if any(was.interfaces is not node.interfaces for was, node in pairs):
+        yield "interfaces"
 
 
 def _same_order(state: State, other: State) -> bool:

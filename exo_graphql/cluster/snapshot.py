@@ -9,6 +9,7 @@ from exo_graphql.cluster.expectations import NO_EXPECTATIONS, Expectations
 from exo_graphql.cluster.health import unhealthy_reasons
 from exo_graphql.cluster.history import History
 from exo_graphql.cluster.indexed_state import IndexedState
+from exo_graphql.cluster.links import Link, links_after
 from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import InstanceStatus, NodeStatus, node_status
@@ -18,14 +19,28 @@ from exo_graphql.cluster.status import ModelStatus, model_status
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why one URL of exo does not answer."""
+
+    url: str
+    message: str
+    """A sentence."""
+    suggestion: str | None = None
+    """What to check."""
+
+    def __str__(self) -> str:
+        return f"{self.url}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Which exo node a snapshot came from, and whether exo still answers."""
 
     exo_url: str
     api_node_id: str | None = None
     connected: bool = True
-    refusals: tuple[str, ...] = ()
-    """The last error of each URL of exo, as a sentence; empty while exo answers."""
+    refusals: tuple[Refusal, ...] = ()
+    """The last error of each URL of exo; empty while exo answers."""
 
 
 class Snapshot(IndexedState):
@@ -81,6 +96,8 @@ class Snapshot(IndexedState):
         """Instances whose download has failed for good."""
         self.version = 0
         """Increases by 1 with each snapshot that differs from the one before in more than clocks."""
+        self.links_version = 0
+        """Increases by 1 with each snapshot whose links differ from those before."""
         self._statuses: dict[str, ModelStatus] = {}
         """By model id, those that have been computed so far."""
 
@@ -88,6 +105,11 @@ class Snapshot(IndexedState):
         """Makes this the next snapshot after `previous`: sets its version and takes over the indexes that are valid."""
         self.version = previous.version + (not self.same_as(previous))
         self.take_over_indexes(previous)
+        if self.link_media is previous.link_media:
+            self.links = previous.links
+        else:
+            self.links = links_after(previous.links, self.link_media, self.state.nodes, self.now.at)
+        self.links_version = previous.links_version + (self.links != previous.links)
 
     def same_as(self, other: "Snapshot") -> bool:
         """Whether only clocks differ."""
@@ -118,6 +140,11 @@ class Snapshot(IndexedState):
     def exo_url(self) -> str:
         """The URL of that node."""
         return self.source.exo_url
+
+    @cached_property
+    def links(self) -> tuple[Link, ...]:
+        """The links between members, and how they are compared with their best so far."""
+        return links_after((), self.link_media, self.state.nodes, self.now.at)
 
     @cached_property
     def online_node_count(self) -> int:

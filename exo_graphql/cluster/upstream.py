@@ -12,7 +12,7 @@ from typing import Protocol
 
 from exo_graphql.cluster.expectations import Expectations
 from exo_graphql.cluster.loads import Loads
-from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.snapshot import Refusal, Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
 
 
@@ -22,6 +22,9 @@ class UpstreamError(Exception):
 
 class Unreachable(UpstreamError):
     """No exo node answered in time, or what answered was not exo. Whether exo received a command is unknown."""
+
+    refusals: tuple[Refusal, ...] = ()
+    """What each URL of exo said, where several were tried."""
 
 
 class Misconfigured(Unreachable):

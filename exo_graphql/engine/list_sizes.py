@@ -98,6 +98,21 @@ class ListSizes:
         return 0 if self._snapshot is None else _longest(node.connections for node in self._snapshot.nodes)
 
     @cached_property
+    def links(self) -> float:
+        """Pairs of nodes that are connected, or were."""
+        return 0 if self._snapshot is None else len(self._snapshot.links)
+
+    @cached_property
+    def losses(self) -> float:
+        """Lost models that nobody has dealt with."""
+        return 0 if self._snapshot is None else len(self._snapshot.lost)
+
+    @cached_property
+    def exo_errors(self) -> float:
+        """URLs of exo that do not answer."""
+        return 0 if self._snapshot is None else len(self._snapshot.source.refusals)
+
+    @cached_property
     def operations(self) -> float:
         """Operations that are kept."""
         return len(self._operations)

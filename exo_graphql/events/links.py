@@ -6,35 +6,21 @@ over: answers only become ten times slower.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum, unique
 
+from exo_graphql.cluster.links import LinkMedium, both_ways
 from exo_graphql.cluster.readiness import NodeStatus
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.cluster.state import Node
 from exo_graphql.events.event import EventKind, Occurrence, Severity
-
-
-@unique
-class Medium(IntEnum):
-    """What a link runs over, slowest first."""
-
-    UNKNOWN = 0
-    WIFI = 1
-    ETHERNET = 2
-    THUNDERBOLT = 3
-    RDMA = 4
-
 
 # Seconds. Longer than a node takes from losing its first link to being STALE (some 4 s were seen, 10 s at most).
 SETTLED_AFTER = 12.0
 
-_MEDIA = {
-    "wifi": Medium.WIFI,
-    "ethernet": Medium.ETHERNET,
-    "maybe_ethernet": Medium.ETHERNET,
-    "thunderbolt": Medium.THUNDERBOLT,
+_NAMES = {
+    LinkMedium.WIFI: "Wi-Fi",
+    LinkMedium.ETHERNET: "Ethernet",
+    LinkMedium.THUNDERBOLT: "Thunderbolt",
+    LinkMedium.RDMA: "RDMA",
 }
-_NAMES = {Medium.WIFI: "Wi-Fi", Medium.ETHERNET: "Ethernet", Medium.THUNDERBOLT: "Thunderbolt", Medium.RDMA: "RDMA"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +31,7 @@ class Links:
     has been missing for `SETTLED_AFTER` while both of its nodes are online.
     """
 
-    usual: Mapping[tuple[str, str], Medium] = field(default_factory=dict)
+    usual: Mapping[tuple[str, str], LinkMedium] = field(default_factory=dict)
     """The medium that each link is measured against, by the ids of its nodes in order."""
     worse_since: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """When (`Moment.elapsed`) a link was first seen missing or slower, and has been since."""
@@ -53,13 +39,13 @@ class Links:
     def after(self, snapshot: Snapshot) -> "tuple[Links, tuple[Occurrence, ...]]":
         """The links after another snapshot, and which of them are lost or, where a model runs over them, slower."""
         now = snapshot.now.elapsed
-        links = best_links(snapshot.state.nodes)
+        links = both_ways(snapshot.link_media)
         usual = {**links}
         worse_since: dict[tuple[str, str], float] = {}
         events: list[Occurrence] = []
         for pair, medium in self.usual.items():
             left = links.get(pair)
-            if left is not None and (left >= medium or left is Medium.UNKNOWN):
+            if left is not None and (left >= medium or left is LinkMedium.UNKNOWN):
                 usual[pair] = max(left, medium)  # a node that reports no interfaces for a moment is still measured
                 continue
             if any(node_id not in snapshot.state.nodes for node_id in pair):
@@ -73,35 +59,15 @@ class Links:
         return Links(usual, worse_since), tuple(events)
 
 
-def _worse(snapshot: Snapshot, pair: tuple[str, str], usual: Medium, left: Medium | None) -> Iterator[Occurrence]:
+def _worse(
+    snapshot: Snapshot, pair: tuple[str, str], usual: LinkMedium, left: LinkMedium | None
+) -> Iterator[Occurrence]:
     models = _models_by_pair(snapshot).get(pair, ())
     if left is None:
         yield _event(EventKind.LINK_LOST, snapshot, pair, models, "is lost")
     elif models:
         what = f"runs over {_NAMES[left]} now, and ran over {_NAMES[usual]}"
         yield _event(EventKind.LINK_DEGRADED, snapshot, pair, models, what)
-
-
-def best_links(nodes: Mapping[str, Node]) -> dict[tuple[str, str], Medium]:
-    """The fastest medium between each two nodes that are connected in both directions, by their ids in order."""
-    one_way: dict[tuple[str, str], Medium] = {}
-    interfaces = {id_: dict(node.interfaces or ()) for id_, node in nodes.items()}
-    for node in nodes.values():
-        for connection in node.connections:
-            sink = nodes.get(connection.sink_id)
-            if sink is None or sink is node:
-                continue
-            if connection.rdma_interface is not None:
-                medium = Medium.RDMA
-            else:
-                medium = _MEDIA.get(interfaces[sink.id].get(connection.ip_address or "", ""), Medium.UNKNOWN)
-            pair = node.id, sink.id
-            one_way[pair] = max(medium, one_way.get(pair, Medium.UNKNOWN))
-    return {
-        (one, other): min(medium, one_way[other, one])
-        for (one, other), medium in one_way.items()
-        if one < other and (other, one) in one_way
-    }
 
 
 def _models_by_pair(snapshot: Snapshot) -> dict[tuple[str, str], tuple[str, ...]]:

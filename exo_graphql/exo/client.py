@@ -41,6 +41,10 @@ class Untrusted(NotSent, Misconfigured):
     """The TLS handshake failed: the certificate is not trusted, or the other side does not use TLS."""
 
 
+class TooSlow(Unreachable):
+    """No answer came in time."""
+
+
 class Erring(Unreachable):
     """Something answered, but with a server error, or not as exo does."""
 
@@ -227,7 +231,7 @@ class ExoClient:
             raise
         except TimeoutError as error:
             logger.log(level, "%s %s%s: no answer within %.1f s", method, self.url, path, within)
-            raise Unreachable(f"exo did not answer within {within:.1f} s.") from error
+            raise TooSlow(f"exo did not answer within {within:.1f} s.") from error
         except httpx.ConnectError as error:
             logger.log(level, "%s %s%s: %r", method, self.url, path, error)
             if (reason := why_not(error)) is not None:

@@ -8,7 +8,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence, Set
 
+from exo_graphql.cluster.snapshot import Refusal
 from exo_graphql.cluster.upstream import UpstreamError
+from exo_graphql.exo.advice import suggestion
 from exo_graphql.exo.client import ExoClient, Untrusted
 from exo_graphql.exo.pacing import PollerRules
 
@@ -28,7 +30,7 @@ class Endpoint:
         """False once its exo has answered that it has no `GET /state/runners`, until it is identified again."""
         self.failures = 0
         """Reads that failed since the last good one."""
-        self.last_error: str | None = None
+        self.last_error: Exception | None = None
         """Why the last request to it failed; None while it answers, or until it has been tried."""
         self.answers = True
         """False from a failure until something answers again. True until it has been tried."""
@@ -71,9 +73,14 @@ class Endpoints:
         return next((e.client.untrusted for e in self.all if e.client.untrusted is not None), None)
 
     @property
-    def refusals(self) -> tuple[str, ...]:
-        """The last error of each URL, as a sentence: "http://mac:52415: exo cannot be reached."."""
-        return tuple(f"{each.client.url}: {each.last_error or 'no answer so far.'}" for each in self.all)
+    def refusals(self) -> tuple[Refusal, ...]:
+        """The last error of each URL: "http://mac:52415: exo cannot be reached."."""
+        return tuple(
+            Refusal(each.client.url, "no answer so far.")
+            if each.last_error is None
+            else Refusal(each.client.url, str(each.last_error), suggestion(each.last_error))
+            for each in self.all
+        )
 
     def next(self, tried: Set[Endpoint]) -> Endpoint | None:
         """The one for the next request; None when every one that answers is in `tried`."""
@@ -96,7 +103,7 @@ class Endpoints:
             # It may have been one broken connection: the first retry follows at once, later ones every `retry_every`.
             endpoint.just_failed.set()
         endpoint.failures += 1
-        endpoint.last_error = str(reason)
+        endpoint.last_error = reason
         endpoint.answers = endpoint.identified = False
 
     async def keep(self, endpoint: Endpoint) -> None:
@@ -120,7 +127,7 @@ class Endpoints:
         except UpstreamError as error:
             if endpoint.answers:
                 logger.info("exo at %s does not answer: %s", endpoint.client.url, error)
-            endpoint.last_error = str(error)
+            endpoint.last_error = error
             endpoint.answers = False
             return
         endpoint.last_error = None

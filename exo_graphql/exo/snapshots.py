@@ -150,9 +150,12 @@ class Snapshots:
     def _unreachable(self, message: str) -> Unreachable:
         """The error, with its cause if only the operator of this server can fix it (an untrusted certificate)."""
         cause = self._endpoints.untrusted
+        refusals = self._endpoints.refusals
         if self._snapshot is None and cause is None:
-            message = " ".join((message, *self._endpoints.refusals))
-        return Unreachable(message) if cause is None else Untrusted(f"{message} {cause}")
+            message = " ".join((message, *map(str, refusals)))
+        error = Unreachable(message) if cause is None else Untrusted(f"{message} {cause}")
+        error.refusals = refusals
+        return error
 
     # What this server itself contributes
 

@@ -6,14 +6,18 @@ from typing import Annotated
 import strawberry
 from strawberry import Parent, argument
 
+from exo_graphql import events
 from exo_graphql.cluster import state
-from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.snapshot import Refusal, Snapshot
 from exo_graphql.deployments.assess import Assessment
+from exo_graphql.events.losses import open_losses
 from exo_graphql.schema.arguments import TaskFilter
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.deployment import Deployment
 from exo_graphql.schema.download import Download
+from exo_graphql.schema.event import Event
 from exo_graphql.schema.fields import field
+from exo_graphql.schema.link import Link
 from exo_graphql.schema.model import Model
 from exo_graphql.schema.node import Node
 from exo_graphql.schema.operation import Operation
@@ -51,6 +55,23 @@ def _deployments(root: Parent[Snapshot], info: Info) -> tuple[Assessment, ...]: 
     return info.context.deployments.all()
 
 
+def _losses(root: Parent[Snapshot], info: Info) -> tuple[events.Event, ...]:
+    log = info.context.events
+    if log is None or not root.lost:
+        return ()
+    return tuple(loss for loss in open_losses(log.in_memory, log.now()) if loss.model_id in root.lost)
+
+
+def _last_event(root: Parent[Snapshot], info: Info) -> events.Event | None:  # noqa: ARG001
+    _ = info.context.now  # events come without a new snapshot: such an answer must not be sent again
+    newest = () if info.context.events is None else info.context.events.newest(1)
+    return newest[0] if newest else None
+
+
+def _exo_errors(root: Parent[Snapshot]) -> tuple[Refusal, ...]:
+    return root.source.refusals
+
+
 def _demo(root: Parent[Snapshot], info: Info) -> bool:  # noqa: ARG001
     return info.context.demo
 
@@ -65,6 +86,15 @@ def _age(root: Parent[Snapshot], info: Info) -> VolatileNumber:
 
 def _observed_at(root: Parent[Snapshot]) -> VolatileText | None:
     return clock_moment(root.observed_at)
+
+
+@strawberry.type(description="Why one URL of exo does not answer.")
+class ExoError:
+    """`cluster.snapshot.Refusal`."""
+
+    url: str = field(description="The URL, without credentials.")
+    message: str = field(description="What came back, in a sentence.")
+    suggestion: str | None = field(description="What to check; null if nothing is known.")
 
 
 @strawberry.type(description="The whole cluster at one moment.")
@@ -121,6 +151,21 @@ class Cluster:
         resolver=_deployments,
         description="What is kept loaded, by name: the models, their schedules and their state.",
     )
+    losses: list[Event] = field(
+        resolver=_losses,
+        description="Models that were lost in the last hour, and that nobody has loaded, unloaded or acknowledged "
+        "since: the MODEL_LOST events behind `unhealthyReasons`.",
+    )
+    last_event: Event | None = field(
+        resolver=_last_event,
+        description="The newest event; null before the first one. A live query that selects its id learns that there "
+        "are new events without listing them.",
+    )
+    links: list[Link] = field(description="The links between the nodes, those that were lost included.")
+    links_version: int = field(
+        description="Increases whenever `links` changes. A live query that selects it learns that without listing "
+        "them: 32 nodes that all reach each other have 496."
+    )
     state_version: str = field(
         resolver=_state_version,
         description="Opaque version of the state; it changes exactly when anything but a clock field does. Clock "
@@ -143,6 +188,11 @@ class Cluster:
     api_node_id: strawberry.ID | None = field(
         description="The exo node that answered; null if it did not give its id. exo does not publish which node "
         "is its master."
+    )
+    exo_errors: list[ExoError] = field(
+        resolver=_exo_errors,
+        description="While exo does not answer: each URL that was tried, what came back, and what to check. Empty "
+        "while it answers.",
     )
     exo_url: str = field(description="URL at which exo answered.")
     demo: bool = field(resolver=_demo, description="Whether this is a simulated cluster (--demo): nothing is real.")

@@ -6,6 +6,7 @@ from typing import TypeVar
 import strawberry
 
 from exo_graphql.cluster.downloads import DownloadStatus
+from exo_graphql.cluster.links import LinkMedium, LinkStatus
 from exo_graphql.cluster.readiness import NodeStatus, Phase
 from exo_graphql.cluster.state import InstanceType, RunnerStatus, Sharding, TaskKind, TaskStatus
 from exo_graphql.events.event import EventKind, Severity
@@ -150,6 +151,23 @@ described(
     SETTLED="After the first status that is ready, final, not found or NOT_LOADED.",
 )
 
+described(
+    LinkMedium,
+    "What a link between two nodes runs over, slowest first.",
+    UNKNOWN="Not reported.",
+    WIFI="Wi-Fi.",
+    ETHERNET="Ethernet.",
+    THUNDERBOLT="A Thunderbolt cable, by sockets.",
+    RDMA="RDMA over Thunderbolt.",
+)
+described(
+    LinkStatus,
+    "How a link is, compared with its best since both nodes are there.",
+    UP="As good as it has been.",
+    DEGRADED="It runs over a slower medium than before.",
+    ONE_WAY="It exists in one direction only. exo places no model over it.",
+    LOST="It was there, and is gone, while both nodes are members.",
+)
 described(
     Severity,
     "How much an event matters to an operator of the cluster.",

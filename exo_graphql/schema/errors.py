@@ -1,6 +1,7 @@
 """Top-level errors with `extensions.code`, and where they help `extensions.suggestion` and the valid choices."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from graphql import GraphQLError
 
@@ -28,6 +29,7 @@ class ClusterUnavailableError(NamedError):
             "Check that exo runs and that --exo-url points at it, then try again."
             if not isinstance(cause, Misconfigured)
             else "Check --exo-url; give the certificates of a private authority with --ca-file or SSL_CERT_FILE.",
+            **({} if cause is None or not cause.refusals else {"exoErrors": [asdict(each) for each in cause.refusals]}),
         )
 
 

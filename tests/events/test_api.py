@@ -75,6 +75,29 @@ async def test_an_event_is_acknowledged() -> None:
         assert unknown["error"]["code"] == "EVENT_NOT_FOUND"
 
 
+async def test_the_cluster_lists_what_was_lost_until_it_is_acknowledged() -> None:
+    query = "subscription { cluster { healthy losses { id kind modelId message } lastEvent { id } } }"
+    async with running() as server, server.socket() as socket:
+        watched = await socket.subscribe(query)
+        assert (await socket.data(watched))["cluster"] == {"healthy": True, "losses": [], "lastEvent": None}
+        assert server.exo.control.place(A) is not None
+        server.exo.control.advance(60)
+        while (cluster := (await socket.data(watched))["cluster"])["lastEvent"] is None:
+            pass
+        (ready,) = (await asked(server, "{ events { id kind } }"))["data"]["events"]
+        assert cluster == {"healthy": True, "losses": [], "lastEvent": {"id": ready["id"]}}
+        server.exo.control.restart(1.0)
+        server.exo.control.advance(30)
+        while not (cluster := (await socket.data(watched))["cluster"])["losses"]:
+            pass
+        (loss,) = cluster["losses"]
+        assert (loss["kind"], loss["modelId"], cluster["healthy"]) == ("MODEL_LOST", A, False)
+        await asked(server, "mutation ($id: ID!) { acknowledge(event: $id) { event { id } } }", id=loss["id"])
+        while (cluster := (await socket.data(watched))["cluster"])["losses"]:
+            pass
+        assert cluster["healthy"]
+
+
 async def test_an_expensive_message_is_made_on_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "MAX_COST_AT_ONCE", 0.5)
     monkeypatch.setattr(budget, "MAX_COMPILED_COST_AT_ONCE", 0.5)

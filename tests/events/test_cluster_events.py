@@ -17,6 +17,7 @@ from tests.support.documents import (
     document,
     failed_download,
     instance,
+    linked,
     ongoing,
     pending,
     runner,
@@ -234,28 +235,6 @@ def test_downloads_of_a_node_that_joins_are_no_news() -> None:
     events = observer.events(1, joined)
     assert [event.kind for event in events] == [EventKind.NODE_JOINED, EventKind.DOWNLOAD_FAILED]
     assert events[1].message.endswith("on node mac-n1 failed: disk full")
-
-
-def linked(
-    kind: str | None, *, rdma: bool = False, unseen: dict[str, float] | None = None, shared: bool = True
-) -> Json:
-    """Two nodes with one link of that interface type (None: no link), over which a model runs if `shared`."""
-    instances = [instance("i1", {"n1": "r1", "n2": "r2"})] if shared else []
-    state = document(("n1", "n2", "n3"), instances, {"r1": READY, "r2": READY}, unseen=unseen)
-    ips = {"n1": "10.0.0.1", "n2": "10.0.0.2"}
-    if kind is not None:
-        state["nodeNetwork"] = {
-            node: {"interfaces": [{"name": "en0", "ipAddress": ip, "interfaceType": kind}]} for node, ip in ips.items()
-        }
-        edges: Json = {
-            "n1": {"n2": [{"sinkMultiaddr": {"ip_address": ips["n2"]}}]},
-            "n2": {"n1": [{"sinkMultiaddr": {"ip_address": ips["n1"]}}]},
-        }
-        if rdma:
-            edges["n1"]["n2"].append({"sourceRdmaIface": "rdma_en3", "sinkRdmaIface": "rdma_en3"})
-            edges["n2"]["n1"].append({"sourceRdmaIface": "rdma_en3", "sinkRdmaIface": "rdma_en3"})
-        state["topology"]["connections"] = edges
-    return state
 
 
 @pytest.mark.parametrize(

@@ -249,6 +249,31 @@ async def test_a_client_learns_in_time_that_exo_is_lost() -> None:
         assert cluster.time - broke < 3.0
 
 
+@pytest.mark.parametrize(
+    ("fault", "message", "suggestion"),
+    [
+        ("refuse", "exo cannot be reached.", "Check that exo runs on that machine"),
+        ("hang", "exo did not answer within", "Check that the machine is on and not overloaded"),
+        ("error", "exo failed inside (status 500).", "Check the port of the URL"),
+        ("garbage", "not JSON", "Check that exo's API listens at this URL"),
+    ],
+)
+async def test_each_url_says_why_it_does_not_answer_and_what_to_check(
+    fault: str, message: str, suggestion: str
+) -> None:
+    async with running("ab") as cluster:
+        with cluster.poller.subscriber():
+            for host in "ab":
+                breaks(cluster, host, fault)
+            await asyncio.sleep(10.0)
+            assert cluster.poller.snapshot is not None
+            refusals = cluster.poller.snapshot.source.refusals
+        assert [each.url for each in refusals] == ["http://a", "http://b"]
+        for refusal in refusals:
+            assert message in refusal.message
+            assert (refusal.suggestion or "").startswith(suggestion)
+
+
 async def test_time_alone_makes_a_lost_cluster_unreachable() -> None:
     async with running("a") as cluster:
         exo = cluster.exos["a"].control

@@ -155,6 +155,29 @@ def document(
     }
 
 
+def linked(
+    kind: str | None, *, rdma: bool = False, unseen: dict[str, float] | None = None, shared: bool = True
+) -> Json:
+    """Two nodes with one link of that interface type (None: no link), over which a model runs if `shared`."""
+    ready = runner("Ready", prefillServerPort=None)
+    instances = [instance("i1", {"n1": "r1", "n2": "r2"})] if shared else []
+    state = document(("n1", "n2", "n3"), instances, {"r1": ready, "r2": ready}, unseen=unseen)
+    ips = {"n1": "10.0.0.1", "n2": "10.0.0.2"}
+    if kind is not None:
+        state["nodeNetwork"] = {
+            node: {"interfaces": [{"name": "en0", "ipAddress": ip, "interfaceType": kind}]} for node, ip in ips.items()
+        }
+        edges: Json = {
+            "n1": {"n2": [{"sinkMultiaddr": {"ip_address": ips["n2"]}}]},
+            "n2": {"n1": [{"sinkMultiaddr": {"ip_address": ips["n1"]}}]},
+        }
+        if rdma:
+            edges["n1"]["n2"].append({"sourceRdmaIface": "rdma_en3", "sinkRdmaIface": "rdma_en3"})
+            edges["n2"]["n1"].append({"sourceRdmaIface": "rdma_en3", "sinkRdmaIface": "rdma_en3"})
+        state["topology"]["connections"] = edges
+    return state
+
+
 class Story:
     """What a server sees, state after state."""
 

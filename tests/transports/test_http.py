@@ -305,6 +305,8 @@ async def test_before_the_first_snapshot_a_query_waits_five_seconds_then_says_so
             took = time.monotonic() - began
     (error,) = answer.json()["errors"]
     assert error["extensions"]["code"] == "CLUSTER_UNAVAILABLE"
+    (tried,) = error["extensions"]["exoErrors"]
+    assert (tried["url"], tried["message"]) == (url, "no answer so far.")
     assert 0.4 < took < 1.5
 
 
