@@ -112,6 +112,6 @@ def _link(pair: Pair, there: LinkMedium | None, back: LinkMedium | None, was: Li
         status = LinkStatus.DEGRADED if slower else LinkStatus.UP
     if was is not None and was.medium is medium and was.status is status:
         return was
-    known = [each for each in (medium, was and was.best_medium) if each is not None]
+    known = [each for each in (medium, None if was is None else was.best_medium) if each is not None]
     since = None if status is LinkStatus.UP else was.since if was is not None and was.status is status else at
     return Link(pair, medium, max(known), status, since)
