@@ -200,12 +200,22 @@ def token(
     scope: Annotated[
         Literal["operate", "read"], typer.Option(help="operate: full control. read: queries and subscriptions only.")
     ] = "operate",
+    name: Annotated[
+        str | None, typer.Option(help="Name of its owner, by which events and the log say who requested something.")
+    ] = None,
 ) -> None:
-    """Print a new token in the format of `serve --tokens-file`: SCOPE:SECRET. Clients send the SECRET.
+    """Print a new token in the format of `serve --tokens-file`: SCOPE:SECRET, or NAME=SCOPE:SECRET.
+
+    Clients send the SECRET.
 
     A server accepts it once it is in its --tokens-file or EXO_GRAPHQL_TOKENS.
     """
-    typer.echo(f"{scope}:{secrets.token_urlsafe(SECRET_BYTES)}")
+    from exo_graphql.transports.auth import is_name
+
+    if name is not None and not is_name(name):
+        raise typer.BadParameter("use at most 63 letters, digits and . _ @ -", param_hint="--name")
+    owner = "" if name is None else f"{name}="
+    typer.echo(f"{owner}{scope}:{secrets.token_urlsafe(SECRET_BYTES)}")
 
 
 @app.command(rich_help_panel=PANEL)

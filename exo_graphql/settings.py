@@ -106,8 +106,9 @@ class Settings(BaseSettings):
     tokens: SecretStr = _setting(
         "Security",
         SecretStr(""),
-        "Tokens that callers must send: operate:SECRET and read:SECRET, separated by commas or lines. Use the variable "
-        "or --tokens-file rather than the flag, which other users of the machine can see.",
+        "Tokens that callers must send: operate:SECRET and read:SECRET, separated by commas or lines; with a name, "
+        "NAME=operate:SECRET, which events and the log show. Use the variable or --tokens-file rather than the flag, "
+        "which other users of the machine can see.",
     )
     tokens_file: Path | None = _setting("Security", None, "A file of tokens, one a line, in addition to --tokens.")
     no_auth: bool = _setting(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from exo_graphql.engine.rights import Rights
+from exo_graphql.engine.rights import Caller, Rights
 from exo_graphql.main import app
 from exo_graphql.settings import REMOVED, REMOVED_SWITCHES, Settings, group_of
 from exo_graphql.transports.auth import parse_tokens
@@ -188,6 +188,13 @@ def test_the_shell_completes_the_flags_of_serve() -> None:
     assert set(ran.stdout.split()) == current, "and none that was removed"
 
 
+def test_a_new_token_has_the_name_of_its_owner() -> None:
+    (token,) = parse_tokens(CliRunner().invoke(app, ["token", "--name", "alice", "--scope", "read"]).stdout)
+    assert token.caller == Caller(Rights.READ, "alice")
+    refused = CliRunner().invoke(app, ["token", "--name", "al=ice"])
+    assert refused.exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "rights"),
     [([], Rights.OPERATE), (["--scope", "operate"], Rights.OPERATE), (["--scope", "read"], Rights.READ)],
@@ -197,5 +204,5 @@ def test_a_new_token_is_one_that_the_server_takes(arguments: list[str], rights: 
     assert len(texts) == 3
     for text in texts:
         (token,) = parse_tokens(text)
-        assert token.rights is rights
+        assert token.caller.rights is rights
         assert len(text.strip().partition(":")[2]) >= 43, "256 bits"

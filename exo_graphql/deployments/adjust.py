@@ -56,12 +56,12 @@ def paused(deployment: Deployment, observed: Observed) -> Deployment:
     if table is None or not table.open or deployment.is_paused(observed.now.at) or deployment.idle:
         return deployment
     if not set(observed.deleted).isdisjoint(deployment.owned):
-        return replace(deployment, pause=Pause("Somebody else deleted its instance.", table.wakes_at))
+        return replace(deployment, pause=Pause("Somebody else deleted its instance.", table.wakes_at), changed_by=None)
     for operation, leaving in observed.persons:
         # Once for each operation: a deployment that was resumed while it runs stays resumed.
         if operation.id != deployment.paused_by and is_about(operation, leaving, deployment, observed.snapshot):
             pause = Pause(pause_reason(operation), table.wakes_at)
-            return replace(deployment, pause=pause, paused_by=operation.id)
+            return replace(deployment, pause=pause, paused_by=operation.id, changed_by=operation.by)
     return deployment
 
 

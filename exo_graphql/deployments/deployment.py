@@ -116,6 +116,8 @@ class Deployment:
     generation: int = 1
     """Counts the changes of `spec`."""
     managed_by: ManagedBy = ManagedBy.API
+    changed_by: str | None = None
+    """Who last declared, paused or resumed it, the name of a token; None where it has none, or a file did."""
     declared: str | None = None
     """What its table in the deployments file said when it was last applied, as JSON; None: the API declared it."""
     owned: tuple[str, ...] = ()
@@ -142,8 +144,8 @@ class Deployment:
     last_failure: AttemptFailure | None = None
     load_times: tuple[LoadTime, ...] = ()
 
-    def with_spec(self, spec: Spec) -> "Deployment":
-        """The deployment after an apply, which ends a pause and idling.
+    def with_spec(self, spec: Spec, by: str | None = None) -> "Deployment":
+        """The deployment after an apply by `by`, which ends a pause and idling.
 
         Another spec starts a new generation, without back-off or remembered placements.
         """
@@ -153,6 +155,7 @@ class Deployment:
                 self,
                 pause=None,
                 idle=False,
+                changed_by=by if ends else self.changed_by,
                 adopted=self.adopted and self.pause is None,
                 retry_at=None if ends else self.retry_at,
             )
@@ -160,6 +163,7 @@ class Deployment:
             self,
             spec=spec,
             generation=self.generation + 1,
+            changed_by=by,
             adopted=False,
             placements=(),
             # A fresh apply waits for no back-off and no settling.

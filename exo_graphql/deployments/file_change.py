@@ -127,4 +127,6 @@ def _renamed(table: Declared, spec: Spec) -> Callable[[Deployment], Deployment]:
 
 def _withdrawn(file_name: str) -> Callable[[Deployment], Deployment]:
     because = f"It is not declared in {file_name} any more." if file_name else "There is no deployments file any more."
-    return lambda newest: replace(newest, managed_by=ManagedBy.API, declared=None, pause=Pause(because))
+    return lambda newest: replace(
+        newest, managed_by=ManagedBy.API, declared=None, changed_by=None, pause=Pause(because)
+    )

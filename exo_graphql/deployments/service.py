@@ -77,6 +77,8 @@ class Deployments:
         self._file = file
         self.file_problem: str | None = None
         """Why the deployments file was refused; None while it is valid, or there is none."""
+        self.deleting: dict[str, str | None] = {}
+        """While listeners are called for a deletion: who requested it, by uid."""
         self._applying = asyncio.Lock()
         """Held while one declares: two requests for one new name must not both add it."""
 
@@ -157,12 +159,24 @@ class Deployments:
 
     # Declaring
 
-    async def apply(self, declared: Declaration, *, dry_run: bool = False, if_generation: int | None = None) -> Applied:
-        """Declares a deployment, or changes it. The same declaration again only ends a pause and idling."""
-        async with self._applying:
-            return await self._apply(declared, dry_run=dry_run, if_generation=if_generation)
+    async def apply(
+        self,
+        declared: Declaration,
+        *,
+        dry_run: bool = False,
+        if_generation: int | None = None,
+        by: str | None = None,
+    ) -> Applied:
+        """Declares a deployment, or changes it. The same declaration again only ends a pause and idling.
 
-    async def _apply(self, declared: Declaration, *, dry_run: bool, if_generation: int | None) -> Applied:
+        `by` names the caller, here and below.
+        """
+        async with self._applying:
+            return await self._apply(declared, dry_run=dry_run, if_generation=if_generation, by=by)
+
+    async def _apply(
+        self, declared: Declaration, *, dry_run: bool, if_generation: int | None, by: str | None
+    ) -> Applied:
         try:
             snapshot = await self._upstream.fresh(1.0)
         except Unreachable as failure:
@@ -174,8 +188,8 @@ class Deployments:
         error = contradiction(self._registry.all(), declared.name, spec, if_generation)
         if error is not None:
             return Applied(error=error)
-        new = Deployment(declared.name, str(uuid4()), spec) if known is None else None
-        changed = new or known.with_spec(spec)  # type: ignore[union-attr]  # one of the two is there
+        new = Deployment(declared.name, str(uuid4()), spec, changed_by=by) if known is None else None
+        changed = new or known.with_spec(spec, by)  # type: ignore[union-attr]  # one of the two is there
         others = [deployment for deployment in self._registry.all() if deployment.uid != changed.uid]
         view = self.reconciler.view([*others, changed], snapshot)
         applied = Applied(
@@ -190,19 +204,19 @@ class Deployments:
                 await self._registry.add(new)
             else:
                 # Change the newest version: the loop may have stored the number of an operation meanwhile.
-                await self._registry.update(changed.uid, lambda newest: newest.with_spec(spec))
+                await self._registry.update(changed.uid, lambda newest: newest.with_spec(spec, by))
         except StoreError as failure:
             return Applied(error=_unwritable(failure))
         log.info("Deployment %s of %s is applied, generation %d.", changed.name, spec.model_id, changed.generation)
         self.reconciler.assess()
         return replace(applied, assessment=self.get(declared.name))
 
-    async def delete(self, name: str, *, unload: bool = True) -> Assessment | OperationError:
+    async def delete(self, name: str, *, unload: bool = True, by: str | None = None) -> Assessment | OperationError:
         """Deletes one; with `unload` what it placed or adopted is unloaded, else left as it is."""
         async with self._applying:
-            return await self._delete(name, unload=unload)
+            return await self._delete(name, unload=unload, by=by)
 
-    async def _delete(self, name: str, *, unload: bool) -> Assessment | OperationError:
+    async def _delete(self, name: str, *, unload: bool, by: str | None) -> Assessment | OperationError:
         assessment = self.get(name)
         deployment = self._registry.get(name)
         if deployment is None or assessment is None:
@@ -216,18 +230,22 @@ class Deployments:
                 await self._registry.forget(deployment.uid)
         except StoreError as failure:
             return _unwritable(failure)
+        self.deleting[deployment.uid] = by
         self.reconciler.assess()
+        del self.deleting[deployment.uid]
         return assessment
 
-    async def pause(self, name: str, until: datetime | None = None) -> Assessment | OperationError:
+    async def pause(
+        self, name: str, until: datetime | None = None, by: str | None = None
+    ) -> Assessment | OperationError:
         """Does nothing for one until then; without `until`, until it is resumed."""
         if until is not None and until <= self.reconciler.now().at:
             return InvalidArgument(
                 message=f"{until:%Y-%m-%dT%H:%M:%SZ} is in the past.", suggestion="Use a later time.", argument="until"
             )
-        return await self._changed(name, lambda d: replace(d, pause=Pause("Paused by a person.", until)))
+        return await self._changed(name, lambda d: replace(d, pause=Pause("Paused by a person.", until), changed_by=by))
 
-    async def resume(self, name: str) -> Assessment | OperationError:
+    async def resume(self, name: str, by: str | None = None) -> Assessment | OperationError:
         """Ends a pause, idling, and the wait for the next attempt: a person asks for it now.
 
         The attempts stay counted, so that the next failure is followed by a longer wait than this one.
@@ -235,7 +253,9 @@ class Deployments:
 
         def resumed(d: Deployment) -> Deployment:
             was_inactive = d.pause is not None or d.idle
-            return replace(d, pause=None, idle=False, retry_at=None, adopted=d.adopted and not was_inactive)
+            return replace(
+                d, pause=None, idle=False, retry_at=None, changed_by=by, adopted=d.adopted and not was_inactive
+            )
 
         deployment = self._registry.get(name)
         if deployment is not None:
@@ -255,7 +275,7 @@ class Deployments:
 
     # Acts of persons on what deployments want
 
-    async def pause_touched(self, answer: Operation | OperationError) -> tuple[Assessment, ...]:
+    async def pause_touched(self, answer: Operation | OperationError, by: str | None = None) -> tuple[Assessment, ...]:
         """Pauses the deployments whose model a person's operation unloads, or whose operation a person cancelled.
 
         Returns the deployments that this has paused.
@@ -268,22 +288,23 @@ class Deployments:
             return await self._pause_all(
                 lambda d: d.uid == answer.deployment or (d.uid in closed and d.spec.model_id in answer.unload_ids),
                 pause_reason(answer),
+                by,
                 answer.id,
             )
         # The reconciler may have paused some before the operation was answered.
         seen = [each for each in self.all() if each.deployment.paused_by == answer.id]
         wanted = {each.deployment.uid for each in self.all() if each.wanted}
         paused = await self._pause_all(
-            lambda d: d.uid in wanted and self.reconciler.is_about(answer, d), pause_reason(answer), answer.id
+            lambda d: d.uid in wanted and self.reconciler.is_about(answer, d), pause_reason(answer), by, answer.id
         )
         return (*seen, *paused)
 
-    async def pause_model(self, model_id: str, because: str) -> tuple[Assessment, ...]:
+    async def pause_model(self, model_id: str, because: str, by: str | None = None) -> tuple[Assessment, ...]:
         """Pauses the deployment of this model until its next opening, unless it is paused already."""
-        return await self._pause_all(lambda d: d.spec.model_id == model_id, because)
+        return await self._pause_all(lambda d: d.spec.model_id == model_id, because, by)
 
     async def _pause_all(
-        self, concerns: Callable[[Deployment], bool], because: str, operation_id: str | None = None
+        self, concerns: Callable[[Deployment], bool], because: str, by: str | None, operation_id: str | None = None
     ) -> tuple[Assessment, ...]:
         now = self.reconciler.now().at
         paused = []
@@ -294,7 +315,7 @@ class Deployments:
             pause = Pause(because, assessment.timetable.wakes_at)
             changed = await self._changed(
                 deployment.name,
-                lambda d, p=pause: replace(d, pause=p, paused_by=operation_id or d.paused_by),  # type: ignore[misc]
+                lambda d, p=pause: replace(d, pause=p, changed_by=by, paused_by=operation_id or d.paused_by),  # type: ignore[misc]
             )
             if isinstance(changed, Assessment):
                 paused.append(changed)

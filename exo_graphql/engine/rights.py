@@ -1,5 +1,6 @@
-"""What a caller may do: read, or operate as well."""
+"""Who a caller is, and what it may do: read, or operate as well."""
 
+from dataclasses import dataclass
 from enum import Enum, unique
 
 
@@ -9,3 +10,15 @@ class Rights(Enum):
 
     READ = "READ"
     OPERATE = "OPERATE"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request. `name` is that of its token; None where the token has none, or no token is required."""
+
+    rights: Rights
+    name: str | None = None
+
+
+ANYONE = Caller(Rights.OPERATE)
+"""A caller where no token is required."""

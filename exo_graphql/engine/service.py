@@ -22,7 +22,7 @@ from exo_graphql.engine.execution import Answer, Executor, fault_of, refusal
 from exo_graphql.engine.limits import LimitExceeded, Limits
 from exo_graphql.engine.live import RETRY_AFTER, Live
 from exo_graphql.engine.requests import GraphQLRequest
-from exo_graphql.engine.rights import Rights
+from exo_graphql.engine.rights import Caller, Rights
 from exo_graphql.engine.shared_subscription import Subscriber
 from exo_graphql.engine.worker_pool import Overloaded, WorkerPool
 from exo_graphql.events import Event
@@ -194,22 +194,22 @@ class Service:
                 return _refused(error)
         return prepared
 
-    async def answer(self, prepared: Prepared, rights: Rights, *, refreshed: bool = False) -> Reply:
+    async def answer(self, prepared: Prepared, caller: Caller, *, refreshed: bool = False) -> Reply:
         """Executes a query or mutation. `refreshed`: the caller has called `refresh` already."""
-        if prepared.is_mutation and rights is not Rights.OPERATE:
+        if prepared.is_mutation and caller.rights is not Rights.OPERATE:
             return Reply(Outcome.FORBIDDEN, refusal((_forbidden(),)))
         if not (refreshed or _selects_schema_only(prepared.operation)):
             await self.refresh()
         if not prepared.is_mutation:
-            return await self._execute(prepared)
+            return await self._execute(prepared, caller)
         # A mutation is carried out even if its caller goes away: a swap must not end between its two steps.
-        changing = asyncio.create_task(self._execute(prepared), name="mutation")
+        changing = asyncio.create_task(self._execute(prepared, caller), name="mutation")
         self._changing.add(changing)
         changing.add_done_callback(self._changing.discard)
         return await asyncio.shield(changing)
 
-    async def _execute(self, prepared: Prepared) -> Reply:
-        context = self._context()
+    async def _execute(self, prepared: Prepared, caller: Caller) -> Reply:
+        context = self._context(caller)
         request = prepared.request
         try:
             cost = self._budget.check(prepared.document, prepared.operation, prepared.request.variables)
@@ -228,7 +228,7 @@ class Service:
         return Reply(outcome, result.payload, lasting)
 
     @asynccontextmanager
-    async def subscribe(self, prepared: Prepared, rights: Rights) -> AsyncIterator[Subscriber | EventSubscriber]:
+    async def subscribe(self, prepared: Prepared, caller: Caller) -> AsyncIterator[Subscriber | EventSubscriber]:
         """Joins the live query of a subscription. Raises `LimitExceeded` where all together would cost too much."""
         if not self.live.share_count and self._upstream.snapshot is not None:
             # Without subscribers exo is read rarely: the snapshot may be seconds old, and one message may be the last.
@@ -244,7 +244,7 @@ class Service:
                 yield events
             return
         async with self.live.subscribe(
-            prepared.key(rights),
+            prepared.key(caller.rights),
             prepared.document,
             request.operation_name,
             request.variables,
@@ -257,7 +257,7 @@ class Service:
         document, operation = prepared.document, prepared.operation
         try:
             while True:
-                context = self._context(event, last)
+                context = self._context(event=event, after_event=last)
                 cost = self._budget.estimate(document, operation)
                 try:
                     answer = await self._budget.start(prepared.request, document, context, cost)
@@ -270,7 +270,7 @@ class Service:
             return fault_of(TypeError("a subscription's resolver must not wait"))
         return None if context.skipped and not answer.refused else answer
 
-    def _context(self, event: Event | None = None, after_event: int = 0) -> Context:
+    def _context(self, caller: Caller | None = None, *, event: Event | None = None, after_event: int = 0) -> Context:
         return Context(
             self._upstream.snapshot,
             self._operations,
@@ -278,6 +278,7 @@ class Service:
             self._elapsed,
             self._worker_pool.run,
             self._cause,
+            by=None if caller is None else caller.name,
             demo=self._demo,
             events=self._events,
             event=event,

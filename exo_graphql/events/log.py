@@ -114,7 +114,7 @@ class EventLog:
             event = Event(id=f"{_PREFIX}{self._last}", sequence=self._last, at=self._now(), **fields)
             self._newest.append(event)
             self._unwritten.append(event)
-            log.log(_LEVELS[event.severity], "%s", event.message, extra={"event": event})
+            log.log(_LEVELS[event.severity], "%s", event.message, extra=log_keys(event))
             self._notify(event)
         self._recorded.set()
 
@@ -233,6 +233,21 @@ class EventLog:
         oldest = min(oldest, self._last - 1)
         if oldest > 0:
             await self._store.forget_until(Table.EVENTS, oldest)
+
+
+def log_keys(event: Event) -> dict[str, str | None]:
+    """What a log line of an event holds besides its message: always these keys, for those who filter by them."""
+    return {
+        "event": event.kind.value,
+        "event_id": event.id,
+        "severity": event.severity.value,
+        "model": event.model_id,
+        "node": event.node_name,
+        "node_id": event.node_id,
+        "operation": event.operation_id,
+        "deployment": event.deployment,
+        "by": event.by,
+    }
 
 
 def _first(count: int, wanted: Filter, events: Iterable[Event]) -> tuple[Event, ...]:

@@ -89,7 +89,7 @@ class Recorder:
 
     def _deployments_changed(self) -> None:
         known, self._known_deployments = self._known_deployments, _by_name(self._deployments.all())
-        self._events.record(deployment_events(known, self._known_deployments))
+        self._events.record(deployment_events(known, self._known_deployments, self._deployments.deleting))
 
     def _name_of_deployment(self, uid: str) -> str | None:
         return next((name for name, each in self._known_deployments.items() if each.deployment.uid == uid), None)
@@ -110,12 +110,16 @@ def operation_events(
         deployment = None if operation.deployment is None else name_of(operation.deployment)
         if was is None:
             whose = "" if deployment is None else f" for the deployment {deployment}"
-            text = f"Accepted: {_act(operation)}{whose}."
-            yield _of(operation, EventKind.OPERATION_ACCEPTED, Severity.INFO, text, deployment)
+            requester = "" if operation.by is None else f" from {operation.by}"
+            text = f"Accepted{requester}: {_act(operation)}{whose}."
+            yield _of(operation, EventKind.OPERATION_ACCEPTED, Severity.INFO, text, deployment, operation.by)
         if operation.state in _ENDED and (was is None or was.state not in _ENDED):
             act = _act(operation)
-            text = f"{act[0].upper()}{act[1:]}: {operation.state.value}. {operation.message}"
-            yield _of(operation, EventKind.OPERATION_ENDED, _ENDED[operation.state], text, deployment)
+            cancelled = operation.state is OperationState.CANCELLED
+            by = operation.cancelled_by if cancelled else operation.by
+            state = operation.state.value + (_by(by) if cancelled else "")
+            text = f"{act[0].upper()}{act[1:]}: {state}. {operation.message}"
+            yield _of(operation, EventKind.OPERATION_ENDED, _ENDED[operation.state], text, deployment, by)
 
 
 def _act(operation: Operation) -> str:
@@ -129,7 +133,14 @@ def _act(operation: Operation) -> str:
             return f"swap {unloads} for {loads}"
 
 
-def _of(operation: Operation, kind: EventKind, severity: Severity, message: str, deployment: str | None) -> Occurrence:
+def _of(
+    operation: Operation,
+    kind: EventKind,
+    severity: Severity,
+    message: str,
+    deployment: str | None,
+    by: str | None = None,
+) -> Occurrence:
     models = operation.load_ids or operation.unload_ids
     return Occurrence(
         kind=kind,
@@ -138,29 +149,45 @@ def _of(operation: Operation, kind: EventKind, severity: Severity, message: str,
         model_id=models[0] if models else None,
         operation_id=operation.id,
         deployment=deployment,
+        by=by,
     )
 
 
-def deployment_events(before: Mapping[str, Assessment], after: Mapping[str, Assessment]) -> Iterator[Occurrence]:
-    """Deployments that were declared, changed or deleted, or whose state is another one, by name before and after."""
+def deployment_events(
+    before: Mapping[str, Assessment], after: Mapping[str, Assessment], deleting: Mapping[str, str | None]
+) -> Iterator[Occurrence]:
+    """Deployments that were declared, changed or deleted, or whose state is another one, by name before and after.
+
+    `deleting` says by whom, by uid, where a person deletes one.
+    """
     for name, now in after.items():
         was = before.get(name)
         if was is now:
             continue
-        generation = now.deployment.generation
+        generation, by = now.deployment.generation, now.deployment.changed_by
         if was is None:
-            yield _changed(now, Severity.INFO, f"Deployment {name} of {now.deployment.spec.model_id} is declared.")
+            yield _changed(
+                now, Severity.INFO, f"Deployment {name} of {now.deployment.spec.model_id} is declared{_by(by)}.", by
+            )
         elif was.deployment.generation != generation:
-            yield _changed(now, Severity.INFO, f"Deployment {name} is changed (generation {generation}).")
+            yield _changed(now, Severity.INFO, f"Deployment {name} is changed{_by(by)} (generation {generation}).", by)
         if was is None or was.state is not now.state:
             severity = Severity.WARNING if now.state in _WORSE else Severity.INFO
-            yield _changed(now, severity, f"Deployment {name} is {now.state.value}: {now.reason}")
+            acted = was is None or was.deployment.pause != now.deployment.pause
+            yield _changed(
+                now, severity, f"Deployment {name} is {now.state.value}: {now.reason}", by if acted else None
+            )
     for name, was in before.items():
         if name not in after:
-            yield _changed(was, Severity.INFO, f"Deployment {name} is deleted.")
+            by = deleting.get(was.deployment.uid)
+            yield _changed(was, Severity.INFO, f"Deployment {name} is deleted{_by(by)}.", by)
 
 
-def _changed(assessment: Assessment, severity: Severity, message: str) -> Occurrence:
+def _by(name: str | None) -> str:
+    return "" if name is None else f" by {name}"
+
+
+def _changed(assessment: Assessment, severity: Severity, message: str, by: str | None = None) -> Occurrence:
     return Occurrence(
         kind=EventKind.DEPLOYMENT_CHANGED,
         severity=severity,
@@ -168,4 +195,5 @@ def _changed(assessment: Assessment, severity: Severity, message: str) -> Occurr
         model_id=assessment.deployment.spec.model_id,
         operation_id=assessment.operation_id,
         deployment=assessment.deployment.name,
+        by=by,
     )

@@ -62,17 +62,19 @@ class Admission:
         self._pending: list[_Pending] = []
         """The requests that are being planned: they count as operations, and no two touch the same model."""
 
-    async def admit(self, request: OperationRequest, key: str | None) -> Operation | OperationError:
-        """The operation that the request has started or that it leads to; or why it is rejected."""
+    async def admit(
+        self, request: OperationRequest, key: str | None, by: str | None = None
+    ) -> Operation | OperationError:
+        """The operation that the request of `by` has started or that it leads to; or why it is rejected."""
         error = invalid(request, key, self._rules)
         if error is not None:
             return error
         try:
-            return await self._admit(request, key)
+            return await self._admit(request, key, by)
         finally:
             self._precedence.answered(request)
 
-    async def _admit(self, request: OperationRequest, key: str | None) -> Operation | OperationError:
+    async def _admit(self, request: OperationRequest, key: str | None, by: str | None) -> Operation | OperationError:
         while True:
             answer = self._by_key(request, key) or self._too_many()
             if answer is not None:
@@ -110,7 +112,7 @@ class Admission:
                     if isinstance(unavailable, OperationError):
                         return unavailable
                     continue
-            outcome = obstacle or await self._plan_and_start(request, key, snapshot, resolved)
+            outcome = obstacle or await self._plan_and_start(request, key, by, snapshot, resolved)
             if isinstance(outcome, OperationError) and await self._manager.member_returned(snapshot, outcome):
                 continue
             return outcome
@@ -170,7 +172,12 @@ class Admission:
             return refused_by_exo(error)
 
     async def _plan_and_start(
-        self, request: OperationRequest, key: str | None, snapshot: Snapshot, resolved: ResolvedRequest
+        self,
+        request: OperationRequest,
+        key: str | None,
+        by: str | None,
+        snapshot: Snapshot,
+        resolved: ResolvedRequest,
     ) -> Operation | OperationError:
         pending = _Pending(key, resolved.model_ids, asyncio.Event())
         self._pending.append(pending)
@@ -178,14 +185,16 @@ class Admission:
             plan = await self.plan(request, snapshot, resolved)
             if isinstance(plan, OperationError):
                 return plan
-            record = self._record(request, key, resolved, plan)
+            record = self._record(request, key, by, resolved, plan)
             used = None if key is None else self._key(key, request, record.operation.id)
             return await self._manager.begin(record, used)
         finally:
             self._pending.remove(pending)
             pending.answered.set()
 
-    def _record(self, request: OperationRequest, key: str | None, resolved: ResolvedRequest, plan: Plan) -> Record:
+    def _record(
+        self, request: OperationRequest, key: str | None, by: str | None, resolved: ResolvedRequest, plan: Plan
+    ) -> Record:
         now = self._now()
         waits = bool(plan.waiting_for)
         message = waiting_message(plan) if waits else summary(plan.saga_state, resolved.same_ids)
@@ -205,6 +214,7 @@ class Admission:
                 unload_ids=resolved.unload_ids,
                 idempotency_key=key,
                 deployment=request.deployment,
+                by=by,
                 waiting_for=plan.waiting_for,
             ),
             request,

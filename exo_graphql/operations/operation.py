@@ -80,6 +80,10 @@ class Operation:
     waiting_for: tuple[str, ...] = ()
     deployment: str | None = None
     """The uid of the deployment that it is made for; None for a person's."""
+    by: str | None = None
+    """Who requested it: the name of a token; None where it has none, and for a deployment."""
+    cancelled_by: str | None = None
+    """The same of who cancelled it; None if nobody did."""
     placed: tuple[tuple[str, str], ...] = ()
     """Once it has ended: model and instance id of all that it placed or restored."""
 

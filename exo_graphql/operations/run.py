@@ -179,13 +179,17 @@ class Run:
         """Something has progressed (or `metric` has changed, where given): the time without progress starts again."""
         self._deadlines.progressed(metric)
 
-    async def cancel(self) -> None:
+    async def cancel(self, by: str | None = None) -> None:
         """Requests that the operation stops and is undone, at its next wait; a parked one is discarded.
+
+        `by` names the caller.
 
         Returns once that is stored: a server that is killed right after must not continue it. Raises `StoreError`.
         """
         saga_state = self.saga_state
         before = saga_state.cancelling, saga_state.discarding
+        if not any(before):
+            self.update(cancelled_by=by)
         if self.operation.state is OperationState.PARKED:
             saga_state.discarding = True
         else:

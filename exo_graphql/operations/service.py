@@ -94,8 +94,12 @@ class Operations:
         timeout_seconds: int | None = None,
         attempts: int | None = None,
         idempotency_key: str | None = None,
+        by: str | None = None,
     ) -> Operation | OperationError:
-        """Loads a model, or adopts the healthy instance that it has. `nodes` means exactly these."""
+        """Loads a model, or adopts the healthy instance that it has. `nodes` means exactly these.
+
+        `by` names the caller, here and below.
+        """
         request = OperationRequest(
             OperationKind.LOAD,
             load=(model,),
@@ -107,16 +111,21 @@ class Operations:
             timeout_seconds=timeout_seconds,
             attempts=attempts,
         )
-        return await self._admission.admit(request, idempotency_key)
+        return await self._admission.admit(request, idempotency_key, by)
 
     async def unload(
-        self, model: str, instance: str | None = None, drain_seconds: int = 30, idempotency_key: str | None = None
+        self,
+        model: str,
+        instance: str | None = None,
+        drain_seconds: int = 30,
+        idempotency_key: str | None = None,
+        by: str | None = None,
     ) -> Operation | OperationError:
         """Unloads all instances of a model, or the one named."""
         request = OperationRequest(
             OperationKind.UNLOAD, unload=(model,), instance=instance, drain_seconds=drain_seconds
         )
-        return await self._admission.admit(request, idempotency_key)
+        return await self._admission.admit(request, idempotency_key, by)
 
     async def swap(
         self,
@@ -130,6 +139,7 @@ class Operations:
         timeout_seconds: int | None = None,
         attempts: int | None = None,
         idempotency_key: str | None = None,
+        by: str | None = None,
     ) -> Operation | OperationError:
         """Unloads some models and loads others; if a later step fails, what was unloaded is restored."""
         request = OperationRequest(
@@ -144,7 +154,7 @@ class Operations:
             timeout_seconds=timeout_seconds,
             attempts=attempts,
         )
-        return await self._admission.admit(request, idempotency_key)
+        return await self._admission.admit(request, idempotency_key, by)
 
     async def reconcile(self, request: OperationRequest, key: str) -> Operation | OperationError:
         """Performs a deployment's request. It never comes before a person's that touches the same models."""
@@ -182,12 +192,12 @@ class Operations:
         """Free memory by node, in bytes, that no operation has reserved, now or when those under way have ended."""
         return unreserved(snapshot, self._manager.reservations())
 
-    async def cancel(self, operation_id: str) -> Operation | OperationError:
+    async def cancel(self, operation_id: str, by: str | None = None) -> Operation | OperationError:
         """Stops an operation and undoes it. Nothing changes where it is being undone already."""
         run = self._manager.run(operation_id)
         if run is not None and run.operation.active:
             try:
-                await run.cancel()
+                await run.cancel(by)
             except StoreError as error:
                 return journal_unavailable(error)
             return run.operation

@@ -27,6 +27,7 @@ class Context:
         "_clock",
         "_now",
         "after_event",
+        "by",
         "clock_reads",
         "completed",
         "demo",
@@ -52,17 +53,21 @@ class Context:
         offload: Offload = in_thread,
         cause: Unreachable | None = None,
         *,
+        by: str | None = None,
         demo: bool = False,
         events: EventLog | None = None,
         event: Event | None = None,
         after_event: int = 0,
     ) -> None:
         """`offload` runs long work outside the event loop. `cause`: why there is no snapshot yet, if known.
+        `by` names the caller.
 
         `events` are those that this server has recorded (None: it records none). `event`: the one that a message of
         the subscription `events` is about; `after_event`: the sequence of the last one when it began.
         """
         self._cause = cause
+        self.by = by
+        """The name of the caller's token; None where it has none, and in subscriptions, which callers share."""
         self.demo = demo
         """Whether the cluster is simulated."""
         self.latest = snapshot

@@ -158,7 +158,9 @@ async def apply_deployment(
         idle_unload_seconds=idle_unload_seconds,
         drain_seconds=30 if drain_seconds is None else drain_seconds,
     )
-    return await info.context.deployments.apply(declared, dry_run=bool(dry_run), if_generation=if_generation)
+    return await info.context.deployments.apply(
+        declared, dry_run=bool(dry_run), if_generation=if_generation, by=info.context.by
+    )
 
 
 async def delete_deployment(
@@ -167,7 +169,7 @@ async def delete_deployment(
     unload: Annotated[bool | None, argument(description="Also unload what it placed or adopted.")] = True,  # noqa: FBT002
 ) -> Result:
     """Deletes one."""
-    return await info.context.deployments.delete(name, unload=unload is not False)
+    return await info.context.deployments.delete(name, unload=unload is not False, by=info.context.by)
 
 
 async def pause_deployment(
@@ -177,9 +179,9 @@ async def pause_deployment(
 ) -> Result:
     """Pauses one."""
     aware = until if until is None or until.tzinfo is not None else until.replace(tzinfo=UTC)
-    return await info.context.deployments.pause(name, aware)
+    return await info.context.deployments.pause(name, aware, info.context.by)
 
 
 async def resume_deployment(info: Info, name: DeploymentName) -> Result:
     """Ends a pause."""
-    return await info.context.deployments.resume(name)
+    return await info.context.deployments.resume(name, info.context.by)

@@ -106,6 +106,7 @@ async def _load_model(
         timeout_seconds=timeout_seconds,
         attempts=attempts,
         idempotency_key=idempotency_key,
+        by=info.context.by,
     )
     return OperationResult(answer)
 
@@ -124,6 +125,7 @@ async def _unload_model(
         instance=instance,
         drain_seconds=_DRAIN_SECONDS if drain_seconds is None else drain_seconds,
         idempotency_key=idempotency_key,
+        by=info.context.by,
     )
     return await _pausing(info, answer)
 
@@ -152,12 +154,13 @@ async def _swap_models(
         timeout_seconds=timeout_seconds,
         attempts=attempts,
         idempotency_key=idempotency_key,
+        by=info.context.by,
     )
     return await _pausing(info, answer)
 
 
 async def _pausing(info: Info, answer: Operation | OperationError) -> OperationResult:
-    return OperationResult(answer, await info.context.deployments.pause_touched(answer))
+    return OperationResult(answer, await info.context.deployments.pause_touched(answer, info.context.by))
 
 
 async def _start_download(info: Info, model: ModelName, nodes: NodeNames = None) -> DownloadResult:
@@ -178,7 +181,7 @@ async def _pausing_fetch(info: Info, model: str, result: DownloadsResult, becaus
     if not any(each.accepted for each in result.results):
         return DownloadResult(result)
     model_id = model_named(info.context.snapshot, model).id
-    return DownloadResult(result, await info.context.deployments.pause_model(model_id, because))
+    return DownloadResult(result, await info.context.deployments.pause_model(model_id, because, info.context.by))
 
 
 async def _cancel_task(
@@ -192,7 +195,7 @@ async def _cancel_operation(
     info: Info,
     id: OperationId,  # noqa: A002
 ) -> OperationResult:
-    answer = await info.context.operations.cancel(id)
+    answer = await info.context.operations.cancel(id, info.context.by)
     if isinstance(answer, Operation) and answer.deployment is None:
         return OperationResult(answer)
     return await _pausing(info, answer)

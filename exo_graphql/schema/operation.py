@@ -85,6 +85,9 @@ class Operation:
     steps: list[Step] = field(description="The steps, in order.")
     started_at: datetime = field(description="When it was accepted (UTC).")
     finished_at: datetime | None = field(description="When it ended (UTC); null while it is active.")
+    by: str | None = field(
+        description="Who requested it: the name of a token; null for a deployment's, and where the token has no name."
+    )
     loads: list[Model] = field(resolver=_loads, description="Models to load.")
     unloads: list[Model] = field(resolver=_unloads, description="Models to unload.")
     error: OperationError | None = field(

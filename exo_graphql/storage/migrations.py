@@ -136,6 +136,15 @@ def _rename_removals(record: dict[str, Any]) -> None:
             removal[new] = removal.pop(old)
 
 
+def _callers(db: sqlite3.Connection) -> None:
+    """Who requested an operation, and who cancelled it."""
+    _rewrite(db, _without_names)
+
+
+def _without_names(record: dict[str, Any]) -> None:
+    record["operation"] |= {"by": None, "cancelled_by": None}
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_release,
     _what_a_saga_relies_on,
@@ -143,4 +152,5 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _deployments,
     _events,
     _plain_names_of_removals,
+    _callers,
 )

@@ -110,7 +110,7 @@ def _pages(lifespan: Lifespan, ready: Callable[[], Awaitable[bool]], access: Acc
     async def prometheus(request: Request) -> Response:
         """Metrics in Prometheus' text format, for callers that may read."""
         try:
-            access.rights(request.headers.get("authorization"), address_of(request.scope))
+            access.caller(request.headers.get("authorization"), address_of(request.scope))
         except Unauthorized as error:
             return Response(refusal((error,)), 401, {"www-authenticate": "Bearer"}, media_type="application/json")
         except TooManyFailures as error:

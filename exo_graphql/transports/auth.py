@@ -1,21 +1,25 @@
 """Who may do what: bearer tokens with a scope; without any token, the server listens on loopback only.
 
-exo itself has no authentication. A token is `SCOPE:SECRET`; once one is configured,
-requests without a valid one are rejected. Secrets are compared in constant time and never logged.
+exo itself has no authentication. A token is `SCOPE:SECRET` or `NAME=SCOPE:SECRET`; once one is configured, requests
+without a valid one are rejected. Secrets are compared in constant time and never logged. Names are: events and the log
+say by them who requested something.
 """
 
 import hmac
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 from exo_graphql.clock import elapsed
-from exo_graphql.engine.rights import Rights
+from exo_graphql.engine.rights import ANYONE, Caller, Rights
 from exo_graphql.schema.errors import NamedError
 from exo_graphql.transports.throttle import FailedTokens
 
 _SHORTEST_SECRET = 8
+# What is shown in events, log lines and tables, and holds none of the characters that separate tokens.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 
 
 class BadToken(ValueError):
@@ -48,27 +52,39 @@ class TooManyFailures(NamedError):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A configured token: the digest of its secret, and what its bearer may do."""
+    """A configured token: the digest of its secret, and who its bearer is."""
 
     digest: bytes
-    rights: Rights
+    caller: Caller
 
 
 def parse_tokens(text: str) -> tuple[Token, ...]:
-    """Reads `operate:SECRET` and `read:SECRET`, separated by commas or lines. Raises `BadToken`."""
+    """Reads `operate:SECRET`, `read:SECRET` and `NAME=SCOPE:SECRET`, separated by commas or lines. Raises `BadToken`.
+
+    Several tokens may have one name, for example while an old secret is replaced by a new one.
+    """
     tokens = []
     for number, entry in enumerate(_entries(text), 1):
-        scope, colon, secret = entry.partition(":")
+        described, colon, secret = entry.partition(":")
+        name, named, scope = described.rpartition("=")
+        name = name.strip()
         rights = {"read": Rights.READ, "operate": Rights.OPERATE}.get(scope.strip().lower())
         if not colon or rights is None:
-            raise BadToken(f"token {number} must be 'read:SECRET' or 'operate:SECRET'")
+            raise BadToken(f"token {number} must be 'read:SECRET', 'operate:SECRET' or 'NAME=operate:SECRET'")
+        if named and not is_name(name):
+            raise BadToken(f"token {number} must have a name of at most 63 letters, digits and . _ @ -")
         if len(secret.strip()) < _SHORTEST_SECRET:
             raise BadToken(f"token {number} must have a secret of at least {_SHORTEST_SECRET} characters")
         if not all("!" <= character <= "~" for character in secret.strip()):
             # A header holds nothing else reliably (RFC 6750, section 2.1 allows less).
             raise BadToken(f"token {number} must have a secret of printable ASCII characters without spaces")
-        tokens.append(Token(_digest(secret.strip()), rights))
+        tokens.append(Token(_digest(secret.strip()), Caller(rights, name or None)))
     return tuple(tokens)
+
+
+def is_name(text: str) -> bool:
+    """Whether it may be a token's name."""
+    return _NAME.fullmatch(text) is not None
 
 
 def _entries(text: str) -> Iterable[str]:
@@ -83,19 +99,19 @@ def _digest(secret: str) -> bytes:
 
 
 class Access:
-    """Decides what a caller may do."""
+    """Decides who a caller is, and what it may do."""
 
     def __init__(self, tokens: Sequence[Token], clock: Callable[[], float] = elapsed) -> None:
         self._tokens = tuple(tokens)
         self._failed = FailedTokens(clock)
 
-    def rights(self, authorization: str | None, address: str | None = None) -> Rights:
-        """What a caller with this `Authorization` header, at `address`, may do.
+    def caller(self, authorization: str | None, address: str | None = None) -> Caller:
+        """Who sends this `Authorization` header, from `address`.
 
         Raises `Unauthorized`, and `TooManyFailures` after too many failed tries.
         """
         if not self._tokens:
-            return Rights.OPERATE
+            return ANYONE
         scheme, _, secret = (authorization or "").strip().partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthorized
@@ -103,10 +119,11 @@ class Access:
         wait = self._failed.wait(address, digest)
         if wait > 0:
             raise TooManyFailures(wait)
-        found: Rights | None = None
+        found: Caller | None = None
         for token in self._tokens:  # all of them, always: the time taken reveals nothing
-            if hmac.compare_digest(token.digest, digest) and found is not Rights.OPERATE:
-                found = token.rights
+            same = hmac.compare_digest(token.digest, digest)
+            if same and (found is None or found.rights is not Rights.OPERATE):
+                found = token.caller
         if found is None:
             self._failed.failed(address)
             raise Unauthorized("This token is not valid.")

@@ -18,7 +18,7 @@ from exo_graphql.engine.requests import (
     parse_request,
 )
 from exo_graphql.engine.results import Results
-from exo_graphql.engine.rights import Rights
+from exo_graphql.engine.rights import Caller
 from exo_graphql.engine.service import Prepared, Service
 from exo_graphql.transports.asgi import Disconnected, address_of, has_last_slash, read_body
 from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized
@@ -72,10 +72,10 @@ class HttpEndpoint:
         if content_type != JSON:
             raise BadRequest("The content type must be application/json.", 415)
         kind = answer_type(exchange.accept)
-        rights = self._rights(exchange)
+        caller = self._caller(exchange)
         body = await read_body(exchange.receive, self._max_body_bytes, self._body_timeout)
         # The answer depends on rights and body alone, so the same bytes are answered without being parsed.
-        key = rights, body
+        key = caller.rights, body
         snapshot: object = None
         if kind != EVENT_STREAM:
             snapshot, stored = await self._json.stored(key)
@@ -84,9 +84,9 @@ class HttpEndpoint:
                 return
         prepared = await self._service.prepare(parse_body(body))
         if is_streamed(prepared, kind, exchange.accept):
-            await self._events.answer(exchange, prepared, rights)
+            await self._events.answer(exchange, prepared, caller)
             return
-        reply = await self._json.execute(prepared, rights, refreshed=snapshot is not None)
+        reply = await self._json.execute(prepared, caller, refreshed=snapshot is not None)
         self._json.store(snapshot, key, len(body), reply)
         await self._json.send(exchange, kind, reply)
 
@@ -101,19 +101,19 @@ class HttpEndpoint:
             await page(scope, exchange.receive, exchange.send)
             return
         kind = answer_type(exchange.accept)
-        rights = self._rights(exchange)
+        caller = self._caller(exchange)
         prepared = await self._service.prepare(_request(parameters))
         if isinstance(prepared, Prepared) and prepared.is_mutation:
             raise BadRequest("A mutation must be sent by POST.", 405)
         if is_streamed(prepared, kind, exchange.accept):
-            await self._events.answer(exchange, prepared, rights)
+            await self._events.answer(exchange, prepared, caller)
         else:
-            await self._json.send(exchange, kind, await self._json.execute(prepared, rights))
+            await self._json.send(exchange, kind, await self._json.execute(prepared, caller))
 
-    def _rights(self, exchange: Exchange) -> Rights:
+    def _caller(self, exchange: Exchange) -> Caller:
         header = exchange.headers.get(b"authorization")
         authorization = None if header is None else header.decode("latin-1")
-        return self._access.rights(authorization, address_of(exchange.scope))
+        return self._access.caller(authorization, address_of(exchange.scope))
 
 
 def _parameters(query_string: bytes) -> dict[str, str]:

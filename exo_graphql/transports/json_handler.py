@@ -11,7 +11,7 @@ from graphql import GraphQLError
 from exo_graphql.engine.execution import refusal
 from exo_graphql.engine.requests import BadRequest, PersistedQueryNotSupported
 from exo_graphql.engine.results import Results
-from exo_graphql.engine.rights import Rights
+from exo_graphql.engine.rights import Caller
 from exo_graphql.engine.service import Outcome, Prepared, Reply, Service
 from exo_graphql.observability.metrics import Transport
 from exo_graphql.transports.asgi import respond
@@ -51,7 +51,7 @@ class JsonHandler:
         if reply.lasting and snapshot is not None and snapshot == self._service.snapshot:
             self._results.put(snapshot, key, key_bytes + len(reply.payload), reply.payload)
 
-    async def execute(self, prepared: Prepared | Reply, rights: Rights, *, refreshed: bool = False) -> Reply:
+    async def execute(self, prepared: Prepared | Reply, caller: Caller, *, refreshed: bool = False) -> Reply:
         """The reply to a query or mutation. Raises `BadRequest` for a subscription."""
         if isinstance(prepared, Reply):
             return prepared
@@ -59,7 +59,7 @@ class JsonHandler:
             raise BadRequest(
                 "A subscription is answered by a stream: send 'Accept: text/event-stream', or use a websocket.", 406
             )
-        return await self._service.answer(prepared, rights, refreshed=refreshed)
+        return await self._service.answer(prepared, caller, refreshed=refreshed)
 
     async def send_stored(self, exchange: Exchange, kind: str, payload: bytes) -> None:
         """Sends a stored result."""

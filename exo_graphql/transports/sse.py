@@ -12,7 +12,7 @@ from starlette.types import Receive, Send
 
 from exo_graphql.engine.execution import refusal
 from exo_graphql.engine.limits import LimitExceeded
-from exo_graphql.engine.rights import Rights
+from exo_graphql.engine.rights import Caller
 from exo_graphql.engine.service import Prepared, Reply, Service
 from exo_graphql.observability.metrics import Transport
 from exo_graphql.transports.asgi import Disconnected, break_off_of, send_within
@@ -40,7 +40,7 @@ class EventStreamHandler:
         self._rules = rules
         self._leaving = leaving
 
-    async def answer(self, exchange: Exchange, prepared: Prepared | Reply, rights: Rights) -> None:
+    async def answer(self, exchange: Exchange, prepared: Prepared | Reply, caller: Caller) -> None:
         """Sends an operation's results as events until it completes or the client goes.
 
         When the server shuts down, a subscription is broken off within its response: after a `complete`, or after an
@@ -59,7 +59,7 @@ class EventStreamHandler:
                 ]
                 if isinstance(prepared, Prepared) and prepared.is_subscription:
                     beside.append(tasks.create_task(_left(self._leaving), name="event stream: leaving"))
-                async with aclosing(_payloads(self._service, prepared, rights)) as payloads:
+                async with aclosing(_payloads(self._service, prepared, caller)) as payloads:
                     async for payload in payloads:
                         await _write(send, b"event: next\ndata: " + payload + b"\n\n")
                 for task in beside:
@@ -78,16 +78,16 @@ async def _send_head(send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _payloads(service: Service, prepared: Prepared | Reply, rights: Rights) -> AsyncGenerator[bytes]:
+async def _payloads(service: Service, prepared: Prepared | Reply, caller: Caller) -> AsyncGenerator[bytes]:
     if isinstance(prepared, Reply):
         service.metrics.refused(Transport.SSE)
         yield prepared.payload
     elif not prepared.is_subscription:
         service.metrics.answered(Transport.SSE)
-        yield (await service.answer(prepared, rights)).payload
+        yield (await service.answer(prepared, caller)).payload
     else:
         try:
-            async with service.subscribe(prepared, rights) as subscriber:
+            async with service.subscribe(prepared, caller) as subscriber:
                 service.metrics.answered(Transport.SSE)
                 async for answer in subscriber:
                     yield answer.payload

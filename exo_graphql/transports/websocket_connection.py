@@ -20,7 +20,7 @@ from starlette.types import Message, Receive, Send
 from exo_graphql.engine.execution import refusal
 from exo_graphql.engine.limits import LimitExceeded
 from exo_graphql.engine.requests import BadRequest, GraphQLRequest, PersistedQueryNotSupported, parse_request
-from exo_graphql.engine.rights import Rights
+from exo_graphql.engine.rights import Caller, Rights
 from exo_graphql.engine.service import Outcome, Prepared, Reply, Service
 from exo_graphql.observability.metrics import Transport
 from exo_graphql.transports.asgi import Disconnected, send_within
@@ -79,7 +79,7 @@ class Connection:
         self._access = access
         self._authorization = authorization
         self._address = address
-        self._rights = Rights.READ
+        self._caller = Caller(Rights.READ)
         self._receive = receive
         self._asgi_send = send
         self._rules = rules
@@ -150,7 +150,7 @@ class Connection:
 
     def _admit(self, payload: Mapping[str, Any] | None) -> None:
         try:
-            self._rights = self._access.rights(authorization_in(payload) or self._authorization, self._address)
+            self._caller = self._access.caller(authorization_in(payload) or self._authorization, self._address)
         except Unauthorized:
             raise Closing(Close.FORBIDDEN) from None
         except TooManyFailures as error:
@@ -224,11 +224,11 @@ class Connection:
             task = self._operations[id_]
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
-            await self._answer(id_, await self._service.answer(prepared, self._rights))
+            await self._answer(id_, await self._service.answer(prepared, self._caller))
 
     async def _stream(self, id_: str, prepared: Prepared) -> None:
         head, tail = next_frame(id_)
-        async with self._service.subscribe(prepared, self._rights) as subscriber:
+        async with self._service.subscribe(prepared, self._caller) as subscriber:
             self._service.metrics.answered(Transport.WEBSOCKET)
             async for answer in subscriber:
                 if subscriber.refused:

@@ -34,7 +34,7 @@ from exo_graphql.engine.costs import Costs
 from exo_graphql.engine.field_sizes import LISTS
 from exo_graphql.engine.list_sizes import ListSizes
 from exo_graphql.engine.requests import GraphQLRequest
-from exo_graphql.engine.rights import Rights
+from exo_graphql.engine.rights import Caller, Rights
 from exo_graphql.engine.service import Outcome, Prepared, Reply
 from exo_graphql.schema.build import build_schema, print_sorted
 from exo_graphql.settings import Settings
@@ -89,7 +89,7 @@ def _sizes(components: Components) -> ListSizes:
 async def _answer(components: Components, query: str) -> Any:
     prepared = await components.service.prepare(GraphQLRequest(query))
     assert isinstance(prepared, Prepared), prepared.payload
-    reply = await components.service.answer(prepared, Rights.OPERATE, refreshed=True)
+    reply = await components.service.answer(prepared, Caller(Rights.OPERATE), refreshed=True)
     return orjson.loads(reply.payload)
 
 
@@ -187,7 +187,7 @@ async def test_placements_that_name_very_many_models_are_refused(components: Com
     query = f"query q($unload: [String!]) {{ {fields} }}"
     prepared = await components.service.prepare(GraphQLRequest(query, variables={"unload": ["Kimi-K2.5"] * 500}))
     assert isinstance(prepared, Prepared)
-    reply = await components.service.answer(prepared, Rights.READ)
+    reply = await components.service.answer(prepared, Caller(Rights.READ))
     assert reply.outcome is Outcome.REFUSED
     (error,) = orjson.loads(reply.payload)["errors"]
     assert error["extensions"]["limit"] == "max_mutation_cost"
@@ -209,7 +209,7 @@ async def test_placements_are_searched_off_the_event_loop(
         GraphQLRequest('{ placements(model: "GLM-5", unload: ["Kimi-K2.5"]) { fits } }')
     )
     assert isinstance(prepared, Prepared)
-    reply = await components.service.answer(prepared, Rights.READ)
+    reply = await components.service.answer(prepared, Caller(Rights.READ))
     assert len(orjson.loads(reply.payload)["data"]["placements"]) == 4
     assert len(threads) == 4
     assert threading.get_ident() not in threads

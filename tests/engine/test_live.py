@@ -18,7 +18,7 @@ from exo_graphql import app
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.engine.execution import Answer
 from exo_graphql.engine.requests import GraphQLRequest
-from exo_graphql.engine.rights import Rights
+from exo_graphql.engine.rights import Caller, Rights
 from exo_graphql.engine.service import Prepared, Service
 from exo_graphql.engine.shared_subscription import Subscriber
 from exo_graphql.exo.pacing import Mode
@@ -63,7 +63,7 @@ class LiveService:
     ) -> AsyncIterator[Subscriber]:
         prepared = await self.service.prepare(GraphQLRequest(query, None, variables))
         assert isinstance(prepared, Prepared), prepared
-        async with self.service.subscribe(prepared, rights) as subscriber:
+        async with self.service.subscribe(prepared, Caller(rights)) as subscriber:
             assert isinstance(subscriber, Subscriber)
             yield subscriber
 

@@ -1,5 +1,6 @@
 """Events as clients see them: query, push and acknowledgement, over a real server and a simulated exo."""
 
+import logging
 import threading
 from typing import Any
 
@@ -16,9 +17,10 @@ pytestmark = pytest.mark.anyio
 EVENTS = "{ events { id kind severity message modelId model { id } node { id } operation { id state } acknowledged } }"
 
 
-async def asked(server: Running, query: str, **variables: object) -> Any:
+async def asked(server: Running, query: str, token: str | None = None, **variables: object) -> Any:
+    headers = {} if token is None else {"authorization": f"Bearer {token}"}
     async with httpx.AsyncClient() as client:
-        answer = await client.post(server.url, json={"query": query, "variables": variables})
+        answer = await client.post(server.url, json={"query": query, "variables": variables}, headers=headers)
         return answer.json()
 
 
@@ -41,6 +43,62 @@ async def test_what_an_operation_did_is_reported_by_query_and_push() -> None:
         assert [event["kind"] for event in listed] == [event["kind"] for event in reversed(received)]
         assert listed[0]["operation"]["state"] == "SUCCEEDED"
         assert listed[1]["model"] == {"id": A}
+
+
+ALICE, NAMELESS = "secret-of-alice", "secret-of-nobody"
+
+
+async def test_events_name_the_caller_and_never_a_secret(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with running(tokens=f"alice=operate:{ALICE},operate:{NAMELESS}") as server:
+        act = f'mutation {{ loadModel(model: "{A}") {{ operation {{ id by }} }} }}'
+        operation = (await asked(server, act, ALICE))["data"]["loadModel"]["operation"]
+        assert operation["by"] == "alice"
+        stop = f'mutation {{ cancelOperation(id: "{operation["id"]}") {{ operation {{ by }} }} }}'
+        # It was cancelled by somebody else than the one who requested it.
+        assert (await asked(server, stop, NAMELESS))["data"]["cancelOperation"]["operation"]["by"] == "alice"
+        server.exo.control.advance(60)
+        await until(lambda: not server.components.operations.all(active=True))
+        again = f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}'
+        async with server.socket({"token": ALICE}) as socket:
+            await socket.data(await socket.subscribe(again))
+        server.exo.control.advance(60)
+        await until(lambda: not server.components.operations.all(active=True))
+        events = (await asked(server, "{ events { kind by } }", NAMELESS))["data"]["events"]
+        acts = [(event["kind"], event["by"]) for event in reversed(events) if event["kind"].startswith("OPERATION_")]
+        assert acts == [
+            ("OPERATION_ACCEPTED", "alice"),
+            ("OPERATION_ENDED", None),
+            ("OPERATION_ACCEPTED", "alice"),
+            ("OPERATION_ENDED", "alice"),
+        ]
+        assert {event["by"] for event in events if not event["kind"].startswith("OPERATION_")} == {None}
+    assert "alice" in [getattr(record, "by", None) for record in caplog.records]
+    assert not [record for record in caplog.records if "secret-of" in str(record.__dict__)]
+
+
+async def test_events_of_a_deployment_name_who_declared_paused_resumed_and_deleted_it() -> None:
+    async with running(tokens=f"alice=operate:{ALICE},bob=operate:{NAMELESS}") as server:
+        for token, act in [
+            (ALICE, f'applyDeployment(name: "day", model: "{A}")'),
+            (NAMELESS, f'applyDeployment(name: "day", model: "{A}", priority: 3)'),
+            (ALICE, 'pauseDeployment(name: "day")'),
+            (NAMELESS, 'resumeDeployment(name: "day")'),
+            (ALICE, 'deleteDeployment(name: "day")'),
+        ]:
+            answer = await asked(server, f"mutation {{ it: {act} {{ error {{ message }} }} }}", token)
+            assert answer["data"]["it"]["error"] is None, answer
+        changes = [each for each in server.components.events.in_memory if each.kind is EventKind.DEPLOYMENT_CHANGED]
+        said = [(each.message.partition(":")[0], each.by) for each in changes]
+        assert said[0] == (f"Deployment day of {A} is declared by alice.", "alice")
+        assert ("Deployment day is changed by bob (generation 2).", "bob") in said
+        paused = said.index(("Deployment day is PAUSED", "alice"))
+        assert said[paused + 1][1] == "bob"
+        assert said[-1] == ("Deployment day is deleted by alice.", "alice")
+        server.exo.control.advance(60)
+        await until(lambda: not server.components.operations.all(active=True))
+        (accepted, *_) = [e for e in server.components.events.in_memory if e.kind is EventKind.OPERATION_ACCEPTED]
+        assert (accepted.deployment, accepted.by) == ("day", None)
 
 
 async def test_a_subscription_gets_what_it_asks_for_and_what_it_missed() -> None:

@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from exo_graphql.app import build
-from exo_graphql.engine.rights import Rights
+from exo_graphql.engine.rights import ANYONE, Caller, Rights
 from exo_graphql.loopback import is_loopback
 from exo_graphql.settings import Settings, SettingsError
 from exo_graphql.transports.auth import Access, BadToken, Unauthorized, authorization_in, parse_tokens
@@ -54,7 +54,7 @@ def _access(text: str = f"read:{READER}\noperate:{OPERATOR}") -> Access:
     ],
 )
 def test_the_bearer_of_a_token_has_its_rights(authorization: str, rights: Rights) -> None:
-    assert _access().rights(authorization) is rights
+    assert _access().caller(authorization).rights is rights
 
 
 @pytest.mark.parametrize(
@@ -79,17 +79,17 @@ def test_the_bearer_of_a_token_has_its_rights(authorization: str, rights: Rights
 )
 def test_anything_else_is_unauthorized(authorization: str | None) -> None:
     with pytest.raises(Unauthorized) as refused:
-        _access().rights(authorization)
+        _access().caller(authorization)
     assert OPERATOR not in str(refused.value)
 
 
 def test_without_tokens_everybody_may_operate() -> None:
-    assert Access(()).rights(None) is Rights.OPERATE
+    assert Access(()).caller(None) == ANYONE
 
 
 def test_a_secret_that_is_given_both_rights_has_the_greater() -> None:
     for text in ("read:the-same-secret,operate:the-same-secret", "operate:the-same-secret,read:the-same-secret"):
-        assert _access(text).rights("Bearer the-same-secret") is Rights.OPERATE
+        assert _access(text).caller("Bearer the-same-secret").rights is Rights.OPERATE
 
 
 def test_every_token_is_compared_whichever_matches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,15 +103,25 @@ def test_every_token_is_compared_whichever_matches(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(hmac, "compare_digest", counting)
     access = _access()
     for secret in (READER, OPERATOR):
-        access.rights(f"Bearer {secret}")
+        access.caller(f"Bearer {secret}")
     with pytest.raises(Unauthorized):
-        access.rights("Bearer x")
+        access.caller("Bearer x")
     assert compared == [(32, 32)] * 6
 
 
 def test_tokens_are_separated_by_commas_or_lines_and_comments_are_none() -> None:
     text = f"# who may do what\r\n read : {READER} , operate:{OPERATOR},\n\nREAD:another-secret\n"
-    assert [token.rights for token in parse_tokens(text)] == [Rights.READ, Rights.OPERATE, Rights.READ]
+    assert [token.caller.rights for token in parse_tokens(text)] == [Rights.READ, Rights.OPERATE, Rights.READ]
+
+
+def test_a_token_may_have_a_name_and_a_secret_any_character() -> None:
+    text = f"alice=operate:{OPERATOR}, ci-1.night@mini = read : name=operate:x\nread:{READER}"
+    assert [token.caller for token in parse_tokens(text)] == [
+        Caller(Rights.OPERATE, "alice"),
+        Caller(Rights.READ, "ci-1.night@mini"),
+        Caller(Rights.READ),
+    ]
+    assert _access(text).caller("Bearer name=operate:x") == Caller(Rights.READ, "ci-1.night@mini")
 
 
 @pytest.mark.parametrize(
@@ -124,6 +134,10 @@ def test_tokens_are_separated_by_commas_or_lines_and_comments_are_none() -> None
         ":long-enough",
         "read:a secret",
         "read:sécret-é",
+        "=read:long-enough",
+        "two words=read:long-enough",
+        "a:b=read:long-enough",
+        f"{'n' * 64}=operate:long-enough",
     ],
 )
 def test_a_malformed_token_is_refused_without_repeating_it(text: str) -> None:

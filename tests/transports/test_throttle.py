@@ -36,7 +36,7 @@ def _guess(access: Access, address: str | None, times: int) -> int:
     looked_at = 0
     for number in range(times):
         try:
-            access.rights(f"Bearer wrong-{number}", address)
+            access.caller(f"Bearer wrong-{number}", address)
         except Unauthorized:
             looked_at += 1
         except TooManyFailures:
@@ -49,49 +49,49 @@ def test_of_many_guesses_few_are_looked_at_and_the_right_one_among_them_is_not_k
 ) -> None:
     assert _guess(access, "192.0.2.1", 1000) == TRIES
     with pytest.raises(TooManyFailures) as refused:
-        access.rights(RIGHT, "192.0.2.1")
+        access.caller(RIGHT, "192.0.2.1")
     assert refused.value.retry_after == SECONDS_FOR_A_TRY
     assert refused.value.extensions
     assert refused.value.extensions["code"] == "TOO_MANY_FAILED_TOKENS"
     clock.now += 3 * SECONDS_FOR_A_TRY
     assert _guess(access, "192.0.2.1", 1000) == 3
     clock.now += SECONDS_FOR_A_TRY
-    access.rights(RIGHT, "192.0.2.1")
+    access.caller(RIGHT, "192.0.2.1")
 
 
 def test_another_address_is_looked_at(access: Access) -> None:
     _guess(access, "192.0.2.1", 1000)
-    access.rights(RIGHT, "192.0.2.2")
+    access.caller(RIGHT, "192.0.2.2")
 
 
 def test_who_was_let_in_from_that_address_before_still_is(access: Access) -> None:
-    access.rights(RIGHT, "127.0.0.1")
+    access.caller(RIGHT, "127.0.0.1")
     assert _guess(access, "127.0.0.1", 1000) == TRIES
-    access.rights(RIGHT, "127.0.0.1")
+    access.caller(RIGHT, "127.0.0.1")
     with pytest.raises(TooManyFailures):
-        access.rights("Bearer other-secret", "127.0.0.1")
+        access.caller("Bearer other-secret", "127.0.0.1")
 
 
 def test_what_shows_no_token_is_no_guess(access: Access) -> None:
     for _ in range(1000):
         with pytest.raises(Unauthorized):
-            access.rights(None, "192.0.2.1")
-    access.rights(RIGHT, "192.0.2.1")
+            access.caller(None, "192.0.2.1")
+    access.caller(RIGHT, "192.0.2.1")
 
 
 @pytest.mark.parametrize("other", ["2001:db8::2", "2001:db8:0:0:ffff::1"])
 def test_a_machine_has_one_network_of_ipv6_and_not_many_addresses(access: Access, other: str) -> None:
     _guess(access, "2001:db8::1", 100)
     with pytest.raises(TooManyFailures):
-        access.rights(RIGHT, other)
-    access.rights(RIGHT, "2001:db8:0:1::1")
+        access.caller(RIGHT, other)
+    access.caller(RIGHT, "2001:db8:0:1::1")
 
 
 def test_an_ipv4_address_is_the_same_however_it_is_written(access: Access) -> None:
     _guess(access, "::ffff:192.0.2.1", 100)
     with pytest.raises(TooManyFailures):
-        access.rights(RIGHT, "192.0.2.1")
-    access.rights(RIGHT, "::ffff:192.0.2.2")
+        access.caller(RIGHT, "192.0.2.1")
+    access.caller(RIGHT, "::ffff:192.0.2.2")
 
 
 def test_what_is_remembered_is_bounded(clock: _Clock, monkeypatch: pytest.MonkeyPatch) -> None:
