@@ -7,7 +7,9 @@ from strawberry import Parent
 
 from exo_graphql.cluster import state
 from exo_graphql.cluster.error_text import one_line
+from exo_graphql.cluster.memory import shard_bytes
 from exo_graphql.cluster.readiness import Phase
+from exo_graphql.cluster.units import gib
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.fields import field
 
@@ -44,6 +46,12 @@ def _error(root: Parent[state.Shard], info: Info) -> str | None:
     return None if runner is None or runner.error is None else one_line(runner.error)
 
 
+def _memory(root: Parent[state.Shard], info: Info) -> float | None:
+    snapshot = info.context.snapshot
+    size = snapshot.models[snapshot.state.instances[root.instance_id].model_id].storage_bytes
+    return gib(shard_bytes(root, size)) if size else None
+
+
 @strawberry.type(description="The part of a model that one runner on one node holds.")
 class Shard:
     """`cluster.state.Shard`, with its runner's report."""
@@ -70,6 +78,12 @@ class Shard:
         description="Position among the runners of the instance, from 0; null if exo does not give it."
     )
     world_size: int | None = field(description="Number of runners of the instance; null if exo does not give it.")
+    memory_gb: float | None = field(
+        resolver=_memory,
+        description="Memory that its weights take once they are loaded, in GiB (2^30 bytes), one decimal: its share of "
+        "the layers times the size of the model (TENSOR: the size divided by the number of nodes); null if that size "
+        "is unknown.",
+    )
     error: str | None = field(resolver=_error, description="Why the runner FAILED, on one line; otherwise null.")
 
 

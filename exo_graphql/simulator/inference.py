@@ -43,6 +43,8 @@ class Inference:
         self._instances = instances
         self._chats: dict[str, Chat] = {}
         """Those that have not ended, by command id."""
+        self._of_traffic: set[str] = set()
+        """The command ids of those of them that `traffic` has sent, through this node's API."""
         instances.on_end.append(self._instance_ended)
 
     def submit(self, params: Document, seconds: float, done: Callable[[str | None], None]) -> str:
@@ -77,7 +79,12 @@ class Inference:
             ):
                 question = cluster.rng.choice(_QUESTIONS)
                 params = text_params(source.model_id, [{"role": "user", "content": question}], max_tokens=2048)
-                self.submit(params, source.seconds * cluster.rng.uniform(0.4, 1.6), lambda _: None)
+                seconds = source.seconds * cluster.rng.uniform(0.4, 1.6)
+                self._of_traffic.add(self.submit(params, seconds, lambda _: None))
+
+    def is_of_traffic(self, command_id: str) -> bool:
+        """Whether `traffic` has sent it, and it has not ended."""
+        return command_id in self._of_traffic
 
     def _run(self, chat: Chat) -> Process:
         cluster = self._cluster
@@ -110,6 +117,7 @@ class Inference:
 
     def _finish(self, chat: Chat, problem: str | None) -> None:
         del self._chats[chat.command_id]
+        self._of_traffic.discard(chat.command_id)
         if chat.process is not None:
             chat.process.cancel()
         if chat.task_id is not None:

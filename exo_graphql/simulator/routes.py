@@ -166,7 +166,7 @@ class Routes:
         return StreamingResponse(self._answer(payload, state, started, ended), media_type=media_type)
 
     async def cancel(self, command_id: str) -> Document:
-        if command_id not in self._own_chats:
+        if command_id not in self._own_chats and not self._simulation.inference.is_of_traffic(command_id):
             raise HTTPException(404, "Command not found or already completed")
         await self._commands.send(lambda: self._simulation.inference.cancel(command_id))
         return {"message": "Command cancelled.", "command_id": command_id}

@@ -99,6 +99,7 @@ ifGeneration: Int): ApplyDeploymentPayload!
     "Shard": """
         node: Node  runnerId: ID!  runnerStatus: RunnerStatus  startLayer: Int  endLayer: Int  layerCount: Int
         layersLoaded: Int  totalLayers: Int  rank: Int  worldSize: Int  error: String
+        memoryGb: Float
     """,
     "ModelStatus": """
         modelId: String!  model: Model  found: Boolean!  phase: Phase!  ready: Boolean!  final: Boolean!

@@ -70,7 +70,7 @@ def test_the_fixture_of_pull_request_1727() -> None:
 
 def test_related_objects_refer_to_each_other() -> None:
     query = """{ node(id: "mac-n2") { id models { id instances { shards { node { id } rank startLayer endLayer
-        layerCount runnerStatus layersLoaded totalLayers worldSize error } } }
+        layerCount runnerStatus layersLoaded totalLayers worldSize memoryGb error } } }
         tasks { id model { id } instance { id } } } }"""
     answer = data(snapshot_of(example_state()), query)["node"]
     assert answer["id"] == "n2"
@@ -87,6 +87,7 @@ def test_related_objects_refer_to_each_other() -> None:
         "layersLoaded": None,
         "totalLayers": None,
         "worldSize": 2,
+        "memoryGb": 2.0,
         "error": None,
     }
     (loading,) = answer["models"][1]["instances"][0]["shards"]
@@ -113,6 +114,17 @@ def test_a_runner_that_has_not_reported_is_null_and_a_node_that_left_too() -> No
     assert shown["shards"] == [
         {"node": {"id": "n1"}, "runnerId": "r1", "runnerStatus": None},
         {"node": None, "runnerId": "r2", "runnerStatus": None},
+    ]
+
+
+def test_the_memory_of_a_shard_is_unknown_with_the_size_of_its_model() -> None:
+    placed = instance("i1", {"n1": "r1"})
+    del placed["MlxRingInstance"]["shardAssignments"]["runnerToShard"]["r1"]["PipelineShardMetadata"]["modelCard"][
+        "storageSize"
+    ]
+    query = "{ cluster { models { storageSizeGb instances { shards { layerCount memoryGb } } } } }"
+    assert data(snapshot_of(document(["n1"], [placed])), query)["cluster"]["models"] == [
+        {"storageSizeGb": None, "instances": [{"shards": [{"layerCount": 8, "memoryGb": None}]}]}
     ]
 
 

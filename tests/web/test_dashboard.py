@@ -97,21 +97,26 @@ def test_text_of_the_server_never_becomes_markup() -> None:
         assert found == [], script.name
 
 
-FRAGMENTS = {"DETAILS_OF_PLAN", "ERROR_DETAILS"}
+FRAGMENTS = {"DETAILS_OF_DOWNLOAD", "DETAILS_OF_PLAN", "ERROR_DETAILS"}
 DOCUMENTS = {
     "APPLY",
     "CALENDAR",
     "CANCEL",
+    "CANCEL_DOWNLOAD",
+    "CANCEL_TASK",
     "DELETE",
+    "DELETE_DOWNLOAD",
     "LOAD",
     "MAY_CHANGE",
     "PAUSE",
     "PLACEMENTS",
     "RESUME",
     "SEARCH",
+    "START_DOWNLOAD",
     "SWAP",
     "UNLOAD",
     "WATCH",
+    "WEIGHTS",
     "WHY",
 }
 

@@ -1,9 +1,9 @@
 // The buttons in the rows: unload a model, cancel an operation. Loads and swaps have a dialog of their own.
 
 import { confirm } from "./confirm.js";
-import { CANCEL, UNLOAD } from "./documents.js";
+import { CANCEL, CANCEL_TASK, UNLOAD } from "./documents.js";
 import { h } from "./dom.js";
-import { count, labels, manner } from "./format.js";
+import { count, labels, manner, words } from "./format.js";
 import { attempt, showPaused } from "./notice.js";
 import { showOperation } from "./operations.js";
 
@@ -44,4 +44,11 @@ export async function unload(model) {
 /** Cancels an operation; the server undoes what it did. */
 export function cancel(id) {
   return run(CANCEL, { id });
+}
+
+/** Asks for confirmation; then cancels a request to a model. */
+export async function cancelTask({ id, kind, model }) {
+  const what = h("p", {}, `${model.name}: ${words(kind)}. Its client gets no more of the answer.`);
+  const answer = await confirm("Cancel this request?", "Cancel the request", [what], "Let it run");
+  if (answer !== null) await attempt(CANCEL_TASK, { id });
 }

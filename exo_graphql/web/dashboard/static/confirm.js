@@ -3,10 +3,10 @@
 import { h, text } from "./dom.js";
 
 /**
- * Puts a form into a dialog. Escape, the cross and Cancel close it; `submitted(form)` is called on submit and closes
+ * Puts a form into a dialog. Escape, the cross and `decline` close it; `submitted(form)` is called on submit and closes
  * it itself.
  */
-export function formDialog(dialog, title, submit, submitted, content) {
+export function formDialog(dialog, title, submit, submitted, content, decline = "Cancel") {
   const close = () => dialog.close();
   const form = h(
     "form",
@@ -18,7 +18,7 @@ export function formDialog(dialog, title, submit, submitted, content) {
     },
     h("header", {}, title, h("button", { type: "button", class: "plain", "aria-label": "Close", click: close }, "✕")),
     h("div", { class: "content" }, content),
-    h("footer", {}, h("button", { type: "button", click: close }, "Cancel"), submit),
+    h("footer", {}, h("button", { type: "button", click: close }, decline), submit),
   );
   // A browser cannot point at an invalid field in a folded part, and would do nothing without a word. Not bubbling.
   form.addEventListener("invalid", (event) => event.target.closest("details")?.setAttribute("open", ""), { capture: true });
@@ -26,7 +26,7 @@ export function formDialog(dialog, title, submit, submitted, content) {
 }
 
 /** Asks a question. Resolves to the form's data, or to null if the user declines. */
-export function confirm(question, action, content) {
+export function confirm(question, action, content, decline) {
   const dialog = document.getElementById("confirm");
   const title = h("h2", { id: "confirm-title" });
   text(title, question);
@@ -36,7 +36,7 @@ export function confirm(question, action, content) {
     formDialog(dialog, title, yes, (form) => {
       answer = new FormData(form);
       dialog.close();
-    }, content);
+    }, content, decline);
     dialog.addEventListener("close", () => resolve(answer), { once: true });
     dialog.showModal();
     yes.focus();

@@ -25,12 +25,12 @@ subscription Dashboard {
       gpuUsagePercent cpuPUsagePercent temperatureC powerWatts
       models { id name }
       downloads(status: [DOWNLOADING, PENDING, PAUSED, FAILED]) {
-        id model { id name } status error
+        id model { id name loaded } status error
         downloadedGb totalGb progressPercent speedMbS etaSeconds completedFiles totalFiles
       }
     }
     models {
-      id name storageSizeGb quantization
+      id name storageSizeGb quantization contextLength capabilities
       status {
         phase ready final stale progressPercent message etaSeconds
         failure { at message attempt node { id friendlyName } }
@@ -38,7 +38,7 @@ subscription Dashboard {
       instances {
         id sharding instanceType phase progressPercent message
         shards {
-          runnerId node { id friendlyName } runnerStatus startLayer endLayer layersLoaded totalLayers error
+          runnerId node { id friendlyName } runnerStatus startLayer endLayer memoryGb layersLoaded totalLayers error
         }
       }
     }
@@ -51,7 +51,7 @@ subscription Dashboard {
       operation { id progressPercent message }
       ownInstances { id sharding instanceType model { name } shards { node { id friendlyName } } }
     }
-    tasks(status: [PENDING, RUNNING]) { id kind status active model { name } }
+    tasks { id kind status active commandId instance { id } model { id name } }
     operations(ended: 8) {
       id kind state message progressPercent startedAt finishedAt
       loads { id name }
@@ -126,6 +126,46 @@ mutation Cancel($id: ID!) {
     error { ...ErrorDetails }
   }
 }${ERROR_DETAILS}`;
+
+export const CANCEL_TASK = `
+mutation CancelTask($id: ID!) {
+  payload: cancelTask(id: $id) {
+    task { id }
+    error { ...ErrorDetails }
+  }
+}${ERROR_DETAILS}`;
+
+const DETAILS_OF_DOWNLOAD = `
+fragment DownloadDetails on DownloadPayload {
+  results { accepted error }
+  paused { name pausedUntil }
+  error { ...ErrorDetails }
+}`;
+
+export const START_DOWNLOAD = `
+mutation StartDownload($model: String!, $nodes: [ID!]!) {
+  payload: startDownload(model: $model, nodes: $nodes) { ...DownloadDetails }
+}${DETAILS_OF_DOWNLOAD}${ERROR_DETAILS}`;
+
+export const CANCEL_DOWNLOAD = `
+mutation CancelDownload($model: String!, $nodes: [ID!]!) {
+  payload: cancelDownload(model: $model, nodes: $nodes) { ...DownloadDetails }
+}${DETAILS_OF_DOWNLOAD}${ERROR_DETAILS}`;
+
+export const DELETE_DOWNLOAD = `
+mutation DeleteDownload($model: String!, $nodes: [ID!]!) {
+  payload: deleteDownload(model: $model, nodes: $nodes) { ...DownloadDetails }
+}${DETAILS_OF_DOWNLOAD}${ERROR_DETAILS}`;
+
+/** The complete weights on the nodes. Not in the subscription: a node may hold dozens, and they rarely change. */
+export const WEIGHTS = `
+query Weights {
+  downloads(status: [COMPLETED]) {
+    id totalGb
+    node { id friendlyName }
+    model { id name loaded }
+  }
+}`;
 
 const DETAILS_OF_PLAN = `
 fragment PlanDetails on Plan {

@@ -1,13 +1,14 @@
 // The dashboard: one subscription, and the parts of the page that show its data.
 
 import { authorization, forgetToken } from "../../graphiql/assets/token.js";
-import { cancel, unload } from "./actions.js";
+import { cancel, cancelTask, unload } from "./actions.js";
 import { calendarPart } from "./calendar.js";
 import { pause, remove, resume } from "./deployment_actions.js";
 import { DeploymentDialog } from "./deployment_dialog.js";
 import { deploymentSection } from "./deployments.js";
 import { MAY_CHANGE, WATCH, WHY } from "./documents.js";
 import { attribute } from "./dom.js";
+import { pauseDownloads, removeDownloads, resumeDownloads } from "./download_actions.js";
 import { downloadSection } from "./downloads.js";
 import { Live } from "./live.js";
 import { LoadDialog } from "./load_dialog.js";
@@ -17,6 +18,7 @@ import { operationSection, showOperation } from "./operations.js";
 import { announce, overview, summary } from "./overview.js";
 import { ask } from "./request.js";
 import { taskSection } from "./tasks.js";
+import { weightsPart } from "./weights.js";
 
 // A server that has a state of exo sends it at once.
 const WAITING_MS = 1000;
@@ -30,8 +32,9 @@ const parts = [
   calendarPart(),
   nodeSection(),
   operationSection(cancel),
-  downloadSection(),
-  taskSection(),
+  downloadSection({ pause: pauseDownloads, resume: resumeDownloads, remove: removeDownloads }),
+  weightsPart(removeDownloads),
+  taskSection(cancelTask),
   (cluster) => loadDialog.update(cluster),
   (cluster) => deploymentDialog.update(cluster),
 ];

@@ -1,12 +1,13 @@
 // The loaded models: phase, progress, instances, their shards and the nodes of these.
 
+import { callPanel } from "./calling.js";
 import { attribute, bar, figure, h, keyed, section, text } from "./dom.js";
 import { amount, count, duration, label, manner, time, words } from "./format.js";
 
 /** `actions` is `{ swap(model), unload(model) }`. */
 export function modelSection(actions) {
-  const update = section("models", (model) => model.id, (model) => modelRow(model, actions));
-  return (cluster) => update(cluster.models);
+  const update = section("models", ({ model }) => model.id, ({ model }) => modelRow(model, actions));
+  return (cluster) => update(cluster.models.map((model) => ({ model, cluster })));
 }
 
 function modelRow(first, actions) {
@@ -18,6 +19,7 @@ function modelRow(first, actions) {
   const failure = h("p", { class: "failure" });
   const progress = bar("progressbar", `Progress of ${first.name}`);
   const instances = h("ul", { class: "instances", role: "list" });
+  const calling = callPanel();
   const updateInstances = keyed(instances, (instance) => instance.id, instanceRow);
   const button = (name, act) =>
     h("button", { type: "button", "data-operate": true, "data-exo": true, "aria-label": `${name.replace("…", "")} ${first.name}`, click: () => act(model) }, name);
@@ -30,10 +32,11 @@ function modelRow(first, actions) {
     message,
     failure,
     instances,
+    calling.element,
   );
   return {
     element,
-    update(now) {
+    update({ model: now, cluster }) {
       model = now;
       const { status } = now;
       attribute(element, "data-phase", status.phase);
@@ -47,6 +50,7 @@ function modelRow(first, actions) {
       attribute(failure, "class", status.ready ? "facts" : "failure");
       text(failure, failureOf(status));
       updateInstances(now.instances);
+      calling.update(now, cluster);
     },
   };
 }
@@ -55,10 +59,11 @@ function isMoving(phase) {
   return !["FAILED", "UNREACHABLE", "NOT_LOADED"].includes(phase);
 }
 
-function factsOf({ id, name, storageSizeGb, quantization, instances }) {
+function factsOf({ id, name, storageSizeGb, quantization, contextLength, instances }) {
   const owner = id.slice(0, id.length - name.length).replace(/\/$/, "");
   const several = instances.length > 1 ? count(instances.length, "instance") : null;
-  return [owner, amount(storageSizeGb, "GiB", 1), quantization, several].filter(Boolean).join(" · ");
+  const context = contextLength === null ? null : `context of ${amount(contextLength, "tokens")}`;
+  return [owner, amount(storageSizeGb, "GiB", 1), quantization, context, several].filter(Boolean).join(" · ");
 }
 
 function messageOf({ message, etaSeconds }) {
@@ -99,12 +104,17 @@ function shardRow(first) {
     update(shard) {
       attribute(element, "data-runner", shard.runnerStatus ?? "UNREPORTED");
       text(node, label(shard.node));
-      const { startLayer, endLayer } = shard;
-      text(layers, startLayer === null || endLayer === null ? "" : `layers ${startLayer}–${endLayer - 1}`);
+      text(layers, holdingOf(shard));
       figure(runner, shard.runnerStatus === null ? null : runnerOf(shard));
       text(error, shard.error);
     },
   };
+}
+
+/** What it holds: layers 0–46, 116.3 GiB. */
+function holdingOf({ startLayer, endLayer, memoryGb }) {
+  const layers = startLayer === null || endLayer === null ? null : `layers ${startLayer}–${endLayer - 1}`;
+  return [layers, amount(memoryGb, "GiB", 1)].filter(Boolean).map((each) => each.replace(" ", "\u00a0")).join(", ");
 }
 
 function runnerOf({ runnerStatus, layersLoaded, totalLayers }) {

@@ -14,7 +14,8 @@ export function hideNotice() {
   message.clear();
 }
 
-function show(error, tone) {
+/** Shows why something was refused; with another tone what else is to be known. */
+export function show(error, tone = "bad") {
   attribute(notice, "data-tone", tone);
   message.show(error);
   notice.hidden = false;
@@ -39,9 +40,9 @@ export async function attempt(document, variables) {
   try {
     const payload = await mutate(document, variables);
     if (payload.error === null) return payload;
-    show(payload.error, "bad");
+    show(payload.error);
   } catch (error) {
-    show(error, "bad");
+    show(error);
   }
   return null;
 }
