@@ -35,7 +35,7 @@ class Budget:
         operations: Callable[[], Iterable[Operation]],
         deployments: Callable[[], Sized],
     ) -> None:
-        """`version` returns the newest snapshot, and the version of operations and deployments."""
+        """`version` returns the newest snapshot, and the version of operations, deployments and events."""
         self._executor = executor
         self._worker_pool = worker_pool
         self._limits = limits
@@ -59,13 +59,14 @@ class Budget:
         """
         limits = self._limits
         cost = self._costs.of(document, operation, self._newest_sizes())
-        if cost.total > limits.max_cost:
+        executed = cost.of(variables)
+        if executed > limits.max_cost:
             raise LimitExceeded(
                 "max_cost",
                 limits.max_cost,
-                f"an estimated cost of {cost.total:,.15g} (about one for each field of each object in the answer)",
+                f"an estimated cost of {executed:,.15g} (about one for each field of each object in the answer)",
                 "Select fewer fields, or fewer objects by the fields' arguments, or send several requests.",
-                actual=cost.total,
+                actual=executed,
             )
         if cost.exo_calls + cost.calendars > limits.max_mutations:
             raise LimitExceeded(
@@ -93,7 +94,7 @@ class Budget:
                 "Select fewer fields of its entries, and send the rest as a query of its own.",
                 actual=total,
             )
-        return 0.0 if cost.exo_calls or cost.calendars else cost.total
+        return 0.0 if cost.exo_calls or cost.calendars else executed
 
     def estimate(self, document: DocumentNode, operation: OperationDefinitionNode) -> float:
         """The estimated cost now, whether or not it is allowed."""

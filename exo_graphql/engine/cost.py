@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from exo_graphql.engine.field_sizes import Size
 from exo_graphql.engine.list_sizes import ListSizes
+from exo_graphql.schema.event import event_count
 
 
 @dataclass(slots=True)
@@ -28,11 +29,21 @@ class Cost:
     named: tuple[tuple[str, int], ...] = ()
     """Variables that list names, and how many fields look these up: each lookup costs one."""
 
+    counts: tuple[tuple[str, int, float], ...] = ()
+    """Variables that say how many events are listed, how many without the variable, and what each event costs."""
+
+    def of(self, variables: Mapping[str, object] | None) -> float:
+        """The estimate with as many events as these variables request."""
+        if not self.counts:
+            return self.total
+        given = variables or {}
+        return self.total + sum(event_count(given.get(name, count)) * each for name, count, each in self.counts)
+
     def with_names(self, variables: Mapping[str, object] | None) -> float:
-        """The estimate including the names in these variables."""
+        """The same including the names in these variables."""
         given = ((variables or {}).get(name) for name, _ in self.named)
         lengths = (len(value) if isinstance(value, list) else 1 for value in given)
-        return self.total + sum(length * times for length, (_, times) in zip(lengths, self.named, strict=True))
+        return self.of(variables) + sum(length * times for length, (_, times) in zip(lengths, self.named, strict=True))
 
     def holds(self, sizes: ListSizes) -> bool:
         """Whether a new estimate would be the same."""

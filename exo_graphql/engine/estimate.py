@@ -17,10 +17,12 @@ from graphql import (
     GraphQLSchema,
     GraphQLUnionType,
     InlineFragmentNode,
+    IntValueNode,
     ListValueNode,
     NullValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    ValueNode,
     VariableNode,
     get_named_type,
     get_nullable_type,
@@ -30,6 +32,7 @@ from exo_graphql.engine.cost import Cost
 from exo_graphql.engine.field_sizes import (
     CALENDAR,
     DOWNLOADS_BY_STATUS,
+    EVENTS,
     EXO_CALLS,
     LISTS,
     LOOKUP_ARGUMENTS,
@@ -38,6 +41,7 @@ from exo_graphql.engine.field_sizes import (
     Size,
 )
 from exo_graphql.engine.list_sizes import ListSizes
+from exo_graphql.schema.event import DEFAULT_EVENTS, event_count
 
 # Lists of plain values (addresses, capabilities, reasons) are short.
 _SHORT_LIST = 8.0
@@ -67,15 +71,19 @@ class Estimate:
         self._fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
         self._named: Counter[str] = Counter()
         """By variable that lists names: how many fields look these up."""
-        self._counted: dict[tuple[str, str], tuple[float, Counter[str], Counter[str]]] = {}
-        """By type and fragment: its cost, calls and names."""
+        self._of_variables: Counter[str] = Counter()
+        """By variable that says how many events are listed: what each of them costs."""
+        self._counted: dict[tuple[str, str], tuple[float, Counter[str], Counter[str], Counter[str]]] = {}
+        """By type and fragment: its cost, calls, names, and costs for each event."""
 
     def of(self, operation: OperationDefinitionNode) -> Cost:
         """The cost of one of the document's operations."""
         root = self._schema.get_root_type(operation.operation)
         total = 0.0 if root is None else self._set(root, operation.selection_set)
         exo_calls, calendars = self._calls["exo"], self._calls["calendar"]
-        return Cost(total, exo_calls, calendars, tuple(self._used.items()), tuple(self._named.items()))
+        defaults = {each.variable.name.value: each.default_value for each in operation.variable_definitions or ()}
+        counts = tuple((name, _count_in(defaults.get(name)), each) for name, each in self._of_variables.items())
+        return Cost(total, exo_calls, calendars, tuple(self._used.items()), tuple(self._named.items()), counts)
 
     def _set(self, parent: GraphQLNamedType, selection_set: SelectionSetNode) -> float:
         """The cost of one object of the type."""
@@ -102,12 +110,13 @@ class Estimate:
         key = parent.name, name
         counted = self._counted.get(key)
         if counted is None:
-            before, named = Counter(self._calls), Counter(self._named)
+            before, named, counts = Counter(self._calls), Counter(self._named), Counter(self._of_variables)
             total = self._set(self._condition(parent, fragment), fragment.selection_set)
-            self._counted[key] = total, self._calls - before, self._named - named
+            self._counted[key] = total, self._calls - before, self._named - named, self._of_variables - counts
             return total
         self._calls.update(counted[1])
         self._named.update(counted[2])
+        self._of_variables.update(counted[3])
         return counted[0]
 
     def _field(self, parent: GraphQLNamedType, node: FieldNode) -> float:
@@ -119,8 +128,14 @@ class Estimate:
         key = node.alias.value if node.alias else node.name.value
         own = 1.0 + len(key) // _KEY_CHARACTERS + self._lookups(parent.name, node)
         below = node.selection_set
-        times = self._times(parent.name, node, definition)
-        return own + times * (self._set(get_named_type(definition.type), below) if below is not None else 1.0)
+        each = self._set(get_named_type(definition.type), below) if below is not None else 1.0
+        if (parent.name, node.name.value) == EVENTS:
+            last = next((a.value for a in node.arguments or () if a.name.value == "last"), None)
+            if isinstance(last, VariableNode):
+                self._of_variables[last.name.value] += each  # type: ignore[assignment]  # a cost is no whole number
+                return own
+            return own + _count_in(last) * each
+        return own + self._times(parent.name, node, definition) * each
 
     def _times(self, parent: str, node: FieldNode, definition: GraphQLField) -> float:
         """How many objects a field has, or how many values beyond its first."""
@@ -173,6 +188,10 @@ class Estimate:
         if value is None:
             value = self._used[size] = size(self._sizes)
         return value
+
+
+def _count_in(last: ValueNode | None) -> int:
+    return event_count(int(last.value)) if isinstance(last, IntValueNode) else DEFAULT_EVENTS
 
 
 def _models(sizes: ListSizes) -> float:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from graphql import GraphQLObjectType, GraphQLSchema, get_named_type
 
 from exo_graphql.engine.list_sizes import ListSizes
-from exo_graphql.schema.event import MAX_EVENTS
 
 Size = Callable[[ListSizes], float]
 
@@ -20,7 +19,6 @@ LISTS: Mapping[tuple[str, str], Size] = {
     ("Query", "deployments"): lambda s: s.deployments,
     # One entry where nothing changes; else four changes a day and deployment, for two weeks; no more than MAX_ENTRIES.
     ("Query", "calendar"): lambda s: min(1_000.0, 1.0 + 50.0 * s.deployments),
-    ("Query", "events"): lambda _: float(MAX_EVENTS),
     ("Subscription", "deployments"): lambda s: s.deployments,
     ("CalendarEntry", "deployments"): lambda s: s.deployments,
     ("CalendarTransition", "loads"): lambda s: s.deployments,
@@ -87,6 +85,8 @@ LOOKUPS: Mapping[str, frozenset[str]] = {
 LOOKUP_ARGUMENTS = frozenset({"model", "search"})
 # Fields that walk over all tasks and shards for each node or model.
 WALKS = frozenset({("Node", "tasks"), ("Model", "tasks")})
+# The list whose length its argument `last` alone decides.
+EVENTS = ("Query", "events")
 # Fields that call exo, besides the mutations.
 EXO_CALLS = frozenset({("Query", "placements")})
 # The field that computes on a thread, and whose result is completed on the event loop.

@@ -9,8 +9,8 @@ and everybody shares that one. Expensive ones are executed on a thread, one afte
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -51,6 +51,9 @@ class Live:
         self._max_cost = max_cost
         self._cost = 0.0
         """Sum of the costs of all shared subscriptions."""
+        self._unshared = 0
+        """Subscriptions that are not shared, see `counting`."""
+        self._unshared_cost = 0.0
         self._shared: dict[object, SharedSubscription] = {}
         """By what two subscriptions must have in common to share: text, variables, operation and rights."""
         self._changed = asyncio.Event()
@@ -60,8 +63,8 @@ class Live:
 
     @property
     def cost(self) -> float:
-        """Estimated cost of executing all shared subscriptions once."""
-        return self._cost
+        """Estimated cost of executing all subscriptions once."""
+        return self._cost + self._unshared_cost
 
     @property
     def share_count(self) -> int:
@@ -71,7 +74,7 @@ class Live:
     @property
     def subscriber_count(self) -> int:
         """Subscriptions that are open."""
-        return sum(len(shared.subscribers) for shared in self._shared.values())
+        return sum(len(shared.subscribers) for shared in self._shared.values()) + self._unshared
 
     def notify(self) -> None:
         """There is a new snapshot, or an operation has changed."""
@@ -110,22 +113,41 @@ class Live:
                 if self._shared.get(key) is shared:
                     self._drop(key)
 
-    def _add(self, key: object, shared: SharedSubscription) -> None:
-        # The check and the addition are one step: many subscriptions may arrive at the same time.
-        if key in self._shared:
-            self._drop(key)
-        total = self._cost + shared.cost
+    @contextmanager
+    def counting(self, cost: float) -> Iterator[None]:
+        """While active, counts a subscription that is executed elsewhere and for itself alone: one to events.
+
+        Raises `LimitExceeded` where all together would cost too much.
+        """
+        self._check(cost)
+        self._unshared += 1
+        self._unshared_cost += cost
+        try:
+            yield
+        finally:
+            self._unshared -= 1
+            # Sums of fractions do not return to exactly 0 by themselves.
+            self._unshared_cost = self._unshared_cost - cost if self._unshared else 0.0
+
+    def _check(self, cost: float) -> None:
+        total = self.cost + cost
         if total > self._max_cost:
             raise LimitExceeded(
                 "max_live_cost",
                 self._max_cost,
-                f"an estimated cost of {shared.cost:,.15g}, and all live queries one of {total:,.15g}",
-                "Subscribe to less, or to exactly what others subscribe to: that is shared.",
+                f"an estimated cost of {cost:,.15g}, and all live queries one of {total:,.15g}",
+                "Subscribe to less, or to exactly what others subscribe to: that is shared, except for events.",
                 actual=total,
             )
+
+    def _add(self, key: object, shared: SharedSubscription) -> None:
+        # The check and the addition are one step: many subscriptions may arrive at the same time.
+        if key in self._shared:
+            self._drop(key)
+        self._check(shared.cost)
         self._shared[key] = shared
         shared.listed = True
-        self._cost = total
+        self._cost += shared.cost
 
     def _drop(self, key: object) -> None:
         shared = self._shared.pop(key)

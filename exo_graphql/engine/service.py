@@ -29,7 +29,7 @@ from exo_graphql.events import Event
 from exo_graphql.events.log import EventLog
 from exo_graphql.observability.metrics import Metrics
 from exo_graphql.operations import Operations
-from exo_graphql.schema.context import Context
+from exo_graphql.schema.context import Context, changes
 from exo_graphql.schema.errors import NamedError
 
 logger = logging.getLogger("exo_graphql")
@@ -124,7 +124,7 @@ class Service:
             self._executor,
             self._worker_pool,
             self._limits,
-            lambda: (upstream.snapshot, operations.version + deployments.version),
+            lambda: (upstream.snapshot, self._changes()),
             operations.all,
             deployments.all,
         )
@@ -144,6 +144,7 @@ class Service:
         self._resources.enter_context(self._upstream.listen(lambda _: self.live.notify()))
         self._resources.callback(self._operations.listen(self.live.notify))
         self._resources.callback(self._deployments.listen(self.live.notify))
+        self._resources.callback(self._events.watch(self.live.notify))
         for work in (self.live.run(), self.live.run_in_pool(self._worker_pool)):
             self._resources.push_async_callback(_ended, asyncio.create_task(work, name="live queries"))
         return self
@@ -160,9 +161,12 @@ class Service:
 
     @property
     def snapshot(self) -> tuple[object, int] | None:
-        """All that results depend on: the snapshot (by identity) and the operations' version; None before the first."""
+        """All that results depend on: the snapshot (by identity) and `Context.changes`; None before the first."""
         snapshot = self._upstream.snapshot
-        return None if snapshot is None else (snapshot, self._operations.version + self._deployments.version)
+        return None if snapshot is None else (snapshot, self._changes())
+
+    def _changes(self) -> int:
+        return changes(self._operations, self._deployments, self._events)
 
     async def refresh(self) -> None:
         """Waits for a snapshot that is fresh enough to answer from, as far as exo can be reached."""
@@ -240,7 +244,8 @@ class Service:
             last = earlier[-1].sequence if earlier else 0
             answer = partial(self._answer_event, prepared, last)
             events = EventSubscriber(answer, earlier if asks_for_earlier(event_root) else ())
-            with self._upstream.subscriber(), self._events.listen(events.add):
+            cost = self._budget.estimate(prepared.document, prepared.operation)
+            with self.live.counting(cost), self._upstream.subscriber(), self._events.listen(events.add):
                 yield events
             return
         async with self.live.subscribe(

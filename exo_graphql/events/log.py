@@ -77,6 +77,7 @@ class EventLog:
         self._writing = asyncio.Lock()
         self._recorded = asyncio.Event()
         self._listeners: list[Callable[[Event], None]] = []
+        self._watchers: list[Callable[[], None]] = []
         self.on_acknowledged: Callable[[], None] = lambda: None
         """Called after each acknowledgement; it must neither block nor raise."""
         self._writer: asyncio.Task[None] | None = None
@@ -168,7 +169,7 @@ class EventLog:
         for number, each in enumerate(self._newest):
             if each.id == event_id:
                 self._newest[number] = event
-        self.version += 1
+        self._changed()
         self.on_acknowledged()
         return event
 
@@ -181,8 +182,23 @@ class EventLog:
         finally:
             self._listeners.remove(listener)
 
-    def _notify(self, event: Event) -> None:
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls back whenever `version` has increased, synchronously; returns how to stop it."""
+        self._watchers.append(callback)
+
+        def stop() -> None:
+            with suppress(ValueError):
+                self._watchers.remove(callback)
+
+        return stop
+
+    def _changed(self) -> None:
         self.version += 1
+        for watcher in tuple(self._watchers):
+            watcher()
+
+    def _notify(self, event: Event) -> None:
+        self._changed()
         for listener in tuple(self._listeners):
             try:
                 listener(event)

@@ -5,7 +5,7 @@ OperationError
 ├── InvalidArgument · IdempotencyKeyReused
 ├── InsufficientMemory · PlacementRefused
 ├── OperationConflict · OperationNotFound · OperationFinished · TooManyOperations
-├── TaskNotFound · TaskNotCancellable
+├── TaskNotFound · TaskNotCancellable · EventNotFound
 ├── LoadFailed · DownloadFailed · UnloadFailed · TimedOut · Cancelled      (of operations that were begun)
 └── ClusterUnavailable · JournalUnavailable
 """
@@ -110,6 +110,11 @@ class OperationConflict(OperationError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationNotFound(OperationError):
     """No operation has this id, or it ended too long ago to be remembered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventNotFound(OperationError):
+    """No event has this id, or it is too old to be kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

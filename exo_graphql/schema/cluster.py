@@ -63,7 +63,6 @@ def _losses(root: Parent[Snapshot], info: Info) -> tuple[events.Event, ...]:
 
 
 def _last_event(root: Parent[Snapshot], info: Info) -> events.Event | None:  # noqa: ARG001
-    _ = info.context.now  # events come without a new snapshot: such an answer must not be sent again
     newest = () if info.context.events is None else info.context.events.newest(1)
     return newest[0] if newest else None
 

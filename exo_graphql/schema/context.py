@@ -111,7 +111,12 @@ class Context:
     @property
     def version(self) -> str:
         """Changes exactly when anything but clock fields does."""
-        return f"{_BOOT}.{self.snapshot.version}.{self.operations.version}.{self.deployments.version}"
+        return f"{_BOOT}.{self.snapshot.version}.{self.changes}"
+
+    @property
+    def changes(self) -> int:
+        """Increases with every change of what is not in the snapshot: operations, deployments and events."""
+        return changes(self.operations, self.deployments, self.events)
 
     def complete(self) -> None:
         """Completes the subscription with this result."""
@@ -125,6 +130,11 @@ class Context:
     def find_operation(self, operation_id: str) -> Operation | None:
         """An operation by id."""
         return self.operations.get(operation_id)
+
+
+def changes(operations: Operations, deployments: Deployments, events: EventLog | None) -> int:
+    """`Context.changes`: each of the versions only grows, so their sum changes with any of them."""
+    return operations.version + deployments.version + (0 if events is None else events.version)
 
 
 # Versions count from 0 at each start: version 7 of this process must differ from version 7 of the one before.

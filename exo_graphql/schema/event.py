@@ -1,9 +1,9 @@
 """The type `Event`, and how events are listed and acknowledged."""
 
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 from strawberry import Parent, argument
@@ -19,6 +19,7 @@ from exo_graphql.events.event import EventKind, Severity
 from exo_graphql.events.log import EventLog, Filter
 from exo_graphql.operations import Operation as OperationValue
 from exo_graphql.operations import OperationError as OperationErrorValue
+from exo_graphql.operations.errors import EventNotFound as EventNotFoundValue
 from exo_graphql.operations.errors import JournalUnavailable
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.deployment import Deployment
@@ -33,6 +34,8 @@ from exo_graphql.storage import StoreError
 
 # Events of one answer. A day of a busy cluster has some 1,000.
 MAX_EVENTS = 500
+# Those without `last`.
+DEFAULT_EVENTS = 50
 
 Since = Annotated[datetime | None, argument(description="Only events from then on (UTC where it names no offset).")]
 Kinds = Annotated[list[EventKind] | None, argument(description="Only events of these kinds.")]
@@ -96,7 +99,7 @@ class Event:
 
 def resolve_events(
     info: Info,
-    last: Annotated[int | None, argument(description=f"How many, 1 to {MAX_EVENTS}.")] = 50,
+    last: Annotated[int | None, argument(description=f"How many, 1 to {MAX_EVENTS}.")] = DEFAULT_EVENTS,
     since: Since = None,
     kind: Kinds = None,
     severity: Severities = None,
@@ -107,25 +110,40 @@ def resolve_events(
 
     Only that waits, so that an expensive answer is completed on the thread where it began, and not on the event loop.
     """
-    count = 50 if last is None else last
+    count = DEFAULT_EVENTS if last is None else last
     if not 1 <= count <= MAX_EVENTS:
         raise NamedError("INVALID_ARGUMENT", f"{count} events cannot be listed.", f"Request 1 to {MAX_EVENTS} events.")
     wanted = _filter(info.context.latest, since, kind, severity, model, node)
     log = info.context.events
     if log is None:
         return ()
-    _ = info.context.now  # events come without a new snapshot: such an answer must not be sent again
     found = log.newest(count, wanted)
-    return _stored(log, count, wanted) if found is None else found
+    return _Stored(log, count, wanted) if found is None else found
 
 
-async def _stored(log: EventLog, count: int, wanted: Filter) -> tuple[events.Event, ...]:
-    try:
-        return await log.stored(count, wanted)
-    except StoreError as error:
-        raise NamedError(
-            "JOURNAL_UNAVAILABLE", f"Older events cannot be read: {error}", "Request fewer, or try again."
-        ) from error
+def event_count(last: object) -> int:
+    """How many events are listed for a value of `last`; one that is refused counts as the nearest that is not."""
+    return max(1, min(last, MAX_EVENTS)) if isinstance(last, int) else DEFAULT_EVENTS
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Events that are read from the store once this is awaited. A compiled plan drops it: graphql-core waits."""
+
+    log: EventLog
+    count: int
+    wanted: Filter
+
+    def __await__(self) -> Generator[Any, None, tuple[events.Event, ...]]:
+        return self._read().__await__()
+
+    async def _read(self) -> tuple[events.Event, ...]:
+        try:
+            return await self.log.stored(self.count, self.wanted)
+        except StoreError as error:
+            raise NamedError(
+                "JOURNAL_UNAVAILABLE", f"Older events cannot be read: {error}", "Request fewer, or try again."
+            ) from error
 
 
 def resolve_event(
@@ -169,19 +187,9 @@ def _filter(
     return Filter(aware, kind, severity, model_id, nodes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventNotFoundValue(OperationErrorValue):
-    """No event has this id (any more)."""
-
-    @property
-    def code(self) -> str:
-        """The public error code."""
-        return "EVENT_NOT_FOUND"
-
-
 @publishes(EventNotFoundValue, CODES["EVENT_NOT_FOUND"])
 class EventNotFound(OperationError):
-    """`EventNotFoundValue`."""
+    """`operations.errors.EventNotFound`."""
 
 
 Acknowledged = events.Event | OperationErrorValue

@@ -31,7 +31,7 @@ from exo_graphql.engine.compiled.plans import Plans
 from exo_graphql.engine.compiled.selection import collect
 from exo_graphql.engine.cost import Cost
 from exo_graphql.engine.costs import Costs
-from exo_graphql.engine.field_sizes import LISTS
+from exo_graphql.engine.field_sizes import EVENTS, LISTS
 from exo_graphql.engine.list_sizes import ListSizes
 from exo_graphql.engine.requests import GraphQLRequest
 from exo_graphql.engine.rights import Caller, Rights
@@ -82,6 +82,30 @@ def _estimate(query: str, sizes: ListSizes = EMPTY, costs: Costs | None = None) 
     return (costs or Costs(SCHEMA)).of(document, operation, sizes)
 
 
+@pytest.mark.parametrize(
+    ("query", "variables", "cost"),
+    [
+        ("{ events { id message } }", None, 1 + 50 * 2),
+        ("{ events(last: null) { id message } }", None, 1 + 50 * 2),
+        ("{ events(last: 5) { id message } }", None, 1 + 5 * 2),
+        ("{ events(last: 5) { id message } more: events(last: 7) { id } }", None, 1 + 5 * 2 + 1 + 7),
+        ("{ events(last: 100000) { id message } }", None, 1 + 500 * 2),
+        ("query ($n: Int) { events(last: $n) { id message } }", {"n": 5}, 1 + 5 * 2),
+        ("query ($n: Int) { events(last: $n) { id message } }", {"n": 10**9}, 1 + 500 * 2),
+        ("query ($n: Int) { events(last: $n) { id message } }", {}, 1 + 50 * 2),
+        ("query ($n: Int = 9) { events(last: $n) { id message } }", {}, 1 + 9 * 2),
+        ("query ($n: Int = 9) { events(last: $n) { id message } }", {"n": None}, 1 + 50 * 2),
+        (
+            "query ($n: Int) { ...E ...E e: events(last: $n) { id } } fragment E on Query { events(last: $n) { id } }",
+            {"n": 5},
+            3 * (1 + 5),
+        ),
+    ],
+)
+def test_events_cost_as_many_as_are_requested(query: str, variables: dict[str, Any] | None, cost: float) -> None:
+    assert _estimate(query).of(variables) == cost
+
+
 def _sizes(components: Components) -> ListSizes:
     return ListSizes(components.poller.snapshot, components.operations.all)
 
@@ -108,7 +132,7 @@ def test_every_list_of_objects_in_the_schema_has_a_size() -> None:
         for name, field in type_.fields.items()
         if isinstance(get_nullable_type(field.type), GraphQLList) and is_composite_type(get_named_type(field.type))
     }
-    assert lists == set(LISTS)
+    assert lists == {*LISTS, EVENTS}
 
 
 @pytest.mark.parametrize(

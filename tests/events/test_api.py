@@ -9,7 +9,7 @@ import pytest
 
 from exo_graphql.engine import budget, execution
 from exo_graphql.engine.execution import Executor
-from exo_graphql.events import EventKind, Occurrence, Severity
+from exo_graphql.events import EventKind, Occurrence, Severity, log
 from tests.support.running import A, Running, running, until
 
 pytestmark = pytest.mark.anyio
@@ -178,6 +178,7 @@ async def test_an_expensive_message_is_made_on_a_thread(monkeypatch: pytest.Monk
 
 async def test_a_long_list_of_events_is_completed_on_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "MAX_COST_AT_ONCE", 0.5)
+    monkeypatch.setattr(budget, "MAX_COMPILED_COST_AT_ONCE", 0.5)
     threads = []
 
     def encode(*arguments: Any) -> Any:
@@ -192,15 +193,49 @@ async def test_a_long_list_of_events_is_completed_on_a_thread(monkeypatch: pytes
     assert threads[0] is not threading.main_thread()
 
 
-async def test_an_event_is_listed_although_the_snapshot_is_the_same() -> None:
+ELECTION = Occurrence(kind=EventKind.ELECTION, severity=Severity.INFO, message="An election.")
+
+
+async def test_an_event_is_listed_and_pushed_although_the_snapshot_is_the_same() -> None:
+    once = {"max_age": 3600, "normal_pause": 3600, "fast_pause": 3600, "idle_pause": 3600, "unseen_after": 7200}
+    async with running(**once) as server, server.socket() as socket:
+        live = await socket.subscribe("subscription { cluster { lastEvent { kind acknowledged } } }")
+        assert await socket.data(live) == {"cluster": {"lastEvent": None}}
+        # Stored from the second answer on, and encoded parts from the third.
+        assert [await kinds(server) for _ in range(4)] == [[]] * 4
+        snapshot = server.components.poller.snapshot
+        server.components.events.record([ELECTION])
+        assert [await kinds(server) for _ in range(4)] == [["ELECTION"]] * 4
+        assert await socket.data(live) == {"cluster": {"lastEvent": {"kind": "ELECTION", "acknowledged": False}}}
+        await server.components.events.acknowledge("event-1")
+        assert await socket.data(live) == {"cluster": {"lastEvent": {"kind": "ELECTION", "acknowledged": True}}}
+        assert snapshot is server.components.poller.snapshot
+
+
+async def test_a_compiled_query_leaves_it_to_graphql_core_to_wait_for_the_store(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log, "IN_MEMORY", 2)
     async with running() as server:
-        assert await kinds(server) == []
-        snapshot = server.components.service.snapshot
-        server.components.events.record(
-            [Occurrence(kind=EventKind.ELECTION, severity=Severity.INFO, message="An election.")]
-        )
-        assert await kinds(server) == ["ELECTION"]
-        assert server.components.service.snapshot == snapshot
+        server.components.events.record([ELECTION] * 5)
+        for last in (2, 4):
+            events = (await asked(server, "query ($last: Int) { events(last: $last) { id } }", last=last))["data"][
+                "events"
+            ]
+            assert [event["id"] for event in events] == [f"event-{5 - number}" for number in range(last)]
+
+
+async def test_subscriptions_to_events_count_towards_the_cost_of_all() -> None:
+    async with running(max_live_cost=100) as server, server.socket() as socket:
+        fields = "id at kind severity message modelId nodeId nodeName by acknowledged"
+        for _ in range(10):
+            last = await socket.subscribe(f"subscription {{ events {{ {fields} }} }}")
+        message = await socket.receive()
+        assert (message["id"], message["type"]) == (last, "error")
+        assert message["payload"][0]["extensions"]["limit"] == "max_live_cost"
+        assert server.components.service.live.cost == 9 * 11
+        assert server.components.service.live.subscriber_count == 9
+    await until(lambda: server.components.service.live.cost == 0)
 
 
 @pytest.mark.parametrize("arguments", ["last: 0", "last: 501"])

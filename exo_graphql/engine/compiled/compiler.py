@@ -39,9 +39,6 @@ from exo_graphql.engine.compiled.splices import Point, Splices, at_place
 MAX_FIELDS = 1000
 
 
-# It may wait for the store, and changes without a new snapshot.
-_NOT_COMPILED = frozenset({("Query", "events")})
-
 Path = tuple[Hashable, ...] | None
 """The fields from the root to a place, with their arguments; None below a list or an argument that varies."""
 
@@ -59,8 +56,6 @@ class Fields:
         """How a field is read. Raises `NotCompilable`."""
         access = self._accesses.get((type_.name, name))
         if access is None:
-            if (type_.name, name) in _NOT_COMPILED:
-                raise NotCompilable
             access = self._accesses[type_.name, name] = access_of(type_.fields[name])
         return access
 

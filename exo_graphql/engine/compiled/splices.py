@@ -76,11 +76,11 @@ class Point:
 
 
 class Generation:
-    """What is kept of one snapshot, at one version of the operations and deployments."""
+    """What is kept of one snapshot, at one version of the operations, deployments and events."""
 
     def __init__(self, context: Context, before: "Mapping[Point, Objects]") -> None:
         self._snapshot: Snapshot | None = context.latest
-        self._version = _version(context)
+        self._version = context.changes
         self._places: dict[Point, Any] = {}
         self._seen: set[Point] = set()
         """Places that were read once."""
@@ -93,7 +93,7 @@ class Generation:
 
     def is_of(self, context: Context) -> bool:
         """Whether the answers of `context` may hold what is kept here."""
-        return self._snapshot is context.latest and self._version == _version(context)
+        return self._snapshot is context.latest and self._version == context.changes
 
     def read_place(self, point: Point, read: Read, value: Any, info: Any) -> Any:
         """The part of the response at a place: kept bytes, or what `read` returns."""
@@ -184,11 +184,6 @@ def at_place(point: Point, key: str, read: Read) -> Read:
         return info.generation.read_place(point, read_one, value, info)
 
     return known_or_read
-
-
-def _version(context: Context) -> int:
-    # Both only grow, so their sum changes with either.
-    return context.operations.version + context.deployments.version
 
 
 def _encoded(part: Any) -> tuple[Any, int]:
