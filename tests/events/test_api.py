@@ -197,7 +197,13 @@ ELECTION = Occurrence(kind=EventKind.ELECTION, severity=Severity.INFO, message="
 
 
 async def test_an_event_is_listed_and_pushed_although_the_snapshot_is_the_same() -> None:
-    once = {"max_age": 3600, "normal_pause": 3600, "fast_pause": 3600, "idle_pause": 3600, "unseen_after": 7200}
+    once: dict[str, Any] = {
+        "max_age": 3600,
+        "normal_pause": 3600,
+        "fast_pause": 3600,
+        "idle_pause": 3600,
+        "unseen_after": 7200,
+    }
     async with running(**once) as server, server.socket() as socket:
         live = await socket.subscribe("subscription { cluster { lastEvent { kind acknowledged } } }")
         assert await socket.data(live) == {"cluster": {"lastEvent": None}}
