@@ -1,11 +1,12 @@
 """Which process runs which test: a pytest over two processes, with the plugin."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.support.scheduling import FIRST, GROUPS, TIMING
+from tests.support.scheduling import GROUPS, TIMING, Recorder, function_of, long_tests
 
 ROOT = Path(__file__).parents[1]
 TESTS = """
@@ -37,10 +38,24 @@ def test_one_process_runs_a_group_and_another_does_not_wait_for_it(
     }
 
 
-def test_every_file_that_is_named_is_there() -> None:
-    assert [file for file in (*GROUPS, *FIRST) if not (ROOT / file).is_file()] == []
+def test_every_test_that_is_named_is_there() -> None:
+    assert [file for file in GROUPS if not (ROOT / file).is_file()] == []
+    for name in long_tests():
+        file, _, function = name.partition("::")
+        assert re.search(rf"^\s*(async )?def {function}\(", (ROOT / file).read_text(), re.MULTILINE), name
 
 
 def test_the_long_tests_come_first(request: pytest.FixtureRequest) -> None:
-    long = [item.nodeid.partition("::")[0] in FIRST for item in request.session.items]
-    assert long == sorted(long, reverse=True)
+    seconds = [long_tests().get(function_of(item.nodeid), 0.0) for item in request.session.items]
+    assert seconds == sorted(seconds, reverse=True)
+
+
+def test_the_longest_test_of_each_function_is_recorded_where_it_is_long(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "record.json")
+    for nodeid, *phases in (("a.py::long[1]", 0.5, 0.7, 0.01), ("a.py::long[2]", 0.1), ("b.py::short", 0.4, 0.5)):
+        for seconds in phases:
+            recorder.pytest_runtest_logreport(
+                pytest.TestReport(nodeid, ("", None, ""), {}, "passed", None, "call", duration=seconds)
+            )
+    recorder.pytest_sessionfinish()
+    assert json.loads((tmp_path / "record.json").read_text()) == {"a.py::long": 1.2}

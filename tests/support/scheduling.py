@@ -3,7 +3,9 @@
 Not `--dist loadgroup`: pytest 9.2 has node ids that pytest-xdist 3.8 cannot add a group to, and it says nothing of it.
 """
 
+import json
 import os
+from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
@@ -25,13 +27,20 @@ GROUPS = {
     for file in files
 }
 """The files whose tests one process runs, in their order; any other test is by itself."""
-FIRST = (
-    "tests/operations/test_sigkill.py",
-    "tests/test_readme.py",
-    "tests/engine/test_compiled.py",
-    "tests/test_main.py",
-)
-"""Files of tests that take seconds each: begun last, one would keep a process busy while the others have none."""
+RECORD = Path(__file__).parents[1] / "data" / "long_tests.json"
+LONG = 1.0
+"""Seconds of a test that is not to begin last: it would keep one process busy while the others have none."""
+
+
+def long_tests() -> dict[str, float]:
+    """Seconds that the long tests took when they were last recorded, by file and function."""
+    recorded: dict[str, float] = json.loads(RECORD.read_text())
+    return recorded
+
+
+def function_of(nodeid: str) -> str:
+    """The file and the function of a test, without its parameters."""
+    return nodeid.partition("[")[0]
 
 
 class Groups(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped
@@ -42,9 +51,21 @@ class Groups(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped
 
 
 @pytest.hookimpl
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-long-tests", action="store_true", help=f"write {RECORD.name} anew, on an idle machine")
+
+
+@pytest.hookimpl
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--record-long-tests") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Recorder(RECORD))
+
+
+@pytest.hookimpl
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the long tests first; all others stay in their order."""
-    items.sort(key=lambda item: item.nodeid.partition("::")[0] not in FIRST)
+    """Puts the long tests first, the longest of all before the others; the rest stays in its order."""
+    seconds = long_tests()
+    items.sort(key=lambda item: -seconds.get(function_of(item.nodeid), 0.0))
 
 
 @pytest.hookimpl
@@ -56,3 +77,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Groups:
 def pytest_xdist_auto_num_workers() -> int:
     """Two processes for each core: half of the time a test waits for sockets, processes and clocks."""
     return 2 * (os.cpu_count() or 1)
+
+
+class Recorder:
+    """Writes down how long each function's longest test took, where that is long."""
+
+    def __init__(self, record: Path) -> None:
+        self._record = record
+        self._seconds: dict[str, float] = {}
+
+    @pytest.hookimpl
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
+
+    @pytest.hookimpl
+    def pytest_sessionfinish(self) -> None:
+        longest: dict[str, float] = {}
+        for nodeid, seconds in self._seconds.items():
+            longest[function_of(nodeid)] = max(round(seconds, 1), longest.get(function_of(nodeid), 0.0))
+        kept = {name: seconds for name, seconds in sorted(longest.items()) if seconds >= LONG}
+        self._record.write_text(json.dumps(kept, indent=2) + "\n")
