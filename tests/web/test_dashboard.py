@@ -99,6 +99,7 @@ def test_text_of_the_server_never_becomes_markup() -> None:
 
 FRAGMENTS = {"DETAILS_OF_DOWNLOAD", "DETAILS_OF_PLAN", "ERROR_DETAILS"}
 DOCUMENTS = {
+    "ACKNOWLEDGE",
     "APPLY",
     "CALENDAR",
     "CANCEL",
@@ -106,6 +107,7 @@ DOCUMENTS = {
     "CANCEL_TASK",
     "DELETE",
     "DELETE_DOWNLOAD",
+    "EVENTS",
     "LOAD",
     "MAY_CHANGE",
     "PAUSE",

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -71,8 +72,10 @@ async def test_one_stream_and_no_polling(visit: Visit) -> None:
         await ready(server, page, A)
         await ask(server, f'mutation {{ unloadModel(model: "{A}") {{ error {{ message }} }} }}')
         await expect(model_row(page, A)).to_have_count(0, timeout=PATIENCE_MS)
-    kinds = [body.split('query":"')[1].strip("\\n")[:12] for body in asked]
-    assert kinds == ["subscription", "mutation May"]
+    kinds = Counter(body.split('query":"')[1].strip("\\n")[:12] for body in asked)
+    # Events are listed anew only when there are new ones: at the start, and after the four of two operations.
+    assert 1 <= kinds.pop("query Events") <= 5
+    assert kinds == {"subscription": 1, "mutation May": 1}
 
 
 async def test_nodes_show_what_they_report_and_unknown_where_they_report_nothing(visit: Visit) -> None:
@@ -187,7 +190,8 @@ async def test_a_failure_is_shown_with_its_reason(visit: Visit) -> None:
         await open_dashboard(page, server)
         await ask(server, f'mutation {{ loadModel(model: "{A}") {{ operation {{ id }} }} }}')
         await shown(model_row(page, A, "FAILED"))
-        await expect(model_row(page, A).locator(".failure").first).to_contain_text(
+        # Not red: exo tries again by itself.
+        await expect(model_row(page, A).locator(".warning")).to_contain_text(
             re.compile(r"on node-[12], attempt \d\): Runner error")
         )
         operation = page.locator("[data-operation]")

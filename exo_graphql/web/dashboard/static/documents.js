@@ -16,7 +16,10 @@ fragment ErrorDetails on OperationError {
 export const WATCH = `
 subscription Dashboard {
   cluster {
-    connected stale healthy unhealthyReasons demo exoUrl apiNodeId observedAt
+    connected stale healthy unhealthyReasons demo exoUrl apiNodeId observedAt linksVersion
+    exoErrors { url message suggestion }
+    losses { id at message modelId }
+    lastEvent { id }
     nodeCount onlineNodeCount nodesWithoutMemory ramTotalGb ramUsedGb ramAvailableGb ramUsedPercent
     loadedModelCount activeTaskCount activeDownloadCount
     nodes {
@@ -67,6 +70,16 @@ subscription Dashboard {
  * none. Its one field is skipped, so it does nothing.
  */
 export const MAY_CHANGE = `mutation MayChange { resumeDeployment(name: "") @skip(if: true) { __typename } }`;
+
+export const EVENTS = `query Events { events(last: 60) { id at kind severity message by acknowledged } }`;
+
+export const ACKNOWLEDGE = `
+mutation Acknowledge($event: ID!) {
+  payload: acknowledge(event: $event) {
+    event { id }
+    error { ...ErrorDetails }
+  }
+}${ERROR_DETAILS}`;
 
 /** Fails before the server has a state of exo, with what each URL of exo said. */
 export const WHY = `query Why { cluster { connected } }`;

@@ -10,6 +10,7 @@ import { MAY_CHANGE, WATCH, WHY } from "./documents.js";
 import { attribute } from "./dom.js";
 import { pauseDownloads, removeDownloads, resumeDownloads } from "./download_actions.js";
 import { downloadSection } from "./downloads.js";
+import { eventSection } from "./events.js";
 import { Live } from "./live.js";
 import { LoadDialog } from "./load_dialog.js";
 import { modelSection } from "./models.js";
@@ -35,6 +36,7 @@ const parts = [
   downloadSection({ pause: pauseDownloads, resume: resumeDownloads, remove: removeDownloads }),
   weightsPart(removeDownloads),
   taskSection(cancelTask),
+  eventSection(),
   (cluster) => loadDialog.update(cluster),
   (cluster) => deploymentDialog.update(cluster),
 ];

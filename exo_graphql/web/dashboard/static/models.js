@@ -46,8 +46,8 @@ function modelRow(first, actions) {
       progress.element.hidden = status.ready || !isMoving(status.phase);
       progress.update(status.progressPercent, status.message);
       text(message, messageOf(status));
-      // An old failure of a model that is ready again is grey.
-      attribute(failure, "class", status.ready ? "facts" : "failure");
+      // Red only where nothing more will come by itself; an old failure of a model that is ready again is grey.
+      attribute(failure, "class", status.ready ? "facts" : status.final ? "failure" : "warning");
       text(failure, failureOf(status));
       updateInstances(now.instances);
       calling.update(now, cluster);

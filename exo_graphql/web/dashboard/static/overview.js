@@ -1,12 +1,12 @@
 // The top of the page: health, whether the shown state is current, the figures of the cluster; and what is read out.
 
-import { attribute, bar, figure, h, keyed, text } from "./dom.js";
-import { amount, count, duration, label, part, time, words } from "./format.js";
+import { bannerPart, wrongsOf } from "./banner.js";
+import { attribute, bar, figure, h, text } from "./dom.js";
+import { amount, count, label, part, words } from "./format.js";
 import { gate } from "./gate.js";
 import { isActive, titleOf } from "./operations.js";
 
 const health = document.getElementById("health");
-const banner = document.getElementById("banner");
 const spoken = document.getElementById("spoken");
 
 /** Has a screen reader read a sentence out. */
@@ -15,7 +15,7 @@ function readOut(sentence) {
   if (spoken.childElementCount > 5) spoken.firstElementChild.remove();
 }
 
-/** Describes the state of the connection: `{ short, reasons, tone }`; null while it is live. */
+/** Describes the state of the connection: `{ short, reasons, exoErrors, tone }`; null while it is live. */
 function connectionOf(state, { error, retryMs }, cluster) {
   const tone = state === "connecting" && cluster === null ? "quiet" : "bad";
   switch (state) {
@@ -24,7 +24,7 @@ function connectionOf(state, { error, retryMs }, cluster) {
     case "connecting":
       return { short: "Connecting", reasons: cluster === null ? [] : ["Disconnected from the server. Reconnecting."], tone };
     case "waiting":
-      return { short: "Waiting for exo", reasons: ["The server has not received a state from exo yet.", ...whyOf(error)], tone };
+      return { short: "Waiting for exo", ...waiting(error), tone };
     case "hidden":
       return { short: "Paused while hidden", reasons: ["Updates resume when the page is visible."], tone };
     case "refused":
@@ -36,8 +36,11 @@ function connectionOf(state, { error, retryMs }, cluster) {
   }
 }
 
-function whyOf(error) {
-  return error === undefined ? [] : [error.message, error.suggestion].filter(Boolean);
+/** Why there is no state yet: what each URL of exo said if that is known, else the error itself. */
+function waiting(error) {
+  const exoErrors = error?.exoErrors ?? [];
+  const why = exoErrors.length > 0 ? [error.suggestion] : [error?.message, error?.suggestion];
+  return { reasons: ["The server has not received a state from exo yet.", ...why.filter(Boolean)], exoErrors };
 }
 
 /**
@@ -45,15 +48,8 @@ function whyOf(error) {
  * each change. Buttons that would be refused meanwhile are disabled.
  */
 export function overview(retry) {
-  const again = h("button", { type: "button", click: retry });
-  const list = h("ul", { role: "list" });
-  const reasons = keyed(list, (reason) => reason, (reason) => ({ element: h("li", {}, reason), update() {} }));
-  const age = h("p", { class: "message" });
+  const banner = bannerPart(retry);
   let before = "connecting";
-  let since = null; // of what is shown while it is not current
-  banner.append(h("div", {}, list, age), again);
-  const showAge = () => text(age, since === null ? "" : `The shown state is from ${time(since)}, ${duration((Date.now() - Date.parse(since)) / 1000)} ago.`);
-  setInterval(showAge, 1000);
   return (state, details, cluster) => {
     const trouble = connectionOf(state, details, cluster);
     const stale = cluster !== null && (cluster.stale || !cluster.connected);
@@ -64,12 +60,8 @@ export function overview(retry) {
     before = state;
     attribute(health, "data-tone", shown.tone);
     text(health, shown.short);
-    reasons(shown.reasons);
-    since = trouble !== null || stale ? (cluster?.observedAt ?? null) : null;
-    showAge();
-    attribute(banner, "data-tone", shown.tone);
-    banner.hidden = shown.reasons.length === 0;
-    text(again, { lost: "Try now", refused: "Enter token" }[state]);
+    const since = trouble !== null || stale ? (cluster?.observedAt ?? null) : null;
+    banner(wrongsOf(trouble, cluster), shown.tone, since, { lost: "Try now", refused: "Enter token" }[state]);
     gate(trouble === null ? null : "This page is not connected to the server.", stale ? "exo does not answer with a new state." : null);
     document.title = cluster === null ? "exo" : `${shown.short} · exo`;
   };

@@ -13,6 +13,7 @@ export class RequestError extends Error {
     super(message);
     this.code = extensions.code ?? "UNKNOWN";
     this.suggestion = extensions.suggestion ?? null;
+    this.exoErrors = extensions.exoErrors ?? [];
   }
 }
 
