@@ -59,18 +59,22 @@ def paused(deployment: Deployment, observed: Observed) -> Deployment:
         return replace(deployment, pause=Pause("Somebody else deleted its instance.", table.wakes_at), changed_by=None)
     for operation, leaving in observed.persons:
         # Once for each operation: a deployment that was resumed while it runs stays resumed.
-        if operation.id != deployment.paused_by and is_about(operation, leaving, deployment, observed.snapshot):
+        if operation.id != deployment.paused_by and is_about(
+            operation.unload_ids, leaving, deployment, observed.snapshot
+        ):
             pause = Pause(pause_reason(operation), table.wakes_at)
             return replace(deployment, pause=pause, paused_by=operation.id, changed_by=operation.by)
     return deployment
 
 
-def is_about(operation: Operation, leaving: Collection[str], deployment: Deployment, snapshot: Snapshot | None) -> bool:
-    """Whether an operation unloads one of its own copies; or, if it has none, its model.
+def is_about(
+    unload_ids: Collection[str], leaving: Collection[str], deployment: Deployment, snapshot: Snapshot | None
+) -> bool:
+    """Whether an operation that unloads these models unloads one of its own copies; or, if it has none, its model.
 
     `leaving` are the instances that the operation unloads; empty while that is not known.
     """
-    if deployment.spec.model_id not in operation.unload_ids:
+    if deployment.spec.model_id not in unload_ids:
         return False
     listed = () if snapshot is None else snapshot.state.instances
     own = {id_ for id_ in deployment.owned if id_ in listed}

@@ -20,33 +20,7 @@ from exo_graphql.deployments.timetable import timetable
 from exo_graphql.deployments.view import Derived, View
 from exo_graphql.operations import InsufficientMemory, Operations, PlacementRefused
 from exo_graphql.operations.plan import Plan
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """Weights that would be fetched. `size_bytes` None where they are not known."""
-
-    node_id: str
-    model_id: str
-    size_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """What applying would do. Bytes are of the whole model; None where unknown, or memory is not the reason."""
-
-    load_ids: tuple[str, ...]
-    unload: tuple[Instance, ...]
-    adopts: tuple[Instance, ...]
-    fits: bool
-    reason: str | None
-    node_ids: tuple[str, ...]
-    needed_bytes: int | None
-    available_bytes: int | None
-    shortfall_bytes: int | None
-    load_first: bool
-    downloads: tuple[Fetched, ...]
-    steps: tuple[str, ...]
+from exo_graphql.operations.proposal import Fetched, Proposal
 
 
 async def propose_planned(operations: Operations, given: View, uid: str) -> Proposal:

@@ -137,7 +137,8 @@ class Reconciler:
 
     def is_about(self, operation: Operation, deployment: Deployment) -> bool:
         """Whether a person's operation takes the model of this deployment away."""
-        return is_about(operation, self._operations.leaving(operation.id), deployment, self._upstream.snapshot)
+        leaving = self._operations.leaving(operation.id)
+        return is_about(operation.unload_ids, leaving, deployment, self._upstream.snapshot)
 
     def end_contest(self, uid: str) -> None:
         """A person wants it loaded although another server works against it."""

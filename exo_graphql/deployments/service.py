@@ -15,13 +15,14 @@ from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Unreachable, Upstream
 from exo_graphql.deployments.acts import pause_reason
+from exo_graphql.deployments.adjust import is_about
 from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.contradiction import contradiction, managed_by_file
 from exo_graphql.deployments.deployment import Deployment, ManagedBy, Pause
 from exo_graphql.deployments.differences import Difference, differences
 from exo_graphql.deployments.errors import DeploymentNotFound
 from exo_graphql.deployments.file import FileWatch, Source, withdraw_all
-from exo_graphql.deployments.proposal import Proposal, propose_planned
+from exo_graphql.deployments.proposal import propose_planned
 from exo_graphql.deployments.reconciler import Reconciler
 from exo_graphql.deployments.registry import Registry
 from exo_graphql.deployments.timetable import Timetable
@@ -34,6 +35,7 @@ from exo_graphql.operations import (
     Operation,
     OperationError,
     Operations,
+    Proposal,
 )
 from exo_graphql.storage import Store, StoreError
 
@@ -298,6 +300,17 @@ class Deployments:
             lambda d: d.uid in wanted and self.reconciler.is_about(answer, d), pause_reason(answer), by, answer.id
         )
         return (*seen, *paused)
+
+    def would_pause(self, plan: Proposal) -> tuple[Assessment, ...]:
+        """The deployments that `pause_touched` would pause once a person has applied this plan."""
+        now, leaving = self.reconciler.now().at, [instance.id for instance in plan.unload]
+        return tuple(
+            each
+            for each in self.all()
+            if each.wanted
+            and not each.deployment.is_paused(now)
+            and is_about(plan.unload_ids, leaving, each.deployment, self._upstream.snapshot)
+        )
 
     async def pause_model(self, model_id: str, because: str, by: str | None = None) -> tuple[Assessment, ...]:
         """Pauses the deployment of this model until its next opening, unless it is paused already."""

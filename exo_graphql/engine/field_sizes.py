@@ -26,7 +26,10 @@ LISTS: Mapping[tuple[str, str], Size] = {
     ("Deployment", "instances"): lambda s: s.instances_of_model,
     ("Deployment", "ownInstances"): lambda s: s.instances_of_model,
     ("Deployment", "schedule"): lambda _: 4.0,
-    ("Plan", "loads"): lambda _: 1.0,
+    ("Plan", "loads"): lambda s: s.models_of_operation,
+    ("Plan", "placements"): lambda _: 8.0,
+    ("Plan", "unloadToFit"): lambda s: s.loaded,
+    ("Plan", "pauses"): lambda s: s.deployments,
     ("Plan", "unloads"): lambda s: s.loaded,
     ("Plan", "unloadInstances"): lambda s: s.loaded,
     ("Plan", "adopts"): lambda s: s.instances_of_model,
@@ -36,6 +39,7 @@ LISTS: Mapping[tuple[str, str], Size] = {
     ("LoadModelPayload", "paused"): lambda s: s.deployments,
     ("UnloadModelPayload", "paused"): lambda s: s.deployments,
     ("SwapModelsPayload", "paused"): lambda s: s.deployments,
+    ("ApplyPlanPayload", "paused"): lambda s: s.deployments,
     ("CancelOperationPayload", "paused"): lambda s: s.deployments,
     ("DownloadPayload", "paused"): lambda s: s.deployments,
     ("Subscription", "nodes"): lambda s: s.nodes,
@@ -79,7 +83,7 @@ DOWNLOADS_BY_STATUS: Mapping[str, Size] = {
 }
 # Fields that look a model up by name: this may compare the name with every model's.
 LOOKUPS: Mapping[str, frozenset[str]] = {
-    "Query": frozenset({"model", "modelStatus", "models", "placements"}),
+    "Query": frozenset({"model", "modelStatus", "models", "placements", "plan"}),
     "Subscription": frozenset({"modelStatus"}),
 }
 LOOKUP_ARGUMENTS = frozenset({"model", "search"})
@@ -88,7 +92,7 @@ WALKS = frozenset({("Node", "tasks"), ("Model", "tasks")})
 # The list whose length its argument `last` alone decides.
 EVENTS = ("Query", "events")
 # Fields that call exo, besides the mutations.
-EXO_CALLS = frozenset({("Query", "placements")})
+EXO_CALLS = frozenset({("Query", "placements"), ("Query", "plan")})
 # The field that computes on a thread, and whose result is completed on the event loop.
 CALENDAR = ("Query", "calendar")
 

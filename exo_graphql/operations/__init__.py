@@ -2,7 +2,8 @@
 
 To read it in the order of a request: `service.py` (the entry), `admission.py` (from the request to a started operation;
 `resolution.py` makes names ids, `precedence.py` lets persons come before deployments), `planning.py` (the pure plan;
-`choice.py` picks among exo's previews, `reservations.py` counts what others hold, `fetch.py` asks exo, and
+`choice.py` picks among exo's previews, `proposal.py` says the plan in words, `plan_hash.py` lets one apply it as shown,
+`reservations.py` counts what others hold, `fetch.py` asks exo, and
 `rejection.py` explains why there is no plan), `manager.py` (owns the tasks), `worker.py` (one operation from start to
 end), `saga.py` (the order of its steps; `load.py` and `unload.py` are its halves, over `place.py`, `remove.py` and
 `weights.py`), `undo.py` (the way back; `restore.py` is its second half), `result.py` (the result, read off the last
@@ -40,6 +41,7 @@ from exo_graphql.operations.errors import (
 from exo_graphql.operations.offload import Offload, in_thread
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState, Step, StepState
 from exo_graphql.operations.placements import NodeShare, PlacementView
+from exo_graphql.operations.proposal import Fetched, PlanOutdated, Proposal
 from exo_graphql.operations.requests import InstanceTypePreference, ShardingPreference
 from exo_graphql.operations.rules import OperationRules
 from exo_graphql.operations.service import Operations
@@ -49,6 +51,7 @@ __all__ = [
     "ClusterUnavailable",
     "DownloadFailed",
     "DownloadsResult",
+    "Fetched",
     "IdempotencyKeyReused",
     "InstanceNotFound",
     "InstanceTypePreference",
@@ -75,6 +78,8 @@ __all__ = [
     "Operations",
     "PlacementRefused",
     "PlacementView",
+    "PlanOutdated",
+    "Proposal",
     "ShardingPreference",
     "Step",
     "StepState",

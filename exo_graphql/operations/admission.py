@@ -7,28 +7,43 @@ finds the same load under way and is answered with that operation.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from uuid import uuid4
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
 from exo_graphql.operations.errors import (
     IdempotencyKeyReused,
+    ModelNotLoaded,
+    OperationConflict,
     OperationError,
     TooManyOperations,
     no_answer,
     refused_by_exo,
 )
-from exo_graphql.operations.fetch import planned
+from exo_graphql.operations.fetch import decide, outcome_of, planned
 from exo_graphql.operations.manager import OperationManager, journal_unavailable
+from exo_graphql.operations.offload import Offload, in_thread
 from exo_graphql.operations.operation import Operation, OperationState, Step, StepState
+from exo_graphql.operations.placements import previewed
 from exo_graphql.operations.plan import Plan, steps, summary
+from exo_graphql.operations.plan_hash import PlanHash, executable_plan, following_plan, rejected_plan
 from exo_graphql.operations.precedence import Precedence
+from exo_graphql.operations.proposal import Following, Outcome, Proposal, outdated, signature
 from exo_graphql.operations.records import Record
 from exo_graphql.operations.requests import OperationRequest, invalid
-from exo_graphql.operations.resolution import ResolvedRequest, conflict, present, resolve
+from exo_graphql.operations.reservations import Reservation
+from exo_graphql.operations.resolution import (
+    ResolvedRequest,
+    conflict,
+    in_full_ids,
+    present,
+    resolve,
+    resolve_names,
+)
 from exo_graphql.operations.rules import OperationRules
 from exo_graphql.operations.worker import waiting_message
 from exo_graphql.storage import Key, StoreError
@@ -63,18 +78,26 @@ class Admission:
         """The requests that are being planned: they count as operations, and no two touch the same model."""
 
     async def admit(
-        self, request: OperationRequest, key: str | None, by: str | None = None
+        self, request: OperationRequest, key: str | None, by: str | None = None, shown: PlanHash | None = None
     ) -> Operation | OperationError:
-        """The operation that the request of `by` has started or that it leads to; or why it is rejected."""
+        """The operation that the request of `by` has started or that it leads to; or why it is rejected.
+
+        With `shown` it does exactly what that plan says, or is rejected with `PlanOutdated`.
+        """
         error = invalid(request, key, self._rules)
         if error is not None:
             return error
         try:
-            return await self._admit(request, key, by)
+            return await self._admit(request, key, by, shown)
+        except _Outdated:
+            return outdated(await self.propose(request))
         finally:
             self._precedence.answered(request)
 
-    async def _admit(self, request: OperationRequest, key: str | None, by: str | None) -> Operation | OperationError:
+    async def _admit(
+        self, request: OperationRequest, key: str | None, by: str | None, shown: PlanHash | None
+    ) -> Operation | OperationError:
+        clears: str | None = None
         while True:
             answer = self._by_key(request, key) or self._too_many()
             if answer is not None:
@@ -88,6 +111,8 @@ class Admission:
                 answer = self._by_key(request, key)
                 if answer is None and await self._manager.member_returned(snapshot, resolved):
                     continue
+                if answer is None and isinstance(resolved, ModelNotLoaded):
+                    _check(shown, request, resolved, clears)
                 return answer or resolved
             rival = self._rival(resolved, key)
             if rival is not None:
@@ -98,13 +123,17 @@ class Admission:
             answer = self._by_key(request, key)
             if answer is not None:
                 return answer
-            same = self._manager.same_load(snapshot, request, resolved)
-            if same is not None and request.deployment is None:
-                return await self._follow(same, request, key)
-            touched = resolved.model_ids | set(resolved.same_ids)
-            obstacle = conflict(touched, self._manager.at_work()) or self._precedence.conflict(request, touched)
-            if obstacle is not None:
-                if await self._precedence.clears(request, obstacle, touched):
+            begun = self._begun(snapshot, request, resolved)
+            if isinstance(begun, Following):
+                _check(shown, request, begun, clears)
+                return await self._follow(begun.operation, request, key)
+            if begun is not None:
+                if shown is not None and clears is None and self._precedence.would_clear(request, begun):
+                    # Checked before anything is cancelled for it, and again with what is free afterwards.
+                    outcome = await self._decide(request, snapshot, resolved, shown, begun.operation_id)
+                    _check(shown, request, outcome, begun.operation_id)
+                if await self._precedence.clears(request, begun, resolved.touched):
+                    clears = begun.operation_id
                     continue
                 newest = self._upstream.snapshot
                 if newest is not None and newest.stale:
@@ -112,10 +141,76 @@ class Admission:
                     if isinstance(unavailable, OperationError):
                         return unavailable
                     continue
-            outcome = obstacle or await self._plan_and_start(request, key, by, snapshot, resolved)
-            if isinstance(outcome, OperationError) and await self._manager.member_returned(snapshot, outcome):
+                _check(shown, request, begun, clears)
+                return begun
+            started = await self._plan_and_start(request, key, by, snapshot, resolved, shown, clears)
+            if isinstance(started, OperationError) and await self._manager.member_returned(snapshot, started):
                 continue
-            return outcome
+            return started
+
+    def _begun(
+        self, snapshot: Snapshot, request: OperationRequest, resolved: ResolvedRequest
+    ) -> Following | OperationConflict | None:
+        """What is under way already for these models: the same load, which is followed, or a conflict."""
+        same = self._manager.same_load(snapshot, request, resolved)
+        if same is not None and request.deployment is None:
+            return Following(same)
+        touched = resolved.touched
+        return conflict(touched, self._manager.at_work()) or self._precedence.conflict(request, touched)
+
+    async def _decide(
+        self,
+        request: OperationRequest,
+        snapshot: Snapshot,
+        resolved: ResolvedRequest,
+        shown: PlanHash,
+        clears: str,
+    ) -> Plan | OperationError:
+        """The plan once the operation `clears` has been undone."""
+        others = self._others(clears)
+        decision = partial(outcome_of, snapshot, request, resolved, others, shown.preferred(snapshot))
+        try:
+            return await decide(self._upstream, decision)
+        except (Unreachable, Refused) as error:
+            return _from_upstream(error, snapshot)
+
+    def _others(self, clears: str | None) -> tuple[Reservation, ...]:
+        return tuple(each for each in self._manager.reservations() if each.operation_id != clears)
+
+    async def propose(self, request: OperationRequest, offload: Offload = in_thread) -> Proposal:
+        """What a person's request would do, decided as by `admit`. Nothing is started or reserved.
+
+        What would be rejected is a proposal that does not fit, with the error. `offload` runs the search.
+        """
+        error: OperationError | None = invalid(request, None, self._rules)
+        if error is not None:
+            return rejected_plan(request, error)
+        snapshot = await present(self._upstream, to_act=False)
+        if isinstance(snapshot, OperationError):
+            return rejected_plan(request, snapshot)
+        resolved, error = resolve(snapshot, request), self._too_many()
+        if isinstance(resolved, ModelNotLoaded):
+            error, resolved = resolved, resolve_names(snapshot, request)
+        if isinstance(resolved, OperationError):
+            return rejected_plan(request, resolved)
+        request = in_full_ids(request, resolved)
+        begun = error or self._begun(snapshot, request, resolved)
+        clears: str | None = None
+        if isinstance(begun, OperationConflict) and self._precedence.would_clear(request, begun):
+            clears, begun = begun.operation_id, None
+        if isinstance(begun, Following):
+            return following_plan(request, begun)
+        if begun is not None:
+            return rejected_plan(request, begun, snapshot, resolved)
+        try:
+            outcome, placements = await previewed(
+                self._upstream, snapshot, request, resolved, self._others(clears), offload
+            )
+        except (Unreachable, Refused) as failure:
+            return rejected_plan(request, _from_upstream(failure, snapshot), snapshot, resolved)
+        if isinstance(outcome, OperationError):
+            return rejected_plan(request, outcome, snapshot, resolved, placements, clears)
+        return executable_plan(request, outcome, snapshot, resolved, placements, clears)
 
     def _too_many(self) -> TooManyOperations | None:
         limit = self._rules.max_running
@@ -161,15 +256,17 @@ class Admission:
         return Key(key, request.fingerprint, operation_id, self._now().timestamp())
 
     async def plan(
-        self, request: OperationRequest, snapshot: Snapshot, resolved: ResolvedRequest
+        self,
+        request: OperationRequest,
+        snapshot: Snapshot,
+        resolved: ResolvedRequest,
+        prefer: Mapping[str, Sequence[str]] | None = None,
     ) -> Plan | OperationError:
         """What the request would do now."""
         try:
-            return await planned(self._upstream, snapshot, request, resolved, self._manager.reservations)
-        except Unreachable as error:
-            return no_answer(error, snapshot.observed_at)
-        except Refused as error:
-            return refused_by_exo(error)
+            return await planned(self._upstream, snapshot, request, resolved, self._manager.reservations, prefer)
+        except (Unreachable, Refused) as error:
+            return _from_upstream(error, snapshot)
 
     async def _plan_and_start(
         self,
@@ -178,11 +275,15 @@ class Admission:
         by: str | None,
         snapshot: Snapshot,
         resolved: ResolvedRequest,
+        shown: PlanHash | None,
+        clears: str | None,
     ) -> Operation | OperationError:
         pending = _Pending(key, resolved.model_ids, asyncio.Event())
         self._pending.append(pending)
         try:
-            plan = await self.plan(request, snapshot, resolved)
+            prefer = None if shown is None else shown.preferred(snapshot)
+            plan = await self.plan(request, snapshot, resolved, prefer)
+            _check(shown, request, plan, clears)
             if isinstance(plan, OperationError):
                 return plan
             record = self._record(request, key, by, resolved, plan)
@@ -220,3 +321,16 @@ class Admission:
             request,
             plan.saga_state,
         )
+
+
+class _Outdated(Exception):
+    """The plan that was shown is not what the request would do."""
+
+
+def _check(shown: PlanHash | None, request: OperationRequest, outcome: Outcome, clears: str | None) -> None:
+    if shown is not None and not shown.matches(signature(request, outcome, clears)):
+        raise _Outdated
+
+
+def _from_upstream(error: Unreachable | Refused, snapshot: Snapshot) -> OperationError:
+    return no_answer(error, snapshot.observed_at) if isinstance(error, Unreachable) else refused_by_exo(error)

@@ -91,6 +91,7 @@ async def planned(
     request: OperationRequest,
     resolved: ResolvedRequest,
     reservations: Reservations,
+    prefer: Mapping[str, Sequence[str]] | None = None,
 ) -> Plan | OperationError:
     """`plan`, with what exo answers. Raises what `Upstream` raises.
 
@@ -99,7 +100,7 @@ async def planned(
     """
     for _ in range(ATTEMPTS):
         snapshot, others = _newest(upstream, snapshot, resolved), tuple(reservations())
-        outcome = await decide(upstream, partial(_plan, snapshot, request, resolved, others))
+        outcome = await decide(upstream, partial(outcome_of, snapshot, request, resolved, others, prefer))
         # Held against the newest snapshot: an operation that has ended meanwhile reserves nothing any more, and what
         # it placed takes memory that the plan's own snapshot still shows as free.
         newest = _newest(upstream, snapshot, resolved)
@@ -111,14 +112,16 @@ async def planned(
     )
 
 
-def _plan(
+def outcome_of(
     snapshot: Snapshot,
     request: OperationRequest,
     resolved: ResolvedRequest,
     reservations: Sequence[Reservation],
+    prefer: Mapping[str, Sequence[str]] | None,
     previews: Previews,
 ) -> Plan | OperationError:
-    outcome = plan(snapshot, request, resolved, reservations, previews)
+    """`plan`, or the error that a request without a plan is rejected with. Raises `Unasked`."""
+    outcome = plan(snapshot, request, resolved, reservations, previews, prefer)
     return rejection(snapshot, outcome) if isinstance(outcome, NoPlan) else outcome
 
 

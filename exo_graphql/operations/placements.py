@@ -4,17 +4,18 @@ Each of the four is the `plan` of a load of another copy with that preference, o
 unloaded. So a placement fits exactly where that load or swap would be accepted and begin at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from exo_graphql.cluster.memory import freed, instance_bytes, with_margin
+from exo_graphql.cluster.placement_request import Fit
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import InstanceType, Sharding
 from exo_graphql.cluster.units import gib
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
 from exo_graphql.operations.errors import InvalidArgument, OperationError, PlacementRefused, no_answer, refused_by_exo
-from exo_graphql.operations.fetch import decide_all
+from exo_graphql.operations.fetch import decide_all, outcome_of
 from exo_graphql.operations.offload import Offload, in_thread
 from exo_graphql.operations.operation import OperationKind
 from exo_graphql.operations.plan import NoPlan, Plan
@@ -61,6 +62,7 @@ class PlacementView:
     `reason` says why it does not fit; None where it does.
     """
 
+    model_id: str
     sharding: Sharding
     instance_type: InstanceType
     fits: bool
@@ -115,12 +117,48 @@ async def views(
     )
     resolved = ResolvedRequest((card.id,), request.unload, node_ids)
     try:
-        decisions = [partial(_view, snapshot, kind, request, resolved, reservations) for kind in _KINDS]
-        return await decide_all(upstream, decisions, offload)
+        return await decide_all(upstream, view_decisions(snapshot, request, resolved, reservations), offload)
     except Unreachable as failure:
         return no_answer(failure, snapshot.observed_at)
     except Refused as failure:
         return refused_by_exo(failure)
+
+
+def view_decisions(
+    snapshot: Snapshot, request: OperationRequest, resolved: ResolvedRequest, reservations: Sequence[Reservation]
+) -> list[Callable[[Previews], PlacementView]]:
+    """The decision of each sharding and instance type, for a request that loads one model."""
+    return [partial(_view, snapshot, kind, request, resolved, reservations) for kind in _KINDS]
+
+
+async def previewed(
+    upstream: Upstream,
+    snapshot: Snapshot,
+    request: OperationRequest,
+    resolved: ResolvedRequest,
+    reservations: Sequence[Reservation],
+    offload: Offload = in_thread,
+) -> tuple[Plan | OperationError, tuple[PlacementView, ...]]:
+    """The outcome of a request, and its placements: the chosen ones, then, of a single model, all others.
+
+    Both from the same answers of exo. Raises what `Upstream` raises.
+    """
+    decisions: list[Callable[[Previews], Plan | OperationError | PlacementView]] = [
+        partial(outcome_of, snapshot, request, resolved, reservations, None)
+    ]
+    if len(resolved.load_ids) == 1:
+        decisions += view_decisions(snapshot, replace(request, additional=True), resolved, reservations)
+    outcome, *found = await decide_all(upstream, decisions, offload)
+    views = [view for view in found if isinstance(view, PlacementView)]
+    if isinstance(outcome, PlacementView):  # for type checkers: the first decision is the outcome
+        raise TypeError
+    if not isinstance(outcome, Plan):
+        return outcome, tuple(views)
+    free = _free_after(snapshot, resolved, reservations)
+    placed = [target.model_id for target in outcome.saga_state.targets if target.adopts is None]
+    chosen = [_fitting(model_id, fit, free) for model_id, fit in zip(placed, outcome.fits, strict=True)]
+    others = [view for view in views if view not in chosen] if chosen else []
+    return outcome, (*chosen, *others)
 
 
 def _view(
@@ -138,20 +176,31 @@ def _view(
         instance_type=InstanceTypePreference[instance_type.name],
     )
     outcome = plan(snapshot, one_kind, resolved, reservations, previews)
+    (model_id,) = resolved.load_ids
     if not isinstance(outcome, Plan):
-        return PlacementView(sharding, instance_type, fits=False, reason=_reason(outcome))
+        return PlacementView(model_id, sharding, instance_type, fits=False, reason=_reason(outcome))
     if outcome.waiting_for:
         reason = f"It fits once memory has been released by operation {', '.join(outcome.waiting_for)}."
-        return PlacementView(sharding, instance_type, fits=False, reason=reason)
+        return PlacementView(model_id, sharding, instance_type, fits=False, reason=reason)
     (fit,) = outcome.fits
+    return _fitting(model_id, fit, _free_after(snapshot, resolved, reservations))
+
+
+def _free_after(
+    snapshot: Snapshot, resolved: ResolvedRequest, reservations: Sequence[Reservation]
+) -> Mapping[str, int]:
+    """Free memory by node, in bytes, without what is to be unloaded."""
     leaving = [
         instance_bytes(instance, snapshot.models)
         for id_ in resolved.unload_ids
         for instance in snapshot.instances_of(id_)
     ]
-    free = freed(free_now(snapshot, reservations, margin=False), leaving)
+    return freed(free_now(snapshot, reservations, margin=False), leaving)
+
+
+def _fitting(model_id: str, fit: Fit, free: Mapping[str, int]) -> PlacementView:
     shares = tuple(NodeShare(node_id, size, free.get(node_id)) for node_id, size in fit.added_bytes.items())
-    return PlacementView(fit.sharding, fit.instance_type, fits=True, reason=None, nodes=shares)
+    return PlacementView(model_id, fit.sharding, fit.instance_type, fits=True, reason=None, nodes=shares)
 
 
 def _reason(outcome: NoPlan | PlacementRefused) -> str:

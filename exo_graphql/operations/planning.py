@@ -15,6 +15,7 @@ operation plans again. `fetch.py` asks exo for the previews.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from exo_graphql.cluster.memory import freed
 from exo_graphql.cluster.placement import PlacementSearch
@@ -39,8 +40,14 @@ def plan(
     resolved: ResolvedRequest,
     reservations: Sequence[Reservation],
     previews: Previews,
+    prefer: Mapping[str, Sequence[str]] | None = None,
 ) -> Plan | NoPlan | PlacementRefused:
-    """Where each model goes now, or which operations it has to wait for; or why it cannot be. Raises `Unasked`."""
+    """Where each model goes now, or which operations it has to wait for; or why it cannot be. Raises `Unasked`.
+
+    `prefer`: the nodes by model that were shown before. They are chosen again wherever they still fit: of two equal
+    nodes, exo takes the one that has a few more bytes free at the moment.
+    """
+    preferred = prefer or {}
     saga_state = draft(snapshot, request, resolved.load_ids, resolved.unload_ids)
     differs = _adopt_what_is_requested(snapshot, request, saga_state, resolved.node_ids)
     if differs is not None:
@@ -51,7 +58,8 @@ def plan(
         saga_state.side_by_side = True
         return Plan(saga_state)
     if not saga_state.removals and len(targets) == 1:
-        return _plan_load(snapshot, saga_state, targets[0], requests[0], reservations, previews)
+        nodes = preferred.get(targets[0].model_id, ())
+        return _plan_load(snapshot, saga_state, targets[0], requests[0], reservations, previews, nodes)
     for wanted in requests:
         reason = wanted.contradiction or refusal(
             previews.of(Question(wanted.card.id, tuple(resolved.node_ids or ()))), wanted
@@ -62,6 +70,12 @@ def plan(
                 suggestion="Query the placements of the model to see why each sharding and instance type is refused.",
                 reason=reason,
             )
+    if preferred and resolved.node_ids is None:
+        same_nodes = [replace(w, node_ids=frozenset(preferred[w.card.id])) for w in requests if w.card.id in preferred]
+        if len(same_nodes) == len(requests):
+            again = _plan_swap(snapshot, saga_state, targets, same_nodes, reservations)
+            if isinstance(again, Plan):
+                return again
     return _plan_swap(snapshot, saga_state, targets, requests, reservations)
 
 
@@ -97,9 +111,10 @@ def _plan_load(
     wanted: PlacementRequest,
     reservations: Sequence[Reservation],
     previews: Previews,
+    prefer: Sequence[str],
 ) -> Plan | NoPlan:
     saga_state.side_by_side = True
-    chosen = choice(snapshot, wanted, unreserved(snapshot, reservations), previews)
+    chosen = choice(snapshot, wanted, unreserved(snapshot, reservations), previews, prefer)
     if isinstance(chosen, NoFit):
         return _wait_or_not(snapshot, saga_state, [target], [wanted], reservations, chosen)
     target.instance, target.takes = chosen.instance, chosen.takes

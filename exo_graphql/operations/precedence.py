@@ -46,10 +46,15 @@ class Precedence:
         From here on until `answered` the request comes before any deployment's that touches the same models.
         """
         run = self._manager.run(conflict.operation_id)
-        if request.deployment is not None or run is None or run.operation.deployment is None:
+        if run is None or not self.would_clear(request, conflict):
             return False
         self._first.append((request, frozenset(touched)))
         return await self._cancel(run)
+
+    def would_clear(self, request: OperationRequest, conflict: OperationConflict) -> bool:
+        """Whether the conflicting operation is a deployment's, which gives way to a person's request."""
+        run = self._manager.run(conflict.operation_id)
+        return request.deployment is None and run is not None and run.operation.deployment is not None
 
     def answered(self, request: OperationRequest) -> None:
         """The request has started an operation, or was rejected."""

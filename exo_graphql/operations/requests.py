@@ -98,6 +98,40 @@ class OperationRequest:
         )
 
 
+def requested(
+    load: Sequence[str],
+    unload: Sequence[str],
+    *,
+    instance: str | None = None,
+    min_nodes: int = 1,
+    sharding: ShardingPreference = ShardingPreference.AUTO,
+    instance_type: InstanceTypePreference = InstanceTypePreference.AUTO,
+    nodes: Sequence[str] | None = None,
+    additional: bool = False,
+    drain_seconds: int = 30,
+    timeout_seconds: int | None = None,
+    attempts: int | None = None,
+) -> OperationRequest:
+    """The request of the mutation that these arguments are for: a load or unload of one model, else a swap."""
+    kind = OperationKind.SWAP
+    if len(load) + len(unload) == 1:
+        kind = OperationKind.LOAD if load else OperationKind.UNLOAD
+    return OperationRequest(
+        kind,
+        load=tuple(load),
+        unload=tuple(unload),
+        instance=instance,
+        min_nodes=min_nodes,
+        sharding=sharding,
+        instance_type=instance_type,
+        nodes=None if nodes is None else tuple(nodes),
+        additional=additional,
+        drain_seconds=drain_seconds,
+        timeout_seconds=timeout_seconds,
+        attempts=attempts,
+    )
+
+
 def invalid(request: OperationRequest, key: str | None, rules: OperationRules) -> InvalidArgument | None:
     """The first invalid argument, regardless of the cluster."""
     load, unload = ("model", "model") if request.kind is not OperationKind.SWAP else ("load", "unload")
@@ -122,6 +156,11 @@ def invalid(request: OperationRequest, key: str | None, rules: OperationRules) -
         return _invalid("timeoutSeconds", f"{request.timeout_seconds} is out of range.", f"Use 1 to {MAX_TIMEOUT}.")
     if request.attempts is not None and not 1 <= request.attempts <= MAX_ATTEMPTS:
         return _invalid("attempts", f"{request.attempts} is out of range.", f"Use 1 to {MAX_ATTEMPTS}.")
+    by_itself = "Give it in a request of its own."
+    if request.additional and request.kind is not OperationKind.LOAD and request.deployment is None:
+        return _invalid("additional", "Another copy can only be loaded by itself.", by_itself)
+    if request.instance is not None and request.kind is not OperationKind.UNLOAD:
+        return _invalid("instance", "A single instance can only be unloaded by itself.", by_itself)
     if key is not None and not 1 <= len(key) <= MAX_KEY:
         return _invalid("idempotencyKey", f"A key of {len(key)} characters.", f"Use 1 to {MAX_KEY} characters.")
     return None

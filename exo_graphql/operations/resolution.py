@@ -1,7 +1,7 @@
 """Resolves a request against a snapshot: names become ids, impossible requests are rejected."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Unreachable, Upstream
@@ -28,8 +28,13 @@ class ResolvedRequest:
 
     @property
     def model_ids(self) -> frozenset[str]:
-        """Every model that is touched."""
+        """Every model that is loaded or unloaded."""
         return frozenset((*self.load_ids, *self.unload_ids))
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """Those, and the models that stay."""
+        return self.model_ids | frozenset(self.same_ids)
 
 
 async def present(upstream: Upstream, *, to_act: bool = True) -> Snapshot | ClusterUnavailable:
@@ -59,8 +64,28 @@ async def present(upstream: Upstream, *, to_act: bool = True) -> Snapshot | Clus
     return snapshot
 
 
+def in_full_ids(request: OperationRequest, resolved: ResolvedRequest) -> OperationRequest:
+    """The same request, whatever its short names will be those of."""
+    return replace(
+        request,
+        load=resolved.load_ids,
+        unload=(*resolved.unload_ids, *resolved.same_ids),
+        nodes=resolved.node_ids,
+    )
+
+
 def resolve(snapshot: Snapshot, request: OperationRequest) -> ResolvedRequest | OperationError:
     """Names as ids; an error where the request is impossible on this cluster."""
+    resolved = resolve_names(snapshot, request)
+    if isinstance(resolved, OperationError):
+        return resolved
+    if request.kind is OperationKind.UNLOAD and request.instances is None:
+        return _not_loaded(snapshot, resolved.unload_ids[0], request.instance) or resolved
+    return resolved
+
+
+def resolve_names(snapshot: Snapshot, request: OperationRequest) -> ResolvedRequest | OperationError:
+    """Names as ids, whether or not there is anything to unload."""
     load, unload = _ids(snapshot, request.load), _ids(snapshot, request.unload)
     if isinstance(load, OperationError):
         return load
@@ -76,10 +101,6 @@ def resolve(snapshot: Snapshot, request: OperationRequest) -> ResolvedRequest | 
             suggestion=f"Use {most} at most.",
             argument="minNodes",
         )
-    if request.kind is OperationKind.UNLOAD and request.instances is None:
-        error = _not_loaded(snapshot, unload[0], request.instance)
-        if error is not None:
-            return error
     # Exact instances of a model can be replaced by another one of it.
     same = () if request.instances is not None else tuple(id_ for id_ in load if id_ in unload)
     return ResolvedRequest(load, tuple(id_ for id_ in unload if id_ not in same), node_ids, same)

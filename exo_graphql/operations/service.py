@@ -16,7 +16,9 @@ from exo_graphql.operations.manager import OperationManager, journal_unavailable
 from exo_graphql.operations.offload import Offload, in_thread
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState
 from exo_graphql.operations.plan import Plan
+from exo_graphql.operations.plan_hash import decode, key_of
 from exo_graphql.operations.precedence import Precedence
+from exo_graphql.operations.proposal import Proposal
 from exo_graphql.operations.requests import InstanceTypePreference, OperationRequest, ShardingPreference
 from exo_graphql.operations.reservations import unreserved
 from exo_graphql.operations.resolution import conflict, resolve
@@ -168,6 +170,23 @@ class Operations:
             if isinstance(resolved, OperationError)
             else await self._admission.plan(request, snapshot, resolved)
         )
+
+    async def propose(self, request: OperationRequest, offload: Offload = in_thread) -> Proposal:
+        """What a person's request would do, with the hash by which `apply` does exactly that. Changes nothing."""
+        return await self._admission.propose(request, offload)
+
+    async def apply(
+        self, plan: str, idempotency_key: str | None = None, by: str | None = None
+    ) -> Operation | OperationError:
+        """Does exactly what the plan of this hash says, once, or is rejected with `PlanOutdated`."""
+        shown = decode(plan)
+        if shown is None:
+            return InvalidArgument(
+                message="This is not the hash of a plan, or not the whole of it.",
+                suggestion="Query a plan, and copy its hash unchanged.",
+                argument="hash",
+            )
+        return await self._admission.admit(shown.request, idempotency_key or key_of(plan), by, shown)
 
     def by_key(self, key: str) -> Operation | None:
         """The operation that this idempotency key led to, while it is remembered."""

@@ -9,10 +9,9 @@ from strawberry import Parent
 
 from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.differences import Difference
-from exo_graphql.deployments.proposal import Proposal
 from exo_graphql.deployments.service import Applied
 from exo_graphql.deployments.validation import MIN_IDLE_SECONDS, Declaration
-from exo_graphql.operations import InstanceTypePreference, ShardingPreference
+from exo_graphql.operations import InstanceTypePreference, Proposal, ShardingPreference
 from exo_graphql.operations import OperationError as OperationErrorValue
 from exo_graphql.schema.arguments import ModelName, NodeNames
 from exo_graphql.schema.context import Info

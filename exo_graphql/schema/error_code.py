@@ -14,6 +14,7 @@ CODES = {
     "IDEMPOTENCY_KEY_REUSED": "The idempotency key belongs to an operation with other arguments.",
     "INSUFFICIENT_MEMORY": "Not enough free memory.",
     "PLACEMENT_REFUSED": "exo does not place the model, for another reason than memory.",
+    "PLAN_OUTDATED": "The cluster has changed since the plan was made: it would now be done differently.",
     "OPERATION_CONFLICT": "Another operation on the same model is active.",
     "OPERATION_NOT_FOUND": "No operation has this id, or it ended long ago.",
     "OPERATION_FINISHED": "The operation has already ended.",

@@ -4,14 +4,25 @@ from typing import Annotated
 
 import strawberry
 
-from exo_graphql.operations import (
-    DownloadsResult,
-    InstanceTypePreference,
-    Operation,
-    OperationError,
-    ShardingPreference,
+from exo_graphql.operations import DownloadsResult, Operation, OperationError
+from exo_graphql.schema.arguments import (
+    DRAIN_SECONDS,
+    INSTANCE_TYPE,
+    MIN_NODES,
+    SHARDING,
+    Additional,
+    Attempts,
+    Drain,
+    Engine,
+    Key,
+    MinNodes,
+    ModelName,
+    NodeNames,
+    OnlyInstance,
+    OperationId,
+    Shards,
+    Timeout,
 )
-from exo_graphql.schema.arguments import ModelName, NodeNames, OperationId
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.deployment_mutation import (
     ApplyDeploymentPayload,
@@ -27,6 +38,7 @@ from exo_graphql.schema.event import AcknowledgePayload, acknowledge
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.filters import model_named
 from exo_graphql.schema.payloads import (
+    ApplyPlanPayload,
     CancelOperationPayload,
     CancelTaskPayload,
     DownloadPayload,
@@ -41,55 +53,13 @@ from exo_graphql.schema.payloads import (
 
 argument = strawberry.argument
 
-MinNodes = Annotated[int | None, argument(description="Minimum number of nodes to spread over, from 1.")]
-Shards = Annotated[
-    ShardingPreference | None,
-    argument(description="How to divide the model. The request is rejected if this is impossible."),
-]
-Engine = Annotated[
-    InstanceTypePreference | None,
-    argument(description="How the runners are to communicate. The request is rejected if this is impossible."),
-]
-Drain = Annotated[
-    int | None,
-    argument(description="Maximum seconds to wait for running inference tasks before unloading; 0 does not wait."),
-]
-Timeout = Annotated[
-    int | None, argument(description="Seconds after which the operation fails and is undone. Default: no limit.")
-]
-Key = Annotated[
-    str | None,
-    argument(
-        description="Any text of your choice. For 24 hours, the same key with the same arguments returns the same "
-        "operation, so it is safe to send a request again."
-    ),
-]
-
-Attempts = Annotated[
-    int | None,
-    argument(
-        description="Number of exo's failed attempts to start a model after which the operation gives up and undoes "
-        "what it did. Default: 2 once a model has been unloaded, because none may be serving; otherwise exo's own 5."
-    ),
-]
-
-Additional = Annotated[
-    bool | None, argument(description="Place another copy even if the model has a healthy instance.")
-]
-
-# The defaults hold for an explicit null as well: `minNodes: null` is `minNodes: 1`.
-_MIN_NODES = 1
-_SHARDING = ShardingPreference.AUTO
-_INSTANCE_TYPE = InstanceTypePreference.AUTO
-_DRAIN_SECONDS = 30
-
 
 async def _load_model(
     info: Info,
     model: ModelName,
-    min_nodes: MinNodes = _MIN_NODES,
-    sharding: Shards = _SHARDING,
-    instance_type: Engine = _INSTANCE_TYPE,
+    min_nodes: MinNodes = MIN_NODES,
+    sharding: Shards = SHARDING,
+    instance_type: Engine = INSTANCE_TYPE,
     nodes: NodeNames = None,
     additional: Additional = False,  # noqa: FBT002  # a GraphQL argument, always named
     timeout_seconds: Timeout = None,
@@ -98,9 +68,9 @@ async def _load_model(
 ) -> OperationResult:
     answer = await info.context.operations.load(
         model,
-        min_nodes=_MIN_NODES if min_nodes is None else min_nodes,
-        sharding=sharding or _SHARDING,
-        instance_type=instance_type or _INSTANCE_TYPE,
+        min_nodes=MIN_NODES if min_nodes is None else min_nodes,
+        sharding=sharding or SHARDING,
+        instance_type=instance_type or INSTANCE_TYPE,
         nodes=nodes,
         additional=bool(additional),
         timeout_seconds=timeout_seconds,
@@ -114,16 +84,14 @@ async def _load_model(
 async def _unload_model(
     info: Info,
     model: ModelName,
-    instance: Annotated[
-        strawberry.ID | None, argument(description="Only this instance. Default: all instances of the model.")
-    ] = None,
-    drain_seconds: Drain = _DRAIN_SECONDS,
+    instance: OnlyInstance = None,
+    drain_seconds: Drain = DRAIN_SECONDS,
     idempotency_key: Key = None,
 ) -> OperationResult:
     answer = await info.context.operations.unload(
         model,
         instance=instance,
-        drain_seconds=_DRAIN_SECONDS if drain_seconds is None else drain_seconds,
+        drain_seconds=DRAIN_SECONDS if drain_seconds is None else drain_seconds,
         idempotency_key=idempotency_key,
         by=info.context.by,
     )
@@ -134,11 +102,11 @@ async def _swap_models(
     info: Info,
     unload: Annotated[list[str], argument(description="Models to unload. A single name is a list of one.")],
     load: Annotated[list[str], argument(description="Models to load. A single name is a list of one.")],
-    min_nodes: MinNodes = _MIN_NODES,
-    sharding: Shards = _SHARDING,
-    instance_type: Engine = _INSTANCE_TYPE,
+    min_nodes: MinNodes = MIN_NODES,
+    sharding: Shards = SHARDING,
+    instance_type: Engine = INSTANCE_TYPE,
     nodes: NodeNames = None,
-    drain_seconds: Drain = _DRAIN_SECONDS,
+    drain_seconds: Drain = DRAIN_SECONDS,
     timeout_seconds: Timeout = None,
     idempotency_key: Key = None,
     attempts: Attempts = None,
@@ -146,17 +114,28 @@ async def _swap_models(
     answer = await info.context.operations.swap(
         unload,
         load,
-        min_nodes=_MIN_NODES if min_nodes is None else min_nodes,
-        sharding=sharding or _SHARDING,
-        instance_type=instance_type or _INSTANCE_TYPE,
+        min_nodes=MIN_NODES if min_nodes is None else min_nodes,
+        sharding=sharding or SHARDING,
+        instance_type=instance_type or INSTANCE_TYPE,
         nodes=nodes,
-        drain_seconds=_DRAIN_SECONDS if drain_seconds is None else drain_seconds,
+        drain_seconds=DRAIN_SECONDS if drain_seconds is None else drain_seconds,
         timeout_seconds=timeout_seconds,
         attempts=attempts,
         idempotency_key=idempotency_key,
         by=info.context.by,
     )
     return await _pausing(info, answer)
+
+
+async def _apply_plan(
+    info: Info,
+    hash: Annotated[str, argument(description="The hash of a plan, as `plan` returned it.")],  # noqa: A002
+    idempotency_key: Annotated[
+        str | None,
+        argument(description="As of loadModel. Without it, the same hash returns the same operation for 24 hours."),
+    ] = None,
+) -> OperationResult:
+    return await _pausing(info, await info.context.operations.apply(hash, idempotency_key, info.context.by))
 
 
 async def _pausing(info: Info, answer: Operation | OperationError) -> OperationResult:
@@ -232,6 +211,12 @@ class Mutation:
         description="Unload some models and load others. Before anything is unloaded, the new models are known to fit "
         "and their weights are on the nodes; if a later step fails, what was unloaded is restored. Models "
         "that fit side by side are loaded first. What is already loaded or unloaded counts as done.",
+    )
+    apply_plan: ApplyPlanPayload = field(
+        resolver=_apply_plan,
+        description="Do exactly what a plan says, as loadModel, unloadModel or swapModels would. If the cluster has "
+        "changed so that other models or nodes, or another order, would result, nothing is done, and the error "
+        "PlanOutdated holds the plan as it would be now. Figures may differ.",
     )
     start_download: DownloadPayload = field(
         resolver=_start_download, description="Download a model's weights to these nodes; without `nodes` to all."

@@ -11,7 +11,8 @@ from exo_graphql.cluster import state
 from exo_graphql.cluster.units import gib
 from exo_graphql.operations import Operation as OperationValue
 from exo_graphql.operations import OperationError as OperationErrorValue
-from exo_graphql.operations import errors
+from exo_graphql.operations import PlanOutdated as PlanOutdatedError
+from exo_graphql.operations import Proposal, errors
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.error_code import CODES, ErrorCode
 from exo_graphql.schema.errors import NamedError
@@ -20,6 +21,7 @@ from exo_graphql.schema.model import Model
 
 if TYPE_CHECKING:
     from exo_graphql.schema.operation import Operation
+    from exo_graphql.schema.plan import Plan
 
 T = TypeVar("T", bound=type)
 
@@ -166,6 +168,19 @@ class PlacementRefused(OperationError):
     """`errors.PlacementRefused`."""
 
     reason: str = field(description="The reason; exo's own words if exo gave one.")
+
+
+def _plan(root: Parent[PlanOutdatedError]) -> Proposal:
+    return root.plan
+
+
+@publishes(PlanOutdatedError, CODES["PLAN_OUTDATED"])
+class PlanOutdated(OperationError):
+    """`operations.PlanOutdated`."""
+
+    plan: Annotated["Plan", strawberry.lazy("exo_graphql.schema.plan")] = field(
+        resolver=_plan, description="What would be done now, with the hash by which to apply it."
+    )
 
 
 @publishes(errors.OperationConflict, CODES["OPERATION_CONFLICT"])

@@ -72,6 +72,11 @@ class SwapModelsPayload(LoadModelPayload):
 
 
 @strawberry.type(description="Exactly one of operation and error is non-null.")
+class ApplyPlanPayload(LoadModelPayload):
+    """`OperationResult`."""
+
+
+@strawberry.type(description="Exactly one of operation and error is non-null.")
 class CancelOperationPayload(LoadModelPayload):
     """`OperationResult`."""
 

@@ -5,9 +5,10 @@ from strawberry import Parent
 
 from exo_graphql.cluster import state
 from exo_graphql.cluster.units import gib
-from exo_graphql.operations import NodeShare
+from exo_graphql.operations import NodeShare, PlacementView
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.fields import field
+from exo_graphql.schema.model import Model
 from exo_graphql.schema.node import Node
 
 
@@ -49,10 +50,15 @@ class PlacementNode:
     )
 
 
+def _model(root: Parent[PlacementView], info: Info) -> state.ModelCard:
+    return info.context.models((root.model_id,))[0]
+
+
 @strawberry.type(description="Where exo would place a model, or why it would not.")
 class Placement:
     """`operations.PlacementView`."""
 
+    model: Model = field(resolver=_model, description="The model that would be placed.")
     sharding: state.Sharding = field(
         description="How the instance would divide the model. On a single node exo always uses PIPELINE over MLX_RING."
     )

@@ -1,16 +1,38 @@
 """The type `Plan`: what a request would do, without doing it."""
 
+from typing import Annotated
+
 import strawberry
-from strawberry import Parent
+from strawberry import Parent, argument
 
 from exo_graphql.cluster import state
 from exo_graphql.cluster.units import gib
-from exo_graphql.deployments.proposal import Fetched, Proposal
+from exo_graphql.deployments.assess import Assessment
+from exo_graphql.operations import Fetched, Proposal
+from exo_graphql.operations.requests import requested
+from exo_graphql.schema.arguments import (
+    DRAIN_SECONDS,
+    INSTANCE_TYPE,
+    MIN_NODES,
+    SHARDING,
+    Additional,
+    Attempts,
+    Drain,
+    Engine,
+    MinNodes,
+    NodeNames,
+    OnlyInstance,
+    Shards,
+    Timeout,
+)
 from exo_graphql.schema.context import Info
+from exo_graphql.schema.deployment import Deployment
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.instance import Instance
 from exo_graphql.schema.model import Model
 from exo_graphql.schema.node import Node
+from exo_graphql.schema.operation_error import OperationError
+from exo_graphql.schema.placement import Placement
 
 
 def _loads(root: Parent[Proposal], info: Info) -> tuple[state.ModelCard, ...]:
@@ -56,7 +78,7 @@ def _model(root: Parent[Fetched], info: Info) -> state.ModelCard:
 
 @strawberry.type(description="Weights that would be downloaded to a node.")
 class PlanDownload:
-    """`deployments.proposal.Fetched`."""
+    """`operations.Fetched`."""
 
     node: Node | None = field(resolver=_node, description="The node; null if it has left since.")
     model: Model = field(resolver=_model, description="The model.")
@@ -66,9 +88,50 @@ class PlanDownload:
     )
 
 
+def _unload_to_fit(root: Parent[Proposal], info: Info) -> tuple[state.ModelCard, ...]:
+    return info.context.models(root.unload_to_fit_ids)
+
+
+def _pauses(root: Parent[Proposal], info: Info) -> tuple[Assessment, ...]:
+    return info.context.deployments.would_pause(root)
+
+
+async def resolve_plan(
+    info: Info,
+    load: Annotated[list[str] | None, argument(description="Models to load. A single name is a list of one.")] = None,
+    unload: Annotated[list[str] | None, argument(description="Models to unload. A single name is a list of one.")] = (
+        None
+    ),
+    min_nodes: MinNodes = MIN_NODES,
+    sharding: Shards = SHARDING,
+    instance_type: Engine = INSTANCE_TYPE,
+    nodes: NodeNames = None,
+    drain_seconds: Drain = DRAIN_SECONDS,
+    additional: Additional = False,  # noqa: FBT002  # a GraphQL argument, always named
+    instance: OnlyInstance = None,
+    timeout_seconds: Timeout = None,
+    attempts: Attempts = None,
+) -> Proposal:
+    """What the mutation with these arguments would do."""
+    request = requested(
+        tuple(load or ()),
+        tuple(unload or ()),
+        instance=instance,
+        min_nodes=MIN_NODES if min_nodes is None else min_nodes,
+        sharding=sharding or SHARDING,
+        instance_type=instance_type or INSTANCE_TYPE,
+        nodes=nodes,
+        additional=bool(additional),
+        drain_seconds=DRAIN_SECONDS if drain_seconds is None else drain_seconds,
+        timeout_seconds=timeout_seconds,
+        attempts=attempts,
+    )
+    return await info.context.operations.propose(request, info.context.offload)
+
+
 @strawberry.type(description="What a request would do. Nothing is changed.")
 class Plan:
-    """`deployments.proposal.Proposal`."""
+    """`operations.Proposal`."""
 
     loads: list[Model] = field(resolver=_loads, description="Models that would be loaded.")
     unloads: list[Model] = field(resolver=_unloads, description="Models of which instances would be unloaded.")
@@ -86,8 +149,8 @@ class Plan:
     )
     needed_gb: float | None = field(
         resolver=_needed,
-        description="Memory that one copy needs, with what has to stay free, in GiB (2^30 bytes), one decimal; null "
-        "where the size is not known.",
+        description="Memory that all models to be placed need (of a deployment: one copy), with what has to stay free, "
+        "in GiB (2^30 bytes), one decimal; null where nothing is placed or the size is not known.",
     )
     available_gb: float | None = field(
         resolver=_available,
@@ -97,6 +160,27 @@ class Plan:
         resolver=_shortfall,
         description="Memory that these nodes lack, in GiB; null where it fits, or memory is not the reason.",
     )
+    unload_to_fit: list[Model] = field(
+        resolver=_unload_to_fit,
+        description="The smallest set of models to unload, in addition, so that it fits; empty where it fits, or no "
+        "set is enough.",
+    )
+    placements: list[Placement] = field(
+        description="The placements that would be made, one for each model to be placed; then, for a single model, "
+        "the other ways to place it, or why they are impossible. Empty for a deployment."
+    )
     load_first: bool = field(description="Whether it fits beside what is loaded, so that nothing is unloaded first.")
     downloads: list[PlanDownload] = field(description="Weights that would be downloaded first.")
     steps: list[str] = field(description="What would be done, in order.")
+    pauses: list[Deployment] = field(
+        resolver=_pauses,
+        description="Deployments that applying it would pause, because it unloads their model.",
+    )
+    error: OperationError | None = field(
+        description="Why the request would be rejected, as the mutation would answer it: with the choices that exist. "
+        "Null if it would be accepted, and for a deployment."
+    )
+    hash: str | None = field(
+        description="What `applyPlan` takes to do exactly this, once. It holds the request, so that any server of the "
+        "cluster can apply it. Null for a deployment, which applyDeployment applies."
+    )

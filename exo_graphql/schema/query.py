@@ -39,6 +39,7 @@ from exo_graphql.schema.node import Node
 from exo_graphql.schema.operation import Operation
 from exo_graphql.schema.operation_error import top_level_error
 from exo_graphql.schema.placement import Placement
+from exo_graphql.schema.plan import Plan, resolve_plan
 from exo_graphql.schema.task import Task
 
 
@@ -235,6 +236,12 @@ class Query:
         description="What-if: where a model would be placed, for each sharding and instance type, with the memory "
         "on each node, or why it would not fit. Changes nothing. An unknown model or node gives null "
         "and an error.",
+    )
+    plan: Plan = field(
+        resolver=resolve_plan,
+        description="What loadModel, unloadModel or swapModels with these arguments would do, and the hash by which "
+        "`applyPlan` does exactly that. One model to load or to unload is that mutation, anything else a swap. Changes "
+        "nothing. What would be rejected has `fits: false`, and the `error` that the mutation would answer.",
     )
     deployments: list[Deployment] = field(
         resolver=deployments, description="The deployments, by name: their models, schedules and states."

@@ -44,11 +44,13 @@ class _Selection:
         return f"{self.text} {{ __typename {' '.join(f'... on {name} {{ {fields} }}' for name, fields in of_type)} }}"
 
 
-def full_query(schema: GraphQLSchema, arguments: Mapping[str, str]) -> DocumentNode:
+def full_query(
+    schema: GraphQLSchema, arguments: Mapping[str, str], given: Mapping[str, str] | None = None
+) -> DocumentNode:
     """Every field of every object type below `Query`, each way from one type to another once, where it is nearest.
 
     `arguments` holds GraphQL literals for the required ones, by the argument's name. A list of an enum is asked with
-    each of its values.
+    each of its values. `given` holds whole fields with their arguments, by type and name.
     """
     assert schema.query_type is not None
     root = _Selection(schema.query_type, "query")
@@ -60,7 +62,7 @@ def full_query(schema: GraphQLSchema, arguments: Mapping[str, str]) -> DocumentN
             fields = selection.inner[type_.name] = []
             for name, of_field in type_.fields.items():
                 inner = get_named_type(of_field.type)
-                text = name + _arguments(of_field, arguments)
+                text = (given or {}).get(f"{type_.name}.{name}") or name + _arguments(of_field, arguments)
                 if is_leaf_type(inner):
                     fields.append(_Selection(inner, text))
                 elif f"{type_.name}.{name}" not in walked:

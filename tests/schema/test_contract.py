@@ -37,6 +37,9 @@ CONTRACT = {
         downloads(status: [DownloadStatus!], model: String, node: ID): [Download!]
         tasks(status: [TaskStatus!], kind: [TaskKind!], model: String): [Task!]
         placements(model: String!, minNodes: Int, nodes: [ID!], unload: [String!]): [Placement!]
+        plan(load: [String!], unload: [String!], minNodes: Int = 1, sharding: ShardingPreference = AUTO, \
+instanceType: InstanceTypePreference = AUTO, nodes: [ID!], drainSeconds: Int = 30, additional: Boolean = false, \
+instance: ID, timeoutSeconds: Int, attempts: Int): Plan!
         operation(id: ID!): Operation
         operations(active: Boolean): [Operation!]!
         deployments: [Deployment!]!  deployment(name: ID!): Deployment
@@ -50,6 +53,7 @@ idempotencyKey: String, attempts: Int): LoadModelPayload!
         swapModels(unload: [String!]!, load: [String!]!, minNodes: Int = 1, sharding: ShardingPreference = AUTO, \
 instanceType: InstanceTypePreference = AUTO, nodes: [ID!], drainSeconds: Int = 30, timeoutSeconds: Int, \
 idempotencyKey: String, attempts: Int): SwapModelsPayload!
+        applyPlan(hash: String!, idempotencyKey: String): ApplyPlanPayload!
         startDownload(model: String!, nodes: [ID!]): DownloadPayload!
         cancelDownload(model: String!, nodes: [ID!]): DownloadPayload!
         deleteDownload(model: String!, nodes: [ID!]): DownloadPayload!
