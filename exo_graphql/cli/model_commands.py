@@ -7,11 +7,10 @@ import typer
 
 from exo_graphql.cli import completion, views
 from exo_graphql.cli.client import Data
-from exo_graphql.cli.failures import Failure
+from exo_graphql.cli.failures import Failure, from_operation_error
 from exo_graphql.cli.format import count
 from exo_graphql.cli.group import Listing
 from exo_graphql.cli.help import Typer
-from exo_graphql.cli.planning import find_placements, nothing_fits
 from exo_graphql.cli.session import Session, session_of
 from exo_graphql.cli.waiting import status_failure, wait_for_model, wait_for_operation
 
@@ -212,25 +211,58 @@ def swap(
 
 @app.command(
     epilog="Example: exo-graphql models plan Kimi-K2.5 --unload DeepSeek-V3.2-8bit\n\n"
-    "Exit codes: 0 if it fits, 1 if not."
+    "Exit codes: 0 if it would be done, 1 if not."
 )
 def plan(
     ctx: typer.Context,
-    name: Name,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="What to load; several with commas.", autocompletion=completion.models),
+    ] = None,
     *,
-    min_nodes: MinNodes = 1,
-    node: Nodes = None,
     unload: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Plan as if this model were unloaded; may be repeated.", autocompletion=completion.loaded_models
-        ),
+        typer.Option(help="What to unload; may be repeated.", autocompletion=completion.loaded_models),
+    ] = None,
+    min_nodes: MinNodes = 1,
+    sharding: ShardingOption = Sharding.AUTO,
+    instance_type: InstanceTypeOption = InstanceType.AUTO,
+    node: Nodes = None,
+    drain_seconds: DrainSeconds = 30,
+    additional: Annotated[bool, typer.Option("--additional", help="Load another copy even if one is loaded.")] = False,
+) -> None:
+    """What a load, unload or swap would do, step by step; if it does not fit, what to unload. Changes nothing."""
+    session = session_of(ctx)
+    data = session.ask(
+        "plan",
+        load=[] if name is None else _listed(name, "NAME"),
+        unload=[each for names in unload or () for each in _listed(names, "--unload")],
+        minNodes=min_nodes,
+        sharding=sharding.name,
+        instanceType=instance_type.name,
+        nodes=node or None,
+        drainSeconds=drain_seconds,
+        additional=additional,
+    )
+    error = data["plan"]["error"]
+    session.show(data, views.plan, None if error is None else from_operation_error(error))
+
+
+@app.command(epilog="Example: exo-graphql models apply --wait HASH, where `exo-graphql models plan` printed the hash")
+def apply(
+    ctx: typer.Context,
+    plan_hash: Annotated[str, typer.Argument(metavar="HASH", help="The hash that `models plan` printed.")],
+    *,
+    wait: Wait = False,
+    timeout: Timeout = 600.0,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="As of `load`. Without it, one hash is applied once.")
     ] = None,
 ) -> None:
-    """Whether a model fits and where it would go; if not, what to unload. Changes nothing."""
+    """Do exactly what a plan said, or nothing if the cluster has changed so that it would be done differently."""
     session = session_of(ctx)
-    found = find_placements(session, name, min_nodes=min_nodes, nodes=node or None, unload=unload or [])
-    session.show(found, views.plan, nothing_fits(name, found))
+    data = session.mutate_safely("apply_plan", hash=plan_hash, idempotencyKey=idempotency_key)
+    _finish(session, data, timeout, wait=wait)
 
 
 @app.command(epilog="Example: exo-graphql models download Kimi-K2.5 --node 'Mac Studio 1'")

@@ -60,8 +60,11 @@ class Session:
 
     def mutate(self, name: str, idempotency_key: str | None, /, **variables: object) -> Data:
         """Sends a mutation that takes an idempotency key, and so is safe to send again after a broken connection."""
-        given = {**variables, "idempotencyKey": idempotency_key or uuid.uuid4().hex}
-        return self._accepted(self._data(interrupts.run(self._retry(name, given))))
+        return self.mutate_safely(name, **variables, idempotencyKey=idempotency_key or uuid.uuid4().hex)
+
+    def mutate_safely(self, name: str, /, **variables: object) -> Data:
+        """Sends a mutation that has the same result however often it arrives."""
+        return self._accepted(self._data(interrupts.run(self._retry(name, variables))))
 
     def mutate_once(self, name: str, /, **variables: object) -> Data:
         """Sends any other mutation. It is never sent twice."""

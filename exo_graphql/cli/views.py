@@ -236,7 +236,20 @@ def asked(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
 
 
 def plan(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
-    """`placements.graphql`, with `unloadToFit` where nothing fits."""
+    """`plan.graphql`."""
+    found = data["plan"]
+    for number_, step in enumerate(found["steps"], 1):
+        yield Prose.of((f"{number_:3}. ", "dim"), step, hanging=5)
+    for each in found["pauses"]:
+        yield Prose.of("This pauses the deployment ", (each["name"], "bold"), ".", hanging=2)
+    if found["placements"]:
+        yield section("Placements", _placements(found["placements"]))
+    if found["fits"]:
+        yield Prose.of("Apply it with: exo-graphql models apply --wait ", found["hash"], hanging=2)
+
+
+def _placements(placements: Sequence[Json]) -> Grid:
+    several = len({placement["model"]["id"] for placement in placements}) > 1
     columns = [
         Column("PLACEMENT"),
         Column("FITS"),
@@ -245,14 +258,15 @@ def plan(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
     ]
     rows = [
         [
-            f"{placement['sharding']} {placement['instanceType']}",
+            f"{placement['sharding']} {placement['instanceType']}"
+            + (f" {placement['model']['id']}" if several else ""),
             styled(_YES_NO[placement["fits"]]),
             ", ".join(f"{label(part['node'])} +{number(part['addedGb'], ' GiB', 1)}" for part in placement["nodes"]),
             placement["reason"] or "",
         ]
-        for placement in data["placements"]
+        for placement in placements
     ]
-    yield Grid(columns, rows, "exo names no placement for it.")
+    return Grid(columns, rows)
 
 
 def _listed(values: Sequence[str] | None) -> str:

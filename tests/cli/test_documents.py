@@ -16,7 +16,7 @@ NAMES = document_names()
 FRAGMENT_FILES = sorted(FRAGMENTS.glob("*.graphql"))
 
 # The functions that take the name of a document.
-SENDERS = ("document", "ask", "mutate", "mutate_once", "_asked", "_Waiting")
+SENDERS = ("document", "ask", "mutate", "mutate_once", "mutate_safely", "_asked", "_Waiting")
 
 
 @pytest.fixture(scope="module")

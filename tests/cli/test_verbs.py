@@ -55,6 +55,22 @@ def test_a_plan_says_where_it_fits_or_what_to_unload(act: Command) -> None:
     assert act("models", "plan", "huge").code == 1
 
 
+def test_a_plan_is_applied_once_by_its_hash(act: Command) -> None:
+    assert act("models", "load", "half", "--wait").code == 0
+    plan = act("--json", "models", "plan", "other-half", "--unload", "half").json["plan"]
+    assert [model["id"] for model in plan["unloads"]] == ["test/half"]
+    applied = act("models", "apply", plan["hash"], "--wait")
+    assert (applied.code, "error" in applied.err) == (0, False), applied
+    assert [m["id"] for m in act("--json", "models").json["models"]] == ["test/other-half"]
+    again = act("--json", "models", "apply", plan["hash"]).json["applyPlan"]["operation"]
+    assert again["state"] == "SUCCEEDED"
+    back = act("--json", "models", "plan", "half", "--unload", "other-half").json["plan"]
+    assert act("models", "unload", "other-half", "--wait").code == 0
+    outdated = act("models", "apply", back["hash"])
+    assert (outdated.code, "[PLAN_OUTDATED]" in outdated.err) == (1, True), outdated
+    assert act("models", "apply", "nonsense").code == 1
+
+
 def test_a_model_is_shown_whole(act: Command) -> None:
     assert act("models", "load", "tiny-a", "--wait").code == 0
     shown = act("models", "show", "tiny-a")
