@@ -32,6 +32,8 @@ from exo_graphql.observability.recorder import Recorder
 from exo_graphql.operations import OperationRules, Operations
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES
 from exo_graphql.schema.build import build_schema
+from exo_graphql.series import Series
+from exo_graphql.series.sampler import Sampler
 from exo_graphql.settings import DEFAULT_EXO_URL, Settings, SettingsError
 from exo_graphql.simulator import Fault, SimulatedExo, parse_fault
 from exo_graphql.storage import Store
@@ -118,6 +120,8 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         now=clock.now,
     )
     events = EventLog(store, now=clock.utc_now)
+    series = Series(clock.now())
+    sampler = Sampler(series, store, snapshot=lambda: poller.snapshot, now=clock.now)
     access = Access(_tokens(settings))
     schema = build_schema(read_only=settings.read_only)
     limits = replace(tuning.limits, max_cost=settings.max_cost, max_live_cost=settings.max_live_cost)
@@ -142,6 +146,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         limits=limits,
         compiled=tuning.compiled,
         demo=demo is not None,
+        series=series,
     )
     leaving = asyncio.Event()
     websocket = WebSocketEndpoint(
@@ -165,6 +170,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
             await started.enter_async_context(operations)
             await started.enter_async_context(deployments)
             started.enter_context(Recorder(events, poller, operations, deployments))
+            await started.enter_async_context(sampler)
             await started.enter_async_context(service)
             yield
 

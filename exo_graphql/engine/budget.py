@@ -58,15 +58,14 @@ class Budget:
         Raises `LimitExceeded`.
         """
         limits = self._limits
-        cost = self._costs.of(document, operation, self._newest_sizes())
-        executed = cost.of(variables)
-        if executed > limits.max_cost:
+        cost = self._costs.of(document, operation, self._newest_sizes(), variables)
+        if cost.total > limits.max_cost:
             raise LimitExceeded(
                 "max_cost",
                 limits.max_cost,
-                f"an estimated cost of {executed:,.15g} (about one for each field of each object in the answer)",
+                f"an estimated cost of {cost.total:,.15g} (about one for each field of each object in the answer)",
                 "Select fewer fields, or fewer objects by the fields' arguments, or send several requests.",
-                actual=executed,
+                actual=cost.total,
             )
         if cost.exo_calls + cost.calendars > limits.max_mutations:
             raise LimitExceeded(
@@ -94,11 +93,16 @@ class Budget:
                 "Select fewer fields of its entries, and send the rest as a query of its own.",
                 actual=total,
             )
-        return 0.0 if cost.exo_calls or cost.calendars else executed
+        return 0.0 if cost.exo_calls or cost.calendars else cost.total
 
-    def estimate(self, document: DocumentNode, operation: OperationDefinitionNode) -> float:
+    def estimate(
+        self,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        variables: Mapping[str, object] | None = None,
+    ) -> float:
         """The estimated cost now, whether or not it is allowed."""
-        return self._costs.of(document, operation, self._newest_sizes()).total
+        return self._costs.of(document, operation, self._newest_sizes(), variables).total
 
     async def start(
         self, request: GraphQLRequest, document: DocumentNode, context: Context, cost: float

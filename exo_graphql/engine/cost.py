@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from exo_graphql.engine.field_sizes import Size
 from exo_graphql.engine.list_sizes import ListSizes
-from exo_graphql.schema.event import event_count
 
 
 @dataclass(slots=True)
@@ -28,23 +27,18 @@ class Cost:
     """What the estimate depends on, with the values it was made from: it holds while these are the same."""
     named: tuple[tuple[str, int], ...] = ()
     """Variables that list names, and how many fields look these up: each lookup costs one."""
-
-    counts: tuple[tuple[str, int, float], ...] = ()
-    """Variables that say how many events are listed, how many without the variable, and what each event costs."""
-
-    def of(self, variables: Mapping[str, object] | None) -> float:
-        """The estimate with as many events as these variables request."""
-        if not self.counts:
-            return self.total
-        given = variables or {}
-        return self.total + sum(event_count(given.get(name, count)) * each for name, count, each in self.counts)
+    variables: Mapping[str, object] = field(default_factory=dict)
+    """Variables that say how many, such as `points` of a history, with the values that the estimate was made for."""
 
     def with_names(self, variables: Mapping[str, object] | None) -> float:
-        """The same including the names in these variables."""
+        """The estimate including the names in these variables."""
         given = ((variables or {}).get(name) for name, _ in self.named)
         lengths = (len(value) if isinstance(value, list) else 1 for value in given)
-        return self.of(variables) + sum(length * times for length, (_, times) in zip(lengths, self.named, strict=True))
+        return self.total + sum(length * times for length, (_, times) in zip(lengths, self.named, strict=True))
 
-    def holds(self, sizes: ListSizes) -> bool:
+    def holds(self, sizes: ListSizes, variables: Mapping[str, object] | None) -> bool:
         """Whether a new estimate would be the same."""
-        return all(size(sizes) == value for size, value in self.sizes)
+        given = variables or {}
+        return all(size(sizes) == value for size, value in self.sizes) and all(
+            given.get(name) == value for name, value in self.variables.items()
+        )

@@ -1,6 +1,7 @@
 """The estimates of every operation that is kept."""
 
 import weakref
+from collections.abc import Mapping
 
 from graphql import DocumentNode, GraphQLSchema, OperationDefinitionNode
 
@@ -19,12 +20,18 @@ class Costs:
         # By identity: comparing two operations would compare all of their nodes.
         self._kept: dict[int, tuple[weakref.ref[OperationDefinitionNode], Cost]] = {}
 
-    def of(self, document: DocumentNode, operation: OperationDefinitionNode, sizes: ListSizes) -> Cost:
+    def of(
+        self,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        sizes: ListSizes,
+        variables: Mapping[str, object] | None = None,
+    ) -> Cost:
         """The cost of a valid document's operation."""
         key = id(operation)
         kept = self._kept.get(key)
-        if kept is not None and kept[1].holds(sizes):
+        if kept is not None and kept[1].holds(sizes, variables):
             return kept[1]
-        cost = Estimate(self._schema, self._introspection, document, sizes).of(operation)
+        cost = Estimate(self._schema, self._introspection, document, sizes, variables).of(operation)
         self._kept[key] = weakref.ref(operation, lambda _: self._kept.pop(key, None)), cost
         return cost

@@ -32,16 +32,15 @@ from exo_graphql.engine.cost import Cost
 from exo_graphql.engine.field_sizes import (
     CALENDAR,
     DOWNLOADS_BY_STATUS,
-    EVENTS,
     EXO_CALLS,
     LISTS,
     LOOKUP_ARGUMENTS,
     LOOKUPS,
+    SIZED_BY,
     WALKS,
     Size,
 )
 from exo_graphql.engine.list_sizes import ListSizes
-from exo_graphql.schema.event import DEFAULT_EVENTS, event_count
 
 # Lists of plain values (addresses, capabilities, reasons) are short.
 _SHORT_LIST = 8.0
@@ -60,30 +59,33 @@ class Estimate:
         introspection: Mapping[tuple[str, str], float],
         document: DocumentNode,
         sizes: ListSizes,
+        variables: Mapping[str, object] | None = None,
     ) -> None:
         self._schema = schema
         self._introspection = introspection
         self._sizes = sizes
         self._used: dict[Size, float] = {}
         """The sizes that the estimate depends on."""
+        self._variables = variables or {}
+        self._read: dict[str, object] = {}
+        """The variables that it depends on, with the values that it was made for."""
+        self._defaults: dict[str, ValueNode | None] = {}
+        """The default of each variable of the operation."""
         self._calls: Counter[str] = Counter()
         """How many fields call exo, and how many are calendars."""
         self._fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
         self._named: Counter[str] = Counter()
         """By variable that lists names: how many fields look these up."""
-        self._of_variables: Counter[str] = Counter()
-        """By variable that says how many events are listed: what each of them costs."""
-        self._counted: dict[tuple[str, str], tuple[float, Counter[str], Counter[str], Counter[str]]] = {}
-        """By type and fragment: its cost, calls, names, and costs for each event."""
+        self._counted: dict[tuple[str, str], tuple[float, Counter[str], Counter[str]]] = {}
+        """By type and fragment: its cost, calls and names."""
 
     def of(self, operation: OperationDefinitionNode) -> Cost:
         """The cost of one of the document's operations."""
+        self._defaults = {each.variable.name.value: each.default_value for each in operation.variable_definitions or ()}
         root = self._schema.get_root_type(operation.operation)
         total = 0.0 if root is None else self._set(root, operation.selection_set)
         exo_calls, calendars = self._calls["exo"], self._calls["calendar"]
-        defaults = {each.variable.name.value: each.default_value for each in operation.variable_definitions or ()}
-        counts = tuple((name, _count_in(defaults.get(name)), each) for name, each in self._of_variables.items())
-        return Cost(total, exo_calls, calendars, tuple(self._used.items()), tuple(self._named.items()), counts)
+        return Cost(total, exo_calls, calendars, tuple(self._used.items()), tuple(self._named.items()), self._read)
 
     def _set(self, parent: GraphQLNamedType, selection_set: SelectionSetNode) -> float:
         """The cost of one object of the type."""
@@ -110,13 +112,12 @@ class Estimate:
         key = parent.name, name
         counted = self._counted.get(key)
         if counted is None:
-            before, named, counts = Counter(self._calls), Counter(self._named), Counter(self._of_variables)
+            before, named = Counter(self._calls), Counter(self._named)
             total = self._set(self._condition(parent, fragment), fragment.selection_set)
-            self._counted[key] = total, self._calls - before, self._named - named, self._of_variables - counts
+            self._counted[key] = total, self._calls - before, self._named - named
             return total
         self._calls.update(counted[1])
         self._named.update(counted[2])
-        self._of_variables.update(counted[3])
         return counted[0]
 
     def _field(self, parent: GraphQLNamedType, node: FieldNode) -> float:
@@ -128,17 +129,15 @@ class Estimate:
         key = node.alias.value if node.alias else node.name.value
         own = 1.0 + len(key) // _KEY_CHARACTERS + self._lookups(parent.name, node)
         below = node.selection_set
-        each = self._set(get_named_type(definition.type), below) if below is not None else 1.0
-        if (parent.name, node.name.value) == EVENTS:
-            last = next((a.value for a in node.arguments or () if a.name.value == "last"), None)
-            if isinstance(last, VariableNode):
-                self._of_variables[last.name.value] += each  # type: ignore[assignment]  # a cost is no whole number
-                return own
-            return own + _count_in(last) * each
-        return own + self._times(parent.name, node, definition) * each
+        times = self._times(parent.name, node, definition)
+        return own + times * (self._set(get_named_type(definition.type), below) if below is not None else 1.0)
 
     def _times(self, parent: str, node: FieldNode, definition: GraphQLField) -> float:
         """How many objects a field has, or how many values beyond its first."""
+        if (parent, node.name.value) in SIZED_BY:
+            count = self._count(node, *SIZED_BY[parent, node.name.value])
+            # Of a history it is the length of each list in it, which count as short ones.
+            return count if _is_list(definition.type) else max(1.0, count / _SHORT_LIST)
         if not _is_list(definition.type):
             return 1.0 if node.selection_set is not None else 0.0
         if node.selection_set is None:
@@ -183,15 +182,24 @@ class Estimate:
                 self._named[given.value.name.value] += 1
         return count
 
+    def _count(self, node: FieldNode, name: str, default: int, most: int) -> float:
+        """The value of an argument that says how many; the most that it may be where that is not known."""
+        given: ValueNode | None = next((a.value for a in node.arguments or () if a.name.value == name), None)
+        if isinstance(given, VariableNode):
+            variable = given.name.value
+            value = self._read[variable] = self._variables.get(variable)
+            if isinstance(value, int):
+                return float(max(1, min(most, value)))
+            given = None if variable in self._variables else self._defaults.get(variable)
+        if given is None or isinstance(given, NullValueNode):
+            return float(default)
+        return float(max(1, min(most, int(given.value)))) if isinstance(given, IntValueNode) else float(most)
+
     def _size(self, size: Size) -> float:
         value = self._used.get(size)
         if value is None:
             value = self._used[size] = size(self._sizes)
         return value
-
-
-def _count_in(last: ValueNode | None) -> int:
-    return event_count(int(last.value)) if isinstance(last, IntValueNode) else DEFAULT_EVENTS
 
 
 def _models(sizes: ListSizes) -> float:

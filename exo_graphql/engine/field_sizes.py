@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping
 from graphql import GraphQLObjectType, GraphQLSchema, get_named_type
 
 from exo_graphql.engine.list_sizes import ListSizes
+from exo_graphql.schema.event import DEFAULT_EVENTS, MAX_EVENTS
+from exo_graphql.schema.history import DEFAULT_POINTS
+from exo_graphql.series import MAX_POINTS
 
 Size = Callable[[ListSizes], float]
 
@@ -75,6 +78,12 @@ LISTS: Mapping[tuple[str, str], Size] = {
     ("InsufficientMemory", "unloadToFit"): lambda s: s.loaded,
     ("DownloadPayload", "results"): lambda s: s.nodes,
 }
+# Fields with an argument that says how many: its name, its default, and the most that it may be.
+SIZED_BY: Mapping[tuple[str, str], tuple[str, int, int]] = {
+    ("Query", "events"): ("last", DEFAULT_EVENTS, MAX_EVENTS),
+    ("Cluster", "history"): ("points", DEFAULT_POINTS, MAX_POINTS),
+    ("Node", "history"): ("points", DEFAULT_POINTS, MAX_POINTS),
+}
 # The same where an argument `status` may select the downloads that never started, which exo lists too.
 DOWNLOADS_BY_STATUS: Mapping[str, Size] = {
     "Query": lambda s: s.all_downloads,
@@ -89,8 +98,6 @@ LOOKUPS: Mapping[str, frozenset[str]] = {
 LOOKUP_ARGUMENTS = frozenset({"model", "search"})
 # Fields that walk over all tasks and shards for each node or model.
 WALKS = frozenset({("Node", "tasks"), ("Model", "tasks")})
-# The list whose length its argument `last` alone decides.
-EVENTS = ("Query", "events")
 # Fields that call exo, besides the mutations.
 EXO_CALLS = frozenset({("Query", "placements"), ("Query", "plan")})
 # The field that computes on a thread, and whose result is completed on the event loop.

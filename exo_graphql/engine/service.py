@@ -31,6 +31,7 @@ from exo_graphql.observability.metrics import Metrics
 from exo_graphql.operations import Operations
 from exo_graphql.schema.context import Context, changes
 from exo_graphql.schema.errors import NamedError
+from exo_graphql.series import Series
 
 logger = logging.getLogger("exo_graphql")
 
@@ -106,7 +107,9 @@ class Service:
         limits: Limits | None = None,
         compiled: bool = True,
         demo: bool = False,
+        series: Series | None = None,
     ) -> None:
+        """`series`: what nodes and cluster have reported over time; None where that is not recorded."""
         self.metrics = Metrics()
         self._limits = limits or Limits()
         self._worker_pool = worker_pool or WorkerPool()
@@ -118,6 +121,7 @@ class Service:
         self._max_age = max_age
         self._elapsed = elapsed
         self._demo = demo
+        self._series = series
         self._executor = Executor(schema, compiled=compiled, fallback=self.metrics.fell_back)
         self._budget = Budget(
             schema,
@@ -145,6 +149,8 @@ class Service:
         self._resources.callback(self._operations.listen(self.live.notify))
         self._resources.callback(self._deployments.listen(self.live.notify))
         self._resources.callback(self._events.watch(self.live.notify))
+        if self._series is not None:
+            self._resources.callback(self._series.listen(self.live.notify))
         for work in (self.live.run(), self.live.run_in_pool(self._worker_pool)):
             self._resources.push_async_callback(_ended, asyncio.create_task(work, name="live queries"))
         return self
@@ -160,10 +166,11 @@ class Service:
             await _ended(changing)
 
     @property
-    def snapshot(self) -> tuple[object, int] | None:
-        """All that results depend on: the snapshot (by identity) and `Context.changes`; None before the first."""
+    def snapshot(self) -> tuple[object, int, int] | None:
+        """All that results depend on: the snapshot (by identity), `Context.changes`, samples; None before the first."""
         snapshot = self._upstream.snapshot
-        return None if snapshot is None else (snapshot, self._changes())
+        sampled = 0 if self._series is None else self._series.newest
+        return None if snapshot is None else (snapshot, self._changes(), sampled)
 
     def _changes(self) -> int:
         return changes(self._operations, self._deployments, self._events)
@@ -244,7 +251,7 @@ class Service:
             last = earlier[-1].sequence if earlier else 0
             answer = partial(self._answer_event, prepared, last)
             events = EventSubscriber(answer, earlier if asks_for_earlier(event_root) else ())
-            cost = self._budget.estimate(prepared.document, prepared.operation)
+            cost = self._budget.estimate(prepared.document, prepared.operation, request.variables)
             with self.live.counting(cost), self._upstream.subscriber(), self._events.listen(events.add):
                 yield events
             return
@@ -253,7 +260,7 @@ class Service:
             prepared.document,
             request.operation_name,
             request.variables,
-            partial(self._budget.estimate, prepared.document, prepared.operation),
+            partial(self._budget.estimate, prepared.document, prepared.operation, request.variables),
         ) as subscriber:
             yield subscriber
 
@@ -263,7 +270,7 @@ class Service:
         try:
             while True:
                 context = self._context(event=event, after_event=last)
-                cost = self._budget.estimate(document, operation)
+                cost = self._budget.estimate(document, operation, prepared.request.variables)
                 try:
                     answer = await self._budget.start(prepared.request, document, context, cost)
                     break
@@ -288,6 +295,7 @@ class Service:
             events=self._events,
             event=event,
             after_event=after_event,
+            series=self._series,
         )
 
 

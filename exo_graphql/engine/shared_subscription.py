@@ -38,17 +38,23 @@ class SharedSubscription:
     """Messages so far."""
     ended: bool = False
     """Whether `answer` is the last message."""
-    version: str | None = None
-    """`Context.version` at the last execution."""
+    version: tuple[str, int] | None = None
+    """Of what it was executed on last: `Context.version`, and the newest sample if its text names a history."""
     observed_at: datetime | None = None
     """`Snapshot.observed_at` at the last execution."""
     executed_at: float = 0.0
     """When that was, by the event loop's clock."""
     subscribers: set["Subscriber"] = field(default_factory=set)
+    names_history: bool = field(init=False)
+    """Whether the result may depend on samples. Where only an alias is called so, it is executed without need."""
+
+    def __post_init__(self) -> None:
+        text = self.document.loc
+        self.names_history = text is None or "history" in text.source.body
 
     def is_current(self, context: Context) -> bool:
         """Whether a new execution could differ in time-dependent fields alone."""
-        return self.version is not None and self.version == context.version
+        return self.version is not None and self.version == self._version_of(context)
 
     def is_exact(self, context: Context, now: float) -> bool:
         """Whether a new execution could not even differ in these."""
@@ -60,10 +66,13 @@ class SharedSubscription:
 
     def executed(self, answer: Answer, context: Context, snapshot: Snapshot) -> None:
         """Takes over the result of an execution on `snapshot`, which ended now."""
-        self.version = context.version
+        self.version = self._version_of(context)
         self.observed_at = snapshot.observed_at
         self.executed_at = asyncio.get_running_loop().time()
         self._publish(answer)
+
+    def _version_of(self, context: Context) -> tuple[str, int]:
+        return context.version, context.sampled if self.names_history else 0
 
     def _publish(self, answer: Answer) -> None:
         """Makes `answer` the newest; if it differs in more than time it is a new message, and subscribers wake."""

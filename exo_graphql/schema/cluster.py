@@ -17,6 +17,7 @@ from exo_graphql.schema.deployment import Deployment
 from exo_graphql.schema.download import Download
 from exo_graphql.schema.event import Event
 from exo_graphql.schema.fields import field
+from exo_graphql.schema.history import History, cluster_history
 from exo_graphql.schema.link import Link
 from exo_graphql.schema.model import Model
 from exo_graphql.schema.node import Node
@@ -163,7 +164,13 @@ class Cluster:
     links: list[Link] = field(description="The links between the nodes, those that were lost included.")
     links_version: int = field(
         description="Increases whenever `links` changes. A live query that selects it learns that without listing "
-        "them: 32 nodes that all reach each other have 496."
+        "them: 32 nodes that all reach each other have 496.",
+    )
+    history: History = field(
+        resolver=cluster_history,
+        description="What the nodes have reported over the last `minutes`, in `points` entries: sums over the nodes "
+        "that reported, but of GPU usage their mean, and of the temperature the highest. A subscription sends it again "
+        "when its values change, every 5 seconds at most.",
     )
     state_version: str = field(
         resolver=_state_version,

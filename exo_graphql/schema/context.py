@@ -14,6 +14,7 @@ from exo_graphql.events import Event
 from exo_graphql.events.log import EventLog
 from exo_graphql.operations import Offload, Operation, Operations, in_thread
 from exo_graphql.schema.errors import ClusterUnavailableError
+from exo_graphql.series import Series
 
 
 class Context:
@@ -37,6 +38,8 @@ class Context:
         "latest",
         "offload",
         "operations",
+        "sampled",
+        "series",
         "skipped",
         "snapshot",
     )
@@ -58,6 +61,7 @@ class Context:
         events: EventLog | None = None,
         event: Event | None = None,
         after_event: int = 0,
+        series: Series | None = None,
     ) -> None:
         """`offload` runs long work outside the event loop. `cause`: why there is no snapshot yet, if known.
         `by` names the caller.
@@ -79,6 +83,10 @@ class Context:
         self.after_event = after_event
         self.skipped = False
         """Whether the subscription to events does not select this one."""
+        self.series = series
+        """What nodes and cluster have reported over time; None where it is not recorded."""
+        self.sampled = 0 if series is None else series.newest
+        """The newest sample of the series that the answer shows."""
         self.offload = offload
         self.completed = False
         """Whether a subscription ends with this result."""
@@ -115,7 +123,10 @@ class Context:
 
     @property
     def changes(self) -> int:
-        """Increases with every change of what is not in the snapshot: operations, deployments and events."""
+        """Increases with every change of what is not in the snapshot: operations, deployments and events.
+
+        Not with samples, which change nothing: an answer that shows them also depends on `sampled`.
+        """
         return changes(self.operations, self.deployments, self.events)
 
     def complete(self) -> None:

@@ -121,11 +121,6 @@ def resolve_events(
     return _Stored(log, count, wanted) if found is None else found
 
 
-def event_count(last: object) -> int:
-    """How many events are listed for a value of `last`; one that is refused counts as the nearest that is not."""
-    return max(1, min(last, MAX_EVENTS)) if isinstance(last, int) else DEFAULT_EVENTS
-
-
 @dataclass(frozen=True, slots=True)
 class _Stored:
     """Events that are read from the store once this is awaited. A compiled plan drops it: graphql-core waits."""

@@ -12,6 +12,7 @@ from exo_graphql.schema.arguments import DownloadFilter
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.downloads import select_downloads
 from exo_graphql.schema.fields import field
+from exo_graphql.schema.history import History, node_history
 from exo_graphql.schema.model import Model
 from exo_graphql.schema.scalars import Bytes
 from exo_graphql.schema.volatile import VolatileNumber, VolatileText, clock_moment, clock_number
@@ -125,3 +126,9 @@ class Node:
         resolver=_tasks, description="Tasks under way of instances that have a shard on this node."
     )
     connections: list[Connection] = field(description="Network connections from this node to other nodes.")
+    history: History = field(
+        resolver=node_history,
+        description="What it has reported over the last `minutes`, in `points` entries. It continues under the node's "
+        "name when exo starts anew and the id changes. A subscription sends it again when its values change, every 5 "
+        "seconds at most.",
+    )

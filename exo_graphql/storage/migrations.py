@@ -145,6 +145,15 @@ def _without_names(record: dict[str, Any]) -> None:
     record["operation"] |= {"by": None, "cancelled_by": None}
 
 
+def _history(db: sqlite3.Connection) -> None:
+    """What nodes and cluster have reported over time."""
+    for table in ("history_minutes", "history_ten_minutes"):
+        db.execute(
+            f"CREATE TABLE {table} (sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, active INTEGER NOT NULL, "
+            "record BLOB NOT NULL)"
+        )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_release,
     _what_a_saga_relies_on,
@@ -153,4 +162,5 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _events,
     _plain_names_of_removals,
     _callers,
+    _history,
 )

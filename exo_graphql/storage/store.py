@@ -21,6 +21,8 @@ class Collection(Enum):
     OPERATIONS = "operations"
     DEPLOYMENTS = "deployments"
     EVENTS = "events"
+    HISTORY_MINUTES = "history_minutes"
+    HISTORY_TEN_MINUTES = "history_ten_minutes"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ from exo_graphql.operations import (
 )
 from exo_graphql.operations import errors as problems
 from exo_graphql.schema.context import Context
+from exo_graphql.series import Series
 from exo_graphql.storage.sqlite import SQLiteStore
 from tests.engine.generated import Generator
 from tests.support.asking import SCHEMA, Recorded
@@ -162,6 +163,16 @@ def snapshots() -> tuple[Snapshot | None, ...]:
 
 
 @cache
+def recorded_series() -> Series:
+    """What the nodes of the snapshots have reported."""
+    recorded = sorted((snapshot for name in NAMES for _, snapshot in walk(name)), key=lambda each: each.now.elapsed)
+    series = Series(recorded[0].now)
+    for snapshot in recorded:
+        series.sample(snapshot, snapshot.now)
+    return series
+
+
+@cache
 def texts() -> tuple[str, ...]:
     """Names that some snapshot knows, and some that none does."""
     known = {
@@ -188,7 +199,7 @@ def answered(
     at: float,
 ) -> Answer:
     """The answer at that time."""
-    context = Context(snapshot, OPERATIONS, DEPLOYMENTS, lambda: at)
+    context = Context(snapshot, OPERATIONS, DEPLOYMENTS, lambda: at, series=recorded_series())
     answer = executor.execute(document, context, variables, None)
     assert isinstance(answer, Answer)
     return answer
@@ -280,6 +291,21 @@ LEAVES = [
     for name, of_field in cast("GraphQLObjectType", SCHEMA.type_map[type_name]).fields.items()
     if is_leaf_type(get_named_type(of_field.type))
 ]
+
+
+@pytest.mark.parametrize("points", [1, 12, 120, 1440])
+def test_a_history_and_lists_that_hold_nulls(points: int) -> None:
+    values = "at ramUsedGb gpuUsagePercent temperatureC powerWatts activeTasks"
+    for minutes in (1, 60, 61, 43_200):
+        history = f"history(minutes: {minutes}, points: {points}) {{ {values} }}"
+        query = f"{{ cluster {{ {history} }} nodes {{ {history} __typename }} }}"
+        snapshot = snapshots()[3]
+        assert snapshot is not None
+        assert takes_short_way(query, snapshot)
+        data = orjson.loads(assert_alike(query, snapshot).payload)["data"]
+        lists = [each[name] for each in (data["cluster"]["history"], data["nodes"][0]["history"]) for name in each]
+        assert {len(each) for each in lists} == {points}
+        assert any(isinstance(value, float) for each in lists for value in each)
 
 
 @pytest.mark.parametrize("query", [*LEAVES, "{ nodes { connections { __typename } } }"])

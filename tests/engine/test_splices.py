@@ -17,7 +17,7 @@ from exo_graphql.engine.execution import Answer, Executor
 from exo_graphql.events import Event, EventKind, Severity
 from exo_graphql.operations import Operation, OperationKind, OperationState
 from exo_graphql.schema.context import Context
-from tests.engine.test_compiled import DEPLOYMENTS, LONG_WAY, NOW, OPERATIONS, Remembered, snapshots
+from tests.engine.test_compiled import DEPLOYMENTS, LONG_WAY, NOW, OPERATIONS, Remembered, recorded_series, snapshots
 from tests.support.asking import SCHEMA
 
 NODES = "id friendlyName chip ramTotalGb ramAvailableGb"
@@ -36,7 +36,7 @@ class Asked:
         self, query: str, snapshot: Snapshot, *, at: float = 1.0, variables: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """The data as a plan returns it: with encoded parts as they are."""
-        context = Context(snapshot, OPERATIONS, DEPLOYMENTS, lambda: at)
+        context = Context(snapshot, OPERATIONS, DEPLOYMENTS, lambda: at, series=recorded_series())
         return self.plans.run(self._document(query), None, context, variables)
 
     def _document(self, query: str) -> DocumentNode:

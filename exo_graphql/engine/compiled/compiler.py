@@ -166,8 +166,10 @@ class Compilation:
     def _complete(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> tuple[Complete, Hashable]:
         """The function that completes a value, which is not null, of a nullable type."""
         if isinstance(type_, GraphQLList):
-            if not isinstance(type_.of_type, GraphQLNonNull):  # no list of this schema holds nulls
-                raise NotCompilable
+            if not isinstance(type_.of_type, GraphQLNonNull):
+                if not is_leaf_type(type_.of_type):  # no list of this schema holds objects and nulls
+                    raise NotCompilable
+                return _list_of_nullable(self._fields.leaf(type_.of_type)), None
             return self._list(type_.of_type.of_type, nodes)
         if isinstance(type_, GraphQLObjectType):
             parts, identity = self._object(type_, nodes)
@@ -214,6 +216,17 @@ def _list_of(item: Complete) -> Complete:
         if values.__class__ is not tuple and values.__class__ is not list:
             raise CoercionFallback
         return [item(value, info) for value in values]
+
+    return complete
+
+
+def _list_of_nullable(leaf: Leaf) -> Complete:
+    items = leaf.nullable_items
+
+    def complete(values: Any, _: Any) -> list[Any]:
+        if values.__class__ is not tuple and values.__class__ is not list:
+            raise CoercionFallback
+        return items(values)
 
     return complete
 

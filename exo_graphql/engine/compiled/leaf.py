@@ -5,7 +5,7 @@ Nearly every value is of the one Python type that its GraphQL type writes unchan
 type. Calling the type for every value instead would take as long as everything else a reader does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -37,6 +37,11 @@ class Leaf:
     enum: type[Enum] | None = None
     """An enum whose members are written by their names."""
 
+    @property
+    def nullable_items(self) -> Callable[[Sequence[Any]], list[Any]]:
+        """A function that completes the items of a list of this type, any of which may be null."""
+        return _nullable_items(self.needs_coercion, self.coerce)
+
 
 def leaf_of(type_: GraphQLNamedType) -> Leaf:
     """The leaf of a scalar or an enum."""
@@ -45,6 +50,13 @@ def leaf_of(type_: GraphQLNamedType) -> Leaf:
     if specified_scalar_types.get(type_.name) is type_:
         return Leaf(_NEEDS_COERCION[type_.name], _coercion(type_))
     return Leaf("", _coercion(type_))
+
+
+def _nullable_items(needs_coercion: str, coerce: Callable[[Any], Any]) -> Callable[[Sequence[Any]], list[Any]]:
+    test = f"({needs_coercion.format(value='item')})" if needs_coercion else "True"
+    source = f"lambda items: [coerce(item) if item is not None and {test} else item for item in items]"
+    items: Callable[[Sequence[Any]], list[Any]] = eval(source, {"coerce": coerce})  # noqa: S307  # of `_NEEDS_COERCION`
+    return items
 
 
 def _coercion(type_: GraphQLNamedType) -> Callable[[Any], Any]:

@@ -76,11 +76,11 @@ class Point:
 
 
 class Generation:
-    """What is kept of one snapshot, at one version of the operations, deployments and events."""
+    """What is kept of one snapshot, at one version of the operations, deployments, events and samples."""
 
     def __init__(self, context: Context, before: "Mapping[Point, Objects]") -> None:
         self._snapshot: Snapshot | None = context.latest
-        self._version = context.changes
+        self._version = context.changes, context.sampled
         self._places: dict[Point, Any] = {}
         self._seen: set[Point] = set()
         """Places that were read once."""
@@ -93,7 +93,7 @@ class Generation:
 
     def is_of(self, context: Context) -> bool:
         """Whether the answers of `context` may hold what is kept here."""
-        return self._snapshot is context.latest and self._version == context.changes
+        return self._snapshot is context.latest and self._version == (context.changes, context.sampled)
 
     def read_place(self, point: Point, read: Read, value: Any, info: Any) -> Any:
         """The part of the response at a place: kept bytes, or what `read` returns."""
