@@ -18,8 +18,11 @@ from exo_graphql.deployment_file.reader import InvalidFile
 from exo_graphql.deployments.file import Source, opened
 from exo_graphql.deployments.service import Deployments
 from exo_graphql.deployments.time_zone import own_time_zone
+from exo_graphql.documents import document, document_names
+from exo_graphql.engine.document_folder import InvalidDocument, read_documents
 from exo_graphql.engine.documents import KEPT_DOCUMENTS, Documents, document_rules
 from exo_graphql.engine.limits import DEFAULT_LIMITS, Limits
+from exo_graphql.engine.persisted import PersistedDocuments
 from exo_graphql.engine.results import Results
 from exo_graphql.engine.service import MAX_AGE, Service
 from exo_graphql.engine.worker_pool import WorkerPool
@@ -41,10 +44,13 @@ from exo_graphql.storage.sqlite import SQLiteStore
 from exo_graphql.tls import NoCertificates, client_context
 from exo_graphql.transports.app import PROBES, Application
 from exo_graphql.transports.auth import Access, BadToken, Token, parse_tokens
+from exo_graphql.transports.compression import Compressor
 from exo_graphql.transports.http import HttpEndpoint
 from exo_graphql.transports.origin_policy import OriginPolicy
 from exo_graphql.transports.rules import DEFAULT_TRANSPORT_RULES, TransportRules
+from exo_graphql.transports.texts import Texts
 from exo_graphql.transports.websocket import WebSocketEndpoint
+from exo_graphql.web.dashboard.documents import dashboard_documents
 
 logger = logging.getLogger("exo_graphql")
 
@@ -147,6 +153,8 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         compiled=tuning.compiled,
         demo=demo is not None,
         series=series,
+        persisted=_persisted(settings, documents),
+        introspection=settings.introspection,
     )
     leaving = asyncio.Event()
     websocket = WebSocketEndpoint(
@@ -180,16 +188,19 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         # Not before the first snapshot: that would wait for it, and a probe gives up after 1 or 2 s.
         return poller.snapshot is not None and not poller.snapshot.stale
 
+    compressor = Compressor()
     application = Application(
         HttpEndpoint(
             service,
             Results() if tuning.cached else Results(capacity=0),
             access,
+            compressor,
             max_body_bytes=settings.max_body_bytes,
             leaving=leaving,
             rules=tuning.transport,
         ),
         websocket,
+        Texts(schema, access, compressor, introspection=settings.introspection),
         lifespan=lifespan,
         ready=ready,
         access=access,
@@ -227,6 +238,21 @@ def _deployments_file(settings: Settings, rules: OperationRules, time_zone: str)
         return opened(settings.deployments, rules, time_zone)
     except InvalidFile as error:
         raise SettingsError("deployments", f"{settings.deployments}, {error}") from error
+
+
+def _persisted(settings: Settings, documents: Documents) -> PersistedDocuments:
+    """The documents that are known by an id. Raises `SettingsError` where the directory holds an invalid one."""
+    given: dict[str, str] = {}
+    if settings.documents is not None:
+        try:
+            given = read_documents(settings.documents, documents, document_names())
+        except InvalidDocument as error:
+            raise SettingsError("documents", str(error)) from error
+    return PersistedDocuments(
+        lambda: {name: document(name).text for name in document_names()} | given,
+        dashboard_documents,
+        trusted_only=settings.trusted_documents,
+    )
 
 
 def _tokens(settings: Settings) -> tuple[Token, ...]:

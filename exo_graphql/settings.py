@@ -122,6 +122,17 @@ class Settings(BaseSettings):
     introspection: bool = _setting(
         "Security", default=True, description="Whether clients may query the schema itself; agents need it."
     )
+    documents: Path | None = _setting(
+        "Security",
+        None,
+        "A directory of GraphQL documents (*.graphql) that clients may send by their name or SHA-256, besides those of "
+        "this package.",
+    )
+    trusted_documents: bool = _setting(
+        "Security",
+        default=False,
+        description="Execute only the documents of this package and of --documents, and no others.",
+    )
     allowed_host: Annotated[tuple[str, ...], NoDecode] = _setting(
         "Security",
         (),

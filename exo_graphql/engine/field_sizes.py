@@ -7,6 +7,7 @@ from graphql import GraphQLObjectType, GraphQLSchema, get_named_type
 from exo_graphql.engine.list_sizes import ListSizes
 from exo_graphql.schema.event import DEFAULT_EVENTS, MAX_EVENTS
 from exo_graphql.schema.history import DEFAULT_POINTS
+from exo_graphql.schema.search import MAX_MATCHES
 from exo_graphql.series import MAX_POINTS
 
 Size = Callable[[ListSizes], float]
@@ -22,6 +23,7 @@ LISTS: Mapping[tuple[str, str], Size] = {
     ("Query", "deployments"): lambda s: s.deployments,
     # One entry where nothing changes; else four changes a day and deployment, for two weeks; no more than MAX_ENTRIES.
     ("Query", "calendar"): lambda s: min(1_000.0, 1.0 + 50.0 * s.deployments),
+    ("Query", "searchSchema"): lambda _: float(MAX_MATCHES),
     ("Subscription", "deployments"): lambda s: s.deployments,
     ("CalendarEntry", "deployments"): lambda s: s.deployments,
     ("CalendarTransition", "loads"): lambda s: s.deployments,

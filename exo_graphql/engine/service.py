@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from enum import Enum, unique
 from functools import partial
 from typing import Any, Self
 
@@ -21,6 +20,14 @@ from exo_graphql.engine.event_stream import EventSubscriber, asks_for_earlier, e
 from exo_graphql.engine.execution import Answer, Executor, fault_of, refusal
 from exo_graphql.engine.limits import LimitExceeded, Limits
 from exo_graphql.engine.live import RETRY_AFTER, Live
+from exo_graphql.engine.persisted import (
+    DocumentNotFound,
+    DocumentNotTrusted,
+    PersistedDocuments,
+    PersistedQueryNotFound,
+    WrongHash,
+)
+from exo_graphql.engine.reply import Outcome, Reply
 from exo_graphql.engine.requests import GraphQLRequest
 from exo_graphql.engine.rights import Caller, Rights
 from exo_graphql.engine.shared_subscription import Subscriber
@@ -31,6 +38,7 @@ from exo_graphql.observability.metrics import Metrics
 from exo_graphql.operations import Operations
 from exo_graphql.schema.context import Context, changes
 from exo_graphql.schema.errors import NamedError
+from exo_graphql.schema.schema_index import SchemaIndex
 from exo_graphql.series import Series
 
 logger = logging.getLogger("exo_graphql")
@@ -42,35 +50,12 @@ _SETTLING_SECONDS = 1.0
 MAX_AGE = 1.0
 
 
-@unique
-class Outcome(Enum):
-    """The outcome of a request, from which each transport derives its status."""
-
-    EXECUTED = "EXECUTED"
-    REFUSED = "REFUSED"
-    """A request error: nothing was executed, there is no data."""
-    FORBIDDEN = "FORBIDDEN"
-    OVERLOADED = "OVERLOADED"
-    """Nothing was executed, since too much is under way."""
-    FAULT = "FAULT"
-    """A fault of ours. A mutation may have been carried out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An encoded answer."""
-
-    outcome: Outcome
-    payload: bytes
-    lasting: bool = False
-    """Whether it may be sent again while the snapshot is the same."""
-
-
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A request whose document is valid and whose operation is known."""
 
     request: GraphQLRequest
+    """With its text, also where the client sent an id."""
     document: DocumentNode
     operation: OperationDefinitionNode
 
@@ -105,15 +90,18 @@ class Service:
         elapsed: Callable[[], float],
         worker_pool: WorkerPool | None = None,
         limits: Limits | None = None,
+        persisted: PersistedDocuments | None = None,
         compiled: bool = True,
         demo: bool = False,
         series: Series | None = None,
+        introspection: bool = True,
     ) -> None:
         """`series`: what nodes and cluster have reported over time; None where that is not recorded."""
         self.metrics = Metrics()
         self._limits = limits or Limits()
         self._worker_pool = worker_pool or WorkerPool()
         self._documents = documents
+        self._persisted = persisted or PersistedDocuments()
         self._upstream = upstream
         self._operations = operations
         self._deployments = deployments
@@ -122,6 +110,7 @@ class Service:
         self._elapsed = elapsed
         self._demo = demo
         self._series = series
+        self._schema_index = SchemaIndex(schema) if introspection else None
         self._executor = Executor(schema, compiled=compiled, fallback=self.metrics.fell_back)
         self._budget = Budget(
             schema,
@@ -184,12 +173,17 @@ class Service:
             self._cause = error
 
     async def prepare(self, request: GraphQLRequest) -> Prepared | Reply:
-        """Parses and validates the document; a `Reply` holds the errors."""
+        """Finds, parses and validates the document; a `Reply` holds the errors."""
         try:
             check_variables(request.variables, self._limits)
-            document = await self._documents.get(request.query)
-        except (LimitExceeded, Overloaded) as error:
+            request = self._persisted.resolve(request)
+            document = await self._documents.get(request.query or "")
+        except (LimitExceeded, Overloaded, PersistedQueryNotFound, WrongHash) as error:
             return _refused(error)
+        except DocumentNotFound as error:
+            return Reply(Outcome.DOCUMENT_UNKNOWN, refusal((error,)))
+        except DocumentNotTrusted as error:
+            return Reply(Outcome.FORBIDDEN, refusal((error,)))
         if document.errors or document.node is None:
             code = Code.PARSE_FAILED if document.node is None else Code.VALIDATION_FAILED
             return Reply(Outcome.REFUSED, refusal(document.errors, code))
@@ -197,6 +191,7 @@ class Service:
         if operation is None:
             unknown = operation_error(document, request.operation_name)
             return Reply(Outcome.REFUSED, refusal((unknown,), Code.OPERATION_UNKNOWN))
+        self._persisted.register(request)
         prepared = Prepared(request, document.node, operation)
         if prepared.is_subscription:
             try:
@@ -236,7 +231,7 @@ class Service:
             return Reply(Outcome.FAULT, refusal((internal_error(error_id),)))
         outcome = Outcome.REFUSED if result.refused else Outcome.EXECUTED
         lasting = outcome is Outcome.EXECUTED and not (waited or result.time_dependent or prepared.is_mutation)
-        return Reply(outcome, result.payload, lasting)
+        return Reply(outcome, result.payload, lasting, result)
 
     @asynccontextmanager
     async def subscribe(self, prepared: Prepared, caller: Caller) -> AsyncIterator[Subscriber | EventSubscriber]:
@@ -296,6 +291,7 @@ class Service:
             event=event,
             after_event=after_event,
             series=self._series,
+            schema_index=self._schema_index,
         )
 
 
@@ -304,7 +300,7 @@ async def _ended(task: asyncio.Task[Any]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def _refused(error: LimitExceeded | Overloaded) -> Reply:
+def _refused(error: LimitExceeded | Overloaded | PersistedQueryNotFound | WrongHash) -> Reply:
     outcome = Outcome.OVERLOADED if isinstance(error, Overloaded) else Outcome.REFUSED
     return Reply(outcome, refusal((error,)))
 

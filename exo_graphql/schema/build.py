@@ -1,9 +1,21 @@
 """The executable schema, and its text."""
 
+from dataclasses import replace
 from functools import cache
 
 import strawberry
-from graphql import GraphQLObjectType, GraphQLSchema, Undefined, lexicographic_sort_schema, print_schema
+from graphql import (
+    GraphQLObjectType,
+    GraphQLSchema,
+    Node,
+    Undefined,
+    Visitor,
+    lexicographic_sort_schema,
+    parse,
+    print_ast,
+    print_schema,
+    visit,
+)
 from graphql import build_schema as parse_schema
 from strawberry.schema.config import StrawberryConfig
 
@@ -45,3 +57,16 @@ def print_sorted(schema: GraphQLSchema) -> str:
     # not print default values such as `until: ModelStatusUntil = NEVER`.
     plain = parse_schema(print_schema(schema))
     return print_schema(lexicographic_sort_schema(plain)) + "\n"
+
+
+def print_compact(schema: GraphQLSchema) -> str:
+    """The schema's text, sorted, without descriptions: a third as long."""
+    document = parse(print_sorted(schema), no_location=True)
+    return print_ast(visit(document, _Undescribed())) + "\n"
+
+
+class _Undescribed(Visitor):
+    def enter(self, node: Node, *_: object) -> Node | None:
+        """The node without its description; None leaves it as it is."""
+        described = getattr(node, "description", None) is not None
+        return replace(node, description=None) if described else None  # type: ignore[call-arg]  # such a node has it

@@ -14,6 +14,7 @@ from exo_graphql.events import Event
 from exo_graphql.events.log import EventLog
 from exo_graphql.operations import Offload, Operation, Operations, in_thread
 from exo_graphql.schema.errors import ClusterUnavailableError
+from exo_graphql.schema.schema_index import SchemaIndex
 from exo_graphql.series import Series
 
 
@@ -39,6 +40,7 @@ class Context:
         "offload",
         "operations",
         "sampled",
+        "schema_index",
         "series",
         "skipped",
         "snapshot",
@@ -62,12 +64,14 @@ class Context:
         event: Event | None = None,
         after_event: int = 0,
         series: Series | None = None,
+        schema_index: SchemaIndex | None = None,
     ) -> None:
         """`offload` runs long work outside the event loop. `cause`: why there is no snapshot yet, if known.
         `by` names the caller.
 
         `events` are those that this server has recorded (None: it records none). `event`: the one that a message of
-        the subscription `events` is about; `after_event`: the sequence of the last one when it began.
+        the subscription `events` is about; `after_event`: the sequence of the last one when it began. `schema_index`
+        is None where the schema is not to be described.
         """
         self._cause = cause
         self.by = by
@@ -81,6 +85,7 @@ class Context:
         self.events = events
         self.event = event
         self.after_event = after_event
+        self.schema_index = schema_index
         self.skipped = False
         """Whether the subscription to events does not select this one."""
         self.series = series

@@ -40,6 +40,7 @@ from exo_graphql.schema.operation import Operation
 from exo_graphql.schema.operation_error import top_level_error
 from exo_graphql.schema.placement import Placement
 from exo_graphql.schema.plan import Plan, resolve_plan
+from exo_graphql.schema.search import SchemaMatch, resolve_search
 from exo_graphql.schema.task import Task
 
 
@@ -264,4 +265,9 @@ class Query:
         resolver=_operations,
         description="Loads, unloads and swaps requested from this server, newest first: all active ones, and the "
         "last 1,000 that ended.",
+    )
+    search_schema: list[SchemaMatch] = field(
+        resolver=resolve_search,
+        description="Search this schema itself: types, fields, arguments and values whose names or descriptions match, "
+        "best first, with the way to each from the root. Much smaller than introspection.",
     )

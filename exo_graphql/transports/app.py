@@ -13,11 +13,12 @@ from exo_graphql.engine.execution import refusal
 from exo_graphql.observability.metrics import CONTENT_TYPE, Metrics
 from exo_graphql.transports.asgi import address_of
 from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized
-from exo_graphql.transports.http import HttpEndpoint
+from exo_graphql.transports.exchange import Exchange
+from exo_graphql.transports.http import ENDPOINT, HttpEndpoint
+from exo_graphql.transports.texts import Texts
 from exo_graphql.transports.websocket import WebSocketEndpoint
 from exo_graphql.web import dashboard_routes, page_routes
 
-ENDPOINT = "/graphql"
 HEALTH = "/healthz"
 READINESS = "/readyz"
 PROBES = (HEALTH, READINESS)
@@ -29,12 +30,13 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 class Application:
-    """Passes `/graphql` to its endpoints directly, and everything else to FastAPI."""
+    """Passes what is of GraphQL to its endpoints directly, and everything else to FastAPI."""
 
     def __init__(
         self,
         http: HttpEndpoint,
         websocket: WebSocketEndpoint,
+        texts: Texts,
         *,
         lifespan: Lifespan,
         ready: Callable[[], Awaitable[bool]],
@@ -44,6 +46,7 @@ class Application:
     ) -> None:
         self._http = http
         self._websocket = websocket
+        self._texts = texts
         self._root_path = root_path.rstrip("/")
         self._pages = _pages(lifespan, ready, access, metrics)
 
@@ -73,6 +76,10 @@ class Application:
                 await self._websocket(scope, receive, send)
         elif kind == "websocket":
             await send({"type": "websocket.close", "code": 1000})
+        elif path.startswith(f"{ENDPOINT}/"):
+            await self._http(scope, receive, send)
+        elif path in Texts.paths:
+            await self._texts(Exchange.of(scope, receive, send))
         else:
             await self._pages(scope, receive, send)
 

@@ -78,12 +78,19 @@ def _too_large(limit: int) -> BadRequest:
     return BadRequest(f"The body is larger than {limit} bytes (the limit max_body_bytes).", 413)
 
 
-# No cache may keep an answer, and no browser may guess another content type.
-_ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+# No browser may guess another content type.
+_NO_SNIFFING = b"x-content-type-options", b"nosniff"
+NO_STORE = b"cache-control", b"no-store"
+"""No cache may keep the answer."""
 
 
 async def respond(
-    send: Send, status: int, body: bytes, content_type: bytes, headers: Sequence[tuple[bytes, bytes]] = ()
+    send: Send,
+    status: int,
+    body: bytes,
+    content_type: bytes,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    cache: tuple[bytes, bytes] = NO_STORE,
 ) -> None:
     """Sends a whole response."""
     await send(
@@ -93,7 +100,8 @@ async def respond(
             "headers": [
                 (b"content-type", content_type),
                 (b"content-length", str(len(body)).encode()),
-                *_ALWAYS,
+                _NO_SNIFFING,
+                cache,
                 *headers,
             ],
         }

@@ -1,5 +1,7 @@
 """The endpoint `/graphql` for HTTP: it reads a request and chooses the handler that answers it.
 
+`/graphql/ID` is the same for the persisted document of that id: such a request needs no query.
+
 `JsonHandler` answers by one response, `EventStreamHandler` by a stream, and a browser without a query gets GraphiQL.
 """
 
@@ -13,7 +15,6 @@ from starlette.types import Receive, Scope, Send
 from exo_graphql.engine.requests import (
     BadRequest,
     GraphQLRequest,
-    PersistedQueryNotSupported,
     parse_body,
     parse_request,
 )
@@ -22,6 +23,7 @@ from exo_graphql.engine.rights import Caller
 from exo_graphql.engine.service import Prepared, Service
 from exo_graphql.transports.asgi import Disconnected, address_of, has_last_slash, read_body
 from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized
+from exo_graphql.transports.compression import Compressor
 from exo_graphql.transports.content_types import EVENT_STREAM, HTML, JSON, accepted, answer_type, is_streamed
 from exo_graphql.transports.exchange import Exchange
 from exo_graphql.transports.json_handler import JsonHandler
@@ -29,7 +31,8 @@ from exo_graphql.transports.rules import DEFAULT_TRANSPORT_RULES, TransportRules
 from exo_graphql.transports.sse import EventStreamHandler
 from exo_graphql.web import graphiql_page
 
-# Parameters of one URL: GraphQL has four.
+ENDPOINT = "/graphql"
+# Parameters of one URL: GraphQL has five.
 _MAX_PARAMETERS = 20
 
 
@@ -41,6 +44,7 @@ class HttpEndpoint:
         service: Service,
         results: Results,
         access: Access,
+        compressor: Compressor,
         *,
         max_body_bytes: int,
         leaving: asyncio.Event,
@@ -51,7 +55,7 @@ class HttpEndpoint:
         self._access = access
         self._max_body_bytes = max_body_bytes
         self._body_timeout = rules.body_timeout
-        self._json = JsonHandler(service, results)
+        self._json = JsonHandler(service, results, compressor)
         self._events = EventStreamHandler(service, rules, leaving)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +66,7 @@ class HttpEndpoint:
                 await self._post(exchange)
             else:
                 await self._get(exchange)
-        except (BadRequest, PersistedQueryNotSupported, Unauthorized, TooManyFailures) as error:
+        except (BadRequest, Unauthorized, TooManyFailures) as error:
             await self._json.refuse(exchange, error)
         except Disconnected:
             return
@@ -74,15 +78,16 @@ class HttpEndpoint:
         kind = answer_type(exchange.accept)
         caller = self._caller(exchange)
         body = await read_body(exchange.receive, self._max_body_bytes, self._body_timeout)
-        # The answer depends on rights and body alone, so the same bytes are answered without being parsed.
-        key = caller.rights, body
+        document_id = _document_id(exchange)
+        # The answer depends on these alone, so the same bytes are answered without being parsed.
+        key = (caller.rights, body) if document_id is None else (caller.rights, body, document_id)
         snapshot: object = None
         if kind != EVENT_STREAM:
             snapshot, stored = await self._json.stored(key)
             if stored is not None:
                 await self._json.send_stored(exchange, kind, stored)
                 return
-        prepared = await self._service.prepare(parse_body(body))
+        prepared = await self._service.prepare(parse_body(body, document_id))
         if is_streamed(prepared, kind, exchange.accept):
             await self._events.answer(exchange, prepared, caller)
             return
@@ -94,26 +99,46 @@ class HttpEndpoint:
         if exchange.method not in ("GET", "HEAD"):
             raise BadRequest("Use GET, HEAD or POST.", 405)
         scope = exchange.scope
-        parameters = _parameters(scope["query_string"])
-        if "query" not in parameters and accepted(exchange.accept, (JSON, HTML, EVENT_STREAM)) == HTML:
+        query_string: bytes = scope["query_string"]
+        parameters, document_id = _parameters(query_string), _document_id(exchange)
+        names_document = document_id is not None or not _DOCUMENT_PARAMETERS.isdisjoint(parameters)
+        if not names_document and accepted(exchange.accept, (JSON, HTML, EVENT_STREAM)) == HTML:
             # The page's links are relative: below `/graphql/` they would lead one level too deep.
             page: Response = RedirectResponse("../graphql") if has_last_slash(scope) else graphiql_page()
             await page(scope, exchange.receive, exchange.send)
             return
         kind = answer_type(exchange.accept)
         caller = self._caller(exchange)
-        prepared = await self._service.prepare(_request(parameters))
+        key = caller.rights, document_id, query_string, "GET"
+        snapshot: object = None
+        if kind != EVENT_STREAM:
+            snapshot, stored = await self._json.stored(key)
+            if stored is not None:
+                await self._json.send_stored(exchange, kind, stored, self._json.stored_etag(snapshot, key))
+                return
+        prepared = await self._service.prepare(_request(parameters, document_id))
         if isinstance(prepared, Prepared) and prepared.is_mutation:
             raise BadRequest("A mutation must be sent by POST.", 405)
         if is_streamed(prepared, kind, exchange.accept):
             await self._events.answer(exchange, prepared, caller)
-        else:
-            await self._json.send(exchange, kind, await self._json.execute(prepared, caller))
+            return
+        reply = await self._json.execute(prepared, caller, refreshed=snapshot is not None)
+        self._json.store(snapshot, key, len(query_string), reply)
+        await self._json.send(exchange, kind, reply, self._json.store_etag(snapshot, key, reply))
 
     def _caller(self, exchange: Exchange) -> Caller:
         header = exchange.headers.get(b"authorization")
         authorization = None if header is None else header.decode("latin-1")
         return self._access.caller(authorization, address_of(exchange.scope))
+
+
+# Any of these says which document is meant: a request without is one for GraphiQL, if it accepts HTML.
+_DOCUMENT_PARAMETERS = frozenset({"query", "documentId", "extensions"})
+
+
+def _document_id(exchange: Exchange) -> str | None:
+    path: str = exchange.scope["path"]
+    return path.removeprefix(f"{ENDPOINT}/") if path.startswith(f"{ENDPOINT}/") else None
 
 
 def _parameters(query_string: bytes) -> dict[str, str]:
@@ -125,7 +150,7 @@ def _parameters(query_string: bytes) -> dict[str, str]:
     return {name: values[-1] for name, values in parsed.items()}
 
 
-def _request(parameters: dict[str, str]) -> GraphQLRequest:
+def _request(parameters: dict[str, str], document_id: str | None) -> GraphQLRequest:
     raw: dict[str, object] = dict(parameters)
     for name in ("variables", "extensions"):
         if parameters.get(name):
@@ -135,4 +160,4 @@ def _request(parameters: dict[str, str]) -> GraphQLRequest:
                 raise BadRequest(f"{name!r} is not JSON.") from error
         else:
             raw.pop(name, None)
-    return parse_request(raw)
+    return parse_request(raw, document_id)

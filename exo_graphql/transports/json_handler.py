@@ -6,18 +6,20 @@ The specification: https://graphql.github.io/graphql-over-http/draft/
 from collections.abc import Hashable
 from time import perf_counter
 
-from graphql import GraphQLError
-
 from exo_graphql.engine.execution import refusal
-from exo_graphql.engine.requests import BadRequest, PersistedQueryNotSupported
+from exo_graphql.engine.reply import Outcome, Reply
+from exo_graphql.engine.requests import BadRequest
 from exo_graphql.engine.results import Results
 from exo_graphql.engine.rights import Caller
-from exo_graphql.engine.service import Outcome, Prepared, Reply, Service
+from exo_graphql.engine.service import Prepared, Service
 from exo_graphql.observability.metrics import Transport
 from exo_graphql.transports.asgi import respond
-from exo_graphql.transports.auth import TooManyFailures, Unauthorized
+from exo_graphql.transports.compression import MIN_COMPRESSED, Compressor
+from exo_graphql.transports.conditional import etag_of
 from exo_graphql.transports.content_types import GRAPHQL_JSON, JSON, refusal_type
 from exo_graphql.transports.exchange import Exchange
+from exo_graphql.transports.refusals import Refused, refusal_of
+from exo_graphql.transports.sending import send_body
 
 _CONTENT_TYPES = {
     JSON: b"application/json; charset=utf-8",
@@ -25,18 +27,22 @@ _CONTENT_TYPES = {
 }
 # The status of a request error. Older clients, which accept `application/json`, read GraphQL in a body of 200 alone.
 _REFUSED = {JSON: 200, GRAPHQL_JSON: 400}
-_STATUS = {Outcome.EXECUTED: 200, Outcome.FORBIDDEN: 403, Outcome.OVERLOADED: 503, Outcome.FAULT: 500}
-
-Refused = BadRequest | PersistedQueryNotSupported | Unauthorized | TooManyFailures
-"""Errors before anything is executed, which `JsonHandler.refuse` answers."""
+_STATUS = {
+    Outcome.EXECUTED: 200,
+    Outcome.FORBIDDEN: 403,
+    Outcome.DOCUMENT_UNKNOWN: 404,
+    Outcome.OVERLOADED: 503,
+    Outcome.FAULT: 500,
+}
 
 
 class JsonHandler:
     """Answers by one JSON response, a stored one where the same request was answered from the same snapshot."""
 
-    def __init__(self, service: Service, results: Results) -> None:
+    def __init__(self, service: Service, results: Results, compressor: Compressor) -> None:
         self._service = service
         self._results = results
+        self._compressor = compressor
 
     async def stored(self, key: Hashable) -> tuple[object, bytes | None]:
         """What results depend on now (None: nothing can be stored yet), and the stored result of `key`, if any."""
@@ -61,41 +67,44 @@ class JsonHandler:
             )
         return await self._service.answer(prepared, caller, refreshed=refreshed)
 
-    async def send_stored(self, exchange: Exchange, kind: str, payload: bytes) -> None:
+    async def send_stored(self, exchange: Exchange, kind: str, payload: bytes, etag: bytes | None = None) -> None:
         """Sends a stored result."""
-        await respond(exchange.send, 200, payload, _CONTENT_TYPES[kind])
+        if etag is None and len(payload) < MIN_COMPRESSED:
+            await respond(exchange.send, 200, payload, _CONTENT_TYPES[kind])
+        else:
+            await send_body(exchange, 200, payload, _CONTENT_TYPES[kind], self._compressor, etag=etag)
         self._answered(exchange)
 
-    async def send(self, exchange: Exchange, kind: str, reply: Reply) -> None:
+    async def send(self, exchange: Exchange, kind: str, reply: Reply, etag: bytes | None = None) -> None:
         """Sends a reply as `kind`."""
         status = _REFUSED[kind] if reply.outcome is Outcome.REFUSED else _STATUS[reply.outcome]
-        await respond(exchange.send, status, reply.payload, _CONTENT_TYPES[kind])
         if reply.outcome is Outcome.EXECUTED:
+            await send_body(exchange, status, reply.payload, _CONTENT_TYPES[kind], self._compressor, etag=etag)
             self._answered(exchange)
         else:
+            await respond(exchange.send, status, reply.payload, _CONTENT_TYPES[kind])
             self._service.metrics.refused(Transport.HTTP)
+
+    def stored_etag(self, snapshot: object, key: Hashable) -> bytes | None:
+        """The ETag that was stored with the result of `key`."""
+        return self._results.get(snapshot, (key, "etag"))
+
+    def store_etag(self, snapshot: object, key: Hashable, reply: Reply) -> bytes | None:
+        """The ETag of a reply, stored where the reply is. None for a refusal: it need not hold for the next request."""
+        if reply.outcome is not Outcome.EXECUTED or reply.answer is None:
+            return None
+        etag = etag_of(reply.answer.signature)
+        if reply.lasting and snapshot is not None and snapshot == self._service.snapshot:
+            self._results.put(snapshot, (key, "etag"), len(etag), etag)
+        return etag
 
     async def refuse(self, exchange: Exchange, error: Refused) -> None:
         """Answers a request that was refused before it was executed."""
         self._service.metrics.refused(Transport.HTTP)
-        kind = refusal_type(exchange.accept)
-        headers: list[tuple[bytes, bytes]] = []
-        reported: GraphQLError
-        if isinstance(error, BadRequest):
-            status = error.status
-            reported = GraphQLError(error.message, extensions={"code": "BAD_REQUEST"})
-            if status == 405:
-                reads = exchange.method in ("GET", "HEAD")
-                headers = [(b"allow", b"POST" if reads else b"GET, HEAD, POST")]
-        else:
-            reported = error
-            if isinstance(error, Unauthorized):
-                status, headers = 401, [(b"www-authenticate", b"Bearer")]
-            elif isinstance(error, TooManyFailures):
-                status, headers = 429, [(b"retry-after", str(error.retry_after).encode())]
-            else:
-                status = _REFUSED[kind]
-        await respond(exchange.send, status, refusal((reported,)), _CONTENT_TYPES[kind], headers)
+        reads = exchange.method in ("GET", "HEAD")
+        status, reported, headers = refusal_of(error, b"POST" if reads else b"GET, HEAD, POST")
+        content_type = _CONTENT_TYPES[refusal_type(exchange.accept)]
+        await respond(exchange.send, status, refusal((reported,)), content_type, headers)
 
     def _answered(self, exchange: Exchange) -> None:
         self._service.metrics.answered(Transport.HTTP)

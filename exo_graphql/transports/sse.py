@@ -12,8 +12,9 @@ from starlette.types import Receive, Send
 
 from exo_graphql.engine.execution import refusal
 from exo_graphql.engine.limits import LimitExceeded
+from exo_graphql.engine.reply import Reply
 from exo_graphql.engine.rights import Caller
-from exo_graphql.engine.service import Prepared, Reply, Service
+from exo_graphql.engine.service import Prepared, Service
 from exo_graphql.observability.metrics import Transport
 from exo_graphql.transports.asgi import Disconnected, break_off_of, send_within
 from exo_graphql.transports.exchange import Exchange

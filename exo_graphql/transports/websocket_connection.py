@@ -19,9 +19,10 @@ from starlette.types import Message, Receive, Send
 
 from exo_graphql.engine.execution import refusal
 from exo_graphql.engine.limits import LimitExceeded
-from exo_graphql.engine.requests import BadRequest, GraphQLRequest, PersistedQueryNotSupported, parse_request
+from exo_graphql.engine.reply import Outcome, Reply
+from exo_graphql.engine.requests import BadRequest, GraphQLRequest, parse_request
 from exo_graphql.engine.rights import Caller, Rights
-from exo_graphql.engine.service import Outcome, Prepared, Reply, Service
+from exo_graphql.engine.service import Prepared, Service
 from exo_graphql.observability.metrics import Transport
 from exo_graphql.transports.asgi import Disconnected, send_within
 from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized, authorization_in
@@ -193,9 +194,6 @@ class Connection:
             request = parse_request(message.get("payload"))
         except BadRequest as error:
             raise Closing(Close.BAD_REQUEST, error.message) from None
-        except PersistedQueryNotSupported as error:
-            await self._refuse(id_, refusal((error,)))
-            return
         if len(self._operations) >= self._max_subscriptions:
             await self._refuse(id_, refusal((_too_many(self._max_subscriptions),)))
             return

@@ -20,7 +20,7 @@ from tests.support.recordings import NAMES, steps, walk
 
 Json = dict[str, Any]
 
-_NAMES = {"id": '"rig/tiny-llama-a"', "model": '"rig/tiny-llama-a"', "name": '"night"'}
+_NAMES = {"id": '"rig/tiny-llama-a"', "model": '"rig/tiny-llama-a"', "name": '"night"', "query": '"memory"'}
 FULL = full_query(SCHEMA, _NAMES, {"Query.plan": 'plan(load: "rig/tiny-llama-a")'})
 
 # A recording has no node and no operation of these names: those two fields are answered with an error of their own.

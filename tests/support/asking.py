@@ -20,10 +20,12 @@ from exo_graphql.engine.execution import Answer, Executor
 from exo_graphql.operations import Operations
 from exo_graphql.schema.build import build_schema
 from exo_graphql.schema.context import Context
+from exo_graphql.schema.schema_index import SchemaIndex
 from exo_graphql.storage.sqlite import SQLiteStore
 
 SCHEMA = build_schema()
 EXECUTOR = Executor(SCHEMA)
+INDEX = SchemaIndex(SCHEMA)
 
 
 class Recorded:
@@ -129,7 +131,8 @@ def ask(
     upstream = Recorded(snapshot)
     store = SQLiteStore(None)
     operations = Operations(upstream, store)
-    context = Context(snapshot, operations, Deployments(upstream, operations, store), lambda: elapsed)
+    deployments = Deployments(upstream, operations, store)
+    context = Context(snapshot, operations, deployments, lambda: elapsed, schema_index=INDEX)
     answer = EXECUTOR.execute(document, context, variables, None)
     if isawaitable(answer):
         answer = asyncio.run(_later(answer))

@@ -99,35 +99,41 @@ async def test_the_npm_client_follows_a_model_until_it_is_ready(
 
 
 @pytest.mark.npm
-async def test_apollo_with_automatic_persisted_queries_sends_the_query_instead(
-    server: Running, node_tools: NodeTools
+@pytest.mark.parametrize("by_get", [False, True], ids=["post", "get"])
+async def test_apollo_with_automatic_persisted_queries_sends_each_query_once(
+    server: Running, node_tools: NodeTools, by_get: bool
 ) -> None:
     script = """
     import { createHash } from 'node:crypto';
     import { ApolloClient, HttpLink, InMemoryCache, gql } from '@apollo/client/core';
     import { PersistedQueryLink } from '@apollo/client/link/persisted-queries';
     const sha256 = (text) => createHash('sha256').update(text).digest('hex');
+    const [url, get] = process.argv.slice(1);
     const requests = [];
-    const watched = (url, options) => { requests.push(options.body); return fetch(url, options); };
+    const watched = (url, options) => {
+      requests.push(`${options.method} ${'query' in (options.body ? JSON.parse(options.body) : {})}`);
+      return fetch(url, options);
+    };
     const headers = { authorization: 'Bearer operating-secret' };
-    const http = new HttpLink({ uri: process.argv[1], headers, fetch: watched });
-    const link = new PersistedQueryLink({ sha256 }).concat(http);
-    const client = new ApolloClient({ link, cache: new InMemoryCache() });
-    for (const query of [gql`{ cluster { nodeCount } }`, gql`{ cluster { onlineNodeCount } }`]) {
+    const http = new HttpLink({ uri: url, headers, fetch: watched });
+    for (const query of [gql`{ cluster { nodeCount } }`, gql`{ cluster { nodeCount } }`]) {
+      const link = new PersistedQueryLink({ sha256, useGETForHashedQueries: get === 'true' }).concat(http);
+      const client = new ApolloClient({ link, cache: new InMemoryCache() });
       const { data } = await client.query({ query });
       console.log(JSON.stringify(Object.values(data.cluster).filter((value) => value === 2)));
     }
-    console.log(requests.map((body) => 'query' in JSON.parse(body)).join());
+    console.log(requests.join());
     """
     process = await asyncio.create_subprocess_exec(
         str(node_tools.node),
-        *("--input-type=module", "-e", script, server.url),
+        *("--input-type=module", "-e", script, server.url, str(by_get).lower()),
         cwd=node_tools.folder,
         stdout=PIPE,
     )
     out, _ = await asyncio.wait_for(process.communicate(), 20)
-    # One try by the hash alone, which it gives up for good.
-    assert out.decode().splitlines() == ["[2]", "[2]", "false,true,true"]
+    # The first client sends the hash, then the query with it; the second one the hash alone.
+    short = "GET false" if by_get else "POST false"
+    assert out.decode().splitlines() == ["[2]", "[2]", f"{short},POST true,{short}"]
 
 
 @pytest.mark.npm

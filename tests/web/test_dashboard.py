@@ -14,6 +14,7 @@ from exo_graphql.schema.build import build_schema
 from exo_graphql.settings import Settings
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from exo_graphql.web import dashboard
+from exo_graphql.web.dashboard.documents import dashboard_documents
 
 pytestmark = pytest.mark.anyio
 
@@ -97,7 +98,6 @@ def test_text_of_the_server_never_becomes_markup() -> None:
         assert found == [], script.name
 
 
-FRAGMENTS = {"DETAILS_OF_DOWNLOAD", "DETAILS_OF_PLAN", "ERROR_DETAILS"}
 DOCUMENTS = {
     "ACKNOWLEDGE",
     "APPLY",
@@ -123,15 +123,6 @@ DOCUMENTS = {
 }
 
 
-def _documents() -> dict[str, str]:
-    text = (STATIC / "documents.js").read_text(encoding="utf-8")
-    found = dict(re.findall(r"const (\w+) = `([^`]*)`", text))
-    for name in FRAGMENTS:
-        fragment = found.pop(name)
-        found = {each: body.replace(f"${{{name}}}", fragment) for each, body in found.items()}
-    return found
-
-
 @pytest.fixture(scope="module")
 def schema() -> GraphQLSchema:
     return build_schema()
@@ -139,8 +130,8 @@ def schema() -> GraphQLSchema:
 
 @pytest.mark.parametrize("name", sorted(DOCUMENTS))
 def test_each_document_is_valid(name: str, schema: GraphQLSchema) -> None:
-    assert [error.message for error in validate(schema, parse(_documents()[name]))] == []
+    assert [error.message for error in validate(schema, parse(dashboard_documents()[name]))] == []
 
 
 def test_every_document_is_among_those_that_are_checked_against_the_schema() -> None:
-    assert set(_documents()) == DOCUMENTS
+    assert set(dashboard_documents()) == DOCUMENTS
