@@ -21,6 +21,8 @@ class Progress:
     reported: bool = False
 
 
+_NONE: Mapping[str, Download] = {}
+
 Stalls = Mapping[tuple[str, str], Progress]
 """The downloads under way, by node and model."""
 
@@ -52,19 +54,23 @@ def stalled_downloads(stalls: Stalls, snapshot: Snapshot) -> tuple[Stalls, tuple
 def download_events(before: Snapshot, after: Snapshot) -> Iterator[Occurrence]:
     """Downloads that started, were completed or failed, of nodes that both snapshots list.
 
-    A node that joins lists everything on its disk, which it downloaded earlier: that makes no events.
+    A node that joins lists everything on its disk, which it downloaded earlier: that makes no events. Neither does a
+    new entry of a complete download (some are only listed once the disk was read), but one under way or failed does.
     """
     for node_id, entries in after.state.downloads.items():
-        earlier = before.state.downloads.get(node_id)
+        earlier = before.state.downloads.get(node_id, _NONE)
         # Unchanged entries are the same object: of 4,000 downloads only a few are compared.
-        if earlier is None or earlier is entries or node_id not in after.state.nodes:
+        if earlier is entries or node_id not in after.state.nodes or node_id not in before.state.nodes:
             continue
         for model_id, download in entries.items():
             was = earlier.get(model_id)
-            if was is not download and was is not None and was.kind is not download.kind:
-                event = _change(download, after)
-                if event is not None:
-                    yield event
+            if was is download or (was is not None and was.kind is download.kind):
+                continue
+            if was is None and download.kind is DownloadKind.COMPLETED:
+                continue
+            event = _change(download, after)
+            if event is not None:
+                yield event
 
 
 def _change(now: Download, after: Snapshot) -> Occurrence | None:

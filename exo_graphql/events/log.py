@@ -12,6 +12,9 @@ from typing import Self
 
 from exo_graphql.events.event import Event, EventKind, Occurrence, Severity
 from exo_graphql.events.records import decode, encode
+from exo_graphql.events.serving import Serving
+from exo_graphql.events.serving import decode as decode_serving
+from exo_graphql.events.serving import encode as encode_serving
 from exo_graphql.storage import Collection as Table
 from exo_graphql.storage import Store, StoreError
 
@@ -73,6 +76,9 @@ class EventLog:
         """The newest events, oldest first."""
         self._last = 0
         """The sequence of the newest event."""
+        self.served: Serving | None = None
+        """What was ready when the server before this one last noted it."""
+        self._unwritten_serving: Serving | None = None
         self._unwritten: deque[Event] = deque(maxlen=WAITING)
         self._writing = asyncio.Lock()
         self._recorded = asyncio.Event()
@@ -88,6 +94,7 @@ class EventLog:
             event = decode(entry)
             if event is not None:
                 self._newest.append(event)
+        self.served = decode_serving(await self._store.entries(Table.SERVING))
         self._writer = asyncio.create_task(self._write(), name="events")
         return self
 
@@ -118,6 +125,16 @@ class EventLog:
             log.log(_LEVELS[event.severity], "%s", event.message, extra=log_keys(event))
             self._notify(event)
         self._recorded.set()
+
+    def note_serving(self, serving: Serving) -> None:
+        """Keeps what is ready now in the store, once the events before are there."""
+        self._unwritten_serving = serving
+        self._recorded.set()
+
+    @property
+    def last_sequence(self) -> int:
+        """The `sequence` of the newest event; 0 before the first."""
+        return self._last
 
     def newest(self, count: int, wanted: Filter = EVERYTHING) -> tuple[Event, ...] | None:
         """The last `count` events that match `wanted`, newest first; None where the store has to be read for them."""
@@ -234,6 +251,12 @@ class EventLog:
                     # More may have been recorded meanwhile, and the oldest dropped for them.
                     if self._unwritten and self._unwritten[0] is event:
                         self._unwritten.popleft()
+            # After the events: if the server is killed in between, its loss is reported, and not reported again.
+            serving = self._unwritten_serving
+            if serving is not None:
+                await self._store.save(Table.SERVING, encode_serving(serving))
+                if self._unwritten_serving is serving:
+                    self._unwritten_serving = None
 
     async def _forget(self) -> None:
         oldest = self._last - self._max_count

@@ -1,7 +1,7 @@
 """Where events come from: the cluster's snapshots, the operations and the deployments of this server."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, ExitStack
 from typing import Protocol, Self
 
@@ -13,7 +13,8 @@ from exo_graphql.deployments.service import Deployments
 from exo_graphql.events import NEW_WATCH, Event, EventKind, Occurrence, Severity, cluster_events
 from exo_graphql.events.log import EventLog
 from exo_graphql.events.losses import open_losses
-from exo_graphql.operations import Operation, OperationKind, Operations, OperationState
+from exo_graphql.events.serving import Copy, Serving, lost_meanwhile, may_be_behind, ready_copies
+from exo_graphql.operations import Operation, OperationKind, Operations, OperationState, StepState
 
 TransitionListener = Callable[[Snapshot | None, Snapshot, Transitions], None]
 
@@ -23,6 +24,8 @@ _ENDED = {
     OperationState.ROLLED_BACK: Severity.WARNING,
     OperationState.FAILED: Severity.ERROR,
 }
+# Steps that were left out are none that happened.
+_DONE = frozenset({StepState.SUCCEEDED, StepState.FAILED})
 _WORSE = frozenset({DeploymentState.RETRYING, DeploymentState.UNSATISFIABLE})
 
 
@@ -53,6 +56,12 @@ class Recorder:
         self._known_deployments: Mapping[str, Assessment] = {}
         self._lost: tuple[Event, ...] = ()
         """Losses that the snapshots show as reasons why the cluster is not healthy."""
+        self._compared = False
+        """Whether what was ready before the start has been compared with what is ready now."""
+        self._noted: tuple[Mapping[str, Copy], Set[str]] | None = None
+        """What was ready, and the members, when it was last noted in the store."""
+        self._first_at = 0.0
+        """When (`Moment.elapsed`) the first snapshot of this process was made."""
         self._active = ExitStack()
 
     def __enter__(self) -> Self:
@@ -78,10 +87,42 @@ class Recorder:
 
     def _cluster_changed(self, before: Snapshot | None, after: Snapshot, transitions: Transitions) -> None:
         self._watch, occurrences = cluster_events(self._watch, before, after, transitions)
+        if before is None:
+            self._first_at = after.now.elapsed
+        if not self._compared:
+            occurrences = (*self._lost_meanwhile(after), *occurrences)
         self._events.record(occurrences)
+        if self._compared and not after.stale:
+            self._note_serving(after)
         if occurrences or self._lost:
             # Later: the listeners do not have this snapshot yet, and must not get it after the next one.
             asyncio.get_running_loop().call_soon(self._mark_lost)
+
+    def _lost_meanwhile(self, after: Snapshot) -> tuple[Occurrence, ...]:
+        """What was lost while no server ran; nothing until a snapshot can show it."""
+        if after.stale or not after.state.nodes:
+            return ()
+        served = self._events.served
+        waited = after.now.elapsed - self._first_at
+        if served is not None and may_be_behind(served, after) and waited < after.rules.behind_grace:
+            return ()
+        self._compared = True
+        if served is None:
+            return ()
+        unloaded = {
+            model_id
+            for operation in self._operations.all()
+            if operation.finished_at is None or operation.finished_at >= served.at
+            for model_id in operation.unload_ids
+        }
+        return tuple(lost_meanwhile(served, after, self._events.in_memory, unloaded))
+
+    def _note_serving(self, after: Snapshot) -> None:
+        ready, members = ready_copies(after), frozenset(after.state.nodes)
+        if (ready, members) != self._noted:
+            self._noted = ready, members
+            now, last = self._events.now(), self._events.last_sequence
+            self._events.note_serving(Serving(ready, tuple(members), after.state.index, now, last))
 
     def _operations_changed(self) -> None:
         known, self._known_operations = self._known_operations, {each.id: each for each in self._operations.all()}
@@ -102,7 +143,10 @@ def _by_name(assessments: Iterable[Assessment]) -> Mapping[str, Assessment]:
 def operation_events(
     before: Mapping[str, Operation], after: Mapping[str, Operation], name_of: Callable[[str], str | None]
 ) -> Iterator[Occurrence]:
-    """Operations that were accepted or have ended, by id before and after; `name_of` names a deployment by its uid."""
+    """Operations that were accepted, went a step further or have ended, by id before and after.
+
+    `name_of` names a deployment by its uid.
+    """
     for id_, operation in after.items():
         was = before.get(id_)
         if was is operation:
@@ -113,12 +157,16 @@ def operation_events(
             requester = "" if operation.by is None else f" from {operation.by}"
             text = f"Accepted{requester}: {_act(operation)}{whose}."
             yield _of(operation, EventKind.OPERATION_ACCEPTED, Severity.INFO, text, deployment, operation.by)
+        for step in operation.steps if was is not None else ():
+            earlier = was.step(step.name) if was is not None else None
+            if step.state in _DONE and (earlier is None or earlier.state not in _DONE):
+                text = f"{_begin(_act(operation))}, step {step.name}: {step.state.value}. {step.message or ''}".rstrip()
+                yield _of(operation, EventKind.OPERATION_STEP, Severity.INFO, text, deployment, operation.by)
         if operation.state in _ENDED and (was is None or was.state not in _ENDED):
-            act = _act(operation)
             cancelled = operation.state is OperationState.CANCELLED
             by = operation.cancelled_by if cancelled else operation.by
             state = operation.state.value + (_by(by) if cancelled else "")
-            text = f"{act[0].upper()}{act[1:]}: {state}. {operation.message}"
+            text = f"{_begin(_act(operation))}: {state}. {operation.message}"
             yield _of(operation, EventKind.OPERATION_ENDED, _ENDED[operation.state], text, deployment, by)
 
 
@@ -131,6 +179,10 @@ def _act(operation: Operation) -> str:
             return f"unload {unloads}"
         case OperationKind.SWAP:
             return f"swap {unloads} for {loads}"
+
+
+def _begin(act: str) -> str:
+    return f"{act[0].upper()}{act[1:]}"
 
 
 def _of(

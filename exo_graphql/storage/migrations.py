@@ -154,6 +154,14 @@ def _history(db: sqlite3.Connection) -> None:
         )
 
 
+def _serving(db: sqlite3.Connection) -> None:
+    """What was ready to serve."""
+    db.execute(
+        "CREATE TABLE serving (sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, active INTEGER NOT NULL, "
+        "record BLOB NOT NULL)"
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_release,
     _what_a_saga_relies_on,
@@ -163,4 +171,5 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _plain_names_of_removals,
     _callers,
     _history,
+    _serving,
 )

@@ -23,6 +23,7 @@ class Collection(Enum):
     EVENTS = "events"
     HISTORY_MINUTES = "history_minutes"
     HISTORY_TEN_MINUTES = "history_ten_minutes"
+    SERVING = "serving"
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,6 +207,20 @@ def test_exo_that_does_not_answer_and_is_back() -> None:
     assert observer.kinds(13, loaded(("i1", "n1", READY))) == [EventKind.EXO_BACK, EventKind.MODEL_READY]
 
 
+def test_a_download_that_exo_did_not_list_before() -> None:
+    observer = Observer()
+    observer.events(0, document(("n1", "n2"), downloads={"n1": [pending("x/other")]}))
+    state = document(("n1", "n2"), downloads={"n1": [pending("x/other"), ongoing()], "n2": [ongoing()]})
+    started = observer.events(1, state)
+    assert [(event.kind, event.node_id) for event in started] == [
+        (EventKind.DOWNLOAD_STARTED, "n1"),
+        (EventKind.DOWNLOAD_STARTED, "n2"),
+    ]
+    # What was on the disk before is listed once the node has read it, and one that failed at once never as under way.
+    state["downloads"]["n1"] += [completed("x/old"), failed_download(model="x/gone")]
+    assert [(e.kind, e.model_id) for e in observer.events(2, state)] == [(EventKind.DOWNLOAD_FAILED, "x/gone")]
+
+
 def test_a_download_that_does_not_progress() -> None:
     observer = Observer()
     state = document(("n1",), downloads={"n1": [ongoing(downloaded=5)]})

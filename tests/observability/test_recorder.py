@@ -1,10 +1,11 @@
 """Which events operations make."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from exo_graphql.events import EventKind, Severity
 from exo_graphql.observability.recorder import operation_events
-from exo_graphql.operations import Operation, OperationKind, OperationState
+from exo_graphql.operations import Operation, OperationKind, OperationState, Step, StepState
 
 MODEL, OTHER = "mlx-community/Qwen3-30B-A3B-4bit", "mlx-community/Kimi-K2.5"
 
@@ -38,6 +39,33 @@ def test_an_operation_is_accepted_once_and_ends_once() -> None:
     assert _told(running, failed) == [ended]
     assert _told(failed, _operation(OperationState.FAILED)) == []
     assert _told(None, failed) == [accepted, ended]
+
+
+def test_a_step_is_reported_once_when_it_has_ended() -> None:
+    def at(*states: StepState) -> Operation:
+        names = ("plan", "unload", "place", "load")
+        messages = ("It fits.", "2 GiB are free.", None, "Layer 3 of 8.")
+        steps = tuple(Step(n, s, message=m) for n, s, m in zip(names, states, messages, strict=True))
+        return replace(_operation(OperationState.RUNNING), steps=steps, by="alice")
+
+    done, running, pending, failed = StepState.SUCCEEDED, StepState.RUNNING, StepState.PENDING, StepState.FAILED
+    begin = f"Swap {OTHER} for {MODEL}, step"
+    story = [
+        (at(done, pending, pending, pending), ["Accepted from alice"]),
+        (at(done, running, pending, pending), []),
+        (at(done, done, running, pending), [f"{begin} unload: SUCCEEDED. 2 GiB are free."]),
+        (at(done, done, done, running), [f"{begin} place: SUCCEEDED."]),
+        (at(done, done, done, running), []),
+        (at(done, done, done, failed), [f"{begin} load: FAILED. Layer 3 of 8."]),
+        (at(done, done, done, failed), []),
+    ]
+    before: dict[str, Operation] = {}
+    for operation, expected in story:
+        after = {operation.id: operation}
+        events = list(operation_events(before, after, lambda _: None))
+        assert [event.message.partition(": swap")[0] for event in events] == expected
+        assert {(event.severity, event.by) for event in events} <= {(Severity.INFO, "alice")}
+        before = after
 
 
 def test_the_deployment_that_it_is_for_is_named() -> None:
