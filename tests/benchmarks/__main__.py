@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.benchmarks import bystander, fanout, idle, ingest, push, scenario, throughput, upstream, watchers
+from tests.benchmarks import bystander, fanout, history, idle, ingest, push, scenario, throughput, upstream, watchers
 from tests.benchmarks.figures import Row, table
 
 
@@ -31,7 +31,7 @@ def main() -> None:
         "--only",
         action="append",
         metavar="PART",
-        help="throughput, fanout, watchers, push, upstream, ingest, bystander, idle",
+        help="throughput, fanout, watchers, push, upstream, ingest, bystander, history, idle",
     )
     arguments = parser.parse_args()
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -49,6 +49,7 @@ def main() -> None:
             "upstream": lambda: [upstream.measure(states, 5 if quick else 20)],
             "ingest": lambda: ingest.measure(bodies, 3 if quick else 8),
             "bystander": lambda: [bystander.measure(bodies, Path(directory), 5 if quick else 20)],
+            "history": lambda: history.measure(bodies),
             "idle": lambda: [idle.measure(1 if quick else 5)],
         }
         for name, part in parts.items():

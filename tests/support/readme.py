@@ -140,6 +140,8 @@ MEANINGS = {
     "ingest, held up": "how long reading the state of a very large cluster delays all other requests at most: the "
     "first time, and later.",
     "bystander": "how long a small query takes (99 of 100) while the state of 32 nodes is read once a second.",
+    "history, memory": "what 30 days of figures of 32 nodes take.",
+    "history, cost": "what sampling them every 5 seconds takes.",
     "idle": "memory on a machine that may also run exo, alone and with 1,000 subscribers, and the time from the start "
     "to the first answer.",
 }
