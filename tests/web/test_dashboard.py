@@ -108,6 +108,7 @@ DOCUMENTS = {
     "DELETE",
     "DELETE_DOWNLOAD",
     "EVENTS",
+    "LINKS",
     "LOAD",
     "MAY_CHANGE",
     "PAUSE",

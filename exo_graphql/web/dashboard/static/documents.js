@@ -73,6 +73,9 @@ export const MAY_CHANGE = `mutation MayChange { resumeDeployment(name: "") @skip
 
 export const EVENTS = `query Events { events(last: 60) { id at kind severity message by acknowledged } }`;
 
+/** 496 where 32 nodes all reach each other: not in the subscription, which says when they change. */
+export const LINKS = `query Links { cluster { links { nodes { id friendlyName } medium bestMedium status since } } }`;
+
 export const ACKNOWLEDGE = `
 mutation Acknowledge($event: ID!) {
   payload: acknowledge(event: $event) {

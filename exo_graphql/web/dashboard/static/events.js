@@ -4,10 +4,9 @@ import { ACKNOWLEDGE, EVENTS } from "./documents.js";
 import { attribute, h, keyed, text } from "./dom.js";
 import { time, words } from "./format.js";
 import { attempt } from "./notice.js";
+import { refetcher } from "./refetch.js";
 import { ask } from "./request.js";
 
-// Events may come in bursts: they are listed once a second at most.
-const PAUSE_MS = 1000;
 const AT_FIRST = 12;
 
 export function eventSection() {
@@ -16,36 +15,15 @@ export function eventSection() {
   const earlier = root.querySelector("details");
   const others = keyed(earlier.querySelector("ol"), ({ id }) => id, eventRow);
   const empty = root.querySelector(".empty");
-  let wanted; // what the newest state says of them
-  let listed; // the same of those on the page
-  let busy = false;
-
-  /** Lists them. A failure is tried again with the next state: the subscription reports a broken connection. */
-  async function refresh() {
-    busy = true;
-    const now = wanted;
-    try {
-      const { events } = await ask(EVENTS, {});
-      recent(events.slice(0, AT_FIRST));
-      others(events.slice(AT_FIRST));
-      earlier.hidden = events.length <= AT_FIRST;
-      empty.hidden = events.length > 0;
-      listed = now;
-    } catch {
-      listed = undefined;
-    }
-    setTimeout(() => {
-      busy = false;
-      // What happened meanwhile may be the last for hours.
-      if (listed !== undefined && listed !== wanted) refresh();
-    }, PAUSE_MS);
-  }
-
-  return ({ lastEvent, losses }) => {
-    // Another one may have acknowledged a loss.
-    wanted = [lastEvent?.id, ...losses.map(({ id }) => id)].join();
-    if (wanted !== listed && !busy) refresh();
-  };
+  const refresh = refetcher(async () => {
+    const { events } = await ask(EVENTS, {});
+    recent(events.slice(0, AT_FIRST));
+    others(events.slice(AT_FIRST));
+    earlier.hidden = events.length <= AT_FIRST;
+    empty.hidden = events.length > 0;
+  });
+  // Another client may have acknowledged a loss.
+  return ({ lastEvent, losses }, connection) => refresh([connection, lastEvent?.id, ...losses.map(({ id }) => id)].join());
 }
 
 function eventRow({ id, at, kind, severity, message, by }) {

@@ -14,11 +14,12 @@ import { eventSection } from "./events.js";
 import { Live } from "./live.js";
 import { LoadDialog } from "./load_dialog.js";
 import { modelSection } from "./models.js";
-import { nodeSection } from "./nodes.js";
+import { nodeSection, showNode } from "./nodes.js";
 import { operationSection, showOperation } from "./operations.js";
 import { announce, overview, summary } from "./overview.js";
 import { ask } from "./request.js";
 import { taskSection } from "./tasks.js";
+import { topologySection } from "./topology.js";
 import { weightsPart } from "./weights.js";
 
 // A server that has a state of exo sends it at once.
@@ -36,6 +37,7 @@ const parts = [
   downloadSection({ pause: pauseDownloads, resume: resumeDownloads, remove: removeDownloads }),
   weightsPart(removeDownloads),
   taskSection(cancelTask),
+  topologySection(showNode),
   eventSection(),
   (cluster) => loadDialog.update(cluster),
   (cluster) => deploymentDialog.update(cluster),
@@ -46,13 +48,14 @@ const forget = document.getElementById("forget");
 let shown = null;
 let newest = null;
 let condition = ["connecting", {}];
+let connections = 0; // of the subscription: the server of another one may be another process
 
 /** Draws the newest state, once for each frame: several messages may arrive within one. */
 function draw() {
   const cluster = newest;
   newest = null;
   if (cluster === null) return;
-  for (const part of parts) part(cluster);
+  for (const part of parts) part(cluster, connections);
   announce(shown, cluster);
   shown = cluster;
   show(...condition, shown);
@@ -68,7 +71,10 @@ const live = new Live(WATCH, {
     condition = now;
     forget.hidden = authorization() === null;
     if (now[0] === "live") {
-      if (before !== "live") askRights();
+      if (before !== "live") {
+        connections += 1;
+        askRights();
+      }
       // The data that follow are drawn with the new condition.
       return;
     }

@@ -16,6 +16,13 @@ export function nodeSection() {
   return (cluster) => update(cluster.nodes);
 }
 
+/** Scrolls to a node and focuses it. */
+export function showNode(id) {
+  const row = document.getElementById(`node-${id}`);
+  row?.focus({ preventScroll: true });
+  row?.scrollIntoView({ block: "nearest" });
+}
+
 function nodeRow(first) {
   const title = h("h3");
   const status = h("span", { class: "badge" });
@@ -33,7 +40,7 @@ function nodeRow(first) {
   const more = h("p", { class: "facts" });
   const element = h(
     "li",
-    { class: "row", "data-node": first.id },
+    { class: "row", id: `node-${first.id}`, tabindex: -1, "data-node": first.id },
     h("div", { class: "head" }, title, status),
     kind,
     seen,
