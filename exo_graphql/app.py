@@ -75,6 +75,7 @@ class Components:
     async def shut_down(self) -> None:
         """Ends every subscription in a way that makes its client reconnect, before the server closes its sockets."""
         self.leaving.set()
+        self.service.waits.end()
         await self.websocket.shut_down()
 
 
@@ -215,6 +216,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
             lambda: poller.stats,
             lambda: service.live.subscriber_count,
             lambda: websocket.connection_count,
+            lambda: service.waits.count,
         )
     )
     roots = {"", settings.root_path.rstrip("/")}

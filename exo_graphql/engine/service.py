@@ -4,7 +4,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+<<<<<<< HEAD
 from dataclasses import dataclass
+=======
+from dataclasses import dataclass, replace
+from enum import Enum, unique
+>>>>>>> 2638751 (Let queries wait for the end of an operation and for readiness, without holding anything)
 from functools import partial
 from typing import Any, Self
 
@@ -31,6 +36,7 @@ from exo_graphql.engine.reply import Outcome, Reply
 from exo_graphql.engine.requests import GraphQLRequest
 from exo_graphql.engine.rights import Caller, Rights
 from exo_graphql.engine.shared_subscription import Subscriber
+from exo_graphql.engine.waiting import ARGUMENT, Waits
 from exo_graphql.engine.worker_pool import Overloaded, WorkerPool
 from exo_graphql.events import Event
 from exo_graphql.events.log import EventLog
@@ -63,6 +69,11 @@ class Prepared:
     def is_subscription(self) -> bool:
         """Whether it is answered by a stream."""
         return is_subscription(self.operation)
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether it may wait for something to happen before it is executed."""
+        return ARGUMENT in self.request.query and not self.is_mutation
 
     @property
     def is_mutation(self) -> bool:
@@ -124,6 +135,7 @@ class Service:
         self.live = Live(
             self._executor, self._context, upstream.subscriber, self._worker_pool, self._limits.max_live_cost
         )
+        self.waits = Waits(upstream, operations)
         self._cause: Unreachable | None = None
         """Why there has never been a snapshot, with the last error of each URL of exo."""
         self._changing: set[asyncio.Task[Reply]] = set()
@@ -135,6 +147,7 @@ class Service:
         self._resources.callback(self._worker_pool.close)
         self._resources.push_async_callback(self._settle)
         self._resources.enter_context(self._upstream.listen(lambda _: self.live.notify()))
+        self._resources.enter_context(self.waits)
         self._resources.callback(self._operations.listen(self.live.notify))
         self._resources.callback(self._deployments.listen(self.live.notify))
         self._resources.callback(self._events.watch(self.live.notify))
@@ -207,7 +220,15 @@ class Service:
         if not (refreshed or _selects_schema_only(prepared.operation)):
             await self.refresh()
         if not prepared.is_mutation:
-            return await self._execute(prepared, caller)
+            try:
+                has_waited = prepared.may_wait and await self.waits.wait(
+                    prepared.request, prepared.document, prepared.operation
+                )
+            except LimitExceeded as error:
+                return _refused(error)
+            reply = await self._execute(prepared, caller)
+            # Sent again, it would be an answer without the wait.
+            return replace(reply, lasting=False) if has_waited else reply
         # A mutation is carried out even if its caller goes away: a swap must not end between its two steps.
         changing = asyncio.create_task(self._execute(prepared, caller), name="mutation")
         self._changing.add(changing)

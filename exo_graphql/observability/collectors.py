@@ -130,16 +130,19 @@ class ServerCollector(Collector):
         stats: Callable[[], PollerStats],
         subscribers: Callable[[], int],
         connections: Callable[[], int],
+        waiting: Callable[[], int],
     ) -> None:
         self._operations = operations
         self._stats = stats
         self._subscribers = subscribers
         self._connections = connections
+        self._waiting = waiting
 
     def collect(self) -> Iterator[Metric]:
         """One family for each figure."""
         yield _gauge("exo_graphql_subscriptions", "Open subscriptions.", self._subscribers())
         yield _gauge("exo_graphql_websockets", "Open websockets.", self._connections())
+        yield _gauge("exo_graphql_waiting_requests", "Queries that wait (waitSeconds).", self._waiting())
         stats = self._stats()
         yield CounterMetricFamily("exo_graphql_upstream_reads", "States read from exo.", value=stats.reads)
         yield CounterMetricFamily(

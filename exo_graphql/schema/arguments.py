@@ -67,3 +67,10 @@ INSTANCE_TYPE = InstanceTypePreference.AUTO
 DRAIN_SECONDS = 30
 
 OperationId = Annotated[strawberry.ID, argument(description="Id of the operation.")]
+WaitSeconds = Annotated[
+    int | None,
+    argument(
+        description="Wait for up to this many seconds, 300 at most, and answer then what is true. One field of a "
+        "request may wait. Default: do not wait."
+    ),
+]

@@ -136,7 +136,7 @@ described(
 
 @unique
 class ModelStatusUntil(Enum):
-    """When a `modelStatus` subscription completes by itself."""
+    """When a `modelStatus` subscription completes by itself, and the waiting query is answered."""
 
     NEVER = "NEVER"
     READY = "READY"
@@ -145,8 +145,9 @@ class ModelStatusUntil(Enum):
 
 described(
     ModelStatusUntil,
-    "When a `modelStatus` subscription completes by itself. A stale status never completes it.",
-    NEVER="Never: it continues until the client ends it.",
+    "When a `modelStatus` subscription completes by itself, and when the query stops waiting. A stale status never "
+    "ends it.",
+    NEVER="Never: a subscription continues until the client ends it, a query waits for all of `waitSeconds`.",
     READY="After the first status that is ready, final or not found.",
     SETTLED="After the first status that is ready, final, not found or NOT_LOADED.",
 )

@@ -7,7 +7,7 @@ import strawberry
 from strawberry import argument
 
 from exo_graphql.cluster import state
-from exo_graphql.cluster.names import Ambiguous, Unknown, find_model
+from exo_graphql.cluster.names import Ambiguous
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.status import ModelStatus as Status
 from exo_graphql.deployments.assess import Assessment
@@ -22,6 +22,7 @@ from exo_graphql.schema.arguments import (
     NodeNames,
     OperationId,
     TaskFilter,
+    WaitSeconds,
 )
 from exo_graphql.schema.calendar import CalendarEntry, resolve_calendar
 from exo_graphql.schema.cluster import Cluster
@@ -29,7 +30,8 @@ from exo_graphql.schema.context import Info
 from exo_graphql.schema.deployment import Deployment
 from exo_graphql.schema.download import Download
 from exo_graphql.schema.downloads import select_downloads
-from exo_graphql.schema.errors import model_error, shorten
+from exo_graphql.schema.enums import ModelStatusUntil
+from exo_graphql.schema.errors import model_error
 from exo_graphql.schema.event import Event, resolve_events
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.filters import model_named, node_named
@@ -42,6 +44,7 @@ from exo_graphql.schema.placement import Placement
 from exo_graphql.schema.plan import Plan, resolve_plan
 from exo_graphql.schema.search import SchemaMatch, resolve_search
 from exo_graphql.schema.task import Task
+from exo_graphql.schema.until import check_seconds, named_status
 
 
 def cluster(info: Info) -> Snapshot:
@@ -95,16 +98,23 @@ def _model(
 
 def model_status(info: Info, model: ModelName) -> Status:
     """Readiness by name. `found` is false for an unknown name; an ambiguous one raises MODEL_AMBIGUOUS."""
-    snapshot = info.context.snapshot
-    found = find_model(snapshot.models, model)
-    if isinstance(found, Unknown):
-        # A model that is not in the catalogue is known while it has an instance; its failure and `final` outlive that.
-        found = find_model(snapshot.remembered_models, model)
-    if isinstance(found, Unknown):
-        return snapshot.status(shorten(model))
-    if isinstance(found, Ambiguous):
-        raise model_error(found)
-    return snapshot.status(found.id)
+    status = named_status(info.context.snapshot, model)
+    if isinstance(status, Ambiguous):
+        raise model_error(status)
+    return status
+
+
+def _model_status(
+    info: Info,
+    model: ModelName,
+    until: Annotated[
+        ModelStatusUntil | None, argument(description="What `waitSeconds` waits for.")
+    ] = ModelStatusUntil.READY,
+    wait_seconds: WaitSeconds = None,
+) -> Status:
+    del until  # the engine has waited before it executes this
+    check_seconds(wait_seconds)
+    return model_status(info, model)
 
 
 def downloads(
@@ -181,7 +191,12 @@ def _deployment(
     return info.context.deployments.get(name)
 
 
-def _operation(info: Info, id: OperationId) -> object:  # noqa: A002
+def _operation(
+    info: Info,
+    id: OperationId,  # noqa: A002
+    wait_seconds: WaitSeconds = None,
+) -> object:
+    check_seconds(wait_seconds)
     return info.context.find_operation(id)
 
 
@@ -218,8 +233,9 @@ class Query:
         "MODEL_NOT_FOUND with the closest ids.",
     )
     model_status: ModelStatus = field(
-        resolver=model_status,
-        description="Readiness of one model now. An unknown name is no error: it gives `found: false`.",
+        resolver=_model_status,
+        description="Readiness of one model now, or with `waitSeconds` once it is as `until` says. An unknown name is "
+        "no error: it gives `found: false`.",
     )
     downloads: list[Download] | None = field(
         resolver=downloads,
@@ -254,7 +270,9 @@ class Query:
         "they fit together.",
     )
     operation: Operation | None = field(
-        resolver=_operation, description="A load, unload or swap requested from this server; null for an unknown id."
+        resolver=_operation,
+        description="A load, unload or swap requested from this server, with `waitSeconds` once it has ended; null for "
+        "an unknown id.",
     )
     events: list[Event] = field(
         resolver=resolve_events,

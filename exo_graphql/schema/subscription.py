@@ -10,7 +10,6 @@ import strawberry
 from strawberry import argument
 
 from exo_graphql.cluster import state
-from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.status import ModelStatus as Status
 from exo_graphql.operations import Operation as OperationValue
 from exo_graphql.schema import query
@@ -27,6 +26,7 @@ from exo_graphql.schema.model_status import ModelStatus
 from exo_graphql.schema.node import Node
 from exo_graphql.schema.operation import Operation
 from exo_graphql.schema.task import Task
+from exo_graphql.schema.until import has_settled
 
 
 def _model_status(
@@ -37,12 +37,7 @@ def _model_status(
     ] = ModelStatusUntil.NEVER,
 ) -> Status:
     status = query.model_status(info, model)
-    settled = status.ready or status.final or not status.found
-    ends = (until in (ModelStatusUntil.READY, ModelStatusUntil.SETTLED) and settled) or (
-        until is ModelStatusUntil.SETTLED and status.phase is Phase.NOT_LOADED
-    )
-    # What a stale snapshot says may no longer be true, so it ends no client's wait.
-    if ends and not status.stale:
+    if has_settled(status, until):
         info.context.complete()
     return status
 

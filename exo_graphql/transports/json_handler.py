@@ -13,9 +13,14 @@ from exo_graphql.engine.results import Results
 from exo_graphql.engine.rights import Caller
 from exo_graphql.engine.service import Prepared, Service
 from exo_graphql.observability.metrics import Transport
+<<<<<<< HEAD
 from exo_graphql.transports.asgi import respond
 from exo_graphql.transports.compression import MIN_COMPRESSED, Compressor
 from exo_graphql.transports.conditional import etag_of
+=======
+from exo_graphql.transports.asgi import respond, unless_disconnected
+from exo_graphql.transports.auth import TooManyFailures, Unauthorized
+>>>>>>> 2638751 (Let queries wait for the end of an operation and for readiness, without holding anything)
 from exo_graphql.transports.content_types import GRAPHQL_JSON, JSON, refusal_type
 from exo_graphql.transports.exchange import Exchange
 from exo_graphql.transports.refusals import Refused, refusal_of
@@ -57,15 +62,21 @@ class JsonHandler:
         if reply.lasting and snapshot is not None and snapshot == self._service.snapshot:
             self._results.put(snapshot, key, key_bytes + len(reply.payload), reply.payload)
 
-    async def execute(self, prepared: Prepared | Reply, caller: Caller, *, refreshed: bool = False) -> Reply:
-        """The reply to a query or mutation. Raises `BadRequest` for a subscription."""
+    async def execute(
+        self, exchange: Exchange, prepared: Prepared | Reply, caller: Caller, *, refreshed: bool = False
+    ) -> Reply:
+        """The reply to a query or mutation. Raises `BadRequest` for a subscription.
+
+        Raises `Disconnected` where the caller goes while the query waits for something to happen.
+        """
         if isinstance(prepared, Reply):
             return prepared
         if prepared.is_subscription:
             raise BadRequest(
                 "A subscription is answered by a stream: send 'Accept: text/event-stream', or use a websocket.", 406
             )
-        return await self._service.answer(prepared, caller, refreshed=refreshed)
+        answer = self._service.answer(prepared, caller, refreshed=refreshed)
+        return await (unless_disconnected(exchange.receive, answer) if prepared.may_wait else answer)
 
     async def send_stored(self, exchange: Exchange, kind: str, payload: bytes, etag: bytes | None = None) -> None:
         """Sends a stored result."""
