@@ -9,6 +9,7 @@ from pathlib import Path
 from graphql import (
     GraphQLError,
     ListTypeNode,
+    NamedTypeNode,
     NonNullTypeNode,
     OperationDefinitionNode,
     VariableDefinitionNode,
@@ -20,6 +21,9 @@ from exo_graphql.documents import FOLDER, compose
 
 # Shown first; the others follow by name.
 FIRST = "status.graphql"
+
+# What a required variable has where the page finds no value for it: of the right type, so that the document is valid.
+_BLANK = {"Int": 10, "Float": 0.0, "Boolean": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,10 @@ def _leading_comment(text: str) -> str:
 
 
 def _variables(operation: OperationDefinitionNode) -> str:
-    """JSON text: required variables, left blank, and those with a default, set to it. Optional ones are left out."""
+    """JSON text: required variables, left blank, and those with a default, set to it. Optional ones are left out.
+
+    The page replaces the blanks with values of the cluster (`static/example_values.js`).
+    """
     values = {
         definition.variable.name.value: _value(definition)
         for definition in operation.variable_definitions or ()
@@ -86,4 +93,6 @@ def _value(definition: VariableDefinitionNode) -> object:
     if definition.default_value is not None:
         return value_from_ast_untyped(definition.default_value)
     inner = definition.type.type if isinstance(definition.type, NonNullTypeNode) else definition.type
-    return [""] if isinstance(inner, ListTypeNode) else ""
+    if isinstance(inner, ListTypeNode):
+        return [""]
+    return _BLANK.get(inner.name.value, "") if isinstance(inner, NamedTypeNode) else ""

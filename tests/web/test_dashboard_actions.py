@@ -1,5 +1,6 @@
 """What a person can do with downloads, tasks and models on the dashboard, in a real Chromium."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from tests.support.running import running
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 
-A = "test/tiny-a"
+A, HALF = "test/tiny-a", "test/half"
 
 
 async def test_downloads_of_a_model_are_one_row_and_each_can_be_paused_resumed_and_deleted(visit: Visit) -> None:
@@ -53,23 +54,41 @@ async def test_downloads_of_a_model_are_one_row_and_each_can_be_paused_resumed_a
     assert visit.problems == []
 
 
-async def test_a_request_can_be_cancelled_and_a_model_says_how_to_call_it(visit: Visit) -> None:
+async def test_a_request_is_cancelled_an_unload_says_what_it_means_and_a_model_how_to_call_it(visit: Visit) -> None:
     page = visit.page
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     names = ("node-1", "node-2")
-    scenario = replace(tiny_scenario(), ready={A: names}, traffic=(Traffic(A, every=1.0, seconds=1e6),))
+    traffic = (Traffic(A, every=1.0, seconds=1e6), Traffic(HALF, every=1.0, seconds=1e6))
+    scenario = replace(tiny_scenario(), ready={A: names, HALF: names}, traffic=traffic)
     async with running(SimulatedExo(scenario, speed=0.2, seed=1)) as server:
         await open_dashboard(page, server)
         server.exo.control.advance(2.0)
-        task = page.locator("[data-task]").first
+        task = page.locator("[data-task]").filter(has_text="tiny-a").first
         await task.get_by_role("button", name="Cancel: text generation of tiny-a").click()
         question = page.get_by_role("dialog", name="Cancel this request?")
         id_ = await task.get_attribute("data-task")
         await question.get_by_role("button", name="Cancel the request").click()
         await expect(page.locator(f'[data-task="{id_}"]')).to_have_count(0, timeout=PATIENCE_MS)
 
+        await ask(server, f'mutation {{ applyDeployment(name: "day", model: "{HALF}") {{ error {{ message }} }} }}')
+        await page.get_by_role("button", name="Unload half").click()
+        question = page.get_by_role("dialog", name="Unload half?")
+        await expect(question).to_contain_text(
+            re.compile(r"(1 request is|\d requests are) running\. (It gets|They get) up to 30 s")
+        )
+        await expect(question).to_contain_text(
+            re.compile(r"Frees 9\.0 GiB: 4\.5 GiB on node-\d, 4\.5 GiB on node-\d\.")
+        )
+        await expect(question).to_contain_text(
+            "This pauses the deployment day."
+        )  # it has adopted it while this is open
+        await expect(question).not_to_contain_text("Nothing else is ready")
+        await question.get_by_label("Seconds to wait for running requests").fill("5")
+        await expect(question).to_contain_text("up to 5 s")
+        await page.keyboard.press("Escape")
+
         row = model_row(page, A)
-        (model,) = (await ask(server, "{ cluster { models { contextLength storageSizeGb } } }"))["cluster"]["models"]
+        (model, _) = (await ask(server, "{ cluster { models { contextLength storageSizeGb } } }"))["cluster"]["models"]
         await expect(row).to_contain_text(f"context of {model['contextLength']:,} tokens")
         await expect(row.locator(".shards li").first).to_contain_text("layers 0\N{EN DASH}3, 0.0 GiB")
         await row.get_by_text("How to call it").click()

@@ -159,6 +159,8 @@ async def test_an_unload_that_is_not_confirmed_is_not_done(visit: Visit) -> None
         await ready(server, page, A)
         await page.get_by_role("button", name="Unload tiny-a").click()
         question = page.get_by_role("dialog", name="Unload tiny-a?")
+        await expect(question).to_contain_text("No requests are running.")
+        await expect(question).to_contain_text("Nothing else is ready: the cluster then serves no model.")
         await question.get_by_role("button", name="Cancel").click()
         await expect(question).to_have_count(0)
         assert len((await ask(server, "{ operations { id } }"))["operations"]) == 1
@@ -330,6 +332,18 @@ async def test_a_token_is_asked_for_and_one_that_may_only_read_shows_no_actions(
         await page.locator("#load-dialog").get_by_role("button", name="Load", exact=True).click()
         await shown(model_row(page, A, "READY"))
         assert "sesame" not in await page.evaluate("JSON.stringify(localStorage) + document.cookie + location.href")
+
+        # Kept for the other tabs, and for later, only where the user asks for it.
+        await page.get_by_role("button", name="Forget token").click()
+        await page.get_by_label("Token", exact=True).fill("open-sesame")
+        await page.get_by_label("Keep it in this browser").check()
+        await page.get_by_role("button", name="Use token").click()
+        await connected(page)
+        other = await page.context.new_page()
+        await open_dashboard(other, server)
+        await other.get_by_role("button", name="Forget token").click()
+        await shown(other.get_by_role("dialog", name="Token required"))
+        assert await other.evaluate("localStorage.length + sessionStorage.length") == 0
 
 
 async def test_a_read_only_server_shows_no_actions(visit: Visit) -> None:

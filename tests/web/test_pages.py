@@ -13,6 +13,7 @@ from starlette.routing import Mount, Route
 
 from exo_graphql.documents import document
 from exo_graphql.web import graphiql_page, page_routes
+from exo_graphql.web.assets import STATIC
 from exo_graphql.web.examples import examples
 from exo_graphql.web.vendor import missing, packages
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 OPERATIONS = {
     "another.graphql": "# One greeting.\n# In two lines.\nquery Another($name: String!, $names: [ID!]!, $n: Int = 3,"
-    " $free: Int) { a(b: $name) }\n",
+    " $free: Int, $last: Int!) { a(b: $name) }\n",
     "broken.graphql": "query {",
     "fragment.graphql": "fragment F on Query { a }",
     "status.graphql": "{ a }\n",
@@ -50,10 +51,20 @@ async def test_every_file_of_the_page_is_served_below_any_root_path(client: http
     page = await client.get("graphql")
     addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert len(addresses) == 11
-    for address in addresses:
+    waiting = [(page.url, address) for address in addresses]
+    seen = set()
+    while waiting:
+        base, address = waiting.pop()
         assert not address.startswith(("/", "http"))
-        response = await client.get(page.url.join(address))
+        response = await client.get(base.join(address))
         assert response.status_code == 200, address
+        if "/vendor/" not in address and response.url not in seen:
+            waiting += [
+                (response.url, each) for each in re.findall(r'^import .* from "(.+)";', response.text, re.MULTILINE)
+            ]
+        seen.add(response.url)
+    ours = {url.path.rpartition("/")[2] for url in seen if "/vendor/" not in url.path and url.path.endswith(".js")}
+    assert ours == {script.name for script in STATIC.glob("*.js")}
 
 
 @pytest.mark.parametrize("path", ["/graphiql/assets/token.js", "/below/graphiql/assets/token.js"])
@@ -127,7 +138,7 @@ async def test_the_examples_are_the_documents_of_the_command_line(client: httpx.
             "kind": "query",
             "description": "One greeting. In two lines.",
             "query": OPERATIONS["another.graphql"],
-            "variables": '{\n  "name": "",\n  "names": [\n    ""\n  ],\n  "n": 3\n}',
+            "variables": '{\n  "name": "",\n  "names": [\n    ""\n  ],\n  "n": 3,\n  "last": 10\n}',
         },
         {
             "name": "Watch",

@@ -125,7 +125,7 @@ def _result(page: Page) -> Locator:
 
 async def _open(page: Page, address: str) -> None:
     """Go there, and wait for the schema."""
-    async with page.expect_response(lambda response: response.request.method == "POST"):
+    async with page.expect_response(lambda response: "IntrospectionQuery" in (response.request.post_data or "")):
         await page.goto(address)
 
 

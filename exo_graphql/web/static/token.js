@@ -1,17 +1,24 @@
-// The bearer token of this browser tab: kept in sessionStorage, requested when the server requires one.
+// The bearer token, requested when the server requires one: kept until the tab is closed (sessionStorage), or in this
+// browser if the user asks for it (localStorage).
 
 const KEY = "exo-graphql-token";
 let asking = null;
 
 /** The Authorization value to send, or null when no token has been given. */
 export function authorization() {
-  const token = sessionStorage.getItem(KEY);
+  const token = sessionStorage.getItem(KEY) ?? localStorage.getItem(KEY);
   return token ? `Bearer ${token}` : null;
 }
 
-/** Deletes the token. */
+/** Deletes the token, for the other tabs of this browser too if it was kept for them. */
 export function forgetToken() {
   sessionStorage.removeItem(KEY);
+  localStorage.removeItem(KEY);
+}
+
+function keepToken(token, inBrowser) {
+  forgetToken();
+  (inBrowser ? localStorage : sessionStorage).setItem(KEY, token);
 }
 
 /**
@@ -34,13 +41,17 @@ function openDialog() {
   title.id = "token-title";
   const hint = element(
     "p",
-    "Enter a bearer token of this server. A read token sees everything; an operate token may also change " +
-      "the cluster. The token is kept until this tab is closed.",
+    "Enter a bearer token of this server. A read token sees everything; an operate token may also change the cluster.",
   );
   const input = document.createElement("input");
   Object.assign(input, { type: "password", name: "token", required: true, autocomplete: "off", spellcheck: false });
   const label = element("label", "Token");
   label.append(input);
+  const keep = document.createElement("input");
+  Object.assign(keep, { type: "checkbox", name: "keep", checked: localStorage.getItem(KEY) !== null });
+  const kept = element("label", "Keep it in this browser; otherwise until this tab is closed");
+  kept.className = "keep";
+  kept.prepend(keep);
   const send = element("button", "Use token");
   send.value = "use";
   const cancel = element("button", "Cancel");
@@ -50,14 +61,14 @@ function openDialog() {
   menu.append(cancel, send);
   const form = document.createElement("form");
   form.method = "dialog";
-  form.append(title, hint, label, menu);
+  form.append(title, hint, label, kept, menu);
   dialog.append(form);
   document.body.append(dialog);
   dialog.showModal();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
       const given = dialog.returnValue === "use" ? input.value.trim() : "";
-      if (given) sessionStorage.setItem(KEY, given);
+      if (given) keepToken(given, keep.checked);
       dialog.remove();
       resolve(given !== "");
     });

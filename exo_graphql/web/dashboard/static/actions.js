@@ -1,44 +1,18 @@
-// The buttons in the rows: unload a model, cancel an operation. Loads and swaps have a dialog of their own.
+// The buttons in the rows: cancel an operation, cancel a request. Loads, swaps and unloads have dialogs of their own.
 
 import { confirm } from "./confirm.js";
-import { CANCEL, CANCEL_TASK, UNLOAD } from "./documents.js";
+import { CANCEL, CANCEL_TASK } from "./documents.js";
 import { h } from "./dom.js";
-import { count, labels, manner, words } from "./format.js";
+import { words } from "./format.js";
 import { attempt, showPaused } from "./notice.js";
 import { showOperation } from "./operations.js";
 
-async function run(document, variables) {
+/** Sends a mutation that starts or changes an operation, and shows that operation. */
+export async function run(document, variables) {
   const payload = await attempt(document, variables);
   if (payload === null) return;
   showPaused(payload.paused);
   showOperation(payload.operation.id);
-}
-
-/** Asks for confirmation, which instances, and how long to wait for running requests; then unloads. */
-export async function unload(model) {
-  const several = model.instances.length > 1;
-  const choice = (value, label, checked) =>
-    h("label", { class: "tick" }, h("input", { type: "radio", name: "instance", value, checked }), label);
-  const place = (instance) => `${manner(instance)} on ${labels(instance.shards.map(({ node }) => node))}`;
-  const answer = await confirm(`Unload ${model.name}?`, "Unload", [
-    several
-      ? h(
-          "fieldset",
-          {},
-          h("legend", {}, "Which"),
-          choice("", `All ${count(model.instances.length, "instance")}`, true),
-          model.instances.map((instance) => choice(instance.id, place(instance), false)),
-        )
-      : h("p", {}, model.instances.map(place).join()),
-    h(
-      "label",
-      { class: "number" },
-      "Seconds to wait for running requests",
-      h("input", { type: "number", name: "drain", min: 0, max: 3600, value: 30, required: true }),
-    ),
-  ]);
-  if (answer === null) return;
-  await run(UNLOAD, { model: model.id, instance: answer.get("instance") || null, drainSeconds: Number(answer.get("drain")) });
 }
 
 /** Cancels an operation; the server undoes what it did. */

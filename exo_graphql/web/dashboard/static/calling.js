@@ -1,6 +1,7 @@
 // How to call a model: exo's address, and a line for a shell.
 
 import { copyButton } from "../../graphiql/assets/clipboard.js";
+import { quoted } from "../../graphiql/assets/shell.js";
 import { h, text } from "./dom.js";
 
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
@@ -31,11 +32,6 @@ function post(address, body) {
 
 function form(fields) {
   return Object.entries(fields).map(([name, value]) => `-F ${quoted(`${name}=${value}`)}`).join(" ");
-}
-
-/** As one word of a shell: it's becomes 'it'\''s'. */
-function quoted(word) {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** A folded part of a model's row. */

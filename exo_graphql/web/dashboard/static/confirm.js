@@ -32,7 +32,7 @@ export function confirm(question, action, content, decline) {
   text(title, question);
   return new Promise((resolve) => {
     let answer = null;
-    const yes = h("button", { class: "primary" }, action);
+    const yes = h("button", { class: "primary", "data-operate": true }, action);
     formDialog(dialog, title, yes, (form) => {
       answer = new FormData(form);
       dialog.close();

@@ -1,7 +1,7 @@
 // The dashboard: one subscription, and the parts of the page that show its data.
 
 import { authorization, forgetToken } from "../../graphiql/assets/token.js";
-import { cancel, cancelTask, unload } from "./actions.js";
+import { cancel, cancelTask } from "./actions.js";
 import { calendarPart } from "./calendar.js";
 import { pause, remove, resume } from "./deployment_actions.js";
 import { DeploymentDialog } from "./deployment_dialog.js";
@@ -20,6 +20,7 @@ import { announce, overview, summary } from "./overview.js";
 import { ask } from "./request.js";
 import { taskSection } from "./tasks.js";
 import { topologySection } from "./topology.js";
+import { unload, updateUnload } from "./unload_dialog.js";
 import { weightsPart } from "./weights.js";
 
 // A server that has a state of exo sends it at once.
@@ -40,6 +41,7 @@ const parts = [
   topologySection(showNode),
   eventSection(),
   (cluster) => loadDialog.update(cluster),
+  updateUnload,
   (cluster) => deploymentDialog.update(cluster),
 ];
 const show = overview(() => live.retry());
