@@ -27,6 +27,7 @@ from exo_graphql.engine.results import Results
 from exo_graphql.engine.service import MAX_AGE, Service
 from exo_graphql.engine.worker_pool import WorkerPool
 from exo_graphql.events.log import EventLog
+from exo_graphql.exo.mirror import Mirror
 from exo_graphql.exo.pacing import DEFAULT_POLLER_RULES, PollerRules
 from exo_graphql.exo.poller import Poller
 from exo_graphql.loopback import is_loopback
@@ -206,6 +207,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         ready=ready,
         access=access,
         metrics=service.metrics,
+        mirror=Mirror(poller, clock.elapsed),
         root_path=settings.root_path,
     )
     service.metrics.add(ClusterCollector(lambda: poller.snapshot, clock.elapsed))
@@ -302,7 +304,8 @@ def _poller(settings: Settings, tuning: Tuning, demo: SimulatedExo | None) -> Po
     readiness = replace(tuning.readiness, unseen_after=settings.unseen_after)
     # With 4 s, and the usual 5 s between two reads while nobody subscribes, every node would be STALE before each read.
     rules = replace(tuning.poller, idle_pause=min(tuning.poller.idle_pause, settings.unseen_after / 2))
-    return Poller(urls, transport=transport, tls=tls, rules=rules, readiness=readiness, now=clock.now)
+    token = settings.exo_token.get_secret_value() or None
+    return Poller(urls, transport=transport, tls=tls, token=token, rules=rules, readiness=readiness, now=clock.now)
 
 
 def _operation_rules(settings: Settings, tuning: Tuning) -> OperationRules:

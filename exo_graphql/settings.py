@@ -86,6 +86,12 @@ class Settings(BaseSettings):
         "URL of an exo node; may be repeated (in the variable: separated by commas). The next one takes over when one "
         f"fails. {DEFAULT_EXO_URL} if neither this nor --demo is given.",
     )
+    exo_token: SecretStr = _setting(
+        "exo",
+        SecretStr(""),
+        "The token that is sent where --exo-url is another server of this kind, http://HOST:52416/exo, or a proxy that "
+        "requires one. Use the variable rather than the flag, which other users of the machine can see.",
+    )
     ca_file: Path | None = _setting(
         "exo",
         None,

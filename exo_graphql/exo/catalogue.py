@@ -19,6 +19,8 @@ class Catalogue:
     def __init__(self, rules: PollerRules, changed: Callable[[], None]) -> None:
         self.cards: Mapping[str, ModelCard] = {}
         """By id; the same object while nothing in it changes."""
+        self.body: bytes | None = None
+        """As exo sent them last (60 kB)."""
         self._rules = rules
         self._changed = changed
         """Called when a card has come, gone or changed."""
@@ -44,12 +46,13 @@ class Catalogue:
             if self._endpoint is None:
                 continue
             try:
-                cards = parse_catalogue(await self._endpoint.client.models(self._rules.read_timeout))
+                body = await self._endpoint.client.models(self._rules.read_timeout)
+                cards = parse_catalogue(body)
             except (UpstreamError, NotACatalogue) as error:
                 logger.info("exo's catalogue could not be read: %s", error)
                 self._due_at = loop.time() + self._rules.catalogue_retry
                 continue
             self._due_at = loop.time() + self._rules.catalogue_every
             if cards != self.cards:
-                self.cards = cards
+                self.cards, self.body = cards, body
                 self._changed()

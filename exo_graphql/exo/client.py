@@ -30,6 +30,8 @@ MAX_COMMANDS = 32
 # Paths that are read again and again: their URLs are made once.
 _READS = ("/state", "/state/runners", "/node_id", "/models")
 _NOT_MODIFIED = 304
+AGE_HEADER = "x-exo-graphql-age"
+"""Seconds since exo was read, in the answers of `mirror`."""
 _NOT_EXO = "What answers is not exo, or is an unsupported release of it."
 
 
@@ -57,6 +59,8 @@ class StateBody:
     """None: unchanged since the ETag that was sent (304)."""
     etag: str | None
     """Identifies exactly this state; None where exo sends none (a branch of June 2026: the last event's index)."""
+    age: float | None = None
+    """Seconds since exo was asked, where another server of this kind answers in its place (see `mirror`); else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class _Answer:
     status: int
     etag: str | None
     body: bytes
+    age: float | None
 
 
 class ExoClient:
@@ -75,8 +80,10 @@ class ExoClient:
         transport: httpx.AsyncBaseTransport | None = None,
         *,
         tls: ssl.SSLContext | None = None,
+        token: str | None = None,
         command_timeout: float = 15.0,
     ) -> None:
+        """`token` is sent as a bearer's, unless the URL holds credentials."""
         url = httpx.URL(base_url.rstrip("/"))
         self.url = str(url.copy_with(userinfo=b"")).rstrip("/")
         """Where the node is, without credentials."""
@@ -96,6 +103,8 @@ class ExoClient:
             "connection": "keep-alive",
             "user-agent": f"exo-graphql/{__version__}",
         }
+        if token is not None:
+            self._headers["authorization"] = f"Bearer {token}"
         if url.userinfo:
             credentials = base64.b64encode(f"{url.username}:{url.password}".encode()).decode()
             self._headers["authorization"] = f"Basic {credentials}"
@@ -109,10 +118,13 @@ class ExoClient:
 
     # Reading
 
-    async def state(self, within: float, known: str | None = None) -> StateBody:
-        """`GET /state`, at most `within` seconds later. `known` is the ETag of a state that need not be sent again."""
-        answer = await self._send("GET", "/state", within=within, known=known)
-        return StateBody(None if answer.status == _NOT_MODIFIED else answer.body, answer.etag)
+    async def state(self, within: float, known: str | None = None, wait: int = 0) -> StateBody:
+        """`GET /state`, at most `within` seconds later. `known` is the ETag of a state that need not be sent again.
+
+        `wait`: another server of this kind may take so many seconds longer to answer, if it has no other state before.
+        """
+        answer = await self._send("GET", "/state", within=within + wait, known=known, wait=wait)
+        return StateBody(None if answer.status == _NOT_MODIFIED else answer.body, answer.etag, answer.age)
 
     async def runners(self, within: float) -> bytes:
         """The body of `GET /state/runners` (exo >= 1.0.71); `Refused` where exo has no such call."""
@@ -211,6 +223,7 @@ class ExoClient:
         content: bytes | None = None,
         limited: bool = False,
         known: str | None = None,
+        wait: int = 0,
     ) -> _Answer:
         """A 2xx answer, or a 304 to `known`, whole, at most `within` seconds later."""
         headers = {}
@@ -218,6 +231,8 @@ class ExoClient:
             headers["content-type"] = "application/json"
         if known is not None:
             headers["if-none-match"] = known
+        if wait:
+            headers["prefer"] = f"wait={wait}"
         # Failed reads are logged once for several in a row, by `Endpoints`; each failed command is logged here.
         level = logging.INFO if limited else logging.DEBUG
         try:
@@ -269,13 +284,23 @@ class ExoClient:
         if 200 <= status < 300 or (status == _NOT_MODIFIED and "if-none-match" in headers):
             etag = response.headers.get("etag")
             # A weak ETag means "equivalent", not "identical".
-            return _Answer(status, etag if etag and not etag.startswith("W/") else None, body)
+            etag = etag if etag and not etag.startswith("W/") else None
+            return _Answer(status, etag, body, _seconds(response.headers.get(AGE_HEADER)))
         if 400 <= status < 500:
             raise refusal(status, body)
         logger.debug("%s %s%s: status %d: %r", method, self.url, path, status, body[:200])
         if status >= 500:
             raise Erring(f"exo failed inside (status {status}).")
         raise Erring(f"What answers is not exo (status {status}).")
+
+
+def _seconds(text: str | None) -> float | None:
+    """A duration in a header; None without one that makes sense."""
+    try:
+        seconds = float(text or "")
+    except ValueError:
+        return None
+    return seconds if 0.0 <= seconds < float("inf") else None
 
 
 def _network(tls: ssl.SSLContext | None, *, https: bool) -> httpx.AsyncHTTPTransport:

@@ -21,7 +21,9 @@ class StateRead:
     asked_at: float
     """When it was asked for, as `Moment.elapsed`."""
     cost: float
-    """From the request to the whole answer."""
+    """What it took exo: from the request to the whole answer; 0 for a copy."""
+    body: bytes | None
+    """What was read; None where it is the same as the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,10 @@ class ConditionalReader:
         self._reader = StateReader()
         self._known: _Known | None = None
 
-    async def read(self, endpoint: Endpoint, within: float, *, whole: bool) -> StateRead:
+    async def read(self, endpoint: Endpoint, within: float, *, whole: bool, wait: int = 0) -> StateRead:
         """Reads the state through `endpoint`, at most `within` seconds later. `whole`: even if its ETag is known.
+
+        `wait`: a copy is given so many seconds more to wait for another state than the known one.
 
         Raises `UpstreamError` if exo does not answer in time or refuses, `NotAState` if its answer is no state.
         """
@@ -51,13 +55,22 @@ class ConditionalReader:
         known = None if whole or endpoint.failures else self._known
         if known is not None and (known.endpoint is not endpoint or asked_at - known.read_at >= KNOWN_LASTS):
             known = None
-        answer = await endpoint.client.state(within, None if known is None else known.etag)
-        cost = self._elapsed() - asked_at
+        if known is None:
+            answer = await endpoint.client.state(within)
+        else:
+            answer = await endpoint.client.state(within, known.etag, wait if endpoint.is_copy else 0)
+        # A copy whose ETags a proxy drops cannot be asked to wait for another state: it is read as often as exo.
+        endpoint.is_copy = answer.age is not None and answer.etag is not None
+        cost = 0.0 if endpoint.is_copy else self._elapsed() - asked_at
         body = answer.body
         if body is None and known is not None:
-            return StateRead(known.state, asked_at, cost)
+            return StateRead(known.state, self._asked_at(asked_at, answer.age), cost, None)
         if body is None:
             raise NotAState("nothing, to a request that named no state")
         state = await self._reader.read(body)
         self._known = None if answer.etag is None else _Known(endpoint, answer.etag, state, asked_at)
-        return StateRead(state, asked_at, cost)
+        return StateRead(state, self._asked_at(asked_at, answer.age), cost, body)
+
+    def _asked_at(self, asked_at: float, age: float | None) -> float:
+        """When exo itself was asked: where the answer is another server's copy, that was before."""
+        return asked_at if age is None else min(asked_at, self._elapsed() - age)

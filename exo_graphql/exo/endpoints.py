@@ -28,6 +28,8 @@ class Endpoint:
         """Whether its node id has been requested since it last failed."""
         self.has_runners = True
         """False once its exo has answered that it has no `GET /state/runners`, until it is identified again."""
+        self.is_copy = False
+        """Whether another server of this kind answered in exo's place (see `mirror`): reading it costs exo nothing."""
         self.failures = 0
         """Reads that failed since the last good one."""
         self.last_error: Exception | None = None

@@ -77,6 +77,9 @@ PROGRESS_EVERY = 2.0
 WHOLE_EVERY = 4.0
 """The same while cheap reads find nothing new, not even progress."""
 
+COPY_WAIT = 1
+"""Whole seconds for which a copy of exo's state (`mirror`) is asked to wait for another one."""
+
 GAP_SLACK = 3.0
 """Seconds by which a busy machine may start a read late; see `longest_gap`."""
 

@@ -17,13 +17,14 @@ from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
 from exo_graphql.cluster.snapshot import Source
 from exo_graphql.cluster.state import State
 from exo_graphql.cluster.upstream import Refused, UpstreamError
+from exo_graphql.exo.bodies import Bodies
 from exo_graphql.exo.client import ExoClient
 from exo_graphql.exo.commands import Commands
 from exo_graphql.exo.conditional_reader import ConditionalReader, StateRead
 from exo_graphql.exo.demand import Demand
 from exo_graphql.exo.endpoints import Endpoint, Endpoints
 from exo_graphql.exo.notice import News, NotRunners, find_news
-from exo_graphql.exo.pacing import Mode, PollerRules, longest_gap, read_timeout, usual_cost
+from exo_graphql.exo.pacing import COPY_WAIT, Mode, PollerRules, longest_gap, read_timeout, usual_cost
 from exo_graphql.exo.parse import NotAState
 from exo_graphql.exo.poller_stats import PollerStats
 from exo_graphql.exo.schedule import Schedule
@@ -45,6 +46,7 @@ class Poller(Snapshots, Commands):
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         tls: ssl.SSLContext | None = None,
+        token: str | None = None,
         rules: PollerRules | None = None,
         readiness: Rules = DEFAULT_RULES,
         now: Callable[[], Moment] = clock.now,
@@ -53,13 +55,15 @@ class Poller(Snapshots, Commands):
         self.stats = PollerStats()
         """What reading costs exo, and how it goes."""
         timeout = rules.command_timeout
-        clients = [ExoClient(url, transport, tls=tls, command_timeout=timeout) for url in urls]
+        clients = [ExoClient(url, transport, tls=tls, token=token, command_timeout=timeout) for url in urls]
         demand = Demand(rules.query_lasts)
         endpoints = Endpoints(clients, rules, demand.wake_up.set)
         Snapshots.__init__(self, endpoints, demand, rules, readiness, now)
         Commands.__init__(self, endpoints)
         self._schedule = Schedule(rules, demand, endpoints, self._silence, self.stats)
         self._reader = ConditionalReader(self._elapsed)
+        self.bodies = Bodies(self._elapsed)
+        """What exo sent last, for servers that follow this one."""
         self._looked_elsewhere = float("-inf")
         """When (`Moment.elapsed`) other nodes were last read because the state of the current one did not move."""
         self._state: State | None = None
@@ -173,10 +177,11 @@ class Poller(Snapshots, Commands):
         # What an operation acts upon is read whole. exo's ETag is the index of an event and names no session: after a
         # restart index 500 may be another state, and a 304 would confirm the old one.
         whole = self._demand.urgent
+        wait = COPY_WAIT if not whole and self._schedule.waits_for_news(self._snapshot) else 0
         self._demand.clear_requests()
         self._reads.begin()
         began = self._elapsed()
-        self._schedule.whole_read_begins(began)
+        self._schedule.whole_read_begins(began, wait)
         tried: set[Endpoint] = set()
         while (endpoint := self._endpoints.next(tried)) is not None:
             tried.add(endpoint)
@@ -184,7 +189,7 @@ class Poller(Snapshots, Commands):
                 if not endpoint.identified:
                     await endpoint.identify(self.rules.read_timeout)
                 timeout = read_timeout(self.stats.cost, self.rules, endpoint.failures)
-                read = await self._reader.read(endpoint, timeout, whole=whole)
+                read = await self._reader.read(endpoint, timeout, whole=whole, wait=wait)
             except UpstreamError as error:
                 self._endpoints.failed(endpoint, error)
             except NotAState as error:
@@ -208,6 +213,7 @@ class Poller(Snapshots, Commands):
         self._source = Source(endpoint.client.url, endpoint.node_id)
         self._asked_at = read.asked_at
         self._state = read.state
+        self.bodies.received(read)
         self._schedule.state_received()
         self._silence.ends()
         self._demand.clear_requests()

@@ -62,11 +62,17 @@ class Schedule:
         if self._demand.query_waits:
             return self._rested_at + self._credit.usual(fast)
         mode = self._demand.mode(snapshot)
+        if self.waits_for_news(snapshot):
+            return _AT_ONCE
         if mode is not Mode.FAST:
             return self._rested_at + pause(mode, self._cost, self._rules)
         if self.cheap_read_due(snapshot, now) < _NEVER:
             return self._rested_at + (PROGRESS_EVERY if self._news is News.PROGRESS else WHOLE_EVERY) * fast
         return max(self._rested_at + self._credit.usual(fast), self._notices.whole_read_due(self._cost, now))
+
+    def waits_for_news(self, snapshot: Snapshot | None) -> bool:
+        """Whether the next read may wait for another state (`COPY_WAIT`), so that no pause before it is needed."""
+        return self._endpoints.current.is_copy and self._demand.mode(snapshot) is not Mode.IDLE
 
     def cheap_read_due(self, snapshot: Snapshot | None, now: float) -> float:
         """When a cheap read is next; never while exo is silent, or if it has none.
@@ -85,10 +91,13 @@ class Schedule:
         """How long a cheap read may take."""
         return notice_timeout(self._stats.cost, self._notices.cost, self._rules)
 
-    def whole_read_begins(self, now: float) -> None:
-        """A read of the whole state begins. During a silence reads are only tries: nothing is owed."""
+    def whole_read_begins(self, now: float, wait: float = 0.0) -> None:
+        """A read of the whole state begins. During a silence reads are only tries: nothing is owed.
+
+        `wait`: seconds for which it may go unanswered without being silence.
+        """
         if self._silence.since is None:
-            self._silence.begins(now)
+            self._silence.begins(now + wait)
             self._credit.spend(self._fast_pause, kept=now - self._rested_at)
 
     def whole_read_ended(self, mode: Mode, began: float, now: float) -> None:

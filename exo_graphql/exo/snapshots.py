@@ -69,6 +69,11 @@ class Snapshots:
         """The newest snapshot; None before the first state."""
         return self._snapshot
 
+    @property
+    def catalogue_body(self) -> bytes | None:
+        """The last answer to `GET /models`; None before the first."""
+        return self._catalogue.body
+
     # Waiting
 
     async def fresh(self, max_age: float = 1.0) -> Snapshot:

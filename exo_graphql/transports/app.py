@@ -10,10 +10,12 @@ from starlette.types import Receive, Scope, Send
 
 from exo_graphql import __version__
 from exo_graphql.engine.execution import refusal
+from exo_graphql.exo.mirror import Mirror
 from exo_graphql.observability.metrics import CONTENT_TYPE, Metrics
 from exo_graphql.transports.asgi import address_of
 from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized
 from exo_graphql.transports.exchange import Exchange
+from exo_graphql.transports.exo_routes import exo_routes
 from exo_graphql.transports.http import ENDPOINT, HttpEndpoint
 from exo_graphql.transports.texts import Texts
 from exo_graphql.transports.websocket import WebSocketEndpoint
@@ -42,13 +44,14 @@ class Application:
         ready: Callable[[], Awaitable[bool]],
         access: Access,
         metrics: Metrics,
+        mirror: Mirror,
         root_path: str = "",
     ) -> None:
         self._http = http
         self._websocket = websocket
         self._texts = texts
         self._root_path = root_path.rstrip("/")
-        self._pages = _pages(lifespan, ready, access, metrics)
+        self._pages = _pages(lifespan, ready, access, metrics, mirror)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one connection."""
@@ -89,7 +92,9 @@ def without_root(path: str, root_path: str) -> str:
     return path.removeprefix(root_path) if path.startswith(root_path + "/") else path
 
 
-def _pages(lifespan: Lifespan, ready: Callable[[], Awaitable[bool]], access: Access, metrics: Metrics) -> FastAPI:
+def _pages(
+    lifespan: Lifespan, ready: Callable[[], Awaitable[bool]], access: Access, metrics: Metrics, mirror: Mirror
+) -> FastAPI:
     app = FastAPI(
         title="exo-graphql",
         version=__version__,
@@ -100,6 +105,7 @@ def _pages(lifespan: Lifespan, ready: Callable[[], Awaitable[bool]], access: Acc
         redirect_slashes=False,
     )
     app.router.routes.extend((*page_routes(), *dashboard_routes()))
+    app.include_router(exo_routes(mirror, access))
 
     @app.api_route(HEALTH, methods=_PROBING)
     async def healthz() -> Response:

@@ -1,0 +1,69 @@
+"""`/exo`: what this server knows from exo, by exo's own paths, for servers that follow this one instead of exo.
+
+    GET /exo/state      exo's `/state` as last read, without prompts; an ETag; `Prefer: wait=N` waits for news
+    GET /exo/models     exo's catalogue
+    GET /exo/node_id    the id of the node that is read
+
+Anything else of exo's, all commands included, is not offered: a follower is read-only.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from exo_graphql.cluster.upstream import UpstreamError
+from exo_graphql.exo.client import AGE_HEADER
+from exo_graphql.exo.mirror import Mirror
+from exo_graphql.transports.asgi import address_of
+from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized
+
+# RFC 7240, section 4.3.
+_WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,6})(?:$|[,;\s])", re.IGNORECASE | re.ASCII)
+_JSON = "application/json"
+
+
+def _failed(status: int, message: str, headers: dict[str, str]) -> Response:
+    """As exo itself fails: a follower shows the reason, and tries its next URL."""
+    return JSONResponse({"detail": message}, status, {"cache-control": "no-store", **headers})
+
+
+def exo_routes(mirror: Mirror, access: Access) -> APIRouter:
+    """The routes; they need the scope `read`."""
+    router = APIRouter(prefix="/exo")
+
+    def offer(path: str, answer: Callable[[Request], Awaitable[Response]]) -> None:
+        async def endpoint(request: Request) -> Response:
+            try:
+                access.caller(request.headers.get("authorization"), address_of(request.scope))
+                return await answer(request)
+            except Unauthorized as error:
+                return _failed(401, f"{error.message} --exo-token sends one.", {"www-authenticate": "Bearer"})
+            except TooManyFailures as error:
+                return _failed(429, error.message, {"retry-after": str(error.retry_after)})
+            except (UpstreamError, ValueError) as error:
+                return _failed(503, str(error), {})
+
+        router.add_api_route(path, endpoint, methods=["GET", "HEAD"], include_in_schema=False, response_model=None)
+
+    async def state(request: Request) -> Response:
+        preferred = _WAIT.search(request.headers.get("prefer", ""))
+        wait = 0.0 if preferred is None else float(preferred[1])
+        found = await mirror.state(request.headers.get("if-none-match"), wait)
+        headers = {"etag": found.etag, AGE_HEADER: f"{found.age:.3f}", "cache-control": "no-store"}
+        if found.body is None:
+            return Response(status_code=304, headers=headers)
+        return Response(found.body, headers=headers, media_type=_JSON)
+
+    async def models(_: Request) -> Response:
+        return Response(mirror.models(), media_type=_JSON, headers={"cache-control": "no-store"})
+
+    async def node_id(_: Request) -> Response:
+        return JSONResponse(mirror.node_id(), headers={"cache-control": "no-store"})
+
+    offer("/state", state)
+    offer("/models", models)
+    offer("/node_id", node_id)
+    return router
