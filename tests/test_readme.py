@@ -61,6 +61,7 @@ def block(language: str, text: str) -> Block:
 
 OWN_CLUSTER = block("sh", "serve --exo-url")
 FAULTY = block("sh", "--fault")
+REPLICA = block("sh", "serve --port 52417")
 GUARDED = block("sh", "exo-graphql token")
 TOKEN = block("sh", "export EXO_GRAPHQL_TOKEN")
 CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
@@ -272,6 +273,18 @@ def test_a_program_has_ten_lines(language: str) -> None:
 # Tokens
 
 
+def test_a_read_replica_shows_the_cluster_of_the_server_that_it_reads(demo: int, tmp_path: Path) -> None:
+    command = REPLICA.text.replace("--port 52417 ", "").replace("studio:52416", f"127.0.0.1:{demo}")
+    question = {"query": "{ cluster { connected demo nodes { id friendlyName } } }"}
+    with serving(command, tmp_path) as port:
+        leader, replica = (
+            httpx.post(f"http://127.0.0.1:{each}/graphql", json=question).json()["data"]["cluster"]
+            for each in (demo, port)
+        )
+    assert (leader.pop("demo"), replica.pop("demo")) == (True, False)
+    assert replica == leader
+
+
 def test_the_tokens_that_are_made_protect_the_server_and_open_it_to_the_command_line(tmp_path: Path) -> None:
     make, serve = GUARDED.text.splitlines()
     made = subprocess.run(["sh", "-c", make], cwd=tmp_path, env=environment(), capture_output=True, text=True)
@@ -375,7 +388,7 @@ def test_each_line_of_the_proxys_configuration_is_a_directive_a_block_or_empty()
 
 
 def test_every_block_has_a_test() -> None:
-    apart = {block("sh", "serve --demo\n"), OWN_CLUSTER, FAULTY, block("sh", "pytest")}
+    apart = {block("sh", "serve --demo\n"), OWN_CLUSTER, FAULTY, REPLICA, block("sh", "pytest")}
     apart |= {GUARDED, TOKEN, block("python", "/graphql"), block("js", "/graphql")}
     others = {block("crontab", "swap"), block("console", "swap"), block("ini", "["), block("xml", "<")}
     others |= {block("toml", "deployments"), block("nginx", "proxy_pass")}

@@ -78,8 +78,10 @@ async def test_a_state_is_answered_with_its_age_and_not_twice() -> None:
 
 
 async def test_an_exo_that_is_silent_is_silent_for_followers_too() -> None:
-    rules = {"read_timeout": 0.2, "lost_after": 0.4, "retry_every": 0.1}
-    async with running(**rules) as leader, following(copy_of(leader)) as follower:
+    async with (
+        running(read_timeout=0.2, lost_after=0.4, retry_every=0.1) as leader,
+        following(copy_of(leader)) as follower,
+    ):
         await follower.fresh()
         leader.exo.control.inject(Fault("hang"))
         await until(lambda: follower.snapshot and not follower.snapshot.connected, seconds=10)
