@@ -4,12 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-<<<<<<< HEAD
-from dataclasses import dataclass
-=======
 from dataclasses import dataclass, replace
-from enum import Enum, unique
->>>>>>> 2638751 (Let queries wait for the end of an operation and for readiness, without holding anything)
 from functools import partial
 from typing import Any, Self
 
@@ -73,7 +68,8 @@ class Prepared:
     @property
     def may_wait(self) -> bool:
         """Whether it may wait for something to happen before it is executed."""
-        return ARGUMENT in self.request.query and not self.is_mutation
+        location = self.document.loc  # the text, also where the request names a document by its id
+        return not self.is_mutation and location is not None and ARGUMENT in location.source.body
 
     @property
     def is_mutation(self) -> bool:

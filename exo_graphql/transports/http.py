@@ -121,15 +121,10 @@ class HttpEndpoint:
             raise BadRequest("A mutation must be sent by POST.", 405)
         if is_streamed(prepared, kind, exchange.accept):
             await self._events.answer(exchange, prepared, caller)
-<<<<<<< HEAD
             return
-        reply = await self._json.execute(prepared, caller, refreshed=snapshot is not None)
+        reply = await self._json.execute(exchange, prepared, caller, refreshed=snapshot is not None)
         self._json.store(snapshot, key, len(query_string), reply)
         await self._json.send(exchange, kind, reply, self._json.store_etag(snapshot, key, reply))
-=======
-        else:
-            await self._json.send(exchange, kind, await self._json.execute(exchange, prepared, caller))
->>>>>>> 2638751 (Let queries wait for the end of an operation and for readiness, without holding anything)
 
     def _caller(self, exchange: Exchange) -> Caller:
         header = exchange.headers.get(b"authorization")

@@ -13,14 +13,9 @@ from exo_graphql.engine.results import Results
 from exo_graphql.engine.rights import Caller
 from exo_graphql.engine.service import Prepared, Service
 from exo_graphql.observability.metrics import Transport
-<<<<<<< HEAD
-from exo_graphql.transports.asgi import respond
+from exo_graphql.transports.asgi import respond, unless_disconnected
 from exo_graphql.transports.compression import MIN_COMPRESSED, Compressor
 from exo_graphql.transports.conditional import etag_of
-=======
-from exo_graphql.transports.asgi import respond, unless_disconnected
-from exo_graphql.transports.auth import TooManyFailures, Unauthorized
->>>>>>> 2638751 (Let queries wait for the end of an operation and for readiness, without holding anything)
 from exo_graphql.transports.content_types import GRAPHQL_JSON, JSON, refusal_type
 from exo_graphql.transports.exchange import Exchange
 from exo_graphql.transports.refusals import Refused, refusal_of
