@@ -79,11 +79,16 @@ def list_(
     search: Annotated[
         str | None, typer.Option(help="Search the whole catalogue by id, family, base model or quantization.")
     ] = None,
+    downloaded: Annotated[
+        bool, typer.Option("--downloaded", help="The models whose weights are complete on some node.")
+    ] = False,
+    fits: Annotated[bool, typer.Option("--fits", help="The models that could be loaded now.")] = False,
 ) -> None:
     """The loaded models and what is being downloaded. The word `list` may be left out."""
     session = session_of(ctx)
-    loaded = None if every or search is not None else True
-    session.show(session.ask("models", loaded=loaded, search=search), views.models)
+    loaded = None if every or downloaded or fits or search is not None else True
+    found = session.ask("models", loaded=loaded, search=search, downloaded=downloaded or None, fits=fits or None)
+    session.show(found, views.models)
 
 
 @app.command()

@@ -25,6 +25,8 @@ class Unknown:
 
     name: str
     candidates: tuple[str, ...]
+    alike: bool = True
+    """Whether the candidates are like the name. Else nothing is, and they are what is used here."""
 
 
 def find_model(models: Mapping[str, ModelCard], name: str) -> ModelCard | Ambiguous | Unknown:
@@ -58,6 +60,16 @@ def find_node(nodes: Iterable[Node], name: str) -> Node | Ambiguous | Unknown:
     return Unknown(
         name,
         tuple(node.id if names[(node.friendly_name or "").lower()] > 1 else label(node) for node in members),
+    )
+
+
+def no_such_model(unknown: Unknown) -> str | None:
+    """What to do about a name that no model has; None if there are no candidates."""
+    some = unknown.candidates[:3]
+    if not some:
+        return None
+    return (
+        f"Did you mean {' or '.join(some)}?" if unknown.alike else f"No name is like it. Used here: {', '.join(some)}."
     )
 
 

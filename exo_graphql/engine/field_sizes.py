@@ -66,6 +66,7 @@ LISTS: Mapping[tuple[str, str], Size] = {
     ("Node", "connections"): lambda s: s.connections,
     ("Model", "instances"): lambda s: s.instances_of_model,
     ("Model", "nodes"): lambda s: s.nodes_of_model,
+    ("Model", "downloadedOn"): lambda s: s.nodes,
     ("Model", "downloads"): lambda s: s.started_of_model,
     ("Model", "tasks"): lambda s: s.tasks,
     ("ModelStatus", "nodes"): lambda s: s.nodes_of_model,

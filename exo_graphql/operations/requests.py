@@ -6,7 +6,8 @@ from enum import Enum, unique
 
 import orjson
 
-from exo_graphql.cluster.names import Ambiguous, Unknown, find_model, find_node
+from exo_graphql.cluster.lookup import look_up
+from exo_graphql.cluster.names import Ambiguous, Unknown, find_node, no_such_model
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import InstanceType, ModelCard, Sharding
 from exo_graphql.operations.errors import InvalidArgument, ModelAmbiguous, ModelNotFound, NodeNotFound, OperationError
@@ -177,7 +178,7 @@ def invalid_name(argument: str, name: str) -> InvalidArgument | None:
 
 def resolve_model(snapshot: Snapshot, name: str) -> ModelCard | OperationError:
     """The model of that name."""
-    found = find_model(snapshot.models, name)
+    found = look_up(snapshot, name)
     match found:
         case Ambiguous():
             return ModelAmbiguous(
@@ -188,7 +189,7 @@ def resolve_model(snapshot: Snapshot, name: str) -> ModelCard | OperationError:
         case Unknown():
             return ModelNotFound(
                 message=f"Nothing in the cluster is called {name!r}.",
-                suggestion="Use one of the candidates." if found.candidates else "List the models to find its name.",
+                suggestion=no_such_model(found) or "List the models to find its name.",
                 candidates=found.candidates,
             )
     return found

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from exo_graphql.clock import elapsed, utc_now
+from exo_graphql.cluster.fitting import fitting_models
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Task
 from exo_graphql.cluster.upstream import Upstream
@@ -19,7 +20,7 @@ from exo_graphql.operations.plan import Plan
 from exo_graphql.operations.plan_hash import decode, key_of
 from exo_graphql.operations.precedence import Precedence
 from exo_graphql.operations.proposal import Proposal
-from exo_graphql.operations.requests import InstanceTypePreference, OperationRequest, ShardingPreference
+from exo_graphql.operations.requests import EVERY_KIND, InstanceTypePreference, OperationRequest, ShardingPreference
 from exo_graphql.operations.reservations import unreserved
 from exo_graphql.operations.resolution import conflict, resolve
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES, OperationRules
@@ -46,6 +47,8 @@ class Operations:
         self.rules = rules
         """The limits that requests are validated against."""
         self._upstream = upstream
+        self._fitting: tuple[Snapshot, int, frozenset[str]] | None = None
+        """The last result of `fitting`, with what it depends on."""
         self._manager = OperationManager(upstream, store, rules, clock, now)
         self._precedence = Precedence(upstream, self._manager, rules)
         self._admission = Admission(upstream, self._manager, self._precedence, rules, now)
@@ -210,6 +213,14 @@ class Operations:
     def free(self, snapshot: Snapshot) -> dict[str, int]:
         """Free memory by node, in bytes, that no operation has reserved, now or when those under way have ended."""
         return unreserved(snapshot, self._manager.reservations())
+
+    def fitting(self, snapshot: Snapshot) -> frozenset[str]:
+        """The ids of the models that could be loaded now, each by itself, another copy of a loaded one included."""
+        known = self._fitting
+        if known is None or known[0] is not snapshot or known[1] != self.version:
+            known = snapshot, self.version, fitting_models(snapshot, self.free(snapshot), EVERY_KIND)
+            self._fitting = known
+        return known[2]
 
     async def cancel(self, operation_id: str, by: str | None = None) -> Operation | OperationError:
         """Stops an operation and undoes it. Nothing changes where it is being undone already."""

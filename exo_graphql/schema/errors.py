@@ -1,11 +1,10 @@
 """Top-level errors with `extensions.code`, and where they help `extensions.suggestion` and the valid choices."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 
 from graphql import GraphQLError
 
-from exo_graphql.cluster.names import Ambiguous, Unknown
+from exo_graphql.cluster.names import Ambiguous, Unknown, no_such_model
 from exo_graphql.cluster.upstream import Misconfigured, Unreachable
 
 
@@ -46,7 +45,7 @@ def model_error(error: Ambiguous | Unknown) -> NamedError:
     return NamedError(
         "MODEL_NOT_FOUND",
         f"No model is called {name!r}.",
-        _did_you_mean(error.candidates) or "List the models with { models { id } }.",
+        no_such_model(error) or "List the models with { models { id } }.",
         candidates=list(error.candidates),
     )
 
@@ -72,7 +71,3 @@ def node_error(error: Ambiguous | Unknown) -> NamedError:
 def shorten(name: str, limit: int = 120) -> str:
     """The caller's text, cut to `limit` characters before it is repeated in an error."""
     return name if len(name) <= limit else name[: limit - 1] + "…"
-
-
-def _did_you_mean(candidates: Sequence[str]) -> str | None:
-    return f"Did you mean {' or '.join(candidates[:3])}?" if candidates else None

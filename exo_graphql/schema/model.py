@@ -45,6 +45,12 @@ def _downloads(root: Parent[state.ModelCard], info: Info, status: DownloadFilter
     return select_downloads(info.context.snapshot, status, model_id=root.id)
 
 
+def _downloaded_on(root: Parent[state.ModelCard], info: Info) -> tuple[state.Node, ...]:
+    snapshot = info.context.snapshot
+    found = ((node, snapshot.state.download(node.id, root.id)) for node in snapshot.nodes)
+    return tuple(node for node, download in found if download and download.kind is state.DownloadKind.COMPLETED)
+
+
 def _tasks(root: Parent[state.ModelCard], info: Info) -> tuple[state.Task, ...]:
     return info.context.snapshot.tasks_of(root.id)
 
@@ -86,6 +92,9 @@ class Model:
     )
     downloads: list[Annotated["Download", strawberry.lazy("exo_graphql.schema.download")]] = field(
         resolver=_downloads, description="Its downloads on the nodes. Without `status`: all except NOT_STARTED."
+    )
+    downloaded_on: list[Annotated["Node", strawberry.lazy("exo_graphql.schema.node")]] = field(
+        resolver=_downloaded_on, description="Nodes that hold all of its weights."
     )
     tasks: list[Annotated["Task", strawberry.lazy("exo_graphql.schema.task")]] = field(
         resolver=_tasks, description="Tasks under way of its instances."

@@ -96,7 +96,9 @@ _LazyOperation = Annotated["Operation", strawberry.lazy("exo_graphql.schema.oper
 class ModelNotFound(OperationError):
     """`errors.ModelNotFound`."""
 
-    candidates: list[str] = field(description="The closest full ids, best match first.")
+    candidates: list[str] = field(
+        description="The closest full ids, best match first. If no name is like it: the models that are used most here."
+    )
 
 
 @publishes(errors.ModelAmbiguous, CODES["MODEL_AMBIGUOUS"])

@@ -1,5 +1,6 @@
 """The type `Query`."""
 
+from collections.abc import Collection
 from functools import partial
 from typing import Annotated
 
@@ -75,14 +76,35 @@ def _models(
             description="Only models whose id, family, base model or quantization contains this text; case-insensitive."
         ),
     ] = None,
+    downloaded: Annotated[
+        bool | None,
+        argument(description="Only models whose weights are complete on some node (true), or on none (false)."),
+    ] = None,
+    fits: Annotated[
+        bool | None,
+        argument(
+            description="Only models that loadModel could place now beside what is loaded (true), or could not. "
+            "Of a loaded model another copy is meant. In a large cluster the largest models may count as not fitting, "
+            "because the search is bounded: `plan` is exact."
+        ),
+    ] = None,
 ) -> tuple[state.ModelCard, ...]:
     snapshot = info.context.snapshot
     text = search.strip().lower() if search is not None else ""
+    complete: Collection[str] = () if downloaded is None else _downloaded(snapshot)
+    fitting: Collection[str] = () if fits is None else info.context.operations.fitting(snapshot)
     return tuple(
         card
         for card in snapshot.models.values()
-        if (loaded is None or bool(snapshot.instances_of(card.id)) is loaded) and text in _searchable(card)
+        if (loaded is None or bool(snapshot.instances_of(card.id)) is loaded)
+        and (downloaded is None or (card.id in complete) is downloaded)
+        and (fits is None or (card.id in fitting) is fits)
+        and text in _searchable(card)
     )
+
+
+def _downloaded(snapshot: Snapshot) -> frozenset[str]:
+    return frozenset(d.model_id for d in snapshot.started_downloads if d.kind is state.DownloadKind.COMPLETED)
 
 
 def _searchable(card: state.ModelCard) -> str:

@@ -31,16 +31,16 @@ CONTRACT = {
         cluster: Cluster!
         nodes: [Node!]!
         node(id: ID!): Node
-        models(loaded: Boolean, search: String): [Model!]!
+        models(loaded: Boolean, search: String, downloaded: Boolean, fits: Boolean): [Model!]!
         model(id: ID!): Model
-        modelStatus(model: String!): ModelStatus!
+        modelStatus(model: String!, until: ModelStatusUntil = READY, waitSeconds: Int): ModelStatus!
         downloads(status: [DownloadStatus!], model: String, node: ID): [Download!]
         tasks(status: [TaskStatus!], kind: [TaskKind!], model: String): [Task!]
         placements(model: String!, minNodes: Int, nodes: [ID!], unload: [String!]): [Placement!]
         plan(load: [String!], unload: [String!], minNodes: Int = 1, sharding: ShardingPreference = AUTO, \
 instanceType: InstanceTypePreference = AUTO, nodes: [ID!], drainSeconds: Int = 30, additional: Boolean = false, \
 instance: ID, timeoutSeconds: Int, attempts: Int): Plan!
-        operation(id: ID!): Operation
+        operation(id: ID!, waitSeconds: Int): Operation
         operations(active: Boolean): [Operation!]!
         deployments: [Deployment!]!  deployment(name: ID!): Deployment
         calendar(days: Int = 14, from: DateTime, timeZone: String): [CalendarEntry!]!

@@ -226,11 +226,27 @@ def test_exact_sizes_are_numbers_beyond_32_bits() -> None:
         ('(search: "THREE")', ["test/three"]),
         ('(search: "test one", loaded: true)', [MODEL, TWO]),
         ('(search: "nothing")', []),
+        ("(downloaded: true)", [MODEL, TWO]),
+        ("(downloaded: true, loaded: false)", []),
+        ("(downloaded: false)", ["test/four", "test/three"]),
     ],
 )
-def test_models_by_load_and_by_text(arguments: str, ids: list[str]) -> None:
+def test_models_by_load_by_weights_and_by_text(arguments: str, ids: list[str]) -> None:
     answer = data(snapshot_of(example_state()), f"{{ models{arguments} {{ id }} }}")
     assert [model["id"] for model in answer["models"]] == ids
+
+
+def test_the_nodes_that_hold_all_weights_of_a_model() -> None:
+    answer = data(snapshot_of(example_state()), "{ models { id downloadedOn { id } } }")
+    held = {model["id"]: [node["id"] for node in model["downloadedOn"]] for model in answer["models"]}
+    assert held == {MODEL: ["n1", "n2"], TWO: ["n2"], "test/three": [], "test/four": []}
+
+
+def test_models_that_fit_now() -> None:
+    answer = data(snapshot_of(example_state()), "{ yes: models(fits: true) { id } no: models(fits: false) { id } }")
+    every = data(snapshot_of(example_state()), "{ models { id } }")["models"]
+    assert sorted(m["id"] for m in [*answer["yes"], *answer["no"]]) == sorted(m["id"] for m in every)
+    assert {"id": MODEL} in answer["yes"]
 
 
 @pytest.mark.parametrize(

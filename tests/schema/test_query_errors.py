@@ -41,12 +41,12 @@ def test_an_unknown_model_is_null_with_close_matches() -> None:
     assert error["extensions"]["suggestion"].startswith("Did you mean test/three")
 
 
-def test_an_unknown_model_without_close_matches_says_how_to_list_the_names() -> None:
+def test_for_a_name_like_none_the_models_used_here_are_the_candidates() -> None:
     (error,) = ask(snapshot_of(example_state()), '{ model(id: "zzzzzz") { id } }').errors
     assert error["extensions"] == {
         "code": "MODEL_NOT_FOUND",
-        "suggestion": "List the models with { models { id } }.",
-        "candidates": [],
+        "suggestion": "No name is like it. Used here: test/one, test/two.",
+        "candidates": ["test/one", "test/two"],
     }
 
 
