@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from exo_graphql.cli import completion
+from exo_graphql.cli.event_follow import follow as follow_events
 from exo_graphql.cli.format import when
 from exo_graphql.cli.help import PANEL, Typer
 from exo_graphql.cli.layout import Column, Grid, Page, Prose
@@ -34,6 +35,12 @@ def events(
     ctx: typer.Context,
     *,
     last: Annotated[int, typer.Option("--last", min=1, max=500, help="How many.")] = 20,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow", "-f", help="Then show each event as it happens, oldest first; with --json one object a line."
+        ),
+    ] = False,
     severity: Annotated[
         Severity, typer.Option("--severity", help="Only events of this severity or a worse one.")
     ] = Severity.INFO,
@@ -48,7 +55,11 @@ def events(
     """What has happened to the cluster, and what the server has done; newest first."""
     session = session_of(ctx)
     severities = [each.name for each in _ORDER[_ORDER.index(severity) :]]
-    session.show(session.ask("events", last=last, severity=severities, model=model, node=node), _events)
+    wanted = {"severity": severities, "model": model, "node": node}
+    if follow:
+        follow_events(session, last, wanted)
+    else:
+        session.show(session.ask("events", last=last, **wanted), _events)
 
 
 @app.command(rich_help_panel=PANEL)
