@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -127,7 +128,13 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         file=_deployments_file(settings, operations.rules, time_zone),
         now=clock.now,
     )
-    events = EventLog(store, now=clock.utc_now)
+    events = EventLog(
+        store,
+        now=clock.utc_now,
+        max_count=settings.max_events,
+        max_age=timedelta(days=settings.max_event_days),
+        losses_for=timedelta(seconds=settings.loss_seconds),
+    )
     series = Series(clock.now())
     sampler = Sampler(series, store, snapshot=lambda: poller.snapshot, now=clock.now)
     access = Access(_tokens(settings))

@@ -5,6 +5,7 @@ setting but a constant with its reason, in the module that uses it (`REMOVED` na
 """
 
 import re
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +19,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from exo_graphql.cluster.rules import DEFAULT_RULES
 from exo_graphql.engine.limits import DEFAULT_LIMITS
 from exo_graphql.engine.worker_pool import MAX_WAITING_COST
+from exo_graphql.events.log import MAX_AGE, MAX_COUNT
+from exo_graphql.events.losses import REMEMBERED
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES
 
 DEFAULT_EXO_URL = "http://127.0.0.1:52415"
@@ -105,6 +108,15 @@ class Settings(BaseSettings):
         ge=2,  # exo's state is read once a second, or less often where that would cost exo too much
     )
 
+    loss_seconds: float = _setting(
+        "exo",
+        REMEMBERED.total_seconds(),
+        "Seconds: a model that was lost is a reason why the cluster is not healthy for this long, unless somebody "
+        "loads, unloads or acknowledges it before.",
+        ge=0,
+        le=10**9,
+    )
+
     host: str = _setting("Serving", "127.0.0.1", "Address to listen on.")
     port: int = _setting("Serving", 52416, "Port to listen on; 0 takes any free one.", ge=0, le=65535)
     root_path: str = _setting("Serving", "", "Path under which a reverse proxy publishes this server.")
@@ -154,6 +166,11 @@ class Settings(BaseSettings):
         description="Directory of the journal of operations. By default the user's state directory.",
         json_schema_extra={"group": "Storage"},
     )
+    max_events: int = _setting("Storage", MAX_COUNT, "Events that are kept in the store.", ge=100)
+    max_event_days: float = _setting(
+        "Storage", MAX_AGE / timedelta(days=1), "Days: events that are older are deleted.", gt=0, le=36_500
+    )
+
     max_operations: int = _setting(
         "Operations", DEFAULT_OPERATION_RULES.max_running, "Operations that may be active at once.", ge=1
     )

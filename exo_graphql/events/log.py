@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Self
 
 from exo_graphql.events.event import Event, EventKind, Occurrence, Severity
+from exo_graphql.events.losses import REMEMBERED, Losses
 from exo_graphql.events.records import decode, encode
 from exo_graphql.events.serving import Serving
 from exo_graphql.events.serving import decode as decode_serving
@@ -20,6 +21,9 @@ from exo_graphql.storage import Store, StoreError
 
 log = logging.getLogger(__name__)
 
+# Events that are kept, and for how long: 100,000 take some 40 MB.
+MAX_COUNT = 100_000
+MAX_AGE = timedelta(days=30)
 # Events in memory: a day of a busy cluster, some 3 MB.
 IN_MEMORY = 5_000
 # Events that may wait to be written. Beyond that the oldest are dropped: the disk has been full for a long time.
@@ -63,15 +67,25 @@ class EventLog:
     """Numbers and keeps events, and passes them on. Writes while entered (`async with`), to a store that is open."""
 
     def __init__(
-        self, store: Store, *, now: Callable[[], datetime], max_count: int = 100_000, max_age: timedelta = timedelta(30)
+        self,
+        store: Store,
+        *,
+        now: Callable[[], datetime],
+        max_count: int = MAX_COUNT,
+        max_age: timedelta = MAX_AGE,
+        losses_for: timedelta = REMEMBERED,
     ) -> None:
-        """`now` is the wall clock (UTC). The newest `max_count` events are kept, none for longer than `max_age`."""
+        """`now` is the wall clock (UTC). The newest `max_count` events are kept, none for longer than `max_age`.
+
+        `losses_for` is how long a loss is open that nobody deals with.
+        """
         self.version = 0
         """Increases at every event and every acknowledgement."""
         self._store = store
         self._now = now
         self._max_count = max_count
         self._max_age = max_age
+        self._losses = Losses(losses_for)
         self._newest: deque[Event] = deque(maxlen=IN_MEMORY)
         """The newest events, oldest first."""
         self._last = 0
@@ -94,6 +108,9 @@ class EventLog:
             event = decode(entry)
             if event is not None:
                 self._newest.append(event)
+                self._losses.note(event)
+                if event.acknowledged_at is not None:
+                    self._losses.acknowledged(event)
         self.served = decode_serving(await self._store.entries(Table.SERVING))
         self._writer = asyncio.create_task(self._write(), name="events")
         return self
@@ -114,6 +131,10 @@ class EventLog:
         """The newest events, oldest first."""
         return tuple(self._newest)
 
+    def open_losses(self) -> tuple[Event, ...]:
+        """The models that were lost, and that nobody has dealt with: the last loss of each."""
+        return self._losses.open(self._now())
+
     def record(self, occurrences: Iterable[Occurrence]) -> None:
         """Records what happened just now, in this order. It never blocks and never fails."""
         for occurrence in occurrences:
@@ -121,6 +142,7 @@ class EventLog:
             fields = {name: getattr(occurrence, name) for name in _FIELDS}
             event = Event(id=f"{_PREFIX}{self._last}", sequence=self._last, at=self._now(), **fields)
             self._newest.append(event)
+            self._losses.note(event)
             self._unwritten.append(event)
             log.log(_LEVELS[event.severity], "%s", event.message, extra=log_keys(event))
             self._notify(event)
@@ -186,6 +208,7 @@ class EventLog:
         for number, each in enumerate(self._newest):
             if each.id == event_id:
                 self._newest[number] = event
+        self._losses.acknowledged(event)
         self._changed()
         self.on_acknowledged()
         return event
@@ -259,19 +282,25 @@ class EventLog:
                     self._unwritten_serving = None
 
     async def _forget(self) -> None:
-        oldest = self._last - self._max_count
+        # Everything up to `low` goes, and nothing above `high`. The last one stays however old it is: events are
+        # numbered on from it, and an id never names two of them.
+        low, high = max(0, self._last - self._max_count), self._last - 1
         limit = self._now() - self._max_age
-        before: int | None = None
-        while entries := await self._store.newest(Table.EVENTS, BATCH, before):
-            before = entries[-1].sequence
-            old = next((e.sequence for e in map(decode, entries) if e is not None and e.at < limit), None)
-            if old is not None or before <= oldest:
-                oldest = max(oldest, old or 0)
-                break
-        # The last one stays however old it is: events are numbered on from it, and an id never names two of them.
-        oldest = min(oldest, self._last - 1)
-        if oldest > 0:
-            await self._store.forget_until(Table.EVENTS, oldest)
+        # By bisection: of 100,000 events 17 times 10 are read.
+        while low < high:
+            middle = (low + high + 1) // 2
+            # Several, since one that a newer version has written may not be readable.
+            entries = await self._store.newest(Table.EVENTS, 10, middle + 1)
+            event = next((event for event in map(decode, entries) if event is not None), None)
+            if not entries or entries[0].sequence <= low or (event is not None and event.at < limit):
+                low = middle
+            else:
+                high = entries[0].sequence - 1
+        low = min(low, self._last - 1)
+        if low > 0:
+            await self._store.forget_until(Table.EVENTS, low)
+        while self._newest and self._newest[0].sequence <= low:
+            self._newest.popleft()
 
 
 def log_keys(event: Event) -> dict[str, str | None]:

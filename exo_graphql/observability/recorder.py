@@ -12,7 +12,6 @@ from exo_graphql.deployments.deployment import DeploymentState
 from exo_graphql.deployments.service import Deployments
 from exo_graphql.events import NEW_WATCH, Event, EventKind, Occurrence, Severity, cluster_events
 from exo_graphql.events.log import EventLog
-from exo_graphql.events.losses import open_losses
 from exo_graphql.events.serving import Copy, Serving, lost_meanwhile, may_be_behind, ready_copies
 from exo_graphql.operations import Operation, OperationKind, Operations, OperationState, StepState
 
@@ -78,7 +77,7 @@ class Recorder:
         self._active.close()
 
     def _mark_lost(self) -> None:
-        lost = open_losses(self._events.in_memory, self._events.now())
+        lost = self._events.open_losses()
         if lost != self._lost:
             self._lost = lost
             self._upstream.mark_lost(

@@ -10,7 +10,6 @@ from exo_graphql import events
 from exo_graphql.cluster import state
 from exo_graphql.cluster.snapshot import Refusal, Snapshot
 from exo_graphql.deployments.assess import Assessment
-from exo_graphql.events.losses import open_losses
 from exo_graphql.schema.arguments import TaskFilter
 from exo_graphql.schema.context import Info
 from exo_graphql.schema.deployment import Deployment
@@ -60,7 +59,7 @@ def _losses(root: Parent[Snapshot], info: Info) -> tuple[events.Event, ...]:
     log = info.context.events
     if log is None or not root.lost:
         return ()
-    return tuple(loss for loss in open_losses(log.in_memory, log.now()) if loss.model_id in root.lost)
+    return tuple(loss for loss in log.open_losses() if loss.model_id in root.lost)
 
 
 def _last_event(root: Parent[Snapshot], info: Info) -> events.Event | None:  # noqa: ARG001

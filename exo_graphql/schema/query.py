@@ -298,8 +298,8 @@ class Query:
     )
     events: list[Event] = field(
         resolver=resolve_events,
-        description="What has happened to the cluster and what this server has done, newest first. Events are kept for "
-        "30 days, and at most 100,000 of them.",
+        description="What has happened to the cluster and what this server has done, newest first. By default the "
+        "server keeps them for 30 days, and at most 100,000.",
     )
     operations: list[Operation] = field(
         resolver=_operations,

@@ -201,6 +201,25 @@ async def test_a_long_list_of_events_is_completed_on_a_thread(monkeypatch: pytes
     assert threads[0] is not threading.main_thread()
 
 
+async def test_how_long_events_and_losses_count_is_set() -> None:
+    lost = Occurrence(kind=EventKind.MODEL_LOST, severity=Severity.ERROR, message="Model x/y was lost.", model_id="x/y")
+    health = "{ cluster { healthy unhealthyReasons losses { modelId } } }"
+    for seconds, reasons in ((3600, 1), (0, 0)):
+        async with running(loss_seconds=seconds, max_events=100) as server:
+            server.components.events.record([lost] * 150)
+            server.components.events.on_acknowledged()  # as after each snapshot with events
+            cluster = (await asked(server, health))["data"]["cluster"]
+            assert (cluster["healthy"], len(cluster["unhealthyReasons"]), len(cluster["losses"])) == (
+                not reasons,
+                reasons,
+                reasons,
+            )
+            await server.components.events._write_waiting()
+            await server.components.events._forget()
+            events = (await asked(server, "{ events(last: 500) { id } }"))["data"]["events"]
+            assert [events[0]["id"], events[-1]["id"]] == ["event-150", "event-51"]
+
+
 ELECTION = Occurrence(kind=EventKind.ELECTION, severity=Severity.INFO, message="An election.")
 
 

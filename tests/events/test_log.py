@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from exo_graphql.events import EventKind, Occurrence, Severity, log
 from exo_graphql.events.log import EventLog, Filter
-from exo_graphql.events.losses import open_losses
 from exo_graphql.storage import Collection, Entry, StoreError
 from exo_graphql.storage.sqlite import SQLiteStore
 from tests.support.running import until
@@ -200,6 +200,34 @@ async def test_old_events_are_forgotten(tmp_path: Path, monkeypatch: pytest.Monk
         await events._write_waiting()
         await events._forget()
         assert [entry.sequence for entry in await events._store.entries(Collection.EVENTS)] == [6, 7, 8]
+        assert [event.sequence for event in events.in_memory] == [6, 7, 8]
+        assert await events.stored(10) == tuple(reversed(events.in_memory))
+
+
+async def test_of_many_events_few_are_read_to_forget_the_old_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, reads = Clock(), 0
+    newest = SQLiteStore.newest
+
+    async def counting(*arguments: Any) -> list[Entry]:
+        nonlocal reads
+        reads += 1
+        return await newest(*arguments)
+
+    for old in (0, 1, 700, 998, 999, 1000):
+        async with kept(clock=clock, max_count=10_000) as events:
+            events.record([lost()] * old)
+            clock.at += timedelta(days=31)
+            events.record([lost()] * (1000 - old))
+            await events._write_waiting()
+            # One that cannot be read, as of a newer version, is in the way.
+            await events._store.save(Collection.EVENTS, Entry(500, "event-500", active=False, record=b"{}"))
+            with monkeypatch.context() as patched:
+                patched.setattr(SQLiteStore, "newest", counting)
+                reads = 0
+                await events._forget()
+                assert reads <= 25, "the writer may do the same at this moment"
+            left = [entry.sequence for entry in await events._store.entries(Collection.EVENTS)]
+            assert left == list(range(min(old, 999) + 1, 1001))
 
 
 async def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
@@ -222,19 +250,19 @@ async def test_a_loss_is_open_until_somebody_deals_with_it_or_an_hour_has_passed
         events.record(
             [lost("test/a"), lost("test/b"), lost("test/c"), replace(lost("test/d"), severity=Severity.WARNING)]
         )
-        assert models(open_losses(events.in_memory, clock.at)) == ["test/a", "test/b", "test/c"]
+        assert models(events.open_losses()) == ["test/a", "test/b", "test/c"]
         events.record([ready, lost("test/c", info=True)])
-        assert models(open_losses(events.in_memory, clock.at)) == ["test/a"]
+        assert models(events.open_losses()) == ["test/a"]
         seen: list[bool] = []
         events.on_acknowledged = lambda: seen.append(True)
         await events.acknowledge("event-1")
         assert seen == [True]
-        assert open_losses(events.in_memory, clock.at) == ()
+        assert events.open_losses() == ()
         events.record([lost("test/a")])
         clock.at += timedelta(minutes=59)
-        assert models(open_losses(events.in_memory, clock.at)) == ["test/a"]
+        assert models(events.open_losses()) == ["test/a"]
         clock.at += timedelta(minutes=1)
-        assert open_losses(events.in_memory, clock.at) == ()
+        assert events.open_losses() == ()
 
 
 async def test_an_id_never_names_two_events_although_all_are_forgotten(tmp_path: Path) -> None:
