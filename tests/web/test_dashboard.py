@@ -108,6 +108,7 @@ DOCUMENTS = {
     "DELETE",
     "DELETE_DOWNLOAD",
     "EVENTS",
+    "HISTORY",
     "LINKS",
     "LOAD",
     "MAY_CHANGE",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
-from exo_graphql.simulator import SimulatedExo
+from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.support.chromium import Visit
 from tests.support.dashboard import PATIENCE_MS, open_dashboard, ready, shown, tiny_exo
 from tests.support.running import running
@@ -67,6 +67,21 @@ async def test_what_is_drawn_where(visit: Visit) -> None:
         await open_dashboard(page, server)
         found = await page.evaluate(PURE)
         await page.close()  # its stream breaks off when the server stops, which a browser calls an error
+    # The last interval is the mean so far; what was not reported is null, and a long silence leaves nothing.
+    none = None
+    assert found["hours"] == [
+        [none, none, none, 2],
+        [none, none, none, 3],
+        [none, none, 3, 8],
+        [3, 8, none, 6],
+        [none, none, none, 1],
+    ]
+    assert found["power"] == [none] * 4
+    # What is not reported is last, whichever way.
+    assert found["tables"] == [["n2", "n9", "n10"], ["n2", "n10", "n9"], ["n10", "n2", "n9"]]
+    assert found["paths"] == ["M0 10L10 5L20 0", "M10 6h0.1", "", "M0 0L20 10"]
+    assert found["flat"] == "M0 10L20 10"
+    assert found["extents"] == [[1, 3], none]
     assert found["overlaps"] == []
     # Five or more nodes that all reach each other meet in one point; a faster or a lost link stays a line of its own.
     assert found["hubs"] == [[None, 6], ["ETHERNET", 0], ["ETHERNET", 2], [None, 14], [None, 0]]
@@ -103,6 +118,45 @@ async def test_the_topology_shows_links_models_and_what_was_lost(visit: Visit) -
         focused = await page.evaluate("document.activeElement.dataset.node")
         assert focused == await drawing.locator("a").first.get_attribute("data-place")
         await page.close()  # its stream breaks off when the server stops, which a browser calls an error
+    assert visit.problems == []
+
+
+async def test_many_nodes_are_a_table_that_is_sorted_and_opened_and_their_history_is_asked_for_once(
+    visit: Visit,
+) -> None:
+    page = visit.page
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.post_data or "") if request.method == "POST" else None)
+    async with running(SimulatedExo(tiny_scenario(12), speed=15, seed=1), normal_pause=0.1) as server:
+        await open_dashboard(page, server)
+        rows = page.locator("#nodes tbody")
+        await expect(rows).to_have_count(12)
+        names = rows.locator("th")
+        assert (await names.all_inner_texts())[:3] == ["node-1", "node-2", "node-3"]  # not node-10
+        await ready(server, page, A)
+        await page.get_by_role("button", name="Models").click()
+        await expect(page.locator('#nodes th[aria-sort="descending"]')).to_have_text("Models")
+        await expect(rows.first).to_contain_text("tiny-a")
+        await page.get_by_role("button", name="Node", exact=True).click()
+        opener = rows.nth(1).get_by_role("button", name="node-2")
+        await opener.press("Enter")
+        await expect(opener).to_have_attribute("aria-expanded", "true")
+        chart = rows.nth(1).get_by_role(
+            "img", name=re.compile(r"^Memory, last hour: 2\.0 GiB to .*\. Now: 2\.\d GiB\.$")
+        )
+        await expect(chart).to_be_visible()
+        await expect(chart.locator(".line")).to_have_attribute("d", re.compile("^M300 48"))  # a quarter, just now
+        await chart.hover(position={"x": 3, "y": 9})
+        await expect(rows.nth(1).locator(".chart").first).to_contain_text("not reported")
+        drawing = page.locator("#topology .map svg")
+        await expect(drawing.locator(".hub")).to_have_text("Ethernet")
+        await expect(drawing.locator("a")).to_have_count(12)
+        await drawing.locator("a").nth(4).press("Enter")
+        await expect(rows.nth(4)).to_be_focused()
+        await page.set_viewport_size({"width": 390, "height": 844})
+        assert await page.evaluate("document.documentElement.scrollWidth") == 390
+        await page.close()  # its stream breaks off when the server stops, which a browser calls an error
+    assert sum("query History" in body for body in asked) == 1
     assert visit.problems == []
 
 

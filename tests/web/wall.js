@@ -1,6 +1,9 @@
 // Evaluated in the page by test_wall_browser.py: calls the functions that decide what is drawn where.
 async () => {
   const { cut, layoutOf, linesOf, routeOf } = await import("/dashboard/assets/topology_layout.js");
+  const { append, emptyHour } = await import("/dashboard/assets/history.js");
+  const { sorted } = await import("/dashboard/assets/node_table.js");
+  const { extent, pathOf } = await import("/dashboard/assets/sparkline.js");
   const overlaps = [];
   for (let count = 1; count <= 32; count += 1) for (const width of [300, 330, 420, 560, 900]) {
     const { box, dot, dense, places, height } = layoutOf(count, width, 14);
@@ -17,7 +20,21 @@ async () => {
   const mesh = (count) => Array.from({ length: count }, (_, one) => Array.from({ length: one }, (_, other) => link(one, other, "ETHERNET"))).flat();
   const odd = mesh(6).map((each, number) => number === 0 ? { ...each, medium: "RDMA" } : number === 1 ? { ...each, medium: null, status: "LOST" } : each);
   const shard = (id, startLayer) => ({ node: id === null ? null : { id }, startLayer });
+  // Four intervals of ten seconds from 0 on; the node reports no power.
+  const hour = emptyHour(0, 10, 4);
+  const report = (now, ramUsedGb) => {
+    append(hour, now, [{ id: "a", ramUsedGb, gpuUsagePercent: 1, temperatureC: 1, powerWatts: null }]);
+    return [...hour.nodes.get("a").ramUsedGb];
+  };
+  const table = ["n10", "n9", "n2"].map((friendlyName, number) => ({ friendlyName, status: "ONLINE", models: [], ramUsedGb: [5, null, 7][number] }));
+  const names = (key, down) => sorted(table, key, down).map(({ friendlyName }) => friendlyName);
   return {
+    hours: [report(31, 2), report(35, 4), report(42, 8), report(67, 6), report(500, 1)],
+    power: hour.nodes.get("a").powerWatts,
+    tables: [names("name", false), names("ramUsedGb", true), names("ramUsedGb", false)],
+    paths: [[0, 5, 10], [null, 4, null], [null, null], [99, -99]].map((values) => pathOf(values, { low: 0, high: 10, width: 20, height: 10 })),
+    flat: pathOf([3, 3], { low: 3, high: 3, width: 20, height: 10 }),
+    extents: [extent([null, 3, 1]), extent([null])],
     overlaps,
     hubs: [linesOf(4, mesh(4)), linesOf(6, mesh(6)), linesOf(6, odd), linesOf(6, mesh(6).slice(1)), linesOf(0, [])].map(({ hub, lines }) => [hub, lines.length]),
     route: routeOf({ shards: [shard("b", 8), shard(null, 4), shard("a", 0)] }),

@@ -76,6 +76,12 @@ export const EVENTS = `query Events { events(last: 60) { id at kind severity mes
 /** 496 where 32 nodes all reach each other: not in the subscription, which says when they change. */
 export const LINKS = `query Links { cluster { links { nodes { id friendlyName } medium bestMedium status since } } }`;
 
+/** Once for all nodes: the page continues it from the subscription. */
+export const HISTORY = `
+query History {
+  nodes { id history(minutes: 60, points: 120) { at ramUsedGb gpuUsagePercent temperatureC powerWatts } }
+}`;
+
 export const ACKNOWLEDGE = `
 mutation Acknowledge($event: ID!) {
   payload: acknowledge(event: $event) {

@@ -47,9 +47,10 @@ export function figure(element, value) {
 
 /**
  * Keeps the children of `parent` in step with a list: one element for each item, kept as long as its key is in the
- * list, so that focus, open details and animations last. `create(item)` returns `{ element, update(item) }`.
+ * list, so that focus, open details and animations last. `create(item)` returns `{ element, update(item) }`. What is in
+ * `parent` up to `fixed` stays before them.
  */
-export function keyed(parent, keyOf, create) {
+export function keyed(parent, keyOf, create, fixed = null) {
   const rows = new Map();
   return (items) => {
     const keys = new Set(items.map(keyOf));
@@ -58,7 +59,7 @@ export function keyed(parent, keyOf, create) {
       row.element.remove();
       rows.delete(key);
     }
-    let place = parent.firstElementChild;
+    let place = fixed === null ? parent.firstElementChild : fixed.nextElementSibling;
     for (const item of items) {
       const key = keyOf(item);
       if (!rows.has(key)) rows.set(key, create(item));

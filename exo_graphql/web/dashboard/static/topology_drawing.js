@@ -8,10 +8,12 @@ import { MEDIA } from "./topology_text.js";
 
 // Pixels of one character of a name.
 const CHARACTER = 7.2;
+// Pixels of the longest name of a medium.
+const LABEL = 70;
 
 /** Returns `{ element, update(nodes) }`; `lines` is `{ lines, hub }` of `linesOf`. */
 export function drawing(layout, nodes, { lines, hub }, instances, show) {
-  const { width, height, dense, places } = layout;
+  const { width, height, dense, box: size, places } = layout;
   const place = new Map(nodes.map(({ id }, number) => [id, places[number]]));
   const centre = { x: width / 2, y: height / 2 };
   const spokes = hub === null ? [] : [
@@ -25,7 +27,7 @@ export function drawing(layout, nodes, { lines, hub }, instances, show) {
     "svg",
     { role: "group", width, height, viewBox: `0 0 ${px(width)} ${px(height)}` },
     s("g", { "aria-hidden": "true" }, instances.map(({ route, colour }) => band(route.map((id) => place.get(id)).filter(Boolean), colour, dense))),
-    s("g", { "aria-hidden": "true" }, spokes, lines.map((link) => drawnLink(link, place, !dense && nodes.length <= 4))),
+    s("g", { "aria-hidden": "true" }, spokes, lines.map((link) => drawnLink(link, place, !dense && nodes.length <= 4 ? size : null))),
     drawnNodes.map((each) => each.element),
   );
   return { element, update: (now) => drawnNodes.forEach((each, number) => each.update(now[number])) };
@@ -42,16 +44,19 @@ function band(points, colour, dense) {
   return s("path", { class: "band", "data-colour": colour, "data-dense": dense, d: `M${points.map(({ x, y }) => `${px(x)} ${px(y)}`).join("L")}${closed}` });
 }
 
-function drawnLink({ nodes, medium, status }, place, named) {
+/** A link; with the name of its medium where the boxes of this size leave space for it. */
+function drawnLink({ nodes, medium, status }, place, size) {
   const [from, to] = nodes.map(({ id }) => place.get(id));
   const middle = { x: (from.x + to.x) / 2, y: (from.y + to.y) / 2 };
   const drawn = [line(from, to, { class: "link", "data-medium": medium, "data-link": status === "UP" ? null : status })];
+  const [across, down] = [Math.abs(to.x - from.x), Math.abs(to.y - from.y)];
   if (status !== "UP") {
     drawn.push(s("circle", { class: "mark", "data-link": status, cx: px(middle.x), cy: px(middle.y), r: 8 }));
     drawn.push(s("text", { class: "sign", x: px(middle.x), y: px(middle.y) + 4 }, { LOST: "✕", DEGRADED: "!", ONE_WAY: "→" }[status]));
-  } else if (named && medium !== "UNKNOWN") {
-    // A third of the way: the middles of two diagonals are the same point.
-    drawn.push(s("text", { class: "name", x: px(from.x + (to.x - from.x) * 0.4), y: px(from.y + (to.y - from.y) * 0.4) + 4 }, MEDIA[medium]));
+  } else if (size !== null && medium !== "UNKNOWN" && (down > size.height || across > size.width + LABEL)) {
+    // The middles of two diagonals are the same point.
+    const share = across > 1 && down > 1 ? 0.4 : 0.5;
+    drawn.push(s("text", { class: "name", x: px(from.x + (to.x - from.x) * share), y: px(from.y + (to.y - from.y) * share) + 4 }, MEDIA[medium]));
   }
   return drawn;
 }
