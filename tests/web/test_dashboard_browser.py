@@ -75,7 +75,7 @@ async def test_one_stream_and_no_polling(visit: Visit) -> None:
     kinds = Counter(body.split('query":"')[1].strip("\\n")[:12] for body in asked)
     # Events are listed anew only when there are new ones: at the start, and after the four of two operations.
     assert 1 <= kinds.pop("query Events") <= 5
-    assert kinds == {"subscription": 1, "mutation May": 1}
+    assert kinds == {"subscription": 1, "mutation May": 1, "query Links ": 1, "query Histor": 1}
 
 
 async def test_nodes_show_what_they_report_and_unknown_where_they_report_nothing(visit: Visit) -> None:
