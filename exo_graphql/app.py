@@ -36,6 +36,7 @@ from exo_graphql.observability.collectors import ClusterCollector, DeploymentCol
 from exo_graphql.observability.recorder import Recorder
 from exo_graphql.operations import OperationRules, Operations
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES
+from exo_graphql.rest.endpoint import RestEndpoint, is_rest
 from exo_graphql.schema.build import build_schema
 from exo_graphql.series import Series
 from exo_graphql.series.sampler import Sampler
@@ -50,6 +51,7 @@ from exo_graphql.transports.compression import Compressor
 from exo_graphql.transports.http import HttpEndpoint
 from exo_graphql.transports.origin_policy import OriginPolicy
 from exo_graphql.transports.rules import DEFAULT_TRANSPORT_RULES, TransportRules
+from exo_graphql.transports.stored import StoredAnswers
 from exo_graphql.transports.texts import Texts
 from exo_graphql.transports.websocket import WebSocketEndpoint
 from exo_graphql.web.dashboard.documents import dashboard_documents
@@ -198,10 +200,11 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         return poller.snapshot is not None and not poller.snapshot.stale
 
     compressor = Compressor()
+    stored = StoredAnswers(service, Results() if tuning.cached else Results(capacity=0))
     application = Application(
         HttpEndpoint(
             service,
-            Results() if tuning.cached else Results(capacity=0),
+            stored,
             access,
             compressor,
             max_body_bytes=settings.max_body_bytes,
@@ -210,6 +213,16 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         ),
         websocket,
         Texts(schema, access, compressor, introspection=settings.introspection),
+        RestEndpoint(
+            service,
+            schema,
+            stored,
+            access,
+            compressor,
+            max_body_bytes=settings.max_body_bytes,
+            rules=tuning.transport,
+        ),
+        is_rest=is_rest,
         lifespan=lifespan,
         ready=ready,
         access=access,

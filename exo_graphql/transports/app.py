@@ -39,8 +39,10 @@ class Application:
         http: HttpEndpoint,
         websocket: WebSocketEndpoint,
         texts: Texts,
+        rest: Callable[[Exchange], Awaitable[None]],
         *,
         lifespan: Lifespan,
+        is_rest: Callable[[str], bool],
         ready: Callable[[], Awaitable[bool]],
         access: Access,
         metrics: Metrics,
@@ -50,6 +52,8 @@ class Application:
         self._http = http
         self._websocket = websocket
         self._texts = texts
+        self._rest = rest
+        self._is_rest = is_rest
         self._root_path = root_path.rstrip("/")
         self._pages = _pages(lifespan, ready, access, metrics, mirror)
 
@@ -83,6 +87,8 @@ class Application:
             await self._http(scope, receive, send)
         elif path in Texts.paths:
             await self._texts(Exchange.of(scope, receive, send))
+        elif self._is_rest(path):
+            await self._rest(Exchange.of(scope, receive, send))
         else:
             await self._pages(scope, receive, send)
 

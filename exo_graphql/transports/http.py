@@ -18,7 +18,6 @@ from exo_graphql.engine.requests import (
     parse_body,
     parse_request,
 )
-from exo_graphql.engine.results import Results
 from exo_graphql.engine.rights import Caller
 from exo_graphql.engine.service import Prepared, Service
 from exo_graphql.transports.asgi import Disconnected, address_of, has_last_slash, read_body
@@ -29,6 +28,7 @@ from exo_graphql.transports.exchange import Exchange
 from exo_graphql.transports.json_handler import JsonHandler
 from exo_graphql.transports.rules import DEFAULT_TRANSPORT_RULES, TransportRules
 from exo_graphql.transports.sse import EventStreamHandler
+from exo_graphql.transports.stored import StoredAnswers
 from exo_graphql.web import graphiql_page
 
 ENDPOINT = "/graphql"
@@ -42,7 +42,7 @@ class HttpEndpoint:
     def __init__(
         self,
         service: Service,
-        results: Results,
+        stored: StoredAnswers,
         access: Access,
         compressor: Compressor,
         *,
@@ -55,7 +55,8 @@ class HttpEndpoint:
         self._access = access
         self._max_body_bytes = max_body_bytes
         self._body_timeout = rules.body_timeout
-        self._json = JsonHandler(service, results, compressor)
+        self._stored = stored
+        self._json = JsonHandler(service, compressor)
         self._events = EventStreamHandler(service, rules, leaving)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,7 +84,7 @@ class HttpEndpoint:
         key = (caller.rights, body) if document_id is None else (caller.rights, body, document_id)
         snapshot: object = None
         if kind != EVENT_STREAM:
-            snapshot, stored = await self._json.stored(key)
+            snapshot, stored = await self._stored.get(key)
             if stored is not None:
                 await self._json.send_stored(exchange, kind, stored)
                 return
@@ -92,7 +93,7 @@ class HttpEndpoint:
             await self._events.answer(exchange, prepared, caller)
             return
         reply = await self._json.execute(exchange, prepared, caller, refreshed=snapshot is not None)
-        self._json.store(snapshot, key, len(body), reply)
+        self._stored.put(snapshot, key, len(body), reply)
         await self._json.send(exchange, kind, reply)
 
     async def _get(self, exchange: Exchange) -> None:
@@ -112,9 +113,9 @@ class HttpEndpoint:
         key = caller.rights, document_id, query_string, "GET"
         snapshot: object = None
         if kind != EVENT_STREAM:
-            snapshot, stored = await self._json.stored(key)
+            snapshot, stored = await self._stored.get(key)
             if stored is not None:
-                await self._json.send_stored(exchange, kind, stored, self._json.stored_etag(snapshot, key))
+                await self._json.send_stored(exchange, kind, stored, self._stored.etag(snapshot, key))
                 return
         prepared = await self._service.prepare(_request(parameters, document_id))
         if isinstance(prepared, Prepared) and prepared.is_mutation:
@@ -123,8 +124,8 @@ class HttpEndpoint:
             await self._events.answer(exchange, prepared, caller)
             return
         reply = await self._json.execute(exchange, prepared, caller, refreshed=snapshot is not None)
-        self._json.store(snapshot, key, len(query_string), reply)
-        await self._json.send(exchange, kind, reply, self._json.store_etag(snapshot, key, reply))
+        self._stored.put(snapshot, key, len(query_string), reply)
+        await self._json.send(exchange, kind, reply, self._stored.put_etag(snapshot, key, reply))
 
     def _caller(self, exchange: Exchange) -> Caller:
         header = exchange.headers.get(b"authorization")

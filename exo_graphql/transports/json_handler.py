@@ -3,19 +3,16 @@
 The specification: https://graphql.github.io/graphql-over-http/draft/
 """
 
-from collections.abc import Hashable
 from time import perf_counter
 
 from exo_graphql.engine.execution import refusal
 from exo_graphql.engine.reply import Outcome, Reply
 from exo_graphql.engine.requests import BadRequest
-from exo_graphql.engine.results import Results
 from exo_graphql.engine.rights import Caller
 from exo_graphql.engine.service import Prepared, Service
 from exo_graphql.observability.metrics import Transport
 from exo_graphql.transports.asgi import respond, unless_disconnected
 from exo_graphql.transports.compression import MIN_COMPRESSED, Compressor
-from exo_graphql.transports.conditional import etag_of
 from exo_graphql.transports.content_types import GRAPHQL_JSON, JSON, refusal_type
 from exo_graphql.transports.exchange import Exchange
 from exo_graphql.transports.refusals import Refused, refusal_of
@@ -37,25 +34,11 @@ _STATUS = {
 
 
 class JsonHandler:
-    """Answers by one JSON response, a stored one where the same request was answered from the same snapshot."""
+    """Answers by one JSON response."""
 
-    def __init__(self, service: Service, results: Results, compressor: Compressor) -> None:
+    def __init__(self, service: Service, compressor: Compressor) -> None:
         self._service = service
-        self._results = results
         self._compressor = compressor
-
-    async def stored(self, key: Hashable) -> tuple[object, bytes | None]:
-        """What results depend on now (None: nothing can be stored yet), and the stored result of `key`, if any."""
-        if self._service.snapshot is None:
-            return None, None
-        await self._service.refresh()
-        snapshot = self._service.snapshot
-        return snapshot, self._results.get(snapshot, key)
-
-    def store(self, snapshot: object, key: Hashable, key_bytes: int, reply: Reply) -> None:
-        """Stores a reply if it may be sent again, and `snapshot` is still the newest."""
-        if reply.lasting and snapshot is not None and snapshot == self._service.snapshot:
-            self._results.put(snapshot, key, key_bytes + len(reply.payload), reply.payload)
 
     async def execute(
         self, exchange: Exchange, prepared: Prepared | Reply, caller: Caller, *, refreshed: bool = False
@@ -90,19 +73,6 @@ class JsonHandler:
         else:
             await respond(exchange.send, status, reply.payload, _CONTENT_TYPES[kind])
             self._service.metrics.refused(Transport.HTTP)
-
-    def stored_etag(self, snapshot: object, key: Hashable) -> bytes | None:
-        """The ETag that was stored with the result of `key`."""
-        return self._results.get(snapshot, (key, "etag"))
-
-    def store_etag(self, snapshot: object, key: Hashable, reply: Reply) -> bytes | None:
-        """The ETag of a reply, stored where the reply is. None for a refusal: it need not hold for the next request."""
-        if reply.outcome is not Outcome.EXECUTED or reply.answer is None:
-            return None
-        etag = etag_of(reply.answer.signature)
-        if reply.lasting and snapshot is not None and snapshot == self._service.snapshot:
-            self._results.put(snapshot, (key, "etag"), len(etag), etag)
-        return etag
 
     async def refuse(self, exchange: Exchange, error: Refused) -> None:
         """Answers a request that was refused before it was executed."""

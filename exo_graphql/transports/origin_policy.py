@@ -23,8 +23,8 @@ _LONGEST_HOST = 300
 # Hosts for which the decision is cached; a server sees only a few.
 _MAX_KNOWN_HOSTS = 256
 _PREFLIGHT = [
-    (b"access-control-allow-methods", b"GET, HEAD, POST"),
-    (b"access-control-allow-headers", b"authorization, content-type"),
+    (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE"),
+    (b"access-control-allow-headers", b"authorization, content-type, if-none-match"),
     (b"access-control-max-age", b"600"),
 ]
 
