@@ -267,6 +267,9 @@ def apply(
     """Do exactly what a plan said, or nothing if the cluster has changed so that it would be done differently."""
     session = session_of(ctx)
     data = session.mutate_safely("apply_plan", hash=plan_hash, idempotencyKey=idempotency_key)
+    if data["applyPlan"]["deployment"] is not None:
+        session.show(data, views.applied_deployment)
+        return
     _finish(session, data, timeout, wait=wait)
 
 

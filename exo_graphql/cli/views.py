@@ -212,6 +212,12 @@ def accepted(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
     yield Prose.of(f"Follow it with: exo-graphql operations {operation['id']} --wait", hanging=2)
 
 
+def applied_deployment(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
+    """`apply_plan.graphql`, of a deployment's plan."""
+    deployment = data["applyPlan"]["deployment"]
+    yield Prose.of((deployment["name"], "bold"), "  ", styled(deployment["state"]), f"  {deployment['reason']}")
+
+
 def cancelled(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
     """`cancel_operation.graphql`."""
     operation = data["cancelOperation"]["operation"]

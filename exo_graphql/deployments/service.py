@@ -22,6 +22,7 @@ from exo_graphql.deployments.deployment import Deployment, ManagedBy, Pause
 from exo_graphql.deployments.differences import Difference, differences
 from exo_graphql.deployments.errors import DeploymentNotFound
 from exo_graphql.deployments.file import FileWatch, Source, withdraw_all
+from exo_graphql.deployments.plan_hash import DeploymentHash, decode, encode, signature
 from exo_graphql.deployments.proposal import propose_planned
 from exo_graphql.deployments.reconciler import Reconciler
 from exo_graphql.deployments.registry import Registry
@@ -37,6 +38,7 @@ from exo_graphql.operations import (
     Operations,
     Proposal,
 )
+from exo_graphql.operations.proposal import outdated, rejected_proposal
 from exo_graphql.storage import Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -176,8 +178,32 @@ class Deployments:
         async with self._applying:
             return await self._apply(declared, dry_run=dry_run, if_generation=if_generation, by=by)
 
+    async def apply_plan(self, plan: str, by: str | None = None) -> Applied | None:
+        """Does what the plan of this hash says, or is rejected with `PlanOutdated`. None: it is of no deployment."""
+        shown = decode(plan)
+        if shown is None:
+            return None
+        async with self._applying:
+            return await self._apply(shown.declared, dry_run=False, if_generation=None, by=by, shown=shown)
+
+    async def plan_again(self, plan: str) -> Proposal | None:
+        """What the declaration of this hash would do now. None: it is of no deployment."""
+        shown = decode(plan)
+        if shown is None:
+            return None
+        applied = await self.apply(shown.declared, dry_run=True)
+        if applied.proposal is not None:
+            return applied.proposal
+        return None if applied.error is None else rejected_proposal(applied.error, None, None, ())
+
     async def _apply(
-        self, declared: Declaration, *, dry_run: bool, if_generation: int | None, by: str | None
+        self,
+        declared: Declaration,
+        *,
+        dry_run: bool,
+        if_generation: int | None,
+        by: str | None,
+        shown: DeploymentHash | None = None,
     ) -> Applied:
         try:
             snapshot = await self._upstream.fresh(1.0)
@@ -194,11 +220,12 @@ class Deployments:
         changed = new or known.with_spec(spec, by)  # type: ignore[union-attr]  # one of the two is there
         others = [deployment for deployment in self._registry.all() if deployment.uid != changed.uid]
         view = self.reconciler.view([*others, changed], snapshot)
-        applied = Applied(
-            proposal=await propose_planned(self._operations, view, changed.uid),
-            differences=differences(None if known is None else known.spec, spec),
-            timetable=view.timetables[changed.uid],
-        )
+        proposal = await propose_planned(self._operations, view, changed.uid)
+        changes = differences(None if known is None else known.spec, spec)
+        proposal = replace(proposal, hash=encode(declared, proposal, changes))
+        if shown is not None and changes and not shown.sealed.matches(signature(proposal, changes)):
+            return Applied(error=outdated(proposal))
+        applied = Applied(proposal=proposal, differences=changes, timetable=view.timetables[changed.uid])
         if dry_run:
             return applied
         try:

@@ -1,24 +1,14 @@
 """The hash of a plan: the request itself, and a digest of what it would do.
 
-It carries the request, so that every server of a cluster can plan it again, without having kept anything. Laid out as
-bytes, in URL-safe base64:
-
-    version (1) · nonce (6) · digest (9) · check sum (4) · the request as JSON
-
-The nonce makes each plan another one: applying a plan twice does it once, while the same plan made again tomorrow is
-done again. The digest holds the plan's `signature`. The check sum finds a hash that was not copied whole.
+It carries the request, so that every server of a cluster can plan it again, without having kept anything. How it is
+laid out is in `sealed.py`; the digest holds the plan's `signature`.
 """
 
-import base64
-import binascii
 import hashlib
-import secrets
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import orjson
 from pydantic import TypeAdapter
 
 from exo_graphql.cluster.snapshot import Snapshot
@@ -37,12 +27,9 @@ from exo_graphql.operations.proposal import (
 )
 from exo_graphql.operations.requests import OperationRequest
 from exo_graphql.operations.resolution import ResolvedRequest
+from exo_graphql.operations.sealed import MAX_CHARACTERS, Sealed, seal, unseal
 
-_VERSION = b"\x01"
-_NONCE, _DIGEST, _CHECK = 6, 9, 4
-_HEAD = len(_VERSION) + _NONCE + _DIGEST + _CHECK
-# The longest request that is accepted has 16 names of 256 characters on each side.
-MAX_CHARACTERS = 16_000
+_KIND = 1
 # Characters of a node's id: enough to tell the nodes of a cluster apart, and short in the hash.
 _NODE_PREFIX = 6
 
@@ -56,11 +43,11 @@ class PlanHash:
     request: OperationRequest
     prefer: Mapping[str, tuple[str, ...]]
     """By model to load: the beginnings of the ids of its nodes."""
-    digest: bytes
+    sealed: Sealed
 
     def matches(self, signature: Signature) -> bool:
         """Whether that plan is this one."""
-        return _digest(signature) == self.digest
+        return self.sealed.matches(signature)
 
     def preferred(self, snapshot: Snapshot) -> dict[str, tuple[str, ...]]:
         """Where it was to be placed, as ids of present nodes. Without the models of which a node is not there."""
@@ -75,29 +62,23 @@ def encode(request: OperationRequest, prefer: Mapping[str, tuple[str, ...]], sig
     """The hash of a plan."""
     nodes = {model_id: [id_[:_NODE_PREFIX] for id_ in ids] for model_id, ids in prefer.items()}
     given = _arguments(request)
-    body = orjson.dumps([given, nodes] if nodes else [given])
-    head = _VERSION + secrets.token_bytes(_NONCE) + _digest(signature)
-    check = zlib.crc32(head + body).to_bytes(_CHECK)
-    return base64.urlsafe_b64encode(head + check + body).rstrip(b"=").decode()
+    return seal(_KIND, [given, nodes] if nodes else [given], signature)
 
 
 def decode(text: str) -> PlanHash | None:
-    """What a hash says; None if it is none, or was not copied whole."""
-    if len(text) > MAX_CHARACTERS or not text.isascii():
+    """What a hash says; None if it is none of an operation's plan, or was not copied whole."""
+    sealed = unseal(text)
+    if sealed is None or sealed.kind != _KIND:
         return None
     try:
-        raw = base64.b64decode(text.strip() + "=" * (-len(text.strip()) % 4), altchars=b"-_", validate=True)
-        head, check, body = raw[: _HEAD - _CHECK], raw[_HEAD - _CHECK : _HEAD], raw[_HEAD:]
-        if head[:1] != _VERSION or zlib.crc32(head + body).to_bytes(_CHECK) != check:
-            return None
-        given, *nodes = orjson.loads(body)
+        given, *nodes = sealed.content
         request = _REQUEST.validate_python(given)
         if _arguments(request) != given or request.deployment is not None or request.instances is not None:
             # An argument that this version does not know, or one that persons' requests do not have.
             return None
         prefer = {str(model_id): tuple(map(str, ids)) for model_id, ids in (nodes[0] if nodes else {}).items()}
-        return PlanHash(request, prefer, head[-_DIGEST:])
-    except (binascii.Error, ValueError, TypeError, AttributeError):
+        return PlanHash(request, prefer, sealed)
+    except (ValueError, TypeError, AttributeError):
         return None
 
 
@@ -137,10 +118,6 @@ def rejected_plan(
 def key_of(text: str) -> str:
     """The idempotency key of a plan that is applied without one: the same hash is applied once."""
     return "plan:" + hashlib.sha256(text.strip().encode()).hexdigest()
-
-
-def _digest(signature: Signature) -> bytes:
-    return hashlib.sha256(orjson.dumps(signature)).digest()[:_DIGEST]
 
 
 def _arguments(request: OperationRequest) -> dict[str, Any]:

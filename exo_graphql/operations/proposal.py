@@ -56,8 +56,8 @@ class Proposal:
     """The chosen ones first, then how else the model could be placed."""
     error: OperationError | None = None
     """Why it would be rejected; None where it would be accepted, and for the plan of a deployment."""
-    hash: str | None = None
-    """What `apply` takes; None for the plan of a deployment."""
+    hash: str = ""
+    """What `apply` takes; set once the plan is made."""
 
 
 @dataclass(frozen=True, slots=True)

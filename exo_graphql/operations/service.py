@@ -19,7 +19,7 @@ from exo_graphql.operations.operation import Operation, OperationKind, Operation
 from exo_graphql.operations.plan import Plan
 from exo_graphql.operations.plan_hash import decode, key_of
 from exo_graphql.operations.precedence import Precedence
-from exo_graphql.operations.proposal import Proposal
+from exo_graphql.operations.proposal import Proposal, rejected_proposal
 from exo_graphql.operations.requests import EVERY_KIND, InstanceTypePreference, OperationRequest, ShardingPreference
 from exo_graphql.operations.reservations import unreserved
 from exo_graphql.operations.resolution import conflict, resolve
@@ -184,12 +184,15 @@ class Operations:
         """Does exactly what the plan of this hash says, once, or is rejected with `PlanOutdated`."""
         shown = decode(plan)
         if shown is None:
-            return InvalidArgument(
-                message="This is not the hash of a plan, or not the whole of it.",
-                suggestion="Query a plan, and copy its hash unchanged.",
-                argument="hash",
-            )
+            return _no_hash()
         return await self._admission.admit(shown.request, idempotency_key or key_of(plan), by, shown)
+
+    async def plan_again(self, plan: str, offload: Offload = in_thread) -> Proposal:
+        """What the request of this hash would do now."""
+        shown = decode(plan)
+        if shown is None:
+            return rejected_proposal(_no_hash(), None, None, ())
+        return await self.propose(shown.request, offload)
 
     def by_key(self, key: str) -> Operation | None:
         """The operation that this idempotency key led to, while it is remembered."""
@@ -295,3 +298,11 @@ class Operations:
     async def cancel_task(self, task_id: str) -> Task | OperationError:
         """Cancels an inference under way."""
         return await tasks.cancel(self._upstream, task_id)
+
+
+def _no_hash() -> InvalidArgument:
+    return InvalidArgument(
+        message="This is not the hash of a plan, or not the whole of it.",
+        suggestion="Query a plan, and copy its hash unchanged.",
+        argument="hash",
+    )

@@ -135,6 +135,9 @@ async def _apply_plan(
         argument(description="As of loadModel. Without it, the same hash returns the same operation for 24 hours."),
     ] = None,
 ) -> OperationResult:
+    applied = await info.context.deployments.apply_plan(hash, info.context.by)
+    if applied is not None:
+        return OperationResult(applied.error, deployment=applied.assessment)
     return await _pausing(info, await info.context.operations.apply(hash, idempotency_key, info.context.by))
 
 
@@ -214,7 +217,7 @@ class Mutation:
     )
     apply_plan: ApplyPlanPayload = field(
         resolver=_apply_plan,
-        description="Do exactly what a plan says, as loadModel, unloadModel or swapModels would. If the cluster has "
+        description="Do exactly what a plan says, of an operation or a deployment. If the cluster has "
         "changed so that other models or nodes, or another order, would result, nothing is done, and the error "
         "PlanOutdated holds the plan as it would be now. Figures may differ.",
     )

@@ -24,8 +24,10 @@ from exo_graphql.schema.task import Task
 class OperationResult:
     """The answer to a mutation, and the deployments that it has paused."""
 
-    answer: OperationValue | OperationErrorValue
+    answer: OperationValue | OperationErrorValue | None
     paused: tuple[Assessment, ...] = ()
+    deployment: Assessment | None = None
+    """Where the plan of a deployment was applied, which is no operation."""
 
 
 def _operation(root: Parent[OperationResult]) -> OperationValue | None:
@@ -71,9 +73,11 @@ class SwapModelsPayload(LoadModelPayload):
     """`OperationResult`."""
 
 
-@strawberry.type(description="Exactly one of operation and error is non-null.")
+@strawberry.type(description="Exactly one of operation, deployment and error is non-null.")
 class ApplyPlanPayload(LoadModelPayload):
     """`OperationResult`."""
+
+    deployment: Deployment | None = field(description="The deployment, if it was the plan of one.")
 
 
 @strawberry.type(description="Exactly one of operation and error is non-null.")

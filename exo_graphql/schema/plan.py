@@ -111,8 +111,14 @@ async def resolve_plan(
     instance: OnlyInstance = None,
     timeout_seconds: Timeout = None,
     attempts: Attempts = None,
+    hash: Annotated[  # noqa: A002
+        str | None, argument(description="Plan the request of this plan again, in place of the other arguments.")
+    ] = None,
 ) -> Proposal:
     """What the mutation with these arguments would do."""
+    if hash is not None:
+        again = await info.context.deployments.plan_again(hash)
+        return again or await info.context.operations.plan_again(hash, info.context.offload)
     request = requested(
         tuple(load or ()),
         tuple(unload or ()),
@@ -180,7 +186,7 @@ class Plan:
         description="Why the request would be rejected, as the mutation would answer it: with the choices that exist. "
         "Null if it would be accepted, and for a deployment."
     )
-    hash: str | None = field(
+    hash: str = field(
         description="What `applyPlan` takes to do exactly this, once. It holds the request, so that any server of the "
-        "cluster can apply it. Null for a deployment, which applyDeployment applies."
+        "cluster can apply it."
     )

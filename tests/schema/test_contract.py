@@ -39,7 +39,7 @@ CONTRACT = {
         placements(model: String!, minNodes: Int, nodes: [ID!], unload: [String!]): [Placement!]
         plan(load: [String!], unload: [String!], minNodes: Int = 1, sharding: ShardingPreference = AUTO, \
 instanceType: InstanceTypePreference = AUTO, nodes: [ID!], drainSeconds: Int = 30, additional: Boolean = false, \
-instance: ID, timeoutSeconds: Int, attempts: Int): Plan!
+instance: ID, timeoutSeconds: Int, attempts: Int, hash: String): Plan!
         operation(id: ID!, waitSeconds: Int): Operation
         operations(active: Boolean): [Operation!]!
         deployments: [Deployment!]!  deployment(name: ID!): Deployment
