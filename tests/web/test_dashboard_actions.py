@@ -124,3 +124,34 @@ async def test_a_request_is_cancelled_an_unload_says_what_it_means_and_a_model_h
         ]
         await page.close()  # its stream breaks off when the server stops, which a browser calls an error
     assert visit.problems == []
+
+
+async def test_the_catalogue_begins_with_what_could_serve_soonest_and_arrow_keys_choose(visit: Visit) -> None:
+    page = visit.page
+    async with running(SimulatedExo(tiny_scenario(), seed=1)) as server:
+        await open_dashboard(page, server)
+        await page.get_by_role("button", name="Load model…").click()
+        choices = page.locator("#load-dialog [data-choice]")
+        await expect(choices).to_have_count(7)
+        names = await choices.evaluate_all("rows => rows.map(row => row.dataset.choice)")
+        assert names[-2:] == ["test/absent", "test/huge"]
+        await expect(choices.last).to_contain_text("not downloaded · does not fit now")
+        await shown(page.get_by_text("7 models, 5 of them downloaded and fitting now."))
+        await page.keyboard.press("ArrowDown")
+        await expect(choices.nth(0).get_by_role("radio")).to_be_checked()
+        await page.keyboard.press("ArrowDown")
+        await expect(choices.nth(1).get_by_role("radio")).to_be_checked()
+        await page.keyboard.press("ArrowUp")
+        await page.keyboard.press("ArrowUp")
+        await expect(page.get_by_role("searchbox")).to_be_focused()
+        assert await page.evaluate(
+            """async () => {
+              const { ranked } = await import("./dashboard/assets/catalogue.js");
+              const model = (_, number) => ({ id: `m${number}`, downloads: number % 2 ? [] : [1] });
+              const many = Array.from({ length: 500 }, model);
+              const order = ranked(many, new Set(["m3", "m4"])).map(({ id }) => id);
+              return [order.length, ...order.slice(0, 3), order.at(-1)];
+            }"""
+        ) == [500, "m4", "m3", "m0", "m499"]
+        await page.close()  # its stream breaks off when the server stops, which a browser calls an error
+    assert visit.problems == []

@@ -107,11 +107,15 @@ async def test_a_swap_is_previewed_confirmed_and_followed_step_by_step(visit: Vi
         await expect(way).to_have_attribute("data-fits", "true")
         await expect(way.get_by_role("meter", name="Memory in use after")).to_have_count(2)
         await expect(way).to_contain_text("→")
-        await page.locator("#load-dialog").get_by_role("button", name="Swap…").click()
-        question = page.get_by_role("dialog", name="Swap models?")
-        await expect(question).to_contain_text("half")
-        await question.get_by_role("button", name="Swap", exact=True).click()
-        await expect(page.get_by_role("dialog")).to_have_count(0)
+        dialog = page.locator("#load-dialog")
+        await expect(dialog).to_contain_text("Automatic: Tensor over sockets (ring) on node-")
+        await expect(dialog).to_contain_text(
+            "half is unloaded first, before other-half is loaded: until then the cluster serves no model."
+        )
+        await expect(dialog).to_contain_text("No requests are running.")
+        await expect(dialog).to_contain_text("Frees 9.0 GiB: 4.5 GiB on node-")
+        await dialog.get_by_role("button", name="Swap", exact=True).click()
+        await expect(page.get_by_role("dialog")).to_have_count(0)  # one confirmation, not two
         operation = page.locator("[data-operation]").first
         await expect(operation).to_contain_text("Swap half for other-half")
         await expect(operation).to_be_focused()
@@ -134,19 +138,36 @@ async def test_a_swap_is_previewed_confirmed_and_followed_step_by_step(visit: Vi
     assert visit.problems == []
 
 
-async def test_a_refusal_says_why_and_one_click_makes_room(visit: Visit) -> None:
+async def test_a_plan_that_does_not_fit_says_why_and_what_would_and_an_outdated_one_is_not_done(visit: Visit) -> None:
     page = visit.page
     async with running(tiny_exo(speed=15)) as server:
         await open_dashboard(page, server)
         await ready(server, page, HALF)
         await page.get_by_role("button", name="Load model…").click()
         await choose(page, OTHER_HALF)
+        dialog = page.locator("#load-dialog")
         await expect(page.locator('[data-way="PIPELINE MLX_RING"]')).to_contain_text("does not fit")
-        await page.locator("#load-dialog").get_by_role("button", name="Load", exact=True).click()
-        refusal = page.locator("#load-dialog").get_by_role("alert")
-        await expect(refusal).to_contain_text("needs 10.0 GiB")
-        await refusal.get_by_role("button", name="Unload half and load it…").click()
-        await page.get_by_role("dialog", name="Swap models?").get_by_role("button", name="Swap", exact=True).click()
+        await expect(dialog).to_contain_text("needs 10.0 GiB")
+        await dialog.get_by_role("button", name="Load", exact=True).click()
+        assert len((await ask(server, "{ operations { id } }"))["operations"]) == 1  # the first load
+        await dialog.get_by_role("button", name="Unload half for it").click()
+        await expect(dialog).to_contain_text("half is unloaded first")
+
+        changed = False
+
+        async def change_the_cluster(route: Any) -> None:
+            nonlocal changed
+            if not changed and "mutation ApplyPlan" in (route.request.post_data or ""):
+                changed = True
+                await ask(server, 'mutation { unloadModel(model: "half") { error { message } } }')
+                await expect(model_row(page, HALF)).to_have_count(0)
+            await route.continue_()
+
+        await page.route("**/graphql", change_the_cluster)
+        await dialog.get_by_role("button", name="Swap", exact=True).click()
+        await expect(dialog.get_by_role("alert")).to_contain_text("changed")
+        await expect(dialog).not_to_contain_text("half is unloaded first")
+        await dialog.get_by_role("button", name="Load", exact=True).click()
         await shown(model_row(page, OTHER_HALF, "READY"))
         await page.close()  # its stream breaks off when the server stops, which a browser calls an error
     assert visit.problems == []
@@ -401,7 +422,7 @@ async def test_a_request_without_an_answer_is_sent_again_under_the_same_key_and_
         cut = True
 
         async def lose_the_answer(route: Any) -> None:
-            if cut and "mutation Load" in (route.request.post_data or ""):
+            if cut and "mutation ApplyPlan" in (route.request.post_data or ""):
                 await route.fetch()  # it arrives and is done
                 await route.abort()
             else:

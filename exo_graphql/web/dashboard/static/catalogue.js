@@ -1,4 +1,5 @@
-// Choosing a model: a search in the catalogue by the server, and a radio button for each match.
+// Choosing a model: a search in the catalogue by the server, and a radio button for each match. What is downloaded and
+// fits comes first.
 
 import { SEARCH } from "./documents.js";
 import { h, keyed, say, text } from "./dom.js";
@@ -7,7 +8,6 @@ import { ask } from "./request.js";
 
 // A search starts when nothing has been typed for this long.
 const TYPING_MS = 150;
-const MAX_LISTED = 80;
 
 /** `chosen` is the model, or null; `changed()` is called when it changes. */
 export function catalogue(changed) {
@@ -42,10 +42,10 @@ export function catalogue(changed) {
     newest?.abort();
     const controller = (newest = new AbortController());
     try {
-      const { models } = await ask(SEARCH, { search: search.value }, controller.signal);
-      update(models.slice(0, MAX_LISTED));
-      const more = models.length > MAX_LISTED ? `, the first ${MAX_LISTED} are listed` : "";
-      say(status, models.length === 0 ? "No model matches." : `${count(models.length, "model")}${more}.`);
+      const { models, fitting } = await ask(SEARCH, { search: search.value }, controller.signal);
+      const listed = ranked(models, new Set(fitting.map(({ id }) => id)));
+      update(listed);
+      say(status, models.length === 0 ? "No model matches." : summaryOf(listed));
       const radio = wanted === null ? null : hits.querySelector(`[value="${CSS.escape(wanted)}"]`);
       wanted = null;
       radio?.click();
@@ -61,7 +61,32 @@ export function catalogue(changed) {
     clearTimeout(typing);
     typing = setTimeout(find, TYPING_MS);
   });
+  // Among the radio buttons, the browser moves by the arrow keys itself.
+  search.addEventListener("keydown", (event) => {
+    const into = event.key === "ArrowDown" || (event.key === "Enter" && self.chosen === null);
+    const radio = into ? hits.querySelector(":checked") ?? hits.querySelector("input") : null;
+    if (radio === null) return;
+    event.preventDefault();
+    radio.focus();
+    radio.click();
+  });
+  hits.addEventListener("keydown", (event) => {
+    if (event.key !== "ArrowUp" || event.target !== hits.querySelector("input")) return;
+    event.preventDefault();
+    search.focus();
+  });
   return self;
+}
+
+/** The models with whether they fit, in the order of how soon they could serve; otherwise as they come. */
+export function ranked(models, fitting) {
+  const rank = ({ fits, downloads }) => (fits ? 0 : 2) + (downloads.length > 0 ? 0 : 1);
+  return models.map((model) => ({ ...model, fits: fitting.has(model.id) })).sort((one, other) => rank(one) - rank(other));
+}
+
+function summaryOf(models) {
+  const soon = models.filter(({ fits, downloads }) => fits && downloads.length > 0).length;
+  return `${count(models.length, "model")}, ${soon} of them downloaded and fitting now.`;
 }
 
 function hit(first, choose) {
@@ -69,8 +94,10 @@ function hit(first, choose) {
   const radio = h("input", { type: "radio", name: "model", value: first.id, change: () => choose(first) });
   return {
     element: h("li", { "data-choice": first.id }, h("label", { class: "tick", title: first.id }, radio, h("span", {}, first.name), facts)),
-    update: ({ storageSizeGb, loaded, downloads }) =>
-      text(facts, [amount(storageSizeGb, "GiB", 1), loaded ? "loaded" : null, weightsOf(downloads)].filter(Boolean).join(" · ")),
+    update: ({ storageSizeGb, loaded, downloads, fits }) => {
+      const words = [amount(storageSizeGb, "GiB", 1), loaded ? "loaded" : null, weightsOf(downloads), fits || loaded ? null : "does not fit now"];
+      text(facts, words.filter(Boolean).join(" · "));
+    },
   };
 }
 

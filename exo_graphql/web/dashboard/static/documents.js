@@ -99,32 +99,38 @@ query Search($search: String) {
     id name quantization storageSizeGb loaded
     downloads(status: [COMPLETED]) { node { id } }
   }
+  fitting: models(search: $search, fits: true) { id }
 }`;
 
-export const PLACEMENTS = `
-query WhatIf($model: String!, $minNodes: Int, $nodes: [ID!], $unload: [String!]) {
-  placements(model: $model, minNodes: $minNodes, nodes: $nodes, unload: $unload) {
+const DETAILS_OF_WHAT_IF = `
+fragment WhatIf on Plan {
+  hash steps loadFirst
+  adopts { id }
+  unloads { id name }
+  unloadInstances { id }
+  downloads { gib node { id friendlyName } }
+  pauses { name }
+  unloadToFit { id name }
+  placements {
     sharding instanceType fits reason
     nodes { node { id friendlyName ramTotalGb ramAvailableGb } addedGb availableGb }
   }
+  error { ...ErrorDetails }
 }`;
 
-export const LOAD = `
-mutation Load($model: String!, $minNodes: Int!, $sharding: ShardingPreference!, $instanceType: InstanceTypePreference!,
-  $nodes: [ID!], $additional: Boolean!, $key: String!) {
-  payload: loadModel(model: $model, minNodes: $minNodes, sharding: $sharding, instanceType: $instanceType, nodes: $nodes,
-    additional: $additional, idempotencyKey: $key) {
-    operation { id }
-    paused { name pausedUntil }
-    error { ...ErrorDetails }
-  }
-}${ERROR_DETAILS}`;
+/** What a load or a swap would do: where the server chooses how to place the model, and with the user's choice. */
+export const PLAN = `
+query Plan($load: [String!]!, $unload: [String!]!, $minNodes: Int!, $nodes: [ID!], $additional: Boolean!,
+  $sharding: ShardingPreference!, $instanceType: InstanceTypePreference!, $isChosen: Boolean!) {
+  automatic: plan(load: $load, unload: $unload, minNodes: $minNodes, nodes: $nodes, additional: $additional) { ...WhatIf }
+  chosen: plan(load: $load, unload: $unload, minNodes: $minNodes, nodes: $nodes, additional: $additional,
+    sharding: $sharding, instanceType: $instanceType) @include(if: $isChosen) { ...WhatIf }
+}${DETAILS_OF_WHAT_IF}${ERROR_DETAILS}`;
 
-export const SWAP = `
-mutation Swap($unload: [String!]!, $load: [String!]!, $minNodes: Int!, $sharding: ShardingPreference!,
-  $instanceType: InstanceTypePreference!, $nodes: [ID!], $key: String!) {
-  payload: swapModels(unload: $unload, load: $load, minNodes: $minNodes, sharding: $sharding, instanceType: $instanceType,
-    nodes: $nodes, idempotencyKey: $key) {
+/** Does exactly what the plan says that was shown. */
+export const APPLY_PLAN = `
+mutation ApplyPlan($hash: String!, $key: String) {
+  payload: applyPlan(hash: $hash, idempotencyKey: $key) {
     operation { id }
     paused { name pausedUntil }
     error { ...ErrorDetails }

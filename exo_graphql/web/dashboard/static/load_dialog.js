@@ -1,8 +1,8 @@
-// The dialog for a load or a swap: which model, what to unload for it, where; a preview; then the request.
+// The dialog for a load or a swap: which model, what to unload for it, where. It shows the plan, and applies that plan.
 
 import { catalogue } from "./catalogue.js";
-import { confirm, formDialog } from "./confirm.js";
-import { LOAD, SWAP } from "./documents.js";
+import { formDialog } from "./confirm.js";
+import { APPLY_PLAN } from "./documents.js";
 import { attribute, h, keyed, text } from "./dom.js";
 import { amount, label } from "./format.js";
 import { mutate } from "./mutate.js";
@@ -21,7 +21,7 @@ export class LoadDialog {
     this.nodes = new Set();
     this.title = h("h2", { id: "load-dialog-title" });
     this.catalogue = catalogue(() => this.#changed());
-    this.preview = preview();
+    this.preview = preview((models) => this.#unloadToo(models));
     this.refusal = refusal();
     this.leaving = h("ul", { role: "list" });
     this.places = h("ul", { role: "list" });
@@ -65,10 +65,11 @@ export class LoadDialog {
     this.catalogue.open();
   }
 
-  /** Takes the newest state. While the dialog is open, the preview is requested again when instances come or go. */
+  /** Takes the newest state. While the dialog is open, the plan is requested again when instances come or go. */
   update(cluster) {
     const before = this.#loaded();
     this.cluster = cluster;
+    this.preview.follow(cluster);
     if (!this.dialog.open) return;
     this.#fill();
     // A refusal stays: it is of a request, and that may be what has changed the state.
@@ -97,52 +98,39 @@ export class LoadDialog {
     const swap = this.unload.size > 0;
     const model = this.catalogue.chosen;
     text(this.title, swap ? "Swap models" : "Load a model");
-    text(this.submit, swap ? "Swap…" : "Load");
+    text(this.submit, swap ? "Swap" : "Load");
     this.submit.disabled = model === null;
-    const loaded = model !== null && this.#isLoaded(model.id);
-    this.another.hidden = swap || !loaded;
-    this.preview.ask(model === null ? null : { ...this.#where(), model: model.id, unload: [...this.unload] }, loaded && (swap || !this.additional.checked));
+    this.another.hidden = swap || model === null || !this.cluster?.models.some(({ id }) => id === model.id);
+    this.preview.ask(model === null ? null : this.#request(model));
   }
 
-  #isLoaded(id) {
-    return this.cluster?.models.some((model) => model.id === id) ?? false;
+  #request(model) {
+    return {
+      model,
+      load: [model.id],
+      unload: [...this.unload],
+      minNodes: Math.max(1, this.minNodes.valueAsNumber || 1),
+      nodes: this.nodes.size > 0 ? [...this.nodes] : null,
+      additional: !this.another.hidden && this.additional.checked,
+    };
   }
 
-  #where() {
-    return { minNodes: Math.max(1, this.minNodes.valueAsNumber || 1), nodes: this.nodes.size > 0 ? [...this.nodes] : null };
+  /** Takes over the server's suggestion of what to unload so that it fits. */
+  #unloadToo(models) {
+    for (const { id } of models) this.unload.add(id);
+    this.#fill();
+    this.#changed();
+    this.submit.focus();
   }
 
   async #submit() {
-    const model = this.catalogue.chosen;
-    const how = { ...this.#where(), ...this.preview.kind };
-    if (this.unload.size === 0) {
-      const additional = !this.another.hidden && this.additional.checked;
-      return this.#send(LOAD, { ...how, model: model.id, additional });
-    }
-    const unload = [...this.unload];
-    const names = (id) => this.cluster.models.find((each) => each.id === id)?.name ?? id;
-    const confirmed = await confirm("Swap models?", "Swap", [
-      h("dl", { class: "change" }, h("dt", {}, "Unload"), unload.map((id) => h("dd", {}, names(id))), h("dt", {}, "Load"), h("dd", {}, model.name)),
-      h("p", {}, "Running requests get up to 30 s to finish. If the load fails, what was unloaded is restored."),
-    ]);
-    return confirmed === null ? undefined : this.#send(SWAP, { ...how, unload, load: [model.id] });
-  }
-
-  async #send(document, variables) {
     if (this.sending) return;
     this.sending = true; // not disabled, which would lose the focus
     attribute(this.submit, "aria-busy", "true");
     this.refusal.clear();
     hideNotice();
     try {
-      const { operation, paused, error } = await mutate(document, variables);
-      if (operation !== null) {
-        this.dialog.close();
-        showPaused(paused);
-        this.started(operation.id);
-      } else {
-        this.refusal.show(error, this.#actions(error));
-      }
+      await this.#apply();
     } catch (error) {
       this.refusal.show(error);
     } finally {
@@ -151,18 +139,20 @@ export class LoadDialog {
     }
   }
 
-  /** What one click can do about a refusal: unload the models that the server suggests, and load. */
-  #actions(error) {
-    const suggested = error.unloadToFit ?? [];
-    if (suggested.length === 0) return [];
-    const instead = () => {
-      for (const { id } of suggested) this.unload.add(id);
-      this.#fill();
-      for (const box of this.leaving.querySelectorAll("input")) box.checked = this.unload.has(box.value);
-      this.#changed();
-      return this.#submit();
-    };
-    return [[`Unload ${suggested.map(({ name }) => name).join(", ")} and load it…`, instead]];
+  async #apply() {
+    const seen = this.preview.plan;
+    const plan = seen ?? (await this.preview.settled());
+    // What would be refused is said already. What unloads something has to be seen first.
+    if (plan === null || plan.error !== null || (seen === null && plan.unloads.length > 0)) return;
+    const { operation, paused, error } = await mutate(APPLY_PLAN, { hash: plan.hash });
+    if (operation === null) {
+      this.refusal.show(error);
+      this.#show();
+      return;
+    }
+    this.dialog.close();
+    showPaused(paused);
+    this.started(operation.id);
   }
 }
 

@@ -1,65 +1,106 @@
-// The preview of a load: each possible placement with the memory of each node before and after, or why it does not fit.
+// The preview of a load or a swap: each possible placement with the memory of each node before and after, or why it does
+// not fit; which one the server would choose; and what then happens.
 
-import { PLACEMENTS } from "./documents.js";
+import { PLAN } from "./documents.js";
 import { attribute, bar, h, keyed, say, text } from "./dom.js";
-import { amount, label, manner } from "./format.js";
+import { amount, label, labels, manner } from "./format.js";
 import { ask } from "./request.js";
+import { whatIf } from "./what_if.js";
 
 const AUTOMATIC = { sharding: "AUTO", instanceType: "AUTO" };
+const ORDER = ["PIPELINE MLX_RING", "PIPELINE MLX_JACCL", "TENSOR MLX_RING", "TENSOR MLX_JACCL"];
 
-/** `kind` is the chosen placement, `{ sharding, instanceType }`, as the mutation takes it. */
-export function preview() {
+/** `unloadToo(models)`: the user has accepted the suggestion to unload these as well. */
+export function preview(unloadToo) {
   const status = h("p", { class: "facts", role: "status" });
   const ways = h("ul", { class: "ways", role: "list" });
   const update = keyed(ways, keyOf, (placement) => way(placement, choose));
   const radio = h("input", { type: "radio", name: "way", checked: true, change: () => choose(AUTOMATIC) });
-  const automatic = h("label", { class: "tick" }, radio, h("span", {}, "Automatic: the best one that fits"));
+  const name = h("span");
+  const automatic = h("label", { class: "tick" }, radio, name);
+  const happens = whatIf(unloadToo);
+  let request = null;
+  let kind = AUTOMATIC;
+  let cluster = null;
   let newest = null;
+  let answered = Promise.resolve();
 
   const self = {
-    kind: AUTOMATIC,
-    element: h("fieldset", { class: "preview" }, h("legend", {}, "Preview"), status, automatic, ways),
-    /** Shows the placements for `variables` (null: none). `follows`: the model is loaded, nothing would be placed. */
-    async ask(variables, follows) {
-      newest?.abort();
-      const controller = (newest = new AbortController());
-      self.element.hidden = variables === null;
-      if (variables === null) return show([], "");
-      if (follows) return show([], "It is already loaded. Nothing would be placed: the operation follows the existing instance.");
-      attribute(ways, "aria-busy", "true");
-      try {
-        const { placements } = await ask(PLACEMENTS, variables, controller.signal);
-        const hint = "It does not fit now. Load anyway: the server then suggests which models to unload.";
-        show(placements, placements.some(({ fits }) => fits) ? "" : hint);
-      } catch (error) {
-        if (error.name !== "AbortError") show([], [error.message, error.suggestion].filter(Boolean).join(" "));
-      }
+    /** The plan that is shown; null while there is none. */
+    plan: null,
+    element: h("fieldset", { class: "preview" }, h("legend", {}, "Preview"), status, happens.element, automatic, ways),
+    /** Shows the plan of `{ model, load, unload, minNodes, nodes, additional }`; null shows none. */
+    ask(wanted) {
+      request = wanted;
+      answered = find();
+    },
+    /** The plan, once it is known; null if the server gives none. */
+    async settled() {
+      let waited;
+      do {
+        waited = answered;
+        await waited;
+      } while (waited !== answered);
+      return self.plan;
+    },
+    /** Takes the newest state, for what the plan means now. */
+    follow(now) {
+      cluster = now;
+      if (self.plan !== null) happens.show(self.plan, request.model, cluster, false);
     },
   };
 
-  function choose(kind) {
-    self.kind = kind;
+  function choose(chosen) {
+    kind = chosen;
+    self.ask(request);
   }
 
-  function show(placements, message) {
+  async function find() {
+    newest?.abort();
+    const controller = (newest = new AbortController());
+    self.plan = null;
+    self.element.hidden = request === null;
+    if (request === null) return show(null, null, "");
+    attribute(ways, "aria-busy", "true");
+    const { model, ...variables } = request;
+    try {
+      const { automatic, chosen } = await ask(PLAN, { ...variables, ...kind, isChosen: kind !== AUTOMATIC }, controller.signal);
+      show(automatic, chosen ?? null, "");
+    } catch (error) {
+      if (error.name !== "AbortError") show(null, null, [error.message, error.suggestion].filter(Boolean).join(" "));
+    }
+  }
+
+  function show(best, chosen, message) {
     attribute(ways, "aria-busy", null);
     say(status, message);
-    automatic.hidden = !placements.some(({ fits }) => fits);
-    update(placements);
-    const chosen = placements.find((placement) => keyOf(placement) === keyOf(self.kind));
-    if (!chosen?.fits) {
-      choose(AUTOMATIC);
+    const [first] = best?.error === null ? best.placements : [];
+    automatic.hidden = first === undefined;
+    if (first !== undefined) text(name, `Automatic: ${manner(first)} on ${labels(first.nodes.map(({ node }) => node))}`);
+    update(waysOf(best));
+    // A choice that no longer fits is withdrawn.
+    const plan = chosen?.error === null ? chosen : best;
+    if (plan === best) {
+      kind = AUTOMATIC;
       radio.checked = true;
     }
+    self.plan = plan;
+    happens.show(plan, request?.model, cluster, true);
   }
 
   return self;
 }
 
+/** The four ways to place it, in the same order whatever the server would choose. */
+function waysOf(plan) {
+  // The last of a kind is what choosing that kind gives; the first one of all is the server's choice.
+  const byKind = new Map((plan?.placements ?? []).map((placement) => [keyOf(placement), placement]));
+  return [...byKind.values()].sort((one, other) => ORDER.indexOf(keyOf(one)) - ORDER.indexOf(keyOf(other)));
+}
+
 function keyOf({ sharding, instanceType }) {
   return `${sharding} ${instanceType}`;
 }
-
 function way(first, choose) {
   const kind = { sharding: first.sharding, instanceType: first.instanceType };
   const radio = h("input", { type: "radio", name: "way", value: keyOf(first), change: () => choose(kind) });

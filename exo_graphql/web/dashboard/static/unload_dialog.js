@@ -4,8 +4,9 @@
 import { confirm } from "./confirm.js";
 import { UNLOAD } from "./documents.js";
 import { h, say, text } from "./dom.js";
-import { amount, count, label, labels, manner } from "./format.js";
+import { count, labels, manner } from "./format.js";
 import { run } from "./actions.js";
+import { factsOf } from "./unloading.js";
 
 let cluster = null;
 let refresh = () => {};
@@ -48,40 +49,4 @@ export async function unload(model) {
 
 function placeOf(instance) {
   return `${manner(instance)} on ${labels(instance.shards.map(({ node }) => node))}`;
-}
-
-/** What unloading a model, or one of its instances, means now, as sentences; an empty one where there is nothing to say. */
-export function factsOf({ models, tasks, deployments }, modelId, instanceId, drainSeconds) {
-  const model = models.find(({ id }) => id === modelId);
-  const leaving = (model?.instances ?? []).filter(({ id }) => instanceId === null || id === instanceId);
-  if (leaving.length === 0) return { running: "It is no longer loaded.", frees: "", after: "", pauses: "" };
-  const ids = new Set(leaving.map(({ id }) => id));
-  const requests = tasks.filter(({ active, instance }) => active && ids.has(instance?.id)).length;
-  const stays = models.some(({ instances }) => instances.some(({ id, phase }) => !ids.has(id) && ["READY", "RUNNING"].includes(phase)));
-  const paused = deployments.filter(({ wanted, state, ownInstances }) => wanted && state !== "PAUSED" && ownInstances.some(({ id }) => ids.has(id)));
-  const names = paused.map(({ name }) => name).join(", ");
-  return {
-    running: runningOf(requests, drainSeconds),
-    frees: freesOf(leaving),
-    after: stays ? "" : "Nothing else is ready: the cluster then serves no model.",
-    pauses: paused.length === 0 ? "" : `This pauses the deployment${paused.length === 1 ? "" : "s"} ${names}.`,
-  };
-}
-
-function runningOf(requests, drainSeconds) {
-  if (requests === 0) return "No requests are running.";
-  const [are, they] = requests === 1 ? ["request is", "It gets"] : ["requests are", "They get"];
-  return `${requests} ${are} running. ${they} up to ${drainSeconds || 0} s to finish.`;
-}
-
-function freesOf(leaving) {
-  const byNode = new Map();
-  for (const { node, memoryGb } of leaving.flatMap(({ shards }) => shards)) {
-    const name = label(node);
-    byNode.set(name, (byNode.get(name) ?? 0) + (memoryGb ?? NaN));
-  }
-  const whole = [...byNode.values()].reduce((sum, gib) => sum + gib);
-  if (Number.isNaN(whole)) return "How much memory this frees is not known.";
-  const parts = [...byNode].map(([name, gib]) => `${amount(gib, "GiB", 1)} on ${name}`);
-  return parts.length === 1 ? `Frees ${parts[0]}.` : `Frees ${amount(whole, "GiB", 1)}: ${parts.join(", ")}.`;
 }
