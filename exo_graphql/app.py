@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -119,7 +120,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     if demo is None and settings.demo:
         demo = SimulatedExo(speed=settings.demo_speed, faults=read_faults(settings.fault))
     poller = _poller(settings, tuning, demo)
-    store = SQLiteStore(None if demo is not None else settings.state_dir / "operations.sqlite3")
+    store = _store(settings, in_memory=demo is not None)
     operations = Operations(poller, store, _operation_rules(settings, tuning), clock=clock.elapsed, now=clock.utc_now)
     time_zone = own_time_zone()
     deployments = Deployments(
@@ -312,6 +313,18 @@ def _read_tokens(path: Path) -> str:
     if os.name == "posix" and path.stat().st_mode & 0o077:
         logger.warning("--tokens-file: other users can read %s; chmod 600 keeps it secret.", path)
     return path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
+
+
+def _store(settings: Settings, *, in_memory: bool) -> Store:
+    url = settings.database_url.get_secret_value()
+    if not url:
+        return SQLiteStore(None if in_memory else settings.state_dir / "operations.sqlite3")
+    try:
+        from exo_graphql.storage.postgres import PostgresStore  # an extra, which most do not install
+    except ImportError as error:
+        advice = "PostgreSQL needs an extra: pip install 'exo-graphql[postgres]'."
+        raise SettingsError("database_url", f"{error}. {advice}") from error
+    return PostgresStore(url, settings.namespace, name=f"{socket.gethostname()}:{settings.port}")
 
 
 def _poller(settings: Settings, tuning: Tuning, demo: SimulatedExo | None) -> Poller:

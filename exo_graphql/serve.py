@@ -165,6 +165,8 @@ async def run(settings: Settings, tuning: Tuning = DEFAULT_TUNING) -> int:
         await components.operations.prepare()
         await components.deployments.prepare()
     except StoreError as error:
+        if settings.database_url.get_secret_value():
+            raise SettingsError("database_url", str(error), exit_code=1) from error
         advice = "Give --state-dir a directory of its own that can be written."
         raise SettingsError("state_dir", f"{settings.state_dir}: {error} {advice}", exit_code=1) from error
     _allow_open_files(settings.max_connections)

@@ -166,6 +166,16 @@ class Settings(BaseSettings):
         description="Directory of the journal of operations. By default the user's state directory.",
         json_schema_extra={"group": "Storage"},
     )
+    database_url: SecretStr = _setting(
+        "Storage",
+        SecretStr(""),
+        "A PostgreSQL database, postgresql://USER:PASSWORD@HOST/NAME, that keeps what the journal keeps, instead of "
+        "--state-dir; needs the extra exo-graphql[postgres]. Use the variable rather than the flag, which other users "
+        "of the machine can see.",
+    )
+    namespace: str = _setting(
+        "Storage", "default", "Which cluster it is, where one database keeps the journals of several."
+    )
     max_events: int = _setting("Storage", MAX_COUNT, "Events that are kept in the store.", ge=100)
     max_event_days: float = _setting(
         "Storage", MAX_AGE / timedelta(days=1), "Days: events that are older are deleted.", gt=0, le=36_500
@@ -243,6 +253,15 @@ class Settings(BaseSettings):
             if parts.query or parts.fragment or url.endswith(("?", "#")):
                 raise ValueError(f"{url} has a query or a fragment; write {url.split('?')[0].split('#')[0]}")
         return urls
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, url: SecretStr) -> SecretStr:
+        text = url.get_secret_value()
+        if text and not text.startswith(("postgresql://", "postgres://")):
+            scheme = text.partition("://")[0] if "://" in text else "nothing"
+            raise ValueError(f"it begins with {scheme[:20]}; write postgresql://USER:PASSWORD@HOST/NAME")
+        return url
 
     @field_validator("allowed_origin")
     @classmethod

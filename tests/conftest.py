@@ -7,6 +7,7 @@ pytest_plugins = [
     "pytester",
     "tests.support.chromium",
     "tests.support.node_tools",
+    "tests.support.postgres",
     "tests.support.scheduling",
     "tests.support.tools",
     "tests.support.wheel",

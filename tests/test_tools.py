@@ -91,7 +91,7 @@ def test_of_a_tool_that_is_required_no_test_may_skip_itself(run: Run) -> None:
 def test_every_tool_has_its_marker_and_every_test_of_a_fixture_that_needs_it_carries_it(
     request: pytest.FixtureRequest,
 ) -> None:
-    needs = {"visit": "chromium", "node_tools": "npm", "wheel": "npm"}
+    needs = {"visit": "chromium", "node_tools": "npm", "wheel": "npm", "postgres": "postgres", "database": "postgres"}
     assert set(needs.values()) == set(TOOLS)
     unmarked = [
         item.nodeid

@@ -235,7 +235,7 @@ class Deployments:
                 # Change the newest version: the loop may have stored the number of an operation meanwhile.
                 await self._registry.update(changed.uid, lambda newest: newest.with_spec(spec, by))
         except StoreError as failure:
-            return Applied(error=_unwritable(failure))
+            return Applied(error=JournalUnavailable.because(failure))
         log.info("Deployment %s of %s is applied, generation %d.", changed.name, spec.model_id, changed.generation)
         self.reconciler.assess()
         return replace(applied, assessment=self.get(declared.name))
@@ -258,7 +258,7 @@ class Deployments:
             else:
                 await self._registry.forget(deployment.uid)
         except StoreError as failure:
-            return _unwritable(failure)
+            return JournalUnavailable.because(failure)
         self.deleting[deployment.uid] = by
         self.reconciler.assess()
         del self.deleting[deployment.uid]
@@ -298,7 +298,7 @@ class Deployments:
         try:
             await self._registry.update(deployment.uid, change)
         except StoreError as failure:
-            return _unwritable(failure)
+            return JournalUnavailable.because(failure)
         self.reconciler.assess()
         return self.get(name) or self._not_found(name)
 
@@ -377,7 +377,3 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 def _unavailable(error: Unreachable) -> ClusterUnavailable:
     return ClusterUnavailable(message=str(error), suggestion="Check that exo runs and can be reached, then try again.")
-
-
-def _unwritable(error: StoreError) -> JournalUnavailable:
-    return JournalUnavailable(message=str(error), suggestion="Free disk space, or set another state directory.")

@@ -17,6 +17,7 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Refused, Unreachable, Upstream
 from exo_graphql.operations.errors import (
     IdempotencyKeyReused,
+    JournalUnavailable,
     ModelNotLoaded,
     OperationConflict,
     OperationError,
@@ -25,7 +26,7 @@ from exo_graphql.operations.errors import (
     refused_by_exo,
 )
 from exo_graphql.operations.fetch import decide, outcome_of, planned
-from exo_graphql.operations.manager import OperationManager, journal_unavailable
+from exo_graphql.operations.manager import OperationManager
 from exo_graphql.operations.offload import Offload, in_thread
 from exo_graphql.operations.operation import Operation, OperationState, Step, StepState
 from exo_graphql.operations.placements import previewed
@@ -230,7 +231,7 @@ class Admission:
             try:
                 await self._manager.repository.add_key(self._key(key, request, operation.id))
             except StoreError as error:
-                return journal_unavailable(error)
+                return JournalUnavailable.because(error)
         return operation
 
     def _rival(self, resolved: ResolvedRequest, key: str | None) -> _Pending | None:

@@ -13,6 +13,7 @@ OperationError
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +187,11 @@ class ClusterUnavailable(OperationError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalUnavailable(OperationError):
     """The journal cannot be written, so nothing may be started."""
+
+    @classmethod
+    def because(cls, error: Exception) -> Self:
+        """What a caller is answered after `error` of the store."""
+        return cls(message=str(error), suggestion="Free disk space, or check the database of --database-url.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,11 +26,6 @@ from exo_graphql.storage import Key, Store, StoreError
 log = logging.getLogger(__name__)
 
 
-def journal_unavailable(error: StoreError) -> JournalUnavailable:
-    """What a caller is answered when the journal cannot be written."""
-    return JournalUnavailable(message=str(error), suggestion="Free disk space, or set another state directory.")
-
-
 class OperationManager:
     """Owns the task of every operation. `repository` remembers what has ended, and the keys."""
 
@@ -205,7 +200,7 @@ class OperationManager:
                 del self._runs[run.operation.id]
                 self.repository.forget_key(key)
                 self._changed(None)
-                admitted.set_result(journal_unavailable(error))
+                admitted.set_result(JournalUnavailable.because(error))
                 return
             except asyncio.CancelledError:
                 admitted.cancel()

@@ -126,11 +126,7 @@ class Run:
             await self._save(self.record)
         except StoreError as error:
             if self.saga_state.undoing is None:
-                raise Abort(
-                    JournalUnavailable(
-                        message=str(error), suggestion="Free disk space, or set another state directory."
-                    )
-                ) from error
+                raise Abort(JournalUnavailable.because(error)) from error
 
     # Steps
 

@@ -12,8 +12,14 @@ from exo_graphql.cluster.state import Task
 from exo_graphql.cluster.upstream import Upstream
 from exo_graphql.operations import downloads, placements, tasks
 from exo_graphql.operations.admission import Admission
-from exo_graphql.operations.errors import InvalidArgument, OperationError, OperationFinished, OperationNotFound
-from exo_graphql.operations.manager import OperationManager, journal_unavailable
+from exo_graphql.operations.errors import (
+    InvalidArgument,
+    JournalUnavailable,
+    OperationError,
+    OperationFinished,
+    OperationNotFound,
+)
+from exo_graphql.operations.manager import OperationManager
 from exo_graphql.operations.offload import Offload, in_thread
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState
 from exo_graphql.operations.plan import Plan
@@ -232,7 +238,7 @@ class Operations:
             try:
                 await run.cancel(by)
             except StoreError as error:
-                return journal_unavailable(error)
+                return JournalUnavailable.because(error)
             return run.operation
         unreadable = await self._manager.repository.discard(operation_id)
         if unreadable is not None:

@@ -8,14 +8,25 @@ from pathlib import Path
 import pytest
 
 from exo_graphql.storage import Collection, Entry, Key, Store, StoreError
+from exo_graphql.storage.postgres import PostgresStore
 from exo_graphql.storage.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.anyio
 
-STORES: dict[str, Callable[[Path], Store]] = {
-    "sqlite": lambda directory: SQLiteStore(directory / "made" / "on the way" / "store.db"),
+STORES = {
+    "sqlite": lambda request: _sqlite(request.getfixturevalue("tmp_path")),
+    "postgres": lambda request: _postgres(request.getfixturevalue("database")),
 }
-"""By name: makes a store, not yet open, that finds again what another one of the same directory has written."""
+"""By name: what makes a store, not yet open, that finds again what the one before it has written."""
+
+
+def _sqlite(directory: Path) -> Callable[[], Store]:
+    return lambda: SQLiteStore(directory / "made" / "on the way" / "store.db")
+
+
+def _postgres(url: str) -> Callable[[], Store]:
+    return lambda: PostgresStore(url)
+
 
 OPERATIONS = Collection.OPERATIONS
 FIRST = Entry(1, "first", active=True, record=b'{"is": "opaque"}')
@@ -23,10 +34,16 @@ SECOND = Entry(2, "second", active=False, record=b"\x00\xff no JSON")
 KEY = Key("nightly", "fingerprint", "first", 1750593600.25)
 
 
-@pytest.fixture(params=STORES)
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
+@pytest.fixture
+def anyio_backend() -> str:
+    """Not virtual time, as for the other tests of this directory: PostgreSQL is another process."""
+    return "asyncio"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def make(request: pytest.FixtureRequest) -> Callable[[], Store]:
     """Another server's store of the same data, each time that it is called."""
-    return lambda: STORES[request.param](tmp_path)
+    return STORES[request.param](request)
 
 
 @asynccontextmanager
@@ -43,6 +60,14 @@ async def test_a_new_store_is_empty(make: Callable[[], Store]) -> None:
     async with _opened(make) as store:
         assert await store.entries(OPERATIONS) == []
         assert await store.keys() == []
+
+
+async def test_every_collection_is_kept_apart(make: Callable[[], Store]) -> None:
+    async with _opened(make) as store:
+        for collection in Collection:
+            await store.save(collection, replace(FIRST, record=collection.value.encode()))
+        for collection in Collection:
+            assert [entry.record for entry in await store.entries(collection)] == [collection.value.encode()]
 
 
 async def test_what_was_written_is_there_after_a_restart(make: Callable[[], Store]) -> None:

@@ -1,0 +1,102 @@
+"""A real PostgreSQL for the tests marked `postgres`, as a pytest plugin: a cluster of its own on a free port."""
+
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from tests.support.process import free_port
+
+# Debian keeps the programs of each version apart, and off the PATH.
+_DEBIAN = Path("/usr/lib/postgresql")
+# PostgreSQL refuses to run as root. Debian's package makes this user.
+_OWNER = "postgres"
+
+
+def _programs() -> Path | None:
+    """The directory of `initdb` and `pg_ctl`: EXO_GRAPHQL_POSTGRES, the PATH's, or that of Debian's newest version."""
+    named = os.environ.get("EXO_GRAPHQL_POSTGRES")
+    if named:
+        return Path(named)
+    found = shutil.which("pg_ctl")
+    if found:
+        return Path(found).parent
+    versions = sorted(_DEBIAN.glob("*/bin/pg_ctl"), key=lambda path: int(path.parts[-3]))
+    return versions[-1].parent if versions else None
+
+
+def missing() -> str | None:
+    """Why there is no server to test with, None where there is one."""
+    if _programs() is None:
+        return "no PostgreSQL"
+    if os.geteuid() == 0 and not any(user.pw_name == _OWNER for user in pwd.getpwall()):
+        return f"PostgreSQL does not run as root, and there is no user {_OWNER}"
+    return None
+
+
+@dataclass
+class PostgresServer:
+    """A running server, which may be stopped and started again."""
+
+    programs: Path
+    directory: Path
+    port: int
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Runs one of its programs to its end."""
+        command = [str(self.programs / program), *arguments]
+        if os.geteuid() == 0:
+            command = ["runuser", "-u", _OWNER, "--", *command]
+        subprocess.run(command, check=True, capture_output=True, cwd="/", timeout=60)
+
+    def create(self) -> None:
+        """Makes its files. They need not outlive the machine, so nothing waits for the disk."""
+        self.run("initdb", "-D", str(self.directory / "data"), "-U", "tests", "-A", "trust", "--no-sync")
+
+    def start(self) -> None:
+        """Starts it, on loopback alone."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+        data, log = str(self.directory / "data"), str(self.directory / "log")
+        self.run("pg_ctl", "start", "-w", "-D", data, "-l", log, "-o", options)
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stops it: `immediate` as if its machine had failed."""
+        self.run("pg_ctl", "stop", "-w", "-D", str(self.directory / "data"), "-m", mode)
+
+    def url(self, database: str) -> str:
+        """How to connect to a database."""
+        return f"postgresql://tests@127.0.0.1:{self.port}/{database}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The server of all tests of this process."""
+    programs = _programs()
+    assert programs is not None
+    directory = Path(mkdtemp(prefix="exo-graphql-postgres-"))
+    if os.geteuid() == 0:
+        shutil.chown(directory, _OWNER)
+    server = PostgresServer(programs, directory, free_port())
+    server.create()
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> str:
+    """The URL of a new, empty database."""
+    name = f"test_{uuid4().hex}"
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+    return postgres.url(name)
