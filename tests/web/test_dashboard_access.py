@@ -1,17 +1,24 @@
 """The dashboard in a real Chromium, in its states: held against axe-core's rules in both colour schemes; its width."""
 
+from dataclasses import replace
+
 import pytest
 from playwright.async_api import Page, expect
 
 from exo_graphql.simulator import Fault, SimulatedExo, tiny_scenario
+from exo_graphql.simulator.scenario import Traffic
 from tests.support.axe import violations
 from tests.support.chromium import Visit
-from tests.support.dashboard import ask, choose, open_dashboard
+from tests.support.dashboard import ask, choose, connected, open_dashboard
 from tests.support.node_tools import NodeTools
 from tests.support.running import Running, running
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium, pytest.mark.npm]
 
+START = """async model => {
+  const { ask } = await import("./dashboard/assets/request.js");
+  await ask("mutation Start($model: String!) { startDownload(model: $model) { error { code } } }", { model });
+}"""
 SCHEDULE = '[{cron: "0 6 * * 1-5", durationMinutes: 600, timeZone: "UTC"}]'
 
 
@@ -68,6 +75,54 @@ async def test_no_state_of_the_page_breaks_a_rule(visit: Visit, node_tools: Node
 
         server.exo.control.drop_connections = True
         await expect(page.locator("body")).to_have_attribute("data-stale", "")
+        await _is_accessible(page, node_tools)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_no_state_of_an_action_breaks_a_rule(visit: Visit, node_tools: NodeTools, scheme: str) -> None:
+    page = visit.page
+    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    nodes, half = ("node-1", "node-2"), "test/half"
+    scenario = replace(tiny_scenario(), ready={half: nodes}, traffic=(Traffic(half, every=1.0, seconds=1e6),))
+    exo = SimulatedExo(scenario, speed=0.2, seed=1, faults=[Fault("download-fails", "test/huge")])
+    async with running(exo, tokens="operate:open-sesame") as server:
+        await page.goto(f"http://127.0.0.1:{server.port}/")
+        await expect(page.get_by_role("dialog", name="Token required")).to_be_visible()
+        await _is_accessible(page, node_tools)
+        await page.get_by_label("Token", exact=True).fill("open-sesame")
+        await page.get_by_role("button", name="Use token").click()
+        await connected(page)
+        for model in ("absent", "huge"):
+            await page.evaluate(START, model)
+        server.exo.control.advance(2.0)
+        await page.get_by_role("button", name="Pause: absent on node-1").click()
+        for status in ("PAUSED", "DOWNLOADING", "FAILED"):
+            await expect(page.locator(f"[data-download][data-status={status}]").first).to_be_visible()
+        await page.get_by_text("Weights on disk").click()
+        await expect(page.locator("[data-weights]").first).to_be_visible()
+        await page.get_by_text("How to call it").click()
+        await page.get_by_role("button", name="Copy address").click()
+        await _is_accessible(page, node_tools)
+
+        dialogs = ("Delete all: absent", "Cancel: text generation of half", "Unload half")
+        for opener in dialogs:
+            await page.get_by_role("button", name=opener, exact=True).first.click()
+            await _is_accessible(page, node_tools)
+            await page.keyboard.press("Escape")
+
+        dialog = page.locator("#load-dialog")
+        await page.get_by_role("button", name="Load model…").click()
+        await choose(page, "test/other-half")
+        await expect(dialog.get_by_role("button", name="Unload half for it")).to_be_visible()
+        await _is_accessible(page, node_tools)
+        await dialog.get_by_role("button", name="Unload half for it").click()
+        await expect(dialog).to_contain_text("until then the cluster serves no model")
+        await dialog.get_by_text("Steps in order").click()
+        await _is_accessible(page, node_tools)
+        await page.keyboard.press("Escape")
+
+        await page.get_by_role("button", name="Resume: huge on node-1").click()
+        await expect(page.locator("#notice")).to_contain_text("failed")
         await _is_accessible(page, node_tools)
 
 
