@@ -34,6 +34,7 @@ from exo_graphql.exo.pacing import DEFAULT_POLLER_RULES, PollerRules
 from exo_graphql.exo.poller import Poller
 from exo_graphql.loopback import is_loopback
 from exo_graphql.observability.collectors import ClusterCollector, DeploymentCollector, ServerCollector
+from exo_graphql.observability.model_collectors import EventCollector, ModelCollector
 from exo_graphql.observability.recorder import Recorder
 from exo_graphql.operations import OperationRules, Operations
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES
@@ -233,6 +234,8 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     )
     service.metrics.add(ClusterCollector(lambda: poller.snapshot, clock.elapsed))
     service.metrics.add(DeploymentCollector(deployments))
+    service.metrics.add(ModelCollector(lambda: poller.snapshot, deployments))
+    service.metrics.add(EventCollector(events))
     service.metrics.add(
         ServerCollector(
             operations,

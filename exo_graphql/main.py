@@ -196,6 +196,19 @@ def documents(
 
 
 @app.command(rich_help_panel=PANEL)
+def monitoring(
+    file: Annotated[
+        Literal["alerts", "dashboard"],
+        typer.Argument(help="alerts: rules for Prometheus (YAML). dashboard: for Grafana (JSON)."),
+    ],
+) -> None:
+    """Print alert rules for Prometheus, or a dashboard for Grafana, made for this server's /metrics."""
+    from exo_graphql.observability.monitoring import MONITORING_FILES
+
+    typer.echo(MONITORING_FILES[file].read_text(encoding="utf-8"), nl=False)
+
+
+@app.command(rich_help_panel=PANEL)
 def token(
     scope: Annotated[
         Literal["operate", "read"], typer.Option(help="operate: full control. read: queries and subscriptions only.")

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -85,6 +85,8 @@ class EventLog:
         self._now = now
         self._max_count = max_count
         self._max_age = max_age
+        self.counts: Counter[tuple[EventKind, Severity]] = Counter()
+        """Events that were recorded since the start, by kind and severity."""
         self._losses = Losses(losses_for)
         self._newest: deque[Event] = deque(maxlen=IN_MEMORY)
         """The newest events, oldest first."""
@@ -143,6 +145,7 @@ class EventLog:
             event = Event(id=f"{_PREFIX}{self._last}", sequence=self._last, at=self._now(), **fields)
             self._newest.append(event)
             self._losses.note(event)
+            self.counts[event.kind, event.severity] += 1
             self._unwritten.append(event)
             log.log(_LEVELS[event.severity], "%s", event.message, extra=log_keys(event))
             self._notify(event)

@@ -33,6 +33,11 @@ class ClusterCollector(Collector):
         age = self._elapsed() - snapshot.observed.elapsed
         yield _gauge("exo_snapshot_age_seconds", "Seconds since the state of exo was received.", max(0.0, age))
         yield _gauge("exo_healthy", "Whether the cluster is healthy, as Cluster.healthy.", float(snapshot.healthy))
+        yield _gauge(
+            "exo_snapshot_stale",
+            "Whether the state may be out of date: exo does not answer, its master hangs, or it lists no nodes.",
+            float(snapshot.stale),
+        )
         yield from self._nodes(snapshot)
         yield _by(
             "exo_models",

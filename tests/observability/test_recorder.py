@@ -1,12 +1,23 @@
-"""Which events operations make."""
+"""Which events operations make, and how the log shows them."""
 
+import logging
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
-from exo_graphql.events import EventKind, Severity
+import orjson
+import pytest
+
+from exo_graphql.events import EventKind, Occurrence, Severity
+from exo_graphql.events.log import EventLog
+from exo_graphql.observability.logs import JsonFormatter
 from exo_graphql.observability.recorder import operation_events
 from exo_graphql.operations import Operation, OperationKind, OperationState, Step, StepState
+from exo_graphql.storage.sqlite import SQLiteStore
 
+ROOT = Path(__file__).parents[2]
+KEY = re.compile(r"`(\w+)`")
 MODEL, OTHER = "mlx-community/Qwen3-30B-A3B-4bit", "mlx-community/Kimi-K2.5"
 
 
@@ -66,6 +77,34 @@ def test_a_step_is_reported_once_when_it_has_ended() -> None:
         assert [event.message.partition(": swap")[0] for event in events] == expected
         assert {(event.severity, event.by) for event in events} <= {(Severity.INFO, "alice")}
         before = after
+
+
+def test_a_log_line_of_an_event_has_the_keys_of_the_readme(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    log = EventLog(SQLiteStore(None), now=lambda: datetime(2026, 6, 22, tzinfo=UTC))
+    log.record(operation_events({}, {"op-1": replace(_operation(OperationState.FAILED), by="alice")}, lambda _: None))
+    log.record([Occurrence(kind=EventKind.EXO_UNREACHABLE, severity=Severity.ERROR, message="exo does not answer.")])
+    lines = [orjson.loads(JsonFormatter().format(record)) for record in caplog.records]
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("| key | value |")[2].partition("\n\n")[0]
+    keys = [key for row in table.splitlines() if row.startswith("| `") for key in KEY.findall(row.split("|")[1])]
+    assert [set(line) for line in lines] == [set(keys)] * 3
+    accepted, ended, unreachable = ({key: line[key] for key in keys if key != "time"} for line in lines)
+    assert accepted == {
+        "level": "info",
+        "logger": "exo_graphql.events.log",
+        "message": f"Accepted from alice: swap {OTHER} for {MODEL}.",
+        "event": "OPERATION_ACCEPTED",
+        "event_id": "event-1",
+        "severity": "INFO",
+        "model": MODEL,
+        "node": None,
+        "node_id": None,
+        "operation": "op-1",
+        "deployment": None,
+        "by": "alice",
+    }
+    assert (ended["event"], ended["level"], ended["by"]) == ("OPERATION_ENDED", "error", "alice")
+    assert (unreachable["event"], unreachable["level"], unreachable["operation"]) == ("EXO_UNREACHABLE", "error", None)
 
 
 def test_the_deployment_that_it_is_for_is_named() -> None:
