@@ -234,7 +234,7 @@ class Settings(BaseSettings):
         "Demo",
         (),
         "A fault for the demo, KIND[:TARGET][@SECONDS]; may be repeated. Kinds: load-fails:MODEL, "
-        "download-fails:MODEL, node-dies:NODE, master-dies, master-hangs, hang, error, garbage.",
+        "download-fails:MODEL, node-dies:NODE, master-dies, master-hangs, replays, hang, error, garbage.",
     )
 
     @field_validator("exo_url", "fault", "allowed_host", "allowed_origin", mode="before")

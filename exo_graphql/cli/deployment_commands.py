@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, time
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -222,7 +222,27 @@ def calendar(
     # As a local time, so that midnight has the offset of its own day.
     midnight = datetime.combine(datetime.now().date(), time()).astimezone()  # noqa: DTZ005
     data = session.ask("calendar", days=days, **{"from": midnight.isoformat()})
-    session.show(data, deployment_views.calendar)
+    session.show({"calendar": _with_wanted(data)}, deployment_views.calendar)
+
+
+def _with_wanted(data: Data) -> list[dict[str, Any]]:
+    """The entries of `calendar.graphql`, each with the `deployments` that are wanted."""
+    known: dict[str, bool] = {}
+    for entry in data["calendar"]:
+        known = {each["name"]: False for each in entry["transition"]["loads"]} | known
+        known = {each["name"]: True for each in entry["transition"]["unloads"]} | known
+    # One that the calendar never changes is wanted in all of it, or never.
+    always = {
+        each["name"]: not each["schedule"] or each["wanted"] or each["openUntil"] is not None
+        for each in data["deployments"]
+    }
+    wanted = {name for name, at_first in (always | known).items() if at_first}
+    entries = []
+    for entry in data["calendar"]:
+        wanted -= {each["name"] for each in entry["transition"]["unloads"]}
+        wanted |= {each["name"] for each in entry["transition"]["loads"]}
+        entries.append({**entry, "deployments": [{"name": name} for name in sorted(wanted)]})
+    return entries
 
 
 def _given(option: str, read: Callable[[str], T], text: str) -> T:

@@ -7,6 +7,7 @@ from exo_graphql.cluster.contact import NO_PULSE, Contact, Pulse
 from exo_graphql.cluster.expectations import NO_EXPECTATIONS, Expectations
 from exo_graphql.cluster.health import hung
 from exo_graphql.cluster.history import History
+from exo_graphql.cluster.lag import Lag
 from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import read_instance
@@ -43,12 +44,12 @@ def advance(
     if previous is None:
         if state is None:
             raise ValueError("there has been no state yet")
-        shown, observed, held, history = state, now, False, History()
+        shown, observed, held, history = state, now, False, History(lag=Lag().after(state, now, rules))
     elif state is None:
         # A held snapshot stays held.
         shown, observed, held, history = previous.state, previous.observed, previous.held, previous.history
     else:
-        held, history = _is_held(previous, state, now, rules)
+        held, history = _is_held(previous, state, contact, now, rules)
         shown, observed = (previous.state, previous.observed) if held else (state, now)
     pulse = NO_PULSE if previous is None else previous.pulse
     if state is not None:
@@ -91,19 +92,19 @@ def advance(
     return snapshot, transitions
 
 
-def _is_held(previous: Snapshot, state: State, now: Moment, rules: Rules) -> tuple[bool, History]:
+def _is_held(previous: Snapshot, state: State, contact: Contact, now: Moment, rules: Rules) -> tuple[bool, History]:
     """Whether the last state is still shown, since the new one has no nodes or lacks events; and the history of that.
 
-    An election takes 3 to 16 s, during which exo lists no nodes. A node that joins replays the log for 30 s, and shows
-    instances that were deleted long ago. In both cases the last state is nearer to the truth, for a while.
+    An election takes 3 to 16 s, during which exo lists no nodes. A node that joins replays the log, for 30 s or for
+    minutes, and shows instances that were deleted long ago. In both cases the last state is nearer to the truth.
     """
     history, empty = previous.history, not state.nodes
     held = empty and _within_grace(previous, now, rules)
-    behind_since = None
-    if history.is_behind(state):
+    behind_since, lag = None, history.lag.after(state, now, rules, resumed=contact.resumed)
+    if lag.seconds or history.is_behind(state):
         behind_since = now.elapsed if history.behind_since is None else history.behind_since
-        held = now.since(behind_since) < rules.behind_grace
-    return held, replace(history, behind_since=behind_since, emptied=history.emptied or empty)
+        held = bool(lag.seconds) or now.since(behind_since) < rules.behind_grace
+    return held, replace(history, behind_since=behind_since, lag=lag, emptied=history.emptied or empty)
 
 
 def _within_grace(previous: Snapshot, now: Moment, rules: Rules) -> bool:

@@ -24,6 +24,8 @@ class Contact:
     unbroken: bool = False
     """Whether the previous successful read is as recent as the polling interval allows. After a longer gap an
     unchanged state proves nothing: on a laptop that slept for an hour, exo may have slept as well."""
+    resumed: bool = False
+    """Whether this machine slept since the last state: what is an hour old may be all that there is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ A state whose index is lower than before is either a rewind or a restart:
   most `Rules.behind_grace` (`is_behind`).
 - Restart: members a and b at index 3,200, then b alone at index 12, often after an empty state at index -1. The master
   a is gone, and exo started from nothing: every instance is lost, and the history says so (`LOST_WITH_MASTER`).
+- Old: whatever its index and its members, a state whose newest heartbeat is minutes older than that of an earlier state
+  is of the past (`lag`): the node replays the log, or falls ever further behind.
 - Node ids are new at each start of exo: a and b at index 3,200, then d and e at index 5,000, is a restart although the
   index is higher.
 """
@@ -19,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from exo_graphql.cluster.lag import Lag
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import (
     Failure,
@@ -129,6 +132,8 @@ class History:
     """By node and model id: the unfinished downloads that an instance waits for."""
     behind_since: float | None = None
     """When (`Moment.elapsed`) the first state of the present rewind arrived; None if there is no rewind."""
+    lag: Lag = field(default=Lag(), compare=False)
+    """Of the last state that was read, shown or not."""
     empty_since: float | None = None
     """When (`Moment.elapsed`) the first of the present states without nodes arrived; None if the last one has nodes."""
     index: int | None = None

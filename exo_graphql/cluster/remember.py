@@ -73,6 +73,7 @@ def remember(
         instances=instances,
         downloads=downloads,
         behind_since=history.behind_since,
+        lag=history.lag,
         empty_since=history.empty_since,
         index=state.index,
         members=frozenset(state.nodes),

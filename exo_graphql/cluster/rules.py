@@ -20,6 +20,9 @@ class Rules:
     empty_grace: float = 60.0
     """While exo lists no nodes (it lost its master: the first return after 3 to 16 s), the last snapshot stays, marked
     stale, for this long. After that the cluster is shown as empty."""
+    lag_after: float = 15.0
+    """A state is not the present if its newest heartbeat is older, by what earlier ones showed of exo's clock (`lag`).
+    Longer than an election, in which no heartbeat counts."""
     behind_grace: float = 60.0
     """While the exo node that answers lacks events of an earlier answer, the last snapshot stays, marked stale, for
     this long. A node that joins replays the whole log (30 s for 3,200 events on a live cluster) and meanwhile shows

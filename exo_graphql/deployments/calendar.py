@@ -1,6 +1,7 @@
 """The calendar: which deployments are wanted when, over the coming days, and whether they fit together. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -9,12 +10,25 @@ from exo_graphql.cluster.memory import freed, instance_bytes, less
 from exo_graphql.cluster.placement import PlacementSearch
 from exo_graphql.cluster.placement_request import NoFit
 from exo_graphql.deployments.deployment import Deployment
-from exo_graphql.deployments.schedule import MAX_STEPS, bend, openings
+from exo_graphql.deployments.schedule import bend, openings, openings_a_day
 from exo_graphql.deployments.status import Nodes
 from exo_graphql.deployments.view import View
 
 MAX_DAYS = 366
 MAX_ENTRIES = 1_000
+MAX_CHANGES = 5_000
+"""Loads and unloads of one calendar. Two hundred deployments that open daily have 5,600 within two weeks."""
+
+
+def most_entries(deployments: Iterable[Deployment]) -> int:
+    """At most how many entries a calendar of these has, however long it is."""
+    windows = {(w.cron, w.duration, w.time_zone): w for d in deployments for w in d.spec.schedule}
+    return min(MAX_ENTRIES, 1 + 2 * MAX_DAYS * sum(map(openings_a_day, windows.values())))
+
+
+def most_changes(deployments: Iterable[Deployment]) -> int:
+    """At most how many loads and unloads a calendar of these has, however long it is, but for those of one instant."""
+    return min(MAX_CHANGES, 2 * MAX_DAYS * sum(openings_a_day(w) for d in deployments for w in d.spec.schedule))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +50,41 @@ class Entry:
 
 
 def calendar(given: View, begin: datetime, days: int) -> tuple[Entry, ...]:
-    """The entries that overlap these days, in order; the first begins at `begin`. At most `MAX_ENTRIES`."""
+    """The entries that overlap these days, in order; the first begins at `begin`.
+
+    With very many changes it ends before these days do: after `MAX_ENTRIES`, or before more than `MAX_CHANGES` loads
+    and unloads.
+    """
     end = begin + timedelta(days=days)
     deployments = [deployment for deployment in given.deployments if not deployment.deleted]
-    spans = {deployment.name: list(_spans(deployment, begin, end)) for deployment in deployments}
-    edges = {begin, end} | {at for name in spans for span in spans[name] for at in span if begin < at < end}
+    # Two hundred deployments usually have a few windows: each is computed once.
+    windows = {window for deployment in deployments for window in deployment.spec.schedule}
+    opened_by = {w: [(opens, closes, bend(w, opens)) for opens, closes in openings(w, begin, end)] for w in windows}
+    found = {d.name: [each for window in d.spec.schedule for each in opened_by[window]] for d in deployments}
+    spans = [(name, span) for name, opened in found.items() for span in _joined(opened)]
+    always = begin - timedelta(seconds=1), end
+    spans += [(deployment.name, always) for deployment in deployments if not deployment.spec.schedule]
+    opens: defaultdict[datetime, set[str]] = defaultdict(set)
+    closes: defaultdict[datetime, set[str]] = defaultdict(set)
+    notes: defaultdict[datetime, list[str]] = defaultdict(list)
+    for name, (opened_at, closed_at) in spans:
+        opens[opened_at].add(name)
+        closes[closed_at].add(name)
+    for name, opened in found.items():
+        for opened_at, _, bent in opened:
+            if bent is not None:
+                notes[opened_at].append(f"{name}: {bent}")
     together = _Together(given, deployments)
     entries: list[Entry] = []
-    before = frozenset(name for name, found in spans.items() if any(opens < begin for opens, _ in found))
+    changes = 0
+    before = names = frozenset(name for name, (opened_at, closed_at) in spans if opened_at < begin <= closed_at)
+    edges = {begin, end} | {at for at in (*opens, *closes) if begin < at < end}
     for begins, ends in pairwise(sorted(edges)):
-        names = frozenset(
-            name for name, found in spans.items() if any(opens <= begins < closes for opens, closes in found)
-        )
-        if entries and entries[-1].names == tuple(sorted(names)):
-            begins = entries.pop().begins  # the previous entry continues
+        names = names - closes[begins] | opens[begins]
+        changes += len(names ^ before)
+        if entries and changes > MAX_CHANGES:
+            break
         reason = together.refusal(names)
-        notes = [
-            f"{deployment.name}: {bent}"
-            for deployment in deployments
-            for window in deployment.spec.schedule
-            for opens, _ in openings(window, begins, begins + timedelta(seconds=1))
-            if opens == begins and (bent := bend(window, opens)) is not None
-        ]
         entries.append(
             Entry(
                 begins,
@@ -67,7 +94,7 @@ def calendar(given: View, begin: datetime, days: int) -> tuple[Entry, ...]:
                 reason,
                 tuple(sorted(names - before)),
                 tuple(sorted(before - names)),
-                " ".join(notes) or None,
+                " ".join(notes[begins]) or None,
             )
         )
         before = names
@@ -76,14 +103,10 @@ def calendar(given: View, begin: datetime, days: int) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def _spans(deployment: Deployment, begin: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """When it is wanted: its windows joined where they overlap or touch."""
-    if not deployment.spec.schedule:
-        yield begin - timedelta(seconds=1), end
-        return
-    found = sorted(span for window in deployment.spec.schedule for span in openings(window, begin, end))
+def _joined(opened: Iterable[tuple[datetime, datetime, str | None]]) -> Iterator[tuple[datetime, datetime]]:
+    """When it is wanted: its openings joined where they overlap or touch."""
     current: tuple[datetime, datetime] | None = None
-    for opens, closes in found[: MAX_STEPS * len(deployment.spec.schedule)]:
+    for opens, closes in sorted((opens, closes) for opens, closes, _ in opened):
         if current is not None and opens <= current[1]:
             current = current[0], max(current[1], closes)
             continue

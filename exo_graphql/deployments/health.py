@@ -51,16 +51,15 @@ class Health:
             usual = usual_seconds(each.deployment.load_times, None) if each.deployment.load_times else float("inf")
             slow = now.elapsed - self.progressing_since.get(uid, now.elapsed) >= 2 * usual
             if troubled or slow:
-                concerns.append(f"Deployment {each.deployment.name} is {each.state.value}: {_sentence(each)}")
+                concerns.append(f"Deployment {each.deployment.name} is {each.state.value}: {_sentence(each, slow)}")
         return Expectations(frozenset(coming), tuple(concerns))
 
 
-def _sentence(each: Assessment) -> str:
+def _sentence(each: Assessment, slow: bool) -> str:  # noqa: FBT001
     """The reason without what changes from second to second, since each change of it is pushed to subscribers."""
-    if each.state is DeploymentState.PROGRESSING:
-        return (
-            "it takes twice as long as usual."
-            if not each.deployment.last_failure
-            else each.deployment.last_failure.message
-        )
-    return each.reason
+    if each.state is not DeploymentState.PROGRESSING:
+        return each.reason
+    failure = each.deployment.last_failure
+    if failure is not None:
+        return failure.message
+    return "it takes twice as long as usual." if slow else "it is loaded again, and not ready yet."

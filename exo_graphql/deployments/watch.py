@@ -33,8 +33,6 @@ CONTEST_SECONDS = 600.0
 CONTEST_CHANGES = 3
 SETTLED_SECONDS = 120.0
 """See "Two servers" above."""
-CATCHING_UP_SECONDS = 30.0
-"""A node that joins replays about a hundred of exo's events a second, and shows an earlier state meanwhile."""
 DISTURBED = (
     "Instances of its model come and go that this server did not change: another server may control the same exo."
 )
@@ -47,8 +45,6 @@ class Watch:
 
     snapshot: Snapshot | None = None
     """The last one; None after a gap: anything may have happened while exo did not answer."""
-    last: Snapshot | None = None
-    """The last one before the gap; None while there is none."""
     members: frozenset[str] = frozenset()
     """Names of the members, in lower case: a node that returns has a new id."""
     members_changed_at: float = float("-inf")
@@ -60,8 +56,6 @@ class Watch:
     """By deployment: when an inference task of its model was last seen, or it became ready."""
     deleted: frozenset[str] = frozenset()
     """Own instances that somebody else has deleted between the last two snapshots."""
-    behind: tuple[int, float] | None = None
-    """Index that exo's state had before another node was read, whose state is older, and since when that is so."""
     foreign: Mapping[str, tuple[Moment, ...]] = field(default_factory=dict)
     """By deployment: when instances of its model last came or went that this server did not change."""
 
@@ -87,7 +81,7 @@ def observe(
 ) -> Watch:
     """`watch` after another snapshot. `touched` are the ids of models that operations of this server change now."""
     if snapshot.stale:
-        return replace(watch, snapshot=None, last=watch.snapshot or watch.last, deleted=frozenset())
+        return replace(watch, snapshot=None, deleted=frozenset())
     names = frozenset(label(node).lower() for node in snapshot.nodes)
     unreachable = {
         instance_id: watch.unreachable_since.get(instance_id, now.elapsed)
@@ -120,7 +114,6 @@ def observe(
             foreign[deployment.uid] = watch.foreign[deployment.uid]
     return Watch(
         snapshot=snapshot,
-        behind=_behind(watch, snapshot, now),
         members=names,
         members_changed_at=members_changed_at,
         unreachable_since=unreachable,
@@ -131,26 +124,8 @@ def observe(
     )
 
 
-def _behind(watch: Watch, snapshot: Snapshot, now: Moment) -> tuple[int, float] | None:
-    """A node that joins shows earlier states, without what is loaded now, until it has replayed exo's events.
-
-    When the node that was read stops answering, such a node may be read next. An instance that it does not show is not
-    lost. A new session after a lost master looks the same: so this ends after `CATCHING_UP_SECONDS` at the latest.
-    """
-    index, before, behind = snapshot.state.index, watch.snapshot or watch.last, watch.behind
-    if index is None or before is None or before.state.index is None:
-        return None
-    if before.source.exo_url != snapshot.source.exo_url and index < before.state.index:
-        behind = (before.state.index, now.elapsed)
-    if behind is None or index >= behind[0] or now.elapsed - behind[1] >= CATCHING_UP_SECONDS:
-        return None
-    return behind
-
-
 def settled(watch: Watch, snapshot: Snapshot, names: Iterable[str], now: Moment, seconds: float) -> bool:
-    """Whether these nodes are online, or none has joined or left for `seconds`; and exo's state is not behind."""
-    if watch.behind is not None and now.elapsed - watch.behind[1] < CATCHING_UP_SECONDS:
-        return False
+    """Whether these nodes are online, or none has joined or left for `seconds`."""
     online = {label(node).lower() for node in snapshot.nodes if snapshot.node_statuses[node.id] is not NodeStatus.STALE}
     return {name.lower() for name in names} <= online or now.elapsed - watch.members_changed_at >= seconds
 

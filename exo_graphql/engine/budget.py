@@ -1,11 +1,12 @@
 """Whether an operation may be executed, and where: at once, on a thread, or not at all, by its estimated cost."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sized
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from graphql import DocumentNode, GraphQLSchema, OperationDefinitionNode
 
 from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.deployments.assess import Assessment
 from exo_graphql.engine.costs import Costs
 from exo_graphql.engine.execution import Answer, Executor
 from exo_graphql.engine.limits import LimitExceeded, Limits
@@ -33,7 +34,7 @@ class Budget:
         limits: Limits,
         version: Callable[[], tuple[Snapshot | None, int]],
         operations: Callable[[], Iterable[Operation]],
-        deployments: Callable[[], Sized],
+        deployments: Callable[[], Sequence[Assessment]],
     ) -> None:
         """`version` returns the newest snapshot, and the version of operations, deployments and events."""
         self._executor = executor
@@ -90,7 +91,8 @@ class Budget:
                 "max_calendar_cost",
                 limits.max_calendar_cost,
                 f"an estimated cost of {total:,.15g} together with a calendar",
-                "Select fewer fields of its entries, and send the rest as a query of its own.",
+                "Select fewer fields of its entries: `transition { loads { name } unloads { name } }` instead of "
+                "`deployments`, which all entries repeat; and send the rest as a query of its own.",
                 actual=total,
             )
         return 0.0 if cost.exo_calls or cost.calendars else cost.total

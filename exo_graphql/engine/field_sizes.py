@@ -21,13 +21,12 @@ LISTS: Mapping[tuple[str, str], Size] = {
     ("Query", "placements"): lambda _: 8.0,  # shardings times engines
     ("Query", "operations"): lambda s: s.operations,
     ("Query", "deployments"): lambda s: s.deployments,
-    # One entry where nothing changes; else four changes a day and deployment, for two weeks; no more than MAX_ENTRIES.
-    ("Query", "calendar"): lambda s: min(1_000.0, 1.0 + 50.0 * s.deployments),
+    ("Query", "calendar"): lambda s: s.calendar_entries,
     ("Query", "searchSchema"): lambda _: float(MAX_MATCHES),
     ("Subscription", "deployments"): lambda s: s.deployments,
     ("CalendarEntry", "deployments"): lambda s: s.deployments,
-    ("CalendarTransition", "loads"): lambda s: s.deployments,
-    ("CalendarTransition", "unloads"): lambda s: s.deployments,
+    ("CalendarTransition", "loads"): lambda s: s.calendar_changes,
+    ("CalendarTransition", "unloads"): lambda s: s.calendar_changes,
     ("Deployment", "instances"): lambda s: s.instances_of_model,
     ("Deployment", "ownInstances"): lambda s: s.instances_of_model,
     ("Deployment", "schedule"): lambda _: 4.0,

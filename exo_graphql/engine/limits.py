@@ -59,8 +59,8 @@ class Limits:
     max_mutation_cost: int = 5_000
     """Of an operation that calls exo: it is executed on the event loop, in one go."""
     max_calendar_cost: int = 40_000
-    """Of an operation with a calendar: its result, too, is completed on the event loop. The estimate takes each entry
-    to name every deployment: 12 that open once a day are estimated at 11,400 and have 1,500 fields. 32 are allowed."""
+    """Of an operation with a calendar: its result, too, is completed on the event loop. All changes with names cost
+    20,000 at most, for any number of deployments; `deployments`, which each entry repeats, 40,000 for 40 of them."""
     max_live_cost: int = 2_000_000
     """Of all live queries together, shared ones counted once."""
 

@@ -1,10 +1,12 @@
 """How long the lists of one snapshot are: a list of 32 nodes multiplies the cost of its fields by 32."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from functools import cached_property
 
 from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.deployments.assess import Assessment
+from exo_graphql.deployments.calendar import most_changes, most_entries
 from exo_graphql.operations import Operation
 
 
@@ -15,7 +17,7 @@ class ListSizes:
         self,
         snapshot: Snapshot | None,
         operations: Callable[[], Iterable[Operation]],
-        deployments: Callable[[], Sized] = tuple,
+        deployments: Callable[[], Sequence[Assessment]] = tuple,
     ) -> None:
         self._snapshot = snapshot
         self._all_deployments = deployments
@@ -131,6 +133,16 @@ class ListSizes:
     def deployments(self) -> float:
         """Deployments that are kept."""
         return len(self._all_deployments())
+
+    @cached_property
+    def calendar_entries(self) -> float:
+        """Of a calendar, at most."""
+        return most_entries(each.deployment for each in self._all_deployments())
+
+    @cached_property
+    def calendar_changes(self) -> float:
+        """Loads, or unloads, of an entry of a calendar, on average."""
+        return most_changes(each.deployment for each in self._all_deployments()) / 2 / self.calendar_entries
 
     @cached_property
     def _operations(self) -> tuple[Operation, ...]:

@@ -33,6 +33,9 @@ from exo_graphql.exo.snapshots import Snapshots
 
 logger = logging.getLogger(__name__)
 
+LOOK_EVERY = 2.0
+"""How often other nodes are read, in seconds, while the one in use shows the past."""
+
 
 class Poller(Snapshots, Commands):
     """`Upstream` for one cluster behind one or several URLs. It reads while it is entered (`async with`).
@@ -65,7 +68,7 @@ class Poller(Snapshots, Commands):
         self.bodies = Bodies(self._elapsed)
         """What exo sent last, for servers that follow this one."""
         self._looked_elsewhere = float("-inf")
-        """When (`Moment.elapsed`) other nodes were last read because the state of the current one did not move."""
+        """When (`Moment.elapsed`) other nodes were last read because the state of the current one was old."""
         self._state: State | None = None
         """The last state that was read, whether or not a snapshot shows it."""
         self._task: asyncio.Task[None] | None = None
@@ -197,7 +200,7 @@ class Poller(Snapshots, Commands):
             else:
                 self._received(endpoint, read)
                 self._reads.succeed()
-                await self._leave_a_node_that_is_stuck()
+                await self._leave_a_node_that_is_behind()
                 break
             self.stats.failures += 1
         else:
@@ -218,23 +221,29 @@ class Poller(Snapshots, Commands):
         self._silence.ends()
         self._demand.clear_requests()
         self._publish(self._next(read.state, unbroken=gap <= longest_gap(self.stats.cost, self.rules)))
+        self._resumed = False
         self.stats.cost = usual_cost(self.stats.cost, read.cost, self.stats.reads, self.rules)
         self.stats.reads += 1
         self._catalogue.after_a_read(endpoint, has_demand=self._demand.exists(self._elapsed()))
 
-    async def _leave_a_node_that_is_stuck(self) -> None:
-        """Reads another node where the state of this one no longer moves, and changes to it if it has newer events.
+    async def _leave_a_node_that_is_behind(self) -> None:
+        """Reads another node where the state of this one is old or no longer moves, and changes to one that is newer.
 
-        After its master hung for a while, a node may stay at event 2,999 for good while others are at 11,572. A state
-        of fewer events, or of as many, is not taken: it would go back in time, or help nobody.
+        After its master hung for a while, a node may stay at event 2,999 for good while others are at 11,572; one that
+        has just joined replays all of these. A state of fewer events, or of as many, is not taken: it would go back in
+        time, or help nobody.
         """
         snapshot, state = self._snapshot, self._state
-        if snapshot is None or state is None or state.index is None or not snapshot.pulse.still:
+        if snapshot is None or state is None or state.index is None:
+            return
+        behind = snapshot.history.behind_since is not None
+        if not behind and not snapshot.pulse.still:
             return
         now = self._elapsed()
-        if now - self._looked_elsewhere < self._readiness.still_after:
+        if now - self._looked_elsewhere < (LOOK_EVERY if behind else self._readiness.still_after):
             return
         self._looked_elsewhere = now
+        members = {*snapshot.state.nodes, *state.nodes}
         for endpoint in self._endpoints.all:
             if endpoint is self._endpoints.current or not endpoint.answers:
                 continue
@@ -243,10 +252,10 @@ class Poller(Snapshots, Commands):
             except (UpstreamError, NotAState) as error:
                 logger.info("No state of exo from %s either: %r", endpoint.client.url, error)
                 continue
-            is_ours = not state.nodes.keys().isdisjoint(read.state.nodes)  # and not another cluster's, by mistake
+            is_ours = not members.isdisjoint(read.state.nodes)  # and not another cluster's, by mistake
             if is_ours and read.state.index is not None and read.state.index > state.index:
                 logger.warning(
-                    "exo at %s is stuck at event %d; %s is at %d.",
+                    "exo at %s is at event %d; %s is at %d, and is read from now on.",
                     self._endpoints.current.client.url,
                     state.index,
                     endpoint.client.url,
@@ -294,4 +303,5 @@ class Poller(Snapshots, Commands):
     def _resume(self, now: float) -> None:
         logger.info("This server was suspended for a while; reading exo's state again.")
         self._silence.restart(now)
+        self._resumed = True
         self._demand.wake_up.set()

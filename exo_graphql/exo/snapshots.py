@@ -51,6 +51,8 @@ class Snapshots:
         """Where the last state came from, and whether exo still answers."""
         self._asked_at = float("-inf")
         """Start (`Moment.elapsed`) of the read that the last state came from."""
+        self._resumed = False
+        """Whether this machine slept since the last state was read."""
         self._unloading: Mapping[str, str] = {}
         """As `mark_unloading` has set it; the next two likewise. exo's state says nothing about them."""
         self._loads = NO_LOADS
@@ -195,7 +197,7 @@ class Snapshots:
             state,
             self._now(),
             self._source,
-            contact=Contact(self._silence.since, self._asked_at, unbroken),
+            contact=Contact(self._silence.since, self._asked_at, unbroken, self._resumed),
             catalogue=self._catalogue.cards,
             unloading=self._unloading,
             loads=self._loads,

@@ -289,7 +289,8 @@ class Query:
     calendar: list[CalendarEntry] = field(
         resolver=resolve_calendar,
         description="Which deployments are wanted when over the coming days, what changes in between, and whether "
-        "they fit together.",
+        "they fit together. With very many changes it ends sooner than requested: after 1,000 entries, or 5,000 loads "
+        "and unloads.",
     )
     operation: Operation | None = field(
         resolver=_operation,

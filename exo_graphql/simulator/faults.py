@@ -6,7 +6,9 @@ from typing import Literal, get_args
 
 from exo_graphql.simulator.clock import Clock
 
-Kind = Literal["load-fails", "download-fails", "node-dies", "master-dies", "master-hangs", "hang", "error", "garbage"]
+Kind = Literal[
+    "load-fails", "download-fails", "node-dies", "master-dies", "master-hangs", "replays", "hang", "error", "garbage"
+]
 _KINDS: tuple[str, ...] = get_args(Kind)
 _NEEDS_TARGET = ("load-fails", "download-fails", "node-dies")
 
@@ -17,8 +19,9 @@ class Fault:
 
     `load-fails`, `download-fails`: `target` is a model (id, short name or base model, in any case). `node-dies`: a
     machine's name or node id. `master-hangs`: the master's process is stopped, not killed: the state does not
-    change, and commands are accepted and wait for it. `hang`: no request is answered; `error`: 500s; `garbage`: 200
-    with HTML.
+    change, and commands are accepted and wait for it. `replays`: the node that answers has just joined, and shows all
+    states since the fault was ordered, one after the other; it needs a duration. `hang`: no request is answered;
+    `error`: 500s; `garbage`: 200 with HTML.
     """
 
     kind: Kind
@@ -90,6 +93,13 @@ class Faults:
                 order.struck += 1
                 return True
         return False
+
+    def active(self, kind: Kind) -> tuple[float, float] | None:
+        """Since when (simulated) a fault of this kind with a duration is on, and how long it lasts; None if none is."""
+        for order in self._orders:
+            if order.fault.duration is not None and order.is_on(kind, self._clock.now):
+                return order.since, order.fault.duration
+        return None
 
     def is_active(self, kind: Kind) -> bool:
         """Whether a fault of this kind is on, without counting an occurrence."""

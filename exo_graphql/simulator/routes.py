@@ -45,15 +45,15 @@ class Routes:
         return self._cluster.api.id
 
     async def state(self) -> Response:
-        return _json(self._simulation.frozen() or self._cluster.state.encode())
+        return _json(self._simulation.shown() or self._cluster.state.encode())
 
     async def state_at(self, path: str) -> Response:
         try:
             # exo answers the bare path and the path with a slash at its end alike.
-            frozen = self._simulation.frozen()
+            shown = self._simulation.shown()
             if not path:
-                return _json(frozen or self._cluster.state.encode())
-            return _json(encode_at(self._cluster.state.parts() if frozen is None else orjson.loads(frozen), path))
+                return _json(shown or self._cluster.state.encode())
+            return _json(encode_at(self._cluster.state.parts() if shown is None else orjson.loads(shown), path))
         except NoSuchPathError:
             dotted = path.replace("/", ".")
             raise HTTPException(404, f"unable to find path '{dotted}' in state json") from None

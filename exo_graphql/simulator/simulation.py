@@ -12,6 +12,7 @@ from exo_graphql.simulator.election import Election
 from exo_graphql.simulator.faults import Fault, Faults, matches
 from exo_graphql.simulator.inference import Inference
 from exo_graphql.simulator.instances import Instances
+from exo_graphql.simulator.past import Past
 from exo_graphql.simulator.placement import ImpossibleError, Request, place
 from exo_graphql.simulator.scenario import Scenario
 from exo_graphql.simulator.telemetry import report, telemetry
@@ -30,6 +31,7 @@ class Simulation:
         self.instances = Instances(self.cluster, self.downloads, self.faults)
         self.inference = Inference(self.cluster, self.instances)
         self.election = Election(self.cluster, self.instances, self.downloads)
+        self._past = Past(self.cluster)
         self._frozen: bytes | None = None
         self._set_up(scenario)
         self.began = self.clock.now
@@ -56,6 +58,9 @@ class Simulation:
                 self.clock.call_later(since - self.clock.now, lambda: self._kill(fault, str(fault.target)))
             case "master-dies":
                 self.clock.call_later(since - self.clock.now, lambda: self._kill(fault, self.cluster.master.id))
+            case "replays":
+                self._past.start()
+                self.faults.add(fault, since)
             case _:
                 self.faults.add(fault, since)
                 # A hung master freezes the state of that moment, not the one of the next request.
@@ -73,10 +78,17 @@ class Simulation:
             self._frozen = self.cluster.state.encode()
         return self._frozen
 
+    def shown(self) -> bytes | None:
+        """The state that the node which answers shows, if it is not the present one."""
+        replays = self.faults.active("replays")
+        return self.frozen() if replays is None else self._past.shown(*replays)
+
     def _freeze(self) -> None:
         self.frozen()
 
     def _check(self, fault: Fault) -> None:
+        if fault.kind == "replays" and fault.duration is None:
+            raise ValueError("replays needs a duration: replays@SECONDS+DURATION")
         if fault.target is None:
             return
         if fault.kind == "node-dies":

@@ -40,7 +40,8 @@ def test_a_master_that_applies_one_event_now_and_then_does_not_hang(moves: str) 
     story = Story()
     for t in range(0, 100, 5):
         moved = t // 15
-        snapshot = _read(story, t, index=7 + moved) if moves == "index" else _read(story, t, unseen=moved)
+        # A heartbeat each 15 s, of that moment.
+        snapshot = _read(story, t, index=7 + moved) if moves == "index" else _read(story, t, unseen=15.0 * moved)
         assert not snapshot.stale, t
 
 

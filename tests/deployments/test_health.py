@@ -2,6 +2,7 @@
 
 import pytest
 
+from exo_graphql.simulator import Fault, tiny_scenario
 from tests.support.deployed_cluster import Deployed, deployed
 from tests.support.simulated_cluster import HUGE, A
 
@@ -40,3 +41,14 @@ async def test_further_attempts_do_not_make_it_healthy_in_between_and_its_absenc
         assert not (await d.w.snapshot()).status(A).final
         await d.deployments.pause("a")
         assert (await d.w.snapshot()).status(A).final
+
+
+async def test_a_load_that_follows_on_a_long_absence_is_not_called_slow() -> None:
+    async with deployed(tiny_scenario(3)) as d:
+        await d.applied("a", A, nodes=["node-2"])
+        await d.until_state("a", "READY", 60)
+        d.w.sim.control.inject(Fault("node-dies", "node-2", at=d.w.sim.control.now, duration=150.0))
+        await d.until_state("a", "UNSATISFIABLE", 120)
+        await d.until_state("a", "PROGRESSING", 200)
+        reasons = (await d.w.snapshot()).unhealthy_reasons
+        assert "Deployment a is PROGRESSING: it is loaded again, and not ready yet." in reasons

@@ -184,3 +184,29 @@ async def test_an_instance_that_somebody_deletes_pauses_its_deployment() -> None
         assert await _holds(d) == []
         await d.deployments.resume("a")
         await d.until_state("a", "READY", 60)
+
+
+async def test_nothing_that_a_node_replays_is_believed() -> None:
+    """The node that is read has just joined: for a minute it shows the model on a node that has another id now."""
+    async with deployed(tiny_scenario(3)) as d:
+        control, instances = d.w.sim.control, d.w.sim._simulation.instances
+        control.inject(Fault("node-dies", "node-2", at=control.now + 60, duration=130.0))
+        control.inject(Fault("replays", at=control.now + 196, duration=60.0))
+        await d.applied("a", A, nodes=["node-2", "node-3"], min_nodes=2)
+        await d.until_state("a", "READY", 50)
+        untrue: list[str] = []
+
+        def check(snapshot: Snapshot) -> None:
+            really = any(each.phase == "ready" for each in instances.all.values())
+            if d.state("a").value == "READY" and not really and control.now > 120:
+                untrue.append(f"{control.now:.1f}: {d.assessment('a').reason}")
+
+        with d.w.poller.listen(check), d.w.poller.subscriber():
+            await d.w.until(lambda snapshot: control.now > 200 and snapshot.stale, 300)
+            assert "out of date" in d.assessment("a").reason
+            await d.w.until(lambda _: control.now > 254, 100)
+            assert d.creations == 1
+            await d.until_state("a", "READY", 60)
+        assert untrue == []
+        assert d.creations == 2
+        assert [each.phase for each in instances.all.values()] == ["ready"]

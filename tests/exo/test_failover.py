@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 import orjson
@@ -12,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.exo.pacing import PollerRules
-from exo_graphql.simulator import Fault, SimulatedExo, parse_fault
-from tests.support.polled_cluster import Cluster, loop_now, running
+from exo_graphql.simulator import Fault, SimulatedExo, parse_fault, tiny_scenario
+from tests.support.polled_cluster import Cluster, running
 
 pytestmark = pytest.mark.anyio
 
@@ -351,19 +352,28 @@ async def test_an_exo_whose_id_is_no_member_is_not_asked_for_it_before_each_read
 
 
 class Unstuck:
-    """Another node of the same exo, whose state goes on moving while that of the first one is frozen."""
+    """Another node of the same exo, whose state goes on moving while that of the first one is frozen.
 
-    def __init__(self, exo: SimulatedExo, *, behind: int = 0) -> None:
+    It is `behind` by so many events, and `old` by so many seconds.
+    """
+
+    def __init__(self, exo: SimulatedExo, *, behind: int = 0, old: float = 0.0) -> None:
         self._exo = exo
         self._behind = behind
+        self._old = old
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] != "/state":
             await self._exo.app(scope, receive, send)
             return
         state = orjson.loads(self._exo._simulation.cluster.state.encode())
-        state["lastEventAppliedIdx"] += int(asyncio.get_running_loop().time()) - self._behind
-        state["lastSeen"] = dict.fromkeys(state["lastSeen"], loop_now().isoformat())
+        passed = asyncio.get_running_loop().time()
+        state["lastEventAppliedIdx"] += int(passed) - self._behind
+        # The clock of the simulated exo does not move with the loop's.
+        state["lastSeen"] = {
+            node: (datetime.fromisoformat(seen) + timedelta(seconds=passed - self._old)).isoformat()
+            for node, seen in state["lastSeen"].items()
+        }
         await Response(orjson.dumps(state), media_type="application/json")(scope, receive, send)
 
 
@@ -396,3 +406,38 @@ async def test_a_node_that_is_stuck_is_kept_where_no_other_has_newer_events() ->
             assert "seems to hang" in str(cluster.poller.snapshot.unhealthy_reasons)
             # Every fifteen seconds, and not at each read.
             assert len(cluster.wire.reads("b", since=began)) <= 9
+
+
+async def test_a_node_that_shows_the_past_is_left_for_one_that_shows_the_present() -> None:
+    """`a` was started again: it answers at once, and replays a log in which other nodes were members."""
+    async with running("ab") as cluster:
+        cluster.wire.lead("b", Unstuck(cluster.exos["a"]))
+        earlier = SimulatedExo(tiny_scenario(), seed=7)
+        past = Unstuck(earlier, behind=earlier._simulation.cluster.state.index - 1_000, old=600.0)
+        with cluster.poller.subscriber():
+            await cluster.poller.changed(cluster.poller.snapshot)
+            assert cluster.poller.snapshot is not None
+            members = {node.id for node in cluster.poller.snapshot.nodes}
+            cluster.wire.lead("a", past)
+            broke = cluster.time
+            shown = []
+            async with asyncio.timeout(10):
+                while url(cluster) != "http://b":
+                    shown.append(await cluster.poller.changed(cluster.poller.snapshot))
+            assert cluster.time - broke <= 3
+            assert {node.id for snapshot in shown for node in snapshot.nodes} == members
+            await asyncio.sleep(30)
+            assert (url(cluster), cluster.poller.snapshot.stale) == ("http://b", False)
+
+
+async def test_where_every_node_shows_the_past_others_are_read_now_and_then() -> None:
+    async with running("ab") as cluster:
+        for host in "ab":
+            cluster.wire.lead(host, Unstuck(cluster.exos["a"], behind=10_000, old=600.0))
+        with cluster.poller.subscriber():
+            await asyncio.sleep(5)
+            assert cluster.poller.snapshot is not None
+            assert cluster.poller.snapshot.stale
+            began = cluster.time
+            await asyncio.sleep(20)
+            assert len(cluster.wire.reads("b", since=began)) <= 11

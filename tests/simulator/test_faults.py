@@ -19,6 +19,7 @@ pytestmark = pytest.mark.anyio
         ("garbage@1.5+10", Fault("garbage", at=1.5, duration=10)),
         ("master-dies@60", Fault("master-dies", at=60)),
         ("master-hangs@60+20", Fault("master-hangs", at=60, duration=20)),
+        ("replays@60+20", Fault("replays", at=60, duration=20)),
         ("node-dies:Mac Studio 2@20+30", Fault("node-dies", "Mac Studio 2", at=20, duration=30)),
         ("load-fails:mlx-community/Qwen3-30B-A3B-4bit", Fault("load-fails", "mlx-community/Qwen3-30B-A3B-4bit")),
         ("download-fails:qwen3.5-9b@0", Fault("download-fails", "qwen3.5-9b")),

@@ -41,12 +41,15 @@ export function calendarPart() {
     }
   }
 
-  function show(entries) {
-    text(status, "");
+  function show(calendar) {
+    const entries = withWanted(calendar, cluster.deployments);
+    const ends = entries.at(-1).until;
+    const whole = Date.parse(ends) >= new Date(entries[0].from).setDate(new Date(entries[0].from).getDate() + DAYS);
+    text(status, whole ? "" : `There are very many changes: shown until ${when(ends)}.`);
     const models = new Map(cluster.deployments.map(({ name, model }) => [name, model.name]));
     lanes.replaceChildren(header(entries), ...rows(entries, cluster.deployments).map((row) => lane(row, entries)));
     notes.replaceChildren(...notesOf(entries).map(([kind, words]) => h("li", { "data-kind": kind }, words)));
-    changes.replaceChildren(...entries.map((entry, index) => h("li", { "data-fits": String(entry.fitsTogether) }, changeOf(entry, entries[index - 1], models))));
+    changes.replaceChildren(...entries.map((entry, index) => h("li", { "data-fits": String(entry.fitsTogether) }, changeOf(entry, index === 0, models))));
     attribute(root, "data-loaded", "true");
   }
 
@@ -59,6 +62,23 @@ export function calendarPart() {
     root.hidden = hidden;
     refresh();
   };
+}
+
+/** The entries, each with the names of the deployments that are `wanted` during it. */
+function withWanted(entries, deployments) {
+  const known = new Map();
+  for (const { transition } of entries) {
+    for (const { name } of transition.loads) if (!known.has(name)) known.set(name, false);
+    for (const { name } of transition.unloads) if (!known.has(name)) known.set(name, true);
+  }
+  // One that the calendar never changes is wanted in all of it, or never.
+  const atFirst = ({ name, schedule, wanted, openUntil }) => known.get(name) ?? (schedule.length === 0 || wanted || openUntil !== null);
+  let wanted = new Set(deployments.filter(atFirst).map(({ name }) => name));
+  return entries.map((entry) => {
+    const [loads, unloads] = [entry.transition.loads, entry.transition.unloads].map((list) => list.map(({ name }) => name));
+    wanted = new Set([...wanted].filter((name) => !unloads.includes(name)).concat(loads));
+    return { ...entry, wanted, loads, unloads };
+  });
 }
 
 /** What a calendar depends on. */
@@ -79,26 +99,33 @@ function position(moment, entries) {
 
 function header(entries) {
   const begin = new Date(entries[0].from);
-  const days = Array.from({ length: DAYS }, (_, index) => new Date(begin.getFullYear(), begin.getMonth(), begin.getDate() + index));
+  const end = Date.parse(entries.at(-1).until);
+  const days = Array.from({ length: DAYS }, (_, index) => new Date(begin.getFullYear(), begin.getMonth(), begin.getDate() + index)).filter((day) => day < end);
   const cells = days.map((day) => {
     const [weekday, number] = date(day).split(" ");
     return h("span", {}, h("span", { class: "weekday" }, `${weekday} `), number);
   });
-  return h("li", { class: "days" }, h("span"), h("div", {}, cells));
+  const shown = h("div", {}, cells);
+  // Where the calendar ends early, the last day is a part of one.
+  const widths = days.map((day, index) => Math.min(end, days[index + 1]?.getTime() ?? end) - day);
+  shown.style.setProperty("grid-template-columns", widths.map((width) => `minmax(0, ${width}fr)`).join(" "));
+  return h("li", { class: "days" }, h("span"), shown);
 }
 
 /** The rows of the chart: what does not fit, where nothing is wanted, then each deployment: `[kind, name, holds]`. */
 function rows(entries, deployments) {
   const all = [
     ["conflict", "does not fit", ({ fitsTogether }) => !fitsTogether],
-    ["gap", "nothing wanted", (entry) => entry.deployments.length === 0],
-    ...deployments.map(({ name }) => ["wanted", name, (entry) => entry.deployments.some((each) => each.name === name)]),
+    ["gap", "nothing wanted", (entry) => entry.wanted.size === 0],
+    ...deployments.map(({ name }) => ["wanted", name, (entry) => entry.wanted.has(name)]),
   ];
   return all.filter(([kind, , holds]) => kind === "wanted" || entries.some(holds));
 }
 
 function lane([kind, name, holds], entries) {
   const track = h("div", { class: "track" });
+  const days = (Date.parse(entries.at(-1).until) - Date.parse(entries[0].from)) / 86_400_000;
+  track.style.setProperty("--days", days.toFixed(3)); // not always 14
   for (const [from, until] of spans(entries, holds)) {
     const bar = h("span", { class: kind, title: `${name}: ${when(from)} to ${when(until)}` });
     bar.style.setProperty("left", `${position(from, entries)}%`);
@@ -128,7 +155,7 @@ function notesOf(entries) {
   for (const reason of new Set(ahead.map((entry) => entry.reason).filter(Boolean))) {
     found.push(["conflict", `${times(spans(ahead, (entry) => entry.reason === reason))}: ${reason}`]);
   }
-  const gaps = spans(ahead, (entry) => entry.deployments.length === 0);
+  const gaps = spans(ahead, (entry) => entry.wanted.size === 0);
   if (gaps.length > 0) found.push(["gap", `${times(gaps)}: nothing is wanted.`]);
   for (const { from, transition } of ahead) if (transition.note !== null) found.push(["note", `${when(from)}: ${transition.note}`]);
   return found;
@@ -140,17 +167,13 @@ function times(found) {
   return `${when(from)} to ${when(until)}${more}`;
 }
 
-function changeOf(entry, before, models) {
-  const called = (list) => list.map((name) => `${models.get(name) ?? "a model"} (${name})`).join(", ");
-  const names = entry.deployments.map(({ name }) => name);
-  const previous = before?.deployments.map(({ name }) => name) ?? null;
-  const loads = previous === null ? [] : names.filter((name) => !previous.includes(name));
-  const unloads = previous === null ? [] : previous.filter((name) => !names.includes(name));
+function changeOf(entry, first, models) {
+  const called = (names) => [...names].map((name) => `${models.get(name) ?? "a model"} (${name})`).join(", ");
   const sentences = [
-    unloads.length > 0 && `Unload ${called(unloads)}.`,
-    loads.length > 0 && `Load ${called(loads)}.`,
-    previous === null && (names.length === 0 ? "" : `Wanted: ${called(names)}.`),
-    names.length === 0 && "Nothing is wanted.",
+    !first && entry.unloads.length > 0 && `Unload ${called(entry.unloads)}.`,
+    !first && entry.loads.length > 0 && `Load ${called(entry.loads)}.`,
+    first && entry.wanted.size > 0 && `Wanted: ${called(entry.wanted)}.`,
+    entry.wanted.size === 0 && "Nothing is wanted.",
     entry.reason && `Does not fit together: ${entry.reason}`,
     entry.transition.note,
   ];

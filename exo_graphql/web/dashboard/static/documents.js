@@ -248,12 +248,11 @@ mutation Delete($name: ID!, $unload: Boolean!) {
   }
 }${ERROR_DETAILS}`;
 
-/** What each entry loads and unloads follows from the entry before it. */
+/** What is wanted in each entry follows from what is at first and what changes: listing it would be refused for 200. */
 export const CALENDAR = `
 query Calendar($from: DateTime!) {
   calendar(days: 14, from: $from) {
     from until fitsTogether reason
-    deployments { name }
-    transition { note }
+    transition { loads { name } unloads { name } note }
   }
 }`;
