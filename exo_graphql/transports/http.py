@@ -138,8 +138,8 @@ _DOCUMENT_PARAMETERS = frozenset({"query", "documentId", "extensions"})
 
 
 def _document_id(exchange: Exchange) -> str | None:
-    path: str = exchange.scope["path"]
-    return path.removeprefix(f"{ENDPOINT}/") if path.startswith(f"{ENDPOINT}/") else None
+    path: str = exchange.scope["path"]  # `/graphql`, or below it
+    return None if len(path) == len(ENDPOINT) else path[len(ENDPOINT) + 1 :]
 
 
 def _parameters(query_string: bytes) -> dict[str, str]:
