@@ -76,15 +76,6 @@ def link_media(nodes: Mapping[str, Node]) -> dict[Pair, LinkMedium]:
     return found
 
 
-def both_ways(media: Mapping[Pair, LinkMedium]) -> dict[Pair, LinkMedium]:
-    """Of `link_media`, the pairs that are connected in both directions, by their ids in order."""
-    return {
-        (one, other): min(medium, media[other, one])
-        for (one, other), medium in media.items()
-        if one < other and (other, one) in media
-    }
-
-
 def links_after(
     before: Iterable[Link], media: Mapping[Pair, LinkMedium], members: Collection[str], at: datetime
 ) -> tuple[Link, ...]:

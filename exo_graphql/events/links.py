@@ -7,7 +7,7 @@ over: answers only become ten times slower.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from exo_graphql.cluster.links import LinkMedium, both_ways
+from exo_graphql.cluster.links import Link, LinkMedium, LinkStatus, Pair
 from exo_graphql.cluster.readiness import NodeStatus
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.events.event import EventKind, Occurrence, Severity
@@ -24,50 +24,54 @@ _NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
+class Worse:
+    """A link that is not as it was at its best."""
+
+    medium: LinkMedium | None
+    """What it runs over; None where it is lost, if only in one direction."""
+    since: float
+    """When (`Moment.elapsed`) that was first seen; it settles only while both nodes are online."""
+    reported: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Links:
-    """The links of a cluster at their best, and since when some are missing or slower.
+    """The links that are worse than at their best (`Snapshot.links`), and which of that has been reported.
 
     A node that dies loses its links one after the other, seconds before it counts as STALE. So a link is lost once it
     has been missing for `SETTLED_AFTER` while both of its nodes are online.
     """
 
-    usual: Mapping[tuple[str, str], LinkMedium] = field(default_factory=dict)
-    """The medium that each link is measured against, by the ids of its nodes in order."""
-    worse_since: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    """When (`Moment.elapsed`) a link was first seen missing or slower, and has been since."""
+    worse: Mapping[Pair, Worse] = field(default_factory=dict)
 
     def after(self, snapshot: Snapshot) -> "tuple[Links, tuple[Occurrence, ...]]":
         """The links after another snapshot, and which of them are lost or, where a model runs over them, slower."""
         now = snapshot.now.elapsed
-        links = both_ways(snapshot.link_media)
-        usual = {**links}
-        worse_since: dict[tuple[str, str], float] = {}
+        worse: dict[Pair, Worse] = {}
         events: list[Occurrence] = []
-        for pair, medium in self.usual.items():
-            left = links.get(pair)
-            if left is not None and (left >= medium or left is LinkMedium.UNKNOWN):
-                usual[pair] = max(left, medium)  # a node that reports no interfaces for a moment is still measured
+        for link in snapshot.links:
+            if link.status is LinkStatus.UP:
                 continue
-            if any(node_id not in snapshot.state.nodes for node_id in pair):
-                continue
-            online = all(snapshot.node_statuses[node_id] is NodeStatus.ONLINE for node_id in pair)
-            since = self.worse_since.get(pair, now) if online and not snapshot.stale else now
-            if now - since >= SETTLED_AFTER:
-                events.extend(_worse(snapshot, pair, medium, left))
-            else:
-                usual[pair], worse_since[pair] = medium, since
-        return Links(usual, worse_since), tuple(events)
+            medium = link.medium if link.status is LinkStatus.DEGRADED else None
+            known = self.worse.get(link.node_ids)
+            if known is None or known.medium is not medium:
+                known = Worse(medium, now, reported=False)
+            online = all(snapshot.node_statuses[node_id] is NodeStatus.ONLINE for node_id in link.node_ids)
+            since = known.since if online and not snapshot.stale else now
+            due = not known.reported and now - since >= SETTLED_AFTER
+            if due:
+                events.extend(_occurrences(snapshot, link, medium))
+            worse[link.node_ids] = Worse(medium, since, known.reported or due)
+        return Links(worse), tuple(events)
 
 
-def _worse(
-    snapshot: Snapshot, pair: tuple[str, str], usual: LinkMedium, left: LinkMedium | None
-) -> Iterator[Occurrence]:
-    models = _models_by_pair(snapshot).get(pair, ())
-    if left is None:
-        yield _event(EventKind.LINK_LOST, snapshot, pair, models, "is lost")
+def _occurrences(snapshot: Snapshot, link: Link, medium: LinkMedium | None) -> Iterator[Occurrence]:
+    models = _models_by_pair(snapshot).get(link.node_ids, ())
+    if medium is None:
+        yield _event(EventKind.LINK_LOST, snapshot, link.node_ids, models, "is lost")
     elif models:
-        what = f"runs over {_NAMES[left]} now, and ran over {_NAMES[usual]}"
-        yield _event(EventKind.LINK_DEGRADED, snapshot, pair, models, what)
+        what = f"runs over {_NAMES[medium]} now, and ran over {_NAMES[link.best_medium]}"
+        yield _event(EventKind.LINK_DEGRADED, snapshot, link.node_ids, models, what)
 
 
 def _models_by_pair(snapshot: Snapshot) -> dict[tuple[str, str], tuple[str, ...]]:
