@@ -214,7 +214,13 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
             rules=tuning.transport,
         ),
         websocket,
-        Texts(schema, access, compressor, introspection=settings.introspection),
+        Texts(
+            schema,
+            access,
+            compressor,
+            introspection=settings.introspection,
+            trusted_only=settings.trusted_documents,
+        ),
         RestEndpoint(
             service,
             schema,

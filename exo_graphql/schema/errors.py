@@ -32,6 +32,17 @@ class ClusterUnavailableError(NamedError):
         )
 
 
+class IntrospectionDisabledError(NamedError):
+    """The schema is not to be described (`--no-introspection`)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "INTROSPECTION_DISABLED",
+            "This server does not describe its schema.",
+            "Read schema.graphql of exo-graphql, or start the server without --no-introspection.",
+        )
+
+
 def model_error(error: Ambiguous | Unknown) -> NamedError:
     """The error for a model name that matches none or several."""
     name = shorten(error.name)

@@ -8,7 +8,7 @@ import strawberry
 from strawberry import argument
 
 from exo_graphql.schema.context import Info
-from exo_graphql.schema.errors import NamedError
+from exo_graphql.schema.errors import IntrospectionDisabledError, NamedError
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.schema_index import Match, SchemaIndex
 
@@ -42,11 +42,7 @@ def resolve_search(
     """The best matches, best first. Only the first search waits, for the index, which is made on a thread."""
     index, count = info.context.schema_index, 10 if first is None else first
     if index is None:
-        raise NamedError(
-            "INTROSPECTION_DISABLED",
-            "This server does not describe its schema.",
-            "Read schema.graphql of exo-graphql, or start the server without --no-introspection.",
-        )
+        raise IntrospectionDisabledError
     if not 1 <= count <= MAX_MATCHES:
         raise NamedError("INVALID_ARGUMENT", f"{count} matches cannot be listed.", f"Request 1 to {MAX_MATCHES}.")
     if len(query) > MAX_QUERY:

@@ -5,7 +5,7 @@ GraphQL does, since introspection needs one, too.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from graphql import GraphQLSchema
 from exo_graphql.engine.execution import refusal
 from exo_graphql.engine.requests import BadRequest
 from exo_graphql.schema.build import print_compact, print_sorted
-from exo_graphql.schema.errors import NamedError
+from exo_graphql.schema.errors import IntrospectionDisabledError
 from exo_graphql.transports.asgi import address_of, respond
 from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized
 from exo_graphql.transports.compression import Compressor
@@ -24,19 +24,11 @@ from exo_graphql.transports.refusals import refusal_of
 from exo_graphql.transports.sending import send_body
 
 LLMS_TXT = Path(__file__).with_name("llms.txt")
+_READ_ONLY = "This server only reads: it has no mutations."
+_UNDESCRIBED = "This server does not describe its schema: no `searchSchema`, no `schema.graphql`."
+_TRUSTED_ONLY = "This server executes its own documents alone: use their names, see the end."
 _TEXT = b"text/plain; charset=utf-8"
 _JSON = b"application/json; charset=utf-8"
-
-
-class SchemaHidden(NamedError):
-    """The schema is not to be described (`--no-introspection`)."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "INTROSPECTION_DISABLED",
-            "This server does not describe its schema.",
-            "Read schema.graphql of exo-graphql, or start the server without --no-introspection.",
-        )
 
 
 class Texts:
@@ -45,20 +37,36 @@ class Texts:
     paths = frozenset({"/schema.graphql", "/llms.txt"})
 
     def __init__(
-        self, schema: GraphQLSchema, access: Access, compressor: Compressor, *, introspection: bool = True
+        self,
+        schema: GraphQLSchema,
+        access: Access,
+        compressor: Compressor,
+        *,
+        introspection: bool = True,
+        trusted_only: bool = False,
     ) -> None:
+        """`trusted_only`: see `PersistedDocuments`."""
+        restrictions = [
+            note
+            for note, holds in (
+                (_READ_ONLY, schema.mutation_type is None),
+                (_UNDESCRIBED, not introspection),
+                (_TRUSTED_ONLY, trusted_only),
+            )
+            if holds
+        ]
         self._access = access
         self._compressor = compressor
         self._introspection = introspection
         self._whole = cache(lambda: _tagged(print_sorted(schema)))
         self._compact = cache(lambda: _tagged(print_compact(schema)))
-        self._llms = cache(lambda: _tagged(LLMS_TXT.read_text(encoding="utf-8")))
+        self._llms = cache(lambda: _tagged(_llms_txt(restrictions)))
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answers one request for one of `paths`."""
         try:
             make = self._text(exchange)
-        except SchemaHidden as error:
+        except IntrospectionDisabledError as error:
             await respond(exchange.send, 403, refusal((error,)), _JSON)
             return
         except (BadRequest, Unauthorized, TooManyFailures) as error:
@@ -76,8 +84,14 @@ class Texts:
         header = exchange.headers.get(b"authorization")
         self._access.caller(None if header is None else header.decode("latin-1"), address_of(exchange.scope))
         if not self._introspection:
-            raise SchemaHidden
+            raise IntrospectionDisabledError
         return self._compact if b"compact=1" in exchange.scope["query_string"].split(b"&") else self._whole
+
+
+def _llms_txt(restrictions: Sequence[str]) -> str:
+    """The text, with what does not hold for this server after its heading."""
+    heading, _, rest = LLMS_TXT.read_text(encoding="utf-8").partition("\n")
+    return "\n".join([heading, *(f"\n> {note}" for note in restrictions), rest])
 
 
 def _tagged(text: str) -> tuple[bytes, bytes]:

@@ -89,6 +89,25 @@ async def test_llms_txt_is_short_and_each_of_its_documents_works(server: Running
     assert '"ready":true' in answer, "the last document waits for what the one before has begun"
 
 
+@pytest.mark.parametrize(
+    ("settings", "note"),
+    [
+        ({"read_only": True}, "> This server only reads: it has no mutations."),
+        (
+            {"introspection": False},
+            "> This server does not describe its schema: no `searchSchema`, no `schema.graphql`.",
+        ),
+        ({"trusted_documents": True}, "> This server executes its own documents alone: use their names, see the end."),
+    ],
+)
+async def test_llms_txt_says_what_does_not_hold_for_this_server(settings: dict[str, Any], note: str) -> None:
+    async with running(**settings) as server, client_of(server) as client:
+        text = (await client.get("/llms.txt")).text
+    assert text.splitlines()[:4] == ["# exo-graphql", "", note, ""]
+    assert LLMS_TXT.read_text(encoding="utf-8") == text.replace(f"\n{note}\n", "")
+    assert len(text.encode()) <= 2_000
+
+
 async def test_what_llms_txt_names_exists(server: Running) -> None:
     async with client_of(server) as client:
         for path in re.findall(r"GET `([\w./?=]+)`", LLMS_TXT.read_text()):
