@@ -63,3 +63,12 @@ async def choose(page: Page, model_id: str) -> None:
     # The list is drawn anew with each state: a click between two drawings is lost, and made again as a person would.
     while not await radio.is_checked():
         await radio.click()
+
+
+def cut_link(exo: SimulatedExo, one: str, other: str) -> None:
+    """The cable between two nodes is pulled."""
+    cluster = exo._simulation.cluster
+    ends = [exo.control.node_id(name) for name in (one, other)]
+    for source, sink in (ends, ends[::-1]):
+        del cluster.state.connections[source][sink]
+    cluster.event()

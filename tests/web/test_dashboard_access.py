@@ -1,5 +1,6 @@
 """The dashboard in a real Chromium, in its states: held against axe-core's rules in both colour schemes; its width."""
 
+import socket
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from exo_graphql.simulator import Fault, SimulatedExo, tiny_scenario
 from exo_graphql.simulator.scenario import Traffic
 from tests.support.axe import violations
 from tests.support.chromium import Visit
-from tests.support.dashboard import ask, choose, connected, open_dashboard
+from tests.support.dashboard import ask, choose, connected, cut_link, open_dashboard
 from tests.support.node_tools import NodeTools
 from tests.support.running import Running, running
 
@@ -123,6 +124,49 @@ async def test_no_state_of_an_action_breaks_a_rule(visit: Visit, node_tools: Nod
 
         await page.get_by_role("button", name="Resume: huge on node-1").click()
         await expect(page.locator("#notice")).to_contain_text("failed")
+        await _is_accessible(page, node_tools)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_no_cluster_breaks_a_rule_however_many_nodes_it_has(
+    visit: Visit, node_tools: NodeTools, scheme: str
+) -> None:
+    page = visit.page
+    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    exo = SimulatedExo(replace(tiny_scenario(9), ready={"test/tiny-a": ("node-4",)}), speed=15, seed=1)
+    state = exo._simulation.cluster.state
+    async with running(exo, normal_pause=0.1) as server:
+        await open_dashboard(page, server)
+        await page.get_by_role("button", name="node-2", exact=True).click()
+        state.network[exo.control.node_id("node-3")]["interfaces"].clear()
+        del state.memory[exo.control.node_id("node-9")]
+        cut_link(exo, "node-1", "node-2")
+        await expect(page.locator("#topology .worse li")).to_contain_text("lost since")
+        await page.get_by_text("All links").click()
+        await _is_accessible(page, node_tools)
+        await page.set_viewport_size({"width": 390, "height": 844})
+        await _is_accessible(page, node_tools)
+        await page.set_viewport_size({"width": 1280, "height": 800})
+        await expect(page.locator("[data-model]")).to_have_attribute("data-phase", "READY")
+        exo.control.restart(1.0)
+        await expect(page.locator("#banner [data-loss]")).to_be_visible()
+        await _is_accessible(page, node_tools)
+
+    empty = SimulatedExo(tiny_scenario(), seed=1)
+    empty._simulation.cluster.state.nodes.clear()
+    empty._simulation.cluster.state.connections.clear()
+    async with running(empty) as server:
+        await open_dashboard(page, server)
+        await expect(page.locator("#nodes .empty")).to_have_text("The cluster has no nodes.")
+        await expect(page.locator("#topology .empty")).to_be_visible()
+        await _is_accessible(page, node_tools)
+
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    async with running(demo=False, exo_url=(f"http://127.0.0.1:{port}",)) as server:
+        await page.goto(f"http://127.0.0.1:{server.port}/")
+        await expect(page.locator("#banner .tried li")).to_contain_text("exo cannot be reached.")
+        await expect(page.locator("main h2").first).to_be_hidden()
         await _is_accessible(page, node_tools)
 
 

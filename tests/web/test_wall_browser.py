@@ -1,6 +1,7 @@
 """What the dashboard shows on a wall, in a real Chromium: what is wrong first, what has happened."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from playwright.async_api import expect
 
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.support.chromium import Visit
-from tests.support.dashboard import PATIENCE_MS, open_dashboard, ready, shown, tiny_exo
+from tests.support.dashboard import PATIENCE_MS, cut_link, open_dashboard, ready, shown, tiny_exo
 from tests.support.running import running
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
@@ -127,13 +128,13 @@ async def test_many_nodes_are_a_table_that_is_sorted_and_opened_and_their_histor
     page = visit.page
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.post_data or "") if request.method == "POST" else None)
-    async with running(SimulatedExo(tiny_scenario(12), speed=15, seed=1), normal_pause=0.1) as server:
+    exo = SimulatedExo(replace(tiny_scenario(10), ready={A: ("node-4",)}), seed=1)
+    async with running(exo, normal_pause=0.1) as server:
         await open_dashboard(page, server)
         rows = page.locator("#nodes tbody")
-        await expect(rows).to_have_count(12)
+        await expect(rows).to_have_count(10)
         names = rows.locator("th")
         assert (await names.all_inner_texts())[:3] == ["node-1", "node-2", "node-3"]  # not node-10
-        await ready(server, page, A)
         await page.get_by_role("button", name="Models").click()
         await expect(page.locator('#nodes th[aria-sort="descending"]')).to_have_text("Models")
         await expect(rows.first).to_contain_text("tiny-a")
@@ -150,7 +151,7 @@ async def test_many_nodes_are_a_table_that_is_sorted_and_opened_and_their_histor
         await expect(rows.nth(1).locator(".chart").first).to_contain_text("not reported")
         drawing = page.locator("#topology .map svg")
         await expect(drawing.locator(".hub")).to_have_text("Ethernet")
-        await expect(drawing.locator("a")).to_have_count(12)
+        await expect(drawing.locator("a")).to_have_count(10)
         await drawing.locator("a").nth(4).press("Enter")
         await expect(rows.nth(4)).to_be_focused()
         await page.set_viewport_size({"width": 390, "height": 844})
@@ -158,12 +159,3 @@ async def test_many_nodes_are_a_table_that_is_sorted_and_opened_and_their_histor
         await page.close()  # its stream breaks off when the server stops, which a browser calls an error
     assert sum("query History" in body for body in asked) == 1
     assert visit.problems == []
-
-
-def cut_link(exo: SimulatedExo, one: str, other: str) -> None:
-    """The cable between two nodes is pulled."""
-    cluster = exo._simulation.cluster
-    ends = [exo.control.node_id(name) for name in (one, other)]
-    for source, sink in (ends, ends[::-1]):
-        del cluster.state.connections[source][sink]
-    cluster.event()

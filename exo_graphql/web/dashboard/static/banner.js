@@ -18,7 +18,11 @@ export function wrongsOf(connection, cluster) {
   const losses = cluster?.losses ?? [];
   if (connection !== null) return { reasons: connection.reasons, losses, exoErrors: connection.exoErrors ?? [] };
   const { unhealthyReasons, exoErrors } = cluster;
-  const told = [...losses.map(({ message }) => message), ...exoErrors.map(({ url, message }) => `${url}: ${message}`)];
+  const told = [
+    // Also where it is still listed, and UNREACHABLE: the loss says since when.
+    ...losses.flatMap(({ message, modelId }) => [message, `Model ${modelId} is `]),
+    ...exoErrors.map(({ url, message }) => `${url}: ${message}`),
+  ];
   return { reasons: unhealthyReasons.filter((reason) => !told.some((each) => reason.startsWith(each))), losses, exoErrors };
 }
 

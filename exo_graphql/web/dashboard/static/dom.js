@@ -84,7 +84,10 @@ export function section(id, keyOf, create) {
 
 /** A bar of shares of a whole, each `[class, percent]`. `role` is progressbar or meter. */
 export function bar(role, label) {
-  const element = h("div", { class: "bar", role, "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 });
+  // A meter must have a value: one whose value is unknown is an image that says so.
+  const unknown = role === "meter" ? { role: "img", "aria-label": `${label}: unknown` } : { role, "aria-label": label };
+  const known = { role, "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 };
+  const element = h("div", { class: "bar", "data-role": role, "data-unknown": true, ...unknown });
   const parts = keyed(element, ([name]) => name, ([name]) => {
     const part = h("span", { class: name });
     // As a property: the page's content security policy forbids style attributes.
@@ -95,8 +98,9 @@ export function bar(role, label) {
     /** `percent` is null if unknown; a progress bar then moves. */
     update(percent, description, shares = [["done", percent ?? 0]]) {
       attribute(element, "data-unknown", percent === null);
+      for (const name of Object.keys(known)) attribute(element, name, (percent === null ? unknown : known)[name]);
       attribute(element, "aria-valuenow", percent === null ? null : Math.round(clamp(percent)));
-      attribute(element, "aria-valuetext", description);
+      attribute(element, "aria-valuetext", percent === null && role === "meter" ? null : description);
       parts(shares);
     },
   };

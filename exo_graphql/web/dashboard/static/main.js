@@ -57,6 +57,8 @@ function draw() {
   const cluster = newest;
   newest = null;
   if (cluster === null) return;
+  // Before the first state there is nothing to show but why.
+  for (const each of document.querySelectorAll("main > [hidden]")) each.hidden = false;
   for (const part of parts) part(cluster, connections);
   announce(shown, cluster);
   shown = cluster;
