@@ -33,7 +33,12 @@ from exo_graphql.exo.mirror import Mirror
 from exo_graphql.exo.pacing import DEFAULT_POLLER_RULES, PollerRules
 from exo_graphql.exo.poller import Poller
 from exo_graphql.loopback import is_loopback
-from exo_graphql.observability.collectors import ClusterCollector, DeploymentCollector, ServerCollector
+from exo_graphql.observability.collectors import (
+    ClusterCollector,
+    DeploymentCollector,
+    ServerCollector,
+    WebhookCollector,
+)
 from exo_graphql.observability.model_collectors import EventCollector, ModelCollector
 from exo_graphql.observability.recorder import Recorder
 from exo_graphql.operations import OperationRules, Operations
@@ -57,6 +62,9 @@ from exo_graphql.transports.stored import StoredAnswers
 from exo_graphql.transports.texts import Texts
 from exo_graphql.transports.websocket import WebSocketEndpoint
 from exo_graphql.web.dashboard.documents import dashboard_documents
+from exo_graphql.webhooks.secret import parse_secrets, stored_secret
+from exo_graphql.webhooks.target import targets
+from exo_graphql.webhooks.webhooks import Webhooks
 
 logger = logging.getLogger("exo_graphql")
 
@@ -141,6 +149,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     )
     series = Series(clock.now())
     sampler = Sampler(series, store, snapshot=lambda: poller.snapshot, now=clock.now)
+    webhooks = _webhooks(settings, events, store)
     access = Access(_tokens(settings))
     schema = build_schema(read_only=settings.read_only)
     limits = replace(tuning.limits, max_cost=settings.max_cost, max_live_cost=settings.max_live_cost)
@@ -166,6 +175,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         compiled=tuning.compiled,
         demo=demo is not None,
         series=series,
+        webhooks=webhooks,
         persisted=_persisted(settings, documents),
         introspection=settings.introspection,
     )
@@ -188,6 +198,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
             await store.open()
             started.push_async_callback(store.close)
             await started.enter_async_context(events)
+            await started.enter_async_context(webhooks)
             await started.enter_async_context(operations)
             await started.enter_async_context(deployments)
             started.enter_context(Recorder(events, poller, operations, deployments))
@@ -242,6 +253,8 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     service.metrics.add(DeploymentCollector(deployments))
     service.metrics.add(ModelCollector(lambda: poller.snapshot, deployments))
     service.metrics.add(EventCollector(events))
+    if settings.webhook_url:
+        service.metrics.add(WebhookCollector(webhooks))
     service.metrics.add(
         ServerCollector(
             operations,
@@ -287,6 +300,25 @@ def _persisted(settings: Settings, documents: Documents) -> PersistedDocuments:
         dashboard_documents,
         trusted_only=settings.trusted_documents,
     )
+
+
+def _webhooks(settings: Settings, events: EventLog, store: Store) -> Webhooks:
+    """The webhooks. Raises `SettingsError` if the secret cannot be read or made."""
+    if not settings.webhook_url:
+        return Webhooks((), (), events, store, now=clock.now)
+    try:
+        secrets = parse_secrets(settings.webhook_secret.get_secret_value())
+        secrets = secrets or (stored_secret(settings.state_dir),)
+    except OSError as error:
+        raise SettingsError("webhook_secret", f"none is given, and none can be kept: {error}.") from error
+    except ValueError as error:
+        raise SettingsError("webhook_secret", f"{error}.") from error
+    try:
+        https = any(url.startswith("https:") for url in settings.webhook_url)
+        context = client_context(settings.ca_file) if https else None
+    except NoCertificates as error:
+        raise SettingsError(error.name, error.message) from error
+    return Webhooks(targets(settings.webhook_url), secrets, events, store, now=clock.now, tls=context)
 
 
 def _tokens(settings: Settings) -> tuple[Token, ...]:

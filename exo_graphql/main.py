@@ -9,6 +9,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -16,9 +17,11 @@ import typer
 from exo_graphql.cli import interrupts, streams
 from exo_graphql.cli.commands import EPILOG
 from exo_graphql.cli.commands import app as commands
+from exo_graphql.cli.failures import Failure
 from exo_graphql.cli.group import Commands
 from exo_graphql.cli.help import Typer
 from exo_graphql.cli.options import global_options
+from exo_graphql.cli.webhook_commands import app as webhooks
 
 if TYPE_CHECKING:
     from exo_graphql.settings import Settings
@@ -229,6 +232,33 @@ def token(
         raise typer.BadParameter("use at most 63 letters, digits and . _ @ -", param_hint="--name")
     owner = "" if name is None else f"{name}="
     typer.echo(f"{owner}{scope}:{secrets.token_urlsafe(SECRET_BYTES)}")
+
+
+@webhooks.command()
+def secret(
+    state_dir: Annotated[
+        Path | None, typer.Option(help="The server's --state-dir. Default: that of `serve`.", show_default=False)
+    ] = None,
+) -> None:
+    """Print the secret that webhooks of a server on this machine are signed with; make one if there is none.
+
+    It is EXO_GRAPHQL_WEBHOOK_SECRET, or else the one in the server's state directory.
+    """
+    from pydantic import ValidationError
+
+    from exo_graphql.settings import Settings
+    from exo_graphql.webhooks.secret import parse_secrets, stored_secret
+
+    try:
+        settings = Settings() if state_dir is None else Settings(state_dir=state_dir)
+        given = parse_secrets(settings.webhook_secret.get_secret_value())
+        found = given or (stored_secret(settings.state_dir),)
+    except ValidationError as error:
+        name, reason = error.errors()[0]["loc"][0], error.errors()[0]["msg"]
+        raise Failure(f"{_variable(str(name))}: {reason}.", code="INVALID_ARGUMENT") from None
+    except (OSError, ValueError) as error:
+        raise Failure(f"{error}.", code="INVALID_ARGUMENT") from None
+    typer.echo("\n".join(found))
 
 
 @app.command(rich_help_panel=PANEL)

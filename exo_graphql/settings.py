@@ -22,6 +22,7 @@ from exo_graphql.engine.worker_pool import MAX_WAITING_COST
 from exo_graphql.events.log import MAX_AGE, MAX_COUNT
 from exo_graphql.events.losses import REMEMBERED
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES
+from exo_graphql.webhooks.target import targets
 
 DEFAULT_EXO_URL = "http://127.0.0.1:52415"
 
@@ -192,10 +193,24 @@ class Settings(BaseSettings):
     )
 
     deployments: Path | None = _setting(
-        "Deployments",
+        "Operations",
         None,
         "A TOML file that declares deployments, tables [deployments.NAME] with the arguments of applyDeployment. It is "
         "read again when it changes.",
+    )
+
+    webhook_url: Annotated[tuple[str, ...], NoDecode] = _setting(
+        "Webhooks",
+        (),
+        "URL that gets events, signed as standardwebhooks.com specifies; may be repeated (in the variable: separated "
+        "by commas). Its parameters kinds=MODEL_LOST,NODE_LEFT and severity=WARNING select events and are not sent.",
+    )
+    webhook_secret: SecretStr = _setting(
+        "Webhooks",
+        SecretStr(""),
+        "What webhooks are signed with: whsec_ and base64; several, separated by commas, while receivers change to a "
+        "new one. Use the variable rather than the flag. By default one is made and kept in the state directory; "
+        "exo-graphql webhooks secret prints it.",
     )
 
     max_cost: int = _setting(
@@ -243,6 +258,22 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("webhook_url", mode="before")
+    @classmethod
+    def _split_webhooks(cls, value: object) -> object:
+        # The kinds in a URL are separated by commas, too.
+        if isinstance(value, str):
+            return tuple(part.strip() for part in re.split(r"[,\s]+(?=https?://)", value.strip()) if part.strip())
+        return value
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _webhooks(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for given in urls:
+            _split_url(re.sub(r"(?<=://)[^/?#]*@", "", given), "http://homeassistant.local:8123/api/webhook/exo")
+        targets(urls)
+        return urls
 
     @field_validator("exo_url")
     @classmethod

@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,11 @@ from packaging.requirements import Requirement
 
 from exo_graphql import __version__
 from exo_graphql.deployment_file.reader import read
+from exo_graphql.events import Severity
 from exo_graphql.main import app
 from exo_graphql.schema.build import build_schema
 from exo_graphql.settings import Settings
+from exo_graphql.webhooks.target import targets
 from tests.support.readme import (
     MEANINGS,
     README,
@@ -391,8 +394,18 @@ def test_every_block_has_a_test() -> None:
     apart = {block("sh", "serve --demo\n"), OWN_CLUSTER, FAULTY, REPLICA, block("sh", "pytest")}
     apart |= {GUARDED, TOKEN, block("python", "/graphql"), block("js", "/graphql")}
     others = {block("crontab", "swap"), block("console", "swap"), block("ini", "["), block("xml", "<")}
-    others |= {block("toml", "deployments"), block("nginx", "proxy_pass")}
+    others |= {block("toml", "deployments"), block("nginx", "proxy_pass"), block("text", "--webhook-url")}
     assert set(BLOCKS) - set(RUN) - apart - others == set()
+
+
+def test_the_webhooks_select_events_and_send_the_receivers_own_parameters() -> None:
+    words = shlex.split(block("text", "--webhook-url").text.replace("\\\n", " "))
+    urls = [value for flag, value in pairwise(words) if flag == "--webhook-url"]
+    home, phone = targets(Settings(webhook_url=tuple(urls)).webhook_url)
+    assert (home.url, phone.kinds) == ("http://homeassistant.local:8123/api/webhook/exo", None)
+    assert {kind.name for kind in home.kinds or ()} == {"MODEL_LOST", "MODEL_GIVEN_UP", "NODE_LEFT"}
+    assert phone.url == "https://ntfy.sh/my-cluster?tpl=1&t={{.type}}&m={{.data.message}}"
+    assert phone.severity is Severity.WARNING
 
 
 def test_the_file_of_deployments_declares_the_day_and_the_night_of_the_mutation() -> None:

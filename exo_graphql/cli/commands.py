@@ -12,6 +12,7 @@ from exo_graphql.cli.member_commands import downloads, nodes, tasks
 from exo_graphql.cli.model_commands import app as models
 from exo_graphql.cli.operation_commands import app as operations
 from exo_graphql.cli.session import session_of
+from exo_graphql.cli.webhook_commands import app as webhooks
 
 # Typer joins the lines of a paragraph, so each example is a paragraph of its own.
 EPILOG = """Examples:
@@ -38,6 +39,7 @@ app.add_typer(tasks, name="tasks", rich_help_panel=PANEL)
 app.add_typer(operations, name="operations", rich_help_panel=PANEL)
 app.add_typer(deployments)
 app.add_typer(events)
+app.add_typer(webhooks, name="webhooks", rich_help_panel=PANEL)
 
 
 @app.command(rich_help_panel=PANEL)

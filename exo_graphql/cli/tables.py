@@ -19,6 +19,9 @@ _STYLES = {
     "WARNING": "yellow",
     "ERROR": "red",
     "INFO": "dim",
+    "WORKING": "green",
+    "FAILING": "red",
+    "GONE": "red",
     **dict.fromkeys(
         ("DOWNLOADING", "LOADING", "CONNECTING", "WARMING_UP", "WAITING", "UNLOADING", "PENDING", "PARKED"), "yellow"
     ),

@@ -9,6 +9,7 @@ from exo_graphql.schema.event import DEFAULT_EVENTS, MAX_EVENTS
 from exo_graphql.schema.history import DEFAULT_POINTS
 from exo_graphql.schema.search import MAX_MATCHES
 from exo_graphql.series import MAX_POINTS
+from exo_graphql.webhooks.target import MAX_TARGETS
 
 Size = Callable[[ListSizes], float]
 
@@ -23,6 +24,8 @@ LISTS: Mapping[tuple[str, str], Size] = {
     ("Query", "deployments"): lambda s: s.deployments,
     ("Query", "calendar"): lambda s: s.calendar_entries,
     ("Query", "searchSchema"): lambda _: float(MAX_MATCHES),
+    ("Query", "webhooks"): lambda _: float(MAX_TARGETS),
+    ("TestWebhooksPayload", "results"): lambda _: float(MAX_TARGETS),
     ("Subscription", "deployments"): lambda s: s.deployments,
     ("CalendarEntry", "deployments"): lambda s: s.deployments,
     ("CalendarTransition", "loads"): lambda s: s.calendar_changes,

@@ -41,6 +41,7 @@ from exo_graphql.schema.context import Context, changes
 from exo_graphql.schema.errors import NamedError
 from exo_graphql.schema.schema_index import SchemaIndex
 from exo_graphql.series import Series
+from exo_graphql.webhooks.webhook import WebhookService
 
 logger = logging.getLogger("exo_graphql")
 
@@ -101,6 +102,7 @@ class Service:
         compiled: bool = True,
         demo: bool = False,
         series: Series | None = None,
+        webhooks: WebhookService | None = None,
         introspection: bool = True,
     ) -> None:
         """`series`: what nodes and cluster have reported over time; None where that is not recorded."""
@@ -117,6 +119,7 @@ class Service:
         self._elapsed = elapsed
         self._demo = demo
         self._series = series
+        self._webhooks = webhooks
         self._schema_index = SchemaIndex(schema) if introspection else None
         self._executor = Executor(schema, compiled=compiled, fallback=self.metrics.fell_back)
         self._budget = Budget(
@@ -308,6 +311,7 @@ class Service:
             event=event,
             after_event=after_event,
             series=self._series,
+            webhooks=self._webhooks,
             schema_index=self._schema_index,
         )
 

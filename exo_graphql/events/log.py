@@ -190,12 +190,20 @@ class EventLog:
         number = event_id.removeprefix(_PREFIX)
         if not event_id.startswith(_PREFIX) or not number.isascii() or not number.isdecimal():
             return None
-        known = next((event for event in reversed(self._newest) if event.id == event_id), None)
-        if known is not None or int(number) > self._last:
+        found = await self.numbered(int(number))
+        return found if found is not None and found.id == event_id else None
+
+    async def numbered(self, sequence: int) -> Event | None:
+        """The event of that sequence; None if it is not kept. Raises `StoreError`."""
+        place = sequence - self._newest[0].sequence if self._newest else -1
+        if 0 <= place < len(self._newest) and self._newest[place].sequence == sequence:
+            return self._newest[place]
+        known = next((event for event in self._newest if event.sequence == sequence), None)
+        if known is not None or sequence > self._last:
             return known
         await self._write_waiting()
-        entries = await self._store.newest(Table.EVENTS, 1, int(number) + 1)
-        return next((decode(entry) for entry in entries if entry.id == event_id), None)
+        entries = await self._store.newest(Table.EVENTS, 1, sequence + 1)
+        return next((decode(entry) for entry in entries if entry.sequence == sequence), None)
 
     async def acknowledge(self, event_id: str) -> Event | None:
         """Notes that somebody has seen the event; returns it, or None for one that is not kept.

@@ -15,6 +15,7 @@ from exo_graphql.cluster.state import Node
 from exo_graphql.deployments.service import Deployments
 from exo_graphql.exo.poller_stats import PollerStats
 from exo_graphql.operations import Operations, OperationState
+from exo_graphql.webhooks.webhook import WebhookService
 
 
 class ClusterCollector(Collector):
@@ -124,6 +125,39 @@ class DeploymentCollector(Collector):
                 "Whether the deployments file is valid; 0: it was refused, and the last valid one stays in effect.",
                 float(self._deployments.file_problem is None),
             )
+
+
+class WebhookCollector(Collector):
+    """The webhooks, by host and port."""
+
+    def __init__(self, webhooks: WebhookService) -> None:
+        self._webhooks = webhooks
+
+    def collect(self) -> Iterator[Metric]:
+        """One family for each figure."""
+        labels = ["webhook"]
+        delivered = CounterMetricFamily(
+            "exo_graphql_webhook_delivered", "Events that a webhook has taken.", labels=labels
+        )
+        given_up = CounterMetricFamily(
+            "exo_graphql_webhook_given_up", "Events that a webhook did not take within a day.", labels=labels
+        )
+        pending = GaugeMetricFamily(
+            "exo_graphql_webhook_pending", "Events that a webhook has not taken yet.", labels=labels
+        )
+        failing = GaugeMetricFamily(
+            "exo_graphql_webhook_failing_since_seconds",
+            "When a webhook began to fail, in seconds since 1970; absent while it takes events.",
+            labels=labels,
+        )
+        for each in self._webhooks.all():
+            name = [each.target.name]
+            delivered.add_metric(name, each.delivered)
+            given_up.add_metric(name, each.given_up)
+            pending.add_metric(name, each.pending)
+            if each.failing_since is not None:
+                failing.add_metric(name, each.failing_since.timestamp())
+        yield from (delivered, given_up, pending, failing)
 
 
 class ServerCollector(Collector):

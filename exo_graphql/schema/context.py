@@ -16,6 +16,7 @@ from exo_graphql.operations import Offload, Operation, Operations, in_thread
 from exo_graphql.schema.errors import ClusterUnavailableError
 from exo_graphql.schema.schema_index import SchemaIndex
 from exo_graphql.series import Series
+from exo_graphql.webhooks.webhook import WebhookService
 
 
 class Context:
@@ -44,6 +45,7 @@ class Context:
         "series",
         "skipped",
         "snapshot",
+        "webhooks",
     )
 
     snapshot: Snapshot
@@ -64,6 +66,7 @@ class Context:
         event: Event | None = None,
         after_event: int = 0,
         series: Series | None = None,
+        webhooks: WebhookService | None = None,
         schema_index: SchemaIndex | None = None,
     ) -> None:
         """`offload` runs long work outside the event loop. `cause`: why there is no snapshot yet, if known.
@@ -90,6 +93,8 @@ class Context:
         """Whether the subscription to events does not select this one."""
         self.series = series
         """What nodes and cluster have reported over time; None where it is not recorded."""
+        self.webhooks = webhooks
+        """Where events are sent; None where they are not."""
         self.sampled = 0 if series is None else series.newest
         """The newest sample of the series that the answer shows."""
         self.offload = offload

@@ -50,6 +50,7 @@ from exo_graphql.schema.payloads import (
     TaskResult,
     UnloadModelPayload,
 )
+from exo_graphql.schema.webhook import TestWebhooksPayload, send_test_messages
 
 argument = strawberry.argument
 
@@ -267,4 +268,8 @@ class Mutation:
     acknowledge: AcknowledgePayload = field(
         resolver=acknowledge,
         description="Mark an event as seen. A lost model that is acknowledged no longer makes the cluster unhealthy.",
+    )
+    test_webhooks: TestWebhooksPayload = field(
+        resolver=send_test_messages,
+        description="Send a test message to the webhooks, once, and wait for their answers, 15 s at most.",
     )

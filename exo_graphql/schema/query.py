@@ -46,6 +46,7 @@ from exo_graphql.schema.plan import Plan, resolve_plan
 from exo_graphql.schema.search import SchemaMatch, resolve_search
 from exo_graphql.schema.task import Task
 from exo_graphql.schema.until import check_seconds, named_status
+from exo_graphql.schema.webhook import Webhook, resolve_webhooks
 
 
 def cluster(info: Info) -> Snapshot:
@@ -301,6 +302,9 @@ class Query:
         resolver=resolve_events,
         description="What has happened to the cluster and what this server has done, newest first. By default the "
         "server keeps them for 30 days, and at most 100,000.",
+    )
+    webhooks: list[Webhook] = field(
+        resolver=resolve_webhooks, description="The URLs that get events, and how the deliveries are doing."
     )
     operations: list[Operation] = field(
         resolver=_operations,

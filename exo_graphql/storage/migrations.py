@@ -162,6 +162,14 @@ def _serving(db: sqlite3.Connection) -> None:
     )
 
 
+def _webhooks(db: sqlite3.Connection) -> None:
+    """How far each webhook is."""
+    db.execute(
+        "CREATE TABLE webhooks (sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, active INTEGER NOT NULL, "
+        "record BLOB NOT NULL)"
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_release,
     _what_a_saga_relies_on,
@@ -172,4 +180,5 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _callers,
     _history,
     _serving,
+    _webhooks,
 )

@@ -21,6 +21,7 @@ class Collection(Enum):
     OPERATIONS = "operations"
     DEPLOYMENTS = "deployments"
     EVENTS = "events"
+    WEBHOOKS = "webhooks"
     HISTORY_MINUTES = "history_minutes"
     HISTORY_TEN_MINUTES = "history_ten_minutes"
     SERVING = "serving"

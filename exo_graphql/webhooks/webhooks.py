@@ -1,0 +1,109 @@
+"""All webhooks: each has a task of its own, so that none holds up another one or anything else."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+from typing import Self
+
+import httpx
+
+from exo_graphql import __version__
+from exo_graphql.cluster.moment import Moment
+from exo_graphql.events.log import EventLog
+from exo_graphql.storage import Collection, Store, StoreError
+from exo_graphql.webhooks.delivery import Delivery
+from exo_graphql.webhooks.records import Progress, decode
+from exo_graphql.webhooks.target import Target
+from exo_graphql.webhooks.webhook import Result
+
+
+class Webhooks:
+    """Delivers while entered (`async with`), with a store that is open and a log of events that has been entered."""
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        secrets: Sequence[str],
+        events: EventLog,
+        store: Store,
+        *,
+        now: Callable[[], Moment],
+        tls: ssl.SSLContext | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """Every message is signed by each of `secrets`. `transport` reaches receivers in this process."""
+        self._targets = targets
+        self._secrets = secrets
+        self._events = events
+        self._store = store
+        self._now = now
+        self._tls = tls
+        self._transport = transport
+        self._deliveries: tuple[Delivery, ...] = ()
+        self._running = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """A target that is new gets the events from now on."""
+        if not self._targets:
+            return self
+        entries = {entry.id: entry for entry in await self._store.entries(Collection.WEBHOOKS)}
+        number = max((entry.sequence for entry in entries.values()), default=0)
+        deliveries = []
+        for target in self._targets:
+            entry = entries.pop(target.id, None)
+            number += 1
+            client = await self._running.enter_async_context(self._client())
+            delivery = Delivery(
+                target,
+                number if entry is None else entry.sequence,
+                (None if entry is None else decode(entry)) or Progress(self._events.last_sequence),
+                client=client,
+                secrets=self._secrets,
+                events=self._events,
+                store=self._store,
+                now=self._now,
+            )
+            # At once: after a SIGKILL the next process must not take this one for new.
+            await delivery.save()
+            deliveries.append(delivery)
+        await self._store.forget(Collection.WEBHOOKS, list(entries))
+        self._deliveries = tuple(deliveries)
+        self._running.enter_context(self._events.listen(lambda _: self._wake()))
+        for delivery in deliveries:
+            task = asyncio.create_task(delivery.run(), name=f"webhook {delivery.target.name}")
+            self._running.push_async_callback(_end, delivery, task)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._running.aclose()
+
+    def all(self) -> tuple[Delivery, ...]:
+        """How each of them is doing."""
+        return self._deliveries
+
+    async def test(self, name: str | None = None) -> list[tuple[Delivery, Result]]:
+        """Sends a test message to the webhook of that name, or to all at the same time."""
+        tested = [each for each in self._deliveries if name is None or each.target.name == name]
+        return list(zip(tested, await asyncio.gather(*(each.test() for each in tested)), strict=True))
+
+    def _wake(self) -> None:
+        for delivery in self._deliveries:
+            delivery.wake()
+
+    def _client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            transport=self._transport,
+            # Without a context of trusted authorities nothing is trusted.
+            verify=self._tls if self._tls is not None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            timeout=None,  # noqa: S113  # `attempt` has one for all of it
+            limits=httpx.Limits(max_connections=2, max_keepalive_connections=1),
+            headers={"user-agent": f"exo-graphql/{__version__}"},
+        )
+
+
+async def _end(delivery: Delivery, task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    with suppress(StoreError):
+        await delivery.save()
