@@ -27,7 +27,7 @@ class Slow:
             assert self.may_go_on.wait(5)
             return original(*arguments, **options)
 
-        monkeypatch.setattr(compression.gzip, "compress", slow)
+        monkeypatch.setattr(gzip, "compress", slow)
 
 
 async def test_all_who_ask_at_the_same_time_get_one_result(monkeypatch: pytest.MonkeyPatch) -> None:
