@@ -26,7 +26,7 @@ from exo_graphql.operations.requests import OperationRequest
 from exo_graphql.operations.reservations import Reservation
 from exo_graphql.operations.rules import OperationRules
 from exo_graphql.operations.saga_state import SagaState
-from exo_graphql.storage import StoreError
+from exo_graphql.storage import NotLeader, StoreError
 
 _T = TypeVar("_T")
 
@@ -120,13 +120,23 @@ class Run:
     async def save(self) -> None:
         """Stores the record. Raises `Abort` where that fails: a step that is not stored must not begin.
 
-        While undoing, a failure to store is ignored: restoring the old model matters more.
+        While undoing, a failure to store is ignored: restoring the old model matters more. Not where another server may
+        be undoing the same: then this one waits until it can store, as long as the operation may continue.
         """
-        try:
-            await self._save(self.record)
-        except StoreError as error:
-            if self.saga_state.undoing is None:
-                raise Abort(JournalUnavailable.because(error)) from error
+        while True:
+            try:
+                await self._save(self.record)
+            except NotLeader as error:
+                if self.saga_state.undoing is None or not self.operation.active:
+                    raise Abort(JournalUnavailable.because(error)) from error
+                await self._pause(self.rules.tick_seconds)
+                self.check()
+            except StoreError as error:
+                if self.saga_state.undoing is None:
+                    raise Abort(JournalUnavailable.because(error)) from error
+                return
+            else:
+                return
 
     # Steps
 

@@ -5,6 +5,6 @@ Read `store.py` first (the protocol and its guarantees), then `sqlite.py` (the e
 protocol. Only `app.py` chooses an implementation; the packages that store something are handed a `Store`.
 """
 
-from exo_graphql.storage.store import Collection, Entry, Key, Store, StoreError
+from exo_graphql.storage.store import Collection, Entry, Key, NotLeader, Store, StoreError
 
-__all__ = ["Collection", "Entry", "Key", "Store", "StoreError"]
+__all__ = ["Collection", "Entry", "Key", "NotLeader", "Store", "StoreError"]

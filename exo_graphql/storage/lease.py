@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from psycopg import AsyncConnection
 
-from exo_graphql.storage.store import StoreError
+from exo_graphql.storage.store import NotLeader
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,6 @@ class LeaseRules:
 
 
 DEFAULT_LEASE_RULES = LeaseRules()
-
-
-class NotLeader(StoreError):
-    """Another server holds the lease."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,17 @@ connection breaks is made again on a new one until its time is over: whether the
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, LiteralString, TypeVar
 
 from psycopg.sql import SQL, Composed, Identifier
 
-from exo_graphql.storage.lease import DEFAULT_LEASE_RULES, Lease, LeaseRules, NotLeader
+from exo_graphql.storage.lease import DEFAULT_LEASE_RULES, Lease, LeaseRules
 from exo_graphql.storage.migrations import NewerSchema
 from exo_graphql.storage.postgres_migrations import migrate
 from exo_graphql.storage.postgres_session import Connection, Session, Unknown, Work, within
-from exo_graphql.storage.store import Collection, Entry, Key, StoreError
+from exo_graphql.storage.store import Collection, Entry, Key, NotLeader, StoreError
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -47,6 +47,7 @@ class PostgresStore:
         self._refused: dict[str, tuple[Collection, Key | None]] = {}
         """By id: entries whose caller was refused while nobody knew whether they were written."""
         self._renewing: asyncio.Task[None] | None = None
+        self._taken_over: Callable[[], None] = lambda: None
 
     @property
     def is_writer(self) -> bool:
@@ -95,8 +96,9 @@ class PostgresStore:
         """
         try:
             await self._write(lambda connection: self._save(connection, collection, entry, key))
-        except Unknown:
-            self._refused[entry.id] = collection, key
+        except StoreError as error:
+            if isinstance(error, Unknown) or isinstance(error.__cause__, Unknown):
+                self._refused[entry.id] = collection, key
             raise
 
     async def save(self, collection: Collection, entry: Entry) -> None:
@@ -148,6 +150,10 @@ class PostgresStore:
         await session.close()
         await self._lease_session.close()
 
+    def when_taken_over(self, callback: Callable[[], None]) -> None:
+        """See `Store`."""
+        self._taken_over = callback
+
     # Calls
 
     async def _rows(self, query: SQL | Composed, values: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -170,7 +176,12 @@ class PostgresStore:
                 # Last, since it locks that row: what hangs before must not keep this server from renewing.
                 await self._lease.check(connection)
 
-        await self._run(fenced)
+        try:
+            await self._run(fenced)
+        except Unknown as error:
+            if not self._lease.is_held:
+                raise NotLeader(f"{error} Another server may have taken over meanwhile.") from error
+            raise
         self._refused.clear()
 
     async def _run(self, work: Work[_T]) -> _T:
@@ -207,15 +218,16 @@ class PostgresStore:
         """Keeps the lease while this store is open."""
         while True:
             await asyncio.sleep(self._lease.rules.renew_every)
-            was = self._lease.is_held
             try:
                 other = await within(self._lease.rules.renew_every, self._lease_session, self._lease.renew)
             except StoreError as error:
                 self._lease_session = Session(self._url)
                 log.warning("The lease could not be renewed: %s", error)
                 continue
-            if was and other is not None:
-                log.error("%s has taken over. This server does not write any more.", other)
+            if other is not None:
+                log.error("%s has taken over. This server ends.", other)
+                self._taken_over()
+                return
 
     async def _save(self, connection: Connection, collection: Collection, entry: Entry, key: Key | None) -> None:
         await connection.execute(

@@ -82,6 +82,9 @@ class SQLiteStore:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
             self._thread.shutdown(wait=False)
 
+    def when_taken_over(self, callback: Callable[[], None]) -> None:
+        """See `Store`: the file is this server's alone while it is open."""
+
     async def _run(self, work: Callable[[threading.Event], _T]) -> _T:
         """Runs `work` in the thread. Its argument is an event that is set once the caller has stopped waiting."""
         given_up = threading.Event()

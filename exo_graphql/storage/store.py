@@ -4,7 +4,7 @@ What an entry says is opaque here: its owner encodes and decodes `record`. A sto
 and order entries. Another kind of data is another `Collection` and a migration that adds its table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Protocol
@@ -12,6 +12,10 @@ from typing import Protocol
 
 class StoreError(Exception):
     """The store could not be read or written. The message may be shown to a caller."""
+
+
+class NotLeader(StoreError):
+    """Another server may write now, or this one cannot tell: it must not act on the cluster until it can write."""
 
 
 @unique
@@ -112,4 +116,8 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Closes the store. Safe to call twice, and without `open`."""
+        ...
+
+    def when_taken_over(self, callback: Callable[[], None]) -> None:
+        """Calls back once another server has taken over: this one must end. Never where no other server can."""
         ...

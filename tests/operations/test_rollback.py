@@ -1,5 +1,6 @@
 """Rolling back swaps: after any failure the old model serves again."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,10 @@ from exo_graphql.operations import (
     OperationState,
     TimedOut,
 )
+from exo_graphql.operations.records import Record, decode
 from exo_graphql.simulator import Scenario, parse_fault, tiny_scenario
+from exo_graphql.storage import Collection, Entry, NotLeader
+from exo_graphql.storage.sqlite import SQLiteStore
 from tests.support.simulated_cluster import HALF, OTHER_HALF, A, B, C, begun, phase_of, steps, world
 
 pytestmark = pytest.mark.anyio
@@ -38,6 +42,29 @@ async def test_a_new_model_that_fails_to_load_is_rolled_back() -> None:
         ]
         assert restored.id != old.id
         assert {s.runner_id for s in restored.shards}.isdisjoint(s.runner_id for s in old.shards)
+
+
+async def test_nothing_is_restored_while_another_server_may_restore_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal is out of reach, and with it the right to act; a disk that is full would not matter."""
+    async with world() as w:
+        await w.given(HALF)
+        w.fault(f"load-fails:{OTHER_HALF}")
+        operation = begun(await w.ops.swap([HALF], [OTHER_HALF]))
+        real = SQLiteStore.save
+
+        async def replaced(store: SQLiteStore, collection: Collection, entry: Entry) -> None:
+            record = decode(entry)
+            if isinstance(record, Record) and record.saga_state.undoing is not None:
+                raise NotLeader("Another server may have taken over.")
+            await real(store, collection, entry)
+
+        monkeypatch.setattr(SQLiteStore, "save", replaced)
+        await w.when(operation, lambda now: now.error is not None)
+        await asyncio.sleep(60)
+        assert await w.listed() == []
+        monkeypatch.undo()
+        assert (await w.end(operation)).state is OperationState.ROLLED_BACK
+        assert await w.serving() == [HALF]
 
 
 async def test_a_failure_beside_the_old_model_does_not_affect_it() -> None:

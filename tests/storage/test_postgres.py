@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 import psycopg
 import pytest
 
-from exo_graphql.storage import Collection, Entry, Key, StoreError
+from exo_graphql.storage import Collection, Entry, Key, NotLeader, StoreError
 from exo_graphql.storage import postgres as postgres_module
-from exo_graphql.storage.lease import LeaseRules, NotLeader
+from exo_graphql.storage.lease import LeaseRules
 from exo_graphql.storage.postgres import PostgresStore
 from tests.support.postgres import PostgresServer
 from tests.support.severed import Severed
@@ -107,6 +107,37 @@ async def test_a_server_that_stops_in_the_midst_of_a_write_does_not_keep_others_
         with pytest.raises(StoreError):
             await saving
         assert await second.entries(OPERATIONS) == []
+
+
+async def test_a_server_learns_that_it_was_replaced(make: Callable[..., PostgresStore], database: str) -> None:
+    """It was cut off from the database, not from exo, and is asked to end as soon as it is back."""
+    async with Severed.between(database) as network:
+        first, second = make(network.url), make(name="two")
+        await first.open()
+        ended = asyncio.Event()
+        first.when_taken_over(ended.set)
+        network.hold(before=b"INSERT INTO exo_graphql_leases", let_through=False)
+        await second.open()
+        assert not first.is_writer
+        assert not ended.is_set()
+        network.release()
+        async with asyncio.timeout(10):
+            await ended.wait()
+
+
+async def test_without_the_lease_a_write_that_gets_no_answer_says_that_another_may_act(
+    make: Callable[..., PostgresStore], database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_module, "CALL_SECONDS", 2 * QUICK.duration)
+    async with Severed.between(database) as network:
+        store = make(network.url)
+        await store.open()
+        network.hold(before=b"", let_through=False)
+        with pytest.raises(NotLeader, match="did not answer"):
+            await store.admit(OPERATIONS, ENTRY)
+        network.release()
+        await store.save(OPERATIONS, Entry(2, "operation-2", active=False, record=b"{}"))
+        assert [entry.id for entry in await store.entries(OPERATIONS)] == ["operation-2"]
 
 
 async def test_two_takers_have_different_terms(make: Callable[..., PostgresStore]) -> None:
