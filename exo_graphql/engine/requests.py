@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 # The byte order mark that some programs write before UTF-8. RFC 8259, section 8.1 allows skipping it.
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 
 class BadRequest(Exception):
@@ -89,7 +89,7 @@ def _sha256(extensions: Mapping[str, Any]) -> str | None:
 def parse_body(body: bytes, document_id: str | None = None) -> GraphQLRequest:
     """Reads the parameters from a JSON body. Raises what `parse_request` raises."""
     try:
-        raw = orjson.loads(body.removeprefix(_BOM))
+        raw = orjson.loads(body.removeprefix(BOM))
     except orjson.JSONDecodeError as error:
         raise BadRequest("The body is not JSON.") from error
     return parse_request(raw, document_id)

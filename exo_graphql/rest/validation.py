@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from exo_graphql.engine.requests import BadRequest
+from exo_graphql.engine.requests import BOM, BadRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class BodyField:
 def variables_of(body: bytes, fields: Sequence[BodyField]) -> dict[str, object]:
     """The document's variables. Raises `BadRequest` (422) that names the field; unknown fields are ignored."""
     try:
-        given = orjson.loads(body)
+        given = orjson.loads(body.removeprefix(BOM))
     except orjson.JSONDecodeError as error:
         raise BadRequest("The body is not JSON.", 422) from error
     if not isinstance(given, dict):
