@@ -8,7 +8,7 @@ from exo_graphql.events.downloads import Stalls, download_events, stalled_downlo
 from exo_graphql.events.event import Occurrence
 from exo_graphql.events.links import Links
 from exo_graphql.events.models import model_events
-from exo_graphql.events.nodes import exo_events, node_events
+from exo_graphql.events.nodes import Absentees, exo_events, node_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class Watch:
 
     links: Links = field(default_factory=Links)
     stalls: Stalls = field(default_factory=dict)
+    absent: Absentees = field(default_factory=dict)
 
 
 NEW_WATCH = Watch()
@@ -31,12 +32,12 @@ def cluster_events(
     """
     links, link_events = watch.links.after(after)
     stalls, stall_events = stalled_downloads(watch.stalls, after)
-    following = Watch(links, stalls)
     if before is None:
-        return following, ()
-    return following, (
+        return Watch(links, stalls), ()
+    absent, nodes = node_events(watch.absent, before, after, transitions)
+    return Watch(links, stalls, absent), (
         *exo_events(before, after, transitions),
-        *node_events(before, after, transitions),
+        *nodes,
         *link_events,
         *model_events(before, after, transitions),
         *download_events(before, after),

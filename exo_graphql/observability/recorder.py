@@ -12,8 +12,12 @@ from exo_graphql.deployments.deployment import DeploymentState
 from exo_graphql.deployments.service import Deployments
 from exo_graphql.events import NEW_WATCH, Event, EventKind, Occurrence, Severity, cluster_events
 from exo_graphql.events.log import EventLog
+from exo_graphql.events.nodes import exo_is_back, exo_unreachable
 from exo_graphql.events.serving import Copy, Serving, lost_meanwhile, may_be_behind, ready_copies
 from exo_graphql.operations import Operation, OperationKind, Operations, OperationState, StepState
+
+# Seconds without a first state of exo after which it counts as unreachable.
+SILENT_AT_START = 10.0
 
 TransitionListener = Callable[[Snapshot | None, Snapshot, Transitions], None]
 
@@ -59,8 +63,10 @@ class Recorder:
         """Whether what was ready before the start has been compared with what is ready now."""
         self._noted: tuple[Mapping[str, Copy], Set[str]] | None = None
         """What was ready, and the members, when it was last noted in the store."""
-        self._first_at = 0.0
+        self._first_at: float | None = None
         """When (`Moment.elapsed`) the first snapshot of this process was made."""
+        self._silent = False
+        """Whether exo was reported as unreachable, and there has been no snapshot yet."""
         self._active = ExitStack()
 
     def __enter__(self) -> Self:
@@ -71,10 +77,18 @@ class Recorder:
         self._active.callback(self._deployments.listen(self._deployments_changed))
         self._events.on_acknowledged = self._mark_lost
         self._mark_lost()
+        waiting = asyncio.get_running_loop().call_later(SILENT_AT_START, self._report_silence)
+        self._active.callback(waiting.cancel)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._active.close()
+
+    def _report_silence(self) -> None:
+        if self._first_at is None:
+            self._silent = True
+            message = f"exo has not answered since this server started {SILENT_AT_START:g} s ago."
+            self._events.record([exo_unreachable(message)])
 
     def _mark_lost(self) -> None:
         lost = self._events.open_losses()
@@ -86,10 +100,13 @@ class Recorder:
 
     def _cluster_changed(self, before: Snapshot | None, after: Snapshot, transitions: Transitions) -> None:
         self._watch, occurrences = cluster_events(self._watch, before, after, transitions)
-        if before is None:
+        if self._first_at is None:
             self._first_at = after.now.elapsed
         if not self._compared:
-            occurrences = (*self._lost_meanwhile(after), *occurrences)
+            occurrences = (*self._lost_meanwhile(after, self._first_at), *occurrences)
+        if self._silent:
+            self._silent = False
+            occurrences = (exo_is_back(), *occurrences)
         self._events.record(occurrences)
         if self._compared and not after.stale:
             self._note_serving(after)
@@ -97,12 +114,12 @@ class Recorder:
             # Later: the listeners do not have this snapshot yet, and must not get it after the next one.
             asyncio.get_running_loop().call_soon(self._mark_lost)
 
-    def _lost_meanwhile(self, after: Snapshot) -> tuple[Occurrence, ...]:
+    def _lost_meanwhile(self, after: Snapshot, first_at: float) -> tuple[Occurrence, ...]:
         """What was lost while no server ran; nothing until a snapshot can show it."""
         if after.stale or not after.state.nodes:
             return ()
         served = self._events.served
-        waited = after.now.elapsed - self._first_at
+        waited = after.now.elapsed - first_at
         if served is not None and may_be_behind(served, after) and waited < after.rules.behind_grace:
             return ()
         self._compared = True

@@ -47,13 +47,7 @@ RECORDED: dict[str, list[tuple[str, str | None]]] = {
     "61-two-node-pipeline": [("MODEL_READY", A)],
     "62-two-node-chat": [],
     "70-kill9-worker-n1": [("NODE_STALE", "mac-3"), ("MODEL_LOST", B), ("NODE_LEFT", "mac-3")],
-    "72-kill9-master-n3": [
-        ("ELECTION", None),
-        ("NODE_LEFT", "mac-2"),
-        ("NODE_LEFT", "mac-1"),
-        ("MODEL_LOST", A),
-        ("NODE_JOINED", "mac-1"),
-    ],
+    "72-kill9-master-n3": [("ELECTION", None), ("MODEL_LOST", A)],
 }
 
 
@@ -178,15 +172,35 @@ def test_an_unload_that_was_cancelled_is_no_news_of_the_model() -> None:
 def test_a_restart_of_exo_is_an_election_and_no_news_of_nodes_that_stay() -> None:
     observer = Observer()
     observer.events(0, loaded(("i1", "n1", READY)))
-    restarted = document(("new1", "n9"), index=3)
-    restarted["nodeIdentities"]["new1"]["friendlyName"] = "mac-n1"
-    events = observer.events(5, restarted)
+
+    def restarted(*nodes: str) -> Json:
+        state = document(nodes, index=3)
+        for id_ in nodes:
+            state["nodeIdentities"][id_]["friendlyName"] = f"mac-{id_.removeprefix('new-')}"
+        return state
+
+    events = observer.events(5, restarted("new-n1", "n9"))
     assert [(event.kind, event.node_name) for event in events if event.kind is not EventKind.MODEL_LOST] == [
         (EventKind.ELECTION, None),
-        (EventKind.NODE_LEFT, "mac-n2"),
         (EventKind.NODE_JOINED, "mac-n9"),
     ]
     assert [event.model_id for event in events if event.kind is EventKind.MODEL_LOST] == [MODEL]
+    # The second node takes some seconds longer.
+    assert observer.kinds(20, restarted("new-n1", "n9", "new-n2")) == []
+    assert observer.kinds(60, restarted("new-n1", "n9", "new-n2")) == []
+    assert observer.kinds(61, restarted("new-n1", "new-n2")) == [EventKind.NODE_LEFT]
+
+
+def test_a_node_that_does_not_come_back_after_an_election_has_left_once() -> None:
+    observer = Observer()
+    observer.events(0, document(("n1", "n2", "n3")))
+    assert observer.kinds(5, document(("n1",), index=3)) == [EventKind.ELECTION]
+    assert observer.kinds(12, document(("n1", "n3"), index=9)) == []
+    assert observer.kinds(34, document(("n1", "n3"), index=9)) == []
+    (left,) = observer.events(35, document(("n1", "n3"), index=9))
+    assert (left.kind, left.message) == (EventKind.NODE_LEFT, "Node mac-n2 has not come back since the election.")
+    assert observer.kinds(36, document(("n1", "n3"), index=9)) == []
+    assert observer.kinds(90, document(("n1", "n2", "n3"), index=9)) == [EventKind.NODE_JOINED]
 
 
 def test_a_node_has_joined_once_it_has_a_name() -> None:

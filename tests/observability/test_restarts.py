@@ -33,7 +33,9 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
 
 
 @asynccontextmanager
-async def recording(w: SimulatedCluster, path: Path) -> AsyncIterator[tuple[EventLog, SimulatedCluster]]:
+async def recording(
+    w: SimulatedCluster, path: Path, *, answers: bool = True
+) -> AsyncIterator[tuple[EventLog, SimulatedCluster]]:
     """A server on the store at `path`, with everything that makes events."""
     poller = Poller(["http://exo"], transport=httpx.ASGITransport(w.sim.app), now=loop_moment)
     store = SQLiteStore(path)
@@ -47,7 +49,8 @@ async def recording(w: SimulatedCluster, path: Path) -> AsyncIterator[tuple[Even
         for part in (events, operations, deployments):
             await started.enter_async_context(part)
         started.enter_context(Recorder(events, poller, operations, deployments))
-        await poller.fresh(0.0)
+        if answers:
+            await poller.fresh(0.0)
         yield events, SimulatedCluster(w.sim, poller, operations)
 
 
@@ -146,6 +149,19 @@ async def test_a_node_that_lacks_events_is_given_time_before_a_model_counts_as_l
             assert kinds(events) == []
             await asyncio.sleep(15)
             assert kinds(events) == [EventKind.MODEL_LOST]
+
+
+async def test_exo_that_does_not_answer_when_the_server_starts_is_reported_once(tmp_path: Path) -> None:
+    async with world() as w:
+        w.sim.control.drop_connections = True
+        async with recording(w, tmp_path / "store", answers=False) as (events, server):
+            await asyncio.sleep(9)
+            assert kinds(events) == []
+            await asyncio.sleep(60)
+            assert kinds(events) == [EventKind.EXO_UNREACHABLE]
+            w.sim.control.drop_connections = False
+            await server.snapshot()
+            assert kinds(events) == [EventKind.EXO_UNREACHABLE, EventKind.EXO_BACK]
 
 
 @pytest.mark.parametrize("note", [b"{}", b"not json"])
