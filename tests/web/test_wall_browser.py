@@ -80,6 +80,16 @@ async def test_what_is_drawn_where(visit: Visit) -> None:
     assert found["power"] == [none] * 4
     # What is not reported is last, whichever way.
     assert found["tables"] == [["n2", "n9", "n10"], ["n2", "n10", "n9"], ["n10", "n2", "n9"]]
+    assert found["kept"] == ["b", "a", "new"]
+    # What a loss or the error of a URL says is no reason of its own; that a new attempt failed is one.
+    sick, disconnected, waiting = found["wrongs"]
+    assert (sick["reasons"], len(sick["losses"]), len(sick["exoErrors"])) == (["Model m is FAILED: broken."], 1, 1)
+    assert (disconnected["reasons"], len(disconnected["losses"]), disconnected["exoErrors"]) == (
+        ["Disconnected."],
+        1,
+        [],
+    )
+    assert waiting == {"reasons": [], "losses": [], "exoErrors": [1]}
     assert found["paths"] == ["M0 10L10 5L20 0", "M10 6h0.1", "", "M0 0L20 10"]
     assert found["flat"] == "M0 10L20 10"
     assert found["extents"] == [[1, 3], none]

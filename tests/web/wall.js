@@ -2,8 +2,12 @@
 async () => {
   const { cut, layoutOf, linesOf, routeOf } = await import("/dashboard/assets/topology_layout.js");
   const { append, emptyHour } = await import("/dashboard/assets/history.js");
-  const { sorted } = await import("/dashboard/assets/node_table.js");
+  const { kept, sorted } = await import("/dashboard/assets/node_table.js");
   const { extent, pathOf } = await import("/dashboard/assets/sparkline.js");
+  const { wrongsOf } = await import("/dashboard/assets/banner.js");
+  const loss = { id: "event-1", message: "Model m was lost: gone.", modelId: "m" };
+  const reasons = ["Model m is UNREACHABLE: gone.", "Model m is FAILED: broken.", "Model m was lost: gone. Since 06:00 UTC.", "http://a: no."];
+  const sick = { losses: [loss], exoErrors: [{ url: "http://a", message: "no." }], unhealthyReasons: reasons };
   const overlaps = [];
   for (let count = 1; count <= 32; count += 1) for (const width of [300, 330, 420, 560, 900]) {
     const { box, dot, dense, places, height } = layoutOf(count, width, 14);
@@ -32,6 +36,8 @@ async () => {
     hours: [report(31, 2), report(35, 4), report(42, 8), report(67, 6), report(500, 1)],
     power: hour.nodes.get("a").powerWatts,
     tables: [names("name", false), names("ramUsedGb", true), names("ramUsedGb", false)],
+    kept: kept([{ id: "a" }, { id: "new" }, { id: "b" }], ["b", "gone", "a"]).map(({ id }) => id),
+    wrongs: [wrongsOf(null, sick), wrongsOf({ reasons: ["Disconnected."] }, sick), wrongsOf({ reasons: [], exoErrors: [1] }, null)],
     paths: [[0, 5, 10], [null, 4, null], [null, null], [99, -99]].map((values) => pathOf(values, { low: 0, high: 10, width: 20, height: 10 })),
     flat: pathOf([3, 3], { low: 3, high: 3, width: 20, height: 10 }),
     extents: [extent([null, 3, 1]), extent([null])],

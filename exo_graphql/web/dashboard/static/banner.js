@@ -20,7 +20,7 @@ export function wrongsOf(connection, cluster) {
   const { unhealthyReasons, exoErrors } = cluster;
   const told = [
     // Also where it is still listed, and UNREACHABLE: the loss says since when.
-    ...losses.flatMap(({ message, modelId }) => [message, `Model ${modelId} is `]),
+    ...losses.flatMap(({ message, modelId }) => [message, `Model ${modelId} is UNREACHABLE`]),
     ...exoErrors.map(({ url, message }) => `${url}: ${message}`),
   ];
   return { reasons: unhealthyReasons.filter((reason) => !told.some((each) => reason.startsWith(each))), losses, exoErrors };

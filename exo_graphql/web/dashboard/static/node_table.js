@@ -6,6 +6,7 @@ import { drawLines, kindOf, nodeDetails, seenOf } from "./node_card.js";
 import { CHARTED, PLAIN } from "./node_figures.js";
 import { sparkline } from "./sparkline.js";
 
+const SORT_MS = 5000;
 const STATUSES = ["STALE", "UNKNOWN", "ONLINE"];
 const COLUMNS = [
   { key: "name", name: "Node", value: label },
@@ -28,10 +29,22 @@ export function sorted(nodes, key, down) {
   });
 }
 
+/**
+ * The order in which nodes are shown: that of `before` for those that are in it, the others last. Rows that move while
+ * somebody reads or aims at them are of no use.
+ */
+export function kept(nodes, before) {
+  const place = new Map(before.map((id, number) => [id, number]));
+  const placeOf = ({ id }) => place.get(id) ?? before.length;
+  return [...nodes].sort((one, other) => placeOf(one) - placeOf(other));
+}
+
 /** The table: `{ element, update(nodes) }`. */
 export function nodeTable(history) {
   let order = { key: "name", down: false };
   let shown = [];
+  let ids = [];
+  let sortedAt = 0;
   const heads = COLUMNS.map(({ key, name, number }) => {
     const button = h("button", { type: "button", class: "plain", click: () => sortBy(key, number) }, name);
     return { key, element: h("th", { scope: "col", "data-column": key }, button) };
@@ -44,12 +57,18 @@ export function nodeTable(history) {
   function sortBy(key, number) {
     // Numbers are looked at from the highest one.
     order = { key, down: order.key === key ? !order.down : number === true };
+    sortedAt = 0;
     draw();
   }
 
   function draw() {
+    const now = performance.now();
+    const read = sortedAt > 0 && (now - sortedAt < SORT_MS || table.matches(":hover, :focus-within"));
+    if (!read) sortedAt = now;
+    const rowsNow = read ? kept(shown, ids) : sorted(shown, order.key, order.down);
+    ids = rowsNow.map(({ id }) => id);
     for (const { key, element } of heads) attribute(element, "aria-sort", key !== order.key ? null : order.down ? "descending" : "ascending");
-    rows(sorted(shown, order.key, order.down));
+    rows(rowsNow);
   }
 
   return {

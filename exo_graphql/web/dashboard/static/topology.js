@@ -22,9 +22,9 @@ export function topologySection(show) {
   const empty = root.querySelector(".empty");
   const models = keyed(root.querySelector(".legend"), ({ id }) => id, modelRow);
   const media = keyed(root.querySelector(".media"), ({ medium }) => medium, mediumRow);
-  const worse = keyed(root.querySelector(".worse"), linkWords, (link) => ({ element: h("li", {}, linkWords(link)), update() {} }));
+  const worse = keyed(root.querySelector(".worse"), pairOf, linkRow);
   const details = root.querySelector("details");
-  const all = keyed(details.querySelector("ul"), linkWords, (link) => ({ element: h("li", {}, linkWords(link)), update() {} }));
+  const all = keyed(details.querySelector("ul"), pairOf, linkRow);
   let links = [];
   let cluster = null;
   let drawn = null; // the drawing, and what it was made from
@@ -77,6 +77,16 @@ function instancesOf(models) {
 function mediaOf({ hub }, links) {
   const seen = new Set(links.map(({ status, medium }) => (status === "UP" ? medium : status)));
   return [...ORDER, "DEGRADED", "ONE_WAY", "LOST"].filter((medium) => seen.has(medium)).map((medium) => ({ medium, hub }));
+}
+
+/** Two nodes by their ids: names need not be unique. */
+function pairOf({ nodes }) {
+  return nodes.map(({ id }) => id).join(" ");
+}
+
+function linkRow() {
+  const element = h("li");
+  return { element, update: (link) => text(element, linkWords(link)) };
 }
 
 const NAMES = { ...MEDIA, DEGRADED: "slower than before", ONE_WAY: "one direction only", LOST: "lost" };
