@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from exo_graphql.cluster.downloads import DownloadStatus, download_status, needed_downloads
+from exo_graphql.cluster.hints import hints
 from exo_graphql.cluster.links import LinkMedium, link_media
 from exo_graphql.cluster.models import known_models, models_by_node
 from exo_graphql.cluster.ram import RamFigures
@@ -84,6 +85,11 @@ class IndexedState(RamFigures):
     def link_media(self) -> Mapping[tuple[str, str], LinkMedium]:
         """What connects each node to each other one, by their ids; see `links`."""
         return link_media(self.state.nodes)
+
+    @cached_property
+    def hints(self) -> tuple[str, ...]:
+        """What could be better about the machines, a sentence each."""
+        return hints(self.nodes)
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:

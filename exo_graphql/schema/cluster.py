@@ -150,6 +150,10 @@ class Cluster:
         resolver=_deployments,
         description="What is kept loaded, by name: the models, their schedules and their state.",
     )
+    hints: list[str] = field(
+        description="What could be better about the machines, one sentence for each: different versions of macOS, RDMA "
+        "that is off, a cable in a port without RDMA. Not a reason to be unhealthy."
+    )
     losses: list[Event] = field(
         resolver=_losses,
         description="Models that were lost in the last hour, and that nobody has loaded, unloaded or acknowledged "

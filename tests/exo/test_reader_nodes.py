@@ -77,6 +77,7 @@ def test_a_mac_that_has_reported_everything() -> None:
         hardware="Mac Studio",
         chip="Apple M3 Ultra",
         os_version="26.1",
+        os_build="25B1",
         ram_total_bytes=512 * GIB,
         ram_available_bytes=340 * GIB,
         disk_total_bytes=4000 * GIB,

@@ -25,6 +25,7 @@ class Node(RamFigures):
     hardware: str | None = None
     chip: str | None = None
     os_version: str | None = None
+    os_build: str | None = None
     ram_total_bytes: int | None = None
     ram_available_bytes: int | None = None
     disk_total_bytes: int | None = None

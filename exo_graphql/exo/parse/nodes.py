@@ -32,6 +32,7 @@ def _identity(_: str, raw: object) -> Fields:
         "hardware": reported(raw, "modelId"),
         "chip": reported(raw, "chipId"),
         "os_version": reported(raw, "osVersion"),
+        "os_build": reported(raw, "osBuildVersion"),
     }
 
 

@@ -25,6 +25,7 @@ export function topologySection(show) {
   const worse = keyed(root.querySelector(".worse"), pairOf, linkRow);
   const details = root.querySelector("details");
   const all = keyed(details.querySelector("ul"), pairOf, linkRow);
+  const hints = keyed(root.querySelector(".hints"), (hint) => hint, (hint) => ({ element: h("li", {}, hint), update() {} }));
   let links = [];
   let cluster = null;
   let drawn = null; // the drawing, and what it was made from
@@ -57,6 +58,7 @@ export function topologySection(show) {
     drawn.update(nodes);
     attribute(drawn.element, "aria-label", topologyWords(nodes, shown));
     models(instances);
+    hints(cluster.hints);
     empty.hidden = nodes.length > 0;
   }
 
