@@ -56,6 +56,7 @@ from exo_graphql.transports.app import PROBES, Application
 from exo_graphql.transports.auth import Access, BadToken, Token, parse_tokens
 from exo_graphql.transports.compression import Compressor
 from exo_graphql.transports.http import HttpEndpoint
+from exo_graphql.transports.mcp import McpEndpoint
 from exo_graphql.transports.origin_policy import OriginPolicy
 from exo_graphql.transports.rules import DEFAULT_TRANSPORT_RULES, TransportRules
 from exo_graphql.transports.stored import StoredAnswers
@@ -83,6 +84,7 @@ class Components:
     deployments: Deployments
     events: EventLog
     websocket: WebSocketEndpoint
+    mcp: McpEndpoint
     demo: SimulatedExo | None
     leaving: asyncio.Event
 
@@ -90,6 +92,7 @@ class Components:
         """Ends every subscription in a way that makes its client reconnect, before the server closes its sockets."""
         self.leaving.set()
         self.service.waits.end()
+        self.mcp.end()
         await self.websocket.shut_down()
 
 
@@ -188,6 +191,8 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         rules=tuning.transport,
     )
 
+    mcp = McpEndpoint(service, access, max_body_bytes=settings.max_body_bytes, read_only=schema.mutation_type is None)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Each part depends on those started before it; they stop in the reverse order.
@@ -204,6 +209,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
             started.enter_context(Recorder(events, poller, operations, deployments))
             await started.enter_async_context(sampler)
             await started.enter_async_context(service)
+            await started.enter_async_context(mcp)
             yield
 
     async def ready() -> bool:
@@ -241,6 +247,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
             max_body_bytes=settings.max_body_bytes,
             rules=tuning.transport,
         ),
+        mcp,
         is_rest=is_rest,
         lifespan=lifespan,
         ready=ready,
@@ -267,7 +274,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     roots = {"", settings.root_path.rstrip("/")}
     probes = [root + probe for root in roots for probe in PROBES]
     policy = OriginPolicy(application, settings.allowed_host, settings.allowed_origin, probes=probes)
-    return Components(policy, service, poller, store, operations, deployments, events, websocket, demo, leaving)
+    return Components(policy, service, poller, store, operations, deployments, events, websocket, mcp, demo, leaving)
 
 
 def read_faults(texts: Sequence[str]) -> list[Fault]:
@@ -296,7 +303,7 @@ def _persisted(settings: Settings, documents: Documents) -> PersistedDocuments:
         except InvalidDocument as error:
             raise SettingsError("documents", str(error)) from error
     return PersistedDocuments(
-        lambda: {name: document(name).text for name in document_names()} | given,
+        lambda: {name: document(name).text for name in (*document_names(), *document_names("mcp"))} | given,
         dashboard_documents,
         trusted_only=settings.trusted_documents,
     )

@@ -58,6 +58,8 @@ class Lost:
     """The connection of a subscription broke for this reason; the client connects again."""
 
     reason: str
+    ended: bool = False
+    """Whether the server ended the stream in order, as it does when the subscription is complete."""
 
 
 class Client:
@@ -106,7 +108,7 @@ class Client:
         """
         pause = FIRST_PAUSE
         while True:
-            lost = Lost("The server has ended the stream.")
+            lost = Lost("The server has ended the stream.", ended=True)
             try:
                 async with aclosing(self._stream(document, variables)) as replies:
                     async for reply in replies:

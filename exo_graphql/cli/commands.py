@@ -8,6 +8,7 @@ from exo_graphql.cli.deployment_commands import app as deployments
 from exo_graphql.cli.event_commands import app as events
 from exo_graphql.cli.failures import Failure
 from exo_graphql.cli.help import PANEL, Typer
+from exo_graphql.cli.mcp_command import serve as serve_mcp
 from exo_graphql.cli.member_commands import downloads, nodes, tasks
 from exo_graphql.cli.model_commands import app as models
 from exo_graphql.cli.operation_commands import app as operations
@@ -57,6 +58,16 @@ def health(ctx: typer.Context) -> None:
     reasons = " ".join(data["cluster"]["unhealthyReasons"])
     failure = Failure(reasons or "The cluster is not healthy.", code="UNHEALTHY")
     session.show(data, views.health, None if data["cluster"]["healthy"] else failure)
+
+
+@app.command(
+    rich_help_panel=PANEL,
+    epilog="Example: claude mcp add exo -- exo-graphql --url http://studio.local:52416 mcp\n\n"
+    "Needs the package mcp: pip install 'exo-graphql[mcp]'. The server itself also serves MCP, at /mcp.",
+)
+def mcp(ctx: typer.Context) -> None:
+    """The Model Context Protocol over stdin and stdout, for programs that start their MCP servers themselves."""
+    serve_mcp(session_of(ctx).client())
 
 
 @app.command(rich_help_panel=PANEL)

@@ -32,9 +32,9 @@ def document(name: str) -> Document:
     return Document(name, compose((FOLDER / f"{name}.graphql").read_text(encoding="utf-8")))
 
 
-def document_names() -> list[str]:
-    """The names of all documents, sorted."""
-    return sorted(file.stem for file in FOLDER.glob("*.graphql"))
+def document_names(folder: str = "") -> list[str]:
+    """The names of all documents, sorted; or of those in a folder of this one, as `mcp/plan`."""
+    return sorted(f"{folder}/{file.stem}".lstrip("/") for file in (FOLDER / folder).glob("*.graphql"))
 
 
 def compose(text: str) -> str:

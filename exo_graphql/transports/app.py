@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exo_graphql import __version__
 from exo_graphql.engine.execution import refusal
@@ -17,6 +17,7 @@ from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized
 from exo_graphql.transports.exchange import Exchange
 from exo_graphql.transports.exo_routes import exo_routes
 from exo_graphql.transports.http import ENDPOINT, HttpEndpoint
+from exo_graphql.transports.mcp import PATH as MCP
 from exo_graphql.transports.texts import Texts
 from exo_graphql.transports.websocket import WebSocketEndpoint
 from exo_graphql.web import dashboard_routes, page_routes
@@ -40,6 +41,7 @@ class Application:
         websocket: WebSocketEndpoint,
         texts: Texts,
         rest: Callable[[Exchange], Awaitable[None]],
+        mcp: ASGIApp,
         *,
         lifespan: Lifespan,
         is_rest: Callable[[str], bool],
@@ -53,6 +55,7 @@ class Application:
         self._websocket = websocket
         self._texts = texts
         self._rest = rest
+        self._mcp = mcp
         self._is_rest = is_rest
         self._root_path = root_path.rstrip("/")
         self._pages = _pages(lifespan, ready, access, metrics, mirror)
@@ -85,6 +88,8 @@ class Application:
             await send({"type": "websocket.close", "code": 1000})
         elif path.startswith(f"{ENDPOINT}/"):
             await self._http(scope, receive, send)
+        elif path == MCP:
+            await self._mcp(scope, receive, send)
         elif path in Texts.paths:
             await self._texts(Exchange.of(scope, receive, send))
         elif self._is_rest(path):
