@@ -93,7 +93,7 @@ def exo_is_back() -> Occurrence:
 def _silence(snapshot: Snapshot) -> str | None:
     """Why nothing new is known of exo; None while it answers."""
     if not snapshot.connected:
-        return "exo does not answer."
+        return " ".join(("exo does not answer.", *map(str, snapshot.source.refusals)))
     return hung(snapshot.rules) if snapshot.pulse.still else None
 
 

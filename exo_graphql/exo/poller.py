@@ -287,7 +287,8 @@ class Poller(Snapshots, Commands):
             if self._silence.since is not None and self._snapshot is not None:
                 lost_at = self._silence.lost_at(self.mode, self.stats.cost, standby=self._endpoints.have_a_standby)
                 if now >= lost_at and self._source.connected:
-                    logger.warning("No response from exo for %.1f s.", now - self._silence.since)
+                    # Not a warning: the event EXO_UNREACHABLE is one, and the failed reads before.
+                    logger.info("No response from exo for %.1f s.", now - self._silence.since)
                     self._source = replace(self._source, connected=False, refusals=self._endpoints.refusals)
                     self._republish_if_changed()
                     self._reads.announce_end()

@@ -6,7 +6,7 @@ import pytest
 
 from exo_graphql.cluster.advance import advance
 from exo_graphql.cluster.contact import Contact
-from exo_graphql.cluster.snapshot import Source
+from exo_graphql.cluster.snapshot import Refusal, Source
 from exo_graphql.events import NEW_WATCH, EventKind, Occurrence, Severity, cluster_events
 from exo_graphql.exo.parse import read_state
 from tests.support.documents import (
@@ -214,9 +214,12 @@ def test_a_node_has_joined_once_it_has_a_name() -> None:
 
 def test_exo_that_does_not_answer_and_is_back() -> None:
     observer, silent = Observer(), Contact(silent_since=1.0)
-    gone = Source("http://exo", None, connected=False)
+    refusals = (Refusal("http://exo", "exo did not answer within 2 s."),)
+    gone = Source("http://exo", None, connected=False, refusals=refusals)
     observer.events(0, loaded(("i1", "n1", READY)))
-    assert observer.kinds(4, None, source=gone, contact=silent) == [EventKind.EXO_UNREACHABLE]
+    (unreachable,) = observer.events(4, None, source=gone, contact=silent)
+    assert unreachable.kind is EventKind.EXO_UNREACHABLE
+    assert unreachable.message == "exo does not answer. http://exo: exo did not answer within 2 s."
     assert observer.kinds(12, None, source=gone, contact=silent) == [EventKind.MODEL_LOST]
     assert observer.kinds(13, loaded(("i1", "n1", READY))) == [EventKind.EXO_BACK, EventKind.MODEL_READY]
 
