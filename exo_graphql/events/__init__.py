@@ -2,8 +2,9 @@
 
 Read `event` first (what an event is), then `cluster_events`, a pure function from two snapshots to what happened in
 between, with a file for each noun: `models`, `nodes`, `downloads`, `links`. `losses` finds what nobody has dealt
-with. `log` numbers and dates the events, keeps them in the store (`records`), and passes them to its listeners: the
-query, the subscription and the log lines all show the same events. `observability/recorder.py` feeds it.
+with; `serving` what was lost while no server ran. `log` numbers and dates the events, keeps them in the store
+(`records`), finds them (`filter`), writes each to the server's log (`log_line`), and passes it to its listeners: all of
+them show the same events. `observability/recorder.py` feeds it.
 """
 
 from exo_graphql.events.cluster_events import NEW_WATCH, Watch, cluster_events

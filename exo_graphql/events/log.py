@@ -3,14 +3,16 @@
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Self
 
 from exo_graphql.events.event import Event, EventKind, Occurrence, Severity
+from exo_graphql.events.filter import EVERYTHING, Filter, first_of
+from exo_graphql.events.log_line import LEVELS, log_keys
 from exo_graphql.events.losses import REMEMBERED, Losses
 from exo_graphql.events.records import decode, encode
 from exo_graphql.events.serving import Serving
@@ -35,32 +37,6 @@ RETRY_AFTER = 10.0
 # Seconds between two deletions of events that are too old.
 FORGET_EVERY = 3600.0
 _PREFIX = "event-"
-_LEVELS = {Severity.INFO: logging.INFO, Severity.WARNING: logging.WARNING, Severity.ERROR: logging.ERROR}
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which events are requested: those that match everything that is given."""
-
-    since: datetime | None = None
-    kinds: Collection[EventKind] | None = None
-    severities: Collection[Severity] | None = None
-    model_id: str | None = None
-    nodes: Collection[str] | None = None
-    """Ids and names of one node: what happened under its earlier ids counts as well."""
-
-    def takes(self, event: Event) -> bool:
-        """Whether the event matches."""
-        return (
-            (self.since is None or event.at >= self.since)
-            and (self.kinds is None or event.kind in self.kinds)
-            and (self.severities is None or event.severity in self.severities)
-            and (self.model_id is None or event.model_id == self.model_id)
-            and (self.nodes is None or event.node_id in self.nodes or event.node_name in self.nodes)
-        )
-
-
-EVERYTHING = Filter()
 
 
 class EventLog:
@@ -147,7 +123,7 @@ class EventLog:
             self._losses.note(event)
             self.counts[event.kind, event.severity] += 1
             self._unwritten.append(event)
-            log.log(_LEVELS[event.severity], "%s", event.message, extra=log_keys(event))
+            log.log(LEVELS[event.severity], "%s", event.message, extra=log_keys(event))
             self._notify(event)
         self._recorded.set()
 
@@ -164,7 +140,7 @@ class EventLog:
     def newest(self, count: int, wanted: Filter = EVERYTHING) -> tuple[Event, ...] | None:
         """The last `count` events that match `wanted`, newest first; None where the store has to be read for them."""
         newest = self.in_memory  # copied: this may run in a thread while the event loop records another one
-        found = _first(count, wanted, reversed(newest))
+        found = first_of(count, wanted, reversed(newest))
         whole = len(newest) < IN_MEMORY or newest[0].sequence == 1
         reached = wanted.since is not None and bool(newest) and newest[0].at < wanted.since
         return found if len(found) == count or whole or reached else None
@@ -172,7 +148,7 @@ class EventLog:
     async def stored(self, count: int, wanted: Filter = EVERYTHING) -> tuple[Event, ...]:
         """The same, read from the store too. Raises `StoreError`."""
         await self._write_waiting()  # a burst may have displaced unwritten events from memory
-        found = list(_first(count, wanted, reversed(self._newest)))
+        found = list(first_of(count, wanted, reversed(self._newest)))
         before = self._newest[0].sequence if self._newest else None
         while len(found) < count:
             entries = await self._store.newest(Table.EVENTS, BATCH, before)
@@ -180,7 +156,7 @@ class EventLog:
                 break
             before = entries[-1].sequence
             events = [event for entry in entries if (event := decode(entry)) is not None]
-            found.extend(_first(count - len(found), wanted, events))
+            found.extend(first_of(count - len(found), wanted, events))
             if wanted.since is not None and events and events[-1].at < wanted.since:
                 break
         return tuple(found)
@@ -312,32 +288,6 @@ class EventLog:
             await self._store.forget_until(Table.EVENTS, low)
         while self._newest and self._newest[0].sequence <= low:
             self._newest.popleft()
-
-
-def log_keys(event: Event) -> dict[str, str | None]:
-    """What a log line of an event holds besides its message: always these keys, for those who filter by them."""
-    return {
-        "event": event.kind.value,
-        "event_id": event.id,
-        "severity": event.severity.value,
-        "model": event.model_id,
-        "node": event.node_name,
-        "node_id": event.node_id,
-        "operation": event.operation_id,
-        "deployment": event.deployment,
-        "by": event.by,
-    }
-
-
-def _first(count: int, wanted: Filter, events: Iterable[Event]) -> tuple[Event, ...]:
-    """The first `count` of `events` that match."""
-    found: list[Event] = []
-    for event in events:
-        if len(found) == count:
-            break
-        if wanted.takes(event):
-            found.append(event)
-    return tuple(found)
 
 
 _FIELDS = tuple(Occurrence.__dataclass_fields__)

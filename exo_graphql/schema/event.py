@@ -16,7 +16,8 @@ from exo_graphql.cluster.state import ModelCard
 from exo_graphql.cluster.state import Node as NodeValue
 from exo_graphql.deployments.assess import Assessment
 from exo_graphql.events.event import EventKind, Severity
-from exo_graphql.events.log import EventLog, Filter
+from exo_graphql.events.filter import Filter
+from exo_graphql.events.log import EventLog
 from exo_graphql.operations import Operation as OperationValue
 from exo_graphql.operations import OperationError as OperationErrorValue
 from exo_graphql.operations.errors import EventNotFound as EventNotFoundValue

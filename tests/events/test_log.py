@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from exo_graphql.events import EventKind, Occurrence, Severity, log
-from exo_graphql.events.log import EventLog, Filter
+from exo_graphql.events.filter import Filter
+from exo_graphql.events.log import EventLog
 from exo_graphql.storage import Collection, Entry, StoreError
 from exo_graphql.storage.sqlite import SQLiteStore
 from tests.support.running import until
