@@ -41,10 +41,20 @@ def node_events(
     come = [node for id_, node in new.items() if node.friendly_name and not _has_name(old.get(id_))]
     expected = dict(absent)
     if transitions.started_again:
-        expected |= {node.friendly_name: Absent(node, now) for node in gone if node.friendly_name}
-        gone = [node for node in gone if not node.friendly_name]
+        # A node keeps its id where exo was not restarted; the new master first lists it without its name.
+        expected |= {
+            node.friendly_name: Absent(node, now)
+            for id_, node in old.items()
+            if node.friendly_name and not _has_name(new.get(id_))
+        }
+    awaited = {each.node.id for each in expected.values()}
+    gone = [node for node in gone if node.id not in awaited]
     returned = {node.friendly_name for node in come if node.friendly_name in expected}
-    late = [each.node for name, each in expected.items() if now - each.since >= REJOIN_SECONDS and name not in returned]
+    late = [
+        each.node
+        for name, each in expected.items()
+        if now - each.since >= REJOIN_SECONDS and name not in returned and each.node.id not in new
+    ]
     left = {name: each for name, each in expected.items() if name not in returned and each.node not in late}
     events = [_of(node, EventKind.NODE_LEFT, Severity.WARNING, "has left the cluster") for node in gone]
     events += [

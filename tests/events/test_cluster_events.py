@@ -194,7 +194,10 @@ def test_a_restart_of_exo_is_an_election_and_no_news_of_nodes_that_stay() -> Non
 def test_a_node_that_does_not_come_back_after_an_election_has_left_once() -> None:
     observer = Observer()
     observer.events(0, document(("n1", "n2", "n3")))
-    assert observer.kinds(5, document(("n1",), index=3)) == [EventKind.ELECTION]
+    nameless = document(("n1", "n3"), index=3)
+    del nameless["nodeIdentities"]["n3"]
+    assert observer.kinds(5, nameless) == [EventKind.ELECTION]
+    assert observer.kinds(6, document(("n1",), index=4)) == []
     assert observer.kinds(12, document(("n1", "n3"), index=9)) == []
     assert observer.kinds(34, document(("n1", "n3"), index=9)) == []
     (left,) = observer.events(35, document(("n1", "n3"), index=9))
