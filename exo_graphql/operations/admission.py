@@ -27,6 +27,7 @@ from exo_graphql.operations.errors import (
 )
 from exo_graphql.operations.fetch import decide, outcome_of, planned
 from exo_graphql.operations.manager import OperationManager
+from exo_graphql.operations.membership import members_of
 from exo_graphql.operations.offload import Offload, in_thread
 from exo_graphql.operations.operation import Operation, OperationState, Step, StepState
 from exo_graphql.operations.placements import previewed
@@ -46,7 +47,8 @@ from exo_graphql.operations.resolution import (
     resolve_names,
 )
 from exo_graphql.operations.rules import OperationRules
-from exo_graphql.operations.worker import waiting_message
+from exo_graphql.operations.saga_state import SagaState
+from exo_graphql.operations.worker import gives_way_message, waiting_message, with_plan
 from exo_graphql.storage import Key, StoreError
 
 
@@ -107,6 +109,11 @@ class Admission:
             if isinstance(snapshot, OperationError):
                 return snapshot
             resolved = resolve(snapshot, request)
+            if isinstance(resolved, ModelNotLoaded):
+                # A deployment was about to load it: that has been stopped, or is now, and so it stays unloaded.
+                names = resolve_names(snapshot, request)
+                if not isinstance(names, OperationError) and (clears or self._precedence.loads(request, names.touched)):
+                    resolved = names
             if isinstance(resolved, OperationError):
                 # The first of two requests with one key may have changed what a name means (unloaded it) by now.
                 answer = self._by_key(request, key)
@@ -133,7 +140,17 @@ class Admission:
                     # Checked before anything is cancelled for it, and again with what is free afterwards.
                     outcome = await self._decide(request, snapshot, resolved, shown, begun.operation_id)
                     _check(shown, request, outcome, begun.operation_id)
-                if await self._precedence.clears(request, begun, resolved.touched):
+                if begun.operation_id == clears:
+                    # Cancelled for this request, and still being undone.
+                    others = [each for each in self._manager.at_work() if each.id != clears]
+                    return conflict(resolved.touched, others) or await self._start_after(
+                        request, key, by, snapshot, resolved, begun.operation_id
+                    )
+                seconds = self._rules.give_way_seconds if shown is None else self._rules.undo_seconds
+                if await self._precedence.clears(request, begun, resolved.touched, seconds):
+                    clears = begun.operation_id
+                    continue
+                if shown is None and self._precedence.would_clear(request, begun):
                     clears = begun.operation_id
                     continue
                 newest = self._upstream.snapshot
@@ -191,7 +208,9 @@ class Admission:
             return rejected_plan(request, snapshot)
         resolved, error = resolve(snapshot, request), self._too_many()
         if isinstance(resolved, ModelNotLoaded):
-            error, resolved = resolved, resolve_names(snapshot, request)
+            not_loaded, resolved = resolved, resolve_names(snapshot, request)
+            if isinstance(resolved, OperationError) or not self._precedence.loads(request, resolved.touched):
+                error = not_loaded
         if isinstance(resolved, OperationError):
             return rejected_plan(request, resolved)
         request = in_full_ids(request, resolved)
@@ -294,6 +313,22 @@ class Admission:
             self._pending.remove(pending)
             pending.answered.set()
 
+    async def _start_after(
+        self,
+        request: OperationRequest,
+        key: str | None,
+        by: str | None,
+        snapshot: Snapshot,
+        resolved: ResolvedRequest,
+        rival: str,
+    ) -> Operation | OperationError:
+        """Starts an operation that waits for the operation `rival` to give way, and plans only then."""
+        state = SagaState(only_instances=request.only_instances, members=members_of(snapshot))
+        record = self._record(request, key, by, resolved, Plan(state, waiting_for=(rival,)))
+        record = replace(record, operation=replace(record.operation, message=gives_way_message(rival)))
+        used = None if key is None else self._key(key, request, record.operation.id)
+        return await self._manager.begin(record, used)
+
     def _record(
         self, request: OperationRequest, key: str | None, by: str | None, resolved: ResolvedRequest, plan: Plan
     ) -> Record:
@@ -310,7 +345,7 @@ class Admission:
                 kind=request.kind,
                 state=OperationState.PENDING if waits else OperationState.RUNNING,
                 message=message,
-                steps=tuple(step if each.name == "plan" else each for each in steps(request.kind, plan.saga_state)),
+                steps=with_plan(step, steps(request.kind, plan.saga_state), waits=waits),
                 started_at=now,
                 load_ids=resolved.load_ids,
                 unload_ids=resolved.unload_ids,

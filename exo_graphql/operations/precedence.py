@@ -2,7 +2,9 @@
 
 For example a deployment has been loading A for 3 minutes when a person asks to swap A for B. The load is cancelled
 and undone, then the person's request is resolved on the cluster as it is by then. Until it is answered, no request of
-a deployment may touch A or B; otherwise the deployment would load A again at once.
+a deployment may touch A or B; otherwise the deployment would load A again at once. Where undoing takes longer than
+some seconds, since a model that was unloaded for A has to be restored, the request is answered with an operation that
+waits for that (PENDING), and says so.
 """
 
 import asyncio
@@ -40,16 +42,26 @@ class Precedence:
             message="A person's request for the same models comes first.", suggestion=None, operation_id=""
         )
 
-    async def clears(self, request: OperationRequest, conflict: OperationConflict, touched: Collection[str]) -> bool:
+    async def clears(
+        self, request: OperationRequest, conflict: OperationConflict, touched: Collection[str], seconds: float
+    ) -> bool:
         """Whether the conflicting operation has been cancelled and undone: a deployment's, for a person's request.
 
-        From here on until `answered` the request comes before any deployment's that touches the same models.
+        Waits for so many seconds at most. From here on until `answered` the request comes before any deployment's that
+        touches the same models.
         """
         run = self._manager.run(conflict.operation_id)
         if run is None or not self.would_clear(request, conflict):
             return False
         self._first.append((request, frozenset(touched)))
-        return await self._cancel(run)
+        return await self._cancel(run, seconds)
+
+    def loads(self, request: OperationRequest, model_ids: Collection[str]) -> bool:
+        """Whether a deployment is loading one of these models, which a person's request would stop."""
+        return request.deployment is None and any(
+            operation.deployment is not None and not set(operation.load_ids).isdisjoint(model_ids)
+            for operation in self._manager.at_work()
+        )
 
     def would_clear(self, request: OperationRequest, conflict: OperationConflict) -> bool:
         """Whether the conflicting operation is a deployment's, which gives way to a person's request."""
@@ -67,10 +79,10 @@ class Precedence:
             for operation in self._manager.at_work():
                 run = self._manager.run(operation.id)
                 if run is not None and operation.deployment is not None and card.id in operation.load_ids:
-                    await self._cancel(run)
+                    await self._cancel(run, self._rules.undo_seconds)
 
-    async def _cancel(self, run: Run) -> bool:
-        """Cancels a deployment's operation; whether it has ended within `give_way_seconds`.
+    async def _cancel(self, run: Run, seconds: float) -> bool:
+        """Cancels a deployment's operation; whether it has ended within so many seconds.
 
         Nothing can be undone while exo is out of reach: then there is nothing to wait for.
         """
@@ -81,7 +93,7 @@ class Precedence:
             with self._upstream.listen(lambda snapshot: decided.set() if snapshot.stale else None):
                 await run.cancel()
                 if self._manager.run(run.operation.id) is not None:
-                    async with asyncio.timeout(self._rules.give_way_seconds):
+                    async with asyncio.timeout(seconds):
                         await decided.wait()
         except (StoreError, TimeoutError):
             return False

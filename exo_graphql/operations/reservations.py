@@ -34,6 +34,10 @@ class Reservation:
     """It is PENDING: it has taken nothing yet, but is the first to get memory that becomes free."""
     missing: Mapping[str, int] = field(default_factory=dict)
     """Bytes by node that it has freed and that the nodes do not report yet."""
+    model_ids: frozenset[str] = frozenset()
+    """Every model that it touches: no two operations act on one at the same time."""
+    message: str = ""
+    """What it does now."""
 
     def reserved(self, snapshot: Snapshot) -> Counter[str]:
         """Free memory by node that it has reserved: for what it places, or for what it may have to restore."""

@@ -39,8 +39,11 @@ class OperationRules:
     turn_back_attempts: int = 2
     """exo's failed attempts after which an operation that has unloaded something turns back. exo's own five take up to
     112 s, in which no model serves, and a load that failed twice usually fails a third time."""
-    give_way_seconds: float = 120.0
-    """How long a person's request waits for an operation of a deployment that is cancelled for it, and undone."""
+    give_way_seconds: float = 3.0
+    """How long the answer to a person's request waits for an operation of a deployment that is cancelled for it. To
+    restore what that had unloaded takes minutes: then the request is answered, and waits as an operation (PENDING)."""
+    undo_seconds: float = 120.0
+    """How long the answer waits where it must be final: for exactly the plan that was shown, or for a download."""
     max_rounds: int = 5
     """How often a step repeats work that others have undone."""
     give_up_seconds: float = DEFAULT_RULES.give_up_after

@@ -96,7 +96,15 @@ class Run:
         """The memory that it has reserved."""
         operation = self.operation
         waiting = operation.state is OperationState.PENDING
-        return Reservation(operation.id, self.record.sequence, self.saga_state.copy(), waiting, self.missing)
+        return Reservation(
+            operation.id,
+            self.record.sequence,
+            self.saga_state.copy(),
+            waiting,
+            self.missing,
+            operation.model_ids,
+            operation.message,
+        )
 
     # Reporting
 

@@ -10,8 +10,9 @@ from exo_graphql.operations.abort import Abort, Parked
 from exo_graphql.operations.errors import Cancelled, InternalFault, OperationError, refused_by_exo
 from exo_graphql.operations.fetch import Reservations, planned
 from exo_graphql.operations.membership import members_of
-from exo_graphql.operations.operation import OperationKind, OperationState, StepState
+from exo_graphql.operations.operation import OperationKind, OperationState, Step, StepState
 from exo_graphql.operations.plan import Plan, steps
+from exo_graphql.operations.reservations import Reservation
 from exo_graphql.operations.resolution import resolve
 from exo_graphql.operations.run import Run
 from exo_graphql.operations.saga import forward
@@ -86,8 +87,17 @@ async def _wait_turn(run: Run, reservations: Reservations) -> None:
     if run.operation.state is not OperationState.PENDING:
         return
     snapshot = await run.read_now()
-    planned_at, known = run.clock(), _ahead(reservations)
+    planned_at, known = run.clock(), None if _rival(run, reservations) else _ahead(reservations)
     while True:
+        rival = _rival(run, reservations)
+        if rival is not None:
+            # A deployment's operation that gives way. Planned once it has been undone, on what is loaded by then.
+            known = None
+            message = gives_way_message(rival.operation_id, rival.message)
+            run.progressed((message,))
+            run.report("plan", message)
+            snapshot = await run.next(snapshot)
+            continue
         ahead = _ahead(reservations)
         run.progressed((ahead, [reservation.missing for reservation in reservations()]))
         if ahead != known or run.clock() - planned_at >= run.rules.replan_seconds:
@@ -117,7 +127,7 @@ async def _plan_again(run: Run, reservations: Reservations) -> bool:
     run.update(
         state=OperationState.RUNNING,
         waiting_for=(),
-        steps=tuple(plan_step if plan_step is not None and step.name == "plan" else step for step in plan_steps),
+        steps=plan_steps if plan_step is None else with_plan(plan_step, plan_steps, waits=True),
     )
     await run.finish("plan", "It fits now.")
     return True
@@ -126,6 +136,23 @@ async def _plan_again(run: Run, reservations: Reservations) -> bool:
 def waiting_message(plan: Plan) -> str:
     """The message of a PENDING operation."""
     return f"Fits once memory has been released by {', '.join(plan.waiting_for)}: waiting for it."
+
+
+def gives_way_message(operation_id: str, doing: str = "") -> str:
+    """The message of a PENDING operation of a person that comes before a deployment's."""
+    return f"Waiting for operation {operation_id} of a deployment to give way.{doing and f' That one: {doing}'}"
+
+
+def with_plan(plan: Step, others: tuple[Step, ...], *, waits: bool) -> tuple[Step, ...]:
+    """The steps of an operation with this one for its plan. An unload has none, unless it has to wait."""
+    if any(step.name == "plan" for step in others):
+        return tuple(plan if step.name == "plan" else step for step in others)
+    return (plan, *others) if waits else others
+
+
+def _rival(run: Run, reservations: Reservations) -> Reservation | None:
+    """An earlier operation that still acts on one of its models."""
+    return next((each for each in reservations() if not each.model_ids.isdisjoint(run.operation.model_ids)), None)
 
 
 def _ahead(reservations: Reservations) -> tuple[tuple[str, bool], ...]:

@@ -7,7 +7,7 @@ import pytest
 
 from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.schedule import Window
-from exo_graphql.operations import ClusterUnavailable, Operation, OperationState
+from exo_graphql.operations import ClusterUnavailable, Operation, OperationConflict, OperationRules, OperationState
 from exo_graphql.simulator import Fault, tiny_scenario
 from tests.support.deployed_cluster import Deployed, deployed
 from tests.support.simulated_cluster import ABSENT, HALF, OTHER_HALF, A, B, begun
@@ -244,3 +244,43 @@ def _gives_way(d: Deployed, operation: Operation) -> bool:
     """It is being undone."""
     known = d.w.ops.get(operation.id)
     return known is None or not known.active or known.step("remove") is not None
+
+
+async def test_a_person_is_answered_within_seconds_while_what_a_deployment_unloaded_is_restored() -> None:
+    """The swap of `night` has unloaded `day`, which is restored first: the answer says so, and does not wait for it."""
+    async with deployed(rules=OperationRules(give_way_seconds=1.0)) as d:
+        await d.applied("day", HALF)
+        await d.until_state("day", "READY", 60)
+        await d.applied("night", OTHER_HALF, priority=1)
+        await d.w.until(lambda snapshot: bool(snapshot.instances_of(OTHER_HALF)), 120)
+        (ours,) = d.w.ops.at_work()
+        began = asyncio.get_running_loop().time()
+        operation = begun(await d.w.ops.unload(OTHER_HALF))
+        assert asyncio.get_running_loop().time() - began < 3
+        assert operation.state is OperationState.PENDING
+        assert operation.message.startswith(f"Waiting for operation {ours.id} of a deployment to give way.")
+        assert isinstance(await d.w.ops.load(OTHER_HALF), OperationConflict)
+        paused = await d.deployments.pause_touched(operation)
+        assert [each.deployment.name for each in paused] == ["night"]
+        ended = await d.w.end(operation)
+        assert (ended.state, ended.message) == (OperationState.SUCCEEDED, f"{OTHER_HALF} was not loaded.")
+        assert [step.name for step in ended.steps] == ["plan", "drain", "unload", "memory"]
+        given_way = d.w.ops.get(ours.id)
+        assert given_way is not None
+        assert given_way.state is OperationState.CANCELLED
+        await _later(d, 60)
+        assert (d.state("day").value, d.state("night").value) == ("READY", "PAUSED")
+        assert await d.w.listed() == [HALF]
+
+
+async def test_what_a_deployment_is_about_to_load_stays_unloaded_for_a_person_who_unloads_it() -> None:
+    async with deployed() as d:
+        await d.applied("a", A)
+        await d.until(lambda: bool(d.w.ops.at_work()))
+        assert not (await d.w.snapshot()).instances_of(A)
+        operation = begun(await d.w.ops.unload(A))
+        assert [each.deployment.name for each in await d.deployments.pause_touched(operation)] == ["a"]
+        assert (await d.w.end(operation)).state is OperationState.SUCCEEDED
+        await _later(d, 60)
+        assert d.state("a").value == "PAUSED"
+        assert await d.w.listed() == []
