@@ -23,6 +23,11 @@ STEADY_SECONDS = 5.0
 """A lag that changes by less within `Rules.behind_grace` is a difference of the clocks."""
 
 
+def newest_heartbeat(state: State) -> datetime | None:
+    """The newest that the state shows, by exo's clock; None if it shows none."""
+    return max((node.last_seen for node in state.nodes.values() if node.last_seen is not None), default=None)
+
+
 @dataclass(frozen=True, slots=True)
 class Lag:
     """The lag of the last state that was read."""
@@ -38,7 +43,7 @@ class Lag:
 
     def after(self, state: State, now: Moment, rules: Rules, *, resumed: bool = False) -> "Lag":
         """The same after another state. `resumed`: see `Contact`."""
-        newest = max((node.last_seen for node in state.nodes.values() if node.last_seen is not None), default=None)
+        newest = newest_heartbeat(state)
         # One that does not move says nothing of the state's age: perhaps no node reports. `Pulse` sees a stuck master.
         if newest is None or newest == self.newest:
             return self

@@ -12,6 +12,7 @@ from typing import Self
 import httpx
 
 from exo_graphql import clock
+from exo_graphql.cluster.lag import STEADY_SECONDS, newest_heartbeat
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
 from exo_graphql.cluster.snapshot import Source
@@ -230,8 +231,8 @@ class Poller(Snapshots, Commands):
         """Reads another node where the state of this one is old or no longer moves, and changes to one that is newer.
 
         After its master hung for a while, a node may stay at event 2,999 for good while others are at 11,572; one that
-        has just joined replays all of these. A state of fewer events, or of as many, is not taken: it would go back in
-        time, or help nobody.
+        has just joined replays all of these. A state that is hardly newer is not taken: where all nodes fall behind,
+        none is better than the others.
         """
         snapshot, state = self._snapshot, self._state
         if snapshot is None or state is None or state.index is None:
@@ -253,9 +254,9 @@ class Poller(Snapshots, Commands):
                 logger.info("No state of exo from %s either: %r", endpoint.client.url, error)
                 continue
             is_ours = not members.isdisjoint(read.state.nodes)  # and not another cluster's, by mistake
-            if is_ours and read.state.index is not None and read.state.index > state.index:
+            if is_ours and (_is_much_newer(read.state, state) if behind else _has_more_events(read.state, state)):
                 logger.warning(
-                    "exo at %s is at event %d; %s is at %d, and is read from now on.",
+                    "exo at %s is at event %d; %s is at %s, and is read from now on.",
                     self._endpoints.current.client.url,
                     state.index,
                     endpoint.client.url,
@@ -306,3 +307,15 @@ class Poller(Snapshots, Commands):
         self._silence.restart(now)
         self._resumed = True
         self._demand.wake_up.set()
+
+
+def _has_more_events(other: State, state: State) -> bool:
+    return other.index is not None and state.index is not None and other.index > state.index
+
+
+def _is_much_newer(other: State, state: State) -> bool:
+    """Whether its newest heartbeat is; where one shows none, whether it has more events."""
+    theirs, ours = newest_heartbeat(other), newest_heartbeat(state)
+    if theirs is None or ours is None:
+        return _has_more_events(other, state)
+    return (theirs - ours).total_seconds() >= STEADY_SECONDS

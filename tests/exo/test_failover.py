@@ -432,8 +432,8 @@ async def test_a_node_that_shows_the_past_is_left_for_one_that_shows_the_present
 
 async def test_where_every_node_shows_the_past_others_are_read_now_and_then() -> None:
     async with running("ab") as cluster:
-        for host in "ab":
-            cluster.wire.lead(host, Unstuck(cluster.exos["a"], behind=10_000, old=600.0))
+        for host, old in (("a", 600.0), ("b", 598.0)):
+            cluster.wire.lead(host, Unstuck(cluster.exos["a"], behind=10_000 - int(600 - old), old=old))
         with cluster.poller.subscriber():
             await asyncio.sleep(5)
             assert cluster.poller.snapshot is not None
@@ -441,3 +441,4 @@ async def test_where_every_node_shows_the_past_others_are_read_now_and_then() ->
             began = cluster.time
             await asyncio.sleep(20)
             assert len(cluster.wire.reads("b", since=began)) <= 11
+            assert url(cluster) == "http://a"
