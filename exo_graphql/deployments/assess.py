@@ -146,11 +146,10 @@ def _fetching(view: Derived, each: DeploymentStatus, missing: Lacking) -> tuple[
 def _others(view: Derived, each: DeploymentStatus) -> str:
     """What somebody else has done with its model, as a further sentence; "" if nothing."""
     watch, uid = view.given.watch, each.deployment.uid
-    if uid in watch.foreign:
-        if view.is_contested(each):
-            return f" {CONTESTED}"
-        if watch.disturbed(uid, view.given.now):
-            return f" {DISTURBED}"
+    if view.is_contested(each):
+        return f" {CONTESTED}"
+    if watch.disturbed(uid, view.given.now):
+        return f" {DISTURBED}"
     listed = view.given.snapshot.instances_of(each.deployment.spec.model_id)
     if len(listed) <= len(each.copies) or not each.copies:
         return ""
@@ -165,4 +164,6 @@ def why_not_wanted(each: DeploymentStatus) -> str:
         return "It is deleted."
     if each.deployment.idle:
         return f"Nobody has used it for {each.deployment.spec.idle_unload_seconds} s."
+    if each.wanted and each.raced:
+        return "Another server has loaded it at the same time."
     return "No window is open." if not each.wanted else "It differs from what is declared now."

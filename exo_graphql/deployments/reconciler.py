@@ -188,8 +188,11 @@ class Reconciler:
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
         now = self.now()
-        touched = frozenset(id_ for operation in self._operations.at_work() for id_ in operation.model_ids)
-        self._watch = observe(self._watch, snapshot, self._registry.all(), touched, now)
+        at_work = self._operations.at_work()
+        touched = frozenset(id_ for operation in at_work for id_ in operation.model_ids)
+        placed = [each for o in at_work if o.deployment is not None for each in self._operations.placed(o.id)]
+        persons = [id_ for o in at_work if o.deployment is None for _, id_ in self._operations.placed(o.id)]
+        self._watch = observe(self._watch, snapshot, self._registry.all(), touched, now, placed, persons)
         self._deleted |= self._watch.deleted
         # An answer must not show a deployment as READY beside a snapshot without its model, so each snapshot is
         # compared, but with 20 times the duration of a comparison in between: 0.1 s if one takes 5 ms (5 % of a core).

@@ -40,6 +40,8 @@ class DeploymentStatus:
     """Own copies that will not come back by themselves: UNREACHABLE for a minute, or their download is given up."""
     surplus: tuple[Instance, ...]
     """Own instances that are not wanted (any more): closed, idle, deleted, of an older spec, or too many."""
+    raced: bool
+    """Whether one of these is too many since another server has placed a copy at the same time, which is ready."""
     difference: str | None
     """How somebody else's instance of the model differs from the spec; None where none does."""
 
@@ -112,6 +114,13 @@ def status_of(
         alike.sort(key=lambda instance: not snapshot.instance_status(instance.id).ready)
     if others:
         alike += [i for i in others if differences.get(i.id) is None and is_healthy(snapshot, i)]
+    raced = False
+    if others:
+        ready = [i.id for i in others if i in alike and snapshot.instance_status(i.id).ready]
+        for instance in sorted(own, key=lambda i: i.id, reverse=True):
+            if len(alike) > spec.replicas and any(watch.raced(instance.id, other) for other in ready):
+                alike.remove(instance)
+                raced = True
     copies = alike[: spec.replicas]
     kept = {instance.id for instance in copies} if wanted else frozenset[str]()
     surplus: list[Instance] = []
@@ -128,6 +137,7 @@ def status_of(
         copies=tuple(copies),
         dead=tuple([i for i in copies if i in own and _is_dead(i, snapshot, watch, now)]) if wanted and own else (),
         surplus=tuple(surplus),
+        raced=raced,
         difference=next((differences[i.id] for i in others if differences.get(i.id) is not None), None)
         if others
         else None,

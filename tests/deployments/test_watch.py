@@ -97,4 +97,5 @@ def test_what_explains_itself_is_not_taken_for_another_server(touched: set[str],
     for number in range(6):
         loaded = [(f"i{number}", model, ("n1",))] if number % 2 == 0 else []
         watch = observe(watch, snapshot(loaded=loaded), [OWN], frozenset(touched), later(number))
-    assert watch.foreign == {}
+    assert [change for change in watch.changes.get(OWN.uid, ()) if not change.ours] == []
+    assert watch.contested(OWN.uid, later(7)) is None
