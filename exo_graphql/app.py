@@ -83,6 +83,7 @@ class Components:
     operations: Operations
     deployments: Deployments
     events: EventLog
+    webhooks: Webhooks
     websocket: WebSocketEndpoint
     mcp: McpEndpoint
     demo: SimulatedExo | None
@@ -274,7 +275,9 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     roots = {"", settings.root_path.rstrip("/")}
     probes = [root + probe for root in roots for probe in PROBES]
     policy = OriginPolicy(application, settings.allowed_host, settings.allowed_origin, probes=probes)
-    return Components(policy, service, poller, store, operations, deployments, events, websocket, mcp, demo, leaving)
+    return Components(
+        policy, service, poller, store, operations, deployments, events, webhooks, websocket, mcp, demo, leaving
+    )
 
 
 def read_faults(texts: Sequence[str]) -> list[Fault]:

@@ -12,8 +12,9 @@ from exo_graphql.cluster.moment import Moment
 from exo_graphql.events.event import Event
 from exo_graphql.events.log import EventLog
 from exo_graphql.storage import Collection, Store, StoreError
-from exo_graphql.webhooks.attempt import attempt
+from exo_graphql.webhooks.attempt import TIMEOUT, attempt
 from exo_graphql.webhooks.message import Message, message_of, sample_message
+from exo_graphql.webhooks.names import NameLookup
 from exo_graphql.webhooks.records import Progress, encode
 from exo_graphql.webhooks.schedule import Schedule
 from exo_graphql.webhooks.target import Target
@@ -27,6 +28,8 @@ GIVE_UP_AFTER = timedelta(days=1)
 SAVE_EVERY = 1.0
 # Seconds after which the clock is looked at again: timers stop while the machine sleeps.
 LONGEST_WAIT = 30.0
+# Events that are looked at before others are served: thousands may have been recorded that a target does not want.
+TAKE_AT_ONCE = 200
 # Seconds after the store has failed.
 RETRY_STORE_AFTER = 10.0
 
@@ -45,7 +48,9 @@ class Delivery:
         events: EventLog,
         store: Store,
         now: Callable[[], Moment],
+        lookup: NameLookup | None = None,
     ) -> None:
+        """`lookup` finds the host of the target; None where that needs none."""
         self.target = target
         self.delivered = progress.delivered
         self.given_up = progress.given_up
@@ -61,6 +66,7 @@ class Delivery:
         self._events = events
         self._store = store
         self._now = now
+        self._lookup = lookup
         elapsed = now().elapsed
         # A server that was killed may have noted an event here that its log did not keep: the number is given again.
         self._schedule = Schedule(min(progress.cursor, events.last_sequence))
@@ -162,6 +168,8 @@ class Delivery:
         schedule = self._schedule
         while schedule.room > 0 and schedule.cursor < self._events.last_sequence and not self.gone:
             sequence = schedule.cursor + 1
+            if sequence % TAKE_AT_ONCE == 0:
+                await asyncio.sleep(0)
             event = await self._events.numbered(sequence)
             wanted = event is not None and self.target.takes(event)
             late = wanted and event is not None and self._is_too_old(event)
@@ -198,6 +206,12 @@ class Delivery:
             )
 
     async def _attempt(self, message: Message) -> Result:
+        if self._lookup is not None:
+            try:
+                async with asyncio.timeout(TIMEOUT):
+                    await self._lookup.ended()
+            except TimeoutError:
+                return Result(f"Its name could not be looked up within {TIMEOUT:g} s.")
         now = self._now().at
         headers = message.headers(self._secrets, now)
         return await attempt(self._client, self.target.url, message.body, headers, now)

@@ -1,6 +1,7 @@
 """All webhooks: each has a task of its own, so that none holds up another one or anything else."""
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -13,9 +14,12 @@ from exo_graphql.cluster.moment import Moment
 from exo_graphql.events.log import EventLog
 from exo_graphql.storage import Collection, Store, StoreError
 from exo_graphql.webhooks.delivery import Delivery
+from exo_graphql.webhooks.names import NameLookup
 from exo_graphql.webhooks.records import Progress, decode
 from exo_graphql.webhooks.target import Target
 from exo_graphql.webhooks.webhook import Result
+
+log = logging.getLogger(__name__)
 
 
 class Webhooks:
@@ -63,11 +67,16 @@ class Webhooks:
                 events=self._events,
                 store=self._store,
                 now=self._now,
+                lookup=NameLookup(target.url) if self._transport is None else None,
             )
-            # At once: after a SIGKILL the next process must not take this one for new.
-            await delivery.save()
             deliveries.append(delivery)
-        await self._store.forget(Collection.WEBHOOKS, list(entries))
+        try:
+            # At once: after a SIGKILL the next process must not take a target for new.
+            for delivery in deliveries:
+                await delivery.save()
+            await self._store.forget(Collection.WEBHOOKS, list(entries))
+        except StoreError as error:
+            log.warning("The progress of webhooks cannot be written (%s).", error)
         self._deliveries = tuple(deliveries)
         self._running.enter_context(self._events.listen(lambda _: self._wake()))
         for delivery in deliveries:

@@ -1,9 +1,12 @@
 """A whole server and receivers on real sockets: what they see, verified by the library, and what the server says."""
 
 import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import pytest
@@ -69,7 +72,7 @@ EMPTY = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"
 
 
 async def test_receivers_of_all_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt, "TIMEOUT", 0.5)
+    monkeypatch.setattr(attempt, "TIMEOUT", 1.5)
     works = Socket(EMPTY)
     endless_body = Socket(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"400\r\n" + b"x" * 1024 + b"\r\n")
     endless_head = Socket(b"HTTP/1.1 200 OK\r\n", b"x: y\r\n")
@@ -97,13 +100,15 @@ async def test_receivers_of_all_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
             assert [(each["status"], each["error"]) for each in results] == [
                 (204, None),
                 (200, None),
-                (None, "No answer within 0.5 s."),
+                (None, "No answer within 1.5 s."),
                 (307, MOVED),
                 (None, "It closed the connection without an answer."),
                 (None, "It closed the connection without an answer."),
             ]
             assert Webhook(SECRET).verify(works.requests[-1][2], works.requests[-1][1])["type"] == "TEST"
 
+            deliveries = server.components.webhooks.all()
+            await until(lambda: deliveries[1].delivered == 2 and deliveries[2].failing_since)
             listed = await _asked(server, "{ webhooks { name kinds severity state delivered pending lastError } }")
             first, second, third, *_ = listed.json()["data"]["webhooks"]
             name = f"127.0.0.1:{works.port}"
@@ -117,7 +122,7 @@ async def test_receivers_of_all_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
                 "lastError": None,
             }
             assert (second["delivered"], second["kinds"]) == (2, None)
-            assert (third["state"], third["pending"], third["lastError"]) == ("FAILING", 2, "No answer within 0.5 s.")
+            assert (third["state"], third["pending"], third["lastError"]) == ("FAILING", 2, "No answer within 1.5 s.")
             async with httpx.AsyncClient() as client:
                 metrics = (await client.get(server.url.replace("graphql", "metrics"))).text
             assert f'exo_graphql_webhook_delivered_total{{webhook="{name}"}} 1.0' in metrics
@@ -134,3 +139,31 @@ async def test_without_webhooks_nothing_is_made() -> None:
         error = {"code": "INVALID_ARGUMENT", "suggestion": "Start the server with --webhook-url URL."}
         assert answer.json()["data"]["testWebhooks"] == {"results": [], "error": error}
         assert (await _asked(server, "{ webhooks { name } }")).json()["data"] == {"webhooks": []}
+
+
+async def test_names_that_are_looked_up_for_long_hold_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    looking, over = threading.Semaphore(0), threading.Event()
+    look_up = socket.getaddrinfo
+
+    def slow(host: str | bytes | None, *arguments: Any, **options: Any) -> Any:
+        if isinstance(host, str) and host.endswith(".hangs"):
+            looking.release()
+            over.wait(30)
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return look_up(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    urls = tuple(f"http://receiver-{number}.hangs/" for number in range(20))
+    async with running(webhook_url=urls, webhook_secret=SECRET) as server:
+        server.components.events.record(
+            [Occurrence(kind=EventKind.MODEL_LOST, severity=Severity.ERROR, message="It is gone.")]
+        )
+        async with asyncio.timeout(10):
+            for _ in urls:
+                await until(lambda: looking.acquire(blocking=False), seconds=10)
+            # What decodes exo's state runs on the threads on which the loop would look names up.
+            assert await asyncio.to_thread(lambda: "done") == "done"
+            over.set()
+            webhooks = server.components.webhooks.all()
+            await until(lambda: all(each.last_error is not None for each in webhooks))
+        assert webhooks[0].last_error == "It cannot be reached: Name or service not known."
