@@ -99,7 +99,7 @@ def from_errors(errors: Sequence[Mapping[str, Any]]) -> Failure:
 def from_operation_error(error: Mapping[str, Any]) -> Failure:
     """What an `OperationError` says, with the details that its type adds."""
     suggestion = error.get("suggestion")
-    for key in ("candidates", "available", "instanceIds"):
+    for key in ("candidates", "available", "instanceIds", "custom"):
         suggestion = _with_choices(suggestion, error.get(key) or ())
     for key, words in (("loaded", "Loaded: "), ("unloadToFit", "Unloading this would make it fit: ")):
         suggestion = _with_choices(suggestion, [model["id"] for model in error.get(key) or ()], words)

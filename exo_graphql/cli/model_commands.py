@@ -68,7 +68,7 @@ LoadedName = Annotated[
 
 @app.callback()
 def models() -> None:
-    """Models: list, plan, load, unload and swap them, download and delete their weights."""
+    """Models: list, plan, load, unload and swap them; their weights; models of the hub."""
 
 
 @app.command(name="list")
@@ -271,6 +271,34 @@ def apply(
         session.show(data, views.applied_deployment)
         return
     _finish(session, data, timeout, wait=wait)
+
+
+@app.command(epilog="Example: exo-graphql models search phi-4")
+def search(
+    ctx: typer.Context,
+    query: Annotated[str, typer.Argument(metavar="TEXT", help="Text in the model's id.")],
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="At most so many.")] = 20,
+) -> None:
+    """Search the hub that exo downloads from. `models --search` searches the catalogue."""
+    session = session_of(ctx)
+    session.show(session.ask("search_hub", query=query, limit=limit), views.hub)
+
+
+@app.command(epilog="Example: exo-graphql models add mlx-community/Phi-4-mini-instruct-4bit")
+def add(
+    ctx: typer.Context, model_id: Annotated[str, typer.Argument(metavar="ID", help="Id on the hub, as AUTHOR/NAME.")]
+) -> None:
+    """Add a model of the hub to the catalogue. Nothing is downloaded."""
+    session = session_of(ctx)
+    session.show(session.mutate_safely("add_model", id=model_id), views.added)
+
+
+@app.command()
+def remove(ctx: typer.Context, name: Name) -> None:
+    """Remove a custom model from the catalogue. Its weights stay: `models delete` removes them."""
+    session = session_of(ctx)
+    session.show(session.mutate_once("remove_model", id=name), views.removed)
 
 
 @app.command(epilog="Example: exo-graphql models download Kimi-K2.5 --node 'Mac Studio 1'")

@@ -212,6 +212,27 @@ def accepted(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
     yield Prose.of(f"Follow it with: exo-graphql operations {operation['id']} --wait", hanging=2)
 
 
+def hub(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
+    """`search_hub.graphql`."""
+    columns = [Column("MODEL"), Column("DOWNLOADS", 2), Column("LIKES", 3), Column("IN THE CATALOGUE", 1)]
+    rows = [
+        [model["id"], number(model["downloads"]), number(model["likes"]), _YES_NO[model["known"]]]
+        for model in data["searchHub"]
+    ]
+    yield Grid(columns, rows, "The hub has no such model.")
+
+
+def added(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
+    """`add_model.graphql`."""
+    model = data["addModel"]["model"]
+    yield Prose.of((model["id"], "bold"), f"  {number(model['storageSizeGb'], ' GiB', 1)}  is in the catalogue.")
+
+
+def removed(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
+    """`remove_model.graphql`."""
+    yield Prose.of((data["removeModel"]["modelId"], "bold"), "  is not in the catalogue any more.")
+
+
 def applied_deployment(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
     """`apply_plan.graphql`, of a deployment's plan."""
     deployment = data["applyPlan"]["deployment"]

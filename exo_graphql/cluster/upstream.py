@@ -49,6 +49,18 @@ class PlacementPreview:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class HubModel:
+    """A model on the hub, as exo finds it. None where the hub does not say."""
+
+    id: str
+    author: str | None = None
+    downloads: int | None = None
+    likes: int | None = None
+    last_modified: str | None = None
+    tags: tuple[str, ...] = ()
+
+
 class Upstream(Protocol):
     """One exo cluster. Every call is bounded in time and raises only `Unreachable` or `Refused`."""
 
@@ -116,6 +128,22 @@ class Upstream(Protocol):
 
     async def previews(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[PlacementPreview, ...]:
         """Every placement that exo finds (`GET /instance/previews`); each contains all of `node_ids`."""
+        ...
+
+    async def search_hub(self, query: str, limit: int) -> tuple[HubModel, ...]:
+        """Models of the hub whose id holds the text (`GET /models/search`)."""
+        ...
+
+    async def add_model(self, model_id: str) -> None:
+        """Adds a model of the hub to the catalogue (`POST /models/add`)."""
+        ...
+
+    async def remove_model(self, model_id: str) -> None:
+        """Removes a custom model from the catalogue (`DELETE /models/custom`); `Refused` if it is none."""
+        ...
+
+    def reread_catalogue(self) -> None:
+        """Reads the catalogue again soon, rather than when it is due."""
         ...
 
     async def create(self, instance: Instance) -> None:

@@ -21,6 +21,7 @@ LISTS: Mapping[tuple[str, str], Size] = {
     ("Query", "tasks"): lambda s: s.tasks,
     ("Query", "placements"): lambda _: 8.0,  # shardings times engines
     ("Query", "operations"): lambda s: s.operations,
+    ("Query", "searchHub"): lambda _: 100.0,
     ("Query", "deployments"): lambda s: s.deployments,
     ("Query", "calendar"): lambda s: s.calendar_entries,
     ("Query", "searchSchema"): lambda _: float(MAX_MATCHES),
@@ -104,7 +105,7 @@ LOOKUP_ARGUMENTS = frozenset({"model", "search"})
 # Fields that walk over all tasks and shards for each node or model.
 WALKS = frozenset({("Node", "tasks"), ("Model", "tasks")})
 # Fields that call exo, besides the mutations.
-EXO_CALLS = frozenset({("Query", "placements"), ("Query", "plan")})
+EXO_CALLS = frozenset({("Query", "placements"), ("Query", "plan"), ("Query", "searchHub")})
 # The field that computes on a thread, and whose result is completed on the event loop.
 CALENDAR = ("Query", "calendar")
 

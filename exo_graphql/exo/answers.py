@@ -6,7 +6,7 @@ import orjson
 
 from exo_graphql.cluster.state import InstanceType, ModelCard, Sharding
 from exo_graphql.cluster.units import MIB
-from exo_graphql.cluster.upstream import PlacementPreview
+from exo_graphql.cluster.upstream import HubModel, PlacementPreview
 from exo_graphql.exo.parse import read_instance
 from exo_graphql.exo.parse.json_values import boolean, strings
 
@@ -47,6 +47,23 @@ def read_preview(preview: object) -> PlacementPreview | None:
     if instance is None and reason is None:
         reason = "exo gave no reason."
     return PlacementPreview(sharding, instance_type, instance, reason)
+
+
+def read_hub_model(found: object) -> HubModel | None:
+    """One entry of `GET /models/search`; None for one without an id. exo writes "" and 0 for what it does not know."""
+    if not isinstance(found, dict):
+        return None
+    id_ = _text(found, "id")
+    if id_ is None:
+        return None
+    return HubModel(
+        id_,
+        _text(found, "author"),
+        _whole(found, "downloads"),
+        _whole(found, "likes"),
+        _text(found, "last_modified"),
+        strings(found.get("tags")) or (),
+    )
 
 
 def whole_model(card: ModelCard) -> Mapping[str, object] | None:

@@ -37,6 +37,11 @@ class Catalogue:
             self._endpoint = endpoint
             self._due.set()
 
+    def request(self) -> None:
+        """Reads it again now, unless it never was read."""
+        if self._endpoint is not None:
+            self._due.set()
+
     async def keep(self) -> None:
         """Reads it whenever it is due. Runs until it is cancelled; after a failure the old cards stay."""
         loop = asyncio.get_running_loop()

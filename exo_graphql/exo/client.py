@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 MAX_BODY = 64 << 20
 # Commands that hang in an election must not use up the connections that reading needs.
 MAX_COMMANDS = 32
+# Seconds in which exo fetches what it needs to know of a model from the hub.
+HUB_SECONDS = 60.0
 # Paths that are read again and again: their URLs are made once.
 _READS = ("/state", "/state/runners", "/node_id", "/models")
 _NOT_MODIFIED = 304
@@ -162,6 +164,25 @@ class ExoClient:
             raise Erring(_NOT_EXO)
         return previews
 
+    # The hub
+
+    async def search_hub(self, query: str, limit: int) -> Sequence[Any]:
+        """`GET /models/search`: exo asks the hub, which takes a second or two."""
+        params = {"query": query, "limit": str(limit)}
+        received = await self._send("GET", "/models/search", within=self._command_timeout, params=params, limited=True)
+        answer = decoded(received.body)
+        if not isinstance(answer, list):
+            raise Erring(_NOT_EXO)
+        return answer
+
+    async def add_model(self, model_id: str) -> None:
+        """`POST /models/add`: exo reads the model's files on the hub before it answers."""
+        await self._command("POST", "/models/add", body={"model_id": model_id}, within=HUB_SECONDS)
+
+    async def remove_model(self, model_id: str) -> None:
+        """`DELETE /models/custom/{id}`; `NotFound` for a model that is not custom."""
+        await self._command("DELETE", f"/models/custom/{rest_of_path(model_id)}")
+
     # Commands. exo's are fire-and-forget: a 200 says that it received one, not that it was carried out.
 
     async def create(self, document: Mapping[str, object]) -> None:
@@ -202,11 +223,12 @@ class ExoClient:
         *,
         params: Mapping[str, str | Sequence[str]] | None = None,
         body: object = None,
+        within: float | None = None,
     ) -> object:
         """The JSON that a command answers; every one answers an object."""
         content = None if body is None else orjson.dumps(body)
         received = await self._send(
-            method, path, within=self._command_timeout, params=params, content=content, limited=True
+            method, path, within=within or self._command_timeout, params=params, content=content, limited=True
         )
         answer = decoded(received.body)
         if not isinstance(answer, dict):

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
-from exo_graphql.cluster.upstream import PlacementPreview, Refused, Unreachable
-from exo_graphql.exo.answers import INSTANCE_WORDS, SHARDING_WORDS, read_preview, whole_model
+from exo_graphql.cluster.upstream import HubModel, PlacementPreview, Refused, Unreachable
+from exo_graphql.exo.answers import INSTANCE_WORDS, SHARDING_WORDS, read_hub_model, read_preview, whole_model
 from exo_graphql.exo.client import Erring, ExoClient, NotSent
 from exo_graphql.exo.endpoints import Endpoint, Endpoints
 from exo_graphql.exo.parse import read_instance
@@ -55,6 +55,19 @@ class Commands(ABC):
         """Every placement that exo finds; each contains all of `node_ids`."""
         previews = await self._call(lambda exo: exo.previews(model_id, node_ids), harmless=True)
         return tuple(preview for preview in map(read_preview, previews) if preview is not None)
+
+    async def search_hub(self, query: str, limit: int) -> tuple[HubModel, ...]:
+        """What exo finds on the hub."""
+        found = await self._call(lambda exo: exo.search_hub(query, limit), harmless=True)
+        return tuple(model for model in map(read_hub_model, found) if model is not None)
+
+    async def add_model(self, model_id: str) -> None:
+        """Asks exo to add a model of the hub. Twice is the same as once."""
+        await self._call(lambda exo: exo.add_model(model_id))
+
+    async def remove_model(self, model_id: str) -> None:
+        """Asks exo to remove a custom model."""
+        await self._call(lambda exo: exo.remove_model(model_id))
 
     async def create(self, instance: Instance) -> None:
         """Requests exactly this instance."""

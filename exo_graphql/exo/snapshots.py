@@ -76,6 +76,10 @@ class Snapshots:
         """The last answer to `GET /models`; None before the first."""
         return self._catalogue.body
 
+    def reread_catalogue(self) -> None:
+        """Reads the catalogue again soon, rather than when it is due."""
+        self._catalogue.request()
+
     # Waiting
 
     async def fresh(self, max_age: float = 1.0) -> Snapshot:

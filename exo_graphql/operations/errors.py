@@ -178,6 +178,25 @@ class Cancelled(OperationError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HubUnavailable(OperationError):
+    """exo could not search the hub."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelNotAdded(OperationError):
+    """exo did not change its catalogue as requested. `reason` is exo's own where it gave one."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelNotCustom(OperationError):
+    """exo brings the model along, so it cannot be removed. `custom` are the ids of those that can."""
+
+    custom: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterUnavailable(OperationError):
     """No exo node answers as it should. `last_seen_at` (UTC) is when the last state arrived; None if none ever did."""
 

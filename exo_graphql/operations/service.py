@@ -8,9 +8,9 @@ from typing import Self
 from exo_graphql.clock import elapsed, utc_now
 from exo_graphql.cluster.fitting import fitting_models
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.cluster.state import Task
-from exo_graphql.cluster.upstream import Upstream
-from exo_graphql.operations import downloads, placements, tasks
+from exo_graphql.cluster.state import ModelCard, Task
+from exo_graphql.cluster.upstream import HubModel, Upstream
+from exo_graphql.operations import custom_models, downloads, placements, tasks
 from exo_graphql.operations.admission import Admission
 from exo_graphql.operations.errors import (
     InvalidArgument,
@@ -286,6 +286,18 @@ class Operations:
         return await placements.views(
             self._upstream, self._manager.reservations(), model, min_nodes, nodes, unload, offload
         )
+
+    async def search_hub(self, query: str, limit: int) -> tuple[HubModel, ...] | OperationError:
+        """Models on the hub that exo downloads from."""
+        return await custom_models.search(self._upstream, query, limit)
+
+    async def add_model(self, model_id: str) -> ModelCard | OperationError:
+        """Adds a model of the hub to the catalogue."""
+        return await custom_models.add(self._upstream, model_id)
+
+    async def remove_model(self, model: str) -> str | OperationError:
+        """Removes a custom model from the catalogue; its id."""
+        return await custom_models.remove(self._upstream, model, self._manager.at_work())
 
     async def start_download(self, model: str, nodes: Sequence[str] | None = None) -> downloads.DownloadsResult:
         """Fetches the weights onto these nodes, or onto every node."""

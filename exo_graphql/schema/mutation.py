@@ -37,6 +37,7 @@ from exo_graphql.schema.deployment_mutation import (
 from exo_graphql.schema.event import AcknowledgePayload, acknowledge
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.filters import model_named
+from exo_graphql.schema.hub import AddModelPayload, RemoveModelPayload, add_model, remove_model
 from exo_graphql.schema.payloads import (
     ApplyPlanPayload,
     CancelOperationPayload,
@@ -221,6 +222,16 @@ class Mutation:
         description="Do exactly what a plan says, of an operation or a deployment. If the cluster has "
         "changed so that other models or nodes, or another order, would result, nothing is done, and the error "
         "PlanOutdated holds the plan as it would be now. Figures may differ.",
+    )
+    add_model: AddModelPayload = field(
+        resolver=add_model,
+        description="Add a model of the hub to the catalogue, as a custom model. Nothing is downloaded. It is there "
+        "when this is answered; one that is there already is left as it is.",
+    )
+    remove_model: RemoveModelPayload = field(
+        resolver=remove_model,
+        description="Remove a custom model from the catalogue. It is gone when this is answered. Its weights stay: see "
+        "`deleteDownload`.",
     )
     start_download: DownloadPayload = field(
         resolver=_start_download, description="Download a model's weights to these nodes; without `nodes` to all."

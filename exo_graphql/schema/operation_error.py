@@ -256,6 +256,25 @@ class Cancelled(OperationError):
     """`errors.Cancelled`."""
 
 
+@publishes(errors.HubUnavailable, CODES["HUB_UNAVAILABLE"])
+class HubUnavailable(OperationError):
+    """`errors.HubUnavailable`."""
+
+
+@publishes(errors.ModelNotAdded, CODES["MODEL_NOT_ADDED"])
+class ModelNotAdded(OperationError):
+    """`errors.ModelNotAdded`."""
+
+    reason: str = field(description="The reason; exo's own words if exo gave one.")
+
+
+@publishes(errors.ModelNotCustom, CODES["MODEL_NOT_CUSTOM"])
+class ModelNotCustom(OperationError):
+    """`errors.ModelNotCustom`."""
+
+    custom: list[str] = field(description="Full ids of the models that can be removed.")
+
+
 @publishes(errors.ClusterUnavailable, CODES["CLUSTER_UNAVAILABLE"])
 class ClusterUnavailable(OperationError):
     """`errors.ClusterUnavailable`."""

@@ -36,6 +36,7 @@ from exo_graphql.schema.errors import model_error
 from exo_graphql.schema.event import Event, resolve_events
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.filters import model_named, node_named
+from exo_graphql.schema.hub import HubModel, resolve_hub
 from exo_graphql.schema.model import Model
 from exo_graphql.schema.model_status import ModelStatus
 from exo_graphql.schema.node import Node
@@ -282,6 +283,11 @@ class Query:
         description="What loadModel, unloadModel or swapModels with these arguments would do, and the hash by which "
         "`applyPlan` does exactly that. One model to load or to unload is that mutation, anything else a swap. Changes "
         "nothing. What would be rejected has `fits: false`, and the `error` that the mutation would answer.",
+    )
+    search_hub: list[HubModel] = field(
+        resolver=resolve_hub,
+        description="Models on the hub that exo downloads from: those of mlx-community, or if none is found, all "
+        "others; the most downloaded first. `addModel` adds one to the catalogue.",
     )
     deployments: list[Deployment] = field(
         resolver=deployments, description="The deployments, by name: their models, schedules and states."

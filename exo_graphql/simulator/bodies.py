@@ -137,6 +137,12 @@ class CancelDownload(_Wire):
     model_id: str
 
 
+class AddModel(_Wire):
+    """`POST /models/add`."""
+
+    model_id: str
+
+
 class Message(BaseModel):
     """One message of a chat; only text counts here."""
 

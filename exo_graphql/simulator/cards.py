@@ -26,6 +26,7 @@ class Card:
     reasoning_dialect: str
     context_length: int
     backends: tuple[str, ...] = ("MlxMetal", "MlxCuda", "MlxCpu")
+    is_custom: bool = False
 
     @property
     def short_name(self) -> str:
@@ -103,7 +104,7 @@ def card_document(card: Card) -> Document:
         "contextLength": card.context_length,
         "usesCfg": False,
         "trustRemoteCode": True,
-        "isCustom": False,
+        "isCustom": card.is_custom,
         "vision": vision,
         "samplingDefaults": {
             **_NO_SAMPLING,
@@ -151,7 +152,7 @@ def listing(card: Card, created: int) -> Document:
         "storage_size_megabytes": round(card.storage_bytes / 1024**2),
         "supports_tensor": card.supports_tensor,
         "tasks": ["TextGeneration"],
-        "is_custom": False,
+        "is_custom": card.is_custom,
         "family": card.family,
         "quantization": card.quantization,
         "base_model": card.base_model,

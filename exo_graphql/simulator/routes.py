@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from exo_graphql.simulator import bodies
 from exo_graphql.simulator.cards import Card, Document, card_document, listing
 from exo_graphql.simulator.commands import Commands
+from exo_graphql.simulator.hub import HUB, search
 from exo_graphql.simulator.inference import text_params
 from exo_graphql.simulator.placement import ImpossibleError, place
 from exo_graphql.simulator.placement import Request as Wanted
@@ -21,6 +22,20 @@ from exo_graphql.simulator.state import NoSuchPathError, StateDocument, encode_a
 UNKNOWN_MODEL_SECONDS = 17.0
 """How long exo asks Hugging Face about a model that it has no card for."""
 _POLL_SECONDS = 0.05
+# What exo answers of a card that was added.
+_ADDED = frozenset(
+    [
+        "id",
+        "hugging_face_id",
+        "name",
+        "description",
+        "tags",
+        "storage_size_megabytes",
+        "supports_tensor",
+        "tasks",
+        "is_custom",
+    ]
+)
 _ANSWER = "This is a simulated exo: it has no weights."
 
 
@@ -129,6 +144,32 @@ class Routes:
         self._known_instance(instance_id)
         command_id = await self._commands.send(lambda: self._simulation.instances.delete(instance_id))
         return _received(command_id, instance_id=instance_id)
+
+    async def search_models(self, query: str = "", limit: int = 20) -> list[Document]:
+        return search(query, limit, self._cluster.cards)
+
+    async def add_model(self, payload: bodies.AddModel) -> Document:
+        card = next((card for card in HUB if card.model_id == payload.model_id), None)
+        if card is None:
+            raise HTTPException(
+                400, f"Failed to fetch model: 404 Client Error. Repository Not Found: {payload.model_id}"
+            )
+        await self._commands.send(lambda: self._cluster.state.custom.update({card.model_id: card_document(card)}))
+        # exo's own catalogue has it at once, the state once the master has carried the command out.
+        self._cluster.cards[card.model_id] = card
+        return {key: value for key, value in listing(card, 0).items() if key in _ADDED}
+
+    async def remove_model(self, model_id: str) -> Document:
+        card = self._cluster.cards.get(model_id)
+        if card is None or not card.is_custom:
+            raise HTTPException(404, "Custom model card not found")
+
+        def effect() -> None:
+            self._cluster.state.custom.pop(model_id, None)
+            self._cluster.cards.pop(model_id, None)
+
+        await self._commands.send(effect)
+        return {"message": "Model card deleted", "model_id": model_id}
 
     async def instance_links(self) -> list[Document]:
         return []

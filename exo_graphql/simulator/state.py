@@ -54,6 +54,7 @@ class StateDocument:
     thunderbolt_bridge: dict[str, Document] = field(default_factory=dict)
     rdma_ctl: dict[str, Document] = field(default_factory=dict)
     backends: dict[str, list[str]] = field(default_factory=dict)
+    custom: dict[str, Document] = field(default_factory=dict)
 
     def parts(self) -> Mapping[str, Any]:
         """The document by its top-level keys, in exo's order."""
@@ -79,7 +80,7 @@ class StateDocument:
             "thunderboltBridgeCycles": [],
             "instanceLinks": {},
             "prefillServerPorts": {},
-            "customModelCards": {},
+            "customModelCards": self.custom,
         }
 
     def encode(self) -> bytes:

@@ -71,6 +71,18 @@ def test_a_plan_is_applied_once_by_its_hash(act: Command) -> None:
     assert act("models", "apply", "nonsense").code == 1
 
 
+def test_models_of_the_hub_are_found_added_and_removed(act: Command) -> None:
+    found = act("models", "search", "smollm")
+    assert (found.code, "mlx-community/SmolLM3-3B-4bit" in found.out) == (0, True)
+    assert act("models", "add", "mlx-community/SmolLM3-3B-4bit").code == 0
+    assert act("--json", "models", "--search", "smollm").json["models"][0]["id"] == "mlx-community/SmolLM3-3B-4bit"
+    assert act("models", "remove", "SmolLM3-3B-4bit").code == 0
+    assert act("--json", "models", "--search", "smollm").json["models"] == []
+    for arguments, code in ((("remove", "tiny-a"), "MODEL_NOT_CUSTOM"), (("add", "x/y"), "MODEL_NOT_ADDED")):
+        refused = act("models", *arguments)
+        assert (refused.code, f"[{code}]" in refused.err) == (1, True), refused
+
+
 def test_a_model_is_shown_whole(act: Command) -> None:
     assert act("models", "load", "tiny-a", "--wait").code == 0
     shown = act("models", "show", "tiny-a")

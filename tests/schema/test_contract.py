@@ -40,6 +40,7 @@ CONTRACT = {
         plan(load: [String!], unload: [String!], minNodes: Int = 1, sharding: ShardingPreference = AUTO, \
 instanceType: InstanceTypePreference = AUTO, nodes: [ID!], drainSeconds: Int = 30, additional: Boolean = false, \
 instance: ID, timeoutSeconds: Int, attempts: Int, hash: String): Plan!
+        searchHub(query: String!, limit: Int = 20): [HubModel!]!
         operation(id: ID!, waitSeconds: Int): Operation
         operations(active: Boolean): [Operation!]!
         deployments: [Deployment!]!  deployment(name: ID!): Deployment
@@ -53,6 +54,7 @@ idempotencyKey: String, attempts: Int): LoadModelPayload!
         swapModels(unload: [String!]!, load: [String!]!, minNodes: Int = 1, sharding: ShardingPreference = AUTO, \
 instanceType: InstanceTypePreference = AUTO, nodes: [ID!], drainSeconds: Int = 30, timeoutSeconds: Int, \
 idempotencyKey: String, attempts: Int): SwapModelsPayload!
+        addModel(id: ID!): AddModelPayload!  removeModel(id: ID!): RemoveModelPayload!
         applyPlan(hash: String!, idempotencyKey: String): ApplyPlanPayload!
         startDownload(model: String!, nodes: [ID!]): DownloadPayload!
         cancelDownload(model: String!, nodes: [ID!]): DownloadPayload!

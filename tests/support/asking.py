@@ -14,7 +14,7 @@ from exo_graphql.cluster.expectations import Expectations
 from exo_graphql.cluster.loads import Loads
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
-from exo_graphql.cluster.upstream import PlacementPreview, Unreachable
+from exo_graphql.cluster.upstream import HubModel, PlacementPreview, Unreachable
 from exo_graphql.deployments.service import Deployments
 from exo_graphql.engine.execution import Answer, Executor
 from exo_graphql.operations import Operations
@@ -82,6 +82,18 @@ class Recorded:
         raise NotImplementedError
 
     def mark_loads(self, loads: Loads) -> None:
+        raise NotImplementedError
+
+    async def search_hub(self, query: str, limit: int) -> tuple[HubModel, ...]:
+        return (HubModel(f"mlx-community/{query}", "mlx-community", 1, 1, "2026-05-04", ("mlx",)),)[:limit]
+
+    async def add_model(self, model_id: str) -> None:
+        raise NotImplementedError
+
+    async def remove_model(self, model_id: str) -> None:
+        raise NotImplementedError
+
+    def reread_catalogue(self) -> None:
         raise NotImplementedError
 
     async def create(self, instance: Instance) -> None:

@@ -9,7 +9,7 @@ from exo_graphql.cluster.expectations import Expectations
 from exo_graphql.cluster.loads import Loads
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance, InstanceType, Sharding
-from exo_graphql.cluster.upstream import PlacementPreview
+from exo_graphql.cluster.upstream import HubModel, PlacementPreview
 from exo_graphql.exo.poller import Poller
 
 T = TypeVar("T")
@@ -89,6 +89,18 @@ class KillableUpstream:
 
     async def previews(self, model_id: str, node_ids: Sequence[str] = ()) -> tuple[PlacementPreview, ...]:
         return await self._poller.previews(model_id, node_ids)
+
+    async def search_hub(self, query: str, limit: int) -> tuple[HubModel, ...]:
+        return await self._poller.search_hub(query, limit)
+
+    async def add_model(self, model_id: str) -> None:
+        await self._poller.add_model(model_id)
+
+    async def remove_model(self, model_id: str) -> None:
+        await self._poller.remove_model(model_id)
+
+    def reread_catalogue(self) -> None:
+        self._poller.reread_catalogue()
 
     async def create(self, instance: Instance) -> None:
         await self._killer.around(self._poller.create(instance))
