@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 
 from exo_graphql.cluster.contact import NO_PULSE, Pulse
@@ -125,6 +126,15 @@ class Snapshot(IndexedState):
             and self.lost == other.lost
             and self.lists_the_same(other)
         )
+
+    @property
+    def stale_since(self) -> datetime | None:
+        """Until when the state was current (UTC): until it was received or, where exo's master hangs, until it last
+        changed, since such a state is received again and again. None while it is current."""
+        if not self.stale:
+            return None
+        unchanged = max(0.0, self.observed.elapsed - self.pulse.since) if self.pulse.still else 0.0
+        return self.observed_at - timedelta(seconds=unchanged)
 
     @property
     def connected(self) -> bool:

@@ -71,6 +71,10 @@ def _exo_errors(root: Parent[Snapshot]) -> tuple[Refusal, ...]:
     return root.source.refusals
 
 
+def _stale_since(root: Parent[Snapshot]) -> VolatileText | None:
+    return clock_moment(root.stale_since)
+
+
 def _demo(root: Parent[Snapshot], info: Info) -> bool:  # noqa: ARG001
     return info.context.demo
 
@@ -193,6 +197,11 @@ class Cluster:
     stale: bool = field(
         description="True while an older state is shown: exo does not answer, its master has stopped updating its "
         "state, or the state is incomplete (an election, or a node that lags behind)."
+    )
+    stale_since: datetime | None = field(
+        resolver=_stale_since,
+        description="Until when the shown state was current (UTC): until it was received or, where exo's master hangs, "
+        "until it last changed; null while it is current. Clock field: never causes a message.",
     )
     api_node_id: strawberry.ID | None = field(
         description="The exo node that answered; null if it did not give its id. exo does not publish which node "

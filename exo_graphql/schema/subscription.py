@@ -66,7 +66,7 @@ def _tasks(info: Info, model: ModelFilter = None) -> tuple[state.Task, ...]:
 @strawberry.type(
     description="Live results: the current result immediately, then a new one whenever one of the selected "
     "fields changes. Clock fields (ageSeconds, observedAt, lastSeen, secondsSinceSeen, "
-    "stateVersion) are sent along and never cause a message."
+    "staleSince, stateVersion) are sent along and never cause a message."
 )
 class Subscription:
     """The root of all live queries."""

@@ -6,6 +6,7 @@ from exo_graphql.cluster.contact import Contact
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from tests.support.documents import MODEL, Json, Story, document, instance, runner
+from tests.support.recordings import moment
 
 READY = runner("Ready", prefillServerPort=None)
 
@@ -27,10 +28,19 @@ def test_a_master_that_has_applied_no_event_for_15_seconds_makes_everything_unre
     for t in (0.0, 5.0, 10.0, 15.0):
         fine = _read(story, t)
         assert (fine.stale, fine.status(MODEL).phase) == (False, Phase.READY), t
+        assert fine.stale_since is None
     hung = _read(story, 20.0)
     assert (hung.stale, hung.connected, hung.healthy) == (True, True, False)
     assert hung.status(MODEL).phase is Phase.UNREACHABLE
     assert hung.unhealthy_reasons[0] == "exo's master has applied no events for 15 s or more: it seems to hang."
+    # Not since this read: such a state is received again and again.
+    assert hung.stale_since == moment(0.0).at
+    later = _read(story, 60.0).stale_since
+    assert later is not None
+    assert abs((later - moment(0.0).at).total_seconds()) < 0.001
+    story = Story()
+    _read(story, 0.0)
+    _read(story, 20.0)
     assert story.see(21.0, None).status(MODEL).phase is Phase.UNREACHABLE, "without a new state nothing has changed"
     assert _read(story, 22.0, index=8).status(MODEL).phase is Phase.READY
 

@@ -275,11 +275,12 @@ def test_a_field_that_ends_with_gb_describes_its_unit(name: str) -> None:
 
 
 def test_clock_fields_say_that_they_never_cause_a_message() -> None:
-    clocks = {"ageSeconds", "observedAt", "lastSeen", "secondsSinceSeen", "stateVersion"}
+    clocks = {"ageSeconds", "observedAt", "lastSeen", "secondsSinceSeen", "staleSince", "stateVersion"}
     descriptions = {name: text or "" for name, text in _descriptions() if name.rsplit(".", 1)[-1] in clocks}
     assert set(descriptions) == {
         "Cluster.ageSeconds",
         "Cluster.observedAt",
+        "Cluster.staleSince",
         "Cluster.stateVersion",
         "ModelStatus.observedAt",
         "Node.lastSeen",

@@ -16,7 +16,7 @@ fragment ErrorDetails on OperationError {
 export const WATCH = `
 subscription Dashboard {
   cluster {
-    connected stale healthy unhealthyReasons demo exoUrl apiNodeId observedAt linksVersion hints
+    connected stale healthy unhealthyReasons demo exoUrl apiNodeId observedAt staleSince linksVersion hints
     exoErrors { url message suggestion }
     losses { id at message modelId }
     lastEvent { id }

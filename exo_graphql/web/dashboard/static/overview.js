@@ -60,7 +60,7 @@ export function overview(retry) {
     before = state;
     attribute(health, "data-tone", shown.tone);
     text(health, shown.short);
-    const since = trouble !== null || stale ? (cluster?.observedAt ?? null) : null;
+    const since = trouble !== null || stale ? (cluster?.staleSince ?? cluster?.observedAt ?? null) : null;
     banner(wrongsOf(trouble, cluster), shown.tone, since, { lost: "Try now", refused: "Enter token" }[state]);
     gate(trouble === null ? null : "This page is not connected to the server.", stale ? "exo does not answer with a new state." : null);
     document.title = cluster === null ? "exo" : `${shown.short} · exo`;

@@ -13,6 +13,8 @@ import { instanceWords, linkWords, MEDIA, topologyWords } from "./topology_text.
 
 // As many colours as wall.css has.
 const COLOURS = 8;
+// As LINK_LOST and LINK_DEGRADED.
+const SETTLED_MS = 12_000;
 const ORDER = Object.keys(MEDIA);
 
 /** `show(nodeId)` leads to a node's row. */
@@ -40,7 +42,7 @@ export function topologySection(show) {
     if (cluster === null || map.clientWidth === 0) return;
     const { nodes } = cluster;
     const known = new Set(nodes.map(({ id }) => id));
-    const shown = links.filter((link) => link.nodes.every(({ id }) => known.has(id)));
+    const shown = links.filter((link) => link.nodes.every(({ id }) => known.has(id))).map((link) => settled(link, nodes));
     const instances = instancesOf(cluster.models);
     const made = JSON.stringify([map.clientWidth, nodes.map(({ id, friendlyName, status }) => [id, friendlyName, status]), instances.map(({ route, colour }) => [route, colour]), shown]);
     if (drawn?.made !== made) {
@@ -79,6 +81,16 @@ function instancesOf(models) {
 function mediaOf({ hub }, links) {
   const seen = new Set(links.map(({ status, medium }) => (status === "UP" ? medium : status)));
   return [...ORDER, "DEGRADED", "ONE_WAY", "LOST"].filter((medium) => seen.has(medium)).map((medium) => ({ medium, hub }));
+}
+
+/**
+ * The link, as UP until it has been worse for some seconds while both nodes are online: a node that joins has its links
+ * in one direction first, and one that dies loses them one after the other. Of a node that is not online that is shown.
+ */
+function settled(link, nodes) {
+  const online = link.nodes.every(({ id }) => nodes.find((node) => node.id === id).status === "ONLINE");
+  const long = link.since !== null && Date.now() - Date.parse(link.since) >= SETTLED_MS;
+  return link.status === "UP" || (online && long) ? link : { ...link, status: "UP", medium: link.medium ?? link.bestMedium };
 }
 
 /** Two nodes by their ids: names need not be unique. */
