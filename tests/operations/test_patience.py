@@ -88,6 +88,7 @@ def test_the_cause_is_that_of_the_newest_attempt_that_names_one() -> None:
 async def test_a_request_for_a_returning_node_waits_for_it() -> None:
     """A lost master: of three nodes one is back at once, the next after 3 s. No request is rejected meanwhile."""
     async with world(tiny_scenario(3)) as w:
+        w.sim.control.latency = 0.01  # reads that are frequent enough to show each of these moments
         w.fault("master-dies")
         await w.until(lambda snapshot: snapshot.stale)
         snapshot = await w.until(lambda snapshot: not snapshot.stale and snapshot.node_count == 1)
