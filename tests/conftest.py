@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.support.startup",
     "pytester",
     "tests.support.chromium",
+    "tests.support.forks",
     "tests.support.node_tools",
     "tests.support.postgres",
     "tests.support.scheduling",

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -112,10 +113,10 @@ def test_settings_that_cannot_be_served_are_wrong_usage_under_the_name_they_were
     ],
 )
 def test_a_value_out_of_range_is_wrong_usage_that_names_where_it_came_from(
-    arguments: tuple[str, ...], variables: dict[str, str], reported: str
+    forking_python: Sequence[str], arguments: tuple[str, ...], variables: dict[str, str], reported: str
 ) -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", "from exo_graphql.main import main; main()", *arguments],
+        [*forking_python, "-c", "from exo_graphql.main import main; main()", *arguments],
         capture_output=True,
         text=True,
         timeout=30,
@@ -135,30 +136,36 @@ def test_help_lists_the_settings_in_groups() -> None:
     assert "--help" in texts["Options"]
 
 
-def serve(*flags: str, **variables: str) -> str:
+Serve = Callable[..., str]
+
+
+@pytest.fixture
+def serve(forking_python: Sequence[str]) -> Serve:
     """What `serve` writes when it also has a flag that ends it."""
-    ran = subprocess.run(
-        (
-            *(sys.executable, "-c", "from exo_graphql.main import main; main()"),
-            *("serve", *flags, "--port", "70000"),
-        ),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        env={**os.environ, **variables},
-    )
-    assert "Invalid value for --port" in ran.stderr
-    return ran.stderr
+    program = *forking_python, "-c", "from exo_graphql.main import main; main()"
+
+    def run(*flags: str, **variables: str) -> str:
+        ran = subprocess.run(
+            [*program, "serve", *flags, "--port", "70000"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env={**os.environ, **variables},
+        )
+        assert "Invalid value for --port" in ran.stderr
+        return ran.stderr
+
+    return run
 
 
-def test_a_removed_setting_is_accepted_with_a_warning_that_says_what_to_do_instead() -> None:
+def test_a_removed_setting_is_accepted_with_a_warning_that_says_what_to_do_instead(serve: Serve) -> None:
     shown = serve("--max-rate", "5", EXO_GRAPHQL_MAX_WAITING="7")
     assert "Warning: --max-rate was removed and has no effect: " in shown
     assert "limit_req" in shown
     assert "use max_waiting_cost" in shown
 
 
-def test_every_removed_setting_is_accepted_as_a_flag() -> None:
+def test_every_removed_setting_is_accepted_as_a_flag(serve: Serve) -> None:
     switches = [f"--no-{name}" for name in REMOVED_SWITCHES]
     valued = [name for name in REMOVED if name not in REMOVED_SWITCHES]
     shown = serve(*switches, *(word for name in valued for word in (f"--{name.replace('_', '-')}", "1")))
@@ -166,14 +173,14 @@ def test_every_removed_setting_is_accepted_as_a_flag() -> None:
     assert sorted(warned) == sorted(name.replace("_", "-") for name in REMOVED)
 
 
-def test_every_removed_setting_is_accepted_as_a_variable() -> None:
+def test_every_removed_setting_is_accepted_as_a_variable(serve: Serve) -> None:
     shown = serve(**{f"EXO_GRAPHQL_{name.upper()}": "1" for name in REMOVED})
     assert len(re.findall(r"^Warning: ", shown, re.MULTILINE)) == len(REMOVED)
 
 
-def test_the_shell_completes_the_flags_of_serve() -> None:
+def test_the_shell_completes_the_flags_of_serve(forking_python: Sequence[str]) -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", "import sys; sys.argv[0] = 'exo-graphql'; from exo_graphql.main import main; main()"],
+        [*forking_python, "-c", "import sys; sys.argv[0] = 'exo-graphql'; from exo_graphql.main import main; main()"],
         capture_output=True,
         text=True,
         timeout=30,

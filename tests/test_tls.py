@@ -3,9 +3,8 @@
 import asyncio
 import logging
 import os
-import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -142,10 +141,10 @@ def test_a_file_without_certificates_does_not_start(tmp_path: Path, monkeypatch:
         build(settings(exo_url=("https://studio",), state_dir=tmp_path))
 
 
-async def _command(*arguments: str, **variables: str) -> tuple[int | None, str]:
+async def _command(python: Sequence[str], *arguments: str, **variables: str) -> tuple[int | None, str]:
     """Runs the command line; its exit code, and all that it writes."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
+        *python,
         *("-c", "from exo_graphql.main import main; main()", *arguments),
         stdout=PIPE,
         stderr=PIPE,
@@ -155,17 +154,21 @@ async def _command(*arguments: str, **variables: str) -> tuple[int | None, str]:
     return process.returncode, (out + error).decode()
 
 
-async def test_the_command_line_trusts_the_named_authority_and_else_names_the_cause(authority: Authority) -> None:
+async def test_the_command_line_trusts_the_named_authority_and_else_names_the_cause(
+    authority: Authority, forking_python: Sequence[str]
+) -> None:
     async with running() as server, _served(server.components.asgi, authority.server) as port:
         url = ("--url", f"https://127.0.0.1:{port}")
-        assert (await _command(*url, "--ca-file", str(authority.ca_file), "nodes"))[0] == 0
-        assert (await _command(*url, "nodes", EXO_GRAPHQL_CA_FILE=str(authority.ca_file)))[0] == 0
-        assert (await _command(*url, "nodes", SSL_CERT_FILE=str(authority.ca_file)))[0] == 0
-        code, output = await _command(*url, "nodes")
+        assert (await _command(forking_python, *url, "--ca-file", str(authority.ca_file), "nodes"))[0] == 0
+        assert (await _command(forking_python, *url, "nodes", EXO_GRAPHQL_CA_FILE=str(authority.ca_file)))[0] == 0
+        assert (await _command(forking_python, *url, "nodes", SSL_CERT_FILE=str(authority.ca_file)))[0] == 0
+        code, output = await _command(forking_python, *url, "nodes")
         assert code == 69
         assert NOT_TRUSTED + "unable to get local issuer certificate." in output
         assert "--ca-file" in output
-        code, output = await _command(*url, "--ca-file", str(authority.ca_file.with_name("none.pem")), "nodes")
+        code, output = await _command(
+            forking_python, *url, "--ca-file", str(authority.ca_file.with_name("none.pem")), "nodes"
+        )
         assert code == 1
         assert "cannot be read" in output
         assert "Traceback" not in output

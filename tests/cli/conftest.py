@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -16,7 +17,9 @@ from exo_graphql.main import app
 from exo_graphql.simulator import SimulatedExo, default_scenario, tiny_scenario
 from tests.support.threaded import Served, served
 
-PROGRAM = [sys.executable, "-c", "from exo_graphql.main import main; main()"]
+MAIN = "from exo_graphql.main import main; main()"
+PROGRAM = [sys.executable, "-c", MAIN]
+"""The program from its very start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +91,18 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.fixture
-def start() -> Iterator[Callable[..., Process]]:
-    """Starts commands as processes; none outlives the test."""
+Start = Callable[..., Process]
+
+
+@contextmanager
+def starting(program: Sequence[str]) -> Iterator[Start]:
+    """Starts commands as processes; none outlives it."""
     begun: list[subprocess.Popen[str]] = []
 
     def run(*arguments: str) -> Process:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("EXO_GRAPHQL_")}
         popen = subprocess.Popen(
-            [*PROGRAM, *arguments],
+            [*program, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
@@ -112,6 +118,19 @@ def start() -> Iterator[Callable[..., Process]]:
             popen.kill()
         with popen:
             pass
+
+
+@pytest.fixture(scope="session")
+def program(forking_python: Sequence[str]) -> Sequence[str]:
+    """The program as a process that has its imports behind it."""
+    return *forking_python, "-c", MAIN
+
+
+@pytest.fixture
+def start(program: Sequence[str]) -> Iterator[Start]:
+    """Starts commands as processes; none outlives the test."""
+    with starting(program) as run:
+        yield run
 
 
 @pytest.fixture(scope="module")

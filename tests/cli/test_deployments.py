@@ -4,7 +4,7 @@ import io
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,8 @@ from exo_graphql.cli import deployment_views, times
 from exo_graphql.cli.deployment_commands import as_toml
 from exo_graphql.deployment_file.reader import read
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
-from tests.cli.conftest import PROGRAM, Command, Process, command_at
+from tests.cli.conftest import Command, Start, command_at
 from tests.support.threaded import Served, served
-
-Start = Callable[..., Process]
 
 NIGHT = '{ cron = "0 23 * * *", durationMinutes = 420, timeZone = "Europe/Berlin" }'
 A = '[deployments.a]\nmodel = "tiny-a"\n'
@@ -202,8 +200,8 @@ def test_exit_codes_of_the_process(start: Start, write: Write, arguments: list[s
     assert "Traceback" not in ran.err
 
 
-def test_exit_codes_of_the_process_with_a_server_and_stdin(tiny: Served, start: Start, write: Write) -> None:
-    program = [*PROGRAM, "--url", tiny.url]
+def test_exit_codes_of_the_process_with_a_server_and_stdin(tiny: Served, program: Sequence[str]) -> None:
+    program = [*program, "--url", tiny.url]
 
     def run(*arguments: str, text: str = "") -> "subprocess.CompletedProcess[str]":
         return subprocess.run([*program, *arguments], input=text, capture_output=True, text=True, timeout=60)
@@ -421,13 +419,19 @@ def test_at_any_width_no_line_is_too_long(
         ("exo-graphql --url {url} deploy b tiny", "tiny-b"),
     ],
 )
-def test_the_shell_completes_names_of_deployments(one: Served, line: str, offered: str) -> None:
+def test_the_shell_completes_names_of_deployments(
+    one: Served, forking_python: Sequence[str], line: str, offered: str
+) -> None:
     words = line.format(url=one.url)
     place = len(words.split()) - (not words.endswith(" "))
     environment = {"_EXO_GRAPHQL_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(place)}
     program = "import sys; sys.argv[0] = 'exo-graphql'; from exo_graphql.main import main; main()"
     done = subprocess.run(
-        [PROGRAM[0], "-c", program], capture_output=True, text=True, timeout=30, env={**environment, "LANG": "C.UTF-8"}
+        [*forking_python, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**environment, "LANG": "C.UTF-8"},
     )
     assert done.stderr == ""
     assert offered in done.stdout.split("\n")

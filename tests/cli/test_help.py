@@ -14,7 +14,6 @@ import typer
 from typer.testing import CliRunner
 
 from exo_graphql.main import app
-from tests.cli.conftest import PROGRAM
 
 # One process prints every command's help at every width: starting one for each would take a minute.
 EVERY_HELP = """
@@ -96,10 +95,10 @@ def test_no_word_is_broken_or_lost_at_any_width() -> None:
             )
 
 
-def test_wrong_usage_is_reported_without_breaking_a_word_either() -> None:
+def test_wrong_usage_is_reported_without_breaking_a_word_either(program: Sequence[str]) -> None:
     controller, terminal = os.openpty()
     termios.tcsetwinsize(terminal, (24, 24))
-    subprocess.run([*PROGRAM, "models", "load", "--shard", "a"], stderr=terminal, env=without_size(), timeout=30)
+    subprocess.run([*program, "models", "load", "--shard", "a"], stderr=terminal, env=without_size(), timeout=30)
     os.close(terminal)
     text = os.read(controller, 65536).decode()
     os.close(controller)

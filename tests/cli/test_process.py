@@ -7,16 +7,14 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
-from tests.cli.conftest import PROGRAM, Process, command_at
+from tests.cli.conftest import Start, command_at
 from tests.cli.test_mutations import operation_in
 from tests.support.threaded import Served, served
-
-Start = Callable[..., Process]
 
 
 def states(served: Served) -> list[str]:
@@ -100,9 +98,9 @@ def test_watch_with_json_prints_each_message_on_a_line(tiny: Served, start: Star
     assert process.end().code == 130
 
 
-def test_a_pipe_that_closes_early_is_no_traceback(day: Served) -> None:
+def test_a_pipe_that_closes_early_is_no_traceback(day: Served, program: Sequence[str]) -> None:
     done = subprocess.run(
-        ["sh", "-c", '"$@" | head -n 1', "sh", *PROGRAM, "--url", day.url, "models", "--all"],
+        ["sh", "-c", '"$@" | head -n 1', "sh", *program, "--url", day.url, "models", "--all"],
         capture_output=True,
         text=True,
         timeout=30,
@@ -111,30 +109,38 @@ def test_a_pipe_that_closes_early_is_no_traceback(day: Served) -> None:
     assert "Traceback" not in done.stderr
 
 
-def on_a_terminal(*arguments: str, until: str, columns: int = 120) -> tuple[int, str]:
+OnATerminal = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def on_a_terminal(program: Sequence[str]) -> OnATerminal:
     """Runs a command on a terminal, interrupts it once `until` has been written; its exit code, and what it wrote."""
-    ours, its = pty.openpty()
-    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "40"}
-    with subprocess.Popen([*PROGRAM, *arguments], stdin=its, stdout=its, stderr=its, env=environment) as process:
-        os.close(its)
-        written, interrupted, deadline = b"", False, time.monotonic() + 30
-        while time.monotonic() < deadline:
-            if select.select([ours], [], [], 0.1)[0]:
-                try:
-                    written += os.read(ours, 65536)
-                except OSError:  # Linux: the other end is closed
-                    break
-            if until.encode() in written and not interrupted:
-                process.send_signal(signal.SIGINT)
-                interrupted = True
-        os.close(ours)
-        try:
-            return process.wait(10), written.decode()
-        finally:
-            process.kill()
+
+    def run(*arguments: str, until: str, columns: int = 120) -> tuple[int, str]:
+        ours, its = pty.openpty()
+        environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "40"}
+        with subprocess.Popen([*program, *arguments], stdin=its, stdout=its, stderr=its, env=environment) as process:
+            os.close(its)
+            written, interrupted, deadline = b"", False, time.monotonic() + 30
+            while time.monotonic() < deadline:
+                if select.select([ours], [], [], 0.1)[0]:
+                    try:
+                        written += os.read(ours, 65536)
+                    except OSError:  # Linux: the other end is closed
+                        break
+                if until.encode() in written and not interrupted:
+                    process.send_signal(signal.SIGINT)
+                    interrupted = True
+            os.close(ours)
+            try:
+                return process.wait(10), written.decode()
+            finally:
+                process.kill()
+
+    return run
 
 
-def test_on_a_terminal_a_wait_draws_a_bar_with_the_steps(tiny: Served) -> None:
+def test_on_a_terminal_a_wait_draws_a_bar_with_the_steps(tiny: Served, on_a_terminal: OnATerminal) -> None:
     code, written = on_a_terminal("--url", tiny.url, "models", "load", "absent", "--wait", until="never written")
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
     assert code == 0
@@ -145,7 +151,7 @@ def test_on_a_terminal_a_wait_draws_a_bar_with_the_steps(tiny: Served) -> None:
     assert written.rstrip().endswith("\x1b[?25h"), "the cursor is back"
 
 
-def test_on_a_terminal_watch_takes_the_screen_and_gives_it_back(tiny: Served) -> None:
+def test_on_a_terminal_watch_takes_the_screen_and_gives_it_back(tiny: Served, on_a_terminal: OnATerminal) -> None:
     code, written = on_a_terminal("--url", tiny.url, "watch", until="node-2")
     assert code == 130
     assert written.startswith("\x1b[?1049h")
@@ -157,7 +163,9 @@ CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 @pytest.mark.parametrize("columns", [24, 40, 60, 80, 120])
 @pytest.mark.parametrize("arguments", [["status"], ["nodes", "nonsense"]], ids=" ".join)
-def test_on_a_terminal_of_any_width_no_word_is_broken(day: Served, arguments: list[str], columns: int) -> None:
+def test_on_a_terminal_of_any_width_no_word_is_broken(
+    day: Served, on_a_terminal: OnATerminal, arguments: list[str], columns: int
+) -> None:
     ran = command_at(day.url)(*arguments)
     _, written = on_a_terminal("--url", day.url, *arguments, until="never written", columns=columns)
     plain = CODES.sub("", written)
@@ -172,7 +180,7 @@ def _words(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("columns", [24, 40, 80])
-def test_a_wait_fits_a_terminal_of_any_width(tiny: Served, columns: int) -> None:
+def test_a_wait_fits_a_terminal_of_any_width(tiny: Served, on_a_terminal: OnATerminal, columns: int) -> None:
     code, written = on_a_terminal(
         "--url", tiny.url, "models", "load", "tiny-a", "--wait", until="never written", columns=columns
     )
@@ -181,7 +189,7 @@ def test_a_wait_fits_a_terminal_of_any_width(tiny: Served, columns: int) -> None
     assert "SUCCEEDED" in CODES.sub("", written), "no word is broken"
 
 
-def test_at_a_terminal_the_user_confirms_before_weights_are_deleted(tiny: Served) -> None:
+def test_at_a_terminal_the_user_confirms_before_weights_are_deleted(tiny: Served, on_a_terminal: OnATerminal) -> None:
     def statuses() -> set[str]:
         entries = command_at(tiny.url)("--json", "downloads", "--model", "tiny-a").json["downloads"]
         return {entry["status"] for entry in entries}
@@ -205,7 +213,7 @@ def test_at_a_terminal_the_user_confirms_before_weights_are_deleted(tiny: Served
     ],
 )
 def test_the_shell_completes_commands_and_the_names_that_the_server_knows(
-    tiny: Served, line: str, offered: str
+    tiny: Served, forking_python: Sequence[str], line: str, offered: str
 ) -> None:
     words = line.format(url=tiny.url)
     environment = os.environ | {
@@ -214,6 +222,6 @@ def test_the_shell_completes_commands_and_the_names_that_the_server_knows(
         "COMP_CWORD": str(len(words.split()) - 1),
     }
     program = "import sys; sys.argv[0] = 'exo-graphql'; from exo_graphql.main import main; main()"
-    done = subprocess.run([PROGRAM[0], "-c", program], capture_output=True, text=True, timeout=30, env=environment)
+    done = subprocess.run([*forking_python, "-c", program], capture_output=True, text=True, timeout=30, env=environment)
     assert done.stderr == ""
     assert offered in done.stdout.split("\n")

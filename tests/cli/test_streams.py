@@ -5,15 +5,22 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
 
-from tests.cli.conftest import PROGRAM, Process
+from tests.cli.conftest import PROGRAM, Start, starting
 from tests.support.threaded import Served
 
 FULL = "error: Cannot write to stdout: No space left on device. [OUTPUT_FAILED]\n"
 CLOSED = "error: Cannot write to stdout: Bad file descriptor. [OUTPUT_FAILED]\n"
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts commands as processes of their own from the very start, when a signal finds no handler yet."""
+    with starting(PROGRAM) as run:
+        yield run
 
 
 def shell(line: str, *arguments: str) -> tuple[int, str]:
@@ -46,7 +53,7 @@ def test_a_stream_that_cannot_be_written(tiny: Served, line: str, code: int, err
     assert shell(line, "--url", tiny.url) == (code, err)
 
 
-def test_a_second_ctrl_c_is_silent(tiny: Served, start: Callable[..., Process]) -> None:
+def test_a_second_ctrl_c_is_silent(tiny: Served, start: Start) -> None:
     process = start("--url", tiny.url, "watch")
     process.line_with("healthy")
     for _ in range(3):
@@ -81,9 +88,7 @@ def test_what_went_wrong_keeps_its_exit_code_though_the_object_cannot_be_written
 
 
 @pytest.mark.parametrize("command", [["serve", "--demo"], ["simulate"]])
-def test_a_second_ctrl_c_does_not_break_a_server_s_shutdown_off(
-    start: Callable[..., Process], command: list[str]
-) -> None:
+def test_a_second_ctrl_c_does_not_break_a_server_s_shutdown_off(start: Start, command: list[str]) -> None:
     process = start(*command, "--port", "0")
     assert process.popen.stderr is not None
     assert "http://127.0.0.1:" in process.popen.stderr.readline()

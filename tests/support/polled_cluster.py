@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import httpx
 from starlette.types import ASGIApp
@@ -20,14 +21,20 @@ CHEAP = 0.2
 START = datetime(2026, 6, 22, 12, tzinfo=UTC)
 
 
+@lru_cache(maxsize=1)
+def _moment(elapsed: float) -> Moment:
+    """Virtual time stands still while anything is done: several are asked for the same moment."""
+    return Moment(START + timedelta(seconds=elapsed), elapsed)
+
+
 def loop_now() -> datetime:
     """The wall clock of the tests: it moves with the loop's own."""
-    return START + timedelta(seconds=asyncio.get_running_loop().time())
+    return loop_moment().at
 
 
 def loop_moment() -> Moment:
     """Both clocks of the tests."""
-    return Moment(loop_now(), asyncio.get_running_loop().time())
+    return _moment(asyncio.get_running_loop().time())
 
 
 @dataclass(frozen=True, slots=True)
