@@ -10,7 +10,9 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import ClassVar
 
@@ -33,6 +35,9 @@ logger = logging.getLogger("exo_graphql")
 GRACE_SECONDS = 2
 # Seconds after the first Ctrl-C: from then on, another Ctrl-C ends the process at once.
 BREAK_OFF_AFTER = 2 * GRACE_SECONDS
+# Seconds from the first signal until the process ends even so. What it waits for then is lost to it: a thread that
+# looks a name up, or a database that does not answer. Nothing is lost to the next start: what is under way is stored.
+END_SECONDS = 10
 # Seconds after which the kernel cuts a connection that has acknowledged nothing: its client's machine is off or away.
 UNREAD_SECONDS = 60
 # Seconds after which Python switches from a busy thread to one that waits. A request that is answered while two threads
@@ -68,10 +73,17 @@ class _Advice(logging.Filter):
 class Server(uvicorn.Server):
     """uvicorn that closes subscriptions properly before it closes its sockets."""
 
-    def __init__(self, config: uvicorn.Config, greeting: str, goodbye: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        greeting: str,
+        goodbye: Callable[[], Awaitable[None]],
+        end_seconds: float = END_SECONDS,
+    ) -> None:
         super().__init__(config)
         self._greeting = greeting
         self._goodbye = goodbye
+        self._end_seconds = end_seconds
         self._stopping_since: float | None = None
         self.failed = False
         """Whether it ended because it could not go on."""
@@ -105,6 +117,10 @@ class Server(uvicorn.Server):
         if self._stopping_since is None:
             self._stopping_since = now
             super().handle_exit(sig, frame)
+            # A thread: the event loop itself may be what hangs.
+            watch = threading.Timer(self._end_seconds, _end_at_once, (self._end_seconds,))
+            watch.daemon = True
+            watch.start()
         elif sig == signal.SIGINT and now - self._stopping_since > BREAK_OFF_AFTER:
             os._exit(130)
 
@@ -118,6 +134,20 @@ class Server(uvicorn.Server):
             server.close()
         await self._goodbye()
         await super().shutdown(sockets)
+
+
+def _end_at_once(seconds: float) -> None:
+    """Ends the process, with the places at which its threads hang in the log: nobody could find the cause otherwise."""
+    running = sys._current_frames()  # noqa: SLF001  # documented; there is no other way to another thread's stack
+    stacks = []
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and thread.ident in running:
+            innermost = traceback.extract_stack(running[thread.ident])[:-5:-1]
+            places = (f"{each.name} ({Path(each.filename).name}:{each.lineno})" for each in innermost)
+            stacks.append(f"{thread.name}: {' < '.join(places)}")
+    logger.error("Not stopped within %g s: ended at once. It waited in %s.", seconds, "; ".join(stacks))
+    logging.shutdown()
+    os._exit(1)
 
 
 def _tune(listeners: Iterable[socket.socket]) -> None:

@@ -4,6 +4,8 @@ import asyncio
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -140,3 +142,40 @@ async def test_a_signal_ends_the_process_with_200_subscribers_in_time_and_withou
         assert time.monotonic() - began < 5
         assert code == 0
         assert not re.search(rb"Traceback|ERROR|Warning|never awaited|was destroyed", said), said.decode()
+
+
+HANGING = """
+import sys, threading, time
+from exo_graphql.observability.logs import configure
+from exo_graphql.serve import Server, block_on, server_config, _serve
+
+async def app(scope, receive, send):
+    pass
+
+def hang():
+    time.sleep(60)
+
+async def goodbye():
+    threading.Thread(target=hang, name="looks a name up").start()
+    hang()
+
+configure()
+server = Server(server_config(app, "127.0.0.1", 0), "listening on {port}", goodbye, end_seconds=0.5)
+sys.exit(block_on(_serve(server)))
+"""
+
+
+def test_what_hangs_at_the_end_is_not_waited_for() -> None:
+    """Neither a thread nor the event loop itself; the log says where both are."""
+    process = subprocess.Popen([sys.executable, "-c", HANGING], stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        assert "listening on" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=15)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert "Not stopped within 0.5 s: ended at once." in err
+    assert "MainThread: hang (<string>:" in err
+    assert "looks a name up: hang (<string>:" in err
