@@ -87,10 +87,14 @@ async def _follow(session: Session, last: int, variables: Json) -> None:
             _show(terminal, event)
         position = Position(listed)
         resumed = {**variables, "since": position.since}
+        reason = ""
         async with aclosing(client.follow(document("follow_events"), resumed, patient=True)) as messages:
             async for message in messages:
                 if isinstance(message, Lost):
-                    terminal.note(f"{message.reason} Reconnecting.")
+                    # Each try to connect fails in the same way: that is said once.
+                    if message.reason != reason:
+                        reason = message.reason
+                        terminal.note(f"{reason} Reconnecting.")
                 elif message.data is not None and not message.errors:
                     event = message.data["events"]
                     if position.takes(event):

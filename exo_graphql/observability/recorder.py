@@ -27,8 +27,6 @@ _ENDED = {
     OperationState.ROLLED_BACK: Severity.WARNING,
     OperationState.FAILED: Severity.ERROR,
 }
-# Steps that were left out are none that happened.
-_DONE = frozenset({StepState.SUCCEEDED, StepState.FAILED})
 _WORSE = frozenset({DeploymentState.RETRYING, DeploymentState.UNSATISFIABLE})
 
 
@@ -175,8 +173,9 @@ def operation_events(
             yield _of(operation, EventKind.OPERATION_ACCEPTED, Severity.INFO, text, deployment, operation.by)
         for step in operation.steps if was is not None else ():
             earlier = was.step(step.name) if was is not None else None
-            if step.state in _DONE and (earlier is None or earlier.state not in _DONE):
-                text = f"{_begin(_act(operation))}, step {step.name}: {step.state.value}. {step.message or ''}".rstrip()
+            # Of a step that fails, the end of the operation says so, and why.
+            if step.state is StepState.SUCCEEDED and (earlier is None or earlier.state is not step.state):
+                text = f"{_begin(_act(operation))}, step {step.name}: done. {step.message or ''}".rstrip()
                 yield _of(operation, EventKind.OPERATION_STEP, Severity.INFO, text, deployment, operation.by)
         if operation.state in _ENDED and (was is None or was.state not in _ENDED):
             cancelled = operation.state is OperationState.CANCELLED

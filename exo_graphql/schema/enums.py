@@ -193,7 +193,7 @@ described(
     DOWNLOAD_FAILED="A download failed.",
     DOWNLOAD_STALLED="A download has received no byte for 60 s.",
     OPERATION_ACCEPTED="This server has accepted a load, an unload or a swap.",
-    OPERATION_STEP="A step of an operation has ended, with its state and message.",
+    OPERATION_STEP="A step of an operation is done, with its message.",
     OPERATION_ENDED="An operation has ended, with its state and message.",
     DEPLOYMENT_CHANGED="A deployment was declared, changed or deleted, or is in another state.",
     ELECTION="exo lost its master, and a new one began with an empty state: every instance is gone.",
