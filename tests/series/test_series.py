@@ -1,8 +1,13 @@
 """What is recorded, and what is not, by two clocks of which one can be set."""
 
+from fractions import Fraction
 from itertools import pairwise
+from math import ceil, floor
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.series import Series
@@ -231,3 +236,44 @@ def test_what_is_restored_late_displaces_no_sample() -> None:
     before = (it.watts("a"), it.watts("a", 1440, 1440))
     it.series.restore(MINUTES, it.series.newest // 12, *stored)
     assert (it.watts("a"), it.watts("a", 1440, 1440)) == before
+
+
+# Anything that may happen
+
+
+_STEP = st.tuples(
+    st.sampled_from([5.0, 5.0, 5.0, 4.0, 7.5, 30.0, 400.0, 3700.0]),
+    st.sampled_from([0.0, 0.0, 0.0, -3600.0, 1800.0]),
+    st.lists(st.tuples(st.sampled_from("abc"), st.one_of(st.none(), st.floats(0, 500)), st.booleans()), max_size=3),
+    st.booleans(),
+)
+
+
+@given(st.lists(_STEP, min_size=1, max_size=60), st.sampled_from([1, 7, 12, 60, 100, 720]))
+def test_a_history_is_the_mean_of_what_was_sampled(steps: list[Any], points: int) -> None:
+    """Against a list of samples: whatever pauses, sets of the wall clock, stale nodes and lost contact there were."""
+    it = machine()
+    taken: dict[tuple[str, int], float | None] = {}
+    for pause, set_forward, nodes, connected in steps:
+        it.seconds += pause
+        it.set_forward += set_forward
+        before = it.series.newest
+        reports = {name: (watts, stale) for name, watts, stale in nodes}
+        present = [node(name, name, watts, seen=60.0 if stale else 0.0) for name, (watts, stale) in reports.items()]
+        it.series.sample(snapshot(it.now, *present, connected=connected), it.now)
+        if it.series.newest > before and connected:
+            for name, (watts, stale) in reports.items():
+                taken[name, it.series.newest] = None if stale or watts is None else round(watts, 1)
+    width = Fraction(3600, points)
+    end = ceil((it.series.newest + 1) * 5 / width) * width
+    for name in "abc":
+        expected: list[float | None] = []
+        for number in range(points, 0, -1):
+            begin = end - number * width
+            found = [taken.get((name, each)) for each in range(floor(begin / 5), ceil((begin + width) / 5))]
+            known = [each for each in found if each is not None]
+            expected.append(sum(known) / len(known) if known else None)
+        watts = it.series.of_node(name, 60, points).power_watts
+        assert [each is None for each in watts] == [each is None for each in expected]
+        pairs = [(a, b) for a, b in zip(watts, expected, strict=True) if a is not None and b is not None]
+        assert all(abs(a - b) <= 0.1 + 1e-6 for a, b in pairs)
