@@ -46,7 +46,7 @@ def _at(root: Parent[series.History]) -> Sequence[VolatileText]:
 
 @strawberry.type(
     description="What was reported over time, as parallel lists, oldest first. Each entry is the mean of one interval; "
-    "it is null if nothing was reported in it, or only stale values."
+    "it is null if nothing was reported in it, or only stale values. `stateVersion` does not count it."
 )
 class History:
     """`series.History`."""
