@@ -85,7 +85,7 @@ def _unpaused(deployment: Deployment, now: datetime) -> Deployment:
     """The deployment without a pause that has ended. It adopts what is loaded then, as at any opening."""
     if deployment.pause is None or deployment.is_paused(now):
         return deployment
-    return replace(deployment, pause=None, adopted=False)
+    return replace(deployment, pause=None, changed_by=None, adopted=False)
 
 
 def _is_unused(deployment: Deployment, observed: Observed) -> bool:

@@ -151,6 +151,11 @@ class Deployments:
         """The input of a comparison now."""
         return self.reconciler.view(self._registry.all(), snapshot)
 
+    def name_of(self, uid: str) -> str | None:
+        """The name of the one of this uid, also while it is deleted and its model still being unloaded."""
+        deployment = self._registry.of(uid)
+        return None if deployment is None else deployment.name
+
     def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Calls back at every change, synchronously; returns how to stop it."""
         stops = [self._registry.listen(callback), self.reconciler.assessments.listen(callback)]

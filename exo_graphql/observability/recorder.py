@@ -140,14 +140,11 @@ class Recorder:
 
     def _operations_changed(self) -> None:
         known, self._known_operations = self._known_operations, {each.id: each for each in self._operations.all()}
-        self._events.record(operation_events(known, self._known_operations, self._name_of_deployment))
+        self._events.record(operation_events(known, self._known_operations, self._deployments.name_of))
 
     def _deployments_changed(self) -> None:
         known, self._known_deployments = self._known_deployments, _by_name(self._deployments.all())
         self._events.record(deployment_events(known, self._known_deployments, self._deployments.deleting))
-
-    def _name_of_deployment(self, uid: str) -> str | None:
-        return next((name for name, each in self._known_deployments.items() if each.deployment.uid == uid), None)
 
 
 def _by_name(assessments: Iterable[Assessment]) -> Mapping[str, Assessment]:
@@ -240,10 +237,11 @@ def deployment_events(
             yield _changed(now, Severity.INFO, f"Deployment {name} is changed{_by(by)} (generation {generation}).", by)
         if was is None or was.state is not now.state:
             severity = Severity.WARNING if now.state in _WORSE else Severity.INFO
-            acted = was is None or was.deployment.pause != now.deployment.pause
-            yield _changed(
-                now, severity, f"Deployment {name} is {now.state.value}: {now.reason}", by if acted else None
-            )
+            paused = now.deployment.pause is not None
+            acted = by if was is not None and was.deployment.pause != now.deployment.pause else None
+            begin = f"Deployment {name}" if acted is None or paused else f"Deployment {name} was resumed by {acted} and"
+            state = f"{now.state.value}{_by(acted) if paused else ''}"
+            yield _changed(now, severity, f"{begin} is {state}: {now.reason}", acted)
     for name, was in before.items():
         if name not in after:
             by = deleting.get(was.deployment.uid)

@@ -100,13 +100,17 @@ async def test_events_of_a_deployment_name_who_declared_paused_resumed_and_delet
         said = [(each.message.partition(":")[0], each.by) for each in changes]
         assert said[0] == (f"Deployment day of {A} is declared by alice.", "alice")
         assert ("Deployment day is changed by bob (generation 2).", "bob") in said
-        paused = said.index(("Deployment day is PAUSED", "alice"))
-        assert said[paused + 1][1] == "bob"
+        paused = said.index(("Deployment day is PAUSED by alice", "alice"))
+        resumed, by = said[paused + 1]
+        assert resumed.startswith("Deployment day was resumed by bob and is ")
+        assert by == "bob"
         assert said[-1] == ("Deployment day is deleted by alice.", "alice")
         server.exo.control.advance(60)
         await until(lambda: not server.components.operations.all(active=True))
-        (accepted, *_) = [e for e in server.components.events.in_memory if e.kind is EventKind.OPERATION_ACCEPTED]
-        assert (accepted.deployment, accepted.by) == ("day", None)
+        acts = [e for e in server.components.events.in_memory if e.kind is EventKind.OPERATION_ACCEPTED]
+        # The deployment is deleted while its model is unloaded.
+        assert {(act.deployment, act.by) for act in acts} == {("day", None)}
+        assert "unload" in acts[-1].message
 
 
 async def test_a_subscription_gets_what_it_asks_for_and_what_it_missed() -> None:
