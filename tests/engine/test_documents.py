@@ -1,7 +1,11 @@
 """Which documents are kept: those that are sent again, and those that took a thread."""
 
+import gc
 import weakref
 
+from graphql import OperationDefinitionNode
+
+from exo_graphql.engine.compiled.plans import Plans
 from exo_graphql.engine.documents import SEEN_TEXTS, Documents
 from tests.support.asking import SCHEMA
 
@@ -18,15 +22,22 @@ def test_a_short_text_is_kept_from_its_second_sight_on() -> None:
 
 
 def test_nothing_is_left_of_texts_that_are_sent_once() -> None:
-    """Their trees go at once, without the garbage collector."""
-    documents = Documents(SCHEMA)
-    trees = []
-    for number in range(20):
-        node = documents.read(f"{{ nodes {{ name{number}: friendlyName }} }}").node
-        assert node is not None
-        trees.append(weakref.ref(node))
-        del node
-    assert [tree() for tree in trees] == [None] * 20
+    """Their trees go at once, without the garbage collector, also once they have been compiled."""
+    documents, plans = Documents(SCHEMA), Plans(SCHEMA)
+    trees: list[weakref.ref[object]] = []
+    gc.disable()
+    try:
+        for number in range(20):
+            node = documents.read(f"{{ nodes {{ name{number}: friendlyName models {{ id }} }} }}").node
+            assert node is not None
+            assert plans.compile_soon(node, None, None)
+            (operation,) = node.definitions
+            assert isinstance(operation, OperationDefinitionNode)
+            trees += [weakref.ref(node), *map(weakref.ref, operation.selection_set.selections)]
+            del node, operation
+        assert [tree() for tree in trees] == [None] * 40
+    finally:
+        gc.enable()
 
 
 def test_texts_seen_once_are_forgotten_in_their_order() -> None:

@@ -37,29 +37,48 @@ def collect(
     sets: Iterable[SelectionSetNode],
 ) -> Fields:
     """The fields that `sets` select of an object of `type_`, in the response's order. `variables` are coerced."""
-    fields: Fields = {}
-    spread: set[str] = set()
+    collected = _Collected(schema, fragments, variables, type_)
+    for selection_set in sets:
+        collected.add(selection_set)
+    return collected.fields
 
-    def visit(selection_set: SelectionSetNode) -> None:
+
+class _Collected:
+    """The fields collected so far. Not a function within `collect`: it would refer to itself, and so keep the tree of
+    each document until the garbage collector comes."""
+
+    __slots__ = ("_fragments", "_schema", "_spread", "_type", "_variables", "fields")
+
+    def __init__(self, schema: GraphQLSchema, fragments: Fragments, variables: Any, type_: GraphQLObjectType) -> None:
+        self._schema = schema
+        self._fragments = fragments
+        self._variables = variables
+        self._type = type_
+        self._spread: set[str] = set()
+        self.fields: Fields = {}
+
+    def add(self, selection_set: SelectionSetNode) -> None:
+        """Adds what the set selects."""
         for selection in selection_set.selections:
-            if not is_included(selection, variables):
+            if selection.directives and not is_included(selection, self._variables):
                 continue
             if isinstance(selection, FieldNode):
                 key = selection.alias.value if selection.alias else selection.name.value
-                fields.setdefault(key, []).append(selection)
+                self.fields.setdefault(key, []).append(selection)
             elif isinstance(selection, InlineFragmentNode):
-                if selection.type_condition is None or _applies(schema, selection.type_condition.name.value, type_):
-                    visit(selection.selection_set)
+                if selection.type_condition is None or self._applies(selection.type_condition.name.value):
+                    self.add(selection.selection_set)
             elif isinstance(selection, FragmentSpreadNode):
-                fragment = fragments[selection.name.value]
-                if selection.name.value in spread or not _applies(schema, fragment.type_condition.name.value, type_):
-                    continue
-                spread.add(selection.name.value)
-                visit(fragment.selection_set)
+                fragment = self._fragments[selection.name.value]
+                if selection.name.value not in self._spread and self._applies(fragment.type_condition.name.value):
+                    self._spread.add(selection.name.value)
+                    self.add(fragment.selection_set)
 
-    for selection_set in sets:
-        visit(selection_set)
-    return fields
+    def _applies(self, condition: str) -> bool:
+        if condition == self._type.name:
+            return True
+        wanted = self._schema.get_type(condition)
+        return isinstance(wanted, GraphQLAbstractType) and self._schema.is_sub_type(wanted, self._type)
 
 
 def is_included(selection: SelectionNode, variables: Any) -> bool:
@@ -98,10 +117,3 @@ def conditions(fragments: Fragments, selection_set: SelectionSetNode) -> tuple[S
 def _own_set(selection: SelectionNode) -> Iterator[SelectionSetNode]:
     if isinstance(selection, FieldNode | InlineFragmentNode) and selection.selection_set is not None:
         yield selection.selection_set
-
-
-def _applies(schema: GraphQLSchema, condition: str, type_: GraphQLObjectType) -> bool:
-    if condition == type_.name:
-        return True
-    wanted = schema.get_type(condition)
-    return isinstance(wanted, GraphQLAbstractType) and schema.is_sub_type(wanted, type_)
