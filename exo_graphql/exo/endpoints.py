@@ -33,7 +33,7 @@ class Endpoint:
         self.failures = 0
         """Reads that failed since the last good one."""
         self.last_error: Exception | None = None
-        """Why the last request to it failed; None while it answers, or until it has been tried."""
+        """Why the last read failed, or the last attempt to reach it; None while neither has, or until it was tried."""
         self.answers = True
         """False from a failure until something answers again. True until it has been tried."""
         self.tried_at = float("-inf")
@@ -132,7 +132,8 @@ class Endpoints:
             endpoint.last_error = error
             endpoint.answers = False
             return
-        endpoint.last_error = None
+        if not endpoint.failures:
+            endpoint.last_error = None  # else it answers, but gave no state when it was last read
         if not endpoint.answers:
             endpoint.answers = True
             self._answers_again()

@@ -269,10 +269,25 @@ async def test_each_url_says_why_it_does_not_answer_and_what_to_check(
             await asyncio.sleep(10.0)
             assert cluster.poller.snapshot is not None
             refusals = cluster.poller.snapshot.source.refusals
+        assert all(message in refusal.message for refusal in refusals), refusals
         assert [each.url for each in refusals] == ["http://a", "http://b"]
         for refusal in refusals:
-            assert message in refusal.message
             assert (refusal.suggestion or "").startswith(suggestion)
+
+
+@pytest.mark.parametrize("fault", ["error", "garbage"])
+async def test_why_no_state_comes_is_said_also_while_something_answers_at_the_url(fault: str) -> None:
+    async with running("a") as cluster:
+        said: set[str] = set()
+        with (
+            cluster.poller.subscriber(),
+            cluster.poller.listen(lambda snapshot: said.update(each.message for each in snapshot.source.refusals)),
+        ):
+            cluster.exos["a"].control.latency = 0.4
+            breaks(cluster, "a", fault)
+            await asyncio.sleep(30.0)
+    assert len(said) == 1, said
+    assert "no answer so far." not in said
 
 
 async def test_time_alone_makes_a_lost_cluster_unreachable() -> None:
