@@ -98,6 +98,11 @@ async def test_a_request_is_cancelled_an_unload_says_what_it_means_and_a_model_h
         json = "-H 'Content-Type: application/json'"
         chat = '{"model":"test/tiny-a","messages":[{"role":"user","content":"Hello"}]}'
         assert copied == f"curl http://demo.exo.local/v1/chat/completions {json} -d '{chat}'"
+        # A page on plain HTTP has no navigator.clipboard.
+        await page.evaluate("""window.read = navigator.clipboard.readText.bind(navigator.clipboard);
+            Object.defineProperty(navigator, "clipboard", { value: undefined })""")
+        await row.get_by_role("button", name="Copy address").click()
+        await page.wait_for_function("read().then((text) => text === 'http://demo.exo.local/v1')")
         await shown(row.get_by_text("The cluster is simulated: nothing answers there."))
         assert await page.evaluate(
             """async () => {

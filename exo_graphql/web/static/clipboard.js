@@ -33,8 +33,10 @@ function copySelected(text) {
   const focused = document.activeElement;
   const area = document.createElement("textarea");
   area.value = text;
+  area.className = "unseen"; // of both pages; without, the page would scroll to it
   // In an open dialog, what is outside cannot be selected.
   (focused?.closest("dialog") ?? document.body).append(area);
+  area.focus({ preventScroll: true });
   area.select();
   const copied = document.execCommand("copy");
   area.remove();
