@@ -250,7 +250,7 @@ class IndexedState(RamFigures):
 
 def _changed(previous: IndexedState, indexed: IndexedState) -> Iterator[str]:
     before, state = previous.state, indexed.state
-    for part in ("instances", "runners", "downloads", "tasks", "cards"):
+    for part in ("instances", "runners", "downloads", "tasks", "cards", "links"):
         if getattr(before, part) is not getattr(state, part):
             yield part
     if previous.catalogue is not indexed.catalogue:

@@ -21,6 +21,10 @@ LISTS: Mapping[tuple[str, str], Size] = {
     ("Query", "tasks"): lambda s: s.tasks,
     ("Query", "placements"): lambda _: 8.0,  # shardings times engines
     ("Query", "operations"): lambda s: s.operations,
+    ("Query", "instanceLinks"): lambda s: s.loaded,
+    ("Instance", "links"): lambda s: s.instances_of_model,
+    ("InstanceLink", "prefill"): lambda s: s.instances_of_model,
+    ("InstanceLink", "decode"): lambda s: s.instances_of_model,
     ("Query", "searchHub"): lambda _: 100.0,
     ("Query", "deployments"): lambda s: s.deployments,
     ("Query", "calendar"): lambda s: s.calendar_entries,

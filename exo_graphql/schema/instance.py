@@ -1,5 +1,6 @@
 """The types `Instance` and `Shard`."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
@@ -87,6 +88,34 @@ class Shard:
     error: str | None = field(resolver=_error, description="Why the runner FAILED, on one line; otherwise null.")
 
 
+def _linked(ids: Callable[[state.InstanceLink], tuple[str, ...]]) -> Callable[..., tuple[state.Instance, ...]]:
+    def resolve(root: Parent[state.InstanceLink], info: Info) -> tuple[state.Instance, ...]:
+        listed = info.context.snapshot.state.instances
+        return tuple(listed[id_] for id_ in ids(root) if id_ in listed)
+
+    return resolve
+
+
+@strawberry.type(
+    description="Instances that share a model's requests: some read the prompts, the others generate the answers."
+)
+class InstanceLink:
+    """`cluster.state.InstanceLink`."""
+
+    id: strawberry.ID = field(description="exo's id of the link.")
+    prefill: list["Instance"] = field(
+        resolver=_linked(lambda link: link.prefill_ids), description="The instances that read prompts."
+    )
+    decode: list["Instance"] = field(
+        resolver=_linked(lambda link: link.decode_ids), description="The instances that generate answers."
+    )
+
+
+def _links(root: Parent[state.Instance], info: Info) -> tuple[state.InstanceLink, ...]:
+    links = info.context.snapshot.state.links.values()
+    return tuple(link for link in links if root.id in link.prefill_ids or root.id in link.decode_ids)
+
+
 def _model(root: Parent[state.Instance], info: Info) -> state.ModelCard:
     return info.context.snapshot.models[root.model_id]
 
@@ -140,5 +169,8 @@ class Instance:
     message: str = field(
         resolver=_message,
         description="The phase as a sentence; from the second attempt on with the number of the attempt.",
+    )
+    links: list[InstanceLink] = field(
+        resolver=_links, description="Links with other instances of the model; empty where exo has none."
     )
     shards: list[Shard] = field(description="Its shards, one for each runner.")

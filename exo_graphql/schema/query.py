@@ -37,6 +37,7 @@ from exo_graphql.schema.event import Event, resolve_events
 from exo_graphql.schema.fields import field
 from exo_graphql.schema.filters import model_named, node_named
 from exo_graphql.schema.hub import HubModel, resolve_hub
+from exo_graphql.schema.instance import InstanceLink
 from exo_graphql.schema.model import Model
 from exo_graphql.schema.model_status import ModelStatus
 from exo_graphql.schema.node import Node
@@ -204,6 +205,10 @@ def _ids(
     )
 
 
+def _instance_links(info: Info) -> tuple[state.InstanceLink, ...]:
+    return tuple(info.context.snapshot.state.links.values())
+
+
 def deployments(info: Info) -> tuple[Assessment, ...]:
     """Every deployment."""
     return info.context.deployments.all()
@@ -283,6 +288,10 @@ class Query:
         description="What loadModel, unloadModel or swapModels with these arguments would do, and the hash by which "
         "`applyPlan` does exactly that. One model to load or to unload is that mutation, anything else a swap. Changes "
         "nothing. What would be rejected has `fits: false`, and the `error` that the mutation would answer.",
+    )
+    instance_links: list[InstanceLink] = field(
+        resolver=_instance_links,
+        description="Which instances read prompts and which generate answers; empty where exo splits no requests.",
     )
     search_hub: list[HubModel] = field(
         resolver=resolve_hub,

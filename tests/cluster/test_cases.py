@@ -7,6 +7,7 @@ import pytest
 from exo_graphql.cluster.downloads import DownloadStatus
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.state import DownloadKind, ModelCard
+from tests.support.asking import data
 from tests.support.cases import case, seen
 from tests.support.documents import (
     GIB,
@@ -221,3 +222,16 @@ def test_a_removed_card_whose_model_is_loaded_is_listed_with_what_the_instance_s
     state = _with_custom_card([])
     state["instances"] = {"i1": instance("i1", {"n1": "r1"}, "user/own")}
     assert snapshot_of(state).models["user/own"].layer_count == 8
+
+
+def test_linked_instances_are_shown_from_both_sides() -> None:
+    snapshot = seen("prefill-only-ready-decode-loading")
+    query = (
+        "{ instanceLinks { id prefill { id } decode { id } } models(loaded: true) { instances { id links { id } } } }"
+    )
+    answer = data(snapshot, query)
+    (link,) = answer["instanceLinks"]
+    ids = [instance["id"] for side in ("prefill", "decode") for instance in link[side]]
+    assert (len(link["prefill"]), len(link["decode"])) == (1, 1)
+    linked = {i["id"]: i["links"] for model in answer["models"] for i in model["instances"]}
+    assert {id_ for id_, links in linked.items() if links == [{"id": link["id"]}]} == set(ids)

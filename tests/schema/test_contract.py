@@ -40,6 +40,7 @@ CONTRACT = {
         plan(load: [String!], unload: [String!], minNodes: Int = 1, sharding: ShardingPreference = AUTO, \
 instanceType: InstanceTypePreference = AUTO, nodes: [ID!], drainSeconds: Int = 30, additional: Boolean = false, \
 instance: ID, timeoutSeconds: Int, attempts: Int, hash: String): Plan!
+        instanceLinks: [InstanceLink!]!
         searchHub(query: String!, limit: Int = 20): [HubModel!]!
         operation(id: ID!, waitSeconds: Int): Operation
         operations(active: Boolean): [Operation!]!

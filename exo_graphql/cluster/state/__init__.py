@@ -9,7 +9,15 @@ One file a part, as in `exo/parse/`: `cards`, `nodes`, `instances` (with their s
 
 from exo_graphql.cluster.state.cards import ModelCard
 from exo_graphql.cluster.state.downloads import Download, DownloadKind
-from exo_graphql.cluster.state.instances import Instance, InstanceType, Runner, RunnerStatus, Shard, Sharding
+from exo_graphql.cluster.state.instances import (
+    Instance,
+    InstanceLink,
+    InstanceType,
+    Runner,
+    RunnerStatus,
+    Shard,
+    Sharding,
+)
 from exo_graphql.cluster.state.nodes import Connection, Node
 from exo_graphql.cluster.state.state import State
 from exo_graphql.cluster.state.tasks import INFERENCE, Task, TaskKind, TaskStatus
@@ -20,6 +28,7 @@ __all__ = [
     "Download",
     "DownloadKind",
     "Instance",
+    "InstanceLink",
     "InstanceType",
     "ModelCard",
     "Node",

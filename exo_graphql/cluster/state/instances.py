@@ -56,6 +56,15 @@ class Instance:
     document: Mapping[str, object] | None = field(default=None, repr=False, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class InstanceLink:
+    """Instances of one model that share its requests: some read the prompts, the others generate the answers."""
+
+    id: str
+    prefill_ids: tuple[str, ...] = ()
+    decode_ids: tuple[str, ...] = ()
+
+
 @unique
 class RunnerStatus(Enum):
     """The status that a runner reports, by exo's tags (`RunnerIdle`, …)."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from exo_graphql.cluster.state.cards import ModelCard
 from exo_graphql.cluster.state.downloads import Download
-from exo_graphql.cluster.state.instances import Instance, Runner
+from exo_graphql.cluster.state.instances import Instance, InstanceLink, Runner
 from exo_graphql.cluster.state.nodes import Node
 from exo_graphql.cluster.state.tasks import Task
 
@@ -23,6 +23,8 @@ class State:
     cards: Mapping[str, ModelCard] = field(default_factory=dict)
     custom_ids: frozenset[str] | None = None
     """Models that users have added (`customModelCards`); None where exo's state does not say (until v1.0.71)."""
+    links: Mapping[str, InstanceLink] = field(default_factory=dict)
+    """Of instances by which exo splits requests (`instanceLinks`, since main of June 2026)."""
     index: int | None = field(default=None, compare=False)
     """exo's `lastEventAppliedIdx`: increases even in an idle cluster; starts from -1 after a lost master."""
 

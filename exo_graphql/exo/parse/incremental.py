@@ -12,10 +12,10 @@ from operator import is_not
 
 import msgspec
 
-from exo_graphql.cluster.state import Connection, ModelCard, Runner, State, Task
+from exo_graphql.cluster.state import Connection, InstanceLink, ModelCard, Runner, State, Task
 from exo_graphql.exo.parse.cards import CardTable, all_cards, custom_ids
 from exo_graphql.exo.parse.downloads import Entry, NodeDownloads, read_entry
-from exo_graphql.exo.parse.instances import ListedInstance, by_id, read_listed
+from exo_graphql.exo.parse.instances import ListedInstance, by_id, read_link, read_listed
 from exo_graphql.exo.parse.json_values import whole
 from exo_graphql.exo.parse.nodes import NODE_MAPS, Fields, read_nodes
 from exo_graphql.exo.parse.parts import Part, Steps, Work, kept
@@ -28,8 +28,20 @@ from exo_graphql.exo.parse.topology import read_connections, read_members
 # A body that cannot be sliced is read whole: from this size on in a thread, since 1 MB takes 15 ms.
 _WHOLE_IN_A_THREAD = 1 << 20
 _INDEX = "lastEventAppliedIdx"
-_READ = frozenset({*NODE_MAPS, "topology", "instances", "runners", "downloads", "tasks", "customModelCards", _INDEX})
-_MAPS = ("nodes", "instances", "runners", "downloads", "tasks", "cards")
+_READ = frozenset(
+    {
+        *NODE_MAPS,
+        "topology",
+        "instances",
+        "runners",
+        "downloads",
+        "tasks",
+        "customModelCards",
+        "instanceLinks",
+        _INDEX,
+    }
+)
+_MAPS = ("nodes", "instances", "runners", "downloads", "tasks", "cards", "links")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,7 @@ class _Read:
     cards: dict[str, ModelCard] = field(default_factory=dict)
     """The card of each model as instances and downloads first show it."""
     custom: Part[ModelCard | None] = field(default_factory=Part)
+    links: Part[InstanceLink] = field(default_factory=Part)
     others: dict[str, msgspec.Raw] = field(default_factory=dict)
     """Unused keys: kept so that each is checked only once."""
     state: State = field(default_factory=State)
@@ -127,9 +140,10 @@ class _Reading(Work):
             cards = first_cards(one.cards for one in instances.values.values())
             downloads = yield from self._downloads(text("downloads"), cards)
         custom = yield from self.part(last.custom, text("customModelCards"), self._card)
+        links = yield from self.part(last.links, text("instanceLinks"), read_link)
         runners = yield from self.part(last.runners, text("runners"), _runner)
         tasks = yield from self.part(last.tasks, text("tasks"), read_task)
-        result = _Read(topology, tuple(maps), instances, runners, tasks, downloads, cards, custom, others)
+        result = _Read(topology, tuple(maps), instances, runners, tasks, downloads, cards, custom, links, others)
         return replace(result, state=self._state(result))
 
     def _state(self, read: _Read) -> State:
@@ -155,6 +169,7 @@ class _Reading(Work):
             tasks=kept(state.tasks, read.tasks.values),
             cards=known,
             custom_ids=custom_ids(read.custom.values if custom is not None and is_object(custom) else None),
+            links=kept(state.links, read.links.values),
             index=None if index is None else whole(self.loads(index, 1)),
         )
         same = (new.index, new.custom_ids) == (state.index, state.custom_ids) and all(

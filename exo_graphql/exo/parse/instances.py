@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from exo_graphql.cluster.state import Instance, InstanceType, ModelCard, Shard, Sharding
+from exo_graphql.cluster.state import Instance, InstanceLink, InstanceType, ModelCard, Shard, Sharding
 from exo_graphql.exo.parse.cards import CardTable, shard_card
-from exo_graphql.exo.parse.json_values import Json, integer, list_or_none, mapping, string, tagged
+from exo_graphql.exo.parse.json_values import Json, integer, list_or_none, mapping, string, strings, tagged
 
 SHARD_TAGS = {
     "PipelineShardMetadata": Sharding.PIPELINE,
@@ -83,6 +83,12 @@ def _assigned(assignments: Json) -> tuple[Json, Mapping[str, str]]:
             if isinstance(entry[0], str):
                 nodes[entry[1]] = entry[0]
     return shards, nodes
+
+
+def read_link(id_: str, raw: object) -> InstanceLink:
+    """One entry of `instanceLinks`."""
+    body = raw if isinstance(raw, dict) else {}
+    return InstanceLink(id_, strings(body.get("prefillInstances")) or (), strings(body.get("decodeInstances")) or ())
 
 
 def _shard(instance_id: str, node_id: str | None, runner_id: str, raw: object) -> Shard:

@@ -9,7 +9,7 @@ import orjson
 from exo_graphql.cluster.state import ModelCard, State
 from exo_graphql.exo.parse.cards import CardTable, all_cards, custom_ids
 from exo_graphql.exo.parse.downloads import NodeDownloads, read_entry
-from exo_graphql.exo.parse.instances import by_id, read_listed
+from exo_graphql.exo.parse.instances import by_id, read_link, read_listed
 from exo_graphql.exo.parse.json_values import mapping, mapping_or_none, whole
 from exo_graphql.exo.parse.nodes import NODE_MAPS, read_nodes
 from exo_graphql.exo.parse.runners import read_runner
@@ -63,6 +63,7 @@ def read_state(document: object) -> State:
         tasks={id_: read_task(id_, raw) for id_, raw in mapping(document, "tasks").items()},
         cards=all_cards(cards, custom_cards or {}),
         custom_ids=custom_ids(custom_cards),
+        links={id_: read_link(id_, raw) for id_, raw in mapping(document, "instanceLinks").items()},
         index=whole(document.get("lastEventAppliedIdx")),
     )
 
