@@ -13,7 +13,7 @@ from exo_graphql.series.window import History, Window
 SAMPLE_EVERY = RESOLUTIONS[FINE][0]
 """Seconds between two samples."""
 # Windows of the newest sample that are kept: all nodes of an answer have the same one.
-_MAX_WINDOWS = 16
+_MAX_WINDOWS = 64
 
 
 class Series:
@@ -91,7 +91,7 @@ class Series:
         window = self._windows.get(key)
         if window is None:
             if len(self._windows) >= _MAX_WINDOWS:
-                self._windows.clear()
+                return Window(minutes, points, self.newest, self._drift)
             window = self._windows[key] = Window(minutes, points, self.newest, self._drift)
         return window
 

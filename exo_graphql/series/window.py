@@ -28,23 +28,33 @@ class Window:
         covers = [step * size >= seconds for step, size in RESOLUTIONS]
         self.resolution = covers.index(True) if any(covers) else len(RESOLUTIONS) - 1
         # Whole numbers: time is counted in parts of a second, `points` of them in each.
-        end_of_newest = (newest + 1) * steps[FINE] * points
-        end = -(-end_of_newest // seconds) * seconds
-        step = steps[self.resolution] * points
-        edges = [end - seconds * number for number in range(points, -1, -1)]
-        self.first = edges[0] // step
+        self._points = points
+        self._length = seconds
+        self._end = -(-(newest + 1) * steps[FINE] * points // seconds) * seconds
+        self._step = steps[self.resolution] * points
+        self._drift = drift
+        self.first = (self._end - points * seconds) // self._step
+        """The first interval of the ring that counts."""
         self.last = newest * steps[FINE] // steps[self.resolution]
-        """The last interval that counts: of a sample that comes while an answer is made, all of it shows nothing."""
-        self.bounds: Sequence[tuple[int, int]] = [
-            (begin // step - self.first, -(-stop // step) - self.first) for begin, stop in pairwise(edges)
-        ]
-        """The intervals of each entry, from the first one of all; the second number is no longer part of it."""
-        self._starts = [edge / points + drift for edge in edges[:-1]]
+        """The last one: of a sample that comes while an answer is made, all of it shows nothing."""
+
+    def __len__(self) -> int:
+        return self._points
+
+    @cached_property
+    def bounds(self) -> Sequence[tuple[int, int]]:
+        """The intervals of each entry, counted from `first`; the second number is no longer part of it."""
+        first, step = self.first, self._step
+        return [(begin // step - first, -(-end // step) - first) for begin, end in pairwise(self._edges)]
+
+    @property
+    def _edges(self) -> range:
+        return range(self._end - self._points * self._length, self._end + 1, self._length)
 
     @cached_property
     def at(self) -> Sequence[datetime]:
         """The beginning of each span, by the wall clock (UTC)."""
-        return [datetime.fromtimestamp(start, UTC) for start in self._starts]
+        return [datetime.fromtimestamp(edge / self._points + self._drift, UTC) for edge in self._edges[:-1]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +93,7 @@ class History:
     def _entries(self, column: int) -> list[float | None]:
         window = self.window
         if self.track is None:
-            return [None] * len(window.bounds)
+            return [None] * len(window)
         end = window.first + window.bounds[-1][1]
         known = min(end, window.last + 1)
         cells = self.track.rings[window.resolution].span(column, window.first, known).tolist()

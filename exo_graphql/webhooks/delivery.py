@@ -80,6 +80,7 @@ class Delivery:
         self._next_try = float("-inf")
         """When it may be written again after a failure."""
         self._wake = asyncio.Event()
+        self._test: asyncio.Task[Result] | None = None
 
     @property
     def pending(self) -> int:
@@ -96,7 +97,17 @@ class Delivery:
         self._wake.set()
 
     async def test(self) -> Result:
-        """Sends a test message, once."""
+        """Sends a test message, once. Who asks while one is under way gets its result."""
+        if self._test is None or self._test.done():
+            self._test = asyncio.create_task(self._send_test(), name=f"test of webhook {self.target.name}")
+        return await asyncio.shield(self._test)
+
+    def end(self) -> None:
+        """Ends a test that is under way."""
+        if self._test is not None:
+            self._test.cancel()
+
+    async def _send_test(self) -> Result:
         result = await self._attempt(sample_message(self._now().at))
         if result.delivered:
             self.gone = False
@@ -129,7 +140,6 @@ class Delivery:
                 log.warning("Webhook %s: events cannot be read (%s).", self.target.name, error)
                 await asyncio.sleep(RETRY_STORE_AFTER)
             except Exception:
-                # A fault of ours about one event must not end all of them.
                 log.exception("Webhook %s: an internal error.", self.target.name)
                 await asyncio.sleep(RETRY_STORE_AFTER)
 
@@ -182,7 +192,12 @@ class Delivery:
             self._schedule.drop(sequence)
             self.given_up += 1
             return
-        result = await self._attempt(message_of(event))
+        try:
+            result = await self._attempt(message_of(event))
+        except Exception:
+            # A fault of ours about one event must hold up no other.
+            log.exception("Webhook %s: event %s cannot be sent.", self.target.name, event.id)
+            result = Result("The event cannot be sent; see the log of this server.")
         now = self._now()
         if result.delivered:
             self._schedule.succeeded(sequence, now.elapsed)

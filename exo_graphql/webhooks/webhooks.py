@@ -112,6 +112,7 @@ class Webhooks:
 
 
 async def _end(delivery: Delivery, task: asyncio.Task[None]) -> None:
+    delivery.end()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     with suppress(StoreError):

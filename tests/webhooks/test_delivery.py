@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook
 
-from exo_graphql.events import EventKind
+from exo_graphql.events import Event, EventKind
 from exo_graphql.storage import Collection, Entry, StoreError
 from exo_graphql.storage.sqlite import SQLiteStore
-from exo_graphql.webhooks import schedule
+from exo_graphql.webhooks import delivery, schedule
 from exo_graphql.webhooks.attempt import TIMEOUT
+from exo_graphql.webhooks.message import Message, message_of
 from exo_graphql.webhooks.schedule import LONGEST_PAUSE
 from exo_graphql.webhooks.secret import new_secret
 from tests.support.polled_cluster import loop_now
@@ -317,3 +318,32 @@ async def test_a_message_that_is_too_long_is_cut(tmp_path: Path) -> None:
         server.happen("é" * 100_000)
         await asyncio.sleep(1)
         assert len(receiver.requests[0].body) < 20_000
+
+
+async def test_a_fault_of_ours_about_one_event_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(event: Event) -> Message:
+        if event.message == "faulty":
+            raise TypeError
+        return message_of(event)
+
+    monkeypatch.setattr(delivery, "message_of", faulty)
+    receiver = Receiver()
+    async with sending(_store(tmp_path), {"ha": receiver}) as server:
+        server.happen("one", "faulty", "two")
+        await asyncio.sleep(1)
+        assert receiver.taken == ["one", "two"]
+        assert server[0].pending == 1
+        assert server[0].last_error == "The event cannot be sent; see the log of this server."
+
+
+async def test_tests_at_the_same_time_send_one_message(tmp_path: Path) -> None:
+    receiver = Receiver(hangs=True)
+    async with sending(_store(tmp_path), {"ha": receiver}) as server:
+        results = await asyncio.gather(*(server.webhooks.test() for _ in range(50)))
+        assert {result.error for ((_, result),) in results} == {f"No answer within {TIMEOUT:g} s."}
+        assert len(receiver.requests) == 1
+        receiver.hangs = False
+        ((_, result),) = await server.webhooks.test()
+        assert result.delivered
