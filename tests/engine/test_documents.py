@@ -33,7 +33,7 @@ def test_nothing_is_left_of_texts_that_are_sent_once() -> None:
             assert plans.compile_soon(node, None, None)
             (operation,) = node.definitions
             assert isinstance(operation, OperationDefinitionNode)
-            trees += [weakref.ref(node), *map(weakref.ref, operation.selection_set.selections)]
+            trees += [weakref.ref(each) for each in (node, *operation.selection_set.selections)]
             del node, operation
         assert [tree() for tree in trees] == [None] * 40
     finally:
