@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
+import orjson
+
 from exo_graphql.documents import Document, document
 from exo_graphql.mcp.graph import Graph, GraphError, Json, data_of
 from exo_graphql.mcp.tools import BY_NAME, ToolSpec
@@ -14,6 +16,8 @@ Report = Callable[[float, float | None, str], Awaitable[None]]
 """Progress, its total if known, and what is going on."""
 
 MAX_WAIT_SECONDS = 300
+# Characters of a result that a model is made to read, about 10,000 tokens: a whole introspection has 130,000.
+MAX_RESULT = 40_000
 _FOUND = 10
 _LEAST_PROGRESS = 0.001
 # What may stand in a document before the keyword of a definition: strings and comments hide everything.
@@ -24,8 +28,12 @@ _WORDS = re.compile(r"[{}]|\w+")
 async def call(graph: Graph, name: str, arguments: Mapping[str, Any], report: Report) -> Json:
     """The result of a tool. Raises `GraphError`."""
     tool = BY_NAME.get(name)
-    if tool is None or (tool.operators_only and not await graph.may_operate()):
-        raise GraphError("TOOL_NOT_FOUND", f"There is no tool {name!r}.", "List the tools.", available=list(BY_NAME))
+    if tool is None:
+        raise GraphError("TOOL_NOT_FOUND", f"There is no tool {name!r}.", "Use one of them.", available=list(BY_NAME))
+    if tool.operators_only and not await graph.may_operate():
+        raise GraphError(
+            "FORBIDDEN", "This token, or this server, allows reading only.", "Use a token with the scope 'operate'."
+        )
     _check(tool, arguments)
     if name == "wait":
         return await _wait(graph, arguments, report)
@@ -44,6 +52,11 @@ def _check(tool: ToolSpec, arguments: Mapping[str, Any]) -> None:
         raise GraphError(
             "INVALID_ARGUMENT", f"The tool {tool.name} has {what}.", "See `available`.", available=list(tool.arguments)
         )
+    for name, value in arguments.items():
+        # The engine checks what it is sent; some numbers it is not sent.
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if tool.arguments[name].get("type") == "integer" and value is not None and not is_whole:
+            raise GraphError("INVALID_ARGUMENT", f"{name} must be a whole number.", f"Leave {name} out, or give one.")
 
 
 def _document(name: str) -> Document:
@@ -82,7 +95,7 @@ def _as_it_is(data: Json, _: Mapping[str, Any]) -> Json:
 def _some_models(data: Json, arguments: Mapping[str, Any]) -> Json:
     first = arguments.get("first")
     found = data["models"]
-    return {"total": len(found), "models": found[: _FOUND if first is None else max(0, int(first))]}
+    return {"total": len(found), "models": found[: _FOUND if first is None else max(0, first)]}
 
 
 def _operations(data: Json, arguments: Mapping[str, Any]) -> Json:
@@ -105,7 +118,15 @@ async def _graphql(graph: Graph, arguments: Mapping[str, Any]) -> Json:
         raise GraphError("INVALID_ARGUMENT", "`query` is a text and `variables` an object.")
     if not is_read_only(query):
         raise GraphError("READ_ONLY", "This tool executes queries only.", "Use `plan` and `apply` for changes.")
-    return {"data": data_of(await graph.ask(Document("graphql", query), variables, read_only=True))}
+    found = data_of(await graph.ask(Document("graphql", query), variables, read_only=True))
+    size = len(orjson.dumps(found))
+    if size > MAX_RESULT:
+        raise GraphError(
+            "RESULT_TOO_LARGE",
+            f"The result has {size:,} characters; {MAX_RESULT:,} are allowed.",
+            "Select fewer fields, or filter by the fields' arguments. `searchSchema` finds what is needed.",
+        )
+    return {"data": found}
 
 
 def is_read_only(text: str) -> bool:
@@ -127,7 +148,7 @@ async def _wait(graph: Graph, arguments: Mapping[str, Any], report: Report) -> J
     if (operation is None) == (model is None):
         raise GraphError("INVALID_ARGUMENT", "Either `operation` or `model` is needed.", "Give one of the two.")
     seconds = arguments.get("seconds")
-    limit = min(MAX_WAIT_SECONDS, max(0, 60 if seconds is None else int(seconds)))
+    limit = min(MAX_WAIT_SECONDS, max(0, 60 if seconds is None else seconds))
     name, variables = ("watch_operation", {"id": operation}) if model is None else ("watch_model", {"model": model})
     found: Json = {}
     done, progress = False, 0.0

@@ -33,6 +33,8 @@ PATH = "/mcp"
 _JSON = b"application/json; charset=utf-8"
 # Sessions of clients that speak a revision before 2026-07-28; later ones have none.
 MAX_SESSIONS = 1_000
+# Seconds without a request or an open stream after which a session is closed. Its client begins another one.
+SESSION_IDLE_SECONDS = 600.0
 # A key of the ASGI scope.
 _CALLER = "exo_graphql.caller"
 
@@ -142,7 +144,10 @@ class McpEndpoint:
         server = await asyncio.to_thread(importlib.import_module, "exo_graphql.mcp.server")
         sessions = await asyncio.to_thread(importlib.import_module, "mcp.server.streamable_http_manager")
         manager: StreamableHTTPSessionManager = sessions.StreamableHTTPSessionManager(
-            server.build(self._graph_of), max_request_body_size=self._max_body_bytes, max_sessions=MAX_SESSIONS
+            server.build(self._graph_of),
+            max_request_body_size=self._max_body_bytes,
+            max_sessions=MAX_SESSIONS,
+            session_idle_timeout=SESSION_IDLE_SECONDS,
         )
         begun = asyncio.Event()
         self._serving = asyncio.create_task(self._run(manager, begun), name="mcp: sessions")

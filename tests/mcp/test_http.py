@@ -140,12 +140,40 @@ async def test_a_token_to_read_sees_and_can_call_the_reading_tools_alone() -> No
                 ("cancel", {"operation": "x"}),
                 ("plan_deployment", {"name": "x", "model": A}),
             ):
-                assert (await a.refused(tool, **arguments))["code"] == "TOOL_NOT_FOUND"
+                assert (await a.refused(tool, **arguments))["code"] == "FORBIDDEN"
             for query in ("mutation { cancelTask(id: 1) { error { code } } }", "subscription { nodes { id } }"):
                 assert (await a.refused("graphql", query=query))["code"] == "READ_ONLY"
             assert made.components.operations.all() == ()
         async with agent(made, token="a-secret-to-operate") as a:
             assert len((await a.client.list_tools()).tools) == len(TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "code"),
+    [
+        ("nonsense", {}, "TOOL_NOT_FOUND"),
+        ("overview", {"x": 1}, "INVALID_ARGUMENT"),
+        ("model_status", {}, "INVALID_ARGUMENT"),
+        ("model_status", {"model": 5}, "BAD_USER_INPUT"),
+        ("find_models", {"first": "x"}, "INVALID_ARGUMENT"),
+        ("wait", {"model": A, "seconds": 1.5}, "INVALID_ARGUMENT"),
+        ("wait", {"model": A, "operation": "x"}, "INVALID_ARGUMENT"),
+        ("wait", {"operation": "x"}, "OPERATION_NOT_FOUND"),
+        ("operation", {"id": "x"}, "OPERATION_NOT_FOUND"),
+        ("events", {"last": 0}, "INVALID_ARGUMENT"),
+        ("graphql", {"query": 5}, "INVALID_ARGUMENT"),
+        ("graphql", {"query": "{ nope }"}, "GRAPHQL_VALIDATION_FAILED"),
+        (
+            "graphql",
+            {"query": "{ __schema { types { name description fields { name description type { name } } } } }"},
+            "RESULT_TOO_LARGE",
+        ),
+    ],
+)
+async def test_a_wrong_call_is_a_result_that_says_what_to_do(tool: str, arguments: dict[str, Any], code: str) -> None:
+    async with server() as made, agent(made) as a:
+        error = await a.refused(tool, **arguments)
+        assert (error["code"], bool(error["message"])) == (code, True)
 
 
 async def test_a_server_that_only_reads_has_the_reading_tools_alone() -> None:

@@ -23,7 +23,7 @@ async def test_the_tools_act_on_a_running_server_with_the_rights_of_the_token() 
                 assert {tool.name for tool in (await client.list_tools()).tools} == names
                 plan = await a.call("plan", load=["tiny-a"])
                 if names == READING:
-                    assert (await a.refused("apply", hash=plan["hash"]))["code"] == "TOOL_NOT_FOUND"
+                    assert (await a.refused("apply", hash=plan["hash"]))["code"] == "FORBIDDEN"
                     continue
                 applied = await a.call("apply", hash=plan["hash"])
                 waited = await a.call("wait", operation=applied["operation"]["id"])
