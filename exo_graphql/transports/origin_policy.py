@@ -24,7 +24,12 @@ _LONGEST_HOST = 300
 _MAX_KNOWN_HOSTS = 256
 _PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE"),
-    (b"access-control-allow-headers", b"authorization, content-type, if-none-match"),
+    (
+        b"access-control-allow-headers",
+        b"authorization, content-type, if-none-match, "
+        # Those of MCP clients; `/mcp` also answers with the id of a session.
+        b"last-event-id, mcp-method, mcp-name, mcp-protocol-version, mcp-session-id",
+    ),
     (b"access-control-max-age", b"600"),
 ]
 
@@ -106,7 +111,11 @@ class OriginPolicy:
         return scheme in (b"http", b"https") and authority == host.lower() != b""
 
     async def _across(self, scope: Scope, receive: Receive, send: Send, origin: bytes) -> None:
-        allow = [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]
+        allow = [
+            (b"access-control-allow-origin", origin),
+            (b"access-control-expose-headers", b"mcp-session-id"),
+            (b"vary", b"Origin"),
+        ]
 
         async def allowing(message: Message) -> None:
             if message["type"] == "http.response.start":

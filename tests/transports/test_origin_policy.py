@@ -195,7 +195,9 @@ async def test_an_allowed_page_and_its_preflight_get_cors_headers() -> None:
         assert headers[b"access-control-allow-origin"] == b"https://dash.example"
         assert headers[b"vary"] == b"Origin"
         assert b"access-control-allow-credentials" not in headers
-    assert headers[b"access-control-allow-headers"] == b"authorization, content-type, if-none-match"
+    allowed = headers[b"access-control-allow-headers"].split(b", ")
+    assert allowed[:3] == [b"authorization", b"content-type", b"if-none-match"]
+    assert {b"mcp-session-id", b"mcp-protocol-version"} < set(allowed)
 
 
 async def test_a_preflight_from_elsewhere_allows_nothing() -> None:
