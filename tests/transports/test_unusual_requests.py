@@ -120,11 +120,12 @@ async def test_a_query_that_is_named_by_its_hash_is_asked_for_itself(
         assert answer.status_code == status
         (error,) = answer.json()["errors"]
         assert (error["message"], error["extensions"]["code"]) == (
-            "PersistedQueryNotSupported",
-            "PERSISTED_QUERY_NOT_SUPPORTED",
+            "PersistedQueryNotFound",
+            "PERSISTED_QUERY_NOT_FOUND",
         )
     answer = await client.post("/graphql", json={"query": COUNT, **PERSISTED}, headers={"accept": accept})
-    assert answer.json() == {"data": {"cluster": {"nodeCount": 2}}}
+    assert answer.status_code == status
+    assert answer.json()["errors"][0]["extensions"]["code"] == "PERSISTED_QUERY_HASH_MISMATCH"
 
 
 async def test_over_a_websocket_too(server: Running) -> None:
@@ -132,7 +133,7 @@ async def test_over_a_websocket_too(server: Running) -> None:
         await socket.send(id="1", type="subscribe", payload=PERSISTED)
         message = await socket.receive()
         assert (message["id"], message["type"]) == ("1", "error")
-        assert message["payload"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_SUPPORTED"
+        assert message["payload"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
         assert await socket.data(await socket.subscribe(COUNT)) == {"cluster": {"nodeCount": 2}}
 
 
