@@ -22,14 +22,11 @@ _HOST = re.compile(rb"(?:\[([0-9a-f:.]+(?:%[\w.~%-]+)?)\]|([0-9a-z._-]+))(?::[0-
 _LONGEST_HOST = 300
 # Hosts for which the decision is cached; a server sees only a few.
 _MAX_KNOWN_HOSTS = 256
+# Headers of MCP clients; `/mcp` also answers with the id of a session.
+_OF_MCP = b"last-event-id, mcp-method, mcp-name, mcp-protocol-version, mcp-session-id"
 _PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE"),
-    (
-        b"access-control-allow-headers",
-        b"authorization, content-type, if-none-match, "
-        # Those of MCP clients; `/mcp` also answers with the id of a session.
-        b"last-event-id, mcp-method, mcp-name, mcp-protocol-version, mcp-session-id",
-    ),
+    (b"access-control-allow-headers", b"authorization, content-type, if-none-match, " + _OF_MCP),
     (b"access-control-max-age", b"600"),
 ]
 
