@@ -223,7 +223,7 @@ class Settings(BaseSettings):
     max_live_cost: int = _setting(
         "Limits",
         DEFAULT_LIMITS.max_live_cost,
-        "Estimated cost of all live queries together; identical ones count once.",
+        "Estimated cost of all subscriptions together. Identical ones count once, except those to events.",
         ge=100,
     )
     max_waiting_cost: int = _setting(
