@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -210,3 +211,22 @@ async def test_nothing_that_a_node_replays_is_believed() -> None:
         assert untrue == []
         assert d.creations == 2
         assert [each.phase for each in instances.all.values()] == ["ready"]
+
+
+async def test_a_model_that_becomes_ready_and_fails_again_at_once_is_tried_ever_more_rarely() -> None:
+    async with deployed() as d:
+        await d.applied("a", A)
+        begun: list[float] = []
+        for _ in range(5):
+            await d.until_state("a", "READY", 400)
+            begun.append(d.w.sim.control.now)
+            # Its operation has succeeded. The runner fails a moment later, and exo gives up on it.
+            ((_, id_, _),) = await _holds(d)
+            d.w.sim.control.crash(id_)
+            await d.w.until(lambda snapshot: not snapshot.status(A).ready, 30)
+            d.w.sim.control.delete_instance(id_)
+            await d.until_state("a", "RETRYING", 30)
+        pauses = [later - earlier for earlier, later in pairwise(begun)]
+        # 10, 30, 90 and 270 seconds, less a tenth, and some for the load.
+        assert d.creations == 5
+        assert all(pause > least for pause, least in zip(pauses, (9, 27, 81, 243), strict=True)), pauses
