@@ -7,7 +7,7 @@ from exo_graphql.cluster.contact import NO_PULSE, Contact, Pulse
 from exo_graphql.cluster.expectations import NO_EXPECTATIONS, Expectations
 from exo_graphql.cluster.health import hung
 from exo_graphql.cluster.history import History
-from exo_graphql.cluster.lag import Lag
+from exo_graphql.cluster.lag import Lag, newest_heartbeat
 from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.readiness import read_instance
@@ -103,8 +103,15 @@ def _is_held(previous: Snapshot, state: State, contact: Contact, now: Moment, ru
     behind_since, lag = None, history.lag.after(state, now, rules, resumed=contact.resumed)
     if lag.seconds or history.is_behind(state):
         behind_since = now.elapsed if history.behind_since is None else history.behind_since
-        held = bool(lag.seconds) or now.since(behind_since) < rules.behind_grace
+        # Where exo applies its events late, even its newest state is old: stale, but newer than the last one.
+        late = lag.seconds and _is_newer(state, previous.state)
+        held = held or (not late and (bool(lag.seconds) or now.since(behind_since) < rules.behind_grace))
     return held, replace(history, behind_since=behind_since, lag=lag, emptied=history.emptied or empty)
+
+
+def _is_newer(state: State, shown: State) -> bool:
+    newest, before = newest_heartbeat(state), newest_heartbeat(shown)
+    return newest is not None and before is not None and newest > before
 
 
 def _within_grace(previous: Snapshot, now: Moment, rules: Rules) -> bool:
@@ -118,4 +125,10 @@ def _unknown_because(contact: Contact, history: History, pulse: Pulse, now: Mome
         return f"No response from exo for {rules.unseen_after:g} s or more."
     if history.empty_since is not None and now.since(history.empty_since) >= rules.unseen_after:
         return f"exo has listed no nodes for {rules.unseen_after:g} s or more."
+    if (
+        history.lag.seconds
+        and history.behind_since is not None
+        and now.since(history.behind_since) >= rules.unseen_after
+    ):
+        return f"The exo node that answers has lacked the newest events for {rules.unseen_after:g} s or more."
     return hung(rules) if pulse.still else None

@@ -17,7 +17,11 @@ def unhealthy_reasons(snapshot: "Snapshot") -> tuple[str, ...]:
     elif snapshot.pulse.still:
         reasons.append(hung(snapshot.rules))
     elif snapshot.history.behind_since is not None:
-        reasons.append("The exo node that answers lacks the newest events; this is the last complete state.")
+        reasons.append(
+            "The exo node that answers lacks the newest events; this is the last complete state."
+            if snapshot.held
+            else "exo applies its events late: what it shows is the past."
+        )
     elif snapshot.stale:
         reasons.append("exo lists no nodes at the moment (an election?); this is the last state with nodes.")
     if not snapshot.state.nodes:

@@ -86,8 +86,8 @@ class Snapshot(IndexedState):
         """The same by the wall clock (UTC)."""
         self.pulse = pulse
         """Whether exo's master still applies events."""
-        self.stale = held or pulse.still or not source.connected
-        """Whether the state may be out of date: it is held, exo does not answer, or its master hangs."""
+        self.stale = held or pulse.still or not source.connected or history.lag.seconds > 0.0
+        """Whether the state may be out of date: it is held, exo does not answer, its master hangs, or works late."""
         self.held = held
         """Whether the state is older than the last one read, because that one has no nodes or lacks events."""
         self.node_statuses = {node.id: node_status(node.seconds_since_seen, rules) for node in state.nodes.values()}

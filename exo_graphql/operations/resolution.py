@@ -57,7 +57,8 @@ async def present(upstream: Upstream, *, to_act: bool = True) -> Snapshot | Clus
         )
     if snapshot.stale or not snapshot.nodes:
         return ClusterUnavailable(
-            message="exo's state holds no nodes at present: the cluster is starting, or choosing a master.",
+            # Why: it lists no nodes (an election), its master hangs, or the node that answers shows the past.
+            message=" ".join(snapshot.unhealthy_reasons[:1]) or "exo's state holds no nodes at present.",
             suggestion="Try again in half a minute.",
             last_seen_at=snapshot.observed_at,
         )

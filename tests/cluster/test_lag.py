@@ -1,7 +1,7 @@
 """States of the past: a node that replays exo's log, or falls behind, is recognised by exo's own clock."""
 
 from exo_graphql.cluster.history import LOST_WITH_MASTER
-from exo_graphql.cluster.readiness import Failure
+from exo_graphql.cluster.readiness import Failure, Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from tests.support.documents import MODEL, Json, Story, completed, document, instance, runner
 from tests.support.recordings import at
@@ -56,7 +56,21 @@ def test_a_node_that_falls_ever_further_behind_is_not_believed() -> None:
     stale = [story.see(float(t), shown("n1", index=100 + t, heartbeat=t / 3)).stale for t in range(3, 300, 3)]
     assert stale[: 15 // 3] == [False] * 5
     assert all(stale[30 // 3 :])
+    # What it shows is old, and yet the newest that there is.
+    late = story.see(310.0, shown("n1", index=500, heartbeat=105.0, loaded="n1"))
+    assert (late.stale, late.status(MODEL).phase) == (True, Phase.UNREACHABLE)
+    assert late.unhealthy_reasons[0] == "exo applies its events late: what it shows is the past."
     assert not story.see(400.0, shown("n1", index=900, heartbeat=398.0)).stale
+
+
+def test_what_was_ready_before_is_unknown_while_only_the_past_is_shown() -> None:
+    story = Story()
+    story.see(0.0, shown("n1", index=3_000, heartbeat=0.0, loaded="n1"))
+    assert story.see(5.0, shown("n1", index=900, heartbeat=-3_000, loaded="n1")).status(MODEL).ready
+    unknown = story.see(20.0, shown("n1", index=1_900, heartbeat=-1_500, loaded="n1")).status(MODEL)
+    assert (unknown.phase, unknown.stale) == (Phase.UNREACHABLE, True)
+    assert unknown.message == "The exo node that answers has lacked the newest events for 10 s or more."
+    assert story.see(30.0, shown("n1", index=3_100, heartbeat=29.0, loaded="n1")).status(MODEL).ready
 
 
 def test_a_master_whose_clock_is_late_is_believed_after_a_minute() -> None:
