@@ -164,7 +164,8 @@ class Estimate:
         extra = self._names(node) if (parent, name) in EXO_CALLS else 0.0
         if name in LOOKUPS.get(parent, ()) or any(_is_given(node, argument) for argument in LOOKUP_ARGUMENTS):
             extra += self._size(_models)
-        if name == "node" or _is_given(node, "node"):
+        # `node` of a shard or a placement has the id and searches nothing.
+        if (parent, name) == ("Query", "node") or _is_given(node, "node"):
             extra += self._size(_nodes) / 10
         if (parent, name) in WALKS:
             extra += (self._size(_tasks) + self._size(_loaded) * self._size(_shards)) / 50

@@ -7,9 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
-from graphql import GraphQLSchema, parse, validate
+from graphql import GraphQLSchema, OperationDefinitionNode, parse, validate
 
 from exo_graphql.app import build
+from exo_graphql.engine.costs import Costs
+from exo_graphql.engine.limits import DEFAULT_LIMITS
+from exo_graphql.engine.list_sizes import ListSizes
 from exo_graphql.schema.build import build_schema
 from exo_graphql.settings import Settings
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
@@ -136,3 +139,20 @@ def test_each_document_is_valid(name: str, schema: GraphQLSchema) -> None:
 
 def test_every_document_is_among_those_that_are_checked_against_the_schema() -> None:
     assert set(dashboard_documents()) == DOCUMENTS
+
+
+class _LargeCluster(ListSizes):
+    """64 nodes, 500 models."""
+
+    nodes, models, loaded, deployments = 64.0, 500.0, 20.0, 20.0
+    instances_of_model, shards = 4.0, 16.0
+
+
+def test_what_an_action_asks_is_allowed_on_64_nodes(schema: GraphQLSchema) -> None:
+    costs = Costs(schema)
+    for name, text in dashboard_documents().items():
+        document = parse(text)
+        (operation,) = (node for node in document.definitions if isinstance(node, OperationDefinitionNode))
+        cost = costs.of(document, operation, _LargeCluster(None, tuple))
+        if cost.exo_calls:
+            assert cost.total < DEFAULT_LIMITS.max_mutation_cost, name

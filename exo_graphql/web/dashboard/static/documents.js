@@ -102,30 +102,23 @@ query Search($search: String) {
   fitting: models(search: $search, fits: true) { id }
 }`;
 
-const DETAILS_OF_WHAT_IF = `
-fragment WhatIf on Plan {
-  hash steps loadFirst
-  adopts { id }
-  unloads { id name }
-  unloadInstances { id }
-  downloads { gib node { id friendlyName } }
-  pauses { name }
-  unloadToFit { id name }
-  placements {
-    sharding instanceType fits reason
-    nodes { node { id friendlyName ramTotalGb ramAvailableGb } addedGb availableGb }
-  }
-  error { ...ErrorDetails }
-}`;
-
-/** What a load or a swap would do: where the server chooses how to place the model, and with the user's choice. */
+/** What a load or a swap would do. Names of nodes are in the subscription: with them, 128 nodes would cost too much. */
 export const PLAN = `
 query Plan($load: [String!]!, $unload: [String!]!, $minNodes: Int!, $nodes: [ID!], $additional: Boolean!,
-  $sharding: ShardingPreference!, $instanceType: InstanceTypePreference!, $isChosen: Boolean!) {
-  automatic: plan(load: $load, unload: $unload, minNodes: $minNodes, nodes: $nodes, additional: $additional) { ...WhatIf }
-  chosen: plan(load: $load, unload: $unload, minNodes: $minNodes, nodes: $nodes, additional: $additional,
-    sharding: $sharding, instanceType: $instanceType) @include(if: $isChosen) { ...WhatIf }
-}${DETAILS_OF_WHAT_IF}${ERROR_DETAILS}`;
+  $sharding: ShardingPreference!, $instanceType: InstanceTypePreference!) {
+  plan(load: $load, unload: $unload, minNodes: $minNodes, nodes: $nodes, additional: $additional,
+    sharding: $sharding, instanceType: $instanceType) {
+    hash steps loadFirst
+    adopts { id }
+    unloads { id name }
+    unloadInstances { id }
+    downloads { gib node { id } }
+    pauses { name }
+    unloadToFit { id name }
+    placements { sharding instanceType fits reason nodes { node { id } addedGb availableGb } }
+    error { ...ErrorDetails }
+  }
+}${ERROR_DETAILS}`;
 
 /** Does exactly what the plan says that was shown. */
 export const APPLY_PLAN = `

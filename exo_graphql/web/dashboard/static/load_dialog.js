@@ -73,7 +73,7 @@ export class LoadDialog {
     if (!this.dialog.open) return;
     this.#fill();
     // A refusal stays: it is of a request, and that may be what has changed the state.
-    if (before !== this.#loaded()) this.#show();
+    if (before !== this.#loaded()) this.#show(true);
   }
 
   #loaded() {
@@ -94,14 +94,14 @@ export class LoadDialog {
     this.#show();
   }
 
-  #show() {
+  #show(again = false) {
     const swap = this.unload.size > 0;
     const model = this.catalogue.chosen;
     text(this.title, swap ? "Swap models" : "Load a model");
     text(this.submit, swap ? "Swap" : "Load");
     this.submit.disabled = model === null;
     this.another.hidden = swap || model === null || !this.cluster?.models.some(({ id }) => id === model.id);
-    this.preview.ask(model === null ? null : this.#request(model));
+    this.preview.ask(model === null ? null : this.#request(model), again);
   }
 
   #request(model) {
@@ -147,7 +147,7 @@ export class LoadDialog {
     const { operation, paused, error } = await mutate(APPLY_PLAN, { hash: plan.hash });
     if (operation === null) {
       this.refusal.show(error);
-      this.#show();
+      this.#show(true);
       return;
     }
     this.dialog.close();

@@ -29,19 +29,23 @@ export function preview(unloadToo) {
     /** The plan that is shown; null while there is none. */
     plan: null,
     element: h("fieldset", { class: "preview" }, h("legend", {}, "Preview"), status, happens.element, automatic, ways),
-    /** Shows the plan of `{ model, load, unload, minNodes, nodes, additional }`; null shows none. */
-    ask(wanted) {
+    /**
+     * Shows the plan of `{ model, load, unload, minNodes, nodes, additional }`; null shows none. It is placed as the server
+     * chooses, until the user chooses; `again`: as the user has chosen.
+     */
+    ask(wanted, again) {
       request = wanted;
-      answered = find();
+      choose(again ? kind : AUTOMATIC);
     },
-    /** The plan, once it is known; null if the server gives none. */
+    /** The plan, once it is known; null if the server gives none, or the user's choice had to be withdrawn. */
     async settled() {
+      const chosen = kind;
       let waited;
       do {
         waited = answered;
         await waited;
       } while (waited !== answered);
-      return self.plan;
+      return kind === chosen ? self.plan : null;
     },
     /** Takes the newest state, for what the plan means now. */
     follow(now) {
@@ -52,7 +56,8 @@ export function preview(unloadToo) {
 
   function choose(chosen) {
     kind = chosen;
-    self.ask(request);
+    radio.checked = chosen === AUTOMATIC;
+    answered = find();
   }
 
   async function find() {
@@ -60,35 +65,39 @@ export function preview(unloadToo) {
     const controller = (newest = new AbortController());
     self.plan = null;
     self.element.hidden = request === null;
-    if (request === null) return show(null, null, "");
+    if (request === null) return show(null, "");
     attribute(ways, "aria-busy", "true");
     const { model, ...variables } = request;
     try {
-      const { automatic, chosen } = await ask(PLAN, { ...variables, ...kind, isChosen: kind !== AUTOMATIC }, controller.signal);
-      show(automatic, chosen ?? null, "");
+      const { plan } = await ask(PLAN, { ...variables, ...kind }, controller.signal);
+      // What was free has changed: the choice is withdrawn.
+      if (plan.error !== null && kind !== AUTOMATIC) choose(AUTOMATIC);
+      else show(named(plan, cluster), "");
     } catch (error) {
-      if (error.name !== "AbortError") show(null, null, [error.message, error.suggestion].filter(Boolean).join(" "));
+      if (error.name !== "AbortError") show(null, [error.message, error.suggestion].filter(Boolean).join(" "));
     }
   }
 
-  function show(best, chosen, message) {
+  function show(plan, message) {
     attribute(ways, "aria-busy", null);
     say(status, message);
-    const [first] = best?.error === null ? best.placements : [];
-    automatic.hidden = first === undefined;
-    if (first !== undefined) text(name, `Automatic: ${manner(first)} on ${labels(first.nodes.map(({ node }) => node))}`);
-    update(waysOf(best));
-    // A choice that no longer fits is withdrawn.
-    const plan = chosen?.error === null ? chosen : best;
-    if (plan === best) {
-      kind = AUTOMATIC;
-      radio.checked = true;
-    }
     self.plan = plan;
+    const [first] = plan?.error === null ? plan.placements : [];
+    automatic.hidden = first === undefined;
+    // Of a plan with the user's choice, the first placement is that choice.
+    if (first !== undefined && kind === AUTOMATIC) text(name, `Automatic: ${manner(first)} on ${labels(first.nodes.map(({ node }) => node))}`);
+    update(waysOf(plan));
     happens.show(plan, request?.model, cluster, true);
   }
 
   return self;
+}
+
+/** The plan with the nodes of the newest state, of which it has the ids. */
+function named(plan, { nodes }) {
+  const of = (entry) => ({ ...entry, node: nodes.find(({ id }) => id === entry.node?.id) ?? entry.node });
+  const placements = plan.placements.map((placement) => ({ ...placement, nodes: placement.nodes.map(of) }));
+  return { ...plan, placements, downloads: plan.downloads.map(of) };
 }
 
 /** The four ways to place it, in the same order whatever the server would choose. */
@@ -101,6 +110,7 @@ function waysOf(plan) {
 function keyOf({ sharding, instanceType }) {
   return `${sharding} ${instanceType}`;
 }
+
 function way(first, choose) {
   const kind = { sharding: first.sharding, instanceType: first.instanceType };
   const radio = h("input", { type: "radio", name: "way", value: keyOf(first), change: () => choose(kind) });
