@@ -2,8 +2,8 @@
 
 A request waits before it is executed, and is then executed as any other. Meanwhile it holds a future and nothing else:
 no thread, no place in the worker pool. Requests that wait for the same thing share one condition, which is looked at
-once for each new snapshot and each change of an operation. The wait of a request ends where its caller goes (it is
-cancelled), and all end when the server shuts down.
+once for each new snapshot and each change of an operation. The wait of a request ends where its caller goes (the
+transports cancel it), and all end when the server shuts down.
 """
 
 import asyncio

@@ -5,14 +5,11 @@ Plain ASGI with Starlette's types. Its `Request` and `Response` serve the pages,
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
 
 from starlette.types import Message, Receive, Scope, Send
 
 from exo_graphql.engine.requests import BadRequest
-
-T = TypeVar("T")
 
 # An ASGI extension of ours: its value is a function that ends the connection within a response.
 BREAK_OFF = "exo_graphql.break_off"
@@ -66,29 +63,6 @@ async def read_body(receive: Receive, limit: int, timeout: float) -> bytes:  # n
                     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
     except TimeoutError:
         raise BadRequest(f"The body did not arrive within {timeout:g} seconds.", 408) from None
-
-
-async def unless_disconnected(receive: Receive, answer: Coroutine[Any, Any, T]) -> T:
-    """The answer, once it is there. Cancels it and raises `Disconnected` where the client goes before.
-
-    The body has been read: what is received from then on can only be the end of the connection.
-    """
-    answering = asyncio.ensure_future(answer)
-    leaving = asyncio.ensure_future(_disconnected(receive))
-    try:
-        await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not answering.done():
-            raise Disconnected
-        return answering.result()
-    finally:
-        for task in (answering, leaving):
-            task.cancel()
-        await asyncio.gather(answering, leaving, return_exceptions=True)
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def send_within(seconds: float, send: Send, message: Message) -> None:

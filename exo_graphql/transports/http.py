@@ -92,7 +92,7 @@ class HttpEndpoint:
         if is_streamed(prepared, kind, exchange.accept):
             await self._events.answer(exchange, prepared, caller)
             return
-        reply = await self._json.execute(exchange, prepared, caller, refreshed=snapshot is not None)
+        reply = await self._json.execute(prepared, caller, refreshed=snapshot is not None)
         self._stored.put(snapshot, key, len(body), reply)
         await self._json.send(exchange, kind, reply)
 
@@ -123,7 +123,7 @@ class HttpEndpoint:
         if is_streamed(prepared, kind, exchange.accept):
             await self._events.answer(exchange, prepared, caller)
             return
-        reply = await self._json.execute(exchange, prepared, caller, refreshed=snapshot is not None)
+        reply = await self._json.execute(prepared, caller, refreshed=snapshot is not None)
         self._stored.put(snapshot, key, len(query_string), reply)
         await self._json.send(exchange, kind, reply, self._stored.put_etag(snapshot, key, reply))
 

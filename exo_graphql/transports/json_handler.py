@@ -11,7 +11,7 @@ from exo_graphql.engine.requests import BadRequest
 from exo_graphql.engine.rights import Caller
 from exo_graphql.engine.service import Prepared, Service
 from exo_graphql.observability.metrics import Transport
-from exo_graphql.transports.asgi import respond, unless_disconnected
+from exo_graphql.transports.asgi import respond
 from exo_graphql.transports.compression import MIN_COMPRESSED, Compressor
 from exo_graphql.transports.content_types import GRAPHQL_JSON, JSON, refusal_type
 from exo_graphql.transports.exchange import Exchange
@@ -40,21 +40,15 @@ class JsonHandler:
         self._service = service
         self._compressor = compressor
 
-    async def execute(
-        self, exchange: Exchange, prepared: Prepared | Reply, caller: Caller, *, refreshed: bool = False
-    ) -> Reply:
-        """The reply to a query or mutation. Raises `BadRequest` for a subscription.
-
-        Raises `Disconnected` where the caller goes while the query waits for something to happen.
-        """
+    async def execute(self, prepared: Prepared | Reply, caller: Caller, *, refreshed: bool = False) -> Reply:
+        """The reply to a query or mutation. Raises `BadRequest` for a subscription."""
         if isinstance(prepared, Reply):
             return prepared
         if prepared.is_subscription:
             raise BadRequest(
                 "A subscription is answered by a stream: send 'Accept: text/event-stream', or use a websocket.", 406
             )
-        answer = self._service.answer(prepared, caller, refreshed=refreshed)
-        return await (unless_disconnected(exchange.receive, answer) if prepared.may_wait else answer)
+        return await self._service.answer(prepared, caller, refreshed=refreshed)
 
     async def send_stored(self, exchange: Exchange, kind: str, payload: bytes, etag: bytes | None = None) -> None:
         """Sends a stored result."""

@@ -4,7 +4,8 @@ import pytest
 
 from exo_graphql.deployments.plan_hash import decode
 from exo_graphql.deployments.validation import Declaration
-from exo_graphql.operations import ModelNotFound, PlanOutdated
+from exo_graphql.operations import ModelNotFound, OperationState, PlanOutdated
+from exo_graphql.operations.requests import requested
 from tests.support.deployed_cluster import deployed
 from tests.support.simulated_cluster import HALF, A
 
@@ -51,3 +52,38 @@ async def test_what_is_none_of_a_deployment_is_left_to_the_operations() -> None:
         assert await d.deployments.plan_again("nonsense") is None
         unknown = await d.deployments.apply(Declaration("night", "nonsense"), dry_run=True)
         assert isinstance(unknown.error, ModelNotFound)
+
+
+async def test_a_plan_says_which_operation_of_a_deployment_it_cancels_and_what_it_pauses() -> None:
+    async with deployed() as d:
+        await d.applied("night", HALF)
+        await d.until(lambda: bool(d.w.ops.at_work()))
+        (loading,) = d.w.ops.at_work()
+        plan = await d.w.ops.propose(requested([A], [HALF]))
+        assert plan.fits
+        assert plan.steps[0] == f"cancel operation {loading.id} of a deployment, and undo it"
+        assert [each.deployment.name for each in d.deployments.would_pause(plan)] == ["night"]
+        assert [operation.id for operation in d.w.ops.at_work()] == [loading.id]
+        answer = await d.w.ops.apply(plan.hash)
+        cancelled = d.w.ops.get(loading.id)
+        assert cancelled is not None
+        assert cancelled.state is OperationState.CANCELLED
+        if isinstance(answer, PlanOutdated):  # what was to be unloaded has been undone before
+            answer = await d.w.ops.apply(answer.plan.hash)
+        await d.deployments.pause_touched(answer)
+        assert (await d.w.end(answer)).state is OperationState.SUCCEEDED
+        assert A in await d.w.serving()
+
+
+async def test_what_is_outdated_before_a_deployment_gives_way_cancels_nothing() -> None:
+    async with deployed() as d:
+        plan = await d.w.ops.propose(requested([A], []))
+        await d.applied("night", A)
+        await d.until(lambda: bool(d.w.ops.at_work()))
+        (loading,) = d.w.ops.at_work()
+        outdated = await d.w.ops.apply(plan.hash)
+        assert isinstance(outdated, PlanOutdated)
+        await d.w.end(loading)
+        ended = d.w.ops.get(loading.id)
+        assert ended is not None
+        assert ended.state is OperationState.SUCCEEDED
