@@ -30,8 +30,8 @@ class Serving:
     """What was ready when this was noted, by instance id."""
 
     copies: Mapping[str, Copy]
-    members: tuple[str, ...]
-    """Ids of all nodes then."""
+    members: Mapping[str, str | None]
+    """All nodes then: name by id."""
     index: int | None
     """`State.index` then."""
     at: datetime
@@ -58,14 +58,26 @@ def ready_copies(snapshot: Snapshot) -> dict[str, Copy]:
     }
 
 
-def may_be_behind(serving: Serving, snapshot: Snapshot) -> bool:
-    """Whether the node that answers may lack events: all members are there, and fewer events than were seen before.
+def may_be_incomplete(serving: Serving, snapshot: Snapshot) -> bool:
+    """Whether the node that answers may lack events.
 
-    A node that has just joined replays the log for some 30 s, and does not list yet what was placed last.
+    All members are there, and fewer events than were seen before: a node that has just joined replays the log for some
+    30 s, and does not list yet what was placed last. Or none is known, and some have not reported their names yet.
     """
+    nameless = any(node.friendly_name is None for node in snapshot.state.nodes.values())
+    if nameless and is_another_cluster(serving, snapshot):
+        return True
     index = snapshot.state.index
     older = index is not None and serving.index is not None and index < serving.index
-    return older and snapshot.state.nodes.keys() >= set(serving.members)
+    return older and snapshot.state.nodes.keys() >= serving.members.keys()
+
+
+def is_another_cluster(serving: Serving, snapshot: Snapshot) -> bool:
+    """Whether none of the nodes is known, neither by id nor by name: --exo-url names another cluster than before."""
+    nodes = snapshot.state.nodes
+    names = {name for name in serving.members.values() if name is not None}
+    known = nodes.keys() & serving.members.keys() or names & {node.friendly_name for node in nodes.values()}
+    return bool(names) and not known
 
 
 def lost_meanwhile(
@@ -106,7 +118,7 @@ def lost_meanwhile(
 
 def _cause(serving: Serving, copy: Copy, snapshot: Snapshot) -> str:
     index, members = snapshot.state.index, snapshot.state.nodes
-    if members.keys().isdisjoint(serving.members):
+    if members.keys().isdisjoint(serving.members.keys()):
         return "exo was restarted on all nodes, and does not place its instances again."
     if index is not None and serving.index is not None and index < serving.index:
         return LOST_WITH_MASTER

@@ -1,7 +1,7 @@
 """Where events come from: the cluster's snapshots, the operations and the deployments of this server."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from typing import Protocol, Self
 
@@ -13,7 +13,14 @@ from exo_graphql.deployments.service import Deployments
 from exo_graphql.events import NEW_WATCH, Event, EventKind, Occurrence, Severity, cluster_events
 from exo_graphql.events.log import EventLog
 from exo_graphql.events.nodes import exo_is_back, exo_unreachable
-from exo_graphql.events.serving import Copy, Serving, lost_meanwhile, may_be_behind, ready_copies
+from exo_graphql.events.serving import (
+    Copy,
+    Serving,
+    is_another_cluster,
+    lost_meanwhile,
+    may_be_incomplete,
+    ready_copies,
+)
 from exo_graphql.operations import Operation, OperationKind, Operations, OperationState, StepState
 
 # Seconds without a first state of exo after which it counts as unreachable.
@@ -59,7 +66,7 @@ class Recorder:
         """Losses that the snapshots show as reasons why the cluster is not healthy."""
         self._compared = False
         """Whether what was ready before the start has been compared with what is ready now."""
-        self._noted: tuple[Mapping[str, Copy], Set[str]] | None = None
+        self._noted: tuple[Mapping[str, Copy], Mapping[str, str | None]] | None = None
         """What was ready, and the members, when it was last noted in the store."""
         self._first_at: float | None = None
         """When (`Moment.elapsed`) the first snapshot of this process was made."""
@@ -118,10 +125,10 @@ class Recorder:
             return ()
         served = self._events.served
         waited = after.now.elapsed - first_at
-        if served is not None and may_be_behind(served, after) and waited < after.rules.behind_grace:
+        if served is not None and may_be_incomplete(served, after) and waited < after.rules.behind_grace:
             return ()
         self._compared = True
-        if served is None:
+        if served is None or is_another_cluster(served, after):
             return ()
         unloaded = {
             model_id
@@ -132,11 +139,12 @@ class Recorder:
         return tuple(lost_meanwhile(served, after, self._events.in_memory, unloaded))
 
     def _note_serving(self, after: Snapshot) -> None:
-        ready, members = ready_copies(after), frozenset(after.state.nodes)
+        ready = ready_copies(after)
+        members = {id_: node.friendly_name for id_, node in after.state.nodes.items()}
         if (ready, members) != self._noted:
             self._noted = ready, members
             now, last = self._events.now(), self._events.last_sequence
-            self._events.note_serving(Serving(ready, tuple(members), after.state.index, now, last))
+            self._events.note_serving(Serving(ready, members, after.state.index, now, last))
 
     def _operations_changed(self) -> None:
         known, self._known_operations = self._known_operations, {each.id: each for each in self._operations.all()}

@@ -151,6 +151,26 @@ async def test_a_node_that_lacks_events_is_given_time_before_a_model_counts_as_l
             assert kinds(events) == [EventKind.MODEL_LOST]
 
 
+async def test_what_another_cluster_served_is_not_lost(tmp_path: Path) -> None:
+    async with world() as w:
+        await w.given(A)
+        async with recording(w, tmp_path / "store"):
+            pass
+    scenario = tiny_scenario()
+    machines = tuple(replace(machine, name=f"other-{machine.name}") for machine in scenario.machines)
+    names = {before.name: after.name for before, after in zip(scenario.machines, machines, strict=True)}
+    other = replace(
+        scenario,
+        machines=machines,
+        api=names[scenario.api],
+        master=names[scenario.master],
+        weights={model: tuple(names[name] for name in nodes) for model, nodes in scenario.weights.items()},
+    )
+    async with world(other, seed=2) as w, recording(w, tmp_path / "store") as (events, _):
+        await asyncio.sleep(70)
+        assert kinds(events) == []
+
+
 async def test_exo_that_does_not_answer_when_the_server_starts_is_reported_once(tmp_path: Path) -> None:
     async with world() as w:
         w.sim.control.drop_connections = True
