@@ -10,11 +10,12 @@ import pytest
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.deployments.service import Deployments
 from exo_graphql.deployments.validation import Declaration
+from exo_graphql.operations import OperationRules, OperationState
 from exo_graphql.storage import Collection, Entry, Key
 from exo_graphql.storage.sqlite import SQLiteStore
 from tests.support.deployed_cluster import deployments
 from tests.support.killer import KillableUpstream, Killer
-from tests.support.simulated_cluster import HALF, OTHER_HALF, SimulatedCluster, operations, world
+from tests.support.simulated_cluster import HALF, OTHER_HALF, SimulatedCluster, begun, operations, world
 
 pytestmark = pytest.mark.anyio
 
@@ -96,3 +97,33 @@ async def test_a_displacement_killed_at_each_moment(tmp_path: Path, monkeypatch:
         if lived < fatal:
             assert fatal > 20, lived
             return
+
+
+async def test_a_persons_operation_that_waits_for_a_deployments_continues_after_a_restart(tmp_path: Path) -> None:
+    """Both are resumed: the deployment's is undone first, and the person's finds nothing to unload any more."""
+    rules = OperationRules(give_way_seconds=0.5)
+    async with world() as w:
+        async with (
+            operations(w.poller, tmp_path / "operations.db", rules) as ops,
+            deployments(w.poller, ops, tmp_path / "deployments.db") as kept,
+        ):
+            await kept.apply(DAY)
+            await _is_ready(kept, "day")
+            await kept.apply(NIGHT)
+            await w.until(lambda snapshot: bool(snapshot.instances_of(OTHER_HALF)), 120)
+            waiting = begun(await ops.unload(OTHER_HALF))
+            assert waiting.state is OperationState.PENDING
+            await kept.pause_touched(waiting)
+        async with (
+            operations(w.poller, tmp_path / "operations.db", rules) as ops,
+            deployments(w.poller, ops, tmp_path / "deployments.db") as kept,
+        ):
+            resumed = ops.get(waiting.id)
+            assert resumed is not None
+            assert resumed.state is OperationState.PENDING
+            await _is_ready(kept, "day")
+            await w.until(lambda _: not ops.at_work(), 120)
+            states = {operation.id: operation.state.value for operation in ops.all()}
+            assert states[waiting.id] == "SUCCEEDED"
+            assert sorted(states.values()) == ["CANCELLED", "SUCCEEDED", "SUCCEEDED"]
+            assert [i.model_id for i in (await w.snapshot()).state.instances.values()] == [HALF]
