@@ -187,6 +187,7 @@ class Poller(Snapshots, Commands):
         began = self._elapsed()
         self._schedule.whole_read_begins(began, wait)
         tried: set[Endpoint] = set()
+        found: tuple[Endpoint, StateRead] | None = None
         while (endpoint := self._endpoints.next(tried)) is not None:
             tried.add(endpoint)
             try:
@@ -199,13 +200,19 @@ class Poller(Snapshots, Commands):
             except NotAState as error:
                 self._endpoints.failed(endpoint, error, logging.ERROR)
             else:
-                self._received(endpoint, read)
-                self._reads.succeed()
-                await self._leave_a_node_that_is_behind()
-                break
+                strange = self._has_only_strangers(read.state)
+                if found is None or not strange:
+                    found = endpoint, read
+                if not strange:
+                    break
+                continue  # another node may know the members
             self.stats.failures += 1
-        else:
+        if found is None:
             self._reads.fail()
+        else:
+            self._received(*found)
+            self._reads.succeed()
+            await self._leave_a_node_that_is_behind()
         self._schedule.whole_read_ended(self.mode, began, self._elapsed())
         self._reads.announce_end()
 
@@ -264,6 +271,15 @@ class Poller(Snapshots, Commands):
                 )
                 self._received(endpoint, read)
                 return
+
+    def _has_only_strangers(self, state: State) -> bool:
+        """Whether none of the members is in it: all of exo was started again, or this node alone.
+
+        A node that was started again is alone for some seconds, until it joins. Its state looks as if everything had
+        been lost.
+        """
+        members = () if self._snapshot is None else self._snapshot.state.nodes
+        return bool(members) and bool(state.nodes) and state.nodes.keys().isdisjoint(members)
 
     def _is_another(self, endpoint: Endpoint, state: State) -> bool:
         """Whether exo may have been restarted behind the same URL: its node id is no member, and the members changed.

@@ -457,3 +457,23 @@ async def test_where_every_node_shows_the_past_others_are_read_now_and_then() ->
             await asyncio.sleep(20)
             assert len(cluster.wire.reads("b", since=began)) <= 11
             assert url(cluster) == "http://a"
+
+
+async def test_a_node_that_was_started_again_and_has_not_joined_yet_is_not_taken_for_the_cluster() -> None:
+    async with running("ab") as cluster:
+        cluster.wire.lead("b", Unstuck(cluster.exos["a"]))
+        with cluster.poller.subscriber():
+            await cluster.poller.changed(cluster.poller.snapshot)
+            assert cluster.poller.snapshot is not None
+            members = {node.id for node in cluster.poller.snapshot.nodes}
+            cluster.wire.lead("a", SimulatedExo(tiny_scenario(1), seed=7).app)
+            shown = [await cluster.poller.changed(cluster.poller.snapshot) for _ in range(5)]
+            assert {node.id for snapshot in shown for node in snapshot.nodes} == members
+            assert url(cluster) == "http://b"
+            # Both were started again: that is the truth.
+            alone = SimulatedExo(tiny_scenario(1), seed=7).app
+            cluster.wire.lead("a", alone)
+            cluster.wire.lead("b", alone)
+            async with asyncio.timeout(100):
+                while {node.id for node in cluster.poller.snapshot.nodes} == members:
+                    await cluster.poller.changed(cluster.poller.snapshot)
