@@ -306,8 +306,8 @@ def _persisted(settings: Settings, documents: Documents) -> PersistedDocuments:
         except InvalidDocument as error:
             raise SettingsError("documents", str(error)) from error
     return PersistedDocuments(
-        lambda: {name: document(name).text for name in (*document_names(), *document_names("mcp"))} | given,
-        dashboard_documents,
+        lambda: {name: document(name).text for name in document_names()} | given,
+        lambda: {name: document(name).text for name in document_names("mcp")} | dashboard_documents(),
         trusted_only=settings.trusted_documents,
     )
 

@@ -67,8 +67,9 @@ class PersistedDocuments:
         *,
         trusted_only: bool = False,
     ) -> None:
-        """`named`: known texts by name; `unnamed`: those that are trusted as well, but known by their hash alone (the
-        pages'). Both are called when an id is first looked up, since reading them from files takes milliseconds.
+        """`named`: known texts by name; `unnamed`: those that are trusted as well, but known by their hash alone (those
+        of the pages and of MCP's tools). Both are called when an id is first looked up: reading files takes
+        milliseconds.
         """
         self._read_named = named
         self._read_unnamed = unnamed

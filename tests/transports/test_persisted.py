@@ -241,7 +241,8 @@ async def test_trusted_documents_alone_are_executed(tmp_path: Path) -> None:
     own = "query Count { cluster { nodeCount } }"
     (tmp_path / "count.graphql").write_text(own, encoding="utf-8")
     async with running(trusted_documents=True, documents=tmp_path) as server, client_of(server) as client:
-        for text in (own, *dashboard_documents().values(), *(document(name).text for name in document_names())):
+        names = [*document_names(), *document_names("mcp")]
+        for text in (own, *dashboard_documents().values(), *(document(name).text for name in names)):
             if "subscription" not in text and "mutation" not in text:
                 answer = await client.post("/graphql", json={"query": text})
                 assert answer.status_code in (200, 400), text
