@@ -61,7 +61,9 @@ def test_settings_that_cannot_be_served_are_wrong_usage_under_the_name_they_were
     absent, file = tmp_path / "absent", tmp_path / "file"
     file.write_text("")
     file.chmod(0o600)
-    kinds = "is not one of load-fails, download-fails, node-dies, master-dies, master-hangs, replays, hang, error, garbage."
+    kinds = (
+        "is not one of load-fails, download-fails, node-dies, master-dies, master-hangs, replays, hang, error, garbage."
+    )
     both = "--demo replaces an exo cluster, and --exo-url names one. Give one of the two."
     cases: list[tuple[list[str], dict[str, str], int, str]] = [
         (["--demo", "--fault", "explode"], {}, 2, f"--fault: 'explode' {kinds}"),

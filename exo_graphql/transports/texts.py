@@ -24,9 +24,9 @@ from exo_graphql.transports.refusals import refusal_of
 from exo_graphql.transports.sending import send_body
 
 LLMS_TXT = Path(__file__).with_name("llms.txt")
-_READ_ONLY = "This server only reads: it has no mutations."
-_UNDESCRIBED = "This server does not describe its schema: no `searchSchema`, no `schema.graphql`."
-_TRUSTED_ONLY = "This server executes its own documents alone: use their names, see the end."
+_READ_ONLY = "This server only reads: no mutations."
+_UNDESCRIBED = "No `searchSchema`, no `schema.graphql`."
+_TRUSTED_ONLY = "Only this server's own documents: see the end."
 _TEXT = b"text/plain; charset=utf-8"
 _JSON = b"application/json; charset=utf-8"
 

@@ -92,12 +92,12 @@ async def test_llms_txt_is_short_and_each_of_its_documents_works(server: Running
 @pytest.mark.parametrize(
     ("settings", "note"),
     [
-        ({"read_only": True}, "> This server only reads: it has no mutations."),
+        ({"read_only": True}, "> This server only reads: no mutations."),
         (
             {"introspection": False},
-            "> This server does not describe its schema: no `searchSchema`, no `schema.graphql`.",
+            "> No `searchSchema`, no `schema.graphql`.",
         ),
-        ({"trusted_documents": True}, "> This server executes its own documents alone: use their names, see the end."),
+        ({"trusted_documents": True}, "> Only this server's own documents: see the end."),
     ],
 )
 async def test_llms_txt_says_what_does_not_hold_for_this_server(settings: dict[str, Any], note: str) -> None:
@@ -106,6 +106,16 @@ async def test_llms_txt_says_what_does_not_hold_for_this_server(settings: dict[s
     assert text.splitlines()[:4] == ["# exo-graphql", "", note, ""]
     assert LLMS_TXT.read_text(encoding="utf-8") == text.replace(f"\n{note}\n", "")
     assert len(text.encode()) <= 2_000
+
+
+async def test_llms_txt_is_short_also_where_much_is_left_out() -> None:
+    async with (
+        running(read_only=True, introspection=False, trusted_documents=True) as server,
+        client_of(server) as client,
+    ):
+        text = (await client.get("/llms.txt")).text
+    assert text.count("\n> ") == 3
+    assert len(text.encode()) <= 2_048
 
 
 async def test_what_llms_txt_names_exists(server: Running) -> None:
