@@ -67,6 +67,10 @@ def _last_event(root: Parent[Snapshot], info: Info) -> events.Event | None:  # n
     return newest[0] if newest else None
 
 
+def _events_version(root: Parent[Snapshot], info: Info) -> int:  # noqa: ARG001
+    return 0 if info.context.events is None else info.context.events.version
+
+
 def _exo_errors(root: Parent[Snapshot]) -> tuple[Refusal, ...]:
     return root.source.refusals
 
@@ -165,8 +169,12 @@ class Cluster:
     )
     last_event: Event | None = field(
         resolver=_last_event,
-        description="The newest event; null before the first one. A live query that selects its id learns that there "
-        "are new events without listing them.",
+        description="The newest event; null before the first one.",
+    )
+    events_version: int = field(
+        resolver=_events_version,
+        description="Increases with every event and every acknowledgement. A live query that selects it learns of them "
+        "without listing them.",
     )
     links: list[Link] = field(description="The links between the nodes, those that were lost included.")
     links_version: int = field(

@@ -234,16 +234,18 @@ async def test_an_event_is_listed_and_pushed_although_the_snapshot_is_the_same()
         "unseen_after": 7200,
     }
     async with running(**once) as server, server.socket() as socket:
-        live = await socket.subscribe("subscription { cluster { lastEvent { kind acknowledged } } }")
-        assert await socket.data(live) == {"cluster": {"lastEvent": None}}
+        live = await socket.subscribe("subscription { cluster { eventsVersion lastEvent { kind acknowledged } } }")
+        assert await socket.data(live) == {"cluster": {"eventsVersion": 0, "lastEvent": None}}
         # Stored from the second answer on, and encoded parts from the third.
         assert [await kinds(server) for _ in range(4)] == [[]] * 4
         snapshot = server.components.poller.snapshot
         server.components.events.record([ELECTION])
         assert [await kinds(server) for _ in range(4)] == [["ELECTION"]] * 4
-        assert await socket.data(live) == {"cluster": {"lastEvent": {"kind": "ELECTION", "acknowledged": False}}}
+        newest = {"kind": "ELECTION", "acknowledged": False}
+        assert await socket.data(live) == {"cluster": {"eventsVersion": 1, "lastEvent": newest}}
         await server.components.events.acknowledge("event-1")
-        assert await socket.data(live) == {"cluster": {"lastEvent": {"kind": "ELECTION", "acknowledged": True}}}
+        newest = {"kind": "ELECTION", "acknowledged": True}
+        assert await socket.data(live) == {"cluster": {"eventsVersion": 2, "lastEvent": newest}}
         assert snapshot is server.components.poller.snapshot
 
 

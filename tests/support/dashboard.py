@@ -1,9 +1,10 @@
 """The dashboard in a browser: opening it, finding its parts, and asking the server behind it."""
 
+import re
 from typing import Any
 
 import httpx
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.support.running import Running
@@ -63,6 +64,21 @@ async def choose(page: Page, model_id: str) -> None:
     # The list is drawn anew with each state: a click between two drawings is lost, and made again as a person would.
     while not await radio.is_checked():
         await radio.click()
+
+
+async def see_links_as_old(page: Page) -> None:
+    """Makes the page see every link that is worse than before as if it had been so for long."""
+
+    async def patch(route: Route) -> None:
+        response = await route.fetch()
+        body = re.sub(r'"since":"[^"]*"', '"since":"2020-01-01T00:00:00Z"', await response.text())
+        await route.fulfill(response=response, body=body)
+
+    await page.route("**/graphql", lambda route: patch(route) if _asks_for_links(route) else route.continue_())
+
+
+def _asks_for_links(route: Route) -> bool:
+    return "query Links" in (route.request.post_data or "")
 
 
 def cut_link(exo: SimulatedExo, one: str, other: str) -> None:

@@ -1,9 +1,10 @@
 // What is wrong, first on the page: why the cluster is not healthy, which models were lost, what each URL of exo said.
 
-import { attempt } from "./notice.js";
+import { secondsSince } from "./clock.js";
 import { ACKNOWLEDGE } from "./documents.js";
 import { attribute, h, keyed, text } from "./dom.js";
 import { duration, time } from "./format.js";
+import { attempt } from "./notice.js";
 
 // A cluster of which half is gone has as many reasons as nodes: the first ones, and a line for the others.
 const SHOWN = 8;
@@ -40,7 +41,7 @@ export function bannerPart(retry) {
   banner.append(h("div", { class: "wrongs" }, list, more, lost, tried, age), again);
   let since = null;
   const showAge = () => {
-    const ago = since === null ? null : duration((Date.now() - Date.parse(since)) / 1000);
+    const ago = since === null ? null : duration(secondsSince(since));
     text(age, ago === null ? "" : `The shown state is from ${time(since)}, ${ago} ago.`);
     for (const each of document.querySelectorAll("[data-age]")) text(each, ago === null ? "" : `as of ${ago} ago`);
   };

@@ -16,10 +16,9 @@ fragment ErrorDetails on OperationError {
 export const WATCH = `
 subscription Dashboard {
   cluster {
-    connected stale healthy unhealthyReasons demo exoUrl apiNodeId observedAt staleSince linksVersion hints
+    connected stale healthy unhealthyReasons demo exoUrl apiNodeId observedAt ageSeconds staleSince linksVersion eventsVersion hints
     exoErrors { url message suggestion }
     losses { id at message modelId }
-    lastEvent { id }
     nodeCount onlineNodeCount nodesWithoutMemory ramTotalGb ramUsedGb ramAvailableGb ramUsedPercent
     loadedModelCount activeTaskCount activeDownloadCount
     nodes {

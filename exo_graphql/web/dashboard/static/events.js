@@ -22,8 +22,7 @@ export function eventSection() {
     earlier.hidden = events.length <= AT_FIRST;
     empty.hidden = events.length > 0;
   });
-  // Another client may have acknowledged a loss.
-  return ({ lastEvent, losses }, connection) => refresh([connection, lastEvent?.id, ...losses.map(({ id }) => id)].join());
+  return ({ eventsVersion }, connection) => refresh(`${connection} ${eventsVersion}`);
 }
 
 function eventRow({ id, at, kind, severity, message, by }) {

@@ -4,6 +4,7 @@ import { authorization, forgetToken } from "../../graphiql/assets/token.js";
 import { cancel, cancelTask } from "./actions.js";
 import { calendarPart } from "./calendar.js";
 import { pause, remove, resume } from "./deployment_actions.js";
+import { setClock } from "./clock.js";
 import { DeploymentDialog } from "./deployment_dialog.js";
 import { deploymentSection } from "./deployments.js";
 import { MAY_CHANGE, WATCH, WHY } from "./documents.js";
@@ -69,6 +70,7 @@ const live = new Live(WATCH, {
   data({ cluster }) {
     if (newest === null) requestAnimationFrame(draw);
     newest = cluster;
+    setClock(cluster);
   },
   state(...now) {
     const [before] = condition;

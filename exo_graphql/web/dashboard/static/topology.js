@@ -1,6 +1,7 @@
 // The topology: the nodes, what links them, and which of them hold each model. Drawn anew when one of these changes;
 // what changes each second is set in the drawing.
 
+import { secondsSince } from "./clock.js";
 import { LINKS } from "./documents.js";
 import { attribute, h, keyed, text } from "./dom.js";
 import { amount, label, part } from "./format.js";
@@ -14,7 +15,7 @@ import { instanceWords, linkWords, MEDIA, topologyWords } from "./topology_text.
 // As many colours as wall.css has.
 const COLOURS = 8;
 // As LINK_LOST and LINK_DEGRADED.
-const SETTLED_MS = 12_000;
+const SETTLED_S = 12;
 const ORDER = Object.keys(MEDIA);
 
 /** `show(nodeId)` leads to a node's row. */
@@ -89,7 +90,7 @@ function mediaOf({ hub }, links) {
  */
 function settled(link, nodes) {
   const online = link.nodes.every(({ id }) => nodes.find((node) => node.id === id).status === "ONLINE");
-  const long = link.since !== null && Date.now() - Date.parse(link.since) >= SETTLED_MS;
+  const long = link.since !== null && secondsSince(link.since) >= SETTLED_S;
   return link.status === "UP" || (online && long) ? link : { ...link, status: "UP", medium: link.medium ?? link.bestMedium };
 }
 
