@@ -161,6 +161,7 @@ def operation_grid(operations: Iterable[Json], *, wide: bool = False, brief: boo
         Column("DONE", drop=2),
         Column("AGE", drop=1),
         Column("ID"),
+        Column("BY", wide=True),
         Column("MESSAGE", drop=3, sentence=True),
     ]
     rows = [
@@ -170,6 +171,7 @@ def operation_grid(operations: Iterable[Json], *, wide: bool = False, brief: boo
             percent(entry["progressPercent"]),
             age(entry["startedAt"]),
             short(entry["id"], wide=wide),
+            entry.get("by") or UNKNOWN,
             entry["message"],
         ]
         for entry in operations

@@ -196,6 +196,8 @@ def operation(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
     yield Prose.of((operation_title(operation), "bold"), "  ", styled(operation["state"]))
     yield Prose.of(operation["message"])
     values = {"id": operation["id"], "began": ago(operation["startedAt"])}
+    if operation["by"] is not None:
+        values["requested by"] = operation["by"]
     if operation["finishedAt"] is not None:
         values["ended"] = ago(operation["finishedAt"])
     yield facts(values)
