@@ -4,7 +4,7 @@ import { post } from "./graphiql_fetcher.js";
 
 const CLUSTER = `
 query ExampleValues {
-  models { id name loaded storageSizeGb downloads(status: [COMPLETED]) { node { id } } }
+  models { id name loaded isCustom storageSizeGb downloads(status: [COMPLETED]) { node { id } } }
   nodes { id friendlyName }
   operations { id state }
   deployments { name state }
@@ -12,6 +12,9 @@ query ExampleValues {
   downloads(status: [DOWNLOADING, PAUSED, FAILED]) { status model { name } node { id friendlyName } }
   events(last: 1) { id }
 }`;
+
+// A small model on the hub, for the examples that add one.
+const ON_HUB = "mlx-community/SmolLM3-3B-4bit";
 
 const PLAN = `query ExamplePlan($load: [String!]) { plan(load: $load) { hash } }`;
 
@@ -41,6 +44,7 @@ function valuesOf({ models, nodes, operations, deployments, tasks, downloads, ev
   const first = node(nodes[0]);
   return trimmed({
     Acknowledge: { event: events[0]?.id },
+    AddModel: { id: ON_HUB },
     ApplyDeployment: { name: "example", model: loadable, dryRun: true },
     CancelDownload: { model: running?.model.name ?? loadable, nodes: [node(running?.node) ?? first] },
     CancelOperation: { id: operation },
@@ -57,8 +61,10 @@ function valuesOf({ models, nodes, operations, deployments, tasks, downloads, ev
     Operation: { id: operation },
     PauseDeployment: { name: deployment },
     Plan: { load: [loadable] },
+    RemoveModel: { id: models.find(({ isCustom }) => isCustom)?.id ?? ON_HUB },
     ResumeDeployment: { name: deployment },
     ResumeOperation: { id: operations.find(({ state }) => state === "PARKED")?.id ?? operation },
+    SearchHub: { query: "SmolLM3" },
     StartDownload: { model: missing, nodes: [first] },
     SwapModels: { unload: [loaded], load: [loadable] },
     UnloadModel: { model: loaded },
