@@ -74,6 +74,7 @@ class Sampler:
                 self._series.sample(self._snapshot(), self._now())
             except Exception:
                 log.exception("A sample of the cluster failed; the next one is taken all the same.")
+                await asyncio.sleep(SAMPLE_EVERY)
             self._put_off(*(before - {self._interval(resolution) for resolution in _STORED}))
 
     def _put_off(self, *intervals: tuple[int, int]) -> None:

@@ -44,8 +44,11 @@ class Series:
     # Sampling
 
     def seconds_to_next(self, now: Moment) -> float:
-        """Seconds until the next fine interval begins."""
-        return SAMPLE_EVERY - (self._base + now.elapsed) % SAMPLE_EVERY
+        """Seconds until the fine interval after `newest` begins; a millisecond where it has begun.
+
+        Not to the next one by the clock: a timer that is early by half a millisecond would leave out an interval.
+        """
+        return max(0.001, (self.newest + 1) * SAMPLE_EVERY - self._base - now.elapsed)
 
     def sample(self, snapshot: Snapshot | None, now: Moment) -> None:
         """Records what is known now. Nothing is recorded of a stale snapshot or node, nor twice in one interval."""

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from itertools import cycle
 from pathlib import Path
 
 import pytest
 
+from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.series import Series
 from exo_graphql.series.sampler import WAITING, Sampler
@@ -134,3 +136,18 @@ async def test_what_is_older_than_thirty_days_is_deleted_and_what_cannot_be_read
         assert series.of_node("a", 43_200, 1440).power_watts[0] is None
         kept = await store.entries(Collection.HISTORY_TEN_MINUTES)
         assert min(entry.sequence for entry in kept) > start // 600 - 30 * 144
+
+
+async def test_a_timer_that_is_a_little_early_leaves_out_no_sample() -> None:
+    store, skews = SQLiteStore(None), cycle([0, 0, 0, -0.0005, 0.0005, 0.0005])
+
+    def now() -> Moment:
+        exact = loop_moment()
+        return Moment(exact.at, exact.elapsed + next(skews))
+
+    await store.open()
+    series = Series(loop_moment())
+    async with Sampler(series, store, snapshot=_now, now=now):
+        await asyncio.sleep(61)
+        assert series.of_node("a", 1, 12).power_watts == [10.0] * 12
+    await store.close()

@@ -172,7 +172,8 @@ def test_a_sample_is_taken_once_for_each_interval() -> None:
     stop()
     it.sample(node("a", watts=10.0))
     assert calls == [it.series.newest - 1]
-    assert it.series.seconds_to_next(moment(7.5)) == 2.5
+    assert it.series.seconds_to_next(moment(12.5)) == 2.5
+    assert it.series.seconds_to_next(moment(16.0)) == 0.001
 
 
 # Restoring
@@ -195,8 +196,7 @@ def _restarted(it: Machine, *, after: float = 0.0, set_forward: float = 0.0) -> 
 
 
 def test_after_a_restart_the_last_hour_is_there_by_the_minute_and_the_gap_is_a_gap() -> None:
-    it = machine()
-    it.seconds = -5.0
+    it = Machine(Series(moment(-5)), seconds=-5)
     it.sample(node("a", "studio", 10.0), times=12 * 5)
     it.sample(node("a", "studio", 70.0), times=12 * 5)
     after = _restarted(it, after=125)
