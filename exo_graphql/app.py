@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import socket
 from collections.abc import AsyncIterator, Sequence
@@ -386,6 +387,8 @@ def _poller(settings: Settings, tuning: Tuning, demo: SimulatedExo | None) -> Po
     except NoCertificates as error:
         raise SettingsError(error.name, error.message) from error
     readiness = replace(tuning.readiness, unseen_after=settings.unseen_after)
+    if settings.demo and settings.demo_speed < 1:
+        readiness = replace(readiness, lag_after=math.inf)  # its clock is slow, and would seem to fall behind
     # With 4 s, and the usual 5 s between two reads while nobody subscribes, every node would be STALE before each read.
     rules = replace(tuning.poller, idle_pause=min(tuning.poller.idle_pause, settings.unseen_after / 2))
     token = settings.exo_token.get_secret_value() or None

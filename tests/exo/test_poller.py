@@ -6,10 +6,12 @@ from itertools import pairwise
 
 import pytest
 
+from exo_graphql.app import build
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Unreachable, Upstream
 from exo_graphql.exo.pacing import Mode, PollerRules
+from exo_graphql.settings import Settings
 from exo_graphql.simulator import parse_fault
 from tests.support.polled_cluster import Cluster, running, slow
 
@@ -352,3 +354,9 @@ async def test_it_is_an_upstream() -> None:
     upstream: Upstream = cluster.poller
     assert upstream.snapshot is None
     await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(("speed", "seconds"), [(0.5, float("inf")), (1.0, 15.0), (10.0, 15.0)])
+def test_a_demo_that_runs_slowly_does_not_seem_to_fall_behind(speed: float, seconds: float) -> None:
+    settings = Settings.model_validate({"demo": True, "demo_speed": speed})
+    assert build(settings).poller._readiness.lag_after == seconds
