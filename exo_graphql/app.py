@@ -1,6 +1,7 @@
 """The composition root: makes every part of the server from the settings, and connects them."""
 
 import asyncio
+import importlib.util
 import logging
 import math
 import os
@@ -371,12 +372,13 @@ def _store(settings: Settings, *, in_memory: bool) -> Store:
     url = settings.database_url.get_secret_value()
     if not url:
         return SQLiteStore(None if in_memory else settings.state_dir / "operations.sqlite3")
-    try:
-        from exo_graphql.storage.postgres import PostgresStore  # an extra, which most do not install
-    except ImportError as error:
+    if importlib.util.find_spec("psycopg") is None:
         advice = "PostgreSQL needs an extra: pip install 'exo-graphql[postgres]'."
-        raise SettingsError("database_url", f"{error}. {advice}") from error
-    return PostgresStore(url, settings.namespace, name=f"{socket.gethostname()}:{settings.port}")
+        raise SettingsError("database_url", advice)
+    postgres = importlib.import_module("exo_graphql.storage.postgres")
+    name = f"{socket.gethostname()}:{settings.port}"
+    store: Store = postgres.PostgresStore(url, settings.namespace, name=name)
+    return store
 
 
 def _poller(settings: Settings, tuning: Tuning, demo: SimulatedExo | None) -> Poller:
