@@ -56,6 +56,8 @@ NOW = datetime(2026, 6, 22, 13, tzinfo=UTC)
 LONG_WAY = Executor(SCHEMA, compiled=False)
 SHORT_WAY = Executor(SCHEMA, compiled=True)
 EXAMPLES = settings(max_examples=300, deadline=None)
+# Queries that wait for others. Generated with all fields, half of the documents have one, and would not be compared.
+WAITING = ("placements", "plan", "searchHub", "calendar")
 _JSON = st.one_of(
     st.none(), st.booleans(), st.integers(-2, 1 << 40), st.text(max_size=3), st.lists(st.text(max_size=2))
 )
@@ -250,11 +252,16 @@ def test_documents_with_variables_fragments_and_directives(seed: int, kind: str,
         assert_alike(document, data.draw(st.sampled_from(snapshots())), generator.values)
 
 
-@EXAMPLES
-@given(queries(print_schema(SCHEMA)), st.data())
+def _fields() -> list[str]:
+    assert SCHEMA.query_type is not None
+    return [name for name in SCHEMA.query_type.fields if name not in WAITING]
+
+
+# Of 300 with all fields 148 were compared.
+@settings(EXAMPLES, max_examples=160)
+@given(queries(print_schema(SCHEMA), fields=_fields()), st.data())
 def test_documents_of_hypothesis_graphql(document: str, data: st.DataObject) -> None:
-    if not any(name in document for name in ("placements", "plan", "searchHub", "calendar")):
-        assert_alike(document, data.draw(st.sampled_from(snapshots())))
+    assert_alike(document, data.draw(st.sampled_from(snapshots())))
 
 
 @EXAMPLES
