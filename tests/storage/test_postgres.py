@@ -128,13 +128,14 @@ async def test_a_server_learns_that_it_was_replaced(make: Callable[..., Postgres
 async def test_without_the_lease_a_write_that_gets_no_answer_says_that_another_may_act(
     make: Callable[..., PostgresStore], database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_module, "CALL_SECONDS", 2 * QUICK.duration)
     async with Severed.between(database) as network:
         store = make(network.url)
         await store.open()
         network.hold(before=b"", let_through=False)
-        with pytest.raises(NotLeader, match="did not answer"):
-            await store.admit(OPERATIONS, ENTRY)
+        with monkeypatch.context() as short:
+            short.setattr(postgres_module, "CALL_SECONDS", 2 * QUICK.duration)
+            with pytest.raises(NotLeader, match="did not answer"):
+                await store.admit(OPERATIONS, ENTRY)
         network.release()
         await store.save(OPERATIONS, Entry(2, "operation-2", active=False, record=b"{}"))
         assert [entry.id for entry in await store.entries(OPERATIONS)] == ["operation-2"]
@@ -199,13 +200,14 @@ async def test_what_was_refused_is_not_there_once_the_database_is_back(
     cut: str, make: Callable[..., PostgresStore], database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection is cut so that no answer comes, and the caller is refused; later writes go over a new one."""
-    monkeypatch.setattr(postgres_module, "CALL_SECONDS", 0.5)
     async with Severed.between(database) as network:
         store = make(network.url)
         await store.open()
         network.hold(before=b"COMMIT", let_through=cut == "after the commit")
-        with pytest.raises(StoreError, match="did not answer within"):
-            await store.admit(OPERATIONS, ENTRY, KEY)
+        with monkeypatch.context() as short:
+            short.setattr(postgres_module, "CALL_SECONDS", 0.5)
+            with pytest.raises(StoreError, match="did not answer within"):
+                await store.admit(OPERATIONS, ENTRY, KEY)
         network.release()
         await store.admit(OPERATIONS, Entry(2, "operation-2", active=True, record=b"{}"))
         assert [entry.id for entry in await store.entries(OPERATIONS)] == ["operation-2"]
@@ -215,13 +217,14 @@ async def test_what_was_refused_is_not_there_once_the_database_is_back(
 async def test_a_call_that_hangs_does_not_cost_the_lease(
     make: Callable[..., PostgresStore], database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_module, "CALL_SECONDS", 2 * QUICK.duration)
     store = make()
     await store.open()
     with psycopg.connect(database) as other:
         other.execute("LOCK TABLE exo_graphql_operations")
-        with pytest.raises(StoreError, match="did not answer within"):
-            await store.save(OPERATIONS, ENTRY)
+        with monkeypatch.context() as short:
+            short.setattr(postgres_module, "CALL_SECONDS", 2 * QUICK.duration)
+            with pytest.raises(StoreError, match="did not answer within"):
+                await store.save(OPERATIONS, ENTRY)
         assert store.is_writer
     await store.save(OPERATIONS, ENTRY)
 
@@ -235,9 +238,10 @@ async def test_a_database_that_may_only_be_read_says_so(
     with psycopg.connect(database, autocommit=True) as other:
         other.execute(f"ALTER DATABASE {other.info.dbname} SET default_transaction_read_only = on")
         other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'exo-graphql'")
-    monkeypatch.setattr(postgres_module, "CALL_SECONDS", 0.5)
-    with pytest.raises(StoreError, match="read-only transaction"):
-        await store.save(OPERATIONS, ENTRY)
+    with monkeypatch.context() as short:
+        short.setattr(postgres_module, "CALL_SECONDS", 0.5)
+        with pytest.raises(StoreError, match="read-only transaction"):
+            await store.save(OPERATIONS, ENTRY)
     assert await store.entries(OPERATIONS) == [ENTRY]
 
 
