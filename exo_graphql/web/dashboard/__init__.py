@@ -1,6 +1,8 @@
 """The dashboard at `/`: one page fed by one subscription, without third-party files.
 
-Read `static/main.js`, `live.js` (the subscription), `dom.js` (how the page is updated), then one file a section.
+Read `static/main.js`, `live.js` (the subscription), `dom.js` (how the page is updated), then one file a section. What
+is long and changes rarely (events, links, the last hour) is a query of its own, sent when the subscription says that
+it has changed: `refetch.js`.
 """
 
 from pathlib import Path
