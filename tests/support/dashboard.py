@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import httpx
-from playwright.async_api import Locator, Page, Route, expect
+from playwright.async_api import Error, Locator, Page, Route, expect
 
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.support.running import Running
@@ -70,9 +70,13 @@ async def see_links_as_old(page: Page) -> None:
     """Makes the page see every link that is worse than before as if it had been so for long."""
 
     async def patch(route: Route) -> None:
-        response = await route.fetch()
-        body = re.sub(r'"since":"[^"]*"', '"since":"2020-01-01T00:00:00Z"', await response.text())
-        await route.fulfill(response=response, body=body)
+        try:
+            response = await route.fetch()
+        except Error:  # the server has ended
+            await route.abort()
+        else:
+            body = re.sub(r'"since":"[^"]*"', '"since":"2020-01-01T00:00:00Z"', await response.text())
+            await route.fulfill(response=response, body=body)
 
     await page.route("**/graphql", lambda route: patch(route) if _asks_for_links(route) else route.continue_())
 

@@ -82,6 +82,8 @@ async def test_what_is_drawn_where(visit: Visit) -> None:
     assert found["power"] == [none] * 4
     # What is not reported is last, whichever way.
     assert found["tables"] == [["n2", "n9", "n10"], ["n2", "n10", "n9"], ["n10", "n2", "n9"]]
+    # The first at once, then only the newest; what is loaded is not loaded again, unless it failed.
+    assert found["loads"] == ["one", "three", "fails", "fails"]
     assert found["kept"] == ["b", "a", "new"]
     # What a loss or the error of a URL says is no reason of its own; that a new attempt failed is one.
     sick, disconnected, waiting = found["wrongs"]
@@ -165,7 +167,7 @@ async def test_many_nodes_are_a_table_that_is_sorted_and_opened_and_their_histor
             "img", name=re.compile(r"^Memory, last hour: 2\.0 GiB to .*\. Now: 2\.\d GiB\.$")
         )
         await expect(chart).to_be_visible()
-        await expect(chart.locator(".line")).to_have_attribute("d", re.compile("^M300 48"))  # a quarter, just now
+        await expect(chart.locator(".line")).to_have_attribute("d", re.compile("[ML]300 48"))  # a quarter, just now
         await chart.hover(position={"x": 3, "y": 9})
         await expect(rows.nth(1).locator(".chart").first).to_contain_text("not reported")
         drawing = page.locator("#topology .map svg")

@@ -8,6 +8,21 @@ async () => {
   const loss = { id: "event-1", message: "Model m was lost: gone.", modelId: "m" };
   const reasons = ["Model m is UNREACHABLE: gone.", "Model m is FAILED: broken.", "Model m was lost: gone. Since 06:00 UTC.", "http://a: no."];
   const sick = { losses: [loss], exoErrors: [{ url: "http://a", message: "no." }], unhealthyReasons: reasons };
+  const { refetcher } = await import("/dashboard/assets/refetch.js");
+  const loads = [];
+  const asked = async (name) => { loads.push(name); if (name === "fails") throw new Error(name); };
+  let current = "one";
+  const refetch = refetcher(() => asked(current), 1);
+  const say = (name) => { current = name; refetch(name); };
+  const pause = () => new Promise((resolve) => { setTimeout(resolve, 30); });
+  for (const name of ["one", "two", "three"]) say(name);
+  await pause();
+  say("three");
+  await pause();
+  say("fails");
+  await pause();
+  say("fails");
+  await pause();
   const overlaps = [];
   for (let count = 1; count <= 32; count += 1) for (const width of [300, 330, 420, 560, 900]) {
     const { box, dot, dense, places, height } = layoutOf(count, width, 14);
@@ -41,6 +56,7 @@ async () => {
     paths: [[0, 5, 10], [null, 4, null], [null, null], [99, -99]].map((values) => pathOf(values, { low: 0, high: 10, width: 20, height: 10 })),
     flat: pathOf([3, 3], { low: 3, high: 3, width: 20, height: 10 }),
     extents: [extent([null, 3, 1]), extent([null])],
+    loads,
     overlaps,
     hubs: [linesOf(4, mesh(4)), linesOf(6, mesh(6)), linesOf(6, odd), linesOf(6, mesh(6).slice(1)), linesOf(0, [])].map(({ hub, lines }) => [hub, lines.length]),
     route: routeOf({ shards: [shard("b", 8), shard(null, 4), shard("a", 0)] }),
