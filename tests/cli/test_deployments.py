@@ -141,11 +141,11 @@ def test_a_failure_in_the_middle_says_what_was_applied(tiny: Served, act: Comman
     deployments = tiny.server.components.deployments
     apply = deployments.apply
 
-    async def overtaken(declared: Any, *, dry_run: bool = False, if_generation: int | None = None) -> Any:
+    async def overtaken(declared: Any, *, dry_run: bool = False, **more: Any) -> Any:
         """Somebody else declares `b` just before it is applied."""
         if declared.name == "b" and not dry_run:
             await apply(declared)
-        return await apply(declared, dry_run=dry_run, if_generation=if_generation)
+        return await apply(declared, dry_run=dry_run, **more)
 
     tiny.call(lambda: setattr(deployments, "apply", overtaken))
     ran = act("--json", "apply", "-f", file)
