@@ -50,7 +50,7 @@ from exo_graphql.schema.build import build_schema
 from exo_graphql.series import Series
 from exo_graphql.series.sampler import Sampler
 from exo_graphql.settings import DEFAULT_EXO_URL, Settings, SettingsError
-from exo_graphql.simulator import Fault, SimulatedExo, parse_fault
+from exo_graphql.simulator import SimulatedExo, parse_fault
 from exo_graphql.storage import Store
 from exo_graphql.storage.sqlite import SQLiteStore
 from exo_graphql.tls import NoCertificates, client_context
@@ -133,7 +133,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         # Ignored, it would leave a person waiting for a fault that never comes.
         raise SettingsError("fault", "faults are for the demo alone. Give --demo as well.")
     if demo is None and settings.demo:
-        demo = SimulatedExo(speed=settings.demo_speed, faults=read_faults(settings.fault))
+        demo = simulated(settings.demo_speed, settings.fault)
     poller = _poller(settings, tuning, demo)
     store = _store(settings, in_memory=demo is not None)
     operations = Operations(poller, store, _operation_rules(settings, tuning), clock=clock.elapsed, now=clock.utc_now)
@@ -282,10 +282,10 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     )
 
 
-def read_faults(texts: Sequence[str]) -> list[Fault]:
-    """Parses the values of `--fault`. Raises `SettingsError` for an invalid one."""
+def simulated(speed: float, faults: Sequence[str]) -> SimulatedExo:
+    """The simulated exo with the values of `--fault`. Raises `SettingsError` for an invalid one."""
     try:
-        return [parse_fault(text) for text in texts]
+        return SimulatedExo(speed=speed, faults=[parse_fault(text) for text in faults])
     except ValueError as error:
         raise SettingsError("fault", f"{error}.") from error
 

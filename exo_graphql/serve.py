@@ -19,9 +19,8 @@ from typing import ClassVar
 import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
 
-from exo_graphql.app import DEFAULT_TUNING, Tuning, build, read_faults
+from exo_graphql.app import DEFAULT_TUNING, Tuning, build, simulated
 from exo_graphql.settings import Settings, SettingsError
-from exo_graphql.simulator import SimulatedExo
 from exo_graphql.storage import StoreError
 from exo_graphql.transports.protocols import http_connections, websocket_connections
 from exo_graphql.transports.rules import DEFAULT_TRANSPORT_RULES, TransportRules
@@ -233,7 +232,7 @@ def _allow_open_files(connections: int) -> None:
 
 async def run_simulation(host: str, port: int, speed: float, faults: list[str]) -> int:
     """Serves a simulated exo until a signal ends it; returns the exit code. Raises `SettingsError`."""
-    exo = SimulatedExo(speed=speed, faults=read_faults(faults))
+    exo = simulated(speed, faults)
     return await serve_application(exo.app, host, port, f"exo, simulated, at {base_url(host)}")
 
 

@@ -68,6 +68,9 @@ def test_settings_that_cannot_be_served_are_wrong_usage_under_the_name_they_were
     cases: list[tuple[list[str], dict[str, str], int, str]] = [
         (["--demo", "--fault", "explode"], {}, 2, f"--fault: 'explode' {kinds}"),
         (["--demo", "--fault", "load-fails"], {}, 2, "--fault: load-fails needs a target"),
+        (["--demo", "--fault", "node-dies:nobody"], {}, 2, "--fault: no node is named 'nobody'; there are Mac"),
+        (["--demo", "--fault", "load-fails:nothing"], {}, 2, "--fault: "),
+        (["--demo", "--fault", "replays@5"], {}, 2, "--fault: replays needs a duration: replays@SECONDS+DURATION."),
         (["--demo"], {"EXO_GRAPHQL_FAULT": "explode"}, 2, f"EXO_GRAPHQL_FAULT: 'explode' {kinds}"),
         (["--fault", "hang"], {}, 2, "--fault: faults are for the demo alone. Give --demo as well."),
         (["--demo", "--exo-url", "http://mini"], {}, 2, f"--demo: {both}"),
