@@ -115,9 +115,9 @@ def rejected_plan(
     return replace(rejected_proposal(error, snapshot, resolved, placements), hash=text)
 
 
-def key_of(text: str) -> str:
-    """The idempotency key of a plan that is applied without one: the same hash is applied once."""
-    return "plan:" + hashlib.sha256(text.strip().encode()).hexdigest()
+def key_of(shown: PlanHash) -> str:
+    """The idempotency key of a plan that is applied without one: the same hash is applied once, however written."""
+    return "plan:" + hashlib.sha256(shown.sealed.text.encode()).hexdigest()
 
 
 def _arguments(request: OperationRequest) -> dict[str, Any]:

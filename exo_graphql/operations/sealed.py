@@ -31,6 +31,8 @@ class Sealed:
     kind: int
     content: Any
     digest: bytes
+    text: str
+    """As it was sealed: what a client copied may have padding, or another alphabet of base64."""
 
     def matches(self, signature: object) -> bool:
         """Whether it was sealed with this signature, which is anything that JSON can hold."""
@@ -41,7 +43,7 @@ def seal(kind: int, content: object, signature: object) -> str:
     """The text."""
     head = bytes([kind]) + secrets.token_bytes(_NONCE) + _digest(signature)
     body = orjson.dumps(content)
-    return base64.urlsafe_b64encode(head + _check(head, body) + body).rstrip(b"=").decode()
+    return _written(head + _check(head, body) + body)
 
 
 def unseal(text: str) -> Sealed | None:
@@ -54,9 +56,13 @@ def unseal(text: str) -> Sealed | None:
         head, check, body = raw[:_HEAD], raw[_HEAD : _HEAD + _CHECK], raw[_HEAD + _CHECK :]
         if len(head) < _HEAD or _check(head, body) != check:
             return None
-        return Sealed(head[0], orjson.loads(body), head[-_DIGEST:])
+        return Sealed(head[0], orjson.loads(body), head[-_DIGEST:], _written(raw))
     except (binascii.Error, ValueError):
         return None
+
+
+def _written(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _check(head: bytes, body: bytes) -> bytes:

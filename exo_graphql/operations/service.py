@@ -191,7 +191,7 @@ class Operations:
         shown = decode(plan)
         if shown is None:
             return _no_hash()
-        return await self._admission.admit(shown.request, idempotency_key or key_of(plan), by, shown)
+        return await self._admission.admit(shown.request, idempotency_key or key_of(shown), by, shown)
 
     async def plan_again(self, plan: str, offload: Offload = in_thread) -> Proposal:
         """What the request of this hash would do now."""
