@@ -21,6 +21,7 @@ from graphql import (
     OperationDefinitionNode,
     SelectionNode,
     SelectionSetNode,
+    Undefined,
     value_from_ast_untyped,
 )
 
@@ -121,9 +122,12 @@ class Waits:
         name = node.name.value
         if name not in ("operation", "modelStatus"):
             return None
-        given = {a.name.value: value_from_ast_untyped(a.value, dict(variables)) for a in node.arguments or ()}
+        read = {a.name.value: value_from_ast_untyped(a.value, dict(variables)) for a in node.arguments or ()}
+        # null, and a variable that was left out, mean the default.
+        given = {name: value for name, value in read.items() if value is not None and value is not Undefined}
         seconds = given.get(ARGUMENT)
-        if not isinstance(seconds, int) or not 0 < seconds <= MAX_WAIT_SECONDS:
+        # JSON has one kind of number: a client's 2.0 is an Int.
+        if not isinstance(seconds, int | float) or seconds % 1 or not 0 < seconds <= MAX_WAIT_SECONDS:
             return None  # nothing to wait for, or an argument that the field itself rejects
         if name == "operation":
             return seconds, _Condition(name, str(given.get("id")))

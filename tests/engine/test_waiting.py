@@ -22,6 +22,10 @@ _IN_FRAGMENTS = """
 _LEFT_OUT = """
     query ($w: Boolean!) { modelStatus(model: "tiny-a", waitSeconds: 300) @include(if: $w) { phase } nodes { id } }
 """
+_SECONDS = 'query ($s: Int) { modelStatus(model: "tiny-a", waitSeconds: $s) { phase } }'
+_UNTIL = """
+    query ($until: ModelStatusUntil) { modelStatus(model: "unknown", until: $until, waitSeconds: 300) { found } }
+"""
 
 
 async def _ask(server: Running, query: str, **variables: object) -> dict[str, Any]:
@@ -56,6 +60,18 @@ async def test_queries_wait_for_the_end_of_an_operation_and_for_readiness() -> N
             assert "errors" not in await _ask(server, query, **({"id": id_} if query == OPERATION else {}))
         assert (await _ask(server, OPERATION, id="unknown"))["data"] == {"operation": None}
         assert waits.count == 0
+
+
+async def test_arguments_are_read_as_the_field_reads_them() -> None:
+    """Null and a variable that was left out are the default, and 300.0 is an Int."""
+    async with running(SimulatedExo(tiny_scenario())) as server:
+        async with asyncio.timeout(20):
+            assert "errors" not in await _ask(server, _UNTIL)
+            assert "errors" not in await _ask(server, _UNTIL, until=None)
+        waits = asyncio.create_task(_ask(server, _SECONDS, s=300.0))
+        await _until_waiting(server, 1)
+        waits.cancel()
+        await _until_waiting(server, 0)
 
 
 async def test_an_answer_after_a_wait_is_not_sent_again_without_one() -> None:
@@ -109,8 +125,8 @@ async def test_what_cannot_be_waited_for_is_rejected(query: str, code: str) -> N
             _LEFT_OUT,
             {"w": False},
         ),
-        ('query ($s: Int) { modelStatus(model: "tiny-a", waitSeconds: $s) { phase } }', {}),
-        ('query ($s: Int) { modelStatus(model: "tiny-a", waitSeconds: $s) { phase } }', {"s": 0}),
+        (_SECONDS, {}),
+        (_SECONDS, {"s": 0}),
         ('{ modelStatus(model: "tiny-a", until: SETTLED, waitSeconds: 300) { phase } }', {}),
     ],
 )
