@@ -131,9 +131,10 @@ class RestEndpoint:
         (payload,) = _data(await self._execute(route.document, variables, caller)).values()
         if payload["error"] is not None:
             raise of_payload(payload["error"])
-        accepted = shaped({"_payload": {key: value for key, value in payload.items() if key != "error"}})
-        accepted["message"] = route.message.format_map(accepted)
-        await respond(exchange.send, 200, orjson.dumps({**route.constants, **accepted}), _JSON)
+        shown = shaped({"_payload": {key: value for key, value in payload.items() if key != "error"}})
+        accepted = {**route.constants, **shown}
+        message = route.message.format_map({key: value or "nothing" for key, value in accepted.items()})
+        await respond(exchange.send, 200, orjson.dumps({**accepted, "message": message}), _JSON)
         self._answered(exchange)
 
     async def _check(self, name: str, variables: Mapping[str, object], caller: Caller) -> None:

@@ -30,7 +30,7 @@ class Route:
     def pattern(self) -> "re.Pattern[str]":
         """Matches the decoded path. The id of a model has slashes."""
         names = re.sub(r"\{node_id\}", "(?P<node_id>[^/]+)", self.path)
-        return re.compile(re.sub(r"\{model_id\}", "(?P<model_id>.+)", names))
+        return re.compile(re.sub(r"\{model_id\}", "(?P<model_id>.+)", names), re.DOTALL)
 
 
 # PR #1728's command line shows nothing but this.
@@ -89,6 +89,8 @@ ROUTES = (
             BodyField("load_model_id", str, "The model to load, by its full id or short name."),
             *_PREFERENCES,
         ),
+        # A model that is swapped for itself stays: nothing is unloaded.
+        constants={"unloaded_model": "", "freed_memory_gb": 0.0},
         message="Swapping {unloaded_model} for {loaded_model}. {message} " + _POLL.format(model_id="{loaded_model}"),
         check="swap_check",
     ),
