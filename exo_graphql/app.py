@@ -377,7 +377,7 @@ def _store(settings: Settings, *, in_memory: bool) -> Store:
         raise SettingsError("database_url", advice)
     postgres = importlib.import_module("exo_graphql.storage.postgres")
     name = f"{socket.gethostname()}:{settings.port}"
-    store: Store = postgres.PostgresStore(url, settings.namespace, name=name)
+    store: Store = postgres.PostgresStore(url, settings.namespace, elapsed=clock.elapsed, name=name)
     return store
 
 

@@ -4,7 +4,6 @@ The holder renews it. Each write checks, in its own transaction, that the row st
 a server that was stopped for a while writes late is refused, whatever that server believes.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +33,7 @@ class Held:
 
     term: int
     until: float
-    """By this server's monotonic clock, counted from before the database was asked: its end comes earlier here."""
+    """By `elapsed`, counted from before the database was asked: its end comes earlier here."""
 
 
 class Lease:
@@ -46,13 +45,13 @@ class Lease:
         name: str,
         rules: LeaseRules = DEFAULT_LEASE_RULES,
         *,
-        monotonic: Callable[[], float] = time.monotonic,
+        elapsed: Callable[[], float],
     ) -> None:
-        """`name` says which server it is, to people."""
+        """`name` says which server it is, to people. `elapsed` is a clock that also counts while the machine sleeps."""
         self.rules = rules
         self._namespace = namespace
         self._name = name
-        self._monotonic = monotonic
+        self._elapsed = elapsed
         # A server that starts again is another holder: what its predecessor sent late must be told apart.
         self._holder = uuid4().hex
         self.held: Held | None = None
@@ -60,11 +59,11 @@ class Lease:
     @property
     def is_held(self) -> bool:
         """Whether this server may act: it was the holder, and the time is not over."""
-        return self.held is not None and self._monotonic() < self.held.until
+        return self.held is not None and self._elapsed() < self.held.until
 
     async def renew(self, connection: AsyncConnection[Any]) -> str | None:
         """Takes or renews the lease. Returns the name of the server that holds it instead, or None."""
-        asked_at = self._monotonic()
+        asked_at = self._elapsed()
         taken = await connection.execute(
             "INSERT INTO exo_graphql_leases AS lease (namespace, holder, name, term, expires_at) "
             "VALUES (%(namespace)s, %(holder)s, %(name)s, 1, clock_timestamp() + %(seconds)s * interval '1 second') "

@@ -33,13 +33,14 @@ class PostgresStore:
         url: str,
         namespace: str = "default",
         *,
+        elapsed: Callable[[], float],
         name: str = "this server",
         rules: LeaseRules = DEFAULT_LEASE_RULES,
     ) -> None:
-        """`name` is what another server is told when this one holds the lease."""
+        """`name` is what another server is told when this one holds the lease. `elapsed`: see `Lease`."""
         self._url = url
         self._namespace = namespace
-        self._lease = Lease(namespace, name, rules)
+        self._lease = Lease(namespace, name, rules, elapsed=elapsed)
         self._session: Session | None = None
         """None until `open`, and after `close`."""
         self._lease_session = Session(url)

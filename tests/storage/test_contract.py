@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from exo_graphql import clock
 from exo_graphql.storage import Collection, Entry, Key, Store, StoreError
 from exo_graphql.storage.postgres import PostgresStore
 from exo_graphql.storage.sqlite import SQLiteStore
@@ -25,7 +26,7 @@ def _sqlite(directory: Path) -> Callable[[], Store]:
 
 
 def _postgres(url: str) -> Callable[[], Store]:
-    return lambda: PostgresStore(url)
+    return lambda: PostgresStore(url, elapsed=clock.elapsed)
 
 
 OPERATIONS = Collection.OPERATIONS

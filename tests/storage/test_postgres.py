@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import psycopg
 import pytest
 
+from exo_graphql import clock
 from exo_graphql.storage import Collection, Entry, Key, NotLeader, StoreError
 from exo_graphql.storage import postgres as postgres_module
 from exo_graphql.storage.lease import LeaseRules
@@ -35,7 +36,7 @@ async def make(database: str) -> AsyncIterator[Callable[..., PostgresStore]]:
     async with AsyncExitStack() as stores:
 
         def made(url: str = database, namespace: str = "default", name: str = "one") -> PostgresStore:
-            store = PostgresStore(url, namespace, name=name, rules=QUICK)
+            store = PostgresStore(url, namespace, elapsed=clock.elapsed, name=name, rules=QUICK)
             stores.push_async_callback(store.close)
             return store
 
@@ -247,7 +248,7 @@ async def test_a_database_that_may_only_be_read_says_so(
 
 async def test_a_database_that_is_not_there_is_named_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_module, "CALL_SECONDS", 0.5)
-    store = PostgresStore("postgresql://somebody:secret@127.0.0.1:9/nothing")
+    store = PostgresStore("postgresql://somebody:secret@127.0.0.1:9/nothing", elapsed=clock.elapsed)
     with pytest.raises(StoreError, match=r"port 9 failed: Connection refused") as refused:
         await store.open()
     assert "secret" not in str(refused.value)
