@@ -226,15 +226,18 @@ async def _confirmed(
     if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
         given = (params.input_responses or {}).get(_CONFIRM)
         if given is None:
+            message = await _question(params.name, graph, arguments)
+            if message is None:
+                return None
             request = types.ElicitRequest(
-                params=types.ElicitRequestFormParams(
-                    message=await _question(params.name, graph, arguments), requested_schema=schema
-                )
+                params=types.ElicitRequestFormParams(message=message, requested_schema=schema)
             )
             return types.InputRequiredResult(input_requests={_CONFIRM: request})
         action = getattr(given, "action", None)
     elif ctx.session.can_send_request:
         message = await _question(params.name, graph, arguments)
+        if message is None:
+            return None
         action = (await ctx.session.elicit_form(message, schema, ctx.request_id)).action
     else:
         return None
@@ -243,10 +246,13 @@ async def _confirmed(
     raise GraphError("DECLINED", "The person did not agree, so nothing was changed.", "Ask what they want instead.")
 
 
-async def _question(name: str, graph: Graph, arguments: Mapping[str, Any]) -> str:
+async def _question(name: str, graph: Graph, arguments: Mapping[str, Any]) -> str | None:
+    """What to ask; None where nothing is done: the plan has been applied, and its operation is the answer again."""
     if name == "cancel":
         return f"Cancel operation {arguments.get('operation')}, and undo what it did?"
-    plan = data_of(await graph.ask(document("mcp/plan"), {"hash": arguments.get("hash")}))["plan"]
+    plan = data_of(await graph.ask(document("mcp/confirm"), {"hash": arguments.get("hash")}))["plan"]
+    if plan["applied"] is not None:
+        return None
     if plan["error"] is not None:
         error = plan["error"]
         raise GraphError(error["code"], error["message"], error["suggestion"])

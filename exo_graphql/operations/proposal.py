@@ -58,6 +58,8 @@ class Proposal:
     """Why it would be rejected; None where it would be accepted, and for the plan of a deployment."""
     hash: str = ""
     """What `apply` takes; set once the plan is made."""
+    applied: Operation | None = None
+    """The operation that the hash which was planned again has led to; it would be returned again."""
 
 
 @dataclass(frozen=True, slots=True)

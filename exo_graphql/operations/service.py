@@ -1,6 +1,7 @@
 """The entry to all changes of the cluster: operations are requested, looked up, cancelled and resumed here."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -198,7 +199,7 @@ class Operations:
         shown = decode(plan)
         if shown is None:
             return rejected_proposal(_no_hash(), None, None, ())
-        return await self.propose(shown.request, offload)
+        return replace(await self.propose(shown.request, offload), applied=self.by_key(key_of(shown)))
 
     def by_key(self, key: str) -> Operation | None:
         """The operation that this idempotency key led to, while it is remembered."""

@@ -31,6 +31,7 @@ from exo_graphql.schema.fields import field
 from exo_graphql.schema.instance import Instance
 from exo_graphql.schema.model import Model
 from exo_graphql.schema.node import Node
+from exo_graphql.schema.operation import Operation
 from exo_graphql.schema.operation_error import OperationError
 from exo_graphql.schema.placement import Placement
 
@@ -185,6 +186,10 @@ class Plan:
     error: OperationError | None = field(
         description="Why the request would be rejected, as the mutation would answer it: with the choices that exist. "
         "Null if it would be accepted, and for a deployment."
+    )
+    applied: Operation | None = field(
+        description="The operation that the `hash` which was given to `plan` has begun, and that `applyPlan` would "
+        "return again, whatever else this says; null where it has begun none, and without `hash`."
     )
     hash: str = field(
         description="What `applyPlan` takes to do exactly this, once. It holds the request, so that any server of the "

@@ -128,6 +128,14 @@ async def test_a_person_is_asked_before_something_changes_where_the_client_can(e
         assert f"place {A} on" in asked[0]
         assert len(asked) == 1
         assert bool(made.components.operations.all()) is agrees
+        if agrees:
+            # A call that is sent again does nothing, asks nothing, and is answered with the same operation.
+            await a.call("wait", model=A)
+            unload = (await a.call("plan", unload=[A]))["hash"]
+            operation = (await a.call("apply", hash=unload))["operation"]
+            await a.call("wait", operation=operation["id"])
+            assert (await a.call("apply", hash=unload))["operation"]["id"] == operation["id"]
+            assert len(asked) == 2
 
 
 async def test_a_token_to_read_sees_and_can_call_the_reading_tools_alone() -> None:
