@@ -44,6 +44,10 @@ from exo_graphql.storage import Store, StoreError
 log = logging.getLogger(__name__)
 
 
+# Hashes of applied plans that are kept while the server runs: a call is sent again within minutes.
+MAX_APPLIED_PLANS = 1_000
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """The result of an apply: the deployment and what it will do, or an error. A dry run has no deployment."""
@@ -84,6 +88,8 @@ class Deployments:
         self.deleting: dict[str, str | None] = {}
         """While listeners are called for a deletion: who requested it, by uid."""
         self._applying = asyncio.Lock()
+        self._applied_plans: dict[str, str] = {}
+        """By hash, oldest first: the uid of the deployment that it has declared or changed."""
         """Held while one declares: two requests for one new name must not both add it."""
 
     async def prepare(self) -> None:
@@ -188,8 +194,20 @@ class Deployments:
         shown = decode(plan)
         if shown is None:
             return None
+        name, text = shown.declared.name, shown.sealed.text
         async with self._applying:
-            return await self._apply(shown.declared, dry_run=False, if_generation=None, by=by, shown=shown)
+            if text in self._applied_plans:
+                # What a person has done since, a pause for example, is not undone by a call that is sent again.
+                known = self._registry.get(name)
+                same = known is not None and known.uid == self._applied_plans[text]
+                return Applied(assessment=self.get(name)) if same else Applied(error=self._applied_and_gone(name))
+            applied = await self._apply(shown.declared, dry_run=False, if_generation=None, by=by, shown=shown)
+            made = self._registry.get(name)
+            if applied.error is None and made is not None:
+                self._applied_plans[text] = made.uid
+                while len(self._applied_plans) > MAX_APPLIED_PLANS:
+                    del self._applied_plans[next(iter(self._applied_plans))]
+            return applied
 
     async def plan_again(self, plan: str) -> Proposal | None:
         """What the declaration of this hash would do now. None: it is of no deployment."""
@@ -365,6 +383,13 @@ class Deployments:
             if isinstance(changed, Assessment):
                 paused.append(changed)
         return tuple(paused)
+
+    def _applied_and_gone(self, name: str) -> DeploymentNotFound:
+        return replace(
+            self._not_found(name),
+            message=f"This plan was applied, and its deployment {name!r} has been deleted since.",
+            suggestion="Plan it again to declare it again.",
+        )
 
     def _not_found(self, name: str) -> DeploymentNotFound:
         names = tuple(each.deployment.name for each in self.all())

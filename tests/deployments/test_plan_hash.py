@@ -2,6 +2,7 @@
 
 import pytest
 
+from exo_graphql.deployments.errors import DeploymentNotFound
 from exo_graphql.deployments.plan_hash import decode
 from exo_graphql.deployments.validation import Declaration
 from exo_graphql.operations import ModelNotFound, OperationState, PlanOutdated
@@ -29,6 +30,32 @@ async def test_the_plan_of_a_deployment_is_applied_by_its_hash_and_again_changes
         again = d.deployments.get("night")
         assert again is not None
         assert again.deployment.generation == first.deployment.generation
+
+
+async def test_a_plan_that_is_sent_again_undoes_nothing_that_was_done_since() -> None:
+    async with deployed() as d:
+        planned = await d.deployments.apply(Declaration("night", A), dry_run=True)
+        assert planned.proposal is not None
+        await d.deployments.apply_plan(planned.proposal.hash)
+        await d.deployments.pause("night")
+        again = await d.deployments.apply_plan(planned.proposal.hash)
+        assert again is not None
+        assert again.error is None
+        assert again.assessment is not None
+        assert again.assessment.deployment.pause is not None
+        await d.deployments.delete("night", unload=False)
+        gone = await d.deployments.apply_plan(planned.proposal.hash)
+        assert gone is not None
+        assert isinstance(gone.error, DeploymentNotFound)
+        assert d.deployments.get("night") is None
+        # Planned anew, it is declared anew; what another one of this name is, the old hash leaves alone.
+        anew = await d.deployments.apply(Declaration("night", A), dry_run=True)
+        assert anew.proposal is not None
+        assert (await d.deployments.apply_plan(anew.proposal.hash)) is not None
+        assert d.deployments.get("night") is not None
+        gone = await d.deployments.apply_plan(planned.proposal.hash)
+        assert gone is not None
+        assert isinstance(gone.error, DeploymentNotFound)
 
 
 async def test_it_is_outdated_once_somebody_has_changed_the_deployment() -> None:
