@@ -143,6 +143,13 @@ def is_read_only(text: str) -> bool:
     return True
 
 
+def _is_over(found: Mapping[str, Any]) -> bool:
+    """Whether waiting for this is useless, as the subscription's own end would have said a moment later."""
+    if "state" in found:
+        return found["state"] not in ("PENDING", "RUNNING")
+    return not found["stale"] and (found["ready"] or found["final"] or not found["found"])
+
+
 async def _wait(graph: Graph, arguments: Mapping[str, Any], report: Report) -> Json:
     operation, model = arguments.get("operation"), arguments.get("model")
     if (operation is None) == (model is None):
@@ -165,5 +172,7 @@ async def _wait(graph: Graph, arguments: Mapping[str, Any], report: Report) -> J
         if not found:  # nothing has come in time: what is true now, then
             query = "operation" if model is None else "model_status"
             given = {"id": operation, "one": True} if model is None else {"model": model}
-            (found,) = data_of(await graph.ask(_document(query), given)).values()
+            data = data_of(await graph.ask(_document(query), given))
+            found = _operations(data, given)["operations"][0] if model is None else data["modelStatus"]
+        done = _is_over(found)
     return {"done": done, "operation": found if model is None else None, "model": None if model is None else found}

@@ -29,6 +29,11 @@ async def test_the_tools_act_on_a_running_server_with_the_rights_of_the_token() 
                 waited = await a.call("wait", operation=applied["operation"]["id"])
                 assert (waited["done"], waited["operation"]["state"]) == (True, "SUCCEEDED")
                 assert a.progress
+                # Too short for the first message of a subscription to a server somewhere else.
+                for over in ({"operation": applied["operation"]["id"]}, {"model": A}, {"model": "nobody"}):
+                    assert (await a.call("wait", seconds=0, **over))["done"], over
+                assert not (await a.call("wait", seconds=0, model="half"))["done"]
+                assert (await a.refused("wait", seconds=0, operation="x"))["code"] == "OPERATION_NOT_FOUND"
                 assert (await a.call("model_status", model=A))["ready"]
                 assert (await a.refused("graphql", query="mutation { a }"))["code"] == "READ_ONLY"
                 assert (await a.call("graphql", query="{ cluster { nodeCount } }"))["data"]["cluster"]["nodeCount"] == 2
