@@ -198,7 +198,7 @@ def _act(operation: Operation) -> str:
         case OperationKind.UNLOAD:
             return f"unload {unloads}"
         case OperationKind.SWAP:
-            return f"swap {unloads} for {loads}"
+            return f"swap {unloads or 'nothing'} for {loads or 'nothing'}"
 
 
 def _begin(act: str) -> str:

@@ -50,6 +50,8 @@ def test_an_operation_is_accepted_once_and_ends_once() -> None:
     assert _told(running, failed) == [ended]
     assert _told(failed, _operation(OperationState.FAILED)) == []
     assert _told(None, failed) == [accepted, ended]
+    # A model that is swapped for itself stays: nothing is unloaded.
+    assert _told(None, replace(running, unload_ids=())) == [(*accepted[:2], f"Accepted: swap nothing for {MODEL}.")]
 
 
 def test_a_step_is_reported_once_when_it_is_done() -> None:
