@@ -16,6 +16,10 @@ from exo_graphql.exo.pacing import PollerRules
 
 logger = logging.getLogger(__name__)
 
+_NEVER = "no answer so far."
+_NOT_YET = "it answered before, but has not answered the last request yet."
+"""An exo that stops answering is noticed while the request that shows it may still be answered."""
+
 
 class Endpoint:
     """One URL."""
@@ -30,6 +34,8 @@ class Endpoint:
         """False once its exo has answered that it has no `GET /state/runners`, until it is identified again."""
         self.is_copy = False
         """Whether another server of this kind answered in exo's place (see `mirror`): reading it costs exo nothing."""
+        self.was_read = False
+        """Whether it has ever returned a state."""
         self.failures = 0
         """Reads that failed since the last good one."""
         self.last_error: Exception | None = None
@@ -78,7 +84,7 @@ class Endpoints:
     def refusals(self) -> tuple[Refusal, ...]:
         """The last error of each URL: "http://mac:52415: exo cannot be reached."."""
         return tuple(
-            Refusal(each.client.url, "no answer so far.")
+            Refusal(each.client.url, _NOT_YET if each.was_read else _NEVER)
             if each.last_error is None
             else Refusal(each.client.url, str(each.last_error), suggestion(each.last_error))
             for each in self.all
@@ -94,6 +100,7 @@ class Endpoints:
         if endpoint.failures or endpoint is not self.current:
             logger.info("Reading exo's state from %s.", endpoint.client.url)
         endpoint.failures = 0
+        endpoint.was_read = True
         endpoint.last_error = None
         endpoint.answers = True
         self.current = endpoint

@@ -290,6 +290,21 @@ async def test_why_no_state_comes_is_said_also_while_something_answers_at_the_ur
     assert "no answer so far." not in said
 
 
+async def test_an_exo_that_answered_before_is_not_said_never_to_have_answered() -> None:
+    async with running("a") as cluster:
+        said: list[str] = []
+        with (
+            cluster.poller.subscriber(),
+            cluster.poller.listen(lambda snapshot: said.extend(each.message for each in snapshot.source.refusals)),
+        ):
+            breaks(cluster, "a", "hang")
+            await asyncio.sleep(30.0)
+    assert said
+    assert said[0] == "it answered before, but has not answered the last request yet."
+    assert "no answer so far." not in said
+    assert said[-1] == "exo did not answer within 1.5 s."
+
+
 async def test_time_alone_makes_a_lost_cluster_unreachable() -> None:
     async with running("a") as cluster:
         exo = cluster.exos["a"].control
