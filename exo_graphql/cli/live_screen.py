@@ -26,7 +26,7 @@ class LiveScreen:
     def __init__(self, cluster: Json, warning: str = "", *, wide: bool = False) -> None:
         self._warnings = [Prose.of((warning, "bold yellow"))] if warning else []
         if cluster["stale"]:
-            self._warnings.append(Prose.of(("Not current: exo does not answer.", "yellow")))
+            self._warnings.append(Prose.of(("Not current: this is the cluster as it was before.", "yellow")))
         self._overview = list(overview(cluster))
         downloads, operations = downloads_of(cluster), _in_view(cluster["operations"])
         # In the order in which they are shown.

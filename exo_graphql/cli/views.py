@@ -28,6 +28,7 @@ def status(data: Json, wide: bool) -> Page:  # noqa: FBT001  # as every view
     """`status.graphql`."""
     cluster = data["cluster"]
     yield from overview(cluster)
+    yield from _out_of_date(cluster)
     yield section("Nodes", node_grid(cluster["nodes"], wide=wide))
     yield section("Models", loaded_grid(cluster["models"], wide=wide))
     if data["operations"]:
@@ -55,6 +56,14 @@ def health(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view
     cluster = data["cluster"]
     word = "healthy" if cluster["healthy"] else "unhealthy"
     yield Prose.of(styled(word), f": {cluster['onlineNodeCount']} of {count(cluster['nodeCount'], 'node')} online")
+    yield from _out_of_date(cluster)
+
+
+def _out_of_date(cluster: Json) -> Iterator[Prose]:
+    """How old the values are, unless they are current: nodes that were online then may not be now."""
+    if cluster["stale"]:
+        since = f"Not current: this is the cluster as it was {ago(cluster['staleSince'])}."
+        yield Prose.of((since, "yellow"), hanging=2)
 
 
 def nodes(data: Json, wide: bool) -> Page:  # noqa: FBT001  # as every view
@@ -132,7 +141,7 @@ def model(data: Json, wide: bool) -> Page:  # noqa: FBT001  # as every view
 def model_status(data: Json, wide: bool) -> Page:  # noqa: FBT001  # as every view
     """`model_status.graphql`."""
     status = data["modelStatus"]
-    old = "  (not current: exo does not answer)" if status["stale"] else ""
+    old = "  (not current)" if status["stale"] else ""
     yield Prose.of((status["modelId"], "bold"), "  ", styled(status["phase"]), old)
     yield Prose.of(status["message"])
     values = {}

@@ -1,15 +1,28 @@
 """The commands that look, against four unlike nodes in the middle of a working day."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from exo_graphql.cli import views
+from exo_graphql.cli.layout import Page, Prose
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from exo_graphql.simulator.scenario import DOWNLOADING_MODEL, READY_MODEL
 from tests.cli.conftest import Command, command_at
 from tests.support.threaded import Served, served
 
+View = Callable[[Any, bool], Page]
+
 NODES = ["Mac Studio 1", "Mac Studio 2", "Mac mini", "spark-7f21"]
+
+
+def shown(view: View, data: Any) -> str:
+    """What the view shows of the data."""
+    lines = (line for part in view(data, False) if isinstance(part, Prose) for line in part.lines(100))
+    return "".join(f"{line.plain}\n" for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +153,30 @@ def test_health_is_0_when_healthy_and_1_with_the_reason_when_not() -> None:
         assert (ill.code, ill.out) == (1, "unhealthy: 2 of 3 nodes online\n")
         assert "error: Node node-2 has sent no heartbeat" in ill.err
         assert ask("--json", "health").json["cluster"]["healthy"] is False
+
+
+@pytest.mark.parametrize(
+    ("command", "view"), [("status", views.status), ("health", views.health)], ids=["status", "health"]
+)
+def test_values_that_are_not_current_are_said_to_be_with_their_age(look: Command, command: str, view: View) -> None:
+    """`ageSeconds` would not do: where exo's master hangs, the same old state is received again and again."""
+    data = look("--json", command).json
+    assert data["cluster"]["staleSince"] is None
+    assert "Not current" not in shown(view, data)
+    minute_ago = datetime.now(UTC) - timedelta(seconds=90)
+    data["cluster"] |= {"healthy": False, "stale": True, "staleSince": minute_ago.isoformat(), "ageSeconds": 0.1}
+    text = shown(view, data)
+    assert "\nNot current: this is the cluster as it was 1m ago.\n" in text
+    assert "exo does not answer" not in text
+
+
+def test_a_model_s_status_that_is_not_current_names_no_cause_that_may_be_another(look: Command) -> None:
+    data = look("--json", "models", "status", READY_MODEL).json
+    assert "not current" not in shown(views.model_status, data)
+    data["modelStatus"]["stale"] = True
+    text = shown(views.model_status, data)
+    assert "(not current)" in text
+    assert "exo does not answer" not in text
 
 
 def test_a_read_only_server_refuses_mutations_with_exit_code_1_and_says_why() -> None:
