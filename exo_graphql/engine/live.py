@@ -115,7 +115,7 @@ class Live:
 
     @contextmanager
     def counting(self, cost: float) -> Iterator[None]:
-        """While active, counts a subscription that is executed elsewhere and for itself alone: one to events.
+        """While active, counts a subscription to events: it is not executed here, and for itself alone.
 
         Raises `LimitExceeded` where all together would cost too much.
         """

@@ -16,7 +16,15 @@ from exo_graphql.exo.credit import Credit
 from exo_graphql.exo.demand import Demand, shows_in_runners
 from exo_graphql.exo.endpoints import Endpoints
 from exo_graphql.exo.notice import News, Notices
-from exo_graphql.exo.pacing import PROGRESS_EVERY, WHOLE_EVERY, Mode, PollerRules, notice_timeout, pause
+from exo_graphql.exo.pacing import (
+    FAST_NOTICE_PAUSE,
+    PROGRESS_EVERY,
+    WHOLE_EVERY,
+    Mode,
+    PollerRules,
+    notice_timeout,
+    pause,
+)
 from exo_graphql.exo.poller_stats import PollerStats
 from exo_graphql.exo.silence import Silence
 
@@ -63,7 +71,8 @@ class Schedule:
             return self._rested_at + self._credit.usual(fast)
         mode = self._demand.mode(snapshot)
         if self.waits_for_news(snapshot):
-            return _AT_ONCE
+            # A short pause all the same: a proxy may drop the header that makes the answer wait.
+            return self._rested_at + FAST_NOTICE_PAUSE
         if mode is not Mode.FAST:
             return self._rested_at + pause(mode, self._cost, self._rules)
         if self.cheap_read_due(snapshot, now) < _NEVER:
@@ -71,7 +80,7 @@ class Schedule:
         return max(self._rested_at + self._credit.usual(fast), self._notices.whole_read_due(self._cost, now))
 
     def waits_for_news(self, snapshot: Snapshot | None) -> bool:
-        """Whether the next read may wait for another state (`COPY_WAIT`), so that no pause before it is needed."""
+        """Whether the next read may wait for another state (`COPY_WAIT`), so that it needs hardly any pause."""
         return self._endpoints.current.is_copy and self._demand.mode(snapshot) is not Mode.IDLE
 
     def cheap_read_due(self, snapshot: Snapshot | None, now: float) -> float:

@@ -52,7 +52,7 @@ class Lease:
         self._namespace = namespace
         self._name = name
         self._elapsed = elapsed
-        # A server that starts again is another holder: what its predecessor sent late must be told apart.
+        # A server that starts again is another holder: what its predecessor sent late must not pass for its own.
         self._holder = uuid4().hex
         self.held: Held | None = None
 

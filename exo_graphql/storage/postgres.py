@@ -6,7 +6,7 @@ connection breaks is made again on a new one until its time is over: whether the
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, LiteralString, TypeVar
 
@@ -37,7 +37,7 @@ class PostgresStore:
         name: str = "this server",
         rules: LeaseRules = DEFAULT_LEASE_RULES,
     ) -> None:
-        """`name` is what another server is told when this one holds the lease. `elapsed`: see `Lease`."""
+        """`name` is what another server names while this one holds the lease. `elapsed`: see `Lease`."""
         self._url = url
         self._namespace = namespace
         self._lease = Lease(namespace, name, rules, elapsed=elapsed)
@@ -167,12 +167,13 @@ class PostgresStore:
         """Everything that is written within happens, or nothing of it, and only while this server holds the lease."""
 
         idle = round(self._lease.rules.renew_every * 1000)
+        refused = dict(self._refused)  # more may be refused while this waits
 
         async def fenced(connection: Connection) -> None:
             async with connection.transaction():
                 # Without this a server that is stopped here would keep the lease's row from the one that takes over.
                 await connection.execute(SQL("SET LOCAL idle_in_transaction_session_timeout = {}").format(idle))
-                await self._remove_refused(connection)
+                await self._remove_refused(connection, refused)
                 await work(connection)
                 # Last, since it locks that row: what hangs before must not keep this server from renewing.
                 await self._lease.check(connection)
@@ -183,7 +184,8 @@ class PostgresStore:
             if not self._lease.is_held:
                 raise NotLeader(f"{error} Another server may have taken over meanwhile.") from error
             raise
-        self._refused.clear()
+        for id_ in refused:
+            self._refused.pop(id_, None)
 
     async def _run(self, work: Work[_T]) -> _T:
         session = self._session
@@ -262,8 +264,10 @@ class PostgresStore:
             "DELETE FROM exo_graphql_keys WHERE namespace = %s AND key = ANY(%s)", (self._namespace, list(keys))
         )
 
-    async def _remove_refused(self, connection: Connection) -> None:
-        for id_, (collection, key) in self._refused.items():
+    async def _remove_refused(
+        self, connection: Connection, refused: Mapping[str, tuple[Collection, Key | None]]
+    ) -> None:
+        for id_, (collection, key) in refused.items():
             await self._forget(connection, collection, [id_], ())
             if key is not None:
                 await connection.execute(

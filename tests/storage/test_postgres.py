@@ -14,6 +14,7 @@ from exo_graphql.storage import postgres as postgres_module
 from exo_graphql.storage.lease import LeaseRules
 from exo_graphql.storage.postgres import PostgresStore
 from tests.support.postgres import PostgresServer
+from tests.support.running import until
 from tests.support.severed import Severed
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
@@ -213,6 +214,22 @@ async def test_what_was_refused_is_not_there_once_the_database_is_back(
         await store.admit(OPERATIONS, Entry(2, "operation-2", active=True, record=b"{}"))
         assert [entry.id for entry in await store.entries(OPERATIONS)] == ["operation-2"]
         assert await store.keys() == []
+
+
+async def test_what_is_refused_while_a_write_is_under_way_is_removed_by_the_next_one(
+    make: Callable[..., PostgresStore], database: str
+) -> None:
+    store = make()
+    await store.open()
+    await store.save(OPERATIONS, ENTRY)
+    with psycopg.connect(database) as other:
+        other.execute("LOCK TABLE exo_graphql_deployments")
+        saving = asyncio.create_task(store.save(Collection.DEPLOYMENTS, ENTRY))
+        await until(lambda: other.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone())
+        store._refused[ENTRY.id] = OPERATIONS, None  # as where its caller was refused meanwhile
+    await saving
+    await store.save(Collection.DEPLOYMENTS, ENTRY)
+    assert await store.entries(OPERATIONS) == []
 
 
 async def test_a_call_that_hangs_does_not_cost_the_lease(

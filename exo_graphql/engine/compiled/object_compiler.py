@@ -96,7 +96,7 @@ _functions: dict[tuple[tuple[str, ...], tuple[str, ...]], Callable[..., Complete
 
 
 class TakesLong(Exception):
-    """A compilation that was to end soon would not: it may go on elsewhere, with what it has made so far."""
+    """A compilation that was to end soon would not: it may go on on a thread, with what it has made so far."""
 
 
 class Work:
