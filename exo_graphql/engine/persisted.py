@@ -1,7 +1,7 @@
 """Persisted documents: texts that clients send by an id instead of themselves.
 
 There are two kinds. *Known* ones are the package's own and those of the operator's directory: their ids are their names
-and their SHA-256. *Registered* ones are those of Apollo's automatic persisted queries: a client sends a hash, is told
+and their SHA-256. *Registered* ones are those of Apollo's automatic persisted queries: a client sends a hash, learns
 that it is not known, and sends the text with the hash once. With `trusted_only`, known ones alone are executed.
 """
 

@@ -175,7 +175,7 @@ class _Handlers:
 
 
 def definition(tool: ToolSpec) -> types.Tool:
-    """A tool as clients are told of it."""
+    """A tool as clients see it."""
     reads = tool.effect is Effect.READS
     return types.Tool(
         name=tool.name,

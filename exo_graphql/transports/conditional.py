@@ -1,4 +1,4 @@
-"""ETags: a client that has an answer already is told that it has not changed (RFC 9110, section 13)."""
+"""ETags: a client that has an answer already learns that it has not changed (RFC 9110, section 13)."""
 
 from hashlib import blake2b
 

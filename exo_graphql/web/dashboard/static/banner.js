@@ -19,12 +19,12 @@ export function wrongsOf(connection, cluster) {
   const losses = cluster?.losses ?? [];
   if (connection !== null) return { reasons: connection.reasons, losses, exoErrors: connection.exoErrors ?? [] };
   const { unhealthyReasons, exoErrors } = cluster;
-  const told = [
+  const shown = [
     // Also where it is still listed, and UNREACHABLE: the loss says since when.
     ...losses.flatMap(({ message, modelId }) => [message, `Model ${modelId} is UNREACHABLE`]),
     ...exoErrors.map(({ url, message }) => `${url}: ${message}`),
   ];
-  return { reasons: unhealthyReasons.filter((reason) => !told.some((each) => reason.startsWith(each))), losses, exoErrors };
+  return { reasons: unhealthyReasons.filter((reason) => !shown.some((each) => reason.startsWith(each))), losses, exoErrors };
 }
 
 /** The banner. `show(wrongs, tone, since, again)`: `since` is when the shown state was current, null if it is. */

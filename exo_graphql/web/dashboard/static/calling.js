@@ -8,7 +8,7 @@ const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
 /**
  * Exo's address for this browser. This server may reach it on its own machine, by an address that means another machine
- * to a browser elsewhere; exo listens on all addresses of its machine. `page` is the host name of this page.
+ * to a browser on another machine; exo listens on all addresses of its machine. `page` is the host name of this page.
  */
 export function addressOf(exoUrl, page = location.hostname) {
   const url = new URL(exoUrl);

@@ -1,4 +1,4 @@
-// The server's clock. That of the device that shows this page may be hours off, and ages are told by the server's times.
+// The server's clock. That of the device that shows this page may be hours off, and ages go by the server's times.
 
 let offset = 0; // milliseconds by which the device's clock is ahead
 
