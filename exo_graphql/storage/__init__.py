@@ -1,10 +1,11 @@
 """What survives a restart: entries and idempotency keys, behind one protocol. It does not know what they mean.
 
-Read `store.py` first (the protocol and its guarantees), then `sqlite.py` (the embedded implementation) and
-`migrations.py` (the versions of its schema). `tests/storage/test_contract.py` holds every implementation to the
-protocol. Only `app.py` chooses an implementation; the packages that store something are handed a `Store`.
+Read `store.py` first (the protocol and its guarantees), then `leadership.py` (which server may write), `sqlite.py` (the
+embedded implementation) and `migrations.py` (the versions of its schema). `tests/storage/test_contract.py` holds every
+implementation to the protocol. Only `app.py` chooses one; the packages that store something are handed a `Store`.
 """
 
+from exo_graphql.storage.leadership import Leadership, Replica
 from exo_graphql.storage.store import Collection, Entry, Key, NotLeader, Store, StoreError
 
-__all__ = ["Collection", "Entry", "Key", "NotLeader", "Store", "StoreError"]
+__all__ = ["Collection", "Entry", "Key", "Leadership", "NotLeader", "Replica", "Store", "StoreError"]

@@ -6,11 +6,13 @@ a server that was stopped for a while writes late is refused, whatever that serv
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 from psycopg import AsyncConnection
 
+from exo_graphql.storage.leadership import Replica
 from exo_graphql.storage.store import NotLeader
 
 
@@ -55,11 +57,48 @@ class Lease:
         # A server that starts again is another holder: what its predecessor sent late must not pass for its own.
         self._holder = uuid4().hex
         self.held: Held | None = None
+        self._since = datetime.now(UTC)
 
     @property
     def is_held(self) -> bool:
         """Whether this server may act: it was the holder, and the time is not over."""
         return self.held is not None and self._elapsed() < self.held.until
+
+    # As `Leadership`
+
+    @property
+    def own(self) -> Replica:
+        """See `Leadership`."""
+        return Replica(self._holder, self._name, None, self._since, self.is_held)
+
+    @property
+    def leads(self) -> bool:
+        """See `Leadership`."""
+        return self.is_held
+
+    @property
+    def seconds_left(self) -> float:
+        """See `Leadership`."""
+        return 0.0 if self.held is None else max(0.0, self.held.until - self._elapsed())
+
+    @property
+    def leader(self) -> Replica | None:
+        """See `Leadership`."""
+        return self.own if self.leads else None
+
+    @property
+    def replicas(self) -> tuple[Replica, ...]:
+        """See `Leadership`."""
+        return (self.own,)
+
+    @property
+    def secret(self) -> str | None:
+        """See `Leadership`."""
+        return None
+
+    def listen(self, callback: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002
+        """See `Leadership`."""
+        return lambda: None
 
     async def renew(self, connection: AsyncConnection[Any]) -> str | None:
         """Takes or renews the lease. Returns the name of the server that holds it instead, or None."""

@@ -6,12 +6,13 @@ connection breaks is made again on a new one until its time is over: whether the
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, LiteralString, TypeVar
 
 from psycopg.sql import SQL, Composed, Identifier
 
+from exo_graphql.storage.leadership import Leadership
 from exo_graphql.storage.lease import DEFAULT_LEASE_RULES, Lease, LeaseRules
 from exo_graphql.storage.migrations import NewerSchema
 from exo_graphql.storage.postgres_migrations import migrate
@@ -51,6 +52,11 @@ class PostgresStore:
         self._taken_over: Callable[[], None] = lambda: None
 
     @property
+    def leadership(self) -> Leadership:
+        """See `Store`."""
+        return self._lease
+
+    @property
     def is_writer(self) -> bool:
         """Whether this server holds the lease, by its own clock."""
         return self._lease.is_held
@@ -74,6 +80,13 @@ class PostgresStore:
         """See `Store`."""
         query = "SELECT sequence, id, active, record FROM {table} WHERE namespace = %s ORDER BY sequence"
         return [Entry(*row) for row in await self._rows(_of(collection, query), (self._namespace,))]
+
+    async def some(self, collection: Collection, ids: Iterable[str]) -> list[Entry]:
+        """See `Store`."""
+        query = (
+            "SELECT sequence, id, active, record FROM {table} WHERE namespace = %s AND id = ANY(%s) ORDER BY sequence"
+        )
+        return [Entry(*row) for row in await self._rows(_of(collection, query), (self._namespace, list(ids)))]
 
     async def newest(self, collection: Collection, count: int, before: int | None = None) -> list[Entry]:
         """See `Store`."""
@@ -150,6 +163,10 @@ class PostgresStore:
             await within(self._lease.rules.renew_every, self._lease_session, self._lease.give_up)
         await session.close()
         await self._lease_session.close()
+
+    def on_change(self, callback: Callable[[Collection, frozenset[str] | None], None]) -> Callable[[], None]:  # noqa: ARG002
+        """See `Store`."""
+        return lambda: None
 
     def when_taken_over(self, callback: Callable[[], None]) -> None:
         """See `Store`."""

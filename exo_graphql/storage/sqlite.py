@@ -7,13 +7,15 @@ import asyncio
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
+from exo_graphql.storage.leadership import Alone, Replica
 from exo_graphql.storage.migrations import NewerSchema, migrate
 from exo_graphql.storage.store import Collection, Entry, Key, StoreError
 
@@ -27,8 +29,10 @@ WRITE_SECONDS = 10.0
 class SQLiteStore:
     """A `Store` in the file `path`, or in memory where that is None."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, name: str = "this server") -> None:
+        """`name` is what this server calls itself."""
         self.path = path
+        self.leadership = Alone(Replica(uuid4().hex, name, None, datetime.now(UTC), leads=True))
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._db: sqlite3.Connection | None = None
         """Used by `_thread` alone; None until `open`."""
@@ -41,6 +45,11 @@ class SQLiteStore:
     async def entries(self, collection: Collection) -> list[Entry]:
         """See `Store`."""
         return await self._run(lambda _: self._entries(collection))
+
+    async def some(self, collection: Collection, ids: Iterable[str]) -> list[Entry]:
+        """See `Store`."""
+        wanted = frozenset(ids)
+        return [entry for entry in await self.entries(collection) if entry.id in wanted]
 
     async def newest(self, collection: Collection, count: int, before: int | None = None) -> list[Entry]:
         """See `Store`."""
@@ -81,6 +90,10 @@ class SQLiteStore:
             self._closed = True
             await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
             self._thread.shutdown(wait=False)
+
+    def on_change(self, callback: Callable[[Collection, frozenset[str] | None], None]) -> Callable[[], None]:  # noqa: ARG002
+        """See `Store`: no other server writes."""
+        return lambda: None
 
     def when_taken_over(self, callback: Callable[[], None]) -> None:
         """See `Store`: the file is this server's alone while it is open."""

@@ -4,10 +4,12 @@ What an entry says is opaque here: its owner encodes and decodes `record`. A sto
 and order entries. Another kind of data is another `Collection` and a migration that adds its table.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Protocol
+
+from exo_graphql.storage.leadership import Leadership
 
 
 class StoreError(Exception):
@@ -64,6 +66,11 @@ class Store(Protocol):
     failed may have happened all the same, except `admit`.
     """
 
+    @property
+    def leadership(self) -> Leadership:
+        """Which server may write."""
+        ...
+
     async def open(self) -> None:
         """Opens the store and brings its schema to this version. Does nothing where it is open.
 
@@ -73,6 +80,10 @@ class Store(Protocol):
 
     async def entries(self, collection: Collection) -> list[Entry]:
         """All entries, in the order of `sequence`."""
+        ...
+
+    async def some(self, collection: Collection, ids: Iterable[str]) -> list[Entry]:
+        """Those of these ids that are there, in the order of `sequence`."""
         ...
 
     async def newest(self, collection: Collection, count: int, before: int | None = None) -> list[Entry]:
@@ -116,6 +127,13 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Closes the store. Safe to call twice, and without `open`."""
+        ...
+
+    def on_change(self, callback: Callable[[Collection, frozenset[str] | None], None]) -> Callable[[], None]:
+        """Calls back, synchronously, when another server has written entries of these ids; returns how to stop it.
+
+        Without ids: any entry of the collection may have changed, for example while the database could not be reached.
+        """
         ...
 
     def when_taken_over(self, callback: Callable[[], None]) -> None:

@@ -1,0 +1,76 @@
+"""Which of the servers that share a store may act on the cluster. One that has a store of its own always may."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One of the servers that share a store."""
+
+    id: str
+    """Drawn at its start: a server that starts again is another one."""
+    name: str
+    """For people, such as "mini-1:52416"."""
+    url: str | None
+    """Where the other servers reach it (`--advertise-url`); None where they cannot."""
+    since: datetime
+    """When it took its present role (UTC)."""
+    leads: bool
+
+
+class Leadership(Protocol):
+    """This server's share in acting on the cluster. Reading it costs nothing and never fails."""
+
+    @property
+    def own(self) -> Replica:
+        """This server."""
+        ...
+
+    @property
+    def leads(self) -> bool:
+        """Whether this server may act now, by its own clock."""
+        ...
+
+    @property
+    def seconds_left(self) -> float:
+        """How long it may act unless that is extended; 0 where it may not, infinite where no other server could."""
+        ...
+
+    @property
+    def leader(self) -> Replica | None:
+        """The one that leads, as far as this server knows; None where none does, or the store does not answer."""
+        ...
+
+    @property
+    def replicas(self) -> tuple[Replica, ...]:
+        """All servers that are there, by name, as far as this server knows; at least this one."""
+        ...
+
+    @property
+    def secret(self) -> str | None:
+        """What these servers show each other to be believed; None where there is one server only."""
+        ...
+
+    def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls back, synchronously, whenever one of the above but `seconds_left` has changed; returns how to stop."""
+        ...
+
+
+class Alone:
+    """The `Leadership` of a server that shares its store with none."""
+
+    def __init__(self, own: Replica) -> None:
+        self.own = own
+        self.leads = True
+        self.seconds_left = math.inf
+        self.leader = own
+        self.replicas = (own,)
+        self.secret = None
+
+    def listen(self, callback: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002  # nothing ever changes
+        """See `Leadership`."""
+        return lambda: None
