@@ -10,8 +10,9 @@ DEFAULT_URL = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}/graphql"
 
 
 def endpoint(url: str) -> str:
-    """The URL of the endpoint: `http://` is added where there is no scheme, `/graphql` where there is no path.
+    """The URL of the endpoint: `http://` is added where there is no scheme, `/graphql` at the end of the path.
 
+    "https://studio.example/exo" is where a proxy publishes the server, so "https://studio.example/exo/graphql" it is.
     Raises ValueError, fit for the user, for what is no URL of a server.
     """
     text = url.strip()
@@ -26,7 +27,9 @@ def endpoint(url: str) -> str:
         raise ValueError(f"{url!r} has no valid port") from error
     if not parts.hostname or any(c.isspace() for c in text) or port == 0:
         raise ValueError(f"{url!r} names no server")
-    path = parts.path if parts.path.strip("/") else "/graphql"
+    path = parts.path.rstrip("/")
+    if not path.endswith("/graphql"):
+        path += "/graphql"
     return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
 
 

@@ -18,6 +18,7 @@ class ServerGraph:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._may_operate: bool | None = None
+        self._may_query: bool | None = None
 
     async def may_operate(self) -> bool:
         """Whether a mutation is accepted: that which applies no plan, and so changes nothing."""
@@ -27,6 +28,16 @@ class ServerGraph:
             # FORBIDDEN by the token; not valid where the server was started with --read-only.
             self._may_operate = not codes
         return self._may_operate
+
+    async def may_query(self) -> bool:
+        """Whether a query is accepted that is none of the server's own documents."""
+        if self._may_query is None:
+            try:
+                await self._client.ask(Document("graphql", "{ __typename }"), {})
+                self._may_query = True
+            except Failure as error:
+                self._may_query = error.code != "DOCUMENT_NOT_TRUSTED"
+        return self._may_query
 
     async def ask(self, document: Document, variables: Mapping[str, Any], *, read_only: bool = False) -> Json:
         """The answer. A query that the client wrote itself is checked before (`call.is_read_only`)."""

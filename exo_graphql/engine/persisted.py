@@ -73,7 +73,8 @@ class PersistedDocuments:
         """
         self._read_named = named
         self._read_unnamed = unnamed
-        self._trusted_only = trusted_only
+        self.trusted_only = trusted_only
+        """Whether no other documents are executed."""
         self._registered: OrderedDict[str, str] = OrderedDict()
         self._characters = 0
 
@@ -96,18 +97,18 @@ class PersistedDocuments:
         if request.query is None:
             known = self._by_hash(request.sha256 or "")
             if known is None:
-                raise self._not_trusted() if self._trusted_only else PersistedQueryNotFound()
+                raise self._not_trusted() if self.trusted_only else PersistedQueryNotFound()
             return replace(request, query=known)
         if request.sha256 is not None and hash_of(request.query) != request.sha256:
             raise WrongHash
-        if self._trusted_only and not request.own and hash_of(request.query) not in self._hashes:
+        if self.trusted_only and not request.own and hash_of(request.query) not in self._hashes:
             raise self._not_trusted()
         return request
 
     def register(self, request: GraphQLRequest) -> None:
         """Keeps the text of a valid request that came with its hash."""
         text, key = request.query, request.sha256
-        if text is None or key is None or self._trusted_only or key in self._hashes:
+        if text is None or key is None or self.trusted_only or key in self._hashes:
             return
         if key in self._registered:
             self._registered.move_to_end(key)
@@ -133,7 +134,7 @@ class PersistedDocuments:
         if not _HASH.fullmatch(key):
             return None
         known = self._hashes.get(key)
-        if known is None and not self._trusted_only:
+        if known is None and not self.trusted_only:
             known = self._registered.get(key)
             if known is not None:
                 self._registered.move_to_end(key)

@@ -173,6 +173,11 @@ class Service:
         sampled = 0 if self._series is None else self._series.newest
         return None if snapshot is None else (snapshot, self._changes(), sampled)
 
+    @property
+    def trusted_only(self) -> bool:
+        """Whether only documents are executed that this server knows."""
+        return self._persisted.trusted_only
+
     def _changes(self) -> int:
         return changes(self._operations, self._deployments, self._events)
 

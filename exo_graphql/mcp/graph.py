@@ -23,6 +23,10 @@ class Graph(Protocol):
         """Whether the caller may change the cluster."""
         ...
 
+    async def may_query(self) -> bool:
+        """Whether the server executes queries that the caller writes itself."""
+        ...
+
     async def ask(self, document: Document, variables: Mapping[str, Any], *, read_only: bool = False) -> Json:
         """The whole answer, `data` and `errors`. With `read_only` a mutation is refused. Raises `GraphError`."""
         ...

@@ -68,8 +68,10 @@ class _Handlers:
     # Tools
 
     async def list_tools(self, ctx: Context, _: object) -> types.ListToolsResult:
-        operates = await self._graph_of(ctx).may_operate()
-        return types.ListToolsResult(tools=[definition(t) for t in TOOLS if operates or not t.operators_only])
+        graph = self._graph_of(ctx)
+        operates, queries = await graph.may_operate(), await graph.may_query()
+        allowed = [t for t in TOOLS if (operates or not t.operators_only) and (queries or not t.free_text)]
+        return types.ListToolsResult(tools=[definition(tool) for tool in allowed])
 
     async def call_tool(
         self, ctx: Context, params: types.CallToolRequestParams

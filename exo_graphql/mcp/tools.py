@@ -32,6 +32,8 @@ class ToolSpec:
     effect: Effect = Effect.READS
     operators_only: bool = False
     """Whether callers that may only read do not see it."""
+    free_text: bool = False
+    """Whether it sends a document that the caller wrote: a server with `--trusted-documents` executes none."""
     open_world: bool = False
     """Whether it may reach what is outside of the cluster: exo downloads weights from a hub."""
 
@@ -207,6 +209,7 @@ TOOLS: tuple[ToolSpec, ...] = (
         {"query": _TEXT, "variables": {"type": "object"}},
         _object(data=_MAYBE),
         needs=("query",),
+        free_text=True,
     ),
 )
 BY_NAME = {tool.name: tool for tool in TOOLS}

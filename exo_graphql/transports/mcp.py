@@ -62,6 +62,10 @@ class EngineGraph:
         """By the caller's token, unless the server has no mutations."""
         return self._caller.rights is Rights.OPERATE and not self._read_only
 
+    async def may_query(self) -> bool:
+        """Unless the server executes trusted documents only."""
+        return not self._service.trusted_only
+
     async def ask(self, document: Document, variables: Mapping[str, Any], *, read_only: bool = False) -> Json:
         """The answer. What a client wrote itself is executed with the rights to read."""
         request = GraphQLRequest(document.text, None, variables, own=not read_only)

@@ -110,7 +110,7 @@ class OriginPolicy:
     async def _across(self, scope: Scope, receive: Receive, send: Send, origin: bytes) -> None:
         allow = [
             (b"access-control-allow-origin", origin),
-            (b"access-control-expose-headers", b"mcp-session-id"),
+            (b"access-control-expose-headers", b"etag, mcp-session-id, retry-after"),
             (b"vary", b"Origin"),
         ]
 

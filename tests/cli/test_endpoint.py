@@ -13,11 +13,14 @@ from exo_graphql.cli.endpoint import endpoint, endpoint_at, is_loopback
         ("studio.local:52416", "http://studio.local:52416/graphql"),
         ("localhost", "http://localhost/graphql"),
         ("https://studio.example/exo/graphql", "https://studio.example/exo/graphql"),
+        ("https://studio.example/exo", "https://studio.example/exo/graphql"),
+        ("https://studio.example/exo/", "https://studio.example/exo/graphql"),
+        ("https://studio.example/exo/graphql/", "https://studio.example/exo/graphql"),
         ("  http://127.0.0.1:1 ", "http://127.0.0.1:1/graphql"),
         ("http://[::1]:52416", "http://[::1]:52416/graphql"),
     ],
 )
-def test_without_a_path_the_endpoint_is_graphql(written: str, expected: str) -> None:
+def test_the_endpoint_ends_with_graphql(written: str, expected: str) -> None:
     assert endpoint(written) == expected
 
 

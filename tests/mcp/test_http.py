@@ -9,6 +9,8 @@ import mcp_types as types
 import pytest
 from mcp.shared.exceptions import MCPError
 
+from exo_graphql.cli.client import Client
+from exo_graphql.cli.mcp_command import ServerGraph
 from exo_graphql.mcp.tools import TOOLS
 from tests.mcp.conftest import ERAS, TOKENS, agent, server
 from tests.support.running import until
@@ -187,6 +189,15 @@ async def test_a_wrong_call_is_a_result_that_says_what_to_do(tool: str, argument
 async def test_a_server_that_only_reads_has_the_reading_tools_alone() -> None:
     async with server(read_only=True) as made, agent(made) as a:
         assert {tool.name for tool in (await a.client.list_tools()).tools} == READING
+
+
+async def test_a_server_that_executes_trusted_documents_alone_has_no_tool_for_other_queries() -> None:
+    async with server(trusted_documents=True) as made, agent(made) as a:
+        listed = {tool.name for tool in (await a.client.list_tools()).tools}
+        assert {tool.name for tool in TOOLS} - listed == {"graphql"}
+        assert (await a.call("overview"))["healthy"] is True
+        async with Client(made.url) as client:  # as `exo-graphql mcp` finds out
+            assert await ServerGraph(client).may_query() is False
 
 
 async def test_tokens_hosts_and_origins_are_checked_as_for_graphql() -> None:
