@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from exo_graphql.engine.rights import Caller, Rights
-from exo_graphql.main import app
+from exo_graphql.program import app
 from exo_graphql.settings import REMOVED, REMOVED_SWITCHES, Settings, group_of
 from exo_graphql.transports.auth import parse_tokens
 
@@ -45,7 +45,7 @@ def test_both_commands_that_take_faults_show_their_syntax() -> None:
 # One process runs all of them: each start of a server that is not to be takes a second.
 EVERY_START = """
 import json, os, sys
-from exo_graphql.main import app
+from exo_graphql.program import app
 for arguments, variables in json.load(sys.stdin):
     os.environ.update(variables)
     try:

@@ -28,7 +28,7 @@ from packaging.requirements import Requirement
 from exo_graphql import __version__
 from exo_graphql.deployment_file.reader import read
 from exo_graphql.events import Severity
-from exo_graphql.main import app
+from exo_graphql.program import app
 from exo_graphql.schema.build import build_schema
 from exo_graphql.settings import Settings
 from exo_graphql.webhooks.target import targets

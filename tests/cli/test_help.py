@@ -13,12 +13,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from exo_graphql.main import app
+from exo_graphql.program import app
 
 # One process prints every command's help at every width: starting one for each would take a minute.
 EVERY_HELP = """
 import os, sys, termios
-from exo_graphql.main import app
+from exo_graphql.program import app
 widths, *commands = sys.stdin.read().splitlines()
 for columns in map(int, widths.split()):
     termios.tcsetwinsize(1, (24, columns))

@@ -7,7 +7,7 @@ import sys
 import pytest
 from typer.testing import CliRunner, Result
 
-from exo_graphql.main import app
+from exo_graphql.program import app
 from tests.cli.conftest import Command, command_at
 from tests.support.threaded import Served
 
@@ -117,7 +117,7 @@ def test_help_teaches(arguments: list[str]) -> None:
 
 
 def test_the_command_line_does_not_load_the_server_s_libraries() -> None:
-    program = "import sys, json, exo_graphql.main; print(json.dumps(sorted(m.split('.')[0] for m in sys.modules)))"
+    program = "import sys, json, exo_graphql.program; print(json.dumps(sorted(m.split('.')[0] for m in sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True, timeout=30)
     assert set(json.loads(done.stdout)).isdisjoint(
         {"strawberry", "graphql", "fastapi", "starlette", "pydantic", "uvicorn"}

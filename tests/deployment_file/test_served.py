@@ -11,7 +11,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from exo_graphql.main import app
+from exo_graphql.program import app
 from exo_graphql.simulator.scenario import READY_MODEL
 from tests.cli.conftest import PROGRAM
 from tests.support.process import free_port, served

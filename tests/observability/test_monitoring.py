@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
-from exo_graphql.main import app
+from exo_graphql.program import app
 from exo_graphql.simulator import SimulatedExo, default_scenario
 from tests.support.promtool import promtool
 from tests.support.running import running

@@ -46,7 +46,7 @@ def _serve(address: str) -> None:
     """Forks a process for each client until stdin is closed; returns in each that is to run a program."""
     from typer.testing import CliRunner
 
-    from exo_graphql.main import app
+    from exo_graphql.program import app
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what runs in its background ignore it
     # Some of what a command needs is imported when it is first used: by a question to a server that is not there.

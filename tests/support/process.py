@@ -22,7 +22,7 @@ async def served(
     upstream = ("--demo",) if exo_url is None else ("--exo-url", exo_url)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-X", "dev", "-W", "error", "-c", "from exo_graphql.main import app; app()"),
+        *("-X", "dev", "-W", "error", "-c", "from exo_graphql.program import app; app()"),
         *("serve", *upstream, "--port", str(port), "--state-dir", str(folder), *arguments),
         stderr=PIPE,
         env={name: value for name, value in os.environ.items() if not name.startswith("EXO_GRAPHQL_")},
