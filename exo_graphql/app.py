@@ -31,6 +31,7 @@ from exo_graphql.engine.results import Results
 from exo_graphql.engine.service import MAX_AGE, Service
 from exo_graphql.engine.worker_pool import WorkerPool
 from exo_graphql.events.log import EventLog
+from exo_graphql.exo.gate import Gate
 from exo_graphql.exo.mirror import Mirror
 from exo_graphql.exo.pacing import DEFAULT_POLLER_RULES, PollerRules
 from exo_graphql.exo.poller import Poller
@@ -134,8 +135,8 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         raise SettingsError("fault", "faults are for the demo alone. Give --demo as well.")
     if demo is None and settings.demo:
         demo = simulated(settings.demo_speed, settings.fault)
-    poller = _poller(settings, tuning, demo)
     store = _store(settings, in_memory=demo is not None)
+    poller = _poller(settings, tuning, demo, Gate(lambda: store.leadership.seconds_left))
     operations = Operations(poller, store, _operation_rules(settings, tuning), clock=clock.elapsed, now=clock.utc_now)
     time_zone = own_time_zone()
     deployments = Deployments(
@@ -381,7 +382,7 @@ def _store(settings: Settings, *, in_memory: bool) -> Store:
     return store
 
 
-def _poller(settings: Settings, tuning: Tuning, demo: SimulatedExo | None) -> Poller:
+def _poller(settings: Settings, tuning: Tuning, demo: SimulatedExo | None, gate: Gate) -> Poller:
     urls = (DEMO_URL,) if demo is not None else settings.exo_url or (DEFAULT_EXO_URL,)
     transport = None if demo is None else httpx.ASGITransport(app=demo.app)
     try:
@@ -394,7 +395,9 @@ def _poller(settings: Settings, tuning: Tuning, demo: SimulatedExo | None) -> Po
     # With 4 s, and the usual 5 s between two reads while nobody subscribes, every node would be STALE before each read.
     rules = replace(tuning.poller, idle_pause=min(tuning.poller.idle_pause, settings.unseen_after / 2))
     token = settings.exo_token.get_secret_value() or None
-    return Poller(urls, transport=transport, tls=tls, token=token, rules=rules, readiness=readiness, now=clock.now)
+    return Poller(
+        urls, transport=transport, tls=tls, token=token, rules=rules, readiness=readiness, now=clock.now, gate=gate
+    )
 
 
 def _operation_rules(settings: Settings, tuning: Tuning) -> OperationRules:

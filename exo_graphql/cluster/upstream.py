@@ -31,6 +31,10 @@ class Misconfigured(Unreachable):
     """No exo node can be reached until the configuration of this server changes: its certificates, its URLs."""
 
 
+class NotLeading(Unreachable):
+    """This server may not act at present, so nothing was sent. Another one may, or this one again in a moment."""
+
+
 class Refused(UpstreamError):
     """exo refused; the message is exo's own reason."""
 

@@ -17,6 +17,7 @@ import orjson
 
 from exo_graphql import __version__
 from exo_graphql.cluster.upstream import Misconfigured, Refused, Unreachable, UpstreamError
+from exo_graphql.exo.gate import Gate
 from exo_graphql.exo.paths import rest_of_path, segment
 from exo_graphql.exo.refusals import decoded, refusal
 from exo_graphql.tls import why_not
@@ -84,8 +85,9 @@ class ExoClient:
         tls: ssl.SSLContext | None = None,
         token: str | None = None,
         command_timeout: float = 15.0,
+        gate: Gate | None = None,
     ) -> None:
-        """`token` is sent as a bearer's, unless the URL holds credentials."""
+        """`token` is sent as a bearer's, unless the URL holds credentials. `gate`: None lets all commands pass."""
         url = httpx.URL(base_url.rstrip("/"))
         self.url = str(url.copy_with(userinfo=b"")).rstrip("/")
         """Where the node is, without credentials."""
@@ -93,6 +95,7 @@ class ExoClient:
         """Why the TLS handshake fails; None once it succeeds."""
         self._command_timeout = command_timeout
         """Seconds."""
+        self._gate = gate if gate is not None else Gate()
         self._commands = asyncio.Semaphore(MAX_COMMANDS)
         """Held by each command under way, but not by reads."""
         self._base = url
@@ -289,6 +292,9 @@ class ExoClient:
     ) -> _Answer:
         url = self._urls.get(path) or self._url(path)
         request = httpx.Request(method, url, params=params, content=content, headers={**self._headers, **headers})
+        if method != "GET":
+            self._gate.check()
+            request.extensions["trace"] = self._gate.before_each_part
         response = await self._transport.handle_async_request(request)
         try:
             self.untrusted = None

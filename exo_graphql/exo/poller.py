@@ -24,6 +24,7 @@ from exo_graphql.exo.commands import Commands
 from exo_graphql.exo.conditional_reader import ConditionalReader, StateRead
 from exo_graphql.exo.demand import Demand
 from exo_graphql.exo.endpoints import Endpoint, Endpoints
+from exo_graphql.exo.gate import Gate
 from exo_graphql.exo.notice import News, NotRunners, find_news
 from exo_graphql.exo.pacing import COPY_WAIT, Mode, PollerRules, longest_gap, read_timeout, usual_cost
 from exo_graphql.exo.parse import NotAState
@@ -42,6 +43,7 @@ class Poller(Snapshots, Commands):
     """`Upstream` for one cluster behind one or several URLs. It reads while it is entered (`async with`).
 
     `transport` reaches an exo in this process; None means the network. `now` measures every age and every silence.
+    `gate` decides whether a command may be sent; None lets all pass.
     """
 
     def __init__(
@@ -54,12 +56,13 @@ class Poller(Snapshots, Commands):
         rules: PollerRules | None = None,
         readiness: Rules = DEFAULT_RULES,
         now: Callable[[], Moment] = clock.now,
+        gate: Gate | None = None,
     ) -> None:
         rules = rules if rules is not None else PollerRules()
         self.stats = PollerStats()
         """What reading costs exo, and how it goes."""
         timeout = rules.command_timeout
-        clients = [ExoClient(url, transport, tls=tls, token=token, command_timeout=timeout) for url in urls]
+        clients = [ExoClient(url, transport, tls=tls, token=token, command_timeout=timeout, gate=gate) for url in urls]
         demand = Demand(rules.query_lasts)
         endpoints = Endpoints(clients, rules, demand.wake_up.set)
         Snapshots.__init__(self, endpoints, demand, rules, readiness, now)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
+from exo_graphql.cluster.upstream import NotLeading
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationError:
@@ -219,7 +221,13 @@ class InternalFault(OperationError):
 
 
 def no_answer(reason: object, last_seen_at: datetime | None) -> ClusterUnavailable:
-    """The error where a call of exo was not answered."""
+    """The error where a call of exo was not answered, or was not sent."""
+    if isinstance(reason, NotLeading):
+        return ClusterUnavailable(
+            message=str(reason),
+            suggestion="Try again in a few seconds: by then one of the servers leads.",
+            last_seen_at=last_seen_at,
+        )
     return ClusterUnavailable(
         message=f"exo does not answer: {reason}",
         suggestion="Make sure that exo is running and reachable, then try again.",

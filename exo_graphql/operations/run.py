@@ -13,7 +13,7 @@ from typing import TypeVar
 from exo_graphql.cluster.readiness import Failure
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance
-from exo_graphql.cluster.upstream import Unreachable, Upstream
+from exo_graphql.cluster.upstream import NotLeading, Unreachable, Upstream
 from exo_graphql.operations.abort import Abort
 from exo_graphql.operations.deadlines import Deadlines
 from exo_graphql.operations.errors import Cancelled, ClusterUnavailable, JournalUnavailable, no_answer
@@ -324,6 +324,8 @@ class Run:
     async def call_exo(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Repeats a call of exo until it is answered, through elections and short outages; it must be idempotent.
 
+        While another server may lead, it waits: that is no lack of progress, and whoever leads then goes on.
+
         Raises `Abort` when exo does not answer for `unreachable_seconds`, and `Refused` where exo refuses.
         """
         until = self.clock() + self.rules.unreachable_seconds
@@ -331,6 +333,10 @@ class Run:
             self.check()
             try:
                 return await call()
+            except NotLeading:
+                until = self.clock() + self.rules.unreachable_seconds
+                self.progressed()
+                await self._pause(self.rules.tick_seconds)
             except Unreachable as error:
                 # Nothing else can restore what was unloaded: while undoing, only a lack of progress ends it.
                 if self.saga_state.undoing is None and self.clock() >= until:
