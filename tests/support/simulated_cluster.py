@@ -14,6 +14,7 @@ import httpx
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Upstream
+from exo_graphql.exo.gate import Gate
 from exo_graphql.exo.poller import Poller
 from exo_graphql.operations import Operation, OperationError, OperationRules, Operations
 from exo_graphql.simulator import Scenario, SimulatedExo, parse_fault, tiny_scenario
@@ -146,16 +147,20 @@ async def operations(
 
 @asynccontextmanager
 async def world(
-    scenario: Scenario | None = None, journal: Path | None = None, rules: OperationRules | None = None, seed: int = 1
+    scenario: Scenario | None = None,
+    journal: Path | None = None,
+    rules: OperationRules | None = None,
+    seed: int = 1,
+    gate: Gate | None = None,
 ) -> AsyncIterator[SimulatedCluster]:
-    """Everything started, the first snapshot read. The ids that exo draws follow from `seed`."""
+    """Everything started, the first snapshot read. The ids that exo draws follow from `seed`; `gate`: see `Poller`."""
     # The simulation lives by the loop's time too, so that all clocks are one.
     loop_time = SimpleNamespace(monotonic=asyncio.get_running_loop().time)
     with patch.object(demo_clock, "time", loop_time):
         scenario = scenario or tiny_scenario()
         sim = SimulatedExo(scenario, seed=seed)
         sim.control.latency = LATENCY * len(scenario.machines)
-        poller = Poller(["http://exo"], transport=httpx.ASGITransport(sim.app), now=loop_moment)
+        poller = Poller(["http://exo"], transport=httpx.ASGITransport(sim.app), now=loop_moment, gate=gate)
         async with sim, poller, operations(poller, journal, rules) as ops:
             await poller.fresh(0.0)
             yield SimulatedCluster(sim, poller, ops)
