@@ -39,6 +39,7 @@ from exo_graphql.loopback import is_loopback
 from exo_graphql.observability.collectors import (
     ClusterCollector,
     DeploymentCollector,
+    ReplicaCollector,
     ServerCollector,
     WebhookCollector,
 )
@@ -46,6 +47,7 @@ from exo_graphql.observability.model_collectors import EventCollector, ModelColl
 from exo_graphql.observability.recorder import Recorder
 from exo_graphql.operations import OperationRules, Operations
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES
+from exo_graphql.replicas.membership import Membership
 from exo_graphql.rest.endpoint import RestEndpoint, is_rest
 from exo_graphql.schema.build import build_schema
 from exo_graphql.series import Series
@@ -168,6 +170,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         worker_pool=worker_pool,
         capacity=KEPT_DOCUMENTS if tuning.cached else 0,
     )
+    membership = Membership(store.leadership)
     service = Service(
         schema,
         documents,
@@ -185,6 +188,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         webhooks=webhooks,
         persisted=_persisted(settings, documents),
         introspection=settings.introspection,
+        membership=membership,
     )
     leaving = asyncio.Event()
     websocket = WebSocketEndpoint(
@@ -258,12 +262,14 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         access=access,
         metrics=service.metrics,
         mirror=Mirror(poller, clock.elapsed),
+        membership=membership,
         root_path=settings.root_path,
     )
     service.metrics.add(ClusterCollector(lambda: poller.snapshot, clock.elapsed))
     service.metrics.add(DeploymentCollector(deployments))
     service.metrics.add(ModelCollector(lambda: poller.snapshot, deployments))
     service.metrics.add(EventCollector(events))
+    service.metrics.add(ReplicaCollector(membership))
     if settings.webhook_url:
         service.metrics.add(WebhookCollector(webhooks))
     service.metrics.add(

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from exo_graphql.cli.format import UNKNOWN, ago, count, duration, label, number, percent, short
+from exo_graphql.cli.format import UNKNOWN, age, ago, count, duration, label, number, percent, short
 from exo_graphql.cli.layout import Column, Grid, Page, Prose, facts, section
 from exo_graphql.cli.progress_view import operation_title
 from exo_graphql.cli.tables import (
@@ -28,6 +28,7 @@ def status(data: Json, wide: bool) -> Page:  # noqa: FBT001  # as every view
     """`status.graphql`."""
     cluster = data["cluster"]
     yield from overview(cluster)
+    yield from _servers(cluster["replicas"])
     yield from _out_of_date(cluster)
     yield section("Nodes", node_grid(cluster["nodes"], wide=wide))
     yield section("Models", loaded_grid(cluster["models"], wide=wide))
@@ -49,6 +50,15 @@ def overview(cluster: Json) -> Iterator[Prose]:
     yield Prose.of(f"Memory  {free} of {total} free ({percent(cluster['ramUsedPercent'])} used)", hanging=2)
     for reason in cluster["unhealthyReasons"]:
         yield Prose.of(("  " + reason, "red"), hanging=4)
+
+
+def _servers(replicas: Sequence[Json]) -> Iterator[Prose]:
+    """The servers that share a database, where there are several."""
+    if len(replicas) > 1:
+        names = [
+            f"{each['name']} (leader for {age(each['since'])})" if each["leader"] else each["name"] for each in replicas
+        ]
+        yield Prose.of(f"Servers {', '.join(names)}", hanging=2)
 
 
 def health(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view

@@ -67,6 +67,7 @@ LISTS: Mapping[tuple[str, str], Size] = {
     ("Link", "nodes"): lambda _: 2.0,
     ("Cluster", "losses"): lambda s: s.losses,
     ("Cluster", "exoErrors"): lambda s: s.exo_errors,
+    ("Cluster", "replicas"): lambda _: 3.0,  # two or three in practice
     ("Node", "models"): lambda s: s.models_on_node,
     ("Node", "downloads"): lambda s: s.started_on_node,
     ("Node", "tasks"): lambda s: s.tasks,

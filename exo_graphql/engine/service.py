@@ -37,6 +37,7 @@ from exo_graphql.events import Event
 from exo_graphql.events.log import EventLog
 from exo_graphql.observability.metrics import Metrics
 from exo_graphql.operations import Operations
+from exo_graphql.replicas.membership import Membership
 from exo_graphql.schema.context import Context, changes
 from exo_graphql.schema.errors import NamedError
 from exo_graphql.schema.schema_index import SchemaIndex
@@ -104,6 +105,7 @@ class Service:
         series: Series | None = None,
         webhooks: WebhookService | None = None,
         introspection: bool = True,
+        membership: Membership | None = None,
     ) -> None:
         """`series`: what nodes and cluster have reported over time; None where that is not recorded."""
         self.metrics = Metrics()
@@ -120,6 +122,7 @@ class Service:
         self._demo = demo
         self._series = series
         self._webhooks = webhooks
+        self._membership = membership
         self._schema_index = SchemaIndex(schema) if introspection else None
         self._executor = Executor(schema, compiled=compiled, fallback=self.metrics.fell_back)
         self._budget = Budget(
@@ -150,6 +153,8 @@ class Service:
         self._resources.callback(self._operations.listen(self.live.notify))
         self._resources.callback(self._deployments.listen(self.live.notify))
         self._resources.callback(self._events.watch(self.live.notify))
+        if self._membership is not None:
+            self._resources.callback(self._membership.listen(self.live.notify))
         if self._series is not None:
             self._resources.callback(self._series.listen(self.live.notify))
         for work in (self.live.run(), self.live.run_in_pool(self._worker_pool)):
@@ -179,7 +184,7 @@ class Service:
         return self._persisted.trusted_only
 
     def _changes(self) -> int:
-        return changes(self._operations, self._deployments, self._events)
+        return changes(self._operations, self._deployments, self._events, self._membership)
 
     async def refresh(self) -> None:
         """Waits for a snapshot that is fresh enough to answer from, as far as exo can be reached."""
@@ -318,6 +323,7 @@ class Service:
             series=self._series,
             webhooks=self._webhooks,
             schema_index=self._schema_index,
+            membership=self._membership,
         )
 
 

@@ -15,6 +15,7 @@ from exo_graphql.cluster.state import Node
 from exo_graphql.deployments.service import Deployments
 from exo_graphql.exo.poller_stats import PollerStats
 from exo_graphql.operations import Operations, OperationState
+from exo_graphql.replicas.membership import Membership
 from exo_graphql.webhooks.webhook import WebhookService
 
 
@@ -125,6 +126,26 @@ class DeploymentCollector(Collector):
                 "Whether the deployments file is valid; 0: it was refused, and the last valid one stays in effect.",
                 float(self._deployments.file_problem is None),
             )
+
+
+class ReplicaCollector(Collector):
+    """The servers that share a store."""
+
+    def __init__(self, membership: Membership) -> None:
+        self._membership = membership
+
+    def collect(self) -> Iterator[Metric]:
+        """One family for each figure."""
+        yield _gauge(
+            "exo_graphql_leader",
+            "Whether this server leads: it acts on the cluster, alone among those that share its database.",
+            float(self._membership.leads),
+        )
+        yield _gauge(
+            "exo_graphql_replicas",
+            "Servers that share the database, this one included, as far as it knows; 1 without --database-url.",
+            len(self._membership.all),
+        )
 
 
 class WebhookCollector(Collector):

@@ -21,8 +21,10 @@ from exo_graphql.schema.link import Link
 from exo_graphql.schema.model import Model
 from exo_graphql.schema.node import Node
 from exo_graphql.schema.operation import Operation
+from exo_graphql.schema.replica import Replica
 from exo_graphql.schema.task import Task
 from exo_graphql.schema.volatile import VolatileNumber, VolatileText, clock_moment
+from exo_graphql.storage import leadership
 
 
 def _models(root: Parent[Snapshot]) -> tuple[state.ModelCard, ...]:
@@ -85,6 +87,10 @@ def _demo(root: Parent[Snapshot], info: Info) -> bool:  # noqa: ARG001
 
 def _state_version(root: Parent[Snapshot], info: Info) -> VolatileText:  # noqa: ARG001
     return VolatileText(info.context.version)
+
+
+def _replicas(root: Parent[Snapshot], info: Info) -> tuple[leadership.Replica, ...]:  # noqa: ARG001
+    return () if info.context.membership is None else info.context.membership.all
 
 
 def _age(root: Parent[Snapshot], info: Info) -> VolatileNumber:
@@ -180,6 +186,10 @@ class Cluster:
     links_version: int = field(
         description="Increases whenever `links` changes. A live query that selects it learns that without listing "
         "them: 32 nodes that all reach each other have 496.",
+    )
+    replicas: list[Replica] = field(
+        resolver=_replicas,
+        description="The servers of this kind that share a database, by name; one entry where there is one server.",
     )
     history: History = field(
         resolver=cluster_history,

@@ -13,6 +13,7 @@ from exo_graphql.deployments.service import Deployments
 from exo_graphql.events import Event
 from exo_graphql.events.log import EventLog
 from exo_graphql.operations import Offload, Operation, Operations, in_thread
+from exo_graphql.replicas.membership import Membership
 from exo_graphql.schema.errors import ClusterUnavailableError
 from exo_graphql.schema.schema_index import SchemaIndex
 from exo_graphql.series import Series
@@ -38,6 +39,7 @@ class Context:
         "event",
         "events",
         "latest",
+        "membership",
         "offload",
         "operations",
         "sampled",
@@ -68,6 +70,7 @@ class Context:
         series: Series | None = None,
         webhooks: WebhookService | None = None,
         schema_index: SchemaIndex | None = None,
+        membership: Membership | None = None,
     ) -> None:
         """`offload` runs long work outside the event loop. `cause`: why there is no snapshot yet, if known.
         `by` names the caller.
@@ -89,6 +92,8 @@ class Context:
         self.event = event
         self.after_event = after_event
         self.schema_index = schema_index
+        self.membership = membership
+        """The servers that share a store; None where nobody knows."""
         self.skipped = False
         """Whether the subscription to events does not select this one."""
         self.series = series
@@ -133,11 +138,11 @@ class Context:
 
     @property
     def changes(self) -> int:
-        """Increases with every change of what is not in the snapshot: operations, deployments and events.
+        """Increases with every change of what is not in the snapshot: operations, deployments, events and replicas.
 
         Not with samples, which change nothing: an answer that shows them also depends on `sampled`.
         """
-        return changes(self.operations, self.deployments, self.events)
+        return changes(self.operations, self.deployments, self.events, self.membership)
 
     def complete(self) -> None:
         """Completes the subscription with this result."""
@@ -153,9 +158,12 @@ class Context:
         return self.operations.get(operation_id)
 
 
-def changes(operations: Operations, deployments: Deployments, events: EventLog | None) -> int:
+def changes(
+    operations: Operations, deployments: Deployments, events: EventLog | None, membership: Membership | None
+) -> int:
     """`Context.changes`: each of the versions only grows, so their sum changes with any of them."""
-    return operations.version + deployments.version + (0 if events is None else events.version)
+    rest = (0 if events is None else events.version) + (0 if membership is None else membership.version)
+    return operations.version + deployments.version + rest
 
 
 # Versions count from 0 at each start: version 7 of this process must differ from version 7 of the one before.

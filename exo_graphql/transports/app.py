@@ -12,6 +12,7 @@ from exo_graphql import __version__
 from exo_graphql.engine.execution import refusal
 from exo_graphql.exo.mirror import Mirror
 from exo_graphql.observability.metrics import CONTENT_TYPE, Metrics
+from exo_graphql.replicas.membership import Membership
 from exo_graphql.transports.asgi import address_of
 from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized
 from exo_graphql.transports.exchange import Exchange
@@ -49,6 +50,7 @@ class Application:
         access: Access,
         metrics: Metrics,
         mirror: Mirror,
+        membership: Membership,
         root_path: str = "",
     ) -> None:
         self._http = http
@@ -58,7 +60,7 @@ class Application:
         self._mcp = mcp
         self._is_rest = is_rest
         self._root_path = root_path.rstrip("/")
-        self._pages = _pages(lifespan, ready, access, metrics, mirror)
+        self._pages = _pages(lifespan, ready, access, metrics, mirror, membership)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one connection."""
@@ -104,7 +106,12 @@ def without_root(path: str, root_path: str) -> str:
 
 
 def _pages(
-    lifespan: Lifespan, ready: Callable[[], Awaitable[bool]], access: Access, metrics: Metrics, mirror: Mirror
+    lifespan: Lifespan,
+    ready: Callable[[], Awaitable[bool]],
+    access: Access,
+    metrics: Metrics,
+    mirror: Mirror,
+    membership: Membership,
 ) -> FastAPI:
     app = FastAPI(
         title="exo-graphql",
@@ -125,10 +132,10 @@ def _pages(
 
     @app.api_route(READINESS, methods=_PROBING)
     async def readyz() -> Response:
-        """There is a fresh snapshot of the cluster."""
-        if await ready():
-            return JSONResponse({"status": "ready"}, headers=_ALLOW)
-        return JSONResponse({"status": "not ready"}, 503, _ALLOW)
+        """There is a fresh snapshot of the cluster. A server that follows is as ready as the one that leads."""
+        is_ready = await ready()
+        answer = {"status": "ready" if is_ready else "not ready", "role": membership.role}
+        return JSONResponse(answer, 200 if is_ready else 503, _ALLOW)
 
     @app.api_route("/metrics", methods=_READING)
     async def prometheus(request: Request) -> Response:

@@ -68,6 +68,18 @@ def test_status_tells_of_health_memory_nodes_and_models(look: Command) -> None:
     assert READY_MODEL.rsplit("/", 1)[-1] in out
 
 
+def test_status_names_the_servers_where_there_are_several(look: Command) -> None:
+    data = look("--json", "status").json
+    (own,) = data["cluster"]["replicas"]
+    assert "Servers" not in look("status").out
+    since = (datetime.now(UTC) - timedelta(minutes=3)).isoformat()
+    data["cluster"]["replicas"] = [
+        {**own, "name": "a:1", "leader": False},
+        {"name": "b:1", "leader": True, "since": since},
+    ]
+    assert "\nServers a:1, b:1 (leader for 3m)\n" in shown(views.status, data)
+
+
 def test_what_a_machine_does_not_report_is_a_dash(look: Command) -> None:
     (line,) = (line for line in look("nodes").out.splitlines() if line.startswith("spark-7f21"))
     assert line.split()[:3] == ["spark-7f21", "ONLINE", "-"]

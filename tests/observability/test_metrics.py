@@ -47,6 +47,7 @@ async def test_metrics_show_the_cluster_and_count_requests() -> None:
         assert _value(text, "exo_graphql_request_seconds_count") == 3
         assert _value(text, "exo_graphql_subscriptions") == 1
         assert _value(text, "exo_graphql_websockets") == 1
+        assert (_value(text, "exo_graphql_leader"), _value(text, "exo_graphql_replicas")) == (1, 1)
         assert (_value(text, "exo_graphql_upstream_reads_total") or 0) >= 1
         age = _value(text, "exo_snapshot_age_seconds")
         assert age is not None
@@ -81,7 +82,7 @@ async def test_metrics_require_a_token_where_one_is_configured_and_health_does_n
         assert refused.headers["www-authenticate"] == "Bearer"
         assert (await _get(server.port, "/metrics", authorization="Bearer readreadread")).status_code == 200
         assert (await _get(server.port, "/healthz")).json() == {"status": "ok"}
-        assert (await _get(server.port, "/readyz")).json() == {"status": "ready"}
+        assert (await _get(server.port, "/readyz")).json() == {"status": "ready", "role": "leader"}
 
 
 def test_the_log_for_machines_is_one_object_a_line() -> None:

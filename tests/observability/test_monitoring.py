@@ -69,7 +69,7 @@ def panels() -> Iterator[tuple[str, str, str]]:
 
 def test_there_is_an_alert_for_everything_that_can_be_wrong() -> None:
     names = [name for name, _ in alerts()]
-    assert len(names) == len(set(names)) == 15
+    assert len(names) == len(set(names)) == 17
     tested = RULE_TESTS.read_text(encoding="utf-8")
     fires = {name for name in names if re.search(rf"alertname: {name}\n +exp_alerts", tested)}
     rests = {name for name in names if re.search(rf"alertname: {name} }}", tested)}
@@ -108,7 +108,7 @@ async def test_promtool_accepts_the_metrics(metrics: str) -> None:
 
 @pytest.mark.promtool
 def test_promtool_accepts_the_alerts_and_each_fires_when_it_should_and_only_then() -> None:
-    assert "15 rules found" in promtool("check", "rules", ALERTS)
+    assert "17 rules found" in promtool("check", "rules", ALERTS)
     assert "SUCCESS" in promtool("test", "rules", RULE_TESTS)
 
 

@@ -1,0 +1,38 @@
+"""Which servers there are, for answers that are sent again only while that is the same."""
+
+from collections.abc import Callable
+
+from exo_graphql.storage.leadership import Leadership, Replica
+
+
+class Membership:
+    """The servers that share a store."""
+
+    def __init__(self, leadership: Leadership) -> None:
+        self._leadership = leadership
+        self.version = 0
+        """Increases whenever `all` may have changed, while somebody listens."""
+
+    @property
+    def all(self) -> tuple[Replica, ...]:
+        """By name; at least this one."""
+        return self._leadership.replicas
+
+    @property
+    def role(self) -> str:
+        """Of this server, as `/readyz` answers it."""
+        return "leader" if self._leadership.leads else "follower"
+
+    @property
+    def leads(self) -> bool:
+        """Whether this server leads."""
+        return self._leadership.leads
+
+    def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Counts changes from here on, and calls back after each; returns how to stop."""
+
+        def changed() -> None:
+            self.version += 1
+            callback()
+
+        return self._leadership.listen(changed)
