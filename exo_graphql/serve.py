@@ -19,7 +19,8 @@ from typing import ClassVar
 import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
 
-from exo_graphql.app import DEFAULT_TUNING, Tuning, build, simulated
+from exo_graphql.app import build
+from exo_graphql.configured import DEFAULT_TUNING, Tuning, simulated
 from exo_graphql.settings import Settings, SettingsError
 from exo_graphql.storage import StoreError
 from exo_graphql.transports.protocols import http_connections, websocket_connections

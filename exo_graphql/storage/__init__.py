@@ -5,7 +5,7 @@ embedded implementation) and `migrations.py` (the versions of its schema). `test
 implementation to the protocol. Only `app.py` chooses one; the packages that store something are handed a `Store`.
 """
 
-from exo_graphql.storage.leadership import Leadership, Replica
+from exo_graphql.storage.leadership import Leadership, Replica, is_shared
 from exo_graphql.storage.store import Collection, Entry, Key, NotLeader, Store, StoreError
 
-__all__ = ["Collection", "Entry", "Key", "Leadership", "NotLeader", "Replica", "Store", "StoreError"]
+__all__ = ["Collection", "Entry", "Key", "Leadership", "NotLeader", "Replica", "Store", "StoreError", "is_shared"]

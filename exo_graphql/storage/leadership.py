@@ -74,3 +74,8 @@ class Alone:
     def listen(self, callback: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002  # nothing ever changes
         """See `Leadership`."""
         return lambda: None
+
+
+def is_shared(leadership: Leadership) -> bool:
+    """Whether other servers may use the same store."""
+    return leadership.seconds_left != math.inf

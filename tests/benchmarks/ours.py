@@ -2,7 +2,7 @@
 
 import sys
 
-from exo_graphql.app import Tuning
+from exo_graphql.configured import Tuning
 from exo_graphql.exo.pacing import PollerRules
 from exo_graphql.serve import block_on, run
 from exo_graphql.settings import Settings

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from exo_graphql.app import DEFAULT_TUNING, Tuning
+from exo_graphql.configured import DEFAULT_TUNING, Tuning
 from exo_graphql.settings import Settings
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from exo_graphql.app import DEFAULT_TUNING
+from exo_graphql.configured import DEFAULT_TUNING
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.support.running import PHASE, A, Running, running, until
 

@@ -1,0 +1,147 @@
+"""Whether a server's parts act exactly while it leads, whatever happens at the change."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from exo_graphql.replicas import Roles
+from exo_graphql.replicas.roles import Changes
+from exo_graphql.storage import Collection, StoreError
+from exo_graphql.storage.sqlite import SQLiteStore
+from tests.support.running import until
+from tests.support.shared_store import SharedState
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Part:
+    """Notes what it is asked, and does what the test wants when it is to lead."""
+
+    name: str
+    calls: list[str]
+    leads: Callable[[], Awaitable[None]] | None = None
+    seen: list[Changes] = field(default_factory=list)
+
+    async def follow(self) -> None:
+        self.calls.append(f"{self.name} follows")
+
+    async def changed(self, changes: Changes) -> None:
+        self.seen.append(changes)
+
+    async def refresh(self) -> None:
+        self.calls.append(f"{self.name} is fresh")
+
+    async def lead(self) -> None:
+        self.calls.append(f"{self.name} leads")
+        if self.leads is not None:
+            await self.leads()
+
+    async def rest(self) -> None:
+        self.calls.append(f"{self.name} rests")
+
+
+async def test_a_server_with_a_store_of_its_own_leads_from_start_to_end() -> None:
+    calls: list[str] = []
+    store = SQLiteStore(None)
+    roles = Roles(store, [Part("a", calls), Part("b", calls)])
+    async with roles:
+        assert roles.leading
+        assert calls == ["a leads", "b leads"]
+    assert calls[2:] == ["b rests", "a rests"]
+
+
+async def test_the_role_follows_the_leadership_and_listeners_are_called() -> None:
+    state, calls = SharedState(), list[str]()
+    store = state.store("one")
+    told: list[bool] = []
+    async with Roles(store, [Part("a", calls), Part("b", calls)]) as roles:
+        roles.listen(lambda: told.append(roles.leading))
+        assert calls == ["a follows", "b follows"]
+        assert not roles.leading
+        state.lead(store)
+        await until(lambda: roles.leading)
+        assert calls[2:] == ["a leads", "b leads"]
+        state.lead(None)
+        await until(lambda: not roles.leading)
+        await until(lambda: calls[4:] == ["b rests", "a rests"])
+        assert told[-1] is False
+        state.lead(store)
+        await until(lambda: roles.leading)
+        assert calls[6:] == ["a leads", "b leads"]
+
+
+async def test_a_leadership_that_is_lost_and_regained_begins_anew() -> None:
+    """Another server may have led between, so that what is in memory is old."""
+    state, calls = SharedState(), list[str]()
+    store = state.store("one")
+    async with Roles(store, [Part("a", calls)]) as roles:
+        state.lead(store)
+        await until(lambda: roles.leading)
+        state.lead(None)
+        state.lead(store)
+        await until(lambda: calls == ["a follows", "a leads", "a rests", "a leads"])
+        assert roles.leading
+
+
+async def test_a_leadership_that_is_lost_while_the_parts_begin_ends_that() -> None:
+    state, calls = SharedState(), list[str]()
+    store = state.store("one")
+    never = asyncio.Event()
+
+    async def wait() -> None:
+        await never.wait()
+
+    async with Roles(store, [Part("a", calls), Part("b", calls, wait)]) as roles:
+        state.lead(store)
+        await until(lambda: calls[-1] == "b leads")
+        state.lead(None)
+        await until(lambda: calls[-1] == "a rests")
+        assert not roles.leading
+
+
+async def test_a_part_that_cannot_read_the_store_is_tried_again() -> None:
+    state, calls = SharedState(), list[str]()
+    store = state.store("one")
+    failures = [StoreError("The database does not answer.")]
+
+    async def fail_once() -> None:
+        if failures:
+            raise failures.pop()
+
+    async with Roles(store, [Part("a", calls), Part("b", calls, fail_once)]) as roles:
+        state.lead(store)
+        await until(lambda: roles.leading)
+        assert calls[2:] == ["a leads", "b leads", "b rests", "a rests", "a leads", "b leads"]
+
+
+async def test_what_others_write_reaches_the_parts_by_id() -> None:
+    state = SharedState()
+    part = Part("a", [])
+    one, other = state.store("one"), state.store("other")
+    await one.open()
+    async with Roles(one, [part]) as roles:
+        await until(lambda: len(part.seen) == 1)
+        assert set(part.seen[0]) == set(Collection), "what was written before it listened"
+        state.lead(other)
+        await other.forget(Collection.DEPLOYMENTS, ["x"])
+        await other.forget(Collection.DEPLOYMENTS, ["y"])
+        await until(lambda: len(part.seen) > 1)
+        await roles.refresh()
+        assert part.calls[-1] == "a is fresh"
+        found = {id_ for seen in part.seen[1:] for id_ in seen.get(Collection.DEPLOYMENTS) or ()}
+        assert found == {"x", "y"}
+    await state.sqlite.close()
+
+
+async def test_a_caller_waits_for_a_leader() -> None:
+    state = SharedState()
+    one, other = state.store("one"), state.store("other")
+    async with Roles(one, []) as roles:
+        assert not await roles.settled(0.01)
+        waiting = asyncio.create_task(roles.settled(5))
+        await asyncio.sleep(0)
+        state.lead(other)
+        assert await waiting
