@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from exo_graphql import clock
@@ -169,7 +169,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     mcp = McpEndpoint(service, access, max_body_bytes=settings.max_body_bytes, read_only=schema.mutation_type is None)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
         # Each part depends on those started before it; they stop in the reverse order.
         async with AsyncExitStack() as started:
             if demo is not None:

@@ -1,23 +1,47 @@
-"""exo's HTTP API: the routes that are used, and its three shapes of error."""
+"""exo's HTTP API: its reads, and FastAPI's application for everything else."""
 
-import inspect
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+import importlib
+import threading
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from functools import cache
-from http import HTTPStatus
+from types import ModuleType
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse
-from starlette.routing import BaseRoute, Route, Router
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Router
 from starlette.types import Receive, Scope, Send
 
-from exo_graphql.simulator.routes import Routes, ServerError
+from exo_graphql.simulator.reads import Reads
 from exo_graphql.simulator.simulation import Simulation
 
-_ROUTES = "exo_graphql.simulator.routes"
-"""Where the scope of a request holds the `Routes` of the simulated exo that got it."""
+_STATE_AT = "/state/"
+
+
+class _FastApi:
+    """The module `application`, whose application all simulated exos of a process share.
+
+    FastAPI takes 0.1 s and 9 MB, so it is not loaded before a request needs it: not for a demo that is only looked at.
+    """
+
+    def __init__(self) -> None:
+        self._module: ModuleType | None = None
+        self._lock = threading.Lock()
+
+    def load(self) -> ModuleType:
+        """The module, loaded on this thread; its application is made."""
+        with self._lock:
+            module = importlib.import_module("exo_graphql.simulator.application")
+            module.application()
+            self._module = module
+            return module
+
+    async def loaded(self) -> ModuleType:
+        """The module, loaded on another thread: other requests do not wait for it."""
+        return await asyncio.to_thread(self.load) if self._module is None else self._module
+
+
+FASTAPI = _FastApi()
 
 
 class Api:
@@ -26,92 +50,54 @@ class Api:
     def __init__(
         self, simulation: Simulation, lifespan: Callable[[Any], AbstractAsyncContextManager[None]] | None = None
     ) -> None:
-        self._routes = Routes(simulation)
+        self._simulation = simulation
+        self._reads = Reads(simulation)
+        self._routes: Any = None
+        """The routes of FastAPI's application, once it is loaded."""
         self._lifespan = Router(lifespan=lifespan)
-        self.routes: Sequence[BaseRoute] = _application().routes
+        self._read: dict[str, Callable[[], Awaitable[object]]] = {
+            "/state": self._reads.state,
+            "/node_id": self._reads.node_id,
+            "/models": self._reads.models,
+            "/v1/models": self._reads.models,
+            "/v1/instance-links": self._reads.instance_links,
+            "/v1/feature-flags": self._reads.feature_flags,
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the events of the application's lifespan."""
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
-        elif scope["path"] == "/state" and scope["method"] == "GET" and not _has_origin(scope):
+        elif self._is_read(scope):
             # Most requests by far, several a second: nothing of the application between would change the answer.
-            await (await self._routes.state())(scope, receive, send)
+            await (await self._answer(scope["path"]))(scope, receive, send)
         else:
-            await _application()({**scope, _ROUTES: self._routes}, receive, send)
+            module = await FASTAPI.loaded()
+            if self._routes is None:
+                self._routes = module.Routes(self._simulation)
+            await module.application()({**scope, module.ROUTES: self._routes}, receive, send)
 
+    async def route_of(self, scope: Scope) -> str:
+        """The path of the route that answers the request, with the names of its parameters."""
+        path = str(scope["path"])
+        if self._is_read(scope):
+            return f"{_STATE_AT}{{path:path}}" if path.startswith(_STATE_AT) else path
+        for route in (await FASTAPI.loaded()).application().routes:
+            if route.matches(scope)[0] is Match.FULL:
+                return str(getattr(route, "path", ""))
+        return path
 
-def _has_origin(scope: Scope) -> bool:
-    """Whether a page of another origin asks: then the answer has CORS headers."""
-    return any(name == b"origin" for name, _ in scope["headers"])
+    def _is_read(self, scope: Scope) -> bool:
+        """Whether it is a read without parameters, and not by a page of another origin, which needs CORS headers."""
+        return (
+            scope["method"] == "GET"
+            and (scope["path"] in self._read or scope["path"].startswith(_STATE_AT))
+            and not scope["query_string"]
+            and not any(name == b"origin" for name, _ in scope["headers"])
+        )
 
-
-@cache
-def _application() -> FastAPI:
-    """exo's routes. All simulated exos of a process share them: FastAPI takes a while to read their signatures."""
-    app = FastAPI(title="exo")
-    app.add_middleware(
-        CORSMiddleware, allow_origins=["*"], allow_credentials=True, allow_methods=["*"], allow_headers=["*"]
-    )
-    app.exception_handler(HTTPException)(_error)
-    app.exception_handler(ServerError)(_server_error)
-    # What is read several times a second goes without FastAPI's checks of parameters: it has none that need any.
-    for path, read in (("/state", Routes.state), ("/state/{path:path}", Routes.state_at)):
-        route = Route(path, _read(read))
-        route.methods = {"GET"}  # no HEAD, which Starlette would add and exo does not have
-        app.router.routes.append(route)
-    app.get("/node_id")(_call(Routes.node_id))
-    app.get("/models")(_call(Routes.models))
-    app.get("/v1/models")(_call(Routes.models))
-    app.post("/place_instance")(_call(Routes.place_instance))
-    app.post("/instance")(_call(Routes.create_instance))
-    app.get("/instance/placement")(_call(Routes.placement))
-    app.get("/instance/previews")(_call(Routes.previews))
-    app.get("/instance/{instance_id}")(_call(Routes.instance))
-    app.delete("/instance/{instance_id}")(_call(Routes.delete_instance))
-    app.get("/models/search")(_call(Routes.search_models))
-    app.post("/models/add")(_call(Routes.add_model))
-    app.delete("/models/custom/{model_id:path}")(_call(Routes.remove_model))
-    app.get("/v1/instance-links")(_call(Routes.instance_links))
-    app.get("/v1/feature-flags")(_call(Routes.feature_flags))
-    app.post("/download/start")(_call(Routes.start_download))
-    app.post("/download/cancel")(_call(Routes.cancel_download))
-    app.delete("/download/{node_id}/{model_id:path}")(_call(Routes.delete_download))
-    app.post("/v1/chat/completions", response_model=None)(_call(Routes.chat))
-    app.post("/v1/cancel/{command_id}")(_call(Routes.cancel))
-    return app
-
-
-def _read(method: Callable[..., Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint that calls `method` of the simulated exo that got the request, with the parts of the path."""
-
-    async def endpoint(request: Request) -> Response:
-        return await method(request.scope[_ROUTES], **request.path_params)
-
-    return endpoint
-
-
-def _call(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """The endpoint that calls `method` of the simulated exo that got the request, with what FastAPI has read."""
-
-    async def endpoint(request: Request, **given: Any) -> Any:
-        return await method(request.scope[_ROUTES], **given)
-
-    signature = inspect.signature(method)
-    _, *given = signature.parameters.values()
-    request = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
-    parameters = [request, *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in given)]
-    endpoint.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # FastAPI reads it
-    return endpoint
-
-
-async def _error(_: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
-    phrase = HTTPStatus(error.status_code).phrase
-    body = {"message": error.detail, "type": phrase, "param": None, "code": error.status_code}
-    return JSONResponse({"error": body}, status_code=error.status_code)
-
-
-async def _server_error(_: Request, __: Exception) -> Response:
-    return Response("Internal Server Error", status_code=500, media_type="text/plain")
+    async def _answer(self, path: str) -> Response:
+        if path.startswith(_STATE_AT):
+            return await self._reads.state_at(path.removeprefix(_STATE_AT))
+        answer = await self._read[path]()
+        return answer if isinstance(answer, Response) else JSONResponse(answer)

@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import httpx
-from fastapi.responses import HTMLResponse, PlainTextResponse
-from starlette.routing import Match
+from starlette.responses import HTMLResponse, PlainTextResponse
 
 from exo_graphql.simulator.api import Api
 from exo_graphql.simulator.simulation import Simulation
@@ -48,7 +47,7 @@ class FaultMiddleware:
         simulation = self._simulation
         simulation.clock.start()
         simulation.clock.run_due()
-        self.requests[scope["method"], self._template(scope)] += 1
+        self.requests[scope["method"], await self._route_of(scope)] += 1
         if self.drop_connections or not simulation.cluster.api.alive:
             if not self.served:
                 # In process, this is what a client's transport raises when no server listens.
@@ -74,14 +73,10 @@ class FaultMiddleware:
         else:
             await self._app(scope, receive, send)
 
-    def _template(self, scope: Scope) -> str:
+    async def _route_of(self, scope: Scope) -> str:
         if (scope["method"], scope["path"]) in self.requests:
             return str(scope["path"])  # counted under itself before, like `/state`: most requests need no search
-        for route in self._app.routes:
-            match, _ = route.matches(scope)
-            if match is Match.FULL:
-                return str(getattr(route, "path", ""))
-        return str(scope["path"])
+        return await self._app.route_of(scope)
 
     async def _hang(self, receive: Receive, arrived: list[MutableMapping[str, Any]]) -> bool:
         """Wait while the fault is on, keeping what arrives; False if the client leaves or the simulation closes."""

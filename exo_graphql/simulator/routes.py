@@ -1,4 +1,4 @@
-"""What the routes of exo's HTTP API do, with exo's bodies, status codes and errors."""
+"""What the routes of exo's HTTP API do that have parameters, with exo's bodies, status codes and errors."""
 
 import asyncio
 import time
@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 import orjson
-from fastapi import HTTPException, Query, Response
-from fastapi.responses import StreamingResponse
+from fastapi import HTTPException, Query
+from starlette.responses import Response, StreamingResponse
 
 from exo_graphql.simulator import bodies
 from exo_graphql.simulator.cards import Card, Document, card_document, listing
@@ -16,8 +16,9 @@ from exo_graphql.simulator.hub import HUB, search
 from exo_graphql.simulator.inference import text_params
 from exo_graphql.simulator.placement import ImpossibleError, place
 from exo_graphql.simulator.placement import Request as Wanted
+from exo_graphql.simulator.reads import Reads
 from exo_graphql.simulator.simulation import Simulation
-from exo_graphql.simulator.state import NoSuchPathError, StateDocument, encode_at
+from exo_graphql.simulator.state import StateDocument
 
 UNKNOWN_MODEL_SECONDS = 17.0
 """How long exo asks Hugging Face about a model that it has no card for."""
@@ -43,48 +44,13 @@ class ServerError(Exception):
     """exo's own exceptions end as a 500 in plain text."""
 
 
-def _json(content: bytes) -> Response:
-    return Response(content, media_type="application/json")
-
-
-class Routes:
+class Routes(Reads):
     """What each route of exo does to `simulation`."""
 
     def __init__(self, simulation: Simulation) -> None:
-        self._simulation = simulation
-        self._cluster = simulation.cluster
+        super().__init__(simulation)
         self._commands = Commands(simulation)
         self._own_chats: set[str] = set()
-
-    async def node_id(self) -> str:
-        return self._cluster.api.id
-
-    async def state(self) -> Response:
-        return _json(self._simulation.shown() or self._cluster.state.encode())
-
-    async def state_at(self, path: str) -> Response:
-        try:
-            # exo answers the bare path and the path with a slash at its end alike.
-            shown = self._simulation.shown()
-            if not path:
-                return _json(shown or self._cluster.state.encode())
-            return _json(encode_at(self._cluster.state.parts() if shown is None else orjson.loads(shown), path))
-        except NoSuchPathError:
-            dotted = path.replace("/", ".")
-            raise HTTPException(404, f"unable to find path '{dotted}' in state json") from None
-
-    async def models(self, status: str | None = None) -> Response:
-        cards = list(self._cluster.cards.values())
-        if status == "downloaded":
-            complete = {
-                model_id
-                for models in self._cluster.state.downloads.values()
-                for model_id, listed in models.items()
-                if listed.tag == "DownloadCompleted"
-            }
-            cards = [card for card in cards if card.model_id in complete]
-        created = int(time.time())
-        return _json(orjson.dumps({"object": "list", "data": [listing(card, created) for card in cards]}))
 
     async def place_instance(self, payload: bodies.PlaceInstance) -> Document:
         card = await self._card(payload.model_id)
@@ -170,12 +136,6 @@ class Routes:
 
         await self._commands.send(effect)
         return {"message": "Model card deleted", "model_id": model_id}
-
-    async def instance_links(self) -> list[Document]:
-        return []
-
-    async def feature_flags(self) -> Document:
-        return {"disaggregation": False}
 
     async def start_download(self, payload: bodies.StartDownload) -> Document:
         shard = next(iter(payload.shard_metadata.values()))

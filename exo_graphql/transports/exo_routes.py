@@ -10,9 +10,9 @@ Anything else of exo's, all commands included, is not offered: a follower is rea
 import re
 from collections.abc import Awaitable, Callable
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from exo_graphql.cluster.upstream import UpstreamError
 from exo_graphql.exo.client import AGE_HEADER
@@ -30,11 +30,10 @@ def _failed(status: int, message: str, headers: dict[str, str]) -> Response:
     return JSONResponse({"detail": message}, status, {"cache-control": "no-store", **headers})
 
 
-def exo_routes(mirror: Mirror, access: Access) -> APIRouter:
+def exo_routes(mirror: Mirror, access: Access) -> list[Route]:
     """The routes; they need the scope `read`."""
-    router = APIRouter(prefix="/exo")
 
-    def offer(path: str, answer: Callable[[Request], Awaitable[Response]]) -> None:
+    def route(path: str, answer: Callable[[Request], Awaitable[Response]]) -> Route:
         async def endpoint(request: Request) -> Response:
             try:
                 access.caller(request.headers.get("authorization"), address_of(request.scope))
@@ -46,7 +45,7 @@ def exo_routes(mirror: Mirror, access: Access) -> APIRouter:
             except (UpstreamError, ValueError) as error:
                 return _failed(503, str(error), {})
 
-        router.add_api_route(path, endpoint, methods=["GET", "HEAD"], include_in_schema=False, response_model=None)
+        return Route(path, endpoint, methods=["GET", "HEAD"])
 
     async def state(request: Request) -> Response:
         preferred = _WAIT.search(request.headers.get("prefer", ""))
@@ -63,7 +62,4 @@ def exo_routes(mirror: Mirror, access: Access) -> APIRouter:
     async def node_id(_: Request) -> Response:
         return JSONResponse(mirror.node_id(), headers={"cache-control": "no-store"})
 
-    offer("/state", state)
-    offer("/models", models)
-    offer("/node_id", node_id)
-    return router
+    return [route("/exo/state", state), route("/exo/models", models), route("/exo/node_id", node_id)]
