@@ -124,7 +124,7 @@ class RestEndpoint:
             content_type = exchange.headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower()
             if content_type != JSON:
                 raise BadRequest("The content type must be application/json.", 415)
-            body = await read_body(exchange.receive, self._max_body_bytes, self._body_timeout)
+            body = await read_body(exchange.scope, exchange.receive, self._max_body_bytes, self._body_timeout)
             variables = variables_of(body, route.body)
         if route.check is not None:
             await self._check(route.check, variables, caller)

@@ -78,7 +78,7 @@ class HttpEndpoint:
             raise BadRequest("The content type must be application/json.", 415)
         kind = answer_type(exchange.accept)
         caller = self._caller(exchange)
-        body = await read_body(exchange.receive, self._max_body_bytes, self._body_timeout)
+        body = await read_body(exchange.scope, exchange.receive, self._max_body_bytes, self._body_timeout)
         document_id = _document_id(exchange)
         # The answer depends on these alone, so the same bytes are answered without being parsed.
         key = (caller.rights, body) if document_id is None else (caller.rights, body, document_id)

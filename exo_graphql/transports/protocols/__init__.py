@@ -12,6 +12,8 @@
 - Pongs for a client that sends pings and does not read. No setting.
 - Pieces of one message. `ws_max_size` bounds their bytes, and an empty piece has none.
 - Work for a client that has gone. No setting: uvicorn informs the newest of pipelined requests, and cancels no task.
+
+And one thing for speed: `sender` sends a whole response in one go.
 """
 
 from functools import partial
