@@ -46,6 +46,8 @@ class OperationManager:
         self._now = now
         self._runs: dict[str, Run] = {}
         """By operation id, in the order of their start: those that have not ended, parked ones included."""
+        self._unadmitted: set[str] = set()
+        """The ids of those that are not in the store yet: nobody else sees them."""
         self._work: set[asyncio.Task[None]] = set()
         """The task of each run, and of each operation that has ended but could not be stored yet."""
         self._listeners: list[Callable[[], None]] = []
@@ -88,16 +90,16 @@ class OperationManager:
 
     def get(self, operation_id: str) -> Operation | None:
         """The operation of this id as it is now; None if it is not remembered."""
-        run = self._runs.get(operation_id)
-        return run.operation if run is not None else self.repository.operation(operation_id)
+        run = None if operation_id in self._unadmitted else self._runs.get(operation_id)
+        return run.shown if run is not None else self.repository.operation(operation_id)
 
     def all(self, active: bool | None = None) -> tuple[Operation, ...]:  # noqa: FBT001  # as in the schema
         """Newest first: those that have not ended, those that have, or both."""
         # Copied first: this may run in a thread while the event loop begins another operation.
-        runs = tuple(self._runs.values())
+        runs = tuple(run for id_, run in tuple(self._runs.items()) if id_ not in self._unadmitted)
         # One that has just ended may be in both.
         known = dict([*self.repository.finished(), *self.repository.unreadable()]) | {
-            run.record.sequence: run.operation for run in runs
+            run.record.sequence: run.shown for run in runs
         }
         newest_first = [known[order] for order in sorted(known, reverse=True)]
         finished = [operation for operation in newest_first if not operation.active][: self._rules.kept_finished]
@@ -165,6 +167,7 @@ class OperationManager:
         admitted: asyncio.Future[Operation | OperationError] = asyncio.get_running_loop().create_future()
         if key is not None:
             self.repository.remember(key)
+        self._unadmitted.add(record.operation.id)
         self._start(self._run(record), key, admitted)
         # The operation begins even if the caller is cancelled.
         return await asyncio.shield(admitted)
@@ -178,6 +181,7 @@ class OperationManager:
             now=self._now,
             save=self.repository.save,
             changed=self._changed,
+            shared=self.repository.is_shared,
         )
         self._runs[record.operation.id] = run
         return run
@@ -198,6 +202,7 @@ class OperationManager:
                 await self.repository.admit(run.record, key)
             except StoreError as error:
                 del self._runs[run.operation.id]
+                self._unadmitted.discard(run.operation.id)
                 self.repository.forget_key(key)
                 self._changed(None)
                 admitted.set_result(JournalUnavailable.because(error))
@@ -205,6 +210,8 @@ class OperationManager:
             except asyncio.CancelledError:
                 admitted.cancel()
                 raise
+            self._unadmitted.discard(run.operation.id)
+            self._changed(run)
             admitted.set_result(run.operation)
         try:
             await execute(run, lambda: self.reservations(run))
@@ -215,6 +222,7 @@ class OperationManager:
             message = "An internal error of this server; what it had begun was not undone. See what is loaded."
             run.update(state=OperationState.FAILED, error=fault(), message=message, finished_at=self._now())
             run.deleting.clear()
+            run.show()
             with suppress(StoreError):
                 await self.repository.save(run.record)
         self.repository.keep(run.record)
@@ -235,14 +243,14 @@ class OperationManager:
             self._upstream.mark_unloading(unloading)
         failed = self._loads.failed
         for run in self._runs.values():
-            if not run.operation.active:
-                failed = failed_loads.after(failed, run.operation)
+            if not run.shown.active:
+                failed = failed_loads.after(failed, run.shown)
         self._mark_loads(failed)
         for listener in tuple(self._listeners):
             listener()
 
     def _mark_loads(self, failed: Mapping[str, FailedLoad]) -> None:
-        current = Loads(failed_loads.under_way(run.operation for run in self._runs.values()), failed)
+        current = Loads(failed_loads.under_way(run.shown for run in self._runs.values()), failed)
         if current != self._loads:
             self._loads = current
             self._upstream.mark_loads(current)

@@ -16,6 +16,10 @@ from exo_graphql.storage import Entry, StoreError
 log = logging.getLogger(__name__)
 
 
+class Unstorable(StoreError):
+    """The operation itself cannot be written, whatever becomes of the store."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """An operation with all that is needed to resume it. `sequence` orders them, independently of any clock."""
@@ -37,7 +41,7 @@ class Unreadable:
 
 
 def encode(record: Record) -> Entry:
-    """The record as JSON. Raises `StoreError` where it cannot be written.
+    """The record as JSON. Raises `Unstorable` where it cannot be written.
 
     exo's own documents are in it, and orjson writes no more than 254 levels. An operation that has ended is then
     written without them, since nothing needs them any more.
@@ -57,7 +61,7 @@ def encode(record: Record) -> Entry:
     except (TypeError, ValueError, RecursionError) as unwritable:
         if not operation.active and record.saga_state != SagaState():
             return encode(replace(record, saga_state=SagaState()))
-        raise StoreError(f"The operation cannot be stored: {unwritable}.") from unwritable
+        raise Unstorable(f"The operation cannot be stored: {unwritable}.") from unwritable
     return Entry(record.sequence, operation.id, operation.active, body)
 
 

@@ -1,6 +1,7 @@
 """The stored operations: those that have ended, and which idempotency key belongs to which."""
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -38,6 +39,11 @@ class OperationRepository:
         """By id, with their sequence: shown as parked, never resumed."""
         self._under_way: list[Record] | None = None
         """The operations that had not ended when the store was read; None until then."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other servers read the store, and one of them may lead next."""
+        return math.isfinite(self._store.leadership.seconds_left)
 
     async def load(self) -> list[Record]:
         """Reads the store, once; returns what was under way, oldest first. Raises `StoreError`."""
@@ -106,10 +112,15 @@ class OperationRepository:
         self.remember(key)
 
     async def save(self, record: Record) -> None:
-        """Writes an operation. Raises `StoreError`; one that has ended is then written by `catch_up`."""
+        """Writes an operation. Raises `StoreError`.
+
+        One that has ended is then written by `catch_up`; not in a shared store, where another server may go on with it.
+        """
         try:
             await self._store.save(Collection.OPERATIONS, encode(record))
         except StoreError as error:
+            if self.is_shared:
+                raise
             log.error("Operation %s: %s", record.operation.id, error)  # noqa: TRY400  # the message says it all
             if not record.operation.active:
                 self._unwritten[record.operation.id] = record

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -21,18 +22,22 @@ from exo_graphql.operations.membership import is_same_cluster
 from exo_graphql.operations.observation import Observation
 from exo_graphql.operations.operation import Operation, OperationState, Step, StepState
 from exo_graphql.operations.progress import Progress
-from exo_graphql.operations.records import Record
+from exo_graphql.operations.records import Record, Unstorable
 from exo_graphql.operations.requests import OperationRequest
 from exo_graphql.operations.reservations import Reservation
 from exo_graphql.operations.rules import OperationRules
 from exo_graphql.operations.saga_state import SagaState
 from exo_graphql.storage import NotLeader, StoreError
 
+log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
 class Run:
-    """What the steps of an operation share. `save` writes to the journal, `changed` notifies listeners."""
+    """What the steps of an operation share. `save` writes to the journal, `changed` notifies listeners.
+
+    `shared`: other servers read the journal, and any of them may go on with the operation.
+    """
 
     def __init__(
         self,
@@ -44,9 +49,15 @@ class Run:
         now: Callable[[], datetime],
         save: Callable[[Record], Awaitable[None]],
         changed: Callable[["Run"], None],
+        shared: bool = False,
     ) -> None:
         self.record = record
         """The operation with its saga state. Replaced at each change, and stored by `save`."""
+        self.shown = record.operation
+        """The operation as others see it: no step and no end is shown before it is stored.
+
+        For example a server stores that it places B, and is killed: the one that goes on must not seem to go back.
+        """
         self.upstream = upstream
         self.rules = rules
         self.clock = clock
@@ -55,6 +66,7 @@ class Run:
         """The wall clock (UTC), for time stamps alone."""
         self._save = save
         self._changed = changed
+        self._shared = shared
         self._stop = asyncio.Event()
         """Set when the operation is cancelled: it ends the wait under way."""
         self._resume = asyncio.Event()
@@ -78,7 +90,7 @@ class Run:
 
     @property
     def operation(self) -> Operation:
-        """The operation as it is now."""
+        """The operation as it is now, or as it is about to be stored."""
         return self.record.operation
 
     @property
@@ -110,41 +122,59 @@ class Run:
 
     def update(self, **changes: object) -> None:
         """Changes the operation (not its steps) and notifies listeners; nothing is stored."""
+        self.decide(**changes)
+        self._show(replace(self.shown, **changes))  # type: ignore[arg-type]  # replace checks the names
+
+    def decide(self, **changes: object) -> None:
+        """Changes the operation (not its steps). Others see it once it is stored."""
         changed = replace(self.operation, **changes)  # type: ignore[arg-type]  # replace checks the names
-        if changed != self.operation:
-            self.record = replace(self.record, operation=changed)
-            self._changed(self)
+        self.record = replace(self.record, operation=changed)
 
     def report(self, name: str, message: str, progress_percent: float | None = None, attempt: int = 0) -> None:
         """What a step waits for, as the step's message and the operation's, with the progress of its `attempt`."""
-        step = self.operation.step(name) or Step(name)
-        changed = self.operation.with_step(replace(step, message=message))
-        shown = self._progress.shown(name, attempt, progress_percent, before=self.operation.progress_percent)
-        changed = replace(changed, message=message, progress_percent=shown)
-        if changed != self.operation:
-            self.record = replace(self.record, operation=changed)
+        before = self.operation.progress_percent
+        percent = self._progress.shown(name, attempt, progress_percent, before=before)
+        self.record = replace(self.record, operation=_reported(self.operation, name, message, percent))
+        self._show(_reported(self.shown, name, message, percent))
+
+    def show(self) -> None:
+        """Shows the operation as it is, and notifies listeners."""
+        self._show(self.operation)
+
+    def _show(self, operation: Operation) -> None:
+        if operation != self.shown:
+            self.shown = operation
             self._changed(self)
 
     async def save(self) -> None:
-        """Stores the record. Raises `Abort` where that fails: a step that is not stored must not begin.
+        """Stores the record, then shows the operation.
 
-        While undoing, a failure to store is ignored: restoring the old model matters more. Not where another server may
-        be undoing the same: then this one waits until it can store, as long as the operation may continue.
+        Where other servers share the journal, it waits until it can store: in the meantime another one may lead and go
+        on with the operation, and after that this one again. Where none does, a step that is not stored must not begin
+        (`Abort`); while undoing, a failure to store is ignored, since restoring the old model matters more.
         """
+        waiting = False
         while True:
             try:
                 await self._save(self.record)
-            except NotLeader as error:
-                if self.saga_state.undoing is None or not self.operation.active:
-                    raise Abort(JournalUnavailable.because(error)) from error
-                await self._pause(self.rules.tick_seconds)
-                self.check()
+            except Unstorable as error:
+                self._give_up_storing(error)
             except StoreError as error:
-                if self.saga_state.undoing is None:
-                    raise Abort(JournalUnavailable.because(error)) from error
-                return
-            else:
-                return
+                if self._shared or isinstance(error, NotLeader):
+                    if not waiting:
+                        log.warning("Operation %s waits for the journal: %s", self.operation.id, error)
+                    waiting = True
+                    self.progressed()
+                    self._show(replace(self.shown, message=f"Waiting for the journal. {error}"))
+                    await self._pause(self.rules.tick_seconds)
+                    continue
+                self._give_up_storing(error)
+            self.show()
+            return
+
+    def _give_up_storing(self, error: StoreError) -> None:
+        if self.saga_state.undoing is None:
+            raise Abort(JournalUnavailable.because(error)) from error
 
     # Steps
 
@@ -166,9 +196,8 @@ class Run:
         step = self.operation.step(name) or Step(name)
         now = self.now()
         started = step.started_at or now
-        self._set(
-            replace(step, state=state, started_at=started, finished_at=max(now, started), message=message), message
-        )
+        finished = max(now, started)
+        self._set(replace(step, state=state, started_at=started, finished_at=finished, message=message), message)
         self.progressed()
         await self.save()
 
@@ -183,9 +212,7 @@ class Run:
                 self._set(replace(step, state=StepState.SKIPPED), message)
 
     def _set(self, step: Step, message: str) -> None:
-        changed = replace(self.operation.with_step(step), message=message)
-        self.record = replace(self.record, operation=changed)
-        self._changed(self)
+        self.record = replace(self.record, operation=replace(self.operation.with_step(step), message=message))
 
     # Deadlines
 
@@ -346,3 +373,9 @@ class Run:
     def _unavailable(self, reason: str) -> ClusterUnavailable:
         snapshot = self.upstream.snapshot
         return no_answer(reason, snapshot.observed_at if snapshot is not None else None)
+
+
+def _reported(operation: Operation, name: str, message: str, progress_percent: float | None) -> Operation:
+    step = operation.step(name) or Step(name)
+    changed = operation.with_step(replace(step, message=message))
+    return replace(changed, message=message, progress_percent=progress_percent)

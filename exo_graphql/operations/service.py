@@ -240,7 +240,7 @@ class Operations:
                 await run.cancel(by)
             except StoreError as error:
                 return JournalUnavailable.because(error)
-            return run.operation
+            return run.shown
         unreadable = await self._manager.repository.discard(operation_id)
         if unreadable is not None:
             return unreadable
@@ -263,7 +263,7 @@ class Operations:
                 return rival
             run.resume()
         # An operation that is not parked continues already: that is the requested state.
-        return run.operation
+        return run.shown
 
     def _ended(self, operation_id: str, suggestion: str) -> OperationError:
         if self.get(operation_id) is None:

@@ -67,7 +67,7 @@ async def _park(run: Run, why: str) -> bool:
         resumed = await run.parked()
     except Abort as abort:
         run.fail_open_steps("Discarded.")
-        run.update(error=abort.error)
+        run.decide(error=abort.error)
         await _end(run, OperationState.CANCELLED, f"Discarded while parked; nothing was undone. {why}")
         return False
     snapshot = run.upstream.snapshot
@@ -124,7 +124,7 @@ async def _plan_again(run: Run, reservations: Reservations) -> bool:
         return False
     plan_step = run.operation.step("plan")
     plan_steps = steps(run.operation.kind, saga_state)
-    run.update(
+    run.decide(
         state=OperationState.RUNNING,
         waiting_for=(),
         steps=plan_steps if plan_step is None else with_plan(plan_step, plan_steps, waits=True),
@@ -163,7 +163,7 @@ async def _turn_back(run: Run, error: OperationError) -> None:
     """From here on the operation can only be undone, after a restart too."""
     run.saga_state.undoing = Undoing(error.message, isinstance(error, Cancelled))
     run.fail_open_steps(error.message)
-    run.update(
+    run.decide(
         error=error,
         message=error.message,
         state=OperationState.RUNNING,
@@ -196,7 +196,7 @@ async def _undo(run: Run, reservations: Reservations) -> None:
         run.fail_open_steps(reason)
         log.error("Operation %s could not be undone: %s", run.operation.id, reason)
         advice = "Check what is loaded, and load what is missing."
-        run.update(error=replace(error, suggestion=f"{error.suggestion or ''} {advice}".strip()))
+        run.decide(error=replace(error, suggestion=f"{error.suggestion or ''} {advice}".strip()))
         parts.append(f"It could not be undone: {_sentence(reason)}")
     run.progressed()
     try:
@@ -219,7 +219,7 @@ def _sentence(text: str) -> str:
 async def _end(run: Run, state: OperationState, message: str) -> None:
     operation = run.operation
     run.deleting.clear()
-    run.update(
+    run.decide(
         state=state,
         message=message,
         progress_percent=100.0 if state is OperationState.SUCCEEDED else None,
@@ -229,6 +229,7 @@ async def _end(run: Run, state: OperationState, message: str) -> None:
     # It has ended even so; the repository writes it once it can.
     with suppress(Abort):
         await run.save()
+    run.show()
 
 
 def fault() -> InternalFault:
