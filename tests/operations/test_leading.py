@@ -106,6 +106,7 @@ async def test_no_step_and_no_end_is_shown_before_it_is_stored(fails: bool, monk
         save, admit = SQLiteStore.save, SQLiteStore.admit
 
         async def saves(store: SQLiteStore, collection: Collection, entry: Entry) -> None:
+            look()  # as somebody who asks meanwhile
             await save(store, collection, entry)
             stored.append(_progress(decode(entry)))
 
