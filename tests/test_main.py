@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from exo_graphql.settings import REMOVED, REMOVED_SWITCHES, Settings, group_of
 from exo_graphql.transports.auth import parse_tokens
 
 
+@cache
 def help_of(command: str) -> str:
     """Without the white space, which depends on where lines are broken.
 

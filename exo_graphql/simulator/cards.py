@@ -40,23 +40,21 @@ class Card:
         share = self.storage_bytes // parts
         sizes = [share] * (parts - 1) + [self.storage_bytes - share * (parts - 1)]
         weights = {f"model-{i:05d}-of-{parts:05d}.safetensors": size for i, size in enumerate(sizes, 1)}
-        return {
-            "config.json": 1_187,
-            **weights,
-            "tokenizer.json": 11_422_654,
-            "tokenizer_config.json": 9_706,
-        }
+        return {"config.json": _SMALL_FILES["config.json"], **weights, **_SMALL_FILES}
 
     @property
     def repository_bytes(self) -> int:
         """What a download of the whole repository weighs."""
-        return sum(self.files.values())
+        return self.storage_bytes + sum(_SMALL_FILES.values())
 
     @property
     def resident_bytes(self) -> int:
         """What the loaded model occupies on all its nodes together: weights, caches and buffers."""
         return round(self.storage_bytes * 1.03)
 
+
+_SMALL_FILES = {"config.json": 1_187, "tokenizer.json": 11_422_654, "tokenizer_config.json": 9_706}
+"""Their sizes in bytes, beside the weights."""
 
 _NO_SAMPLING: Document = {
     "temperature": None,

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.support.threaded_time import ThreadedTimeLoop
+from tests.support.threaded_time import InlineTimeLoop
 
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, object]]:
     """Virtual time for the whole package."""
-    return "asyncio", {"loop_factory": ThreadedTimeLoop}
+    return "asyncio", {"loop_factory": InlineTimeLoop}

@@ -13,6 +13,7 @@ from exo_graphql.operations.plan import removals_of
 from exo_graphql.operations.reservations import Reservation
 from exo_graphql.operations.saga_state import SagaState, Target
 from tests.support.simulated_cluster import HALF, HUGE, OTHER_HALF, A, B, world
+from tests.support.threaded_time import ThreadedTimeLoop
 
 pytestmark = pytest.mark.anyio
 
@@ -133,6 +134,7 @@ async def test_unknown_names_and_invalid_numbers_are_rejected() -> None:
         assert isinstance(await w.ops.placements(A, min_nodes=0), InvalidArgument)
 
 
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"loop_factory": ThreadedTimeLoop})], ids=["threads"])
 async def test_the_search_for_a_placement_runs_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
     fit = PlacementSearch.fit

@@ -16,7 +16,7 @@ from exo_graphql.simulator import SimulatedExo
 from exo_graphql.simulator import clock as demo_clock
 from tests.support.polled_cluster import loop_moment
 from tests.support.simulated_cluster import operations
-from tests.support.threaded_time import ThreadedTimeLoop
+from tests.support.threaded_time import InlineTimeLoop
 from tests.trials.acts import Actor
 from tests.trials.evidence import Evidence, PerformedAct, Probe
 from tests.trials.ground_truth import GroundTruth
@@ -97,7 +97,7 @@ def run(scenario: Scenario) -> Evidence:
     """One trial from its beginning to its evidence."""
     rng = random.Random(f"ids {scenario.seed}")
     with (
-        asyncio.Runner(loop_factory=ThreadedTimeLoop) as runner,
+        asyncio.Runner(loop_factory=InlineTimeLoop) as runner,
         # Ids that the server makes are the same each time.
         patch.object(uuid, "os", SimpleNamespace(urandom=rng.randbytes)),
     ):
