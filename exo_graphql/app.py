@@ -31,6 +31,7 @@ from exo_graphql.engine.worker_pool import WorkerPool
 from exo_graphql.events.log import EventLog
 from exo_graphql.exo.gate import Gate
 from exo_graphql.exo.mirror import Mirror
+from exo_graphql.exo.past_keeper import PastKeeper
 from exo_graphql.exo.poller import Poller
 from exo_graphql.observability.collectors import (
     ClusterCollector,
@@ -125,7 +126,9 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     sampler = Sampler(series, store, snapshot=lambda: poller.snapshot, now=clock.now)
     webhooks = webhooks_of(settings, events, store)
     recorder = Recorder(events, poller, operations, deployments)
-    roles = Roles(store, [Entered(each) for each in (events, webhooks, operations, deployments, recorder, sampler)])
+    parts = [Entered(each) for each in (events, webhooks, operations, deployments, recorder)]
+    # After what marks unloads and loads: the first snapshot must not say that these were lost meanwhile.
+    roles = Roles(store, [*parts, PastKeeper(poller, store, now=clock.now), Entered(sampler)])
     access = Access(tokens_of(settings))
     schema = build_schema(read_only=settings.read_only)
     limits = replace(tuning.limits, max_cost=settings.max_cost, max_live_cost=settings.max_live_cost)

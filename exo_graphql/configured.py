@@ -184,7 +184,7 @@ def poller_of(settings: Settings, tuning: Tuning, demo: SimulatedExo | None, gat
     rules = replace(tuning.poller, idle_pause=min(tuning.poller.idle_pause, settings.unseen_after / 2))
     token = settings.exo_token.get_secret_value() or None
     return Poller(
-        urls, transport=transport, tls=tls, token=token, rules=rules, readiness=readiness, now=clock.now, gate=gate
+        urls, transport=transport, tls=tls, token=token, rules=rules, readiness=readiness, gate=gate, awaits_past=True
     )
 
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 from exo_graphql.cluster.contact import NO_PULSE, Contact, Pulse
 from exo_graphql.cluster.expectations import NO_EXPECTATIONS, Expectations
 from exo_graphql.cluster.health import hung
-from exo_graphql.cluster.history import History
+from exo_graphql.cluster.history import History, ModelHistory
 from exo_graphql.cluster.lag import Lag, newest_heartbeat
 from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.moment import Moment
+from exo_graphql.cluster.past import Past, joined
 from exo_graphql.cluster.readiness import read_instance
 from exo_graphql.cluster.remember import remember
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
@@ -18,6 +19,7 @@ from exo_graphql.cluster.state import ModelCard, State
 from exo_graphql.cluster.transitions import Transitions
 
 _NO_CONTACT = Contact()
+_NOTHING: Mapping[str, ModelHistory] = {}
 
 
 def advance(
@@ -33,13 +35,16 @@ def advance(
     expectations: Expectations = NO_EXPECTATIONS,
     lost: Mapping[str, str] | None = None,
     rules: Rules = DEFAULT_RULES,
+    past: Past | None = None,
+    known: Mapping[str, ModelHistory] = _NOTHING,
 ) -> tuple[Snapshot, Transitions]:
     """The next snapshot, and what changed since `previous`. At least one of `previous` and `state` is given.
 
     `state` is None if no new one arrived: the last one is evaluated again, since time alone changes its meaning (a node
     becomes STALE). `contact` says whether exo answers. `unloading` maps the instances that this server has asked exo to
     delete, and whose memory is not free yet, to their models. `loads` and `expectations` are about this server's
-    operations and deployments.
+    operations and deployments. `past` is joined to this state (see `joined`). `known` is what another server that reads
+    the same exo knows of models: it counts for those that are in the same phase here.
     """
     if previous is None:
         if state is None:
@@ -64,9 +69,15 @@ def advance(
         instance.id: read_instance(instance, shown, rules, unloading=unloading.keys(), unknown_because=unknown_because)
         for instance in shown.instances.values()
     }
+    before = history
     history, transitions = remember(
         history, shown, instance_statuses, unloading, now, first=previous is None, loads=loads
     )
+    if past is not None:
+        # What it changes was seen by nobody: it makes no transitions.
+        history = joined(past, before, shown, instance_statuses, unloading, now, loads)
+    if known:
+        history = _as_known(history, known)
     instance_statuses = {
         id_: instance_status.of_attempt(history.instances[id_].attempt)
         for id_, instance_status in instance_statuses.items()
@@ -90,6 +101,15 @@ def advance(
     if previous is not None:
         snapshot.follow(previous)
     return snapshot, transitions
+
+
+def _as_known(history: History, known: Mapping[str, ModelHistory]) -> History:
+    agreed = {
+        id_: replace(theirs, changed_elapsed=own.changed_elapsed)
+        for id_, theirs in known.items()
+        if (own := history.models.get(id_)) is not None and own.phase is theirs.phase
+    }
+    return replace(history, models={**history.models, **agreed}) if agreed else history
 
 
 def _is_held(previous: Snapshot, state: State, contact: Contact, now: Moment, rules: Rules) -> tuple[bool, History]:

@@ -166,7 +166,7 @@ def _instance_history(
     for shard, runner in zip(instance.shards, runners, strict=True):
         if runner is None or runner.status is not RunnerStatus.FAILED:
             if was is None:
-                attempts[shard.runner_id] = _shutdowns(state, instance.id, shard.runner_id)
+                attempts[shard.runner_id] = shutdowns(state, instance.id, shard.runner_id)
             continue
         failed.add(shard.runner_id)
         attempt = _attempt(state, instance.id, shard.runner_id, was)
@@ -196,7 +196,7 @@ def _attempt(state: State, instance_id: str, runner_id: str, was: InstanceHistor
     seen = 1 if was is None else was.attempts.get(runner_id, 0) + (runner_id not in was.failed)
     # exo keeps a Shutdown task for each failed attempt. Three of them and one failure seen: two attempts failed between
     # two reads, or before this server started.
-    return max(seen, _shutdowns(state, instance_id, runner_id))
+    return max(seen, shutdowns(state, instance_id, runner_id))
 
 
 def _runner_failure(
@@ -208,7 +208,8 @@ def _runner_failure(
     return Failure(now.at, message, node_id, attempt, earlier if names_no_cause(error) else message)
 
 
-def _shutdowns(state: State, instance_id: str, runner_id: str) -> int:
+def shutdowns(state: State, instance_id: str, runner_id: str) -> int:
+    """How many failed attempts of a runner exo still shows."""
     return sum(
         task.kind is TaskKind.SHUTDOWN and task.instance_id == instance_id and task.runner_id == runner_id
         for task in state.tasks.values()

@@ -58,28 +58,6 @@ def ready_copies(snapshot: Snapshot) -> dict[str, Copy]:
     }
 
 
-def may_be_incomplete(serving: Serving, snapshot: Snapshot) -> bool:
-    """Whether the node that answers may lack events.
-
-    All members are there, and fewer events than were seen before: a node that has just joined replays the log for some
-    30 s, and does not list yet what was placed last. Or none is known, and some have not reported their names yet.
-    """
-    nameless = any(node.friendly_name is None for node in snapshot.state.nodes.values())
-    if nameless and is_another_cluster(serving, snapshot):
-        return True
-    index = snapshot.state.index
-    older = index is not None and serving.index is not None and index < serving.index
-    return older and snapshot.state.nodes.keys() >= serving.members.keys()
-
-
-def is_another_cluster(serving: Serving, snapshot: Snapshot) -> bool:
-    """Whether none of the nodes is known, neither by id nor by name: --exo-url names another cluster than before."""
-    nodes = snapshot.state.nodes
-    names = {name for name in serving.members.values() if name is not None}
-    known = nodes.keys() & serving.members.keys() or names & {node.friendly_name for node in nodes.values()}
-    return bool(names) and not known
-
-
 def lost_meanwhile(
     serving: Serving, snapshot: Snapshot, since: Iterable[Event], unloaded: Collection[str]
 ) -> Iterator[Occurrence]:

@@ -4,6 +4,6 @@ Read in this order: `pacing` (how often exo is read, and the timeouts), `demand`
 that may come early), `client` (one exo node over HTTP; `paths` makes ids safe in URLs, `refusals` reads errors),
 `endpoints` (several URLs, failover), `parse/` (bytes to `cluster.state.State`), `conditional_reader` (what an ETag
 spares), `silence` (when exo counts as lost), `notice` (cheap reads between two states), `schedule` (which read is due
-when), `reads` and `snapshots` (the newest snapshot, and who waits for it), `poller` (the loop that puts these
-together), then `commands`, `answers` and `catalogue` beside it.
+when), `reads` and `snapshots` (the newest snapshot, and who waits for it), `recalled` and `past_keeper` (what was known
+before the start), `poller` (the loop that puts these together), then `commands`, `answers` and `catalogue` beside it.
 """

@@ -44,6 +44,7 @@ class Poller(Snapshots, Commands):
 
     `transport` reaches an exo in this process; None means the network. `now` measures every age and every silence.
     `gate` decides whether a command may be sent; None lets all pass.
+    `awaits_past`: there is no snapshot before `recall` has said what was known before the start.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Poller(Snapshots, Commands):
         readiness: Rules = DEFAULT_RULES,
         now: Callable[[], Moment] = clock.now,
         gate: Gate | None = None,
+        awaits_past: bool = False,
     ) -> None:
         rules = rules if rules is not None else PollerRules()
         self.stats = PollerStats()
@@ -67,6 +69,8 @@ class Poller(Snapshots, Commands):
         endpoints = Endpoints(clients, rules, demand.wake_up.set)
         Snapshots.__init__(self, endpoints, demand, rules, readiness, now)
         Commands.__init__(self, endpoints)
+        if awaits_past:
+            self._recalled.expect()
         self._schedule = Schedule(rules, demand, endpoints, self._silence, self.stats)
         self._reader = ConditionalReader(self._elapsed)
         self.bodies = Bodies(self._elapsed)
@@ -213,6 +217,7 @@ class Poller(Snapshots, Commands):
         if found is None:
             self._reads.fail()
         else:
+            await self._recalled.ready.wait()
             self._received(*found)
             self._reads.succeed()
             await self._leave_a_node_that_is_behind()
@@ -281,7 +286,7 @@ class Poller(Snapshots, Commands):
         A node that was started again is alone for some seconds, until it joins. Its state looks as if everything had
         been lost.
         """
-        members = () if self._snapshot is None else self._snapshot.state.nodes
+        members = self._recalled.members if self._snapshot is None else self._snapshot.state.nodes
         return bool(members) and bool(state.nodes) and state.nodes.keys().isdisjoint(members)
 
     def _is_another(self, endpoint: Endpoint, state: State) -> bool:

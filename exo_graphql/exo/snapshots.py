@@ -9,8 +9,10 @@ from functools import partial
 from exo_graphql.cluster.advance import advance
 from exo_graphql.cluster.contact import Contact
 from exo_graphql.cluster.expectations import NO_EXPECTATIONS, Expectations
+from exo_graphql.cluster.history import ModelHistory
 from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.moment import Moment
+from exo_graphql.cluster.past import Past
 from exo_graphql.cluster.rules import Rules
 from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.cluster.state import State
@@ -22,6 +24,7 @@ from exo_graphql.exo.demand import Demand
 from exo_graphql.exo.endpoints import Endpoints
 from exo_graphql.exo.pacing import PollerRules
 from exo_graphql.exo.reads import Reads
+from exo_graphql.exo.recalled import Recalled
 from exo_graphql.exo.silence import Silence
 
 logger = logging.getLogger(__name__)
@@ -58,6 +61,8 @@ class Snapshots:
         self._loads = NO_LOADS
         self._expectations = NO_EXPECTATIONS
         self._lost: Mapping[str, str] = {}
+        self._recalled = Recalled()
+        """What was known before the start, and what another server that reads the same exo knows."""
         self._snapshot: Snapshot | None = None
         """The newest; None before the first state."""
         self._published = asyncio.Event()
@@ -190,16 +195,35 @@ class Snapshots:
         self._lost = dict(lost)
         self._republish_if_changed()
 
+    def recall(self, past: Past | None) -> None:
+        """Sets what was known before the start. To be called before the first snapshot, see `awaits_past`."""
+        self._recalled.recall(past)
+
+    def is_known(self, models: Mapping[str, ModelHistory]) -> None:
+        """Sets what another server knows of models, from the same exo: since when a phase lasts, and what failed.
+
+        It counts where both show the same phase, now or within `KNOWN_FOR`.
+        """
+        self._recalled.know(models, self._elapsed())
+        self._republish_if_changed()
+
+    @property
+    def past_is_open(self) -> bool:
+        """Whether no state has shown yet what has become of what was known before the start."""
+        return self._recalled.is_open
+
     # Publishing
 
     def _next(self, state: State | None, *, unbroken: bool = False) -> tuple[Snapshot, Transitions] | None:
         """The next snapshot; None only while there has never been a state. `unbroken`: see `Contact`."""
         if state is None and self._snapshot is None:
             return None
-        return advance(
+        now = self._now()
+        past = None if state is None else self._recalled.past_for(state, now, self._readiness)
+        following = advance(
             self._snapshot,
             state,
-            self._now(),
+            now,
             self._source,
             contact=Contact(self._silence.since, self._asked_at, unbroken, self._resumed),
             catalogue=self._catalogue.cards,
@@ -208,7 +232,11 @@ class Snapshots:
             expectations=self._expectations,
             lost=self._lost,
             rules=self._readiness,
+            past=past,
+            known=self._recalled.known(now.elapsed),
         )
+        self._recalled.shown(following[0].history.models)
+        return following
 
     def _republish_if_changed(self) -> None:
         """Publishes the last state again if anything but its age has changed."""

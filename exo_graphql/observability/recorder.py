@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from typing import Protocol, Self
 
+from exo_graphql.cluster.identity import is_another_cluster, may_be_incomplete
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.transitions import Transitions
 from exo_graphql.deployments.assess import Assessment
@@ -16,9 +17,7 @@ from exo_graphql.events.nodes import exo_is_back, exo_unreachable
 from exo_graphql.events.serving import (
     Copy,
     Serving,
-    is_another_cluster,
     lost_meanwhile,
-    may_be_incomplete,
     ready_copies,
 )
 from exo_graphql.operations import Operation, OperationKind, Operations, OperationState, StepState
@@ -125,10 +124,14 @@ class Recorder:
             return ()
         served = self._events.served
         waited = after.now.elapsed - first_at
-        if served is not None and may_be_incomplete(served, after) and waited < after.rules.behind_grace:
+        if (
+            served is not None
+            and waited < after.rules.behind_grace
+            and may_be_incomplete(served.members, served.index, after.state)
+        ):
             return ()
         self._compared = True
-        if served is None or is_another_cluster(served, after):
+        if served is None or is_another_cluster(served.members, after.state):
             return ()
         unloaded = {
             model_id

@@ -85,7 +85,9 @@ class Run:
         """By instance: the failure that its model had when this process first dealt with the instance."""
         self.missing: Mapping[str, int] = {}
         """Bytes by node that were freed but that the nodes do not report as free yet."""
-        self.deleting: dict[str, str] = {}
+        # Also before a run that goes on has read any state: a model that was unloading must not look ready again.
+        requested = () if self.is_done("memory") else record.saga_state.removals
+        self.deleting = {d.instance.id: d.instance.model_id for d in requested if d.deletion_requested}
         """Model by instance id: exo was asked to delete these, and their removal is not finished."""
 
     @property

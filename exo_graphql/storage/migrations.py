@@ -170,6 +170,14 @@ def _webhooks(db: sqlite3.Connection) -> None:
     )
 
 
+def _past(db: sqlite3.Connection) -> None:
+    """What was known of models."""
+    db.execute(
+        "CREATE TABLE past (sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, active INTEGER NOT NULL, "
+        "record BLOB NOT NULL)"
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_release,
     _what_a_saga_relies_on,
@@ -181,4 +189,5 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _history,
     _serving,
     _webhooks,
+    _past,
 )

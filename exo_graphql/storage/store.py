@@ -31,6 +31,7 @@ class Collection(Enum):
     HISTORY_MINUTES = "history_minutes"
     HISTORY_TEN_MINUTES = "history_ten_minutes"
     SERVING = "serving"
+    PAST = "past"
 
 
 @dataclass(frozen=True, slots=True)

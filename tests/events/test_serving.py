@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from exo_graphql.events.serving import Copy, Serving, is_another_cluster, lost_meanwhile, may_be_incomplete
+from exo_graphql.cluster.identity import is_another_cluster, may_be_incomplete
+from exo_graphql.events.serving import Copy, Serving, lost_meanwhile
 from tests.support.documents import MODEL, Json, document, snapshot_of
 
 AT = datetime(2026, 6, 22, tzinfo=UTC)
@@ -37,8 +38,9 @@ def named(nodes: dict[str, str | None], index: int = 500) -> Json:
     ],
 )
 def test_whether_a_loss_can_be_seen(state: Json, incomplete: bool, another: bool) -> None:
-    snapshot = snapshot_of(state)
-    assert (may_be_incomplete(SERVED, snapshot), is_another_cluster(SERVED, snapshot)) == (incomplete, another)
+    seen = snapshot_of(state).state
+    verdict = may_be_incomplete(SERVED.members, SERVED.index, seen), is_another_cluster(SERVED.members, seen)
+    assert verdict == (incomplete, another)
 
 
 def test_what_an_operation_of_this_server_has_unloaded_is_not_lost() -> None:

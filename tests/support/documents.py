@@ -10,11 +10,13 @@ from typing import Any
 from exo_graphql.cluster.advance import advance
 from exo_graphql.cluster.contact import Contact
 from exo_graphql.cluster.loads import NO_LOADS, Loads
+from exo_graphql.cluster.past import Past
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
 from exo_graphql.cluster.snapshot import Snapshot, Source
 from exo_graphql.cluster.state import ModelCard
 from exo_graphql.cluster.transitions import Transitions
 from exo_graphql.exo.parse import read_state
+from exo_graphql.exo.recalled import Recalled
 from tests.support.recordings import EXO, START, moment
 
 Json = dict[str, Any]
@@ -181,8 +183,15 @@ def linked(
 class Story:
     """What a server sees, state after state."""
 
-    def __init__(self, rules: Rules = DEFAULT_RULES, catalogue: Mapping[str, ModelCard] | None = None) -> None:
+    def __init__(
+        self,
+        rules: Rules = DEFAULT_RULES,
+        catalogue: Mapping[str, ModelCard] | None = None,
+        past: Past | None = None,
+    ) -> None:
         self.rules = rules
+        self.recalled = Recalled()
+        self.recalled.recall(past)
         self.catalogue = catalogue
         self.snapshot: Snapshot | None = None
         self.transitions = Transitions()
@@ -199,9 +208,10 @@ class Story:
         contact: Contact | None = None,
     ) -> Snapshot:
         """The snapshot at `t` seconds; `state` None means that time alone has passed."""
+        read = None if state is None else read_state(state)
         self.snapshot, self.transitions = advance(
             self.snapshot,
-            None if state is None else read_state(state),
+            read,
             moment(t),
             source,
             contact=contact or Contact(),
@@ -209,6 +219,8 @@ class Story:
             unloading=unloading,
             loads=loads,
             rules=self.rules,
+            past=None if read is None else self.recalled.past_for(read, moment(t), self.rules),
+            known=self.recalled.known(t),
         )
         return self.snapshot
 
