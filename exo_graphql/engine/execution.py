@@ -17,6 +17,7 @@ from exo_graphql.engine.errors import Code, internal_error, new_error_id, public
 from exo_graphql.engine.worker_pool import Waiter
 from exo_graphql.observability.metrics import Fallback
 from exo_graphql.schema.context import Context
+from exo_graphql.trimmed import trimmed
 
 logger = logging.getLogger("exo_graphql")
 
@@ -44,7 +45,7 @@ class Answer:
     def signature(self) -> bytes:
         """Equal for results that differ in time-dependent fields alone."""
         if not isinstance(self.signed, bytes):
-            self.signed = self.signed()
+            self.signed = trimmed(self.signed())
         return self.signed
 
 
@@ -178,7 +179,7 @@ def encode(result: ExecutionResult, context: Context) -> Answer:
     if not refused:
         body["data"] = result.data
     return Answer(
-        payload=orjson.dumps(body, default=in_payload),
+        payload=trimmed(orjson.dumps(body, default=in_payload)),
         failed=result.data is None,
         refused=refused,
         time_dependent=context.time_dependent,
@@ -192,7 +193,7 @@ def refusal(errors: Iterable[GraphQLError], code: Code = Code.INTERNAL) -> bytes
 
     `code` is that of errors that do not name themselves.
     """
-    return orjson.dumps({"errors": public_errors(errors, code)})
+    return trimmed(orjson.dumps({"errors": public_errors(errors, code)}))
 
 
 def fault_of(error: Exception) -> Answer:

@@ -6,6 +6,8 @@ from typing import Any
 
 import orjson
 
+from exo_graphql.trimmed import trimmed
+
 # The byte order mark that some programs write before UTF-8. RFC 8259, section 8.1 allows skipping it.
 BOM = b"\xef\xbb\xbf"
 
@@ -37,8 +39,9 @@ class GraphQLRequest:
     @property
     def key(self) -> tuple[str | None, str | None, bytes]:
         """Equal for equal requests; variables as sorted JSON."""
-        variables = b"" if not self.variables else orjson.dumps(self.variables, option=orjson.OPT_SORT_KEYS)
-        return self.query, self.operation_name, variables
+        if not self.variables:
+            return self.query, self.operation_name, b""
+        return self.query, self.operation_name, trimmed(orjson.dumps(self.variables, option=orjson.OPT_SORT_KEYS))
 
 
 def parse_request(raw: object, document_id: str | None = None) -> GraphQLRequest:

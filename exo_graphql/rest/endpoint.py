@@ -30,6 +30,7 @@ from exo_graphql.transports.refusals import Headers, refusal_of
 from exo_graphql.transports.rules import DEFAULT_TRANSPORT_RULES, TransportRules
 from exo_graphql.transports.sending import send_body
 from exo_graphql.transports.stored import StoredAnswers
+from exo_graphql.trimmed import trimmed
 
 PREFIX = "/v1/cluster"
 OPENAPI = "/openapi.json"
@@ -107,7 +108,7 @@ class RestEndpoint:
         etag = self._stored.etag(snapshot, key)
         if body is None:
             reply = await self._execute(route.document, variables, caller, refreshed=snapshot is not None)
-            body = orjson.dumps({**route.constants, **shaped(_data(reply))})
+            body = trimmed(orjson.dumps({**route.constants, **shaped(_data(reply))}))
             self._stored.put(snapshot, key, len(path), reply, body)
             etag = self._stored.put_etag(snapshot, key, reply)
         await send_body(exchange, 200, body, _JSON, self._compressor, etag=etag)
@@ -202,5 +203,5 @@ def _raise(error: Mapping[str, Any]) -> NoReturn:
 
 
 def _tagged(content: object) -> tuple[bytes, bytes]:
-    text = orjson.dumps(content)
+    text = trimmed(orjson.dumps(content))
     return text, etag_of(text)

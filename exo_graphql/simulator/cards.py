@@ -6,6 +6,8 @@ from typing import Any
 
 import orjson
 
+from exo_graphql.trimmed import trimmed
+
 Document = dict[str, Any]
 
 
@@ -116,7 +118,7 @@ def card_document(card: Card) -> Document:
 @lru_cache(maxsize=2048)
 def whole_shard(card: Card) -> orjson.Fragment:
     """The shard that holds the whole model, as every entry of `/state`'s `downloads` carries it."""
-    return orjson.Fragment(orjson.dumps(shard_document("Pipeline", card, 0, 1, 0, card.layers)))
+    return orjson.Fragment(trimmed(orjson.dumps(shard_document("Pipeline", card, 0, 1, 0, card.layers))))
 
 
 def shard_document(sharding: str, card: Card, rank: int, cluster: int, start: int, end: int) -> Document:

@@ -7,6 +7,7 @@ from exo_graphql.simulator.clock import Process, Running
 from exo_graphql.simulator.cluster import Node, SimulatedCluster
 from exo_graphql.simulator.faults import Faults
 from exo_graphql.simulator.state import Listed
+from exo_graphql.trimmed import trimmed
 
 REPORT_INTERVAL = 1.0
 """Seconds between two progress reports (exo throttles them to one a second)."""
@@ -119,7 +120,7 @@ class Downloads:
                 **fields,
             }
         }
-        listed = Listed(tag, downloaded, total, orjson.Fragment(orjson.dumps(entry)))
+        listed = Listed(tag, downloaded, total, orjson.Fragment(trimmed(orjson.dumps(entry))))
         self._cluster.state.downloads.setdefault(node.id, {})[card.model_id] = listed
         self._cluster.event()
 

@@ -23,6 +23,7 @@ import orjson
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.schema.context import Context
 from exo_graphql.schema.volatile import VolatileNumber, VolatileText
+from exo_graphql.trimmed import trimmed
 
 # Bytes that are kept for one snapshot. A whole overview of 32 nodes takes 1 MB.
 MAX_BYTES = 16 << 20
@@ -188,8 +189,8 @@ def at_place(point: Point, key: str, read: Read) -> Read:
 
 def _encoded(part: Any) -> tuple[Any, int]:
     """The encoded part, and its size in bytes: of both encodings where a clock field makes them differ."""
-    payload = orjson.dumps(part, default=in_payload)
-    signed = orjson.dumps(part, default=in_signature, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
+    payload = trimmed(orjson.dumps(part, default=in_payload))
+    signed = trimmed(orjson.dumps(part, default=in_signature, option=orjson.OPT_PASSTHROUGH_SUBCLASS))
     fragment = orjson.Fragment(payload)
     if payload == signed:
         return fragment, len(payload)

@@ -8,6 +8,7 @@ import orjson
 
 from exo_graphql.cluster.state import ModelCard
 from exo_graphql.exo.parse.json_values import Json, boolean, integer, size, string, strings
+from exo_graphql.trimmed import trimmed
 
 
 def read_card(raw: object) -> ModelCard | None:
@@ -47,7 +48,7 @@ class CardTable:
         if not isinstance(raw, dict):
             return None
         try:
-            text = orjson.dumps(raw)
+            text = trimmed(orjson.dumps(raw))
         except orjson.JSONEncodeError:
             # Nested deeper than orjson writes (it reads deeper): such a card is not shared.
             return read_card(raw)
