@@ -31,6 +31,7 @@ from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES
 from exo_graphql.settings import DEFAULT_EXO_URL, Settings, SettingsError
 from exo_graphql.simulator import SimulatedExo, parse_fault
 from exo_graphql.storage import Store
+from exo_graphql.storage.lease_rules import LeaseRules
 from exo_graphql.storage.sqlite import SQLiteStore
 from exo_graphql.tls import NoCertificates, client_context
 from exo_graphql.transports.auth import BadToken, Token, parse_tokens
@@ -158,15 +159,32 @@ def _read_tokens(path: Path) -> str:
 def store_of(settings: Settings, *, in_memory: bool) -> Store:
     """The store, not yet open. Raises `SettingsError` where PostgreSQL is asked for and its extra is not installed."""
     url = settings.database_url.get_secret_value()
+    name = f"{socket.gethostname()}:{settings.port}"
+    journal = settings.state_dir / "operations.sqlite3"
     if not url:
-        return SQLiteStore(None if in_memory else settings.state_dir / "operations.sqlite3")
+        return SQLiteStore(None if in_memory else journal, name)
     if importlib.util.find_spec("psycopg") is None:
         advice = "PostgreSQL needs an extra: pip install 'exo-graphql[postgres]'."
         raise SettingsError("database_url", advice)
     postgres = importlib.import_module("exo_graphql.storage.postgres")
-    name = f"{socket.gethostname()}:{settings.port}"
-    store: Store = postgres.PostgresStore(url, settings.namespace, elapsed=clock.elapsed, name=name)
+    rules = LeaseRules(settings.lease_seconds, settings.renew_seconds)
+    if rules.renew_every >= rules.duration / 2:
+        # One renewal that fails would cost the lease.
+        raise SettingsError("renew_seconds", f"it must be less than half of --lease-seconds, {rules.duration:g}.")
+    if journal.exists():
+        logger.warning("%s is not read: --database-url names the journal.", journal)
+    store: Store = postgres.PostgresStore(
+        url, settings.namespace, elapsed=clock.elapsed, name=name, address=_own_url(settings), rules=rules
+    )
     return store
+
+
+def _own_url(settings: Settings) -> str | None:
+    """Where other servers reach this one; None where that is not known before it listens."""
+    if settings.advertise_url or not settings.port:
+        return settings.advertise_url or None
+    host = socket.gethostname() if settings.host in {"0.0.0.0", "::", ""} else settings.host  # noqa: S104
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 def poller_of(settings: Settings, tuning: Tuning, demo: SimulatedExo | None, gate: Gate) -> Poller:

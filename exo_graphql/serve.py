@@ -85,8 +85,6 @@ class Server(uvicorn.Server):
         self._goodbye = goodbye
         self._end_seconds = end_seconds
         self._stopping_since: float | None = None
-        self.failed = False
-        """Whether it ended because it could not go on."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts to listen, and logs where."""
@@ -123,10 +121,6 @@ class Server(uvicorn.Server):
             watch.start()
         elif sig == signal.SIGINT and now - self._stopping_since > BREAK_OFF_AFTER:
             os._exit(130)
-
-    def end(self) -> None:
-        """Begins to shut down, with an exit code that says that it should not have had to."""
-        self.should_exit = self.failed = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accepts no more connections, ends the subscriptions, then stops."""
@@ -209,9 +203,7 @@ async def run(settings: Settings, tuning: Tuning = DEFAULT_TUNING) -> int:
     config = server_config(components.asgi, settings.host, settings.port, settings, tuning.transport)
     base = base_url(settings.host)
     greeting = f"GraphQL at {base}/graphql, the dashboard at {base}/"
-    server = Server(config, greeting, components.shut_down)
-    components.store.when_taken_over(server.end)
-    return await _serve(server)
+    return await _serve(Server(config, greeting, components.shut_down))
 
 
 def base_url(host: str) -> str:
@@ -249,7 +241,7 @@ async def _no_goodbye() -> None:
 async def _serve(server: Server) -> int:
     with contextlib.suppress(SystemExit), _signals_only_end_it():
         await server.serve()
-    return 0 if server.started and not server.failed else 1
+    return 0 if server.started else 1
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from exo_graphql.engine.worker_pool import MAX_WAITING_COST
 from exo_graphql.events.log import MAX_AGE, MAX_COUNT
 from exo_graphql.events.losses import REMEMBERED
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES
+from exo_graphql.storage.lease_rules import DEFAULT_LEASE_RULES
 from exo_graphql.webhooks.target import targets
 
 DEFAULT_EXO_URL = "http://127.0.0.1:52415"
@@ -121,6 +122,10 @@ class Settings(BaseSettings):
     host: str = _setting("Serving", "127.0.0.1", "Address to listen on.")
     port: int = _setting("Serving", 52416, "Port to listen on; 0 takes any free one.", ge=0, le=65535)
     root_path: str = _setting("Serving", "", "Path under which a reverse proxy publishes this server.")
+    log_format: Literal["console", "json"] = _setting(
+        "Serving", "console", "Format of log lines: console for people, json for machines."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("Serving", "info", "Minimum log level.")
 
     tokens: SecretStr = _setting(
         "Security",
@@ -167,19 +172,40 @@ class Settings(BaseSettings):
         description="Directory of the journal of operations. By default the user's state directory.",
         json_schema_extra={"group": "Storage"},
     )
-    database_url: SecretStr = _setting(
-        "Storage",
-        SecretStr(""),
-        "A PostgreSQL database, postgresql://USER:PASSWORD@HOST/NAME, that keeps what the journal keeps, instead of "
-        "--state-dir; needs the extra exo-graphql[postgres]. Use the variable rather than the flag, which other users "
-        "of the machine can see.",
-    )
-    namespace: str = _setting(
-        "Storage", "default", "Which cluster it is, where one database keeps the journals of several."
-    )
     max_events: int = _setting("Storage", MAX_COUNT, "Events that are kept in the store.", ge=100)
     max_event_days: float = _setting(
         "Storage", MAX_AGE / timedelta(days=1), "Days: events that are older are deleted.", gt=0, le=36_500
+    )
+
+    database_url: SecretStr = _setting(
+        "Replicas",
+        SecretStr(""),
+        "A PostgreSQL database, postgresql://USER:PASSWORD@HOST/NAME, that keeps what the journal keeps, instead of "
+        "--state-dir; needs the extra exo-graphql[postgres]. Servers that share it take over from each other. Use the "
+        "variable rather than the flag, which other users of the machine can see.",
+    )
+    namespace: str = _setting(
+        "Replicas", "default", "Which cluster it is, where one database keeps the journals of several."
+    )
+    advertise_url: str = _setting(
+        "Replicas",
+        "",
+        "Where the other servers of --database-url reach this one. By default http:// with --host and --port, or with "
+        "the machine's name where --host is all addresses.",
+    )
+    lease_seconds: float = _setting(
+        "Replicas",
+        DEFAULT_LEASE_RULES.duration,
+        "Seconds after which another server takes over from one that is gone.",
+        ge=0.5,
+        le=3600,
+    )
+    renew_seconds: float = _setting(
+        "Replicas",
+        DEFAULT_LEASE_RULES.renew_every,
+        "Seconds between two messages of the leader to the database that it is there; less than half of "
+        "--lease-seconds.",
+        ge=0.1,
     )
 
     max_operations: int = _setting(
@@ -236,11 +262,6 @@ class Settings(BaseSettings):
     max_subscriptions: int = _setting("Limits", 100, "Operations in progress on one websocket.", ge=1)
     max_body_bytes: int = _setting("Limits", 1_000_000, "Largest body of a request, in bytes.", ge=1000)
 
-    log_format: Literal["console", "json"] = _setting(
-        "Logging", "console", "Format of log lines: console for people, json for machines."
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = _setting("Logging", "info", "Minimum log level.")
-
     demo: bool = _setting(
         "Demo", default=False, description="Serve the embedded, simulated exo cluster instead of a real one."
     )
@@ -293,6 +314,17 @@ class Settings(BaseSettings):
             scheme = text.partition("://")[0] if "://" in text else "nothing"
             raise ValueError(f"it begins with {scheme[:20]}; write postgresql://USER:PASSWORD@HOST/NAME")
         return url
+
+    @field_validator("advertise_url")
+    @classmethod
+    def _advertised(cls, url: str) -> str:
+        if url:
+            parts = _split_url(url, "http://mini-1:52416")
+            if parts.query or parts.fragment or parts.username or url.endswith(("?", "#")):
+                raise ValueError(
+                    f"it is more than an address; write {parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+                )
+        return url.rstrip("/")
 
     @field_validator("allowed_origin")
     @classmethod

@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.support.node_tools",
     "tests.support.postgres",
     "tests.support.scheduling",
+    "tests.support.stores",
     "tests.support.tools",
     "tests.support.wheel",
 ]

@@ -1,29 +1,39 @@
-"""The store in PostgreSQL (extra `exo-graphql[postgres]`): one server writes, and another takes over when it is gone.
+"""The store in PostgreSQL (extra `exo-graphql[postgres]`): all servers read, one writes, and another can take over.
 
 All work goes through one connection, in the order of the calls. Every statement may be repeated, so a call whose
 connection breaks is made again on a new one until its time is over: whether the first one happened does not matter.
+
+The lease (`shared_leadership.py`) and the notifications (`listener.py`) have connections of their own.
 """
 
-import asyncio
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, LiteralString, TypeVar
 
 from psycopg.sql import SQL, Composed, Identifier
 
 from exo_graphql.storage.leadership import Leadership
-from exo_graphql.storage.lease import DEFAULT_LEASE_RULES, Lease, LeaseRules
+from exo_graphql.storage.lease_rules import DEFAULT_LEASE_RULES, LeaseRules
+from exo_graphql.storage.listener import Listener
 from exo_graphql.storage.migrations import NewerSchema
 from exo_graphql.storage.postgres_migrations import migrate
 from exo_graphql.storage.postgres_session import Connection, Session, Unknown, Work, within
+from exo_graphql.storage.shared_leadership import SharedLeadership
 from exo_graphql.storage.store import Collection, Entry, Key, NotLeader, StoreError
 
-log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 # As for SQLite: longer than a failover of a managed database that is quick, shorter than a caller waits.
 CALL_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What may have been written in that term, though its caller was refused."""
+
+    collection: Collection
+    key: Key | None
+    term: int
 
 
 class PostgresStore:
@@ -36,45 +46,40 @@ class PostgresStore:
         *,
         elapsed: Callable[[], float],
         name: str = "this server",
+        address: str | None = None,
         rules: LeaseRules = DEFAULT_LEASE_RULES,
     ) -> None:
-        """`name` is what another server names while this one holds the lease. `elapsed`: see `Lease`."""
+        """`name` and `address` are what other servers see as this one's name and URL. `elapsed`: see `Lease`."""
         self._url = url
         self._namespace = namespace
-        self._lease = Lease(namespace, name, rules, elapsed=elapsed)
+        self._leadership = SharedLeadership(url, namespace, name, address, rules, elapsed)
+        self._changes = self._leadership.changes
+        self._lease = self._leadership.lease
+        self._listener = Listener(url, self._changes)
         self._session: Session | None = None
         """None until `open`, and after `close`."""
-        self._lease_session = Session(url)
-        """Of its own, so that the lease is not lost behind a call that takes long."""
-        self._refused: dict[str, tuple[Collection, Key | None]] = {}
+        self._refused: dict[str, Refused] = {}
         """By id: entries whose caller was refused while nobody knew whether they were written."""
-        self._renewing: asyncio.Task[None] | None = None
-        self._taken_over: Callable[[], None] = lambda: None
 
     @property
     def leadership(self) -> Leadership:
         """See `Store`."""
-        return self._lease
-
-    @property
-    def is_writer(self) -> bool:
-        """Whether this server holds the lease, by its own clock."""
-        return self._lease.is_held
+        return self._leadership
 
     async def open(self) -> None:
-        """See `Store`. Another server's lease is waited for, since it may have been killed a moment ago."""
+        """See `Store`. The lease is taken if it is free, and not waited for: this server can read without it."""
         if self._session is not None:
             return
         self._session = session = Session(self._url)
         try:
             await within(CALL_SECONDS, session, self._begin)
-            await within(self._lease.rules.duration + CALL_SECONDS, self._lease_session, self._take_lease)
+            # Before anything is read: whatever is written after that is heard.
+            await self._listener.open()
+            await self._leadership.open()
         except BaseException:
             self._session = None
-            await session.close()
-            await self._lease_session.close()
+            await self._close(session)
             raise
-        self._renewing = asyncio.create_task(self._renew(), name="lease")
 
     async def entries(self, collection: Collection) -> list[Entry]:
         """See `Store`."""
@@ -106,18 +111,19 @@ class PostgresStore:
         """See `Store`.
 
         Where the database does not answer, nobody knows whether it was written. It is removed then before anything
-        else is done with the next connection; if this server ends before that, the next start may find it.
+        else is done while this server leads without a break; after that, the next leader may find it.
         """
+        term = self._term()
         try:
-            await self._write(lambda connection: self._save(connection, collection, entry, key))
+            await self._write(collection, [entry.id], lambda connection: self._save(connection, collection, entry, key))
         except StoreError as error:
             if isinstance(error, Unknown) or isinstance(error.__cause__, Unknown):
-                self._refused[entry.id] = collection, key
+                self._refused[entry.id] = Refused(collection, key, term)
             raise
 
     async def save(self, collection: Collection, entry: Entry) -> None:
         """See `Store`."""
-        await self._write(lambda connection: self._save(connection, collection, entry, None))
+        await self._write(collection, [entry.id], lambda connection: self._save(connection, collection, entry, None))
 
     async def append(self, collection: Collection, entries: Sequence[Entry]) -> None:
         """See `Store`."""
@@ -132,45 +138,41 @@ class PostgresStore:
         async def work(connection: Connection) -> None:
             await connection.cursor().executemany(statement, rows)
 
-        await self._write(work)
+        await self._write(collection, [entry.id for entry in entries], work)
 
     async def forget_until(self, collection: Collection, sequence: int) -> None:
         """See `Store`."""
-        statement = _of(collection, "DELETE FROM {table} WHERE namespace = %s AND sequence <= %s")
+        statement = _of(collection, "DELETE FROM {table} WHERE namespace = %s AND sequence <= %s RETURNING id")
+        removed: list[str] = []
 
         async def work(connection: Connection) -> None:
-            await connection.execute(statement, (self._namespace, sequence))
+            found = await connection.execute(statement, (self._namespace, sequence))
+            removed[:] = [row[0] for row in await found.fetchall()]
 
-        await self._write(work)
+        await self._write(collection, removed, work)
 
     async def add_key(self, key: Key) -> None:
         """See `Store`."""
-        await self._write(lambda connection: self._add_key(connection, key))
+        await self._write(None, (), lambda connection: self._add_key(connection, key))
 
     async def forget(self, collection: Collection, ids: Sequence[str], keys: Sequence[str] = ()) -> None:
         """See `Store`."""
-        await self._write(lambda connection: self._forget(connection, collection, ids, keys))
+        await self._write(collection, ids, lambda connection: self._forget(connection, collection, ids, keys))
 
     async def close(self) -> None:
         """See `Store`. Gives the lease up, so that another server need not wait for its end."""
         session, self._session = self._session, None
-        if session is None:
-            return
-        if self._renewing is not None:
-            self._renewing.cancel()
-            await asyncio.wait([self._renewing])
-        with suppress(StoreError):
-            await within(self._lease.rules.renew_every, self._lease_session, self._lease.give_up)
-        await session.close()
-        await self._lease_session.close()
+        if session is not None:
+            await self._close(session)
 
-    def on_change(self, callback: Callable[[Collection, frozenset[str] | None], None]) -> Callable[[], None]:  # noqa: ARG002
-        """See `Store`."""
-        return lambda: None
+    async def _close(self, session: Session) -> None:
+        await session.close(self._lease.rules.renew_every)  # what is under way is written while the lease is held
+        await self._leadership.close()
+        await self._listener.close()
 
-    def when_taken_over(self, callback: Callable[[], None]) -> None:
+    def on_change(self, callback: Callable[[Collection, frozenset[str] | None], None]) -> Callable[[], None]:
         """See `Store`."""
-        self._taken_over = callback
+        return self._changes.listen(callback)
 
     # Calls
 
@@ -178,31 +180,53 @@ class PostgresStore:
         async def work(connection: Connection) -> list[tuple[Any, ...]]:
             return await (await connection.execute(query, values)).fetchall()
 
+        if self._refused and self._leadership.leads:
+            await self._write(None, (), _nothing)  # removes them: nobody may find them
         return await self._run(work)
 
-    async def _write(self, work: Work[None]) -> None:
-        """Everything that is written within happens, or nothing of it, and only while this server holds the lease."""
+    async def _write(self, collection: Collection | None, ids: Sequence[str], work: Work[None]) -> None:
+        """Everything that is written within happens, or nothing of it, and only while this server leads.
 
+        `ids`, of that collection, are what other servers hear; they are read after `work`.
+        """
+        term = self._term()
         idle = round(self._lease.rules.renew_every * 1000)
+        # Another server that has led meanwhile may have gone on with older ones: they stay.
+        self._refused = {id_: each for id_, each in self._refused.items() if each.term >= self._lease.first_term}
         refused = dict(self._refused)  # more may be refused while this waits
 
-        async def fenced(connection: Connection) -> None:
+        async def fenced(connection: Connection) -> list[tuple[Collection, int]]:
             async with connection.transaction():
                 # Without this a server that is stopped here would keep the lease's row from the one that takes over.
                 await connection.execute(SQL("SET LOCAL idle_in_transaction_session_timeout = {}").format(idle))
                 await self._remove_refused(connection, refused)
                 await work(connection)
+                written: dict[Collection, list[str]] = {}
+                for id_, each in refused.items():
+                    written.setdefault(each.collection, []).append(id_)
+                if collection is not None and ids:
+                    written.setdefault(collection, []).extend(ids)
+                announced = [(each, await self._changes.announce(connection, each, written[each])) for each in written]
                 # Last, since it locks that row: what hangs before must not keep this server from renewing.
-                await self._lease.check(connection)
+                await self._lease.check(connection, term)
+            return announced
 
         try:
-            await self._run(fenced)
+            announced = await self._run(fenced)
         except Unknown as error:
-            if not self._lease.is_held:
+            if not self._leadership.leads:
                 raise NotLeader(f"{error} Another server may have taken over meanwhile.") from error
             raise
+        for changed, version in announced:
+            self._changes.wrote(changed, version)
         for id_ in refused:
             self._refused.pop(id_, None)
+
+    def _term(self) -> int:
+        """That of what is written now: it is refused if this server loses the lease meanwhile."""
+        if self._session is None:
+            raise StoreError("The database is not open.")
+        return self._leadership.term()
 
     async def _run(self, work: Work[_T]) -> _T:
         session = self._session
@@ -226,28 +250,6 @@ class PostgresStore:
                 f"The database was written by a newer version of exo-graphql ({error}). It is left as it is: start "
                 "that version, or name another database."
             ) from error
-
-    async def _take_lease(self, connection: Connection) -> None:
-        until = asyncio.get_running_loop().time() + self._lease.rules.duration + self._lease.rules.renew_every
-        while (other := await self._lease.renew(connection)) is not None:
-            if asyncio.get_running_loop().time() > until:
-                raise NotLeader(f"Another server uses it: {other}.")
-            await asyncio.sleep(self._lease.rules.renew_every / 4)
-
-    async def _renew(self) -> None:
-        """Keeps the lease while this store is open."""
-        while True:
-            await asyncio.sleep(self._lease.rules.renew_every)
-            try:
-                other = await within(self._lease.rules.renew_every, self._lease_session, self._lease.renew)
-            except StoreError as error:
-                self._lease_session = Session(self._url)
-                log.warning("The lease could not be renewed: %s", error)
-                continue
-            if other is not None:
-                log.error("%s has taken over. This server ends.", other)
-                self._taken_over()
-                return
 
     async def _save(self, connection: Connection, collection: Collection, entry: Entry, key: Key | None) -> None:
         await connection.execute(
@@ -281,16 +283,18 @@ class PostgresStore:
             "DELETE FROM exo_graphql_keys WHERE namespace = %s AND key = ANY(%s)", (self._namespace, list(keys))
         )
 
-    async def _remove_refused(
-        self, connection: Connection, refused: Mapping[str, tuple[Collection, Key | None]]
-    ) -> None:
-        for id_, (collection, key) in refused.items():
-            await self._forget(connection, collection, [id_], ())
-            if key is not None:
+    async def _remove_refused(self, connection: Connection, refused: Mapping[str, Refused]) -> None:
+        for id_, each in refused.items():
+            await self._forget(connection, each.collection, [id_], ())
+            if each.key is not None:
                 await connection.execute(
                     "DELETE FROM exo_graphql_keys WHERE namespace = %s AND key = %s AND operation_id = %s",
-                    (self._namespace, key.key, key.operation_id),
+                    (self._namespace, each.key.key, each.key.operation_id),
                 )
+
+
+async def _nothing(_: Connection) -> None:
+    """Writes nothing more."""
 
 
 def _of(collection: Collection, statement: LiteralString) -> Composed:

@@ -95,9 +95,6 @@ class SQLiteStore:
         """See `Store`: no other server writes."""
         return lambda: None
 
-    def when_taken_over(self, callback: Callable[[], None]) -> None:
-        """See `Store`: the file is this server's alone while it is open."""
-
     async def _run(self, work: Callable[[threading.Event], _T]) -> _T:
         """Runs `work` in the thread. Its argument is an event that is set once the caller has stopped waiting."""
         given_up = threading.Event()

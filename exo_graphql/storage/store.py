@@ -75,7 +75,9 @@ class Store(Protocol):
     async def open(self) -> None:
         """Opens the store and brings its schema to this version. Does nothing where it is open.
 
-        Raises `StoreError` where another server uses it, or a newer version has written it; it is then left as it is.
+        Where it is shared, it can be read from then on, and written while `leadership.leads`. Raises `StoreError` where
+        it cannot be used, one that is not shared is used by another server, or a newer version has written it; it is
+        then left as it is.
         """
         ...
 
@@ -135,8 +137,4 @@ class Store(Protocol):
 
         Without ids: any entry of the collection may have changed, for example while the database could not be reached.
         """
-        ...
-
-    def when_taken_over(self, callback: Callable[[], None]) -> None:
-        """Calls back once another server has taken over: this one must end. Never where no other server can."""
         ...

@@ -102,9 +102,6 @@ class SharedStore:
         self._callbacks.append(callback)
         return lambda: self._callbacks.remove(callback)
 
-    def when_taken_over(self, callback: Callable[[], None]) -> None:
-        """Never: another server may lead instead."""
-
     # Reading
 
     async def entries(self, collection: Collection) -> list[Entry]:

@@ -1,0 +1,356 @@
+"""Servers that share a database: one of them leads, by the clocks of all; another takes over when it is gone."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import LiteralString
+
+import psycopg
+import pytest
+
+from exo_graphql import clock
+from exo_graphql.storage import Collection, Entry, Key, NotLeader
+from exo_graphql.storage.lease_rules import LeaseRules
+from tests.support.postgres import PostgresServer
+from tests.support.severed import Severed
+from tests.support.stores import QUICK, Make, stopped, until_leadership, until_leads
+
+pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
+
+OPERATIONS = Collection.OPERATIONS
+ENTRY = Entry(1, "operation-1", active=True, record=b'{"is": "opaque"}')
+KEY = Key("k", "print", "operation-1", 1.5)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Not virtual time, as for the other tests of this directory: PostgreSQL is another process."""
+    return "asyncio"
+
+
+def lease(database: str) -> tuple[str, int]:
+    """The name and the term of the one lease."""
+    with psycopg.connect(database) as connection:
+        row = connection.execute("SELECT name, term FROM exo_graphql_leases").fetchone()
+    assert row is not None
+    return row
+
+
+def change_lease(database: str, change: LiteralString, *values: str) -> None:
+    """As if the clock of the database had been set, or somebody had been at the table."""
+    with psycopg.connect(database) as connection:
+        connection.execute(change, values)
+
+
+@dataclass
+class SetClock:
+    """The clock of a server that sleeps: set on by hand."""
+
+    ahead: float = 0.0
+
+    def __call__(self) -> float:
+        return clock.elapsed() + self.ahead
+
+
+async def test_a_server_that_does_not_lead_reads_everything_and_writes_nothing(make: Make) -> None:
+    leader, follower = make("leader"), make("follower")
+    await leader.open()
+    await leader.admit(OPERATIONS, ENTRY, KEY)
+    begun = time.monotonic()
+    await follower.open()
+    assert time.monotonic() - begun < QUICK.duration  # the lease is not waited for
+    assert leader.leadership.leads
+    assert not follower.leadership.leads
+    assert await follower.entries(OPERATIONS) == [ENTRY]
+    assert await follower.some(OPERATIONS, [ENTRY.id]) == [ENTRY]
+    assert await follower.newest(OPERATIONS, 1) == [ENTRY]
+    assert await follower.keys() == [KEY]
+    for write in (
+        follower.admit(OPERATIONS, ENTRY),
+        follower.save(OPERATIONS, ENTRY),
+        follower.append(OPERATIONS, [ENTRY]),
+        follower.add_key(KEY),
+        follower.forget(OPERATIONS, [ENTRY.id]),
+        follower.forget_until(OPERATIONS, 1),
+    ):
+        with pytest.raises(NotLeader, match="Another server leads: leader"):
+            await write
+    assert await leader.entries(OPERATIONS) == [ENTRY]
+
+
+async def test_servers_know_each_other_and_share_a_secret(make: Make) -> None:
+    leader, follower = make("a"), make("b")
+    await leader.open()
+    await follower.open()
+    await until_leadership(leader, lambda leadership: len(leadership.replicas) == 2)
+    for store in (leader, follower):
+        assert [(each.name, each.url, each.leads) for each in store.leadership.replicas] == [
+            ("a", "http://a:52416", True),
+            ("b", "http://b:52416", False),
+        ]
+        assert store.leadership.leader == leader.leadership.own
+    assert leader.leadership.secret == follower.leadership.secret
+    assert len(leader.leadership.secret or "") >= 32
+    await follower.close()
+    await until_leadership(leader, lambda leadership: len(leadership.replicas) == 1)
+
+
+async def test_a_server_that_is_gone_is_not_shown_after_two_leases(make: Make) -> None:
+    leader, follower = make("a"), make("b")
+    await leader.open()
+    await follower.open()
+    await until_leadership(leader, lambda leadership: len(leadership.replicas) == 2)
+    await stopped(follower)
+    begun = time.monotonic()
+    await until_leadership(leader, lambda leadership: len(leadership.replicas) == 1)
+    assert time.monotonic() - begun < 2 * QUICK.duration + 3 * QUICK.renew_every
+
+
+async def test_one_that_ends_is_replaced_at_once_and_one_that_is_killed_after_its_lease(
+    make: Make, database: str
+) -> None:
+    first, second, third = make("one"), make("two"), make("three")
+    await first.open()
+    await second.open()
+    await first.close()
+    begun = time.monotonic()
+    await until_leads(second)
+    assert time.monotonic() - begun < QUICK.duration / 2
+    assert lease(database) == ("two", 2)
+    await third.open()
+    await stopped(second)
+    begun = time.monotonic()
+    await until_leads(third)
+    assert QUICK.duration / 2 < time.monotonic() - begun < QUICK.duration + 3 * QUICK.look_every
+    assert lease(database) == ("three", 3)
+    assert not second.leadership.leads
+
+
+async def test_the_same_server_leads_on_while_it_renews(make: Make, database: str) -> None:
+    leader, follower = make("one"), make("two")
+    await leader.open()
+    await follower.open()
+    changes = []
+    leader.leadership.listen(lambda: changes.append(leader.leadership.leads))
+    await asyncio.sleep(3 * QUICK.duration)
+    assert lease(database) == ("one", 1)
+    assert False not in changes
+    assert 0 < leader.leadership.seconds_left <= QUICK.duration
+
+
+async def test_of_servers_that_start_at_once_one_leads(make: Make) -> None:
+    """One of them makes the tables; the others wait for it."""
+    stores = [make(f"server {number}") for number in range(4)]
+    await asyncio.gather(*(store.open() for store in stores))
+    assert sum(store.leadership.leads for store in stores) == 1
+
+
+async def test_each_namespace_has_its_leader_and_its_secret(make: Make) -> None:
+    one, other = make(namespace="lab"), make(namespace="home")
+    await one.open()
+    await other.open()
+    assert one.leadership.leads
+    assert other.leadership.leads
+    assert len(one.leadership.replicas) == len(other.leadership.replicas) == 1
+    assert one.leadership.secret != other.leadership.secret
+
+
+async def test_what_a_server_sends_after_another_has_taken_over_is_refused(make: Make) -> None:
+    """Also where it has not noticed: the database refuses it, and it stops leading at once."""
+    asleep = SetClock()
+    first, second = make("one", elapsed=asleep), make("two")
+    await first.open()
+    await second.open()
+    await stopped(first)
+    await until_leads(second)
+    await second.save(OPERATIONS, ENTRY)
+    assert first._lease.held is not None
+    asleep.ahead = first._lease.held.begins - clock.elapsed()  # its clock says that its lease still lasts
+    assert first.leadership.seconds_left > 0
+    with pytest.raises(NotLeader, match="has taken over"):
+        await first.admit(OPERATIONS, Entry(2, "operation-2", active=True, record=b"late"), KEY)
+    assert not first.leadership.leads
+    assert await second.entries(OPERATIONS) == [ENTRY]
+    assert await second.keys() == []
+
+
+async def test_a_server_does_not_lead_at_the_moment_it_goes_on_after_it_slept(make: Make) -> None:
+    asleep = SetClock()
+    store = make(elapsed=asleep)
+    await store.open()
+    asleep.ahead = QUICK.duration
+    assert not store.leadership.leads  # before any task of it has run
+    assert store.leadership.seconds_left == 0
+    assert store.leadership.leader is None
+    with pytest.raises(NotLeader, match="No server leads now"):
+        await store.save(OPERATIONS, ENTRY)
+
+
+async def test_the_time_alone_ends_a_lease_and_calls_the_listeners(make: Make, database: str) -> None:
+    async with Severed.between(database) as network:
+        store = make(url=network.url)
+        await store.open()
+        network.hold(before=b"", let_through=False)
+        begun = time.monotonic()
+        await until_leads(store, leads=False)
+        assert time.monotonic() - begun < QUICK.duration + 0.1
+        network.release()
+        await until_leads(store)
+    assert lease(database)[1] == 2  # what it sent under the first term must not be written any more
+
+
+async def test_a_leader_that_is_cut_off_stops_before_another_begins(make: Make, database: str) -> None:
+    async with Severed.between(database) as network:
+        first, second = make("one", url=network.url), make("two")
+        await first.open()
+        await second.open()
+        both = []
+
+        def look() -> None:
+            both.append(first.leadership.leads and second.leadership.leads)
+
+        first.leadership.listen(look)
+        second.leadership.listen(look)
+        network.hold(before=b"exo_graphql_leases", let_through=False)
+        await until_leads(second)
+        assert not first.leadership.leads
+        network.release()
+        await until_leadership(first, lambda leadership: leadership.leader is not None)
+        assert first.leadership.leader == second.leadership.own
+        assert True not in both
+
+
+async def test_a_renewal_that_hangs_does_not_cost_the_lease(make: Make, database: str) -> None:
+    """The connection of the lease says nothing any more; the next attempt takes another one."""
+    async with Severed.between(database) as network:
+        store = make(url=network.url, rules=LeaseRules(1.0, 0.2))
+        await store.open()
+        changes = []
+        store.leadership.listen(lambda: changes.append(store.leadership.leads))
+        network.hold(before=b"INSERT INTO exo_graphql_leases", let_through=False)
+        await asyncio.sleep(0.25)
+        network.release()
+        await asyncio.sleep(1.0)
+        assert False not in changes
+        assert store.leadership.leads
+    assert lease(database)[1] == 1
+
+
+async def test_an_answer_that_comes_after_the_end_does_not_continue_the_lease(make: Make, database: str) -> None:
+    asleep = SetClock()
+    store = make(elapsed=asleep)
+    await store.open()
+    changes = []
+    store.leadership.listen(lambda: changes.append(store.leadership.leads))
+    with psycopg.connect(database) as other:
+        other.execute("SELECT 1 FROM exo_graphql_leases FOR UPDATE")
+        await asyncio.sleep(QUICK.renew_every + 0.05)  # it has asked, and waits
+        asleep.ahead = QUICK.duration
+    await until_leads(store)
+    assert changes[0] is False
+    assert lease(database) == ("one", 2)
+
+
+async def test_a_write_of_an_earlier_term_is_refused_though_the_same_server_leads_again(
+    make: Make, database: str
+) -> None:
+    """What it read under the new term would change behind its back."""
+    asleep = SetClock()
+    store = make(elapsed=asleep)
+    await store.open()
+    await store.save(OPERATIONS, ENTRY)
+    with psycopg.connect(database) as other:
+        other.execute("LOCK TABLE exo_graphql_operations IN SHARE MODE")
+        saving = asyncio.create_task(store.save(OPERATIONS, Entry(1, ENTRY.id, active=False, record=b"late")))
+        await asyncio.sleep(0.05)
+        asleep.ahead = QUICK.duration
+        await until_leads(store)
+        other.commit()
+    with pytest.raises(NotLeader):
+        await saving
+    assert await store.entries(OPERATIONS) == [ENTRY]
+
+
+@pytest.mark.parametrize("jump", ["-1 hour", "1 hour"])
+async def test_a_jump_of_the_databases_clock_makes_no_two_leaders_and_no_gap(
+    jump: str, make: Make, database: str
+) -> None:
+    """The rest of a lease is an hour longer or shorter by that clock; all servers measure by their own as well."""
+    first, second = make("one"), make("two")
+    await first.open()
+    await second.open()
+    both = []
+    second.leadership.listen(lambda: both.append(first.leadership.leads and second.leadership.leads))
+    begun = time.monotonic()
+    await stopped(first)
+    change_lease(database, "UPDATE exo_graphql_leases SET expires_at = expires_at + %s::interval", jump)
+    await until_leads(second)
+    assert time.monotonic() - begun < 2 * QUICK.duration
+    assert both
+    assert True not in both
+    assert lease(database) == ("two", 2)
+
+
+async def test_a_lease_that_somebody_deletes_makes_no_two_leaders_and_no_old_term(make: Make, database: str) -> None:
+    first, second = make("one"), make("two")
+    await first.open()
+    await second.open()
+    both = []
+
+    def look() -> None:
+        both.append(first.leadership.leads and second.leadership.leads)
+
+    first.leadership.listen(look)
+    second.leadership.listen(look)
+    change_lease(database, "DELETE FROM exo_graphql_leases")
+    await asyncio.sleep(2 * QUICK.duration)
+    assert first.leadership.leads is not second.leadership.leads
+    assert True not in both
+    assert lease(database)[1] == 2
+
+
+async def test_a_longer_lease_of_another_server_is_respected(make: Make, database: str) -> None:
+    slow = LeaseRules(3.0, 1.0)
+    first, second = make("one", rules=slow), make("two")
+    await first.open()
+    await second.open()
+    await asyncio.sleep(2 * QUICK.duration)
+    assert first.leadership.leads
+    assert lease(database) == ("one", 1)
+
+
+async def test_while_the_database_is_away_nobody_leads_and_then_one_does(
+    make: Make, postgres: PostgresServer, database: str
+) -> None:
+    stores = [make("one"), make("two")]
+    for store in stores:
+        await store.open()
+    await asyncio.to_thread(postgres.stop)
+    try:
+        await until_leads(stores[0], leads=False)
+        await until_leadership(stores[1], lambda leadership: leadership.leader is None)
+        assert stores[0].leadership.leader is None
+        with pytest.raises(NotLeader, match=r"No server leads now.*Connection refused"):
+            await stores[0].save(OPERATIONS, ENTRY)
+    finally:
+        await asyncio.to_thread(postgres.start)
+    async with asyncio.timeout(10):
+        await asyncio.wait(
+            [asyncio.create_task(until_leads(store)) for store in stores], return_when=asyncio.FIRST_COMPLETED
+        )
+    (leader,) = (store for store in stores if store.leadership.leads)
+    await leader.save(OPERATIONS, ENTRY)
+    assert lease(database)[1] == 2
+
+
+async def test_a_listener_that_fails_keeps_no_server_from_its_lease(make: Make) -> None:
+    first, second = make("one"), make("two")
+    await first.open()
+    await second.open()
+
+    def fail() -> None:
+        raise RuntimeError("a fault of its own")
+
+    second.leadership.listen(fail)
+    await first.close()
+    await until_leads(second)
