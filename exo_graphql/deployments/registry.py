@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import Instance
 from exo_graphql.deployments.deployment import Deployment
 from exo_graphql.deployments.records import decode, encode
 from exo_graphql.storage import Collection, Store
@@ -51,6 +53,18 @@ class Registry:
     def of(self, uid: str) -> Deployment | None:
         """The one of this uid, deleted or not."""
         return self._by_uid.get(uid)
+
+    def keeps(self, instance: Instance, snapshot: Snapshot) -> bool:
+        """Whether a deployment owns the instance, or has no copy of its model that is ready; True before `open`."""
+        return not self._opened or any(
+            instance.id in deployment.owned
+            or (
+                deployment.spec.model_id == instance.model_id
+                and not deployment.deleted
+                and _lacks(deployment, snapshot)
+            )
+            for deployment in self._by_uid.values()
+        )
 
     def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Calls back at every change, synchronously; returns how to stop it."""
@@ -128,3 +142,8 @@ class Registry:
         self.version += 1
         for listener in tuple(self._listeners):
             listener()
+
+
+def _lacks(deployment: Deployment, snapshot: Snapshot) -> bool:
+    listed = snapshot.state.instances
+    return not any(id_ in listed and snapshot.instance_status(id_).ready for id_ in deployment.owned)

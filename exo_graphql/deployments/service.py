@@ -80,6 +80,7 @@ class Deployments:
         self._operations = operations
         self.time_zone = time_zone
         self._registry = Registry(store)
+        operations.keep(self._registry.keeps)
         self.reconciler = Reconciler(upstream, operations, self._registry, now=now)
         self._stack = AsyncExitStack()
         self._file = file

@@ -90,6 +90,8 @@ async def _place(run: Run, target: Target, step: str, reservations: Reservations
         target.instance, target.takes = chosen.instance, chosen.takes
     where = _where(run.upstream.snapshot or snapshot, target.takes)
     # From here on the instance is known by its id, even before exo lists it.
+    if target.instance.id not in run.saga_state.requested:
+        run.saga_state.requested.append(target.instance.id)
     await run.begin(step, f"Placing {target.model_id} on {where}.")
     await create(run, target.instance, step, snapshot)
     await run.finish(step, f"{target.model_id} is placed on {where}.")

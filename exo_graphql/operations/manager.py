@@ -11,6 +11,7 @@ from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Upstream
 from exo_graphql.operations import failed_loads
 from exo_graphql.operations.errors import JournalUnavailable, OperationError
+from exo_graphql.operations.late_instances import LateInstances
 from exo_graphql.operations.operation import Operation, OperationState
 from exo_graphql.operations.records import Record
 from exo_graphql.operations.repository import OperationRepository
@@ -56,6 +57,8 @@ class OperationManager:
         self._loads = NO_LOADS
         """What was last passed to `Upstream.mark_loads`."""
         self._returning = ReturningMembers(rules, clock)
+        self.late = LateInstances(upstream, self.repository.unclaimed, self._runs.values, rules, clock)
+        self.late.changed = lambda: self._changed(None)
         self._stack = ExitStack()
         """Ends the subscription to snapshots."""
 
@@ -63,6 +66,7 @@ class OperationManager:
         """Resumes what was under way when the last server ended. Raises `StoreError`."""
         records = await self.repository.load()
         self._stack.enter_context(self._upstream.listen(self._returning.note))
+        self._stack.enter_context(self._upstream.listen(self.late.note))
         failed = self._loads.failed
         for _, operation in self.repository.finished():
             failed = failed_loads.after(failed, operation)
@@ -70,6 +74,7 @@ class OperationManager:
         for record in records:
             log.info("Resuming operation %s (%s).", record.operation.id, record.operation.kind.value)
             self._start(self._run(record))
+        self._keep(asyncio.create_task(self.late.run(), name="late instances"))
 
     async def close(self) -> None:
         """Stops the work without ending any operation."""
@@ -190,9 +195,12 @@ class OperationManager:
         self, run: Run, key: Key | None = None, admitted: "asyncio.Future[Operation | OperationError] | None" = None
     ) -> None:
         task = asyncio.create_task(self._bring_to_an_end(run, key, admitted), name=f"operation {run.operation.id}")
+        self._keep(task)
+        self._changed(run)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
         self._work.add(task)
         task.add_done_callback(self._work.discard)
-        self._changed(run)
 
     async def _bring_to_an_end(
         self, run: Run, key: Key | None, admitted: "asyncio.Future[Operation | OperationError] | None"
@@ -238,6 +246,7 @@ class OperationManager:
     def _changed(self, _: Run | None) -> None:
         self.version += 1
         unloading = {id_: model for run in self._runs.values() for id_, model in run.deleting.items()}
+        unloading |= self.late.deleting
         if unloading != self._unloading:
             self._unloading = unloading
             self._upstream.mark_unloading(unloading)

@@ -49,13 +49,16 @@ def encode(record: Record) -> Entry:
     operation = record.operation
     error = operation.error
     try:
+        saga_state = _SAGA_STATE.dump_python(record.saga_state, mode="json")
+        if not saga_state["requested"]:
+            del saga_state["requested"]  # added later: without it, a record is what earlier versions have written
         body = orjson.dumps(
             {
                 "operation": _OPERATION.dump_python(replace(operation, error=None), mode="json"),
                 # With the name of its type: `LoadFailed` and `DownloadFailed` may have the same fields.
                 "error": None if error is None else [type(error).__name__, _encode_error(error)],
                 "request": _REQUEST.dump_python(record.request, mode="json"),
-                "saga_state": _SAGA_STATE.dump_python(record.saga_state, mode="json"),
+                "saga_state": saga_state,
             }
         )
     except (TypeError, ValueError, RecursionError) as unwritable:

@@ -9,6 +9,7 @@ from datetime import datetime
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState
 from exo_graphql.operations.records import Record, Unreadable, decode, encode
 from exo_graphql.operations.rules import OperationRules
+from exo_graphql.operations.unclaimed import Unclaimed
 from exo_graphql.storage import Collection, Key, Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ class OperationRepository:
         """By key: of operations under way and of ended ones, expired keys included until `prune`."""
         self._sequence = 0
         """The highest sequence number in use."""
+        self.unclaimed = Unclaimed(rules, now)
+        """What exo may still create, though nothing wants it any more."""
         self._unwritten: dict[str, Record] = {}
         """By id: operations that have ended while the store could not be written."""
         self._unreadable: dict[str, tuple[int, Operation]] = {}
@@ -64,6 +67,7 @@ class OperationRepository:
             elif record is not None and record.operation.active:
                 under_way.append(record)
             elif record is not None:
+                self.unclaimed.note(record)
                 self._finished[record.operation.id] = (record.sequence, record.operation)
         await self.prune()
         return under_way
@@ -138,6 +142,7 @@ class OperationRepository:
 
     def keep(self, record: Record) -> None:
         """Keeps an operation that has ended, for queries."""
+        self.unclaimed.note(record)
         self._finished[record.operation.id] = (record.sequence, record.operation)
 
     def operation(self, operation_id: str) -> Operation | None:

@@ -107,6 +107,7 @@ async def _gone_or_kept(run: Run, leaving: list[Removal]) -> Snapshot:
 async def _make(run: Run, removal: Removal, reservations: Reservations, deadline: MemoryDeadline) -> None:
     """Places it as it was if its nodes are members, else where it fits."""
     snapshot = await run.read_now()
+    before = removal.restored
     if removal.restored is not None:
         here = all(id_ in snapshot.state.nodes for id_ in node_ids(removal.restored))
         if not here:
@@ -117,6 +118,9 @@ async def _make(run: Run, removal: Removal, reservations: Reservations, deadline
     if removal.restored is None:
         removal.restored = await _placement(run, removal, reservations, deadline)
         snapshot = await run.read_now()
+    if removal.restored is not before:
+        # Its id was drawn here. One that was adopted was drawn by another client.
+        run.saga_state.requested.append(removal.restored.id)
     await run.save()
     while True:
         try:

@@ -143,6 +143,17 @@ def ended(operation: Operation, shown: Undone, *, cancelled: bool) -> OperationS
     return OperationState.FAILED
 
 
+def unclaimed(saga_state: SagaState, snapshot: Snapshot) -> list[str]:
+    """The ids that it has asked exo to create, and that nothing wants now that it was undone.
+
+    What is restored is wanted, listed or not. A target that is still listed is reported as left (`Undone.left`): what
+    becomes of it is for a person to say.
+    """
+    kept = {removal.restored.id for removal in saga_state.removals if removal.restored is not None}
+    kept |= {t.instance.id for t in saga_state.targets if t.instance is not None} & snapshot.state.instances.keys()
+    return [id_ for id_ in saga_state.requested if id_ not in kept]
+
+
 def sentences(shown: Undone) -> str:
     """What the snapshot shows, in sentences."""
     parts = []

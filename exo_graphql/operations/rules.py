@@ -56,6 +56,13 @@ class OperationRules:
     """Models in one list of a swap."""
     catch_up_seconds: float = 5.0
     """How often an end that could not be written is tried again."""
+    late_seconds: float = 120.0
+    """An instance that nothing wants is removed this long after it has appeared at the latest: later it may be in
+    use."""
+    unclaimed_seconds: float = 86_400.0
+    """How long the ids are remembered under which exo may still create an instance that nothing wants."""
+    kept_unclaimed: int = 1000
+    """Of these ids."""
     kept_finished: int = 1000
     """Ended operations that are kept for queries."""
     key_seconds: float = 86400.0

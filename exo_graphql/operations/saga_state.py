@@ -99,6 +99,9 @@ class SagaState:
     """Cancellation was requested (stored before the caller is answered)."""
     discarding: bool = False
     """The same while it was parked: it ends without undoing anything."""
+    requested: list[str] = field(default_factory=list)
+    """Ids of instances that it drew, and that exo was or is about to be asked to create under them. Once it has ended:
+    those that nothing wants any more (see `unclaimed.py`)."""
 
     @property
     def placed(self) -> tuple[tuple[str, str], ...]:

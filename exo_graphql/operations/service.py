@@ -20,6 +20,7 @@ from exo_graphql.operations.errors import (
     OperationFinished,
     OperationNotFound,
 )
+from exo_graphql.operations.late_instances import Keeps
 from exo_graphql.operations.manager import OperationManager
 from exo_graphql.operations.offload import Offload, in_thread
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState
@@ -91,6 +92,10 @@ class Operations:
     def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Calls back at every change, synchronously; returns how to stop it."""
         return self._manager.listen(callback)
+
+    def keep(self, keeps: Keeps) -> None:
+        """Instances for which `keeps` is true are never removed as ones that came late (see `late_instances.py`)."""
+        self._manager.late.keeps = keeps
 
     # Requests
 

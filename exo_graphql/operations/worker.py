@@ -1,6 +1,7 @@
 """One operation from start to end: waiting, the saga, and undoing where it fails."""
 
 import logging
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -200,15 +201,16 @@ async def _undo(run: Run, reservations: Reservations) -> None:
         parts.append(f"It could not be undone: {_sentence(reason)}")
     run.progressed()
     try:
-        shown = result.undone(run.saga_state, await run.read_now())
+        snapshot = await run.read_now()
     except (Abort, UpstreamError):
         parts.append("exo does not answer, so what is loaded now is unknown.")
         await _end(run, OperationState.FAILED, " ".join(parts))
         return
+    shown = result.undone(run.saga_state, snapshot)
     state = result.ended(run.operation, shown, cancelled=cancelled)
     if reason is not None and not shown.complete:
         state = OperationState.FAILED
-    await _end(run, state, " ".join([*parts, result.sentences(shown)]))
+    await _end(run, state, " ".join([*parts, result.sentences(shown)]), result.unclaimed(run.saga_state, snapshot))
 
 
 def _sentence(text: str) -> str:
@@ -216,8 +218,9 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
-async def _end(run: Run, state: OperationState, message: str) -> None:
+async def _end(run: Run, state: OperationState, message: str, unclaimed: Iterable[str] = ()) -> None:
     operation = run.operation
+    run.saga_state.requested = list(unclaimed)
     run.deleting.clear()
     run.decide(
         state=state,

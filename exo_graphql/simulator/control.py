@@ -101,6 +101,10 @@ class TestControl:
         """Jump ahead by simulated seconds; everything on the way happens, in order."""
         self._simulation.clock.advance(seconds)
 
+    def create_instance(self, document: Document) -> None:
+        """exo carries out a request that it has received earlier for exactly this instance."""
+        self._simulation.instances.create(document)
+
     def delete_instance(self, instance_id: str) -> None:
         """Another client deletes an instance."""
         self._simulation.instances.delete(instance_id)

@@ -72,6 +72,18 @@ def _record(
     return Record(sequence, operation, request, saga_state)
 
 
+def test_a_record_without_requested_ids_is_as_earlier_versions_write_and_read_it() -> None:
+    record = _record()
+    assert b'"requested"' not in encode(record).record
+    read = decode(encode(record))
+    assert isinstance(read, Record)
+    assert read.saga_state.requested == []
+    record.saga_state.requested.append("i")
+    read = decode(encode(record))
+    assert isinstance(read, Record)
+    assert read.saga_state.requested == ["i"]
+
+
 def test_a_record_is_read_as_it_was_written() -> None:
     read = decode(encode(_record()))
     assert isinstance(read, Record)
