@@ -47,8 +47,7 @@ app.add_typer(commands)
 def _serve_command() -> Any:
     """`serve`, with one flag for each setting, with its description, default, variable and group.
 
-    pydantic-settings can make flags itself, but with argparse: the shell could not complete them, and errors of usage
-    would look different from those of the other commands.
+    By Typer: the shell completes them, and errors of usage look as those of the other commands do.
     """
     from exo_graphql.serve_command import start
     from exo_graphql.settings import REMOVED, Settings
@@ -74,8 +73,7 @@ def _serve_command() -> Any:
 def _parameter(name: str, field: Any) -> inspect.Parameter:
     from pydantic import SecretStr
 
-    from exo_graphql.serve_command import variable
-    from exo_graphql.settings import group_of
+    from exo_graphql.settings import group_of, variable
 
     kind: Any = field.annotation
     repeated = kind == tuple[str, ...]
@@ -192,8 +190,7 @@ def secret(
     """
     from pydantic import ValidationError
 
-    from exo_graphql.serve_command import variable
-    from exo_graphql.settings import Settings
+    from exo_graphql.settings import Settings, variable
     from exo_graphql.webhooks.secret import parse_secrets, stored_secret
 
     try:

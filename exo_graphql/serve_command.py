@@ -12,17 +12,12 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
-from exo_graphql.settings import REMOVED, Settings, SettingsError
+from exo_graphql.settings import REMOVED, Settings, SettingsError, variable
 
 
 def flag(name: str) -> str:
     """The flag of a setting."""
     return "--" + name.replace("_", "-")
-
-
-def variable(name: str) -> str:
-    """The environment variable of a setting."""
-    return f"EXO_GRAPHQL_{name.upper()}"
 
 
 def start(given: Mapping[str, Any]) -> int:

@@ -1,8 +1,9 @@
-"""A soak: `python -m tests.benchmarks.soak [--minutes 15]`.
+"""A soak: `python -m tests.benchmarks.soak [--minutes 12] [--websockets 100] [--live-queries 200]`.
 
-Mixed queries, live queries over websockets and event streams, and operations, on the demo with faults on; clients that
-leave politely, and that do not. Printed once a minute and at the end: requests, errors by kind, and what the server
-holds; what it held before and after, with no client there, should be the same.
+Mixed queries, live queries over websockets and event streams, and operations (some 60 a minute), on the demo with
+faults on; clients that leave politely, and that do not. Each live query and every fifth query has a text of its own.
+Printed once a minute and at the end: requests, errors by kind, and what the server holds; what it held before and
+after, with no client there, should be the same.
 """
 
 import argparse
@@ -61,6 +62,10 @@ class Soak:
 
     port: int
     until: float
+    websockets: int
+    """Clients over a websocket, each of which connects again when it has left."""
+    live_queries: int
+    """About how many they have together at any time."""
     done: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     serial: Any = field(default_factory=itertools.count)
@@ -84,12 +89,12 @@ class Soak:
         ):
             for number in range(6):
                 tasks.create_task(self._queries(client, random.Random(number)))
-            for number in range(20):
-                tasks.create_task(self._subscribes(random.Random(100 + number)))
             for number in range(5):
-                tasks.create_task(self._streams(client, random.Random(200 + number)))
+                tasks.create_task(self._streams(client, random.Random(100 + number)))
             for number in range(2):
-                tasks.create_task(self._wishes(client, random.Random(300 + number)))
+                tasks.create_task(self._operates(client, random.Random(200 + number)))
+            for number in range(self.websockets):
+                tasks.create_task(self._subscribes(random.Random(300 + number)))
 
     async def _ask(self, client: httpx.AsyncClient, query: str, kind: str) -> Any:
         try:
@@ -109,7 +114,7 @@ class Soak:
             await self._ask(client, query, "queries")
             await asyncio.sleep(dice.uniform(0, 0.1))
 
-    async def _wishes(self, client: httpx.AsyncClient, dice: random.Random) -> None:
+    async def _operates(self, client: httpx.AsyncClient, dice: random.Random) -> None:
         while self.goes_on:
             mutation = dice.choice(_MUTATIONS).format(*dice.sample(SMALL_MODELS, 2))
             data = (await self._ask(client, mutation, "mutations")).get("data") or {}
@@ -137,8 +142,8 @@ class Soak:
     async def _subscribes(self, dice: random.Random) -> None:
         while self.goes_on:
             async with self._websocket() as socket:
-                for number in range(dice.randint(1, 5)):
-                    await _subscribe(socket, dice.choice(_LIVE), str(number))
+                for number in range(_about(self.live_queries / self.websockets, dice)):
+                    await _subscribe(socket, self._live(dice), str(number))
                 ends = min(self.until, time.monotonic() + dice.uniform(0.1, 15))
                 while (left := ends - time.monotonic()) > 0:
                     try:
@@ -165,7 +170,7 @@ class Soak:
                     client.stream(
                         "POST",
                         "/graphql",
-                        json={"query": dice.choice(_LIVE)},
+                        json={"query": self._live(dice)},
                         headers={"accept": "text/event-stream"},
                     ) as response,
                 ):
@@ -175,6 +180,9 @@ class Soak:
                 pass
             except httpx.HTTPError as error:
                 self.errors[f"event stream: {type(error).__name__}"] += 1
+
+    def _live(self, dice: random.Random) -> str:
+        return dice.choice(_LIVE).replace("{ ", f"{{ live{next(self.serial)}: ", 1)
 
     @asynccontextmanager
     async def _websocket(self) -> AsyncIterator[ClientConnection]:
@@ -188,6 +196,12 @@ class Soak:
                 yield socket
         except (WebSocketException, OSError) as error:
             self.errors[f"websocket: {type(error).__name__}"] += 1
+
+
+def _about(mean: float, dice: random.Random) -> int:
+    """A number of 1 to twice the mean, which is the mean on average."""
+    low = min(1.0, mean)
+    return round(dice.uniform(low, 2 * mean - low))
 
 
 async def _subscribe(socket: ClientConnection, query: str, id_: str = "0") -> None:
@@ -205,8 +219,8 @@ def _say(*parts: object) -> None:
     sys.stdout.flush()
 
 
-async def _soak(port: int, seconds: float, asked: Connection) -> Soak:
-    soak = Soak(port, time.monotonic() + seconds)
+async def _soak(given: argparse.Namespace, seconds: float, asked: Connection) -> Soak:
+    soak = Soak(given.port, time.monotonic() + seconds, given.websockets, given.live_queries)
     running = asyncio.create_task(soak.run())
     began = time.monotonic()
     while not (await asyncio.wait({running}, timeout=60))[0]:
@@ -218,7 +232,9 @@ async def _soak(port: int, seconds: float, asked: Connection) -> Soak:
 def main() -> None:
     """Prints what was done, what went wrong, and what was left."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--minutes", type=float, default=12.0)
+    parser.add_argument("--websockets", type=int, default=100)
+    parser.add_argument("--live-queries", type=int, default=200, help="of all websockets together, about")
     parser.add_argument("--port", type=int, default=PORT)
     parser.add_argument("--faults-every", type=float, default=10.0, help="seconds, about")
     given = parser.parse_args()
@@ -229,10 +245,10 @@ def main() -> None:
     time.sleep(3)
     _say("at first:", _held(asked))
     # What is made once, caches included, is made by a first quarter of a minute.
-    asyncio.run(_soak(given.port, 15, asked))
+    asyncio.run(_soak(given, 15, asked))
     time.sleep(10)
     before = _held(asked)
-    soak = asyncio.run(_soak(given.port, given.minutes * 60, asked))
+    soak = asyncio.run(_soak(given, given.minutes * 60, asked))
     time.sleep(10)
     after = _held(asked)
     asked.send(False)

@@ -16,6 +16,7 @@ from exo_graphql.simulator.scenario import SMALL_MODELS
 
 # Simulated seconds: the demo runs faster than time does, so that operations come to an end.
 SPEED = 10.0
+_MEMORY = {"memory MB": "VmRSS", "its peak": "VmHWM"}
 _FAULTS = (
     Fault("hang", duration=50),
     Fault("error", duration=50),
@@ -101,9 +102,9 @@ async def _serve(port: int, faults_every: float, asked: Connection, logged: _Cou
 
 
 def _holding(components: Components, server: Server, logged: _Counted) -> dict[str, Any]:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return {
-        "memory MB": round(pages * 4096 / 1e6, 1),
+        **{name: round(int(status[line].split()[0]) * 1024 / 1e6, 1) for name, line in _MEMORY.items()},
         "tasks": len(asyncio.all_tasks()),
         "connections": len(server.server_state.connections),
         "live queries": components.service.live.share_count,
