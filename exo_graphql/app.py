@@ -14,7 +14,9 @@ from exo_graphql.configured import (
     DEFAULT_TUNING,
     Tuning,
     deployments_file_of,
+    forwarding_of,
     operation_rules_of,
+    own_hosts_of,
     persisted_of,
     poller_of,
     simulated,
@@ -59,6 +61,7 @@ from exo_graphql.transports.compression import Compressor
 from exo_graphql.transports.http import HttpEndpoint
 from exo_graphql.transports.mcp import McpEndpoint
 from exo_graphql.transports.origin_policy import OriginPolicy
+from exo_graphql.transports.replica_routes import ReplicaEndpoint
 from exo_graphql.transports.stored import StoredAnswers
 from exo_graphql.transports.texts import Texts
 from exo_graphql.transports.websocket import WebSocketEndpoint
@@ -141,6 +144,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         capacity=KEPT_DOCUMENTS if tuning.cached else 0,
     )
     membership = Membership(store.leadership)
+    forwarding = forwarding_of(settings, tuning, store, roles)
     service = Service(
         schema,
         documents,
@@ -159,6 +163,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         persisted=persisted_of(settings, documents),
         introspection=settings.introspection,
         membership=membership,
+        forwarder=forwarding,
     )
     leaving = asyncio.Event()
     websocket = WebSocketEndpoint(
@@ -181,6 +186,8 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
             await store.open()
             started.push_async_callback(store.close)
             await started.enter_async_context(roles)
+            if forwarding is not None:
+                await started.enter_async_context(forwarding)
             await started.enter_async_context(service)
             await started.enter_async_context(mcp)
             yield
@@ -221,6 +228,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
             rules=tuning.transport,
         ),
         mcp,
+        ReplicaEndpoint(service, store.leadership, roles, tuning.transport),
         is_rest=is_rest,
         lifespan=lifespan,
         ready=ready,
@@ -234,7 +242,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     service.metrics.add(DeploymentCollector(deployments))
     service.metrics.add(ModelCollector(lambda: poller.snapshot, deployments))
     service.metrics.add(EventCollector(events))
-    service.metrics.add(ReplicaCollector(membership))
+    service.metrics.add(ReplicaCollector(membership, None if forwarding is None else forwarding.ended))
     if settings.webhook_url:
         service.metrics.add(WebhookCollector(webhooks))
     service.metrics.add(
@@ -248,7 +256,8 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     )
     roots = {"", settings.root_path.rstrip("/")}
     probes = [root + probe for root in roots for probe in PROBES]
-    policy = OriginPolicy(application, settings.allowed_host, settings.allowed_origin, probes=probes)
+    hosts = (*settings.allowed_host, *own_hosts_of(store))
+    policy = OriginPolicy(application, hosts, settings.allowed_origin, probes=probes)
     return Components(
         policy, service, poller, store, roles, operations, deployments, events, webhooks, websocket, mcp, demo, leaving
     )

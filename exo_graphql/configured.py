@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -28,9 +29,11 @@ from exo_graphql.exo.poller import Poller
 from exo_graphql.loopback import is_loopback
 from exo_graphql.operations import OperationRules
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES
+from exo_graphql.replicas import Roles
+from exo_graphql.replicas.forward import DEFAULT_FORWARD_RULES, Forwarding, ForwardRules
 from exo_graphql.settings import DEFAULT_EXO_URL, Settings, SettingsError
 from exo_graphql.simulator import SimulatedExo, parse_fault
-from exo_graphql.storage import Store
+from exo_graphql.storage import Store, is_shared
 from exo_graphql.storage.lease_rules import LeaseRules
 from exo_graphql.storage.sqlite import SQLiteStore
 from exo_graphql.tls import NoCertificates, client_context
@@ -58,6 +61,7 @@ class Tuning:
     operations: OperationRules = DEFAULT_OPERATION_RULES
     limits: Limits = DEFAULT_LIMITS
     transport: TransportRules = DEFAULT_TRANSPORT_RULES
+    forward: ForwardRules = DEFAULT_FORWARD_RULES
     max_age: float = MAX_AGE
     """Seconds; see `MAX_AGE`."""
     cached: bool = True
@@ -119,6 +123,25 @@ def webhooks_of(settings: Settings, events: EventLog, store: Store) -> Webhooks:
     except NoCertificates as error:
         raise SettingsError(error.name, error.message) from error
     return Webhooks(targets(settings.webhook_url), secrets, events, store, now=clock.now, tls=context)
+
+
+def forwarding_of(settings: Settings, tuning: Tuning, store: Store, roles: Roles) -> Forwarding | None:
+    """What sends mutations to the server that leads; None where this one always does."""
+    if not is_shared(store.leadership):
+        return None
+    return Forwarding(
+        store.leadership,
+        roles,
+        lease_seconds=settings.lease_seconds,
+        tls=partial(client_context, settings.ca_file),
+        rules=tuning.forward,
+    )
+
+
+def own_hosts_of(store: Store) -> tuple[str, ...]:
+    """The names under which the servers that share the store reach this one."""
+    url = store.leadership.own.url
+    return () if url is None else (httpx.URL(url).host,)
 
 
 def tokens_of(settings: Settings) -> tuple[Token, ...]:

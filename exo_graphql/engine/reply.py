@@ -18,6 +18,10 @@ class Outcome(Enum):
     """No persisted document has the id that the request names."""
     OVERLOADED = "OVERLOADED"
     """Nothing was executed, since too much is under way."""
+    UNAVAILABLE = "UNAVAILABLE"
+    """A mutation that was not carried out, since no server that leads could be reached."""
+    UNKNOWN = "UNKNOWN"
+    """The server that leads did not answer. A mutation may have been carried out."""
     FAULT = "FAULT"
     """A fault of ours. A mutation may have been carried out."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +20,7 @@ from exo_graphql.engine.event_stream import EventSubscriber, asks_for_earlier, e
 from exo_graphql.engine.execution import Answer, Executor, fault_of, refusal
 from exo_graphql.engine.limits import LimitExceeded, Limits
 from exo_graphql.engine.live import RETRY_AFTER, Live
+from exo_graphql.engine.mutations import is_repeatable, leader_error
 from exo_graphql.engine.persisted import (
     DocumentNotFound,
     DocumentNotTrusted,
@@ -38,6 +39,7 @@ from exo_graphql.events.log import EventLog
 from exo_graphql.observability.metrics import Metrics
 from exo_graphql.operations import Operations
 from exo_graphql.replicas.membership import Membership
+from exo_graphql.replicas.mutation import Forwarder, LeaderError, Mutation, NoAnswer, TooMany
 from exo_graphql.schema.context import Context, changes
 from exo_graphql.schema.errors import NamedError
 from exo_graphql.schema.schema_index import SchemaIndex
@@ -106,8 +108,12 @@ class Service:
         webhooks: WebhookService | None = None,
         introspection: bool = True,
         membership: Membership | None = None,
+        forwarder: Forwarder | None = None,
     ) -> None:
-        """`series`: what nodes and cluster have reported over time; None where that is not recorded."""
+        """`series`: what nodes and cluster have reported over time; None where that is not recorded.
+
+        `forwarder`: None where this server always carries out mutations itself.
+        """
         self.metrics = Metrics()
         self._limits = limits or Limits()
         self._worker_pool = worker_pool or WorkerPool()
@@ -123,6 +129,7 @@ class Service:
         self._series = series
         self._webhooks = webhooks
         self._membership = membership
+        self._forwarder = forwarder
         self._schema_index = SchemaIndex(schema) if introspection else None
         self._executor = Executor(schema, compiled=compiled, fallback=self.metrics.fell_back)
         self._budget = Budget(
@@ -222,10 +229,17 @@ class Service:
                 return _refused(error)
         return prepared
 
-    async def answer(self, prepared: Prepared, caller: Caller, *, refreshed: bool = False) -> Reply:
-        """Executes a query or mutation. `refreshed`: the caller has called `refresh` already."""
+    async def answer(
+        self, prepared: Prepared, caller: Caller, *, refreshed: bool = False, passed_on: bool = False
+    ) -> Reply:
+        """Executes a query or mutation. `refreshed`: the caller has called `refresh` already.
+
+        `passed_on`: another server has sent this mutation here, so it is sent nowhere else.
+        """
         if prepared.is_mutation and caller.rights is not Rights.OPERATE:
             return Reply(Outcome.FORBIDDEN, refusal((_forbidden(),)))
+        if prepared.is_mutation and not passed_on and self._forwarder is not None and not self._forwarder.leads:
+            return await self._carried_out(self._pass_on(self._forwarder, prepared, caller))
         if not (refreshed or _selects_schema_only(prepared.operation)):
             await self.refresh()
         if not prepared.is_mutation:
@@ -238,11 +252,42 @@ class Service:
             reply = await self._execute(prepared, caller)
             # Sent again, it would be an answer without the wait.
             return replace(reply, lasting=False) if has_waited else reply
-        # A mutation is carried out even if its caller goes away: a swap must not end between its two steps.
-        changing = asyncio.create_task(self._execute(prepared, caller), name="mutation")
+        return await self._carried_out(self._execute(prepared, caller))
+
+    async def _carried_out(self, mutation: Coroutine[Any, Any, Reply]) -> Reply:
+        """A mutation is carried out even if its caller goes away: a swap must not end between its two steps."""
+        changing = asyncio.create_task(mutation, name="mutation")
         self._changing.add(changing)
         changing.add_done_callback(self._changing.discard)
         return await asyncio.shield(changing)
+
+    async def _pass_on(self, forwarder: Forwarder, prepared: Prepared, caller: Caller) -> Reply:
+        """Has the leader carry out a mutation, or does so here where this server has begun to lead meanwhile."""
+        request, document, operation = prepared.request, prepared.document, prepared.operation
+        repeatable = is_repeatable(document, operation, request.variables)
+        try:
+            self._budget.check(document, operation, request.variables)
+            answered = await forwarder.forward(
+                Mutation(
+                    request.query or "",
+                    request.operation_name,
+                    request.variables,
+                    caller.name,
+                    trusted=request.own or self.trusted_only,
+                    repeatable=repeatable,
+                )
+            )
+        except LimitExceeded as error:
+            return _refused(error)
+        except LeaderError as error:
+            overloaded = Outcome.OVERLOADED if isinstance(error, TooMany) else Outcome.UNAVAILABLE
+            outcome = Outcome.UNKNOWN if isinstance(error, NoAnswer) else overloaded
+            return Reply(outcome, refusal((leader_error(error, document, operation, repeatable=repeatable),)))
+        if answered is None:
+            await self.refresh()
+            return await self._execute(prepared, caller)
+        # A newer leader may know further outcomes: whatever it is, its payload says so.
+        return Reply(Outcome.__members__.get(answered.outcome, Outcome.FAULT), answered.payload)
 
     async def _execute(self, prepared: Prepared, caller: Caller) -> Reply:
         context = self._context(caller)

@@ -1,7 +1,7 @@
 """Figures that are read from the snapshot and the server at each scrape by Prometheus."""
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -16,6 +16,7 @@ from exo_graphql.deployments.service import Deployments
 from exo_graphql.exo.poller_stats import PollerStats
 from exo_graphql.operations import Operations, OperationState
 from exo_graphql.replicas.membership import Membership
+from exo_graphql.replicas.mutation import FORWARD_OUTCOMES
 from exo_graphql.webhooks.webhook import WebhookService
 
 
@@ -131,8 +132,10 @@ class DeploymentCollector(Collector):
 class ReplicaCollector(Collector):
     """The servers that share a store."""
 
-    def __init__(self, membership: Membership) -> None:
+    def __init__(self, membership: Membership, ended: Mapping[str, int] | None) -> None:
+        """`ended`: how mutations for the leader have ended; None where there is no other server."""
         self._membership = membership
+        self._ended = ended
 
     def collect(self) -> Iterator[Metric]:
         """One family for each figure."""
@@ -146,6 +149,15 @@ class ReplicaCollector(Collector):
             "Servers that share the database, this one included, as far as it knows; 1 without --database-url.",
             len(self._membership.all),
         )
+        if self._ended is not None:
+            family = CounterMetricFamily(
+                "exo_graphql_forwarded_mutations",
+                "Mutations that this server passed on to the one that leads, by outcome.",
+                labels=["outcome"],
+            )
+            for outcome in FORWARD_OUTCOMES:
+                family.add_metric([outcome], self._ended.get(outcome, 0))
+            yield family
 
 
 class WebhookCollector(Collector):

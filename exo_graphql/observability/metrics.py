@@ -28,6 +28,8 @@ class Transport(Enum):
     HTTP = "http"
     SSE = "sse"
     WEBSOCKET = "websocket"
+    REPLICA = "replica"
+    """A mutation that another server has passed on."""
 
 
 @unique

@@ -25,6 +25,7 @@ STATUSES: Mapping[str, int] = {
     "CLUSTER_UNAVAILABLE": 503,
     "JOURNAL_UNAVAILABLE": 503,
     "OVERLOADED": 503,
+    "OUTCOME_UNKNOWN": 504,
 }
 """By GraphQL's code; any other is 500."""
 

@@ -20,6 +20,7 @@ from exo_graphql.transports.exchange import Exchange
 from exo_graphql.transports.exo_routes import exo_routes
 from exo_graphql.transports.http import ENDPOINT, HttpEndpoint
 from exo_graphql.transports.mcp import PATH as MCP
+from exo_graphql.transports.replica_routes import PATH as REPLICA
 from exo_graphql.transports.texts import Texts
 from exo_graphql.transports.websocket import WebSocketEndpoint
 from exo_graphql.web import dashboard_routes, page_routes
@@ -47,6 +48,7 @@ class Application:
         texts: Texts,
         rest: Callable[[Exchange], Awaitable[None]],
         mcp: ASGIApp,
+        replica: ASGIApp,
         *,
         lifespan: Lifespan,
         is_rest: Callable[[str], bool],
@@ -62,6 +64,7 @@ class Application:
         self._texts = texts
         self._rest = rest
         self._mcp = mcp
+        self._replica = replica
         self._is_rest = is_rest
         self._root_path = root_path.rstrip("/")
         self._pages = _pages(lifespan, ready, access, metrics, mirror, membership)
@@ -96,6 +99,8 @@ class Application:
             await self._http(scope, receive, send)
         elif path == MCP:
             await self._mcp(scope, receive, send)
+        elif path == REPLICA:
+            await self._replica(scope, receive, send)
         elif path in Texts.paths:
             await self._texts(Exchange.of(scope, receive, send))
         elif self._is_rest(path):

@@ -29,6 +29,8 @@ _STATUS = {
     Outcome.FORBIDDEN: 403,
     Outcome.DOCUMENT_UNKNOWN: 404,
     Outcome.OVERLOADED: 503,
+    Outcome.UNAVAILABLE: 503,
+    Outcome.UNKNOWN: 504,
     Outcome.FAULT: 500,
 }
 

@@ -47,11 +47,14 @@ class SharedLeadership:
         self._id = f"id-of-{name}"
         self._name = name
         self._since = datetime.now(UTC)
+        self.url: str | None = None
+        """Where the other servers reach it, once the test has set it."""
+        self.secret: str | None = "a shared secret"
         self._callbacks: list[Callable[[], None]] = []
 
     @property
     def own(self) -> Replica:
-        return Replica(self._id, self._name, None, self._since, self.leads)
+        return Replica(self._id, self._name, self.url, self._since, self.leads)
 
     @property
     def leads(self) -> bool:
@@ -68,10 +71,6 @@ class SharedLeadership:
     @property
     def replicas(self) -> tuple[Replica, ...]:
         return tuple(store.leadership.own for store in self._state.stores)
-
-    @property
-    def secret(self) -> str | None:
-        return "a shared secret"
 
     def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
         self._callbacks.append(callback)

@@ -1,0 +1,131 @@
+"""The route by which another server that shares the store passes mutations on to this one, which leads.
+
+    POST /replica/graphql    Authorization: Bearer SECRET    {to, query, operationName, variables, by, rights, trusted}
+
+The secret is in the shared database alone. Whoever knows it is believed who the caller is and what it may do: that was
+checked where the mutation came from. It is checked once more here, and nothing but a mutation is carried out. A server
+that does not lead says so, and passes nothing on.
+"""
+
+import hmac
+from hashlib import sha256
+from typing import Any
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from exo_graphql.engine.execution import refusal
+from exo_graphql.engine.reply import Reply
+from exo_graphql.engine.requests import BadRequest, GraphQLRequest
+from exo_graphql.engine.rights import Caller, Rights
+from exo_graphql.engine.service import Service
+from exo_graphql.observability.metrics import Transport
+from exo_graphql.replicas.forward import NOT_LEADING, OUTCOME_HEADER, PATH, ROLE_HEADER, Role
+from exo_graphql.schema.errors import NamedError
+from exo_graphql.storage.leadership import Leadership
+from exo_graphql.transports.asgi import Disconnected, headers_of, read_body, respond
+from exo_graphql.transports.auth import Unauthorized, is_name
+from exo_graphql.transports.content_types import JSON
+from exo_graphql.transports.refusals import refusal_of
+from exo_graphql.transports.rules import DEFAULT_TRANSPORT_RULES, TransportRules
+
+__all__ = ["MAX_BODY_BYTES", "PATH", "ReplicaEndpoint"]
+
+MAX_BODY_BYTES = 2 << 20
+"""A document and variables of 100,000 characters each, at most six bytes each, and the rest."""
+_JSON_TYPE = b"application/json; charset=utf-8"
+# Browsers send at least one of these with every POST.
+_OF_BROWSERS = (b"origin", b"sec-fetch-site", b"sec-fetch-mode")
+
+
+class ReplicaEndpoint:
+    """Answers `PATH`."""
+
+    def __init__(
+        self,
+        service: Service,
+        leadership: Leadership,
+        role: Role,
+        rules: TransportRules = DEFAULT_TRANSPORT_RULES,
+    ) -> None:
+        self._service = service
+        self._leadership = leadership
+        self._role = role
+        self._body_timeout = rules.body_timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        try:
+            reply = await self._answer(scope, receive)
+        except Disconnected:
+            return
+        except (BadRequest, Unauthorized) as error:
+            self._service.metrics.refused(Transport.REPLICA)
+            status, reported, headers = refusal_of(error, b"POST")
+            await respond(send, status, refusal((reported,)), _JSON_TYPE, headers)
+            return
+        if reply is None:
+            self._service.metrics.refused(Transport.REPLICA)
+            not_leading = NamedError("NOT_LEADING", "This server does not lead.", "Send it to the one that does.")
+            role = [(ROLE_HEADER.encode(), b"follower")]
+            await respond(send, NOT_LEADING, refusal((not_leading,)), _JSON_TYPE, role)
+            return
+        self._service.metrics.answered(Transport.REPLICA)
+        outcome = [(OUTCOME_HEADER.encode(), reply.outcome.value.encode())]
+        await respond(send, 200, reply.payload, _JSON_TYPE, outcome)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Reply | None:
+        """The reply; None where this server does not lead. Raises `BadRequest`, `Unauthorized` and `Disconnected`."""
+        secret = self._leadership.secret
+        if secret is None:
+            raise BadRequest("This server shares its store with no other one.", 404)
+        headers = headers_of(scope)
+        if any(name in headers for name in _OF_BROWSERS):
+            raise BadRequest("This route is for servers, not for pages.", 403)
+        if scope["method"] != "POST":
+            raise BadRequest("Use POST.", 405)
+        if not _is_secret(headers.get(b"authorization", b""), secret):
+            raise Unauthorized
+        if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != JSON.encode():
+            raise BadRequest("The content type must be application/json.", 415)
+        body = await read_body(scope, receive, MAX_BODY_BYTES, self._body_timeout)
+        request, caller, to = _parsed(body)
+        if to != self._leadership.own.id:
+            return None
+        prepared = await self._service.prepare(request)
+        if not self._role.leading:
+            return None
+        if isinstance(prepared, Reply):
+            return prepared
+        if not prepared.is_mutation:
+            raise BadRequest("Only mutations are passed on.")
+        return await self._service.answer(prepared, caller, passed_on=True)
+
+
+def _is_secret(header: bytes, secret: str) -> bool:
+    scheme, _, given = header.partition(b" ")
+    # Digests all have the same length, so that comparing them does not reveal the secret's.
+    same = hmac.compare_digest(sha256(given.strip()).digest(), sha256(secret.encode()).digest())
+    return scheme.lower() == b"bearer" and same
+
+
+def _parsed(body: bytes) -> tuple[GraphQLRequest, Caller, str]:
+    """The request, who its caller is there, and the id of the server that it is for. Raises `BadRequest`."""
+    try:
+        given: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise BadRequest("The body is not JSON.") from None
+    if not isinstance(given, dict):
+        raise BadRequest("The body must be an object.")
+    query, name, variables = given.get("query"), given.get("operationName"), given.get("variables")
+    by, rights, to = given.get("by"), given.get("rights"), given.get("to")
+    if not isinstance(query, str) or not isinstance(to, str):
+        raise BadRequest("'query' and 'to' must be strings.")
+    if not isinstance(name, str | None) or not isinstance(variables, dict | None):
+        raise BadRequest("'operationName' must be a string, and 'variables' an object.")
+    if by is not None and not (isinstance(by, str) and is_name(by)):
+        raise BadRequest("'by' must be the name of a token.")
+    if not isinstance(rights, str) or rights not in Rights.__members__:
+        raise BadRequest("'rights' must be READ or OPERATE.")
+    request = GraphQLRequest(query, name, variables, own=given.get("trusted") is True)
+    return request, Caller(Rights[rights], by), to

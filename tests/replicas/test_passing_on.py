@@ -1,0 +1,234 @@
+"""Mutations at a server that does not lead: by whatever way they come, the leader carries them out, once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from hashlib import sha256
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from exo_graphql.documents import document
+from exo_graphql.engine.rights import Caller, Rights
+from exo_graphql.operations import Operation
+from exo_graphql.transports.mcp import EngineGraph
+from tests.support.replicated import Replicated, ask, replicated
+from tests.support.running import A, B, Running, until
+
+pytestmark = pytest.mark.anyio
+
+TOKENS = "cron=operate:operating-secret,screen=read:reading-secret"
+OPERATE, READ = "operating-secret", "reading-secret"
+LOAD = f'mutation {{ loadModel(model: "{A}") {{ operation {{ id by }} error {{ code message }} }} }}'
+
+
+def operations(server: Running) -> list[Operation]:
+    """Those that this server has carried out or has read."""
+    return list(server.components.operations.all())
+
+
+def forwarded(server: Running) -> dict[str, int]:
+    """How those that it passed on have ended."""
+    forwarder: Any = server.components.service._forwarder
+    return dict(forwarder.ended)
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Replicated]:
+    async with replicated({}, {}, tokens=TOKENS) as made:
+        yield made
+
+
+async def by_http(server: Running) -> None:
+    answer = await ask(server, LOAD, OPERATE)
+    assert (answer.status_code, answer.json()["data"]["loadModel"]["error"]) == (200, None)
+
+
+async def by_id(server: Running) -> None:
+    async with httpx.AsyncClient(trust_env=False, headers={"authorization": f"Bearer {OPERATE}"}) as client:
+        answer = await client.post(f"{server.url}/load_model", json={"variables": {"model": A}})
+        assert answer.json()["data"]["loadModel"]["error"] is None
+
+
+async def by_registered_hash(server: Running) -> None:
+    extensions = {"persistedQuery": {"version": 1, "sha256Hash": sha256(LOAD.encode()).hexdigest()}}
+    async with httpx.AsyncClient(trust_env=False, headers={"authorization": f"Bearer {OPERATE}"}) as client:
+        first = await client.post(server.url, json={"extensions": extensions})
+        assert first.json()["errors"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
+        answer = await client.post(server.url, json={"query": LOAD, "extensions": extensions})
+        assert answer.json()["data"]["loadModel"]["error"] is None
+
+
+async def by_event_stream(server: Running) -> None:
+    headers = {"authorization": f"Bearer {OPERATE}", "accept": "text/event-stream"}
+    async with httpx.AsyncClient(trust_env=False, headers=headers) as client:
+        answer = await client.post(server.url, json={"query": LOAD})
+        assert '"error":null' in answer.text
+        assert answer.text.endswith("event: complete\ndata:\n\n")
+
+
+async def by_websocket(server: Running) -> None:
+    async with server.socket({"authorization": f"Bearer {OPERATE}"}) as socket:
+        id_ = await socket.subscribe(LOAD)
+        assert (await socket.data(id_))["loadModel"]["error"] is None
+        assert await socket.receive() == {"id": id_, "type": "complete"}
+
+
+async def by_rest(server: Running) -> None:
+    async with httpx.AsyncClient(trust_env=False, headers={"authorization": f"Bearer {OPERATE}"}) as client:
+        answer = await client.post(server.url.replace("/graphql", "/v1/cluster/models/load"), json={"model_id": A})
+        assert answer.status_code == 200, answer.text
+
+
+async def by_mcp(server: Running) -> None:
+    graph = EngineGraph(server.components.service, Caller(Rights.OPERATE, "cron"), read_only=False)
+    answer = await graph.ask(document("load_model"), {"model": A})
+    assert answer["data"]["loadModel"]["error"] is None
+
+
+WAYS: list[Callable[[Running], Awaitable[None]]] = [
+    by_http,
+    by_id,
+    by_registered_hash,
+    by_event_stream,
+    by_websocket,
+    by_rest,
+    by_mcp,
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+async def test_whichever_way_it_comes_the_leader_carries_it_out_for_the_same_caller(
+    pair: Replicated, way: Callable[[Running], Awaitable[None]]
+) -> None:
+    leader, follower = pair
+    await way(follower)
+    (operation,) = operations(leader)
+    assert (operation.kind.value, operation.by) == ("LOAD", "cron")
+    assert forwarded(follower) == {"answered": 1}
+    assert forwarded(leader) == {}
+    text = leader.components.service.metrics.text().decode()
+    assert 'exo_graphql_requests_total{outcome="answered",transport="replica"} 1.0' in text
+    text = follower.components.service.metrics.text().decode()
+    assert 'exo_graphql_forwarded_mutations_total{outcome="answered"} 1.0' in text
+
+
+async def test_the_answer_is_the_leaders_byte_for_byte_with_its_status(pair: Replicated) -> None:
+    leader, follower = pair
+    for query, variables in (
+        ('mutation { loadModel(model: "none") { operation { id } error { code message suggestion } } }', {}),
+        ("mutation($n: String!) { loadModel(model: $n) { error { code } } }", {}),  # a variable is missing
+        ("mutation($n: String!) { loadModel(model: $n) { error { code } } }", {"n": 1}),
+    ):
+        directly, passed = (
+            await ask(leader, query, OPERATE, **variables),
+            await ask(follower, query, OPERATE, **variables),
+        )
+        assert (passed.status_code, passed.content) == (directly.status_code, directly.content)
+
+
+async def test_who_may_only_read_is_refused_before_anything_is_sent(pair: Replicated) -> None:
+    leader, follower = pair
+    answer = await ask(follower, LOAD, READ)
+    assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (403, "FORBIDDEN")
+    assert (await ask(follower, LOAD)).status_code == 401
+    assert (operations(leader), forwarded(follower)) == ([], {})
+
+
+async def test_what_a_client_says_of_itself_is_ignored(pair: Replicated) -> None:
+    leader, follower = pair
+    headers = {"authorization": f"Bearer {OPERATE}", "exo-graphql-by": "root"}
+    async with httpx.AsyncClient(trust_env=False, headers=headers) as client:
+        body = {"query": LOAD, "by": "root", "rights": "OPERATE", "trusted": True, "to": "id-of-server-1"}
+        await client.post(follower.url, json=body)
+    assert [operation.by for operation in operations(leader)] == ["cron"]
+
+
+async def test_the_limits_of_this_server_are_checked_before_anything_is_sent() -> None:
+    async with replicated({}, {"max_mutation_cost": 3}) as pair:
+        _, follower = pair
+        answer = await ask(
+            follower, f'mutation {{ loadModel(model: "{B}") {{ operation {{ id kind state message }} }} }}'
+        )
+        assert answer.json()["errors"][0]["extensions"]["limit"] == "max_mutation_cost"
+        assert forwarded(follower) == {}
+
+
+@pytest.mark.parametrize("trusting", [0, 1], ids=["the leader", "the follower"])
+async def test_a_document_that_is_not_trusted_is_refused_where_either_server_trusts_known_ones_alone(
+    trusting: int,
+) -> None:
+    each: list[dict[str, Any]] = [{}, {}]
+    each[trusting] = {"trusted_documents": True}
+    async with replicated(*each) as pair:
+        leader, follower = pair
+        answer = await ask(follower, LOAD)
+        assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (403, "DOCUMENT_NOT_TRUSTED")
+        assert operations(leader) == []
+        await by_rest_without_token(follower)  # the package's own
+        assert len(operations(leader)) == 1
+
+
+async def by_rest_without_token(server: Running) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.post(server.url.replace("/graphql", "/v1/cluster/models/load"), json={"model_id": A})
+        assert answer.status_code == 200, answer.text
+
+
+async def test_a_mutation_is_carried_out_though_its_caller_goes(pair: Replicated) -> None:
+    leader, follower = pair
+    leader.exo.control.latency = 0.2
+    body = orjson.dumps({"query": LOAD})
+    _, writer = await asyncio.open_connection("127.0.0.1", follower.port)
+    head = f"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+    writer.write(f"{head}\r\nauthorization: Bearer {OPERATE}\r\n\r\n".encode() + body)
+    service = follower.components.service
+    await until(lambda: service._changing)
+    writer.transport.abort()
+    await until(lambda: operations(leader))
+    await until(lambda: not service._changing)
+    assert forwarded(follower) == {"answered": 1}
+
+
+async def test_while_nobody_leads_it_waits_and_then_says_that_nothing_was_changed() -> None:
+    async with replicated({}, {}, lease_seconds=0.5, take_over=0.0) as pair:
+        leader, follower = pair
+        pair.lead(None)
+        for way, status in ((ask(follower, LOAD), 503), (ask(leader, LOAD), 503)):
+            answer = await way
+            (error,) = answer.json()["errors"]
+            assert (answer.status_code, error["extensions"]["code"]) == (status, "CLUSTER_UNAVAILABLE")
+            assert "Nothing was changed." in error["message"]
+            assert error["extensions"]["suggestion"]
+        async with httpx.AsyncClient(trust_env=False) as client:
+            rest = await client.post(follower.url.replace("/graphql", "/v1/cluster/models/load"), json={"model_id": A})
+            assert (rest.status_code, rest.json()["error"]["reason"]) == (503, "CLUSTER_UNAVAILABLE")
+            legacy = await client.post(follower.url, json={"query": LOAD})
+            assert legacy.status_code == 503
+        assert operations(leader) == operations(follower) == []
+
+
+async def test_what_waits_is_carried_out_by_the_server_that_takes_over_be_it_this_one_or_another() -> None:
+    async with replicated({}, {}, {}, take_over=5) as three:
+        first, second, third = three
+        three.lead(None)
+        waiting = [asyncio.create_task(ask(server, LOAD)) for server in (second, third)]
+        await until(lambda: len(second.components.service._changing) + len(third.components.service._changing) == 2)
+        three.lead(2)
+        answers = [(await each).json() for each in waiting]
+        (operation,) = operations(third)
+        assert [answer["data"]["loadModel"]["operation"]["id"] for answer in answers] == [operation.id] * 2
+        assert operations(first) == []
+        assert (forwarded(second), forwarded(third)) == ({"answered": 1}, {})
+
+
+async def test_two_hundred_at_once_reach_the_leader_each_once(pair: Replicated) -> None:
+    _, follower = pair
+    async with httpx.AsyncClient(trust_env=False, headers={"authorization": f"Bearer {OPERATE}"}, timeout=60) as client:
+        requests = [
+            {"query": f'mutation {{ cancelTask(id: "no-{number}") {{ error {{ code }} }} }}'} for number in range(200)
+        ]
+        answers = await asyncio.gather(*(client.post(follower.url, json=request) for request in requests))
+    assert {answer.json()["data"]["cancelTask"]["error"]["code"] for answer in answers} == {"TASK_NOT_FOUND"}
+    assert forwarded(follower) == {"answered": 200}
