@@ -1,7 +1,6 @@
 """The stored operations: those that have ended, and which idempotency key belongs to which."""
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -10,7 +9,7 @@ from exo_graphql.operations.operation import Operation, OperationKind, Operation
 from exo_graphql.operations.records import Record, Unreadable, decode, encode
 from exo_graphql.operations.rules import OperationRules
 from exo_graphql.operations.unclaimed import Unclaimed
-from exo_graphql.storage import Collection, Key, Store, StoreError
+from exo_graphql.storage import Collection, Key, Store, StoreError, is_shared
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ class OperationRepository:
     @property
     def is_shared(self) -> bool:
         """Whether other servers read the store, and one of them may lead next."""
-        return math.isfinite(self._store.leadership.seconds_left)
+        return is_shared(self._store.leadership)
 
     async def load(self) -> list[Record]:
         """Reads the store, once; returns what was under way, oldest first. Raises `StoreError`."""

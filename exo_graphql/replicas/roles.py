@@ -71,6 +71,8 @@ class Roles:
         """Of callers that wait until what was written last has been read."""
         self._lost = False
         """Whether the leadership was lost since this server began to lead, even if it has it again."""
+        self._rests = True
+        """Whether no part acts."""
         self._beginning: asyncio.Task[None] | None = None
         """While the parts begin to lead."""
         self._active = AsyncExitStack()
@@ -78,6 +80,7 @@ class Roles:
     async def __aenter__(self) -> Self:
         """Leads at once where no other server can. Raises `StoreError`."""
         self._active.push_async_callback(self._rest)
+        self._store.leadership.begin_only_while(lambda: self._rests)
         try:
             if not is_shared(self._store.leadership):
                 await self._lead()
@@ -204,6 +207,7 @@ class Roles:
                 self._wake.set()
 
     async def _lead(self) -> None:
+        self._rests = False
         for part in self._parts:
             await part.lead()
         self.leading = True
@@ -217,6 +221,7 @@ class Roles:
                 await part.rest()
             except Exception:
                 log.exception("A part of the server failed to stop acting.")
+        self._rests = True
         if was_leading:
             self._notify()
 

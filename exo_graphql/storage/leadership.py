@@ -59,6 +59,14 @@ class Leadership(Protocol):
         """Calls back, synchronously, whenever one of the above but `seconds_left` has changed; returns how to stop."""
         ...
 
+    def begin_only_while(self, rests: Callable[[], bool]) -> None:
+        """This server does not begin to lead while `rests` is false: what acts here would go on with what it knew.
+
+        For example it is stopped for a minute. Another server takes over, ends what was under way, and is killed. This
+        one leads again within milliseconds, perhaps before its operations have noticed that it did not.
+        """
+        ...
+
 
 class Alone:
     """The `Leadership` of a server that shares its store with none."""
@@ -74,6 +82,9 @@ class Alone:
     def listen(self, callback: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002  # nothing ever changes
         """See `Leadership`."""
         return lambda: None
+
+    def begin_only_while(self, rests: Callable[[], bool]) -> None:
+        """See `Leadership`."""
 
 
 def is_shared(leadership: Leadership) -> bool:

@@ -64,6 +64,8 @@ class Lease:
         """
         self.rules = rules
         self.held: Held | None = None
+        self.rests: Callable[[], bool] = lambda: True
+        """Whether nothing of this server acts any more because of a lease that it held before."""
         self.first_term = 0
         """All terms from here to the present one were this server's."""
         self._namespace = namespace
@@ -128,13 +130,18 @@ class Lease:
         return self._ends.get(row.holder, 0.0)
 
     async def take(self, connection: AsyncConnection[Any]) -> bool:
-        """Takes or renews the lease; False where another server has it.
+        """Takes or renews the lease; False where another server has it, or this one must rest first.
 
-        A lease that was over is taken anew, with another term: what was sent before must not be written any more.
+        A lease that was over is taken anew, with another term: what was sent before must not be written any more. And
+        not before this server rests: what still acts here knows nothing of what another one may have done meanwhile.
         """
         while True:
             asked_at = self._elapsed()
             before = self.held if self.held is not None and asked_at < self.held.until else None
+            if before is None:
+                self.lose()
+                if not self.rests():
+                    return False
             term = await self._ask(connection, before)
             if term is None:
                 self.lose()
@@ -147,6 +154,8 @@ class Lease:
                 self.lose()  # it ended while the database did not answer
                 continue
             self.lose()
+            if before is not None and not self.rests():
+                return False  # somebody has removed the row, for example
             if term != self._own_term + 1:
                 self.first_term = term
             self._own_term = term

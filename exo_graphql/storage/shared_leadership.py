@@ -92,6 +92,10 @@ class SharedLeadership:
         self._listeners[key] = callback
         return lambda: (self._listeners.pop(key, None), None)[1]
 
+    def begin_only_while(self, rests: Callable[[], bool]) -> None:
+        """See `Leadership`."""
+        self.lease.rests = rests
+
     def term(self) -> int:
         """The term in which this server leads. Raises `NotLeader`."""
         held = self.lease.held

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from unittest.mock import patch
 
 import pytest
 
@@ -100,6 +101,22 @@ async def test_a_leadership_that_is_lost_while_the_parts_begin_ends_that() -> No
         state.lead(None)
         await until(lambda: calls[-1] == "a rests")
         assert not roles.leading
+
+
+async def test_it_leads_again_only_after_all_parts_have_rested() -> None:
+    state, calls = SharedState(), list[str]()
+    store = state.store("one")
+    rests: list[Callable[[], bool]] = []
+    with patch.object(store.leadership, "begin_only_while", rests.append):
+        async with Roles(store, [Part("a", calls), Part("b", calls)]) as roles:
+            assert rests[0]()
+            state.lead(store)
+            await until(lambda: roles.leading)
+            assert not rests[0]()
+            state.lead(None)
+            assert not rests[0]()
+            await until(rests[0])
+            assert calls[-1] == "a rests"
 
 
 async def test_a_part_that_cannot_read_the_store_is_tried_again() -> None:

@@ -354,3 +354,27 @@ async def test_a_listener_that_fails_keeps_no_server_from_its_lease(make: Make) 
     second.leadership.listen(fail)
     await first.close()
     await until_leads(second)
+
+
+async def test_a_server_that_slept_leads_again_only_once_nothing_acts_because_of_its_old_lease(make: Make) -> None:
+    """Another one may have led meanwhile, and be gone: what still acts here would write what it knew before."""
+    sleeper = SetClock()
+    store, rests = make(elapsed=sleeper), True
+    store.leadership.begin_only_while(lambda: rests)
+    await store.open()
+    assert store.leadership.leads
+    rests = False
+    await asyncio.sleep(QUICK.duration)  # renewing needs no rest
+    assert store.leadership.leads
+    lost: list[bool] = []
+    store.leadership.listen(lambda: lost.append(store.leadership.leads))
+    sleeper.ahead = 10 * QUICK.duration
+    with pytest.raises(NotLeader):
+        await store.save(OPERATIONS, ENTRY)
+    await asyncio.sleep(2 * QUICK.duration)
+    assert lost == [False]
+    with pytest.raises(NotLeader):
+        await store.save(OPERATIONS, ENTRY)
+    rests = True
+    await until_leads(store)
+    await store.save(OPERATIONS, ENTRY)

@@ -52,6 +52,9 @@ class Directed:
         self._callbacks.append(callback)
         return lambda: self._callbacks.remove(callback)
 
+    def begin_only_while(self, rests: Callable[[], bool]) -> None:
+        """The test says when it begins."""
+
     def set(self, leader: str | None, *others: Replica) -> None:
         """From here on the server of this name leads; `others` are known as well, or have another URL now."""
         self._others |= {other.id: other for other in others}

@@ -76,6 +76,9 @@ class SharedLeadership:
         self._callbacks.append(callback)
         return lambda: self._callbacks.remove(callback)
 
+    def begin_only_while(self, rests: Callable[[], bool]) -> None:
+        """The test says when it begins."""
+
     def changed(self) -> None:
         for callback in tuple(self._callbacks):
             callback()
