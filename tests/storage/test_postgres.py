@@ -1,6 +1,7 @@
 """The store in PostgreSQL: what breaks is bounded in time, nothing late is written, nothing refused is found later."""
 
 import asyncio
+from importlib.resources import files
 
 import psycopg
 import pytest
@@ -55,6 +56,11 @@ async def test_namespaces_do_not_see_each_other(make: Make) -> None:
     assert await one.entries(OPERATIONS) == [ENTRY]
     assert await other.entries(OPERATIONS) == []
     assert await other.keys() == []
+
+
+async def test_each_version_of_the_schema_has_a_number_of_its_own() -> None:
+    names = [each.name for each in files("exo_graphql.storage").joinpath("sql").iterdir()]
+    assert sorted(int(name.split("_")[0]) for name in names) == list(range(1, len(names) + 1))
 
 
 async def test_a_database_of_a_newer_version_is_left_alone(make: Make, database: str) -> None:
