@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import pairwise
@@ -78,10 +78,25 @@ RUN = [
 ]
 
 
+INSTALLED = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+"""Where this environment's programs are."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def program(forking_python: Sequence[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The commands find an `exo-graphql` that is forked: to import it takes most of the time of the one installed."""
+    folder = tmp_path_factory.mktemp("bin")
+    main = "import sys; sys.argv[0] = 'exo-graphql'; from exo_graphql.main import main; main()"
+    (folder / "exo-graphql").write_text(f'#!/bin/sh\nexec {shlex.join([*forking_python, "-c", main])} "$@"\n')
+    (folder / "exo-graphql").chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{folder}:{INSTALLED}")
+        yield
+
+
 def environment(**more: str) -> dict[str, str]:
     """What the commands find: this environment's programs, and none of the surroundings' settings."""
-    bare = {name: value for name, value in os.environ.items() if not name.startswith("EXO_GRAPHQL_")}
-    return bare | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | more
+    return {name: value for name, value in os.environ.items() if not name.startswith("EXO_GRAPHQL_")} | more
 
 
 def free_port() -> int:
@@ -138,9 +153,9 @@ def shell(command: str, port: int) -> "subprocess.CompletedProcess[str]":
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of the demo that the README starts first."""
+    """The port of the demo that the README starts first, with the program that is installed."""
     _, serve = INSTALL.split(" && ")
-    with serving(serve, tmp_path_factory.mktemp("demo"), EXO_GRAPHQL_DEMO_SPEED=SPEED) as port:
+    with serving(serve, tmp_path_factory.mktemp("demo"), EXO_GRAPHQL_DEMO_SPEED=SPEED, PATH=INSTALLED) as port:
         yield port
 
 

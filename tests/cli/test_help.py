@@ -18,13 +18,15 @@ from exo_graphql.program import app
 # One process prints every command's help at every width: starting one for each would take a minute.
 EVERY_HELP = """
 import os, sys, termios
+import typer
 from exo_graphql.program import app
+program = typer.main.get_command(app)
 widths, *commands = sys.stdin.read().splitlines()
 for columns in map(int, widths.split()):
     termios.tcsetwinsize(1, (24, columns))
     for command in commands:
         try:
-            app([*command.split(), "--help"])
+            program([*command.split(), "--help"])
         except SystemExit as end:
             assert not end.code, command
         print(chr(12), end="", flush=True)

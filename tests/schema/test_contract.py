@@ -1,7 +1,5 @@
 """The schema is the public contract: names, types, descriptions, and the printed file."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -292,13 +290,6 @@ def test_clock_fields_say_that_they_never_cause_a_message() -> None:
 
 def test_the_printed_schema_is_the_schema() -> None:
     assert (ROOT / "schema.graphql").read_text() == print_sorted(build_schema())
-
-
-def test_the_command_prints_it() -> None:
-    command = [sys.executable, "-c", "from exo_graphql.main import main; main()", "schema"]
-    printed = subprocess.run(command, capture_output=True, check=True)
-    assert printed.stdout.decode() == (ROOT / "schema.graphql").read_text()
-    assert printed.stderr == b""
 
 
 def test_a_read_only_schema_lacks_only_the_mutations() -> None:

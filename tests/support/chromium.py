@@ -6,10 +6,13 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Error, Page, Request, WebSocket, async_playwright, expect
+
+if TYPE_CHECKING:  # to import it takes 150 ms, and only few tests have a browser
+    from playwright.async_api import Browser, ConsoleMessage, Error, Page, Request, WebSocket
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Nothing of the browser's own may leave the machine, nor ask for a display, a GPU or a first-run answer.
@@ -21,8 +24,6 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-# Longer than the usual 5 s: a busy machine must not count. What comes to pass is never waited for any longer.
-expect.set_options(timeout=20_000)
 
 
 def executable() -> str | None:
@@ -61,6 +62,10 @@ class Visit:
 @pytest.fixture(scope="module")
 async def browser() -> AsyncIterator[Browser]:
     """One for all tests of a module, in each process of pytest; what a test sees of it is new, see `visit`."""
+    from playwright.async_api import async_playwright, expect
+
+    # Longer than the usual 5 s: a busy machine must not count. What comes to pass is never waited for any longer.
+    expect.set_options(timeout=20_000)
     async with async_playwright() as playwright:
         launched = await playwright.chromium.launch(
             executable_path=executable(),

@@ -6,6 +6,7 @@ folder and streams on and lives as long as the fork; it ends with its exit code 
 behaves from its very start, with streams that are closed or full, is tested with processes of its own.
 """
 
+import fcntl
 import gc
 import io
 import marshal
@@ -15,7 +16,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -28,22 +28,43 @@ CLIENT = Path(__file__).with_name("fork_client.py")
 
 
 @pytest.fixture(scope="session")
-def forking_python() -> Iterator[Sequence[str]]:
-    """The beginning of a command, to go on as `python` does: `-c`, a program, its arguments."""
-    with tempfile.TemporaryDirectory() as folder:
-        address = f"{folder}/forks"
-        origin = [sys.executable, "-m", "tests.support.forks", address]
-        with subprocess.Popen(
-            origin, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
-        ) as p:
-            assert p.stdout is not None
-            assert p.stdout.readline() == b"ready\n"
-            yield sys.executable, "-I", "-S", str(CLIENT), address
-            p.communicate()  # which closes stdin
+def forking_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sequence[str]]:
+    """The beginning of a command, to go on as `python` does: `-c`, a program, its arguments.
+
+    All processes of pytest use one origin. The first that needs it starts it, and it ends with the last.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # which they share
+    address = str(folder / "forks")
+    with (folder / "forks.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        user = _user_of(address) or _started(address)
+    with user:
+        yield sys.executable, "-I", "-S", str(CLIENT), address
+
+
+def _started(address: str) -> socket.socket:
+    origin = [sys.executable, "-m", "tests.support.forks", address]
+    subprocess.run(origin, cwd=Path(__file__).parents[2], stdin=subprocess.DEVNULL, check=True, timeout=60)
+    user = _user_of(address)
+    assert user is not None
+    return user
+
+
+def _user_of(address: str) -> socket.socket | None:
+    """A connection for as long as this process may want forks; None where no origin is left."""
+    user = socket.socket(socket.AF_UNIX)
+    try:
+        user.connect(f"{address}.users")
+    except OSError:
+        user.close()
+        return None
+    return user
 
 
 def _serve(address: str) -> None:
-    """Forks a process for each client until stdin is closed; returns in each that is to run a program."""
+    """Forks a process for each client as long as it has a user; returns in each that is to run a program."""
     from typer.testing import CliRunner
 
     from exo_graphql.program import app
@@ -54,19 +75,37 @@ def _serve(address: str) -> None:
     assert CliRunner().invoke(app, ["serve", "--help"]).exit_code == 0
     gc.collect()
     gc.freeze()
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(address)
-        listener.listen()
-        os.write(1, b"ready\n")
-        while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
-            connection, _ = listener.accept()
-            if os.fork() == 0:
-                _run_for(connection)
-                return
-            connection.close()
+    with _listener(address) as clients, _listener(f"{address}.users") as entrance:
+        if os.fork():
+            os._exit(0)  # it listens, and so its starter need not wait any longer
+        with Path(os.devnull).open("r+b") as nothing:
+            for number in range(3):
+                os.dup2(nothing.fileno(), number)
+        users: set[socket.socket] = set()
+        while True:
+            ready = select.select([clients, entrance, *users], [], [], None if users else 60)[0]
+            users.difference_update(ready)  # one that can be read has been closed
+            if entrance in ready:
+                users.add(entrance.accept()[0])
+            if clients in ready:
+                connection, _ = clients.accept()
+                if os.fork() == 0:
+                    _run_for(connection)
+                    return
+                connection.close()
             while _reaped():
                 pass
-    os._exit(0)
+            if not users:
+                os._exit(0)
+
+
+def _listener(address: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    with suppress(FileNotFoundError):
+        os.unlink(address)  # noqa: PTH108
+    listener.bind(address)
+    listener.listen()
+    return listener
 
 
 def _reaped() -> bool:
@@ -94,10 +133,12 @@ def _run_for(connection: socket.socket) -> None:
         return
     for descriptor in descriptors:
         os.close(descriptor)
-    connection.sendall(child.to_bytes(4))
+    with suppress(OSError):  # the client may have ended already
+        connection.sendall(child.to_bytes(4))
     threading.Thread(target=_end_with, args=(connection, child), daemon=True).start()
     _, status = os.waitpid(child, 0)
-    connection.sendall(status.to_bytes(4))
+    with suppress(OSError):
+        connection.sendall(status.to_bytes(4))
     os._exit(0)
 
 

@@ -23,6 +23,7 @@ GROUPS = {
             "transports/test_shutdown",
         ],
         "wheel": ["test_wheel"],  # what needs it builds it once
+        "readme": ["test_readme"],  # they use one demo
         "postgres": ["storage/test_contract", "storage/test_postgres"],  # one server for all of them
     }.items()
     for file in files
