@@ -48,13 +48,14 @@ from exo_graphql.operations import Operations
 from exo_graphql.replicas import Roles
 from exo_graphql.replicas.entered import Entered
 from exo_graphql.replicas.membership import Membership
+from exo_graphql.replicas.reading import Reading
 from exo_graphql.rest.endpoint import RestEndpoint, is_rest
 from exo_graphql.schema.build import build_schema
 from exo_graphql.series import Series
 from exo_graphql.series.sampler import Sampler
 from exo_graphql.settings import Settings, SettingsError
 from exo_graphql.simulator import SimulatedExo
-from exo_graphql.storage import Store
+from exo_graphql.storage import Store, is_shared
 from exo_graphql.transports.app import PROBES, Application
 from exo_graphql.transports.auth import Access
 from exo_graphql.transports.compression import Compressor
@@ -186,6 +187,8 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
             await store.open()
             started.push_async_callback(store.close)
             await started.enter_async_context(roles)
+            if is_shared(store.leadership):
+                started.enter_context(Reading(poller, store.leadership))
             if forwarding is not None:
                 await started.enter_async_context(forwarding)
             await started.enter_async_context(service)

@@ -225,7 +225,15 @@ def poller_of(settings: Settings, tuning: Tuning, demo: SimulatedExo | None, gat
     rules = replace(tuning.poller, idle_pause=min(tuning.poller.idle_pause, settings.unseen_after / 2))
     token = settings.exo_token.get_secret_value() or None
     return Poller(
-        urls, transport=transport, tls=tls, token=token, rules=rules, readiness=readiness, gate=gate, awaits_past=True
+        urls,
+        transport=transport,
+        tls=tls,
+        token=token,
+        rules=rules,
+        readiness=readiness,
+        gate=gate,
+        awaits_past=True,
+        followed_tls=partial(client_context, settings.ca_file),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from exo_graphql.cluster.contact import NO_PULSE, Contact, Pulse
 from exo_graphql.cluster.expectations import NO_EXPECTATIONS, Expectations
@@ -37,6 +38,7 @@ def advance(
     rules: Rules = DEFAULT_RULES,
     past: Past | None = None,
     known: Mapping[str, ModelHistory] = _NOTHING,
+    seen_at: datetime | None = None,
 ) -> tuple[Snapshot, Transitions]:
     """The next snapshot, and what changed since `previous`. At least one of `previous` and `state` is given.
 
@@ -44,7 +46,8 @@ def advance(
     becomes STALE). `contact` says whether exo answers. `unloading` maps the instances that this server has asked exo to
     delete, and whose memory is not free yet, to their models. `loads` and `expectations` are about this server's
     operations and deployments. `past` is joined to this state (see `joined`). `known` is what another server that reads
-    the same exo knows of models: it counts for those that are in the same phase here.
+    the same exo knows of models: it counts for those that are in the same phase here. `seen_at` is when that server
+    received the state, where this one has it from there: what has changed, changed then.
     """
     if previous is None:
         if state is None:
@@ -70,12 +73,13 @@ def advance(
         for instance in shown.instances.values()
     }
     before = history
+    seen = now if seen_at is None else replace(now, at=seen_at)
     history, transitions = remember(
-        history, shown, instance_statuses, unloading, now, first=previous is None, loads=loads
+        history, shown, instance_statuses, unloading, seen, first=previous is None, loads=loads
     )
     if past is not None:
         # What it changes was seen by nobody: it makes no transitions.
-        history = joined(past, before, shown, instance_statuses, unloading, now, loads)
+        history = joined(past, before, shown, instance_statuses, unloading, seen, loads)
     if known:
         history = _as_known(history, known)
     instance_statuses = {

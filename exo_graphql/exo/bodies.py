@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from exo_graphql.exo.conditional_reader import StateRead
 
@@ -18,6 +19,8 @@ class Received:
     body: bytes
     asked_at: float
     """When exo was asked for it last, as `Moment.elapsed`."""
+    received_at: datetime
+    """When it was received last (UTC)."""
 
 
 class Bodies:
@@ -34,12 +37,12 @@ class Bodies:
         """Somebody follows, from now on for `FOLLOWED_FOR`."""
         self._followed_until = self._elapsed() + FOLLOWED_FOR
 
-    def received(self, read: StateRead) -> None:
-        """A state was read."""
+    def received(self, read: StateRead, at: datetime) -> None:
+        """A state was read, and received `at` (UTC)."""
         if self._elapsed() >= self._followed_until:
             self.last = None
         elif self.last is not None and read.body in (None, self.last.body):
-            self.last = replace(self.last, asked_at=read.asked_at)
+            self.last = replace(self.last, asked_at=read.asked_at, received_at=at)
         elif read.body is not None:
             self._count += 1
-            self.last = Received(self._count, read.body, read.asked_at)
+            self.last = Received(self._count, read.body, read.asked_at, at)

@@ -21,6 +21,8 @@ class Catalogue:
         """By id; the same object while nothing in it changes."""
         self.body: bytes | None = None
         """As exo sent them last (60 kB)."""
+        self.number = 0
+        """Increases with each other answer."""
         self._rules = rules
         self._changed = changed
         """Called when a card has come, gone or changed."""
@@ -28,12 +30,22 @@ class Catalogue:
         """Where it was last read, or is to be read. Another one may be an exo with other cards."""
         self._due_at = float("-inf")
         """When it is read again, by the event loop's clock."""
+        self._copied: str | None = None
+        """What the server that is followed called the catalogue that was read there last."""
+        self._wanted: str | None = None
+        """What it calls the one that it has now."""
         self._due = asyncio.Event()
         """Set when it is to be read now."""
 
-    def after_a_read(self, endpoint: Endpoint, *, has_demand: bool) -> None:
-        """A state was read through `endpoint`. If the catalogue is due, it is read now, between two reads."""
-        if endpoint is not self._endpoint or (has_demand and asyncio.get_running_loop().time() >= self._due_at):
+    def after_a_read(self, endpoint: Endpoint, copied: str | None = None, *, has_demand: bool) -> None:
+        """A state was read through `endpoint`. If the catalogue is due, it is read now, between two reads.
+
+        `copied`: what another server calls its catalogue. It is read there whenever it is another one.
+        """
+        self._wanted = copied
+        another = copied is not None and copied != self._copied and endpoint is self._endpoint
+        due = has_demand and copied is None and asyncio.get_running_loop().time() >= self._due_at
+        if endpoint is not self._endpoint or another or due:
             self._endpoint = endpoint
             self._due.set()
 
@@ -50,6 +62,7 @@ class Catalogue:
             self._due.clear()
             if self._endpoint is None:
                 continue
+            wanted = self._wanted
             try:
                 body = await self._endpoint.client.models(self._rules.read_timeout)
                 cards = parse_catalogue(body)
@@ -58,6 +71,8 @@ class Catalogue:
                 self._due_at = loop.time() + self._rules.catalogue_retry
                 continue
             self._due_at = loop.time() + self._rules.catalogue_every
+            self._copied = wanted
             if cards != self.cards:
                 self.cards, self.body = cards, body
+                self.number += 1
                 self._changed()

@@ -17,6 +17,7 @@ import orjson
 
 from exo_graphql import __version__
 from exo_graphql.cluster.upstream import Misconfigured, Refused, Unreachable, UpstreamError
+from exo_graphql.exo.copied import Copied, copied
 from exo_graphql.exo.gate import Gate
 from exo_graphql.exo.paths import rest_of_path, segment
 from exo_graphql.exo.refusals import decoded, refusal
@@ -33,8 +34,6 @@ HUB_SECONDS = 60.0
 # Paths that are read again and again: their URLs are made once.
 _READS = ("/state", "/state/runners", "/node_id", "/models")
 _NOT_MODIFIED = 304
-AGE_HEADER = "x-exo-graphql-age"
-"""Seconds since exo was read, in the answers of `mirror`."""
 _NOT_EXO = "What answers is not exo, or is an unsupported release of it."
 
 
@@ -62,8 +61,8 @@ class StateBody:
     """None: unchanged since the ETag that was sent (304)."""
     etag: str | None
     """Identifies exactly this state; None where exo sends none (a branch of June 2026: the last event's index)."""
-    age: float | None = None
-    """Seconds since exo was asked, where another server of this kind answers in its place (see `mirror`); else None."""
+    copied: Copied | None = None
+    """Where another server of this kind answers in exo's place: what it says of its own read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class _Answer:
     status: int
     etag: str | None
     body: bytes
-    age: float | None
+    copied: Copied | None
 
 
 class ExoClient:
@@ -129,7 +128,7 @@ class ExoClient:
         `wait`: another server of this kind may take so many seconds longer to answer, if it has no other state before.
         """
         answer = await self._send("GET", "/state", within=within + wait, known=known, wait=wait)
-        return StateBody(None if answer.status == _NOT_MODIFIED else answer.body, answer.etag, answer.age)
+        return StateBody(None if answer.status == _NOT_MODIFIED else answer.body, answer.etag, answer.copied)
 
     async def runners(self, within: float) -> bytes:
         """The body of `GET /state/runners` (exo >= 1.0.71); `Refused` where exo has no such call."""
@@ -142,6 +141,10 @@ class ExoClient:
         except (Refused, Erring):
             return None
         return answer if isinstance(answer, str) and answer else None
+
+    async def is_there(self, within: float) -> None:
+        """Asks the same, and raises `UpstreamError` unless it is answered as exo does."""
+        await self._send("GET", "/node_id", within=within)
 
     async def models(self, within: float) -> bytes:
         """The body of `GET /models`, exo's catalogue."""
@@ -313,22 +316,13 @@ class ExoClient:
             etag = response.headers.get("etag")
             # A weak ETag means "equivalent", not "identical".
             etag = etag if etag and not etag.startswith("W/") else None
-            return _Answer(status, etag, body, _seconds(response.headers.get(AGE_HEADER)))
+            return _Answer(status, etag, body, copied(response.headers))
         if 400 <= status < 500:
             raise refusal(status, body)
         logger.debug("%s %s%s: status %d: %r", method, self.url, path, status, body[:200])
         if status >= 500:
             raise Erring(f"exo failed inside (status {status}).")
         raise Erring(f"What answers is not exo (status {status}).")
-
-
-def _seconds(text: str | None) -> float | None:
-    """A duration in a header; None without one that makes sense."""
-    try:
-        seconds = float(text or "")
-    except ValueError:
-        return None
-    return seconds if 0.0 <= seconds < float("inf") else None
 
 
 def _network(tls: ssl.SSLContext | None, *, https: bool) -> httpx.AsyncHTTPTransport:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from exo_graphql.cluster.state import State
+from exo_graphql.exo.copied import Copied
 from exo_graphql.exo.endpoints import Endpoint
 from exo_graphql.exo.parse import NotAState, StateReader
 
@@ -24,6 +25,8 @@ class StateRead:
     """What it took exo: from the request to the whole answer; 0 for a copy."""
     body: bytes | None
     """What was read; None where it is the same as the last one."""
+    copied: Copied | None = None
+    """Where it is another server's copy: what that one says of its own read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +63,20 @@ class ConditionalReader:
         else:
             answer = await endpoint.client.state(within, known.etag, wait if endpoint.is_copy else 0)
         # A copy whose ETags a proxy drops cannot be asked to wait for another state: it is read as often as exo.
-        endpoint.is_copy = answer.age is not None and answer.etag is not None
+        copied = answer.copied
+        endpoint.is_copy = copied is not None and answer.etag is not None
+        if copied is not None and copied.node_id is not None:
+            endpoint.node_id = copied.node_id
         cost = 0.0 if endpoint.is_copy else self._elapsed() - asked_at
         body = answer.body
         if body is None and known is not None:
-            return StateRead(known.state, self._asked_at(asked_at, answer.age), cost, None)
+            return StateRead(known.state, self._asked_at(asked_at, copied), cost, None, copied)
         if body is None:
             raise NotAState("nothing, to a request that named no state")
         state = await self._reader.read(body)
         self._known = None if answer.etag is None else _Known(endpoint, answer.etag, state, asked_at)
-        return StateRead(state, self._asked_at(asked_at, answer.age), cost, body)
+        return StateRead(state, self._asked_at(asked_at, copied), cost, body, copied)
 
-    def _asked_at(self, asked_at: float, age: float | None) -> float:
+    def _asked_at(self, asked_at: float, copied: Copied | None) -> float:
         """When exo itself was asked: where the answer is another server's copy, that was before."""
-        return asked_at if age is None else min(asked_at, self._elapsed() - age)
+        return asked_at if copied is None else min(asked_at, self._elapsed() - copied.age)

@@ -24,15 +24,15 @@ _NOT_YET = "it answered before, but has not answered the last request yet."
 class Endpoint:
     """One URL."""
 
-    def __init__(self, client: ExoClient) -> None:
+    def __init__(self, client: ExoClient, *, is_copy: bool = False) -> None:
         self.client = client
         self.node_id: str | None = None
         """The exo node behind it, as answered when the connection was made; None if it did not answer with an id."""
         self.identified = False
         """Whether its node id has been requested since it last failed."""
-        self.has_runners = True
+        self.has_runners = not is_copy
         """False once its exo has answered that it has no `GET /state/runners`, until it is identified again."""
-        self.is_copy = False
+        self.is_copy = is_copy
         """Whether another server of this kind answered in exo's place (see `mirror`): reading it costs exo nothing."""
         self.was_read = False
         """Whether it has ever returned a state."""
@@ -40,8 +40,8 @@ class Endpoint:
         """Reads that failed since the last good one."""
         self.last_error: Exception | None = None
         """Why the last read failed, or the last attempt to reach it; None while neither has, or until it was tried."""
-        self.answers = True
-        """False from a failure until something answers again. True until it has been tried."""
+        self.answers = not is_copy
+        """False from a failure until something answers again. Of exo, true until it has been tried."""
         self.tried_at = float("-inf")
         """When it was last tried outside a read, by the event loop's clock."""
         self.just_failed = asyncio.Event()
@@ -54,12 +54,17 @@ class Endpoint:
 
 
 class Endpoints:
-    """All URLs of one cluster, the preferred one first. `answers_again` is called when one answers again."""
+    """All URLs of one cluster, the preferred one first. `answers_again` is called when one answers again.
+
+    Where another server is followed, its copy is read instead of them while it answers: then they are not even tried.
+    """
 
     def __init__(self, clients: Sequence[ExoClient], rules: PollerRules, answers_again: Callable[[], None]) -> None:
         if not clients:
             raise ValueError("a cluster needs at least one URL")
         self.all = tuple(Endpoint(client) for client in clients)
+        self.copy: Endpoint | None = None
+        """The server that is followed (see `followed`); never commanded."""
         self.current = self.all[0]
         """The one that last returned a state. It stays in use when a preferred one is back."""
         self._rules = rules
@@ -68,12 +73,21 @@ class Endpoints:
     @property
     def all_down(self) -> bool:
         """Whether none is known to answer."""
-        return not any(endpoint.answers for endpoint in self.all)
+        return not any(endpoint.answers for endpoint in self._readable)
 
     @property
     def have_a_standby(self) -> bool:
         """Whether one beside the current one is known to answer."""
-        return any(endpoint.answers for endpoint in self.all if endpoint is not self.current)
+        return any(endpoint.answers for endpoint in self._readable if endpoint is not self.current)
+
+    @property
+    def reads_a_copy(self) -> bool:
+        """Whether the last state came from the server that is followed."""
+        return self.current is self.copy
+
+    @property
+    def _readable(self) -> Sequence[Endpoint]:
+        return self.all if self.copy is None else (self.copy, *self.all)
 
     @property
     def untrusted(self) -> Untrusted | None:
@@ -90,8 +104,24 @@ class Endpoints:
             for each in self.all
         )
 
+    def next_to_read(self, tried: Set[Endpoint], *, exo_itself: bool) -> Endpoint | None:
+        """The one for the next read, a copy only without `exo_itself`; None where all that answer are in `tried`."""
+        copy = self.copy
+        if copy is not None and copy.answers and copy not in tried and not exo_itself:
+            return copy
+        return self.next(tried)
+
+    def is_known(self, endpoint: Endpoint) -> bool:
+        """Whether it may still be read: no other server is followed since."""
+        return endpoint in self._readable
+
+    def trust_exo(self) -> None:
+        """exo is to be read again where a copy was: what is known of its URLs is old."""
+        for endpoint in self.all:
+            endpoint.answers, endpoint.failures = True, 0
+
     def next(self, tried: Set[Endpoint]) -> Endpoint | None:
-        """The one for the next request; None when every one that answers is in `tried`."""
+        """The one for the next request to exo; None where all that answer are in `tried`."""
         left = [endpoint for endpoint in self.all if endpoint.answers and endpoint not in tried]
         return min(left, key=lambda endpoint: (endpoint.failures, endpoint is not self.current), default=None)
 
@@ -114,6 +144,8 @@ class Endpoints:
         endpoint.failures += 1
         endpoint.last_error = reason
         endpoint.answers = endpoint.identified = False
+        if endpoint is self.copy:
+            self.trust_exo()
 
     async def keep(self, endpoint: Endpoint) -> None:
         """Tries `endpoint` regularly while it is not the one being read. Runs until it is cancelled."""
@@ -126,13 +158,22 @@ class Endpoints:
                 pass
             endpoint.just_failed.clear()
             endpoint.tried_at = loop.time()
-            if endpoint is self.current and endpoint.answers:
+            if self._is_not_to_be_tried(endpoint):
                 continue
             await self._try(endpoint)
 
+    def _is_not_to_be_tried(self, endpoint: Endpoint) -> bool:
+        """Whether it is being read, or is one of exo's while another server's copy is read."""
+        if endpoint is self.current:
+            return endpoint.answers
+        return endpoint is not self.copy and self.reads_a_copy and self.current.answers
+
     async def _try(self, endpoint: Endpoint) -> None:
         try:
-            await endpoint.identify(self._rules.read_timeout)
+            if endpoint is self.copy:
+                await endpoint.client.is_there(self._rules.read_timeout)
+            else:
+                await endpoint.identify(self._rules.read_timeout)
         except UpstreamError as error:
             if endpoint.answers:
                 logger.info("exo at %s does not answer: %s", endpoint.client.url, error)

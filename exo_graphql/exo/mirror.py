@@ -7,10 +7,12 @@ read for it, so that silence and staleness are counted between the reads of exo,
 import asyncio
 import secrets
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from exo_graphql.cluster.upstream import Unreachable
 from exo_graphql.exo.bodies import Received
+from exo_graphql.exo.copied import Copied
 from exo_graphql.exo.poller import Poller
 from exo_graphql.exo.prompts import without_prompts
 
@@ -30,8 +32,7 @@ class Mirrored:
     body: bytes | None
     """None: the follower has it, by its ETag."""
     etag: str
-    age: float
-    """Seconds since exo was asked for it, or for the last one that was the same."""
+    copied: Copied
 
 
 class Mirror:
@@ -43,40 +44,59 @@ class Mirror:
         self._made: tuple[int, bytes] | None = None
         """The number of the last body that was requested, and that body without prompts."""
 
-    async def state(self, known: str | None = None, wait: float = 0.0) -> Mirrored:
+    async def state(self, known: str | None = None, wait: float = 0.0, *, own: bool = False) -> Mirrored:
         """The last state. `known` is the follower's ETag; with `wait` (seconds) it gets news, or none after that time.
+
+        `own`: only what this server has read from exo itself. Of two servers that each believed the other to read exo,
+        neither would.
 
         Raises `Unreachable` while exo does not answer: the follower must not take an old state for a new one.
         """
+        self._check(own=own)
         self._poller.bodies.follow()
         snapshot = await self._poller.fresh(_MAX_AGE)
         if self._poller.bodies.last is None:
             # Bodies are kept from now on, and only a whole read is sure to have one.
             snapshot = await self._poller.read_now()
         try:
-            async with asyncio.timeout(min(max(wait, 0.0), MAX_WAIT)):
-                while _etag(self._last()) == known:
-                    snapshot = await self._poller.changed(snapshot)
+            # Who waits counts as a subscriber: a follower sees a load as closely as this server's own clients do.
+            with self._poller.subscriber() if wait > 0 else nullcontext():
+                async with asyncio.timeout(min(max(wait, 0.0), MAX_WAIT)):
+                    while _etag(self._last()) == known:
+                        snapshot = await self._poller.changed(snapshot)
         except TimeoutError:
             pass
+        self._check(own=own)
         last = self._last()
-        etag = _etag(last)
+        etag, snapshot = _etag(last), self._poller.snapshot or snapshot
+        age = max(0.0, self._elapsed() - last.asked_at)
+        copied = Copied(age, last.received_at, snapshot.api_node_id, self._models())
         body = None if etag == known else await self._without_prompts(last)
-        return Mirrored(body, etag, self._elapsed() - last.asked_at)
+        return Mirrored(body, etag, copied)
 
-    def models(self) -> bytes:
-        """The catalogue. Raises `Unreachable` before it was read."""
+    def models(self, *, own: bool = False) -> bytes:
+        """The catalogue. Raises `Unreachable` before it was read. `own`: see `state`."""
+        self._check(own=own)
         body = self._poller.catalogue_body
         if body is None:
             raise Unreachable("exo has not reported its models to the server that is followed.")
         return body
 
-    def node_id(self) -> str | None:
-        """The id of the node that is read, as it said last. Raises `Unreachable` while exo does not answer."""
+    def node_id(self, *, own: bool = False) -> str | None:
+        """The id of the node that is read, as it said last. `own`, and what it raises: see `state`."""
+        self._check(own=own)
         snapshot = self._poller.snapshot
         if snapshot is None or not snapshot.connected:
             raise Unreachable(_SILENT)
         return snapshot.source.api_node_id
+
+    def _check(self, *, own: bool) -> None:
+        if own and self._poller.has_a_copy:
+            raise Unreachable("This server does not read exo itself at present.")
+
+    def _models(self) -> str | None:
+        number = self._poller.catalogue_number
+        return f"{_BOOT}-{number}" if number else None
 
     def _last(self) -> Received:
         snapshot, last = self._poller.snapshot, self._poller.bodies.last

@@ -24,7 +24,9 @@ from exo_graphql.exo.commands import Commands
 from exo_graphql.exo.conditional_reader import ConditionalReader, StateRead
 from exo_graphql.exo.demand import Demand
 from exo_graphql.exo.endpoints import Endpoint, Endpoints
+from exo_graphql.exo.followed import Followed
 from exo_graphql.exo.gate import Gate
+from exo_graphql.exo.handover import Handover
 from exo_graphql.exo.notice import News, NotRunners, find_news
 from exo_graphql.exo.pacing import COPY_WAIT, Mode, PollerRules, longest_gap, read_timeout, usual_cost
 from exo_graphql.exo.parse import NotAState
@@ -45,6 +47,7 @@ class Poller(Snapshots, Commands):
     `transport` reaches an exo in this process; None means the network. `now` measures every age and every silence.
     `gate` decides whether a command may be sent; None lets all pass.
     `awaits_past`: there is no snapshot before `recall` has said what was known before the start.
+    `followed_transport`, `followed_tls`: see `Followed`.
     """
 
     def __init__(
@@ -59,6 +62,8 @@ class Poller(Snapshots, Commands):
         now: Callable[[], Moment] = clock.now,
         gate: Gate | None = None,
         awaits_past: bool = False,
+        followed_transport: httpx.AsyncBaseTransport | None = None,
+        followed_tls: Callable[[], ssl.SSLContext | None] = lambda: None,
     ) -> None:
         rules = rules if rules is not None else PollerRules()
         self.stats = PollerStats()
@@ -75,6 +80,8 @@ class Poller(Snapshots, Commands):
         self._reader = ConditionalReader(self._elapsed)
         self.bodies = Bodies(self._elapsed)
         """What exo sent last, for servers that follow this one."""
+        self._followed = Followed(endpoints, transport=followed_transport, tls=followed_tls)
+        self._handover = Handover(endpoints, self._elapsed)
         self._looked_elsewhere = float("-inf")
         """When (`Moment.elapsed`) other nodes were last read because the state of the current one was old."""
         self._state: State | None = None
@@ -98,8 +105,22 @@ class Poller(Snapshots, Commands):
                 await asyncio.wait([task])
             self._reads.announce_end()
         finally:
+            await self._followed.aclose()
             for endpoint in self._endpoints.all:
                 await endpoint.client.aclose()
+
+    def follow(self, url: str | None, token: str | None = None) -> None:
+        """Reads the state from the server at `url` while it answers, or from exo again: the only reader.
+
+        What is read to act upon (`read_now`) still comes from exo itself. `token` is what that server accepts.
+        """
+        if self._followed.follow(url, token):
+            self._demand.request_read()
+
+    @property
+    def has_a_copy(self) -> bool:
+        """Whether the newest state came from the server that is followed."""
+        return self._handover.has_a_copy
 
     async def _run(self) -> None:
         try:
@@ -195,10 +216,11 @@ class Poller(Snapshots, Commands):
         self._schedule.whole_read_begins(began, wait)
         tried: set[Endpoint] = set()
         found: tuple[Endpoint, StateRead] | None = None
-        while (endpoint := self._endpoints.next(tried)) is not None:
+        unfit = False
+        while (endpoint := self._endpoints.next_to_read(tried, exo_itself=whole)) is not None:
             tried.add(endpoint)
             try:
-                if not endpoint.identified:
+                if not endpoint.identified and endpoint is not self._endpoints.copy:
                     await endpoint.identify(self.rules.read_timeout)
                 timeout = read_timeout(self.stats.cost, self.rules, endpoint.failures)
                 read = await self._reader.read(endpoint, timeout, whole=whole, wait=wait)
@@ -207,6 +229,11 @@ class Poller(Snapshots, Commands):
             except NotAState as error:
                 self._endpoints.failed(endpoint, error, logging.ERROR)
             else:
+                if not self._endpoints.is_known(endpoint):
+                    continue  # another server is followed meanwhile, or none
+                if self._handover.is_too_early(endpoint, read, self._state, self._asked_at):
+                    unfit = endpoint is not self._endpoints.copy
+                    continue
                 strange = self._has_only_strangers(read.state)
                 if found is None or not strange:
                     found = endpoint, read
@@ -214,7 +241,12 @@ class Poller(Snapshots, Commands):
                     break
                 continue  # another node may know the members
             self.stats.failures += 1
-        if found is None:
+        await self._followed.close_left()
+        if found is None and unfit:
+            # It answers: it will have caught up with the next read.
+            self._silence.ends()
+            self._demand.request_read()
+        elif found is None:
             self._reads.fail()
         else:
             await self._recalled.ready.wait()
@@ -226,21 +258,27 @@ class Poller(Snapshots, Commands):
 
     def _received(self, endpoint: Endpoint, read: StateRead) -> None:
         gap = read.asked_at - self._asked_at
+        # What reading exo costs says nothing of reading a copy, and the other way round.
+        cost = self.stats.cost if endpoint.is_copy is self._endpoints.current.is_copy else None
         self._endpoints.succeeded(endpoint)
+        self._handover.received(endpoint)
         if self._is_another(endpoint, read.state):
             endpoint.identified = False
         self._source = Source(endpoint.client.url, endpoint.node_id)
         self._asked_at = read.asked_at
         self._state = read.state
-        self.bodies.received(read)
+        seen_at = None if read.copied is None else read.copied.received_at
+        self.bodies.received(read, seen_at or self._now().at)
         self._schedule.state_received()
         self._silence.ends()
         self._demand.clear_requests()
-        self._publish(self._next(read.state, unbroken=gap <= longest_gap(self.stats.cost, self.rules)))
+        unbroken = gap <= longest_gap(self.stats.cost, self.rules)
+        self._publish(self._next(read.state, unbroken=unbroken, seen_at=seen_at))
         self._resumed = False
-        self.stats.cost = usual_cost(self.stats.cost, read.cost, self.stats.reads, self.rules)
+        self.stats.cost = usual_cost(cost, read.cost, self.stats.reads, self.rules)
         self.stats.reads += 1
-        self._catalogue.after_a_read(endpoint, has_demand=self._demand.exists(self._elapsed()))
+        models = None if read.copied is None else read.copied.models
+        self._catalogue.after_a_read(endpoint, models, has_demand=self._demand.exists(self._elapsed()))
 
     async def _leave_a_node_that_is_behind(self) -> None:
         """Reads another node where the state of this one is old or no longer moves, and changes to one that is newer.

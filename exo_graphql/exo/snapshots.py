@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import partial
 
 from exo_graphql.cluster.advance import advance
@@ -80,6 +81,11 @@ class Snapshots:
     def catalogue_body(self) -> bytes | None:
         """The last answer to `GET /models`; None before the first."""
         return self._catalogue.body
+
+    @property
+    def catalogue_number(self) -> int:
+        """Increases with each other catalogue; 0 before the first."""
+        return self._catalogue.number
 
     def reread_catalogue(self) -> None:
         """Reads the catalogue again soon, rather than when it is due."""
@@ -214,8 +220,13 @@ class Snapshots:
 
     # Publishing
 
-    def _next(self, state: State | None, *, unbroken: bool = False) -> tuple[Snapshot, Transitions] | None:
-        """The next snapshot; None only while there has never been a state. `unbroken`: see `Contact`."""
+    def _next(
+        self, state: State | None, *, unbroken: bool = False, seen_at: datetime | None = None
+    ) -> tuple[Snapshot, Transitions] | None:
+        """The next snapshot; None only while there has never been a state. `unbroken`: see `Contact`.
+
+        `seen_at`: when the server whose copy the state is has received it (UTC).
+        """
         if state is None and self._snapshot is None:
             return None
         now = self._now()
@@ -234,6 +245,7 @@ class Snapshots:
             rules=self._readiness,
             past=past,
             known=self._recalled.known(now.elapsed),
+            seen_at=seen_at,
         )
         self._recalled.shown(following[0].history.models)
         return following

@@ -24,6 +24,11 @@ class Membership:
         return "leader" if self._leadership.leads else "follower"
 
     @property
+    def secret(self) -> str | None:
+        """What these servers show each other; None where there is one server only."""
+        return self._leadership.secret
+
+    @property
     def leads(self) -> bool:
         """Whether this server leads."""
         return self._leadership.leads

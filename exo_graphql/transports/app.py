@@ -147,7 +147,7 @@ def _pages(
         routes=[
             *page_routes(),
             *dashboard_routes(),
-            *exo_routes(mirror, access),
+            *exo_routes(mirror, access, lambda: membership.secret),
             Route(HEALTH, healthz, methods=_PROBING),
             Route(READINESS, readyz, methods=_PROBING),
             Route("/metrics", prometheus, methods=_READING),

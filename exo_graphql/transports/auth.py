@@ -131,6 +131,14 @@ class Access:
         return found
 
 
+def shows(authorization: str | None, secret: str | None) -> bool:
+    """Whether this `Authorization` header shows the secret of the servers that share a store; never without one."""
+    scheme, _, given = (authorization or "").strip().partition(" ")
+    if secret is None or scheme.lower() != "bearer":
+        return False
+    return hmac.compare_digest(_digest(given.strip()), _digest(secret))
+
+
 def authorization_in(payload: Mapping[str, object] | None) -> str | None:
     """The `Authorization` in a `connection_init` payload, as clients write it: by that name or as a bare `token`."""
     for name, value in (payload or {}).items():

@@ -15,10 +15,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from exo_graphql.cluster.upstream import UpstreamError
-from exo_graphql.exo.client import AGE_HEADER
 from exo_graphql.exo.mirror import Mirror
 from exo_graphql.transports.asgi import address_of
-from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized
+from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized, shows
 
 # RFC 7240, section 4.3.
 _WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,6})(?:$|[,;\s])", re.IGNORECASE | re.ASCII)
@@ -30,14 +29,20 @@ def _failed(status: int, message: str, headers: dict[str, str]) -> Response:
     return JSONResponse({"detail": message}, status, {"cache-control": "no-store", **headers})
 
 
-def exo_routes(mirror: Mirror, access: Access) -> list[Route]:
-    """The routes; they need the scope `read`."""
+def exo_routes(mirror: Mirror, access: Access, secret: Callable[[], str | None]) -> list[Route]:
+    """The routes; they need the scope `read`, or the `secret` of the servers that share a store.
 
-    def route(path: str, answer: Callable[[Request], Awaitable[Response]]) -> Route:
+    Those get `own` answers alone, see `Mirror.state`.
+    """
+
+    def route(path: str, answer: Callable[..., Awaitable[Response]]) -> Route:
         async def endpoint(request: Request) -> Response:
+            authorization = request.headers.get("authorization")
             try:
-                access.caller(request.headers.get("authorization"), address_of(request.scope))
-                return await answer(request)
+                is_replica = shows(authorization, secret())
+                if not is_replica:
+                    access.caller(authorization, address_of(request.scope))
+                return await answer(request, own=is_replica)
             except Unauthorized as error:
                 return _failed(401, f"{error.message} --exo-token sends one.", {"www-authenticate": "Bearer"})
             except TooManyFailures as error:
@@ -47,19 +52,19 @@ def exo_routes(mirror: Mirror, access: Access) -> list[Route]:
 
         return Route(path, endpoint, methods=["GET", "HEAD"])
 
-    async def state(request: Request) -> Response:
+    async def state(request: Request, *, own: bool) -> Response:
         preferred = _WAIT.search(request.headers.get("prefer", ""))
         wait = 0.0 if preferred is None else float(preferred[1])
-        found = await mirror.state(request.headers.get("if-none-match"), wait)
-        headers = {"etag": found.etag, AGE_HEADER: f"{found.age:.3f}", "cache-control": "no-store"}
+        found = await mirror.state(request.headers.get("if-none-match"), wait, own=own)
+        headers = {"etag": found.etag, "cache-control": "no-store", **found.copied.headers()}
         if found.body is None:
             return Response(status_code=304, headers=headers)
         return Response(found.body, headers=headers, media_type=_JSON)
 
-    async def models(_: Request) -> Response:
-        return Response(mirror.models(), media_type=_JSON, headers={"cache-control": "no-store"})
+    async def models(_: Request, *, own: bool) -> Response:
+        return Response(mirror.models(own=own), media_type=_JSON, headers={"cache-control": "no-store"})
 
-    async def node_id(_: Request) -> Response:
-        return JSONResponse(mirror.node_id(), headers={"cache-control": "no-store"})
+    async def node_id(_: Request, *, own: bool) -> Response:
+        return JSONResponse(mirror.node_id(own=own), headers={"cache-control": "no-store"})
 
     return [route("/exo/state", state), route("/exo/models", models), route("/exo/node_id", node_id)]

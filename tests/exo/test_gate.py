@@ -28,6 +28,7 @@ COMMANDS: dict[str, Call] = {
 READS: dict[str, Call] = {
     "state": lambda exo: exo.state(5.0),
     "runners": lambda exo: exo.runners(5.0),
+    "is_there": lambda exo: exo.is_there(5.0),
     "node_id": lambda exo: exo.node_id(5.0),
     "models": lambda exo: exo.models(5.0),
     "placement": lambda exo: exo.placement("test/tiny-a", "Pipeline", "MlxRing", 1),

@@ -1,0 +1,42 @@
+"""Whole servers that share a store: exo is read by the one that leads, whichever that is."""
+
+from itertools import pairwise
+
+import pytest
+
+from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.simulator import SimulatedExo, tiny_scenario
+from tests.support.replicated import replicated
+from tests.support.running import A, Running, until
+
+pytestmark = pytest.mark.anyio
+
+
+def copies(server: Running) -> bool:
+    return server.components.poller.has_a_copy
+
+
+async def test_the_one_that_leads_reads_exo_and_the_others_read_it_from_there() -> None:
+    exo = SimulatedExo(tiny_scenario(), seed=1)
+    async with replicated({"exo": exo}, {"exo": exo}, tokens="read:only-for-readers", normal_pause=0.1) as pair:
+        first, second = pair.servers
+        seen: list[Snapshot] = []
+        poller = second.components.poller
+        with first.components.poller.subscriber(), poller.subscriber(), poller.listen(seen.append):
+            await until(lambda: copies(second))
+            assert not copies(first)
+            assert second.components.poller.snapshot is not None
+            assert second.components.poller.snapshot.exo_url == f"http://127.0.0.1:{first.port}/exo"
+            # Nobody leads: each reads exo itself.
+            pair.lead(None)
+            await until(lambda: not copies(second))
+            # The other one does.
+            pair.lead(1)
+            await until(lambda: copies(first))
+            exo.control.place(A)
+            exo.control.advance(5.0)
+            await until(lambda: first.components.poller.snapshot and first.components.poller.snapshot.state.instances)
+            assert copies(first)
+            assert not copies(second)
+            assert all(one.state.index <= other.state.index for one, other in pairwise(seen))  # type: ignore[operator]
+            assert not any(snapshot.stale for snapshot in seen)
