@@ -46,7 +46,6 @@ from exo_graphql.observability.model_collectors import EventCollector, ModelColl
 from exo_graphql.observability.recorder import Recorder
 from exo_graphql.operations import Operations
 from exo_graphql.replicas import Roles
-from exo_graphql.replicas.entered import Entered
 from exo_graphql.replicas.membership import Membership
 from exo_graphql.replicas.reading import Reading
 from exo_graphql.rest.endpoint import RestEndpoint, is_rest
@@ -130,9 +129,9 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     sampler = Sampler(series, store, snapshot=lambda: poller.snapshot, now=clock.now)
     webhooks = webhooks_of(settings, events, store)
     recorder = Recorder(events, poller, operations, deployments)
-    parts = [Entered(each) for each in (events, webhooks, operations, deployments, recorder)]
-    # After what marks unloads and loads: the first snapshot must not say that these were lost meanwhile.
-    roles = Roles(store, [*parts, PastKeeper(poller, store, now=clock.now), Entered(sampler)])
+    # The past after what marks unloads and loads: the first snapshot must not say that these were lost meanwhile.
+    past = PastKeeper(poller, store, now=clock.now)
+    roles = Roles(store, [events, webhooks, operations, deployments, recorder, past, sampler])
     access = Access(tokens_of(settings))
     schema = build_schema(read_only=settings.read_only)
     limits = replace(tuning.limits, max_cost=settings.max_cost, max_live_cost=settings.max_live_cost)

@@ -1,6 +1,6 @@
 """The last assessment of every deployment, published whenever it changes, and what follows for the cluster's health."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -11,6 +11,7 @@ from exo_graphql.cluster.upstream import Upstream
 from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.deployment import DeploymentState
 from exo_graphql.deployments.health import Health
+from exo_graphql.deployments.memories import Memory
 
 
 class Assessments:
@@ -60,16 +61,26 @@ class Assessments:
 
         return stop
 
-    def publish(self, assessments: Iterable[Assessment], now: Moment) -> None:
-        """Replaces the assessments, and calls the listeners if any has changed."""
+    def publish(
+        self, assessments: Iterable[Assessment], now: Moment, memories: Mapping[str, Memory] | None = None
+    ) -> None:
+        """Replaces the assessments, and calls the listeners if any has changed.
+
+        `memories`, by uid, say since when a state lasts that began before this server looked, or that the leader saw.
+        """
         known = {each.deployment.name: each for each in assessments}
+        before, times = self._assessments, self._changed_at
+        self._changed_at = {}
         for name, each in known.items():
-            before = self._assessments.get(name)
-            if before is None or before.state is not each.state:
-                self._changed_at[name] = now.at
-        changed = known != self._assessments
+            memory = None if memories is None else memories.get(each.deployment.uid)
+            was = before.get(name)
+            if memory is not None and memory.state is each.state:
+                self._changed_at[name] = memory.changed_at
+            else:
+                same = was is not None and was.state is each.state
+                self._changed_at[name] = times.get(name, now.at) if same else now.at
+        changed = known != before or times != self._changed_at
         self._assessments = known
-        self._changed_at = {name: at for name, at in self._changed_at.items() if name in known}
         self._health = self._health.after(known.values(), now)
         expectations = self._health.expectations(known.values(), now)
         if self.concern is not None:

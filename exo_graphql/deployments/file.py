@@ -69,8 +69,16 @@ class FileWatch:
         time_zone: str,
         lock: asyncio.Lock,
         refused: Callable[[str | None], None],
+        *,
+        at_start: bool = True,
+        reason: str | None = None,
     ) -> None:
+        """`at_start`: whether the source has just been read. Else the file is read again before it is applied.
+
+        `reason` is why another server has refused it.
+        """
         self._path = source.path
+        self._at_start = at_start
         self._registry = registry
         self._upstream = upstream
         self._rules = rules
@@ -80,11 +88,15 @@ class FileWatch:
         self._seen: bytes | InvalidFile = source.first
         self._applied: bytes | None = None
         self._tried: bytes | None = None
-        self._reason: str | None = None
+        self._reason = reason
 
     async def run(self) -> None:
         """Reads and applies until it is cancelled."""
         content = self._seen
+        if not self._at_start:
+            self._seen = await asyncio.to_thread(self._read)
+            await asyncio.sleep(POLL_SECONDS)
+            content = await asyncio.to_thread(self._read)
         while True:
             try:
                 await self._take(content)

@@ -3,7 +3,8 @@
 It wakes up for a snapshot (once a second at most), the progress of an operation, a changed deployment, and the next
 time at which a window opens or an attempt is due. Each round accounts for what has happened (`outcomes`: how operations
 have ended; `adjust`: what time and other people have changed), compares (`compare`), publishes (`assessments`), and
-acts (`acting`). What it remembers beyond the store is in `Watch` and `Waits`, which may be lost.
+acts (`acting`). What it remembers beyond the store is in `Watch`, which may be lost, and in `Waits`, of which a part is
+stored (`memories`). A server that follows another one compares and publishes in the same way, and does nothing else.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from exo_graphql.deployments.assess import assess_unseen
 from exo_graphql.deployments.assessments import Assessments
 from exo_graphql.deployments.compare import Comparison, compare
 from exo_graphql.deployments.deployment import Deployment, DeploymentState
+from exo_graphql.deployments.memories import Memories
 from exo_graphql.deployments.registry import Registry
 from exo_graphql.deployments.timetable import Timetable, timetable
 from exo_graphql.deployments.view import View
@@ -39,6 +41,8 @@ PAUSE_SECONDS = 1.0
 """The shortest pause between two comparisons for snapshots alone: while something loads, ten come a second."""
 FAULT_SECONDS = 5.0
 """How long nothing is done after an internal error, or an error of the store."""
+DELETED_SECONDS = 20.0
+"""How long a server that follows shows the pause that it expects after somebody has deleted an instance."""
 SET_BACK = timedelta(minutes=5)
 """A wall clock that goes back by less was corrected: our time then stops until the clock has caught up.
 
@@ -54,10 +58,14 @@ class Reconciler:
         upstream: Upstream,
         operations: Operations,
         registry: Registry,
+        memories: Memories,
         *,
         now: Callable[[], Moment],
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        self.acts = False
+        """Whether this server acts for the deployments."""
+        self._memories = memories
         self.assessments = Assessments(upstream)
         self._upstream = upstream
         self._operations = operations
@@ -69,8 +77,8 @@ class Reconciler:
         self._watch = Watch()
         self._waits = Waits(jitter)
         self._actor = Actor(operations, registry, self._waits, now=self.now, jitter=jitter)
-        self._deleted: set[str] = set()
-        """Ids of own instances that somebody else has deleted, until the pause that follows is stored."""
+        self._deleted: dict[str, float] = {}
+        """Ids of own instances that somebody else has deleted, and when, until the pause that follows is stored."""
         self._timetables: dict[str, tuple[Deployment, Timetable]] = {}
         self._reconciled_at = float("-inf")
         self._compared_at = float("-inf")
@@ -144,9 +152,22 @@ class Reconciler:
         """A person wants it loaded although another server works against it."""
         self._watch = self._watch.without_contest(uid)
 
+    def recall(self) -> None:
+        """Takes over what is stored in `memories`."""
+        self._waits.recall(self._memories.by_uid, self.now())
+
     def _publish(self, outcome: Comparison, now: Moment) -> None:
         self._compared_at = now.elapsed
-        self.assessments.publish(outcome.assessments, now)
+        self.assessments.publish(outcome.assessments, now, self._memories.by_uid)
+        if self.acts and self._upstream.snapshot is not None:
+            self._memories.note(
+                {
+                    each.deployment.uid: self._waits.remembered(
+                        each.deployment.uid, each.state, self.assessments.changed_at(each.deployment.name) or now.at
+                    )
+                    for each in outcome.assessments
+                }
+            )
 
     def _is_parked(self, deployment: Deployment) -> bool:
         operation = None if deployment.pending is None else self._operations.by_key(deployment.pending)
@@ -168,7 +189,7 @@ class Reconciler:
     # The loop
 
     async def run(self) -> None:
-        """Reconciles until it is cancelled."""
+        """Reconciles until it is cancelled; where it does not act, it compares and publishes alone."""
         with (
             self.assessments,
             self._upstream.listen(self._on_snapshot),
@@ -193,7 +214,7 @@ class Reconciler:
         placed = [each for o in at_work if o.deployment is not None for each in self._operations.placed(o.id)]
         persons = [id_ for o in at_work if o.deployment is None for _, id_ in self._operations.placed(o.id)]
         self._watch = observe(self._watch, snapshot, self._registry.all(), touched, now, placed, persons)
-        self._deleted |= self._watch.deleted
+        self._deleted |= dict.fromkeys(self._watch.deleted, now.elapsed)
         # An answer must not show a deployment as READY beside a snapshot without its model, so each snapshot is
         # compared, but with 20 times the duration of a comparison in between: 0.1 s if one takes 5 ms (5 % of a core).
         version, took = self._last_comparison
@@ -218,14 +239,20 @@ class Reconciler:
         return min((max(0.05, seconds) for seconds in (*waits, *self._waits.ends(now))), default=None)
 
     async def _reconcile(self) -> None:
-        self._reconciled_at = self.now().elapsed
-        if self._upstream.snapshot is not None:
+        now = self.now()
+        self._reconciled_at = now.elapsed
+        if not self.acts:
+            # The leader stores the pause. Where it has not within this time, it has seen something else.
+            self._deleted = {id_: at for id_, at in self._deleted.items() if now.elapsed - at < DELETED_SECONDS}
+        elif self._upstream.snapshot is not None:
             await self._account_for_changes()
         outcome = self.assess()
         if outcome is None:
             return
-        await self._remember(outcome)
-        await self._actor.carry_out(outcome.act)
+        self._note(outcome)
+        if self.acts:
+            await self._remember(outcome)
+            await self._actor.carry_out(outcome.act)
 
     # What has happened since the last comparison
 
@@ -236,7 +263,7 @@ class Reconciler:
             await self._end_pending(deployment)
             await self._registry.update(deployment.uid, lambda d: adjusted(d, self._observed(d, deleted)))
             await self._forget_if_gone(deployment.uid)
-        self._deleted -= deleted
+        self._deleted = {id_: at for id_, at in self._deleted.items() if id_ not in deleted}
 
     def _observed(self, deployment: Deployment, deleted: Iterable[str]) -> Observed:
         now, known = self.now(), self._timetables.get(deployment.uid)
@@ -282,15 +309,20 @@ class Reconciler:
             await self._registry.forget(uid)
             self._waits.forget(uid)
 
+    def _note(self, outcome: Comparison) -> None:
+        """Keeps in memory what the next comparisons depend on."""
+        now = self.now()
+        for each in outcome.assessments:
+            self._waits.note_fit(each, now)
+            self._waits.note_arrival(each, now)
+
     async def _remember(self, outcome: Comparison) -> None:
-        """Keeps what the next comparisons depend on."""
+        """Stores what the next comparisons depend on."""
         now, snapshot = self.now(), self._upstream.snapshot
         for uid in outcome.weights_there:
             self._waits.weights_are_there(uid, now)
         for each in outcome.assessments:
             uid = each.deployment.uid
-            self._waits.note_fit(each, now)
-            self._waits.note_arrival(each, now)
             if snapshot is None or snapshot.stale:
                 continue
             if each.wanted and not each.deployment.adopted and self._watch.contested(uid, now) is None:

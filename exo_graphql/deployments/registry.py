@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.state import Instance
 from exo_graphql.deployments.deployment import Deployment
 from exo_graphql.deployments.records import decode, encode
-from exo_graphql.storage import Collection, Store
+from exo_graphql.storage import Collection, Entry, Store
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +32,40 @@ class Registry:
 
     async def open(self) -> None:
         """Reads the store, which is open, once. Raises `StoreError`."""
-        if self._opened:
+        if not self._opened:
+            await self.read()
+
+    async def read(self) -> None:
+        """Reads the store again. Raises `StoreError`."""
+        async with self._writing:
+            entries = await self._store.entries(Collection.DEPLOYMENTS)
+            known, self._by_uid = self._by_uid, {}
+            self._take(entries)
+            self._opened = True
+            if known != self._by_uid:
+                self._notify()
+
+    async def reread(self, ids: Iterable[str] | None) -> None:
+        """Reads these again, which another server has written; None: all. Raises `StoreError`."""
+        if ids is None:
+            await self.read()
             return
-        for entry in await self._store.entries(Collection.DEPLOYMENTS):
+        wanted = frozenset(ids)
+        async with self._writing:
+            entries = await self._store.some(Collection.DEPLOYMENTS, wanted)
+            known = self._by_uid
+            self._by_uid = {uid: each for uid, each in known.items() if uid not in wanted}
+            self._take(entries)
+            if known != self._by_uid:
+                self._notify()
+
+    def _take(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
             self._last = max(self._last, entry.sequence)
             deployment = decode(entry)
             if deployment is not None:
                 self._by_uid[deployment.uid] = deployment
                 self._sequences[deployment.uid] = entry.sequence
-        self._opened = True
 
     def all(self) -> tuple[Deployment, ...]:
         """Every deployment by name, the deleted ones that are still loaded included."""

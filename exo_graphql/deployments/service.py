@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
@@ -22,6 +22,7 @@ from exo_graphql.deployments.deployment import Deployment, ManagedBy, Pause
 from exo_graphql.deployments.differences import Difference, differences
 from exo_graphql.deployments.errors import DeploymentNotFound
 from exo_graphql.deployments.file import FileWatch, Source, withdraw_all
+from exo_graphql.deployments.memories import Memories
 from exo_graphql.deployments.plan_hash import DeploymentHash, decode, encode, signature
 from exo_graphql.deployments.proposal import propose_planned
 from exo_graphql.deployments.reconciler import Reconciler
@@ -39,13 +40,12 @@ from exo_graphql.operations import (
     Proposal,
 )
 from exo_graphql.operations.proposal import outdated, rejected_proposal
-from exo_graphql.storage import Store, StoreError
+from exo_graphql.storage import Collection, Store, StoreError, is_shared
 
 log = logging.getLogger(__name__)
 
-
-# Hashes of applied plans that are kept while the server runs: a call is sent again within minutes.
-MAX_APPLIED_PLANS = 1_000
+# Begins the key under which an applied plan is noted, for a day: a call is sent again within minutes.
+_APPLIED = "applied:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +79,19 @@ class Deployments:
         self._upstream = upstream
         self._operations = operations
         self.time_zone = time_zone
+        self._store = store
         self._registry = Registry(store)
         operations.keep(self._registry.keeps)
-        self.reconciler = Reconciler(upstream, operations, self._registry, now=now)
-        self._stack = AsyncExitStack()
+        self._memories = Memories(store)
+        self.reconciler = Reconciler(upstream, operations, self._registry, self._memories, now=now)
+        self._tasks: list[asyncio.Task[None]] = []
         self._file = file
+        self._has_led = False
         self.file_problem: str | None = None
         """Why the deployments file was refused; None while it is valid, or there is none."""
         self.deleting: dict[str, str | None] = {}
         """While listeners are called for a deletion: who requested it, by uid."""
         self._applying = asyncio.Lock()
-        self._applied_plans: dict[str, str] = {}
-        """By hash, oldest first: the uid of the deployment that it has declared or changed."""
         """Held while one declares: two requests for one new name must not both add it."""
 
     async def prepare(self) -> None:
@@ -98,11 +99,45 @@ class Deployments:
         await self._registry.open()
 
     async def __aenter__(self) -> Self:
+        await self.lead()
+        return self
+
+    # Its share in the roles of this server: see `replicas.Part`
+
+    async def follow(self) -> None:
+        """Shows what the store says, compared with what is loaded. Raises `StoreError`."""
         await self._registry.open()
-        if self._file is None:
-            await withdraw_all(self._registry)
+        await self._memories.read()
+        self._take_memories()
+        self._begin(self.reconciler.run())
+
+    async def changed(self, changes: Mapping[Collection, frozenset[str] | None]) -> None:
+        """Shows what another server has written. Raises `StoreError`."""
+        if Collection.DEPLOYMENTS in changes:
+            await self._registry.reread(changes[Collection.DEPLOYMENTS])
+        if Collection.MEMORIES in changes:
+            await self._memories.reread(changes[Collection.MEMORIES])
+        if changes.keys() & {Collection.DEPLOYMENTS, Collection.MEMORIES}:
+            self._take_memories()
+
+    async def refresh(self) -> None:
+        """Shows what was declared last. Raises `StoreError`."""
+        await self._registry.read()
         self.reconciler.assess()
-        self._stack.push_async_callback(_ended, asyncio.create_task(self.reconciler.run(), name="deployments"))
+
+    async def lead(self) -> None:
+        """Acts for the deployments, and watches the file. Raises `StoreError`."""
+        await self._end()
+        shared = is_shared(self._store.leadership)
+        await (self._registry.read() if shared else self._registry.open())
+        await self._memories.read()
+        if self._file is None:
+            await self._withdraw(others=len(self._store.leadership.replicas) > 1)
+        refused = None if self._file is None else self._memories.refused
+        self.reconciler.acts = True
+        self.reconciler.recall()
+        self._refused(refused)
+        self._begin(self.reconciler.run(), self._memories.run())
         if self._file is not None:
             watch = FileWatch(
                 self._file,
@@ -112,11 +147,53 @@ class Deployments:
                 self.time_zone,
                 self._applying,
                 self._refused,
+                at_start=not (self._has_led or shared),
+                reason=refused,
             )
-            self._stack.push_async_callback(_ended, asyncio.create_task(watch.run(), name="deployments file"))
-        return self
+            self._begin(watch.run())
+        self._has_led = True
+
+    async def rest(self) -> None:
+        """Compares and shows alone, as the server does that follows."""
+        if self.reconciler.acts:
+            self.reconciler.acts = False
+            await self._end()
+        if not self._tasks:
+            self._begin(self.reconciler.run())
+
+    async def close(self) -> None:
+        """Ends all of it."""
+        self.reconciler.acts = False
+        await self._end()
+
+    def _begin(self, *work: Coroutine[object, object, None]) -> None:
+        self._tasks += [asyncio.create_task(each, name="deployments") for each in work]
+
+    async def _end(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _take_memories(self) -> None:
+        self.reconciler.recall()
+        self._show_refused(self._memories.refused)
+
+    async def _withdraw(self, *, others: bool) -> None:
+        """This server has no file: what one declared earlier is paused, unless another server may have it."""
+        if not others:
+            await withdraw_all(self._registry)
+        elif any(each.managed_by is ManagedBy.FILE for each in self._registry.all()):
+            log.warning(
+                "This server leads without --deployments, which declared some at another one. They stay as they are: "
+                "give each server the same file."
+            )
 
     def _refused(self, reason: str | None) -> None:
+        self._memories.note_refused(reason)
+        self._show_refused(reason)
+
+    def _show_refused(self, reason: str | None) -> None:
         self.file_problem = reason
         self.reconciler.assessments.concern = reason
         self.reconciler.assess()
@@ -129,7 +206,7 @@ class Deployments:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._stack.aclose()
+        await self.close()
 
     # Reading
 
@@ -195,19 +272,18 @@ class Deployments:
         shown = decode(plan)
         if shown is None:
             return None
-        name, text = shown.declared.name, shown.sealed.text
+        name, key = shown.declared.name, f"{_APPLIED}{sha256(shown.sealed.text.encode()).hexdigest()}"
         async with self._applying:
-            if text in self._applied_plans:
+            uid = self._operations.noted(key)
+            if uid is not None:
                 # What a person has done since, a pause for example, is not undone by a call that is sent again.
                 known = self._registry.get(name)
-                same = known is not None and known.uid == self._applied_plans[text]
+                same = known is not None and known.uid == uid
                 return Applied(assessment=self.get(name)) if same else Applied(error=self._applied_and_gone(name))
             applied = await self._apply(shown.declared, dry_run=False, if_generation=None, by=by, shown=shown)
             made = self._registry.get(name)
             if applied.error is None and made is not None:
-                self._applied_plans[text] = made.uid
-                while len(self._applied_plans) > MAX_APPLIED_PLANS:
-                    del self._applied_plans[next(iter(self._applied_plans))]
+                await self._operations.note(key, made.uid)
             return applied
 
     async def plan_again(self, plan: str) -> Proposal | None:
@@ -399,11 +475,6 @@ class Deployments:
             suggestion="Use one of the available names." if names else "There are no deployments.",
             available=names,
         )
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 def _unavailable(error: Unreachable) -> ClusterUnavailable:

@@ -1,14 +1,16 @@
-"""Waits that may be lost: after a restart of this server each begins anew.
+"""Waits before the next request. What a person may notice of them is stored (`memories`); the rest begins anew.
 
 Times are `Moment.elapsed`, keys are uids of deployments.
 """
 
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
 
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.backoff import delay
+from exo_graphql.deployments.deployment import DeploymentState
+from exo_graphql.deployments.memories import Memory
 
 WEIGHTS_SECONDS = 60.0
 """How often weights that are there are checked again: somebody may have deleted them."""
@@ -27,6 +29,8 @@ class Waits:
         """When its weights may be requested again."""
         self.not_before: dict[str, float] = {}
         """When it may request an operation again, after one was refused or did not unload."""
+        self._until: dict[str, datetime] = {}
+        """The same by the wall clock (UTC)."""
         self._jitter = jitter
         self._fetches: dict[str, int] = {}
         self._arrived: dict[str, tuple[int, float]] = {}
@@ -36,7 +40,8 @@ class Waits:
     def hold_back(self, uid: str, now: Moment) -> None:
         """Delays its next request, each time by more."""
         number = self._refusals[uid] = self._refusals.get(uid, 0) + 1
-        self.not_before[uid] = now.elapsed + delay(number, self._jitter()).total_seconds()
+        wait = delay(number, self._jitter())
+        self.not_before[uid], self._until[uid] = now.elapsed + wait.total_seconds(), now.at + wait
 
     def succeeded(self, uid: str) -> None:
         """The next refusal counts as the first one again."""
@@ -83,14 +88,43 @@ class Waits:
 
     def forget(self, uid: str) -> None:
         """The deployment is gone."""
-        for each in (self.fits_since, self.fetch_at, self.not_before, self._fetches, self._refusals, self._arrived):
+        waits = self.fits_since, self.fetch_at, self.not_before, self._until, self._fetches, self._refusals
+        for each in (*waits, self._arrived):
             each.pop(uid, None)
+
+    def remembered(self, uid: str, state: DeploymentState, changed_at: datetime) -> Memory:
+        """What is stored of a deployment, whose state has lasted since `changed_at` (UTC)."""
+        fetch_at = self.fetch_at.get(uid)
+        return Memory(
+            state,
+            changed_at,
+            fetch_at=None if fetch_at is None else fetch_at.at,
+            not_before=self._until.get(uid),
+            fetches=self._fetches.get(uid, 0),
+            refusals=self._refusals.get(uid, 0),
+        )
+
+    def recall(self, memories: Mapping[str, Memory], now: Moment) -> None:
+        """Takes over what the server before this one, or the one that leads, has stored, by uid."""
+        self._fetches = {uid: each.fetches for uid, each in memories.items() if each.fetches}
+        self._refusals = {uid: each.refusals for uid, each in memories.items() if each.refusals}
+        self.fetch_at = {
+            uid: Moment(each.fetch_at, _elapsed(each.fetch_at, now))
+            for uid, each in memories.items()
+            if each.fetch_at is not None
+        }
+        self._until = {uid: each.not_before for uid, each in memories.items() if each.not_before is not None}
+        self.not_before = {uid: _elapsed(at, now) for uid, at in self._until.items()}
 
     def ends(self, now: Moment) -> Iterator[float]:
         """Seconds until each of the waits for a request is over."""
         for at in (*self.not_before.values(), *(moment.elapsed for moment in self.fetch_at.values())):
             if at > now.elapsed:
                 yield at - now.elapsed
+
+
+def _elapsed(at: datetime, now: Moment) -> float:
+    return now.elapsed + (at - now.at).total_seconds()
 
 
 def _after(now: Moment, wait: timedelta) -> Moment:

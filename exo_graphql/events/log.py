@@ -1,17 +1,24 @@
-"""The events of this server: the newest in memory, all of them in the store, each passed to the listeners."""
+"""The events of this server: the newest in memory, all of them in the store, each passed to the listeners.
+
+Where servers share the store, the leader alone records, and an event is passed on only once it is stored: so an id
+never names two of them, and nobody has seen one that is lost with the leader. The others pass on what the leader has
+stored, in its order, each event once.
+"""
 
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Self
 
+from exo_graphql.events.age import forgotten_until
 from exo_graphql.events.event import Event, EventKind, Occurrence, Severity
 from exo_graphql.events.filter import EVERYTHING, Filter, first_of
+from exo_graphql.events.held import HELD_FOR, Held
 from exo_graphql.events.log_line import LEVELS, log_keys
 from exo_graphql.events.losses import REMEMBERED, Losses
 from exo_graphql.events.records import decode, encode
@@ -19,7 +26,7 @@ from exo_graphql.events.serving import Serving
 from exo_graphql.events.serving import decode as decode_serving
 from exo_graphql.events.serving import encode as encode_serving
 from exo_graphql.storage import Collection as Table
-from exo_graphql.storage import Store, StoreError
+from exo_graphql.storage import Entry, Store, StoreError, is_shared
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +74,16 @@ class EventLog:
         self._newest: deque[Event] = deque(maxlen=IN_MEMORY)
         """The newest events, oldest first."""
         self._last = 0
-        """The sequence of the newest event."""
+        """The sequence of the newest event that was passed on."""
+        self._numbered = 0
+        """The sequence of the event that was recorded last. Where the store is shared, it may have to be stored yet."""
+        self._shared = is_shared(store.leadership)
+        self.leads = False
+        """Whether this server records."""
+        self._term = 0
+        """How often this server has stopped recording."""
+        self._has_read = False
+        self._held = Held()
         self.served: Serving | None = None
         """What was ready when the server before this one last noted it."""
         self._unwritten_serving: Serving | None = None
@@ -81,28 +97,109 @@ class EventLog:
         self._writer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        await self.lead()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # Its share in the roles of this server: see `replicas.Part`
+
+    async def follow(self) -> None:
+        """Shows the events of the store. Raises `StoreError`."""
         for entry in reversed(await self._store.newest(Table.EVENTS, IN_MEMORY)):
-            self._last = entry.sequence
+            self._last = self._numbered = entry.sequence
             event = decode(entry)
             if event is not None:
                 self._newest.append(event)
                 self._losses.note(event)
                 if event.acknowledged_at is not None:
                     self._losses.acknowledged(event)
-        self.served = decode_serving(await self._store.entries(Table.SERVING))
-        self._writer = asyncio.create_task(self._write(), name="events")
-        return self
+        self._has_read = True
 
-    async def __aexit__(self, *_: object) -> None:
-        if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.gather(self._writer, return_exceptions=True)
-        with suppress(StoreError):
-            await self._write_waiting()
+    async def changed(self, changes: Mapping[Table, frozenset[str] | None]) -> None:
+        """Passes on what another server has recorded, and notes what it says of earlier events. Raises `StoreError`."""
+        if Table.EVENTS not in changes:
+            return
+        before, ids = self._last, changes[Table.EVENTS]
+        await self._catch_up()
+        if ids is None:
+            known = await self._store.newest(Table.EVENTS, BATCH, before + 1)
+        else:
+            earlier = [id_ for id_ in ids if (number := _number(id_)) is not None and number <= before]
+            known = await self._store.some(Table.EVENTS, earlier) if earlier else []
+        for event in map(decode, known):
+            if event is not None and event.acknowledged_at is not None:
+                self._note_acknowledged(event)
+
+    async def refresh(self) -> None:
+        """Passes on what was recorded last. Raises `StoreError`."""
+        await self._catch_up()
+
+    async def lead(self) -> None:
+        """Records from here on, after all that is stored. Raises `StoreError`."""
+        if self._has_read:
+            await self._catch_up()
+        else:
+            await self.follow()
+        self.served = decode_serving(await self._store.entries(Table.SERVING))
+        self._numbered = self._last
+        self.leads = True
+        for at, occurrence in self._held.take():
+            self._accept(occurrence, at)
+        self._writer = asyncio.create_task(self._write(), name="events")
+
+    async def rest(self) -> None:
+        """Records no more. What could not be written is held until another server has recorded it, or this one can."""
+        if not self.leads:
+            return
+        self.leads = False
+        self._term += 1
+        await self._end_writer()
+        if self._shared:
+            for event in self._unwritten:
+                self._held.hold(event, event.at)
+            self._unwritten.clear()
+            self._unwritten_serving = None
+
+    async def close(self) -> None:
+        """Writes what is left, if this server leads; at its end."""
+        await self._end_writer()
+        if self.leads:
+            with suppress(StoreError):
+                await self._write_waiting()
+
+    async def _end_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+
+    async def _catch_up(self) -> None:
+        """Passes on the events that were stored since the last one, in their order."""
+        found: list[Entry] = []
+        count, before = 20, None
+        while True:
+            entries = await self._store.newest(Table.EVENTS, count, before)
+            found += [entry for entry in entries if entry.sequence > self._last]
+            if len(entries) < count or entries[-1].sequence <= self._last:
+                break
+            count, before = BATCH, entries[-1].sequence
+        for entry in reversed(found):
+            self._last = entry.sequence
+            event = decode(entry)
+            if event is not None:
+                self._held.recorded(event, event.at)
+                self._publish(event)
 
     def now(self) -> datetime:
         """Now (UTC), by the clock that dates the events."""
         return self._now()
+
+    @property
+    def has_another_leader(self) -> bool:
+        """Whether another server records."""
+        return not self.leads and self._store.leadership.leader is not None
 
     @property
     def in_memory(self) -> tuple[Event, ...]:
@@ -114,27 +211,57 @@ class EventLog:
         return self._losses.open(self._now())
 
     def record(self, occurrences: Iterable[Occurrence]) -> None:
-        """Records what happened just now, in this order. It never blocks and never fails."""
+        """Records what happened just now, in this order. It never blocks and never fails.
+
+        While another server leads, that one records it: see `held.py`.
+        """
+        now = self._now()
         for occurrence in occurrences:
-            self._last += 1
-            fields = {name: getattr(occurrence, name) for name in _FIELDS}
-            event = Event(id=f"{_PREFIX}{self._last}", sequence=self._last, at=self._now(), **fields)
-            self._newest.append(event)
-            self._losses.note(event)
-            self.counts[event.kind, event.severity] += 1
-            self._unwritten.append(event)
-            log.log(LEVELS[event.severity], "%s", event.message, extra=log_keys(event))
-            self._notify(event)
+            if not self._shared:
+                self._accept(occurrence, now)
+            elif not self.leads:
+                self._held.hold(occurrence, now)
+            elif not self._held.is_known(occurrence, now):
+                self._accept(occurrence, now)
+        if self.has_another_leader:
+            self._held.drop_until(now - HELD_FOR)
+
+    def _accept(self, occurrence: Occurrence, at: datetime) -> None:
+        self._numbered += 1
+        fields = {name: getattr(occurrence, name) for name in _FIELDS}
+        event = Event(id=f"{_PREFIX}{self._numbered}", sequence=self._numbered, at=at, **fields)
+        self._unwritten.append(event)
+        if not self._shared:
+            self._recorded_here(event)
         self._recorded.set()
 
+    def _recorded_here(self, event: Event) -> None:
+        self._last = event.sequence
+        self.counts[event.kind, event.severity] += 1
+        log.log(LEVELS[event.severity], "%s", event.message, extra=log_keys(event))
+        self._publish(event)
+
+    def _publish(self, event: Event) -> None:
+        self._newest.append(event)
+        self._losses.note(event)
+        if event.acknowledged_at is not None:
+            self._losses.acknowledged(event)
+        self._notify(event)
+
     def note_serving(self, serving: Serving) -> None:
-        """Keeps what is ready now in the store, once the events before are there."""
-        self._unwritten_serving = serving
-        self._recorded.set()
+        """Keeps what is ready now in the store, once the events before are there; the leader does."""
+        if self.leads:
+            self._unwritten_serving = serving
+            self._recorded.set()
+
+    @property
+    def last_recorded(self) -> int:
+        """The `sequence` of the event that was recorded last, whether or not it is stored yet."""
+        return self._numbered
 
     @property
     def last_sequence(self) -> int:
-        """The `sequence` of the newest event; 0 before the first."""
+        """The `sequence` of the newest event that was passed on; 0 before the first."""
         return self._last
 
     def newest(self, count: int, wanted: Filter = EVERYTHING) -> tuple[Event, ...] | None:
@@ -163,10 +290,10 @@ class EventLog:
 
     async def find(self, event_id: str) -> Event | None:
         """The event of that id; None if it is not kept. Raises `StoreError`."""
-        number = event_id.removeprefix(_PREFIX)
-        if not event_id.startswith(_PREFIX) or not number.isascii() or not number.isdecimal():
+        number = _number(event_id)
+        if number is None:
             return None
-        found = await self.numbered(int(number))
+        found = await self.numbered(number)
         return found if found is not None and found.id == event_id else None
 
     async def numbered(self, sequence: int) -> Event | None:
@@ -192,13 +319,18 @@ class EventLog:
         event = replace(known, acknowledged_at=self._now())
         await self._write_waiting()
         await self._store.save(Table.EVENTS, encode(event))
+        self._note_acknowledged(event)
+        return event
+
+    def _note_acknowledged(self, event: Event) -> None:
         for number, each in enumerate(self._newest):
-            if each.id == event_id:
+            if each.id == event.id:
+                if each == event:
+                    return
                 self._newest[number] = event
         self._losses.acknowledged(event)
         self._changed()
         self.on_acknowledged()
-        return event
 
     @contextmanager
     def listen(self, listener: Callable[[Event], None]) -> Iterator[None]:
@@ -253,41 +385,42 @@ class EventLog:
                 self._recorded.set()
 
     async def _write_waiting(self) -> None:
+        if not self.leads:
+            return
+        term = self._term
         async with self._writing:
-            while self._unwritten:
+            while self._unwritten and term == self._term:
                 batch = list(islice(self._unwritten, BATCH))
                 await self._store.append(Table.EVENTS, [encode(event) for event in batch])
+                if term != self._term:
+                    return  # it has rested meanwhile: these are read from the store
                 for event in batch:
                     # More may have been recorded meanwhile, and the oldest dropped for them.
                     if self._unwritten and self._unwritten[0] is event:
                         self._unwritten.popleft()
+                    if self._shared:
+                        self._recorded_here(event)
             # After the events: if the server is killed in between, its loss is reported, and not reported again.
             serving = self._unwritten_serving
-            if serving is not None:
+            if serving is not None and term == self._term:
                 await self._store.save(Table.SERVING, encode_serving(serving))
                 if self._unwritten_serving is serving:
                     self._unwritten_serving = None
 
     async def _forget(self) -> None:
-        # Everything up to `low` goes, and nothing above `high`. The last one stays however old it is: events are
-        # numbered on from it, and an id never names two of them.
-        low, high = max(0, self._last - self._max_count), self._last - 1
-        limit = self._now() - self._max_age
-        # By bisection: of 100,000 events 17 times 10 are read.
-        while low < high:
-            middle = (low + high + 1) // 2
-            # Several, since one that a newer version has written may not be readable.
-            entries = await self._store.newest(Table.EVENTS, 10, middle + 1)
-            event = next((event for event in map(decode, entries) if event is not None), None)
-            if not entries or entries[0].sequence <= low or (event is not None and event.at < limit):
-                low = middle
-            else:
-                high = entries[0].sequence - 1
-        low = min(low, self._last - 1)
-        if low > 0:
-            await self._store.forget_until(Table.EVENTS, low)
-        while self._newest and self._newest[0].sequence <= low:
+        before = self._now() - self._max_age
+        until = await forgotten_until(self._store, self._last, max_count=self._max_count, before=before)
+        if until > 0:
+            await self._store.forget_until(Table.EVENTS, until)
+        while self._newest and self._newest[0].sequence <= until:
             self._newest.popleft()
+
+
+def _number(event_id: str) -> int | None:
+    """The sequence of the event with that id; None where it is no id of an event."""
+    number = event_id.removeprefix(_PREFIX)
+    decimal = event_id.startswith(_PREFIX) and number.isascii() and number.isdecimal()
+    return int(number) if decimal else None
 
 
 _FIELDS = tuple(Occurrence.__dataclass_fields__)

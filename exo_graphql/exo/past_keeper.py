@@ -76,6 +76,10 @@ class PastKeeper:
             with suppress(StoreError):
                 await self._write_changes()
 
+    async def close(self) -> None:
+        """The same at the end of this server."""
+        await self.rest()
+
     def _read(self, entries: list[Entry]) -> None:
         self._stored = {}
         if self._given:

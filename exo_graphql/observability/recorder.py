@@ -49,7 +49,10 @@ class SnapshotSource(Protocol):
 
 
 class Recorder:
-    """Records events while it is entered. What exists when it is entered makes no events."""
+    """Records events while it is entered. What exists when it is entered makes no events.
+
+    A server that follows passes on what it sees, too: the log holds it, since the leader records it.
+    """
 
     def __init__(
         self, events: EventLog, upstream: SnapshotSource, operations: Operations, deployments: Deployments
@@ -71,6 +74,7 @@ class Recorder:
         """When (`Moment.elapsed`) the first snapshot of this process was made."""
         self._silent = False
         """Whether exo was reported as unreachable, and there has been no snapshot yet."""
+        self._entered = False
         self._active = ExitStack()
 
     def __enter__(self) -> Self:
@@ -83,9 +87,36 @@ class Recorder:
         self._mark_lost()
         waiting = asyncio.get_running_loop().call_later(SILENT_AT_START, self._report_silence)
         self._active.callback(waiting.cancel)
+        self._entered = True
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._active.close()
+
+    # Its share in the roles of this server: see `replicas.Part`
+
+    async def follow(self) -> None:
+        """Looks, and shows the losses that the leader has recorded."""
+        self.__enter__()
+        self._active.callback(self._events.watch(self._soon_mark_lost))
+
+    async def changed(self, _: object) -> None:
+        """Nothing: what others write comes by way of the log, the operations and the deployments."""
+
+    async def refresh(self) -> None:
+        """Nothing."""
+
+    async def lead(self) -> None:
+        """Records from here on."""
+        if not self._entered:
+            self.__enter__()
+        self._noted = None
+
+    async def rest(self) -> None:
+        """Nothing: the log does not record."""
+
+    async def close(self) -> None:
+        """At the end of this server."""
         self._active.close()
 
     def _report_silence(self) -> None:
@@ -115,12 +146,19 @@ class Recorder:
         if self._compared and not after.stale:
             self._note_serving(after)
         if occurrences or self._lost:
-            # Later: the listeners do not have this snapshot yet, and must not get it after the next one.
-            asyncio.get_running_loop().call_soon(self._mark_lost)
+            self._soon_mark_lost()
+
+    def _soon_mark_lost(self) -> None:
+        # The listeners may not have this snapshot yet, and must not get it after the next one.
+        asyncio.get_running_loop().call_soon(self._mark_lost)
 
     def _lost_meanwhile(self, after: Snapshot, first_at: float) -> tuple[Occurrence, ...]:
         """What was lost while no server ran; nothing until a snapshot can show it."""
         if after.stale or not after.state.nodes:
+            return ()
+        if not self._events.leads:
+            # From here on this server sees itself what is lost, and what was before the leader has.
+            self._compared = self._events.has_another_leader
             return ()
         served = self._events.served
         waited = after.now.elapsed - first_at
@@ -146,7 +184,7 @@ class Recorder:
         members = {id_: node.friendly_name for id_, node in after.state.nodes.items()}
         if (ready, members) != self._noted:
             self._noted = ready, members
-            now, last = self._events.now(), self._events.last_sequence
+            now, last = self._events.now(), self._events.last_recorded
             self._events.note_serving(Serving(ready, members, after.state.index, now, last))
 
     def _operations_changed(self) -> None:

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Self
 
 from exo_graphql.cluster.upstream import NotLeading
+from exo_graphql.storage import NotLeader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +213,8 @@ class JournalUnavailable(OperationError):
     @classmethod
     def because(cls, error: Exception) -> Self:
         """What a caller is answered after `error` of the store."""
+        if isinstance(error, NotLeader):
+            return cls(message=str(error), suggestion="Send the request again in a few seconds.")
         return cls(message=str(error), suggestion="Free disk space, or check the database of --database-url.")
 
 

@@ -2,33 +2,40 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from datetime import datetime
 
-from exo_graphql.cluster.loads import NO_LOADS, FailedLoad, Loads
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Upstream
-from exo_graphql.operations import failed_loads
 from exo_graphql.operations.errors import JournalUnavailable, OperationError
+from exo_graphql.operations.followed import deleting
 from exo_graphql.operations.late_instances import LateInstances
+from exo_graphql.operations.marks import Marks
 from exo_graphql.operations.operation import Operation, OperationState
 from exo_graphql.operations.records import Record
-from exo_graphql.operations.repository import OperationRepository
+from exo_graphql.operations.repository import OperationRepository, Reread
 from exo_graphql.operations.requests import OperationRequest
 from exo_graphql.operations.reservations import Reservation
 from exo_graphql.operations.resolution import ResolvedRequest, is_same_load
 from exo_graphql.operations.returning import ReturningMembers
 from exo_graphql.operations.rules import OperationRules
 from exo_graphql.operations.run import Run
+from exo_graphql.operations.shared_progress import SharedProgress
 from exo_graphql.operations.worker import execute, fault
-from exo_graphql.storage import Key, Store, StoreError
+from exo_graphql.storage import Key, NotLeader, Store, StoreError, is_shared
 
 log = logging.getLogger(__name__)
 
+# Operations that are read again for a caller who has just requested one through another server.
+NEWEST = 20
+
 
 class OperationManager:
-    """Owns the task of every operation. `repository` remembers what has ended, and the keys."""
+    """Owns the task of every operation. `repository` remembers what has ended, and the keys.
+
+    While another server leads, the operations have no tasks: they are shown as that server stores them.
+    """
 
     def __init__(
         self,
@@ -41,6 +48,9 @@ class OperationManager:
         self.version = 0
         """Increases with every change of any operation."""
         self.repository = OperationRepository(store, rules, now)
+        self._shared = is_shared(store.leadership)
+        self.leads = False
+        """Whether this server executes them."""
         self._upstream = upstream
         self._rules = rules
         self._clock = clock
@@ -52,39 +62,97 @@ class OperationManager:
         self._work: set[asyncio.Task[None]] = set()
         """The task of each run, and of each operation that has ended but could not be stored yet."""
         self._listeners: list[Callable[[], None]] = []
-        self._unloading: dict[str, str] = {}
-        """What was last passed to `Upstream.mark_unloading`: model by instance id."""
-        self._loads = NO_LOADS
-        """What was last passed to `Upstream.mark_loads`."""
         self._returning = ReturningMembers(rules, clock)
-        self.late = LateInstances(upstream, self.repository.unclaimed, self._runs.values, rules, clock)
-        self.late.changed = lambda: self._changed(None)
-        self._stack = ExitStack()
-        """Ends the subscription to snapshots."""
+        self.late = LateInstances(upstream, self.repository.unclaimed, self._runs_now, rules, clock)
+        self.late.changed = self._show_changes
+        self._marks = Marks(upstream, self.late)
+        self._progress = SharedProgress(self.repository.write)
+        self._watching: ExitStack | None = None
+        """Ends the subscriptions to snapshots; None until the store was read."""
 
-    async def open(self) -> None:
-        """Resumes what was under way when the last server ended. Raises `StoreError`."""
-        records = await self.repository.load()
-        self._stack.enter_context(self._upstream.listen(self._returning.note))
-        self._stack.enter_context(self._upstream.listen(self.late.note))
-        failed = self._loads.failed
-        for _, operation in self.repository.finished():
-            failed = failed_loads.after(failed, operation)
-        self._mark_loads(failed)
-        for record in records:
-            log.info("Resuming operation %s (%s).", record.operation.id, record.operation.kind.value)
-            self._start(self._run(record))
-        self._keep(asyncio.create_task(self.late.run(), name="late instances"))
+    # Leading and following
 
-    async def close(self) -> None:
-        """Stops the work without ending any operation."""
-        self._stack.close()
+    async def lead(self) -> None:
+        """Resumes what was under way when the last server ended or lost the lead. Raises `StoreError`."""
+        self._show(await self.repository.load(again=self._shared), anew=True)
+        await self.repository.prune()
+        self.leads = True
+        self._work_on(self.late.run(), "late instances")
+        if self._shared:
+            self._work_on(self._progress.run(), "shared progress")
+        for run in tuple(self._runs.values()):
+            log.info("Resuming operation %s (%s).", run.operation.id, run.operation.kind.value)
+            self._start(run)
+
+    async def rest(self) -> None:
+        """Stops the work without ending any operation. They are shown as they were."""
+        self.leads = False
+        self._progress.clear()
         work = tuple(self._work)
         for task in work:
             task.cancel()
         if work:
             await asyncio.wait(work)
+        for id_ in self._unadmitted:
+            self._runs.pop(id_, None)
+        self._unadmitted.clear()
+
+    async def close(self) -> None:
+        """The same at the end of this server: what has ended is stored, if it can be."""
+        await self.rest()
+        if self._watching is not None:
+            self._watching.close()
+            self._watching = None
         await self.repository.catch_up()
+
+    async def follow(self) -> None:
+        """Shows what the store says. Raises `StoreError`."""
+        self._show(await self.repository.load())
+
+    async def changed(self, ids: Iterable[str] | None) -> None:
+        """Shows what another server has written; None: whatever that was. Raises `StoreError`."""
+        if ids is None:
+            self._show(await self.repository.load(again=True))
+            return
+        self._apply(await self.repository.reread(ids))
+
+    async def refresh(self) -> None:
+        """Shows what was written last, before any notice of it has come. Raises `StoreError`."""
+        self._apply(await self.repository.newest(NEWEST, also=self._runs))
+
+    def _runs_now(self) -> Iterable[Run]:
+        return self._runs.values()
+
+    def _show(self, records: Iterable[Record], *, anew: bool = False) -> None:
+        """These are under way, and no others. `anew`: whatever was done for them here is not continued."""
+        known, self._runs = {} if anew else self._runs, {}
+        for record in records:
+            self._followed(record, known)
+        if self._watching is None:
+            self._watching = ExitStack()
+            self._watching.enter_context(self._upstream.listen(self._returning.note))
+            self._watching.enter_context(self._upstream.listen(self.late.note))
+        self._marks.begin((operation for _, operation in self.repository.finished()), self._runs.values())
+        self._notify()
+
+    def _apply(self, changes: Reread) -> None:
+        for id_ in changes.gone:
+            self._runs.pop(id_, None)
+        for record in changes.under_way:
+            self._followed(record, self._runs)
+        if changes.any:
+            self._marks.show(self._runs.values(), changes.ended)
+            self._notify()
+
+    def _followed(self, record: Record, known: Mapping[str, Run]) -> None:
+        run = known.get(record.operation.id)
+        if run is None:
+            run = self._run(record)
+        run.record, run.shown = record, record.operation
+        run.deleting = deleting(record)
+        self._runs[record.operation.id] = run
+
+    # Reading
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -169,36 +237,44 @@ class OperationManager:
 
         It is registered before the first wait: from the call on, others see its reservation and its key.
         """
+        if not self.leads:
+            return JournalUnavailable.because(NotLeader("Another server leads."))
         admitted: asyncio.Future[Operation | OperationError] = asyncio.get_running_loop().create_future()
         if key is not None:
             self.repository.remember(key)
+        run = self._run(record)
+        self._runs[record.operation.id] = run
         self._unadmitted.add(record.operation.id)
-        self._start(self._run(record), key, admitted)
+        self._start(run, key, admitted)
         # The operation begins even if the caller is cancelled.
         return await asyncio.shield(admitted)
 
     def _run(self, record: Record) -> Run:
-        run = Run(
+        return Run(
             record,
             self._upstream,
             self._rules,
             clock=self._clock,
             now=self._now,
-            save=self.repository.save,
+            save=self._save,
             changed=self._changed,
-            shared=self.repository.is_shared,
+            shared=self._shared,
         )
-        self._runs[record.operation.id] = run
-        return run
+
+    async def _save(self, record: Record) -> None:
+        self._progress.storing(record.operation.id)
+        entry = await self.repository.save(record)
+        if self._shared and self.leads:
+            self._progress.stored(entry, record.operation)
 
     def _start(
         self, run: Run, key: Key | None = None, admitted: "asyncio.Future[Operation | OperationError] | None" = None
     ) -> None:
-        task = asyncio.create_task(self._bring_to_an_end(run, key, admitted), name=f"operation {run.operation.id}")
-        self._keep(task)
+        self._work_on(self._bring_to_an_end(run, key, admitted), f"operation {run.operation.id}")
         self._changed(run)
 
-    def _keep(self, task: asyncio.Task[None]) -> None:
+    def _work_on(self, work: Coroutine[object, object, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
         self._work.add(task)
         task.add_done_callback(self._work.discard)
 
@@ -207,18 +283,24 @@ class OperationManager:
     ) -> None:
         if admitted is not None:
             try:
-                await self.repository.admit(run.record, key)
+                entry = await self.repository.admit(run.record, key)
             except StoreError as error:
                 del self._runs[run.operation.id]
                 self._unadmitted.discard(run.operation.id)
                 self.repository.forget_key(key)
-                self._changed(None)
+                self._notify()
                 admitted.set_result(JournalUnavailable.because(error))
                 return
             except asyncio.CancelledError:
-                admitted.cancel()
+                # This server ends, or leads no more, while it is being written.
+                if self._shared:
+                    admitted.set_result(_perhaps_begun())
+                else:
+                    admitted.cancel()
                 raise
             self._unadmitted.discard(run.operation.id)
+            if self._shared:
+                self._progress.stored(entry, run.operation)
             self._changed(run)
             admitted.set_result(run.operation)
         try:
@@ -235,7 +317,8 @@ class OperationManager:
                 await self.repository.save(run.record)
         self.repository.keep(run.record)
         del self._runs[run.operation.id]
-        self._changed(None)
+        self._marks.show(self._runs.values())
+        self._notify()
         await self.repository.prune()
         # After a restart it would be begun again, though callers have seen its end.
         while True:
@@ -243,23 +326,23 @@ class OperationManager:
                 return
             await asyncio.sleep(self._rules.catch_up_seconds)
 
-    def _changed(self, _: Run | None) -> None:
+    def _changed(self, run: Run) -> None:
+        if self._shared:
+            self._progress.note(run.shown)
+        self._show_changes()
+
+    def _show_changes(self) -> None:
+        self._marks.show(self._runs.values())
+        self._notify()
+
+    def _notify(self) -> None:
         self.version += 1
-        unloading = {id_: model for run in self._runs.values() for id_, model in run.deleting.items()}
-        unloading |= self.late.deleting
-        if unloading != self._unloading:
-            self._unloading = unloading
-            self._upstream.mark_unloading(unloading)
-        failed = self._loads.failed
-        for run in self._runs.values():
-            if not run.shown.active:
-                failed = failed_loads.after(failed, run.shown)
-        self._mark_loads(failed)
         for listener in tuple(self._listeners):
             listener()
 
-    def _mark_loads(self, failed: Mapping[str, FailedLoad]) -> None:
-        current = Loads(failed_loads.under_way(run.shown for run in self._runs.values()), failed)
-        if current != self._loads:
-            self._loads = current
-            self._upstream.mark_loads(current)
+
+def _perhaps_begun() -> JournalUnavailable:
+    return JournalUnavailable(
+        message="This server stopped acting on the cluster before the operation was stored. It may have been begun.",
+        suggestion="Look for it in `operations`, or send the request again with the same idempotency key.",
+    )

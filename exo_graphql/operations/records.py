@@ -68,6 +68,13 @@ def encode(record: Record) -> Entry:
     return Entry(record.sequence, operation.id, operation.active, body)
 
 
+def with_operation(entry: Entry, operation: Operation) -> Entry:
+    """The entry of a record with another version of its operation; all else in it stays as it is stored."""
+    raw: dict[str, Any] = orjson.loads(entry.record)
+    raw["operation"] = _OPERATION.dump_python(replace(operation, error=None), mode="json")
+    return replace(entry, active=operation.active, record=orjson.dumps(raw))
+
+
 def decode(entry: Entry) -> Record | Unreadable | None:
     """The record of an entry; None where it cannot be read and its operation has ended.
 

@@ -1,20 +1,36 @@
 """The stored operations: those that have ended, and which idempotency key belongs to which."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection as Several
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from exo_graphql.operations.operation import Operation, OperationKind, OperationState
 from exo_graphql.operations.records import Record, Unreadable, decode, encode
 from exo_graphql.operations.rules import OperationRules
 from exo_graphql.operations.unclaimed import Unclaimed
-from exo_graphql.storage import Collection, Key, Store, StoreError, is_shared
+from exo_graphql.storage import Collection, Entry, Key, Store, StoreError, is_shared
 
 log = logging.getLogger(__name__)
 
 # A client that draws a new key for each request must not fill the disk: at 200 bytes each, 2 MB.
 MAX_KEYS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """Operations that were read again: `gone` are the ids of those that are not under way (any more)."""
+
+    under_way: tuple[Record, ...] = ()
+    ended: tuple[Operation, ...] = ()
+    """Those that have ended since they were read before."""
+    gone: frozenset[str] = frozenset()
+
+    @property
+    def any(self) -> bool:
+        """Whether anything may have changed."""
+        return bool(self.under_way or self.ended or self.gone)
 
 
 class OperationRepository:
@@ -42,34 +58,70 @@ class OperationRepository:
         self._under_way: list[Record] | None = None
         """The operations that had not ended when the store was read; None until then."""
 
-    @property
-    def is_shared(self) -> bool:
-        """Whether other servers read the store, and one of them may lead next."""
-        return is_shared(self._store.leadership)
+    async def load(self, *, again: bool = False) -> list[Record]:
+        """Reads the store, if it was not read before or `again`; returns what was under way, oldest first.
 
-    async def load(self) -> list[Record]:
-        """Reads the store, once; returns what was under way, oldest first. Raises `StoreError`."""
-        if self._under_way is None:
+        Raises `StoreError`.
+        """
+        if self._under_way is None or again:
             self._under_way = await self._read()
         return self._under_way
 
     async def _read(self) -> list[Record]:
         entries = await self._store.entries(Collection.OPERATIONS)
-        self._keys = {key.key: key for key in await self._store.keys()}
+        keys = {key.key: key for key in await self._store.keys()}
         # Those that cannot be read count too: no sequence number is used twice.
         self._sequence = entries[-1].sequence if entries else 0
+        self._keys = keys
+        self._unwritten.clear()
+        self._unreadable.clear()
+        ids = {entry.id for entry in entries}
+        self._finished = {id_: known for id_, known in self._finished.items() if id_ in ids}
+        return list(self._take(entries).under_way)
+
+    async def reread(self, ids: Iterable[str]) -> Reread:
+        """Reads these again, which another server has written. Raises `StoreError`."""
+        wanted = frozenset(ids)
+        entries = await self._store.some(Collection.OPERATIONS, wanted)
+        for id_ in wanted.difference(entry.id for entry in entries):
+            self._finished.pop(id_, None)
+            self._unreadable.pop(id_, None)
+        return self._take(entries, wanted)
+
+    async def newest(self, count: int, also: Several[str]) -> Reread:
+        """Reads the newest ones again, and these. Raises `StoreError`."""
+        entries = await self._store.newest(Collection.OPERATIONS, count)
+        missing = frozenset(also).difference(entry.id for entry in entries)
+        if missing:
+            entries += await self._store.some(Collection.OPERATIONS, missing)
+        return self._take(sorted(entries, key=lambda entry: entry.sequence), frozenset(also))
+
+    def _take(self, entries: Sequence[Entry], asked: frozenset[str] | None = None) -> Reread:
+        """Notes the entries, in the order of their sequence. An operation that has ended never changes again.
+
+        With those that are read one by one come their keys, which the store notifies nobody of.
+        """
         under_way: list[Record] = []
+        ended: list[Operation] = []
         for entry in entries:
+            self._sequence = max(self._sequence, entry.sequence)
+            if not entry.active and entry.id in self._finished:
+                continue
+            self._unreadable.pop(entry.id, None)
             record = decode(entry)
             if isinstance(record, Unreadable):
                 self._unreadable[record.operation_id] = (record.sequence, self._parked(record))
-            elif record is not None and record.operation.active:
-                under_way.append(record)
             elif record is not None:
-                self.unclaimed.note(record)
-                self._finished[record.operation.id] = (record.sequence, record.operation)
-        await self.prune()
-        return under_way
+                if asked is not None and (key := _key_of(record)) is not None:
+                    self._keys.setdefault(key.key, key)
+                if record.operation.active:
+                    under_way.append(record)
+                else:
+                    self.unclaimed.note(record)
+                    self._finished[entry.id] = (record.sequence, record.operation)
+                    ended.append(record.operation)
+        gone = (asked or frozenset()).difference(record.operation.id for record in under_way)
+        return Reread(tuple(under_way), tuple(ended), gone)
 
     def _parked(self, entry: Unreadable) -> Operation:
         message = "The journal's entry of this operation cannot be read, so it is not resumed. Cancel it to discard it."
@@ -101,33 +153,41 @@ class OperationRepository:
         self._sequence += 1
         return self._sequence
 
-    async def admit(self, record: Record, key: Key | None) -> None:
+    async def admit(self, record: Record, key: Key | None) -> Entry:
         """Writes a new operation and its key. Raises `StoreError`; then neither is stored, now or later."""
         try:
-            await self._store.admit(Collection.OPERATIONS, encode(record), key)
+            entry = encode(record)
+            await self._store.admit(Collection.OPERATIONS, entry, key)
         except StoreError as error:
             log.error("Operation %s: %s", record.operation.id, error)  # noqa: TRY400  # the message says it all
             raise
+        return entry
 
     async def add_key(self, key: Key) -> None:
         """Lets one more key lead to an operation. Raises `StoreError`."""
         await self._store.add_key(key)
         self.remember(key)
 
-    async def save(self, record: Record) -> None:
+    async def save(self, record: Record) -> Entry:
         """Writes an operation. Raises `StoreError`.
 
         One that has ended is then written by `catch_up`; not in a shared store, where another server may go on with it.
         """
         try:
-            await self._store.save(Collection.OPERATIONS, encode(record))
+            entry = encode(record)
+            await self._store.save(Collection.OPERATIONS, entry)
         except StoreError as error:
-            if self.is_shared:
+            if is_shared(self._store.leadership):
                 raise
             log.error("Operation %s: %s", record.operation.id, error)  # noqa: TRY400  # the message says it all
             if not record.operation.active:
                 self._unwritten[record.operation.id] = record
             raise
+        return entry
+
+    async def write(self, entry: Entry) -> None:
+        """Writes an entry that `save` has returned, with another version of its operation. Raises `StoreError`."""
+        await self._store.save(Collection.OPERATIONS, entry)
 
     async def catch_up(self) -> bool:
         """Writes what has ended while the store could not be written; returns whether all is written."""
@@ -187,3 +247,10 @@ class OperationRepository:
             except StoreError as error:
                 # Tried again when the next operation ends.
                 log.error("%s", error)  # noqa: TRY400  # the message says it all
+
+
+def _key_of(record: Record) -> Key | None:
+    """The key that was stored with the operation."""
+    key = record.operation.idempotency_key
+    started = record.operation.started_at.timestamp()
+    return None if key is None else Key(key, record.request.fingerprint, record.operation.id, started)

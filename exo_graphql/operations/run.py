@@ -47,7 +47,7 @@ class Run:
         *,
         clock: Callable[[], float],
         now: Callable[[], datetime],
-        save: Callable[[Record], Awaitable[None]],
+        save: Callable[[Record], Awaitable[object]],
         changed: Callable[["Run"], None],
         shared: bool = False,
     ) -> None:
@@ -168,7 +168,7 @@ class Run:
                     waiting = True
                     self.progressed()
                     self._show(replace(self.shown, message=f"Waiting for the journal. {error}"))
-                    await self._pause(self.rules.tick_seconds)
+                    await asyncio.sleep(self.rules.tick_seconds)
                     continue
                 self._give_up_storing(error)
             self.show()

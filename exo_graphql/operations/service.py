@@ -1,6 +1,7 @@
 """The entry to all changes of the cluster: operations are requested, looked up, cancelled and resumed here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
@@ -32,7 +33,7 @@ from exo_graphql.operations.requests import EVERY_KIND, InstanceTypePreference, 
 from exo_graphql.operations.reservations import unreserved
 from exo_graphql.operations.resolution import conflict, resolve
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES, OperationRules
-from exo_graphql.storage import Store, StoreError
+from exo_graphql.storage import Collection, Key, NotLeader, Store, StoreError
 
 
 class Operations:
@@ -55,6 +56,7 @@ class Operations:
         self.rules = rules
         """The limits that requests are validated against."""
         self._upstream = upstream
+        self._now = now
         self._fitting: tuple[Snapshot, int, frozenset[str]] | None = None
         """The last result of `fitting`, with what it depends on."""
         self._manager = OperationManager(upstream, store, rules, clock, now)
@@ -66,12 +68,39 @@ class Operations:
         await self._manager.repository.load()
 
     async def __aenter__(self) -> Self:
-        await self._manager.open()
+        await self.lead()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    # Its share in the roles of this server: see `replicas.Part`
+
+    async def follow(self) -> None:
+        """Shows what the store says. Raises `StoreError`."""
+        await self._manager.follow()
+
+    async def changed(self, changes: Mapping[Collection, frozenset[str] | None]) -> None:
+        """Shows what another server has written. Raises `StoreError`."""
+        if Collection.OPERATIONS in changes:
+            await self._manager.changed(changes[Collection.OPERATIONS])
+
+    async def refresh(self) -> None:
+        """Shows what was written last. Raises `StoreError`."""
+        await self._manager.refresh()
+
+    async def lead(self) -> None:
+        """Resumes what is under way in the store, and accepts requests. Raises `StoreError`."""
+        await self._manager.lead()
+
+    async def rest(self) -> None:
+        """Stops the work without failing it."""
+        await self._manager.rest()
+
+    async def close(self) -> None:
+        """The same at the end of this server."""
         await self._manager.close()
 
     # Reading
@@ -211,6 +240,18 @@ class Operations:
         known = self._manager.repository.key(key)
         return None if known is None else self.get(known.operation_id)
 
+    def noted(self, key: str) -> str | None:
+        """What `note` has kept under this key, within a day."""
+        known = self._manager.repository.key(key)
+        return None if known is None else known.operation_id
+
+    async def note(self, key: str, value: str) -> None:
+        """Keeps a value as the id of an operation is kept under its idempotency key; in memory where that fails."""
+        noted = Key(key, "", value, self._now().timestamp())
+        self._manager.repository.remember(noted)
+        with suppress(StoreError):
+            await self._manager.repository.add_key(noted)
+
     def leaving(self, operation_id: str) -> frozenset[str]:
         """The instances that an operation under way unloads."""
         run = self._manager.run(operation_id)
@@ -246,7 +287,10 @@ class Operations:
             except StoreError as error:
                 return JournalUnavailable.because(error)
             return run.shown
-        unreadable = await self._manager.repository.discard(operation_id)
+        try:
+            unreadable = await self._manager.repository.discard(operation_id)
+        except StoreError as error:
+            return JournalUnavailable.because(error)
         if unreadable is not None:
             return unreadable
         return self._ended(operation_id, "To reverse it, request the opposite.")
@@ -262,6 +306,8 @@ class Operations:
                     argument="id",
                 )
             return self._ended(operation_id, "Only a parked operation can be resumed.")
+        if not self._manager.leads:
+            return JournalUnavailable.because(NotLeader("Another server leads."))
         if run.operation.state is OperationState.PARKED:
             rival = conflict(run.operation.model_ids, self._manager.at_work())
             if rival is not None:

@@ -51,6 +51,10 @@ class Part(Protocol):
         """Stops acting, and goes on showing what it knows. Nothing happens where it does not act. Never raises."""
         ...
 
+    async def close(self) -> None:
+        """Ends all that it does, at the end of this server; it may then write what is left. Never raises."""
+        ...
+
 
 class Roles:
     """Keeps the parts in the role of this server while it is entered (`async with`), with a store that is open."""
@@ -79,7 +83,7 @@ class Roles:
 
     async def __aenter__(self) -> Self:
         """Leads at once where no other server can. Raises `StoreError`."""
-        self._active.push_async_callback(self._rest)
+        self._active.push_async_callback(self._close)
         self._store.leadership.begin_only_while(lambda: self._rests)
         try:
             if not is_shared(self._store.leadership):
@@ -224,6 +228,13 @@ class Roles:
         self._rests = True
         if was_leading:
             self._notify()
+
+    async def _close(self) -> None:
+        for part in reversed(self._parts):
+            try:
+                await part.close()
+            except Exception:
+                log.exception("A part of the server failed to end.")
 
     async def _catch_up(self) -> None:
         """Reads what others have written."""

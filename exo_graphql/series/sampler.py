@@ -27,8 +27,12 @@ WAITING = 150
 FORGET_EVERY = 3600.0
 
 
+# Intervals of each resolution that a server which follows keeps: the leader may be killed before it has written them.
+KEPT_FOR_THE_LEADER = 2
+
+
 class Sampler:
-    """Samples while it is entered (`async with`), with a store that is open."""
+    """Samples while it is entered (`async with`), with a store that is open. Of several servers the leader writes."""
 
     def __init__(
         self, series: Series, store: Store, *, snapshot: Callable[[], Snapshot | None], now: Callable[[], Moment]
@@ -42,18 +46,56 @@ class Sampler:
         """Intervals to be written, by resolution and number."""
         self._restored = asyncio.Event()
         self._due = asyncio.Event()
+        self._seen: dict[tuple[int, int], Entry] = {}
+        """What this server has sampled while another one led, the last of it, to be written if that one has not."""
         self._tasks: list[asyncio.Task[None]] = []
+        self._writer: asyncio.Task[None] | None = None
+        """While this server writes."""
 
     async def __aenter__(self) -> Self:
-        work = {"samples": self._sample(), "restored samples": self._restore(), "stored samples": self._write()}
-        self._tasks = [asyncio.create_task(each, name=name) for name, each in work.items()]
+        await self.lead()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # Its share in the roles of this server: see `replicas.Part`
+
+    async def follow(self) -> None:
+        """Samples for this server alone, after what is stored."""
+        work = {"samples": self._sample(), "restored samples": self._restore()}
+        self._tasks = [asyncio.create_task(each, name=name) for name, each in work.items()]
+
+    async def changed(self, _: object) -> None:
+        """Nothing: this server takes the same samples."""
+
+    async def refresh(self) -> None:
+        """Nothing."""
+
+    async def lead(self) -> None:
+        """Writes as well."""
+        if not self._tasks:
+            await self.follow()
+        self._seen, self._waiting = self._waiting, {}
+        self._due.set()
+        self._writer = asyncio.create_task(self._write(), name="stored samples")
+
+    async def rest(self) -> None:
+        """Samples for this server alone."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+            self._limit()
+
+    async def close(self) -> None:
+        """Writes what is left, if this server writes."""
+        writes = self._writer is not None
+        await self.rest()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._restored.is_set():
+        if writes and self._restored.is_set():
             self._put_off(*(self._interval(resolution) for resolution in _STORED))
             with suppress(StoreError):
                 await self._write_waiting()
@@ -85,7 +127,11 @@ class Sampler:
                 number = self._series.stored_number(resolution, interval)
                 self._waiting[resolution, number] = encode(number, *means)
                 self._due.set()
-        while len(self._waiting) > WAITING:
+        self._limit()
+
+    def _limit(self) -> None:
+        most = WAITING if self._writer is not None else KEPT_FOR_THE_LEADER * len(_STORED)
+        while len(self._waiting) > most:
             del self._waiting[next(iter(self._waiting))]
 
     # The store
@@ -131,6 +177,10 @@ class Sampler:
                 log.warning("The history cannot be written (%s); it is kept in memory.", error)
 
     async def _write_waiting(self) -> None:
+        for key, entry in tuple(self._seen.items()):
+            # Not over what the other server has written: this one may have sampled a part of the interval.
+            await self._store.append(_STORED[key[0]], [entry])
+            self._seen.pop(key, None)
         for key, entry in tuple(self._waiting.items()):
             await self._store.save(_STORED[key[0]], entry)
             if self._waiting.get(key) is entry:

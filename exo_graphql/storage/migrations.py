@@ -178,6 +178,14 @@ def _past(db: sqlite3.Connection) -> None:
     )
 
 
+def _memories(db: sqlite3.Connection) -> None:
+    """What is remembered of deployments."""
+    db.execute(
+        "CREATE TABLE memories (sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, active INTEGER NOT NULL, "
+        "record BLOB NOT NULL)"
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_release,
     _what_a_saga_relies_on,
@@ -190,4 +198,5 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _serving,
     _webhooks,
     _past,
+    _memories,
 )

@@ -32,6 +32,7 @@ class Collection(Enum):
     HISTORY_TEN_MINUTES = "history_ten_minutes"
     SERVING = "serving"
     PAST = "past"
+    MEMORIES = "memories"
 
 
 @dataclass(frozen=True, slots=True)

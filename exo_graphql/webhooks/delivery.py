@@ -52,6 +52,23 @@ class Delivery:
     ) -> None:
         """`lookup` finds the host of the target; None where that needs none."""
         self.target = target
+        self._client = client
+        self._secrets = secrets
+        self._events = events
+        self._store = store
+        self._now = now
+        self._lookup = lookup
+        self._saved_at = float("-inf")
+        self._is_saved = True
+        """Whether the last attempt to write the progress succeeded."""
+        self._next_try = float("-inf")
+        """When it may be written again after a failure."""
+        self._wake = asyncio.Event()
+        self._test: asyncio.Task[Result] | None = None
+        self.resume(number, progress)
+
+    def resume(self, number: int, progress: Progress) -> None:
+        """Goes on from what is stored."""
         self.delivered = progress.delivered
         self.given_up = progress.given_up
         self.delivered_at = progress.delivered_at
@@ -61,26 +78,13 @@ class Delivery:
         self.gone = False
         """Whether the receiver wants no more (410). Until the next start, or until a test succeeds."""
         self._number = number
-        self._client = client
-        self._secrets = secrets
-        self._events = events
-        self._store = store
-        self._now = now
-        self._lookup = lookup
-        elapsed = now().elapsed
+        elapsed = self._now().elapsed
         # A server that was killed may have noted an event here that its log did not keep: the number is given again.
-        self._schedule = Schedule(min(progress.cursor, events.last_sequence))
+        self._schedule = Schedule(min(progress.cursor, self._events.last_sequence))
         for sequence in progress.pending:
-            if sequence <= events.last_sequence:
+            if sequence <= self._events.last_sequence:
                 self._schedule.take(sequence, elapsed, wanted=True)
         self._saved: Progress | None = None
-        self._saved_at = float("-inf")
-        self._is_saved = True
-        """Whether the last attempt to write the progress succeeded."""
-        self._next_try = float("-inf")
-        """When it may be written again after a failure."""
-        self._wake = asyncio.Event()
-        self._test: asyncio.Task[Result] | None = None
 
     @property
     def pending(self) -> int:

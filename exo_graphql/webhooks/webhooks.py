@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Self
 
@@ -45,47 +45,89 @@ class Webhooks:
         self._tls = tls
         self._transport = transport
         self._deliveries: tuple[Delivery, ...] = ()
+        self._clients = AsyncExitStack()
         self._running = AsyncExitStack()
+        """While this server delivers."""
 
     async def __aenter__(self) -> Self:
-        """A target that is new gets the events from now on."""
+        await self.lead()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # Its share in the roles of this server: see `replicas.Part`
+
+    async def follow(self) -> None:
+        """Shows how far the leader is. Raises `StoreError`."""
+        await self._read()
+
+    async def changed(self, changes: Mapping[Collection, frozenset[str] | None]) -> None:
+        """Shows how far the leader is by now. Raises `StoreError`."""
+        if Collection.WEBHOOKS in changes:
+            await self._read()
+
+    async def refresh(self) -> None:
+        """Nothing: no mutation changes them."""
+
+    async def lead(self) -> None:
+        """Delivers. A target that is new gets the events from now on. Raises `StoreError`."""
         if not self._targets:
-            return self
+            return
+        unknown = await self._read()
+        try:
+            # At once: after a SIGKILL the next process must not take a target for new.
+            for delivery in self._deliveries:
+                await delivery.save()
+            await self._store.forget(Collection.WEBHOOKS, unknown)
+        except StoreError as error:
+            log.warning("The progress of webhooks cannot be written (%s).", error)
+        self._running.enter_context(self._events.listen(lambda _: self._wake()))
+        for delivery in self._deliveries:
+            task = asyncio.create_task(delivery.run(), name=f"webhook {delivery.target.name}")
+            self._running.push_async_callback(_end, delivery, task)
+
+    async def rest(self) -> None:
+        """Delivers no more."""
+        await self._running.aclose()
+
+    async def close(self) -> None:
+        """The same at the end of this server."""
+        await self._running.aclose()
+        await self._clients.aclose()
+
+    async def _read(self) -> list[str]:
+        """Resumes each delivery from the store; returns the ids of those that are not configured any more."""
+        if not self._targets:
+            return []
         entries = {entry.id: entry for entry in await self._store.entries(Collection.WEBHOOKS)}
         number = max((entry.sequence for entry in entries.values()), default=0)
+        known = {delivery.target.id: delivery for delivery in self._deliveries}
         deliveries = []
         for target in self._targets:
             entry = entries.pop(target.id, None)
             number += 1
-            client = await self._running.enter_async_context(self._client())
-            delivery = Delivery(
-                target,
-                number if entry is None else entry.sequence,
-                (None if entry is None else decode(entry)) or Progress(self._events.last_sequence),
-                client=client,
-                secrets=self._secrets,
-                events=self._events,
-                store=self._store,
-                now=self._now,
-                lookup=NameLookup(target.url) if self._transport is None else None,
-            )
+            sequence = number if entry is None else entry.sequence
+            progress = (None if entry is None else decode(entry)) or Progress(self._events.last_sequence)
+            delivery = known.get(target.id)
+            if delivery is None:
+                client = await self._clients.enter_async_context(self._client())
+                delivery = Delivery(
+                    target,
+                    sequence,
+                    progress,
+                    client=client,
+                    secrets=self._secrets,
+                    events=self._events,
+                    store=self._store,
+                    now=self._now,
+                    lookup=NameLookup(target.url) if self._transport is None else None,
+                )
+            else:
+                delivery.resume(sequence, progress)
             deliveries.append(delivery)
-        try:
-            # At once: after a SIGKILL the next process must not take a target for new.
-            for delivery in deliveries:
-                await delivery.save()
-            await self._store.forget(Collection.WEBHOOKS, list(entries))
-        except StoreError as error:
-            log.warning("The progress of webhooks cannot be written (%s).", error)
         self._deliveries = tuple(deliveries)
-        self._running.enter_context(self._events.listen(lambda _: self._wake()))
-        for delivery in deliveries:
-            task = asyncio.create_task(delivery.run(), name=f"webhook {delivery.target.name}")
-            self._running.push_async_callback(_end, delivery, task)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._running.aclose()
+        return list(entries)
 
     def all(self) -> tuple[Delivery, ...]:
         """How each of them is doing."""

@@ -5,9 +5,16 @@ import asyncio
 import pytest
 
 from exo_graphql.exo.gate import Gate
-from exo_graphql.operations import ClusterUnavailable, DownloadsResult, Operation, OperationRules, OperationState
+from exo_graphql.operations import (
+    ClusterUnavailable,
+    DownloadsResult,
+    Operation,
+    OperationRules,
+    OperationState,
+    manager,
+    repository,
+)
 from exo_graphql.operations.records import Record, decode
-from exo_graphql.operations.repository import OperationRepository
 from exo_graphql.storage import Collection, Entry, Key, StoreError
 from exo_graphql.storage.sqlite import SQLiteStore
 from tests.support.simulated_cluster import HALF, OTHER_HALF, A, SimulatedCluster, begun, steps, world
@@ -64,7 +71,8 @@ async def test_an_operation_waits_for_a_shared_store_before_each_step(
     step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not so with a store of its own: then it turns back, since nobody else could go on with it."""
-    monkeypatch.setattr(OperationRepository, "is_shared", True)
+    for module in (manager, repository):
+        monkeypatch.setattr(module, "is_shared", lambda _: True)
     async with world(rules=OperationRules(unreachable_seconds=4.0, stall_seconds=8.0)) as w:
         await w.given(HALF)
         if step in ("remove", "restore"):

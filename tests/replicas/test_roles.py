@@ -43,6 +43,9 @@ class Part:
     async def rest(self) -> None:
         self.calls.append(f"{self.name} rests")
 
+    async def close(self) -> None:
+        self.calls.append(f"{self.name} ends")
+
 
 async def test_a_server_with_a_store_of_its_own_leads_from_start_to_end() -> None:
     calls: list[str] = []
@@ -51,7 +54,7 @@ async def test_a_server_with_a_store_of_its_own_leads_from_start_to_end() -> Non
     async with roles:
         assert roles.leading
         assert calls == ["a leads", "b leads"]
-    assert calls[2:] == ["b rests", "a rests"]
+    assert calls[2:] == ["b ends", "a ends"]
 
 
 async def test_the_role_follows_the_leadership_and_listeners_are_called() -> None:

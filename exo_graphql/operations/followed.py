@@ -1,0 +1,19 @@
+"""What a server shows of an operation that another one executes, read off its record. Pure."""
+
+from exo_graphql.operations.operation import StepState
+from exo_graphql.operations.records import Record
+
+
+def deleting(record: Record) -> dict[str, str]:
+    """Model by instance id: what exo was asked to delete and whose removal is not finished; see `Run.deleting`."""
+    state, operation = record.saga_state, record.operation
+    if not operation.at_work:
+        return {}
+    leaving = [removal.instance for removal in state.removals if removal.deletion_requested]
+    last = operation.step("restore" if state.undoing is not None else "memory")
+    if last is not None and last.state in (StepState.SUCCEEDED, StepState.SKIPPED):
+        leaving = []
+    removing = operation.step("remove")
+    if state.undoing is not None and removing is not None and removing.state is StepState.RUNNING:
+        leaving += [target.instance for target in state.targets if target.instance is not None]
+    return {instance.id: instance.model_id for instance in leaving}
