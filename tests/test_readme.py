@@ -6,6 +6,7 @@ import os
 import plistlib
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,6 +32,7 @@ from exo_graphql.events import Severity
 from exo_graphql.program import app
 from exo_graphql.schema.build import build_schema
 from exo_graphql.settings import Settings
+from exo_graphql.transports.auth import parse_tokens
 from exo_graphql.webhooks.target import targets
 from tests.support.readme import (
     MEANINGS,
@@ -65,6 +67,8 @@ def block(language: str, text: str) -> Block:
 OWN_CLUSTER = block("sh", "serve --exo-url")
 FAULTY = block("sh", "--fault")
 REPLICA = block("sh", "serve --port 52417")
+UNIT = block("ini", "Description=")
+REPLICAS = {block("ini", "RestartSec"), block("properties", "DATABASE_URL"), block("haproxy", "backend replicas")}
 GUARDED = block("sh", "exo-graphql token")
 TOKEN = block("sh", "export EXO_GRAPHQL_TOKEN")
 CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
@@ -371,7 +375,7 @@ def programs() -> dict[str, list[str]]:
     """What the services of the README start, as words."""
     unit = configparser.ConfigParser(interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]  # the documented way to keep capitals
-    unit.read_string(block("ini", "[Service]").text)
+    unit.read_string(UNIT.text)
     assert unit.sections() == ["Unit", "Service", "Install"]
     agent = plistlib.loads(block("xml", "plist").text.encode())
     assert (agent["Label"], agent["RunAtLoad"], agent["KeepAlive"]) == ("graphql.exo", True, True)
@@ -388,7 +392,7 @@ def test_a_service_starts_the_program_that_is_installed_where_the_readme_says(ma
 
 
 def test_the_services_settings_can_be_read() -> None:
-    unit = block("ini", "[Service]").text
+    unit = UNIT.text
     given = dict(word.split("=", 1) for word in re.findall(r"EXO_GRAPHQL_\w+=\S+", unit))
     names = {name.removeprefix("EXO_GRAPHQL_").lower(): value for name, value in given.items()}
     read = Settings(**names)
@@ -396,10 +400,52 @@ def test_the_services_settings_can_be_read() -> None:
     assert "StateDirectory=exo-graphql" in unit
 
 
-def test_each_line_of_the_proxys_configuration_is_a_directive_a_block_or_empty() -> None:
-    lines = [line.partition("#")[0].strip() for line in block("nginx", "proxy_pass").text.splitlines()]
-    assert [line for line in lines if line and not re.fullmatch(r"[a-z_]+ [^;{}]+[;{]|\}", line)] == []
+@pytest.mark.parametrize("text", ["limit_req_zone", "upstream"])
+def test_each_line_of_the_proxys_configuration_is_a_directive_a_block_or_empty(text: str) -> None:
+    lines = [line.partition("#")[0].strip() for line in block("nginx", text).text.splitlines()]
+    assert [line for line in lines if line and not re.fullmatch(r"[a-z_]+ (?:[^;{}]+[;{]|\{)|\}", line)] == []
     assert sum(line.endswith("{") for line in lines) == lines.count("}")
+
+
+def checked(program: str, *arguments: str, text: str, file: Path) -> None:
+    """Has a program check its configuration, on this machine's ports and addresses. Skipped where there is none."""
+    path = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
+    if path is None:
+        pytest.skip(f"there is no {program} here")
+    own = (
+        re.sub(r"mini-\d:52416", "127.0.0.1:52416", text)
+        .replace(":80\n", ":52480\n")
+        .replace("listen 80;", "listen 52480;")
+    )
+    file.write_text(own, encoding="utf-8")
+    ran = subprocess.run([path, *arguments, str(file)], capture_output=True, text=True, timeout=30, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_haproxy_accepts_its_configuration(tmp_path: Path) -> None:
+    text = block("haproxy", "backend replicas").text
+    checked("haproxy", "-c", "-f", text=text, file=tmp_path / "haproxy.cfg")
+
+
+@pytest.mark.parametrize("name", ["limit_req_zone", "upstream"])
+def test_nginx_accepts_its_configuration(name: str, tmp_path: Path) -> None:
+    text = block("nginx", name).text
+    if name == "limit_req_zone":
+        zone, _, rest = text.partition("\n")
+        text = f"{zone}\nserver {{\nlisten 80;\n{rest}}}\n"
+    logs = f"pid {tmp_path}/pid; error_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{text}}}\n"
+    checked("nginx", "-t", "-p", str(tmp_path), "-c", text=logs, file=tmp_path / "nginx.conf")
+
+
+def test_the_replicas_settings_can_be_read_and_the_same_names_are_in_all_three_files() -> None:
+    dropped_in, variables = block("ini", "RestartSec").text, block("properties", "DATABASE_URL").text
+    given = dict(word.split("=", 1) for word in re.findall(r"EXO_GRAPHQL_\w+=\S+", dropped_in + variables))
+    read = Settings(**{name.removeprefix("EXO_GRAPHQL_").lower(): value for name, value in given.items()})
+    assert (read.host, read.allowed_host) == ("0.0.0.0", ("tools.example",))
+    assert "server_name tools.example;" in block("nginx", "upstream").text
+    assert [token.caller.name for token in parse_tokens(read.tokens.get_secret_value())] == ["cron", "screen"]
+    assert "EnvironmentFile=-/etc/exo-graphql.env" in UNIT.text
+    assert "# /etc/exo-graphql.env," in variables
 
 
 # What is said of the code
@@ -408,8 +454,14 @@ def test_each_line_of_the_proxys_configuration_is_a_directive_a_block_or_empty()
 def test_every_block_has_a_test() -> None:
     apart = {block("sh", "serve --demo\n"), OWN_CLUSTER, FAULTY, REPLICA, block("sh", "pytest")}
     apart |= {GUARDED, TOKEN, block("python", "/graphql"), block("js", "/graphql")}
-    others = {block("crontab", "swap"), block("console", "swap"), block("ini", "["), block("xml", "<")}
-    others |= {block("toml", "deployments"), block("nginx", "proxy_pass"), block("text", "--webhook-url")}
+    others = {block("crontab", "swap"), block("console", "swap"), UNIT, block("xml", "<")}
+    others |= {
+        block("toml", "deployments"),
+        *REPLICAS,
+        block("nginx", "limit_req_zone"),
+        block("nginx", "upstream"),
+        block("text", "--webhook-url"),
+    }
     assert set(BLOCKS) - set(RUN) - apart - others == set()
 
 
