@@ -30,6 +30,7 @@ from tests.support.dashboard import (
     shown,
     tiny_exo,
 )
+from tests.support.leaderships import Directed, directed, replica
 from tests.support.running import running, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
@@ -76,6 +77,25 @@ async def test_one_stream_and_no_polling(visit: Visit) -> None:
     # Events are listed anew only when there are new ones: at the start, and after the four of two operations.
     assert 1 <= kinds.pop("query Events") <= 5
     assert kinds == {"subscription": 1, "mutation May": 1, "query Links ": 1, "query Histor": 1}
+
+
+async def test_the_footer_names_the_server_that_leads_where_there_are_several(visit: Visit) -> None:
+    page = visit.page
+    with directed(Directed("mini-2", replica("mini-1", leads=True))) as leadership:
+        async with running(tiny_exo()) as server:
+            await open_dashboard(page, server)
+            footer = page.locator("#footer")
+            await expect(footer).to_contain_text("· 2 servers, mini-1 leads")
+            leadership.set(None)
+            await expect(footer).to_contain_text("· 2 servers, none leads")
+            leadership.set("mini-2")
+            await expect(footer).to_contain_text("· 2 servers, mini-2 leads")
+            await page.close()  # its stream breaks off when the server stops, which a browser calls an error
+    async with running(tiny_exo()) as server:
+        page = await visit.page.context.new_page()
+        await open_dashboard(page, server)
+        await expect(page.locator("#footer")).not_to_contain_text("servers")
+        await page.close()
 
 
 async def test_nodes_show_what_they_report_and_unknown_where_they_report_nothing(visit: Visit) -> None:

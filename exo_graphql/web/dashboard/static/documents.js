@@ -18,6 +18,7 @@ subscription Dashboard {
   cluster {
     connected stale healthy unhealthyReasons demo exoUrl apiNodeId observedAt ageSeconds staleSince linksVersion eventsVersion hints
     exoErrors { url message suggestion }
+    replicas { name leader }
     losses { id at message modelId }
     nodeCount onlineNodeCount nodesWithoutMemory ramTotalGb ramUsedGb ramAvailableGb ramUsedPercent
     loadedModelCount activeTaskCount activeDownloadCount

@@ -113,9 +113,12 @@ function freeOf({ ramAvailableGb, nodesWithoutMemory }) {
   return [amount(ramAvailableGb, "GiB free", 1), without].filter(Boolean).join(" · ");
 }
 
-function footerOf({ exoUrl, apiNodeId, nodes }) {
+function footerOf({ exoUrl, apiNodeId, nodes, replicas }) {
   const node = nodes.find(({ id }) => id === apiNodeId);
-  return `exo at ${exoUrl}${node === undefined ? "" : `, answered by ${label(node)}`}`;
+  const exo = `exo at ${exoUrl}${node === undefined ? "" : `, answered by ${label(node)}`}`;
+  if (replicas.length < 2) return exo;
+  const leader = replicas.find((each) => each.leader);
+  return `${exo} · ${replicas.length} servers, ${leader === undefined ? "none leads" : `${leader.name} leads`}`;
 }
 
 /** Has the important changes between two states read out: models ready or failed, ended operations, lost nodes. */
