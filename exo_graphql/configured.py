@@ -33,7 +33,7 @@ from exo_graphql.replicas import Roles
 from exo_graphql.replicas.forward import DEFAULT_FORWARD_RULES, Forwarding, ForwardRules
 from exo_graphql.settings import DEFAULT_EXO_URL, Settings, SettingsError
 from exo_graphql.simulator import SimulatedExo, parse_fault
-from exo_graphql.storage import Store, is_shared
+from exo_graphql.storage import Collection, Store, is_shared
 from exo_graphql.storage.lease_rules import LeaseRules
 from exo_graphql.storage.sqlite import SQLiteStore
 from exo_graphql.tls import NoCertificates, client_context
@@ -132,6 +132,7 @@ def forwarding_of(settings: Settings, tuning: Tuning, store: Store, roles: Roles
     return Forwarding(
         store.leadership,
         roles,
+        partial(store.some, Collection.OPERATIONS, ()),
         lease_seconds=settings.lease_seconds,
         tls=partial(client_context, settings.ca_file),
         rules=tuning.forward,

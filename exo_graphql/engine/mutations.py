@@ -15,7 +15,7 @@ from graphql import (
     VariableNode,
 )
 
-from exo_graphql.replicas.mutation import LeaderError, NoAnswer, TooMany
+from exo_graphql.replicas.mutation import LeaderError, NoAnswer, NoDatabase, TooMany
 from exo_graphql.schema.errors import NamedError
 
 _KEY = "idempotencyKey"
@@ -94,6 +94,12 @@ def leader_error(
     if isinstance(error, TooMany):
         return NamedError(
             "OVERLOADED", str(error), "Try again in a few seconds.", limit="max_waiting", value=error.limit
+        )
+    if isinstance(error, NoDatabase):
+        return NamedError(
+            "JOURNAL_UNAVAILABLE",
+            f"{error} Nothing was changed.",
+            "Check the database of --database-url; mutations are accepted again once it answers.",
         )
     if not isinstance(error, NoAnswer):
         return NamedError(

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import ssl
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Protocol, Self
@@ -24,8 +24,8 @@ import httpx
 import orjson
 
 from exo_graphql import __version__
-from exo_graphql.replicas.mutation import Answered, LeaderError, Mutation, NoAnswer, NoLeader, TooMany
-from exo_graphql.storage.leadership import Leadership, Replica
+from exo_graphql.replicas.mutation import Answered, LeaderError, Mutation, NoAnswer, NoDatabase, NoLeader, TooMany
+from exo_graphql.storage import Leadership, Replica, StoreError
 from exo_graphql.tls import NoCertificates, client_context, why_not
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,8 @@ class ForwardRules:
     """Between two attempts, unless something changes before."""
     connect: float = 2.0
     """Until a leader counts as unreachable."""
+    probe: float = 1.0
+    """Until the database counts as away, where no server leads."""
     answer: float = 30.0
     """Until a leader counts as hanging: `testWebhooks` and `addModel` take up to 15 s."""
     grace: float = 2.5
@@ -92,14 +94,19 @@ class Forwarding:
         self,
         leadership: Leadership,
         role: Role,
+        read: Callable[[], Awaitable[object]],
         *,
         lease_seconds: float,
         tls: Callable[[], ssl.SSLContext] = client_context,
         rules: ForwardRules = DEFAULT_FORWARD_RULES,
     ) -> None:
-        """`tls` is called where a leader's URL is of https; it may raise `NoCertificates`."""
+        """`read` reads something of the store, whatever it is; it may raise `StoreError`.
+
+        `tls` is called where a leader's URL is of https; it may raise `NoCertificates`.
+        """
         self._leadership = leadership
         self._role = role
+        self._read_store = read
         self._tls = tls
         self._rules = rules
         self._patience = lease_seconds + rules.take_over
@@ -160,9 +167,18 @@ class Forwarding:
                 # It may have taken all the time. The leader of now is waited for as if the mutation had just arrived.
                 reason, is_extended, until = str(failure), True, loop.time() + self._patience
             if loop.time() >= until:
-                raise NoLeader(reason)
+                raise await self._no_leader(reason)
             await changes.wait(seen, min(until, loop.time() + self._rules.retry_every))
         return None
+
+    async def _no_leader(self, reason: str) -> NoLeader:
+        if self._leadership.leader is None:
+            try:
+                async with asyncio.timeout(self._rules.probe):
+                    await self._read_store()
+            except (StoreError, TimeoutError):
+                return NoDatabase("The database does not answer, so no server leads.")
+        return NoLeader(reason)
 
     async def _attempt(self, mutation: Mutation, changes: "_Changes", until: float) -> Answered:
         """Sends it to the leader of now. Raises `_NotDone` and `NoAnswer`."""

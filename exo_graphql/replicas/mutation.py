@@ -1,9 +1,10 @@
 """A mutation on its way to the server that leads, and what can become of it. Nothing in here knows HTTP or GraphQL.
 
 LeaderError
-├── NoLeader     it was not carried out: no server that leads could be reached
-├── TooMany      it was not carried out: too many others wait
-└── NoAnswer     nobody knows whether it was carried out
+├── NoLeader       it was not carried out: no server that leads could be reached
+│   └── NoDatabase     since the database is away, without which none leads
+├── TooMany        it was not carried out: too many others wait
+└── NoAnswer       nobody knows whether it was carried out
 """
 
 from collections.abc import Mapping
@@ -44,6 +45,10 @@ class LeaderError(Exception):
 
 class NoLeader(LeaderError):
     """No server that leads could be reached. The message says why, as a sentence without URLs."""
+
+
+class NoDatabase(NoLeader):
+    """No server leads, and the database does not answer this one."""
 
 
 class TooMany(LeaderError):

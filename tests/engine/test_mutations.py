@@ -6,7 +6,7 @@ import pytest
 from graphql import GraphQLObjectType, OperationDefinitionNode, parse, validate
 
 from exo_graphql.engine.mutations import SHOWN_BY, is_repeatable, leader_error
-from exo_graphql.replicas.mutation import LeaderError, NoAnswer, NoLeader, TooMany
+from exo_graphql.replicas.mutation import LeaderError, NoAnswer, NoDatabase, NoLeader, TooMany
 from exo_graphql.schema.build import build_schema
 
 FRAGMENT = 'fragment F on Mutation { unloadModel(model: "b", idempotencyKey: "k") { error { code } } }'
@@ -61,6 +61,7 @@ def test_for_each_mutation_there_is_a_valid_query_that_shows_what_became_of_it()
             "No server leads. Nothing was changed.",
             "replicas",
         ),
+        (NoDatabase("It is away."), False, "JOURNAL_UNAVAILABLE", "It is away. Nothing was changed.", "--database-url"),
         (TooMany(500), False, "OVERLOADED", "500 mutations wait for the server that leads.", "in a few seconds"),
         (
             NoAnswer("a did not answer within 30 s."),

@@ -11,7 +11,8 @@ from time import monotonic
 import pytest
 
 from exo_graphql.replicas.forward import DEFAULT_FORWARD_RULES, Forwarding, ForwardRules
-from exo_graphql.replicas.mutation import Answered, Mutation, NoAnswer, NoLeader, TooMany
+from exo_graphql.replicas.mutation import Answered, Mutation, NoAnswer, NoDatabase, NoLeader, TooMany
+from exo_graphql.storage import StoreError
 from tests.support.leaders import Act, Arrival, Leader, accept, answering, break_off, executed, follow, hang, leading
 from tests.support.leaderships import SECRET, Directed, replica
 from tests.support.running import until
@@ -48,7 +49,10 @@ class Follower:
     def __init__(self, leadership: Directed, rules: ForwardRules) -> None:
         self.leadership = leadership
         self.role = DirectedRole(leadership)
-        self.forwarding = Forwarding(leadership, self.role, lease_seconds=0.1, rules=rules)
+        self.database = asyncio.Event()
+        """Set while it answers."""
+        self.database.set()
+        self.forwarding = Forwarding(leadership, self.role, self.database.wait, lease_seconds=0.1, rules=rules)
 
     async def send(self, mutation: Mutation = ONCE) -> Answered | None:
         async with asyncio.timeout(5):
@@ -180,6 +184,20 @@ async def test_where_nobody_leads_it_waits_and_this_server_itself_may_be_the_nex
     it.leadership.set(None)
     with pytest.raises(NoLeader, match="No server leads"):
         await it.send()
+
+
+async def test_where_nobody_leads_since_the_database_is_away_that_is_said() -> None:
+    async def failing() -> None:
+        raise StoreError("It is down.")
+
+    for hangs in (True, False):
+        it = Follower(Directed("b", replica("a", leads=True)), replace(QUICK, probe=0.05))
+        it.leadership.set(None)
+        it.database.clear()
+        if not hangs:
+            it.forwarding._read_store = failing
+        with pytest.raises(NoDatabase):
+            await it.send()
 
 
 async def test_two_servers_that_each_take_the_other_for_the_leader_end_it_in_bounded_time() -> None:

@@ -1,6 +1,7 @@
 """Mutations at a server that does not lead: by whatever way they come, the leader carries them out, once."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from hashlib import sha256
 from typing import Any
@@ -13,8 +14,10 @@ from exo_graphql.documents import document
 from exo_graphql.engine.rights import Caller, Rights
 from exo_graphql.operations import Operation
 from exo_graphql.transports.mcp import EngineGraph
+from tests.support.leaders import break_off, leading
+from tests.support.leaderships import Directed, directed, replica
 from tests.support.replicated import Replicated, ask, replicated
-from tests.support.running import A, B, Running, until
+from tests.support.running import A, B, Running, running, until
 
 pytestmark = pytest.mark.anyio
 
@@ -209,6 +212,17 @@ async def test_while_nobody_leads_it_waits_and_then_says_that_nothing_was_change
         assert operations(leader) == operations(follower) == []
 
 
+async def test_while_the_database_is_away_that_is_the_reason() -> None:
+    async with replicated({}, {}, lease_seconds=0.5, take_over=0.0) as pair:
+        pair.lead(None)
+        pair.state.answers = False
+        for server in pair:
+            answer = await ask(server, LOAD)
+            (error,) = answer.json()["errors"]
+            assert (answer.status_code, error["extensions"]["code"]) == (503, "JOURNAL_UNAVAILABLE")
+        pair.state.answers = True
+
+
 async def test_what_waits_is_carried_out_by_the_server_that_takes_over_be_it_this_one_or_another() -> None:
     async with replicated({}, {}, {}, take_over=5) as three:
         first, second, third = three
@@ -232,3 +246,40 @@ async def test_two_hundred_at_once_reach_the_leader_each_once(pair: Replicated) 
         answers = await asyncio.gather(*(client.post(follower.url, json=request) for request in requests))
     assert {answer.json()["data"]["cancelTask"]["error"]["code"] for answer in answers} == {"TASK_NOT_FOUND"}
     assert forwarded(follower) == {"answered": 200}
+
+
+async def test_two_servers_that_each_take_the_other_for_the_leader_answer_in_bounded_time() -> None:
+    given: dict[str, Any] = {"lease_seconds": 0.5, "take_over": 0.0}
+    with directed(Directed("a", replica("b", leads=True))) as first:
+        async with running(**given) as a:
+            with directed(Directed("b", replica("a", f"http://127.0.0.1:{a.port}", leads=True))):
+                async with running(**given) as b:
+                    first.set("b", replica("b", f"http://127.0.0.1:{b.port}"))
+                    answers = await asyncio.gather(*(ask(server, LOAD) for server in (a, b, a, b)))
+                    for answer in answers:
+                        (error,) = answer.json()["errors"]
+                        assert (answer.status_code, error["extensions"]["code"]) == (503, "CLUSTER_UNAVAILABLE")
+                    assert operations(a) == operations(b) == []
+                    text = b.components.service.metrics.text().decode()
+                    (passed_on,) = re.findall(r'requests_total{outcome="refused",transport="replica"} (\d+)', text)
+                    assert 2 <= int(passed_on) <= 8  # twice in each quarter of a second, and nothing came back
+
+
+async def test_who_asks_is_told_when_nobody_knows_what_became_of_it_and_how_to_find_out() -> None:
+    async with leading(break_off) as leader:
+        with directed(Directed("b", replica("a", leader.url, leads=True))):
+            async with running() as server:
+                answer = await ask(server, LOAD)
+                (error,) = answer.json()["errors"]
+                assert (answer.status_code, error["extensions"]["code"]) == (504, "OUTCOME_UNKNOWN")
+                assert error["extensions"]["suggestion"].endswith("{ operations { id kind state startedAt } }")
+                url = server.url.replace("/graphql", "/v1/cluster/models/load")
+                async with httpx.AsyncClient(trust_env=False) as client:
+                    rest = await client.post(url, json={"model_id": A})
+                assert (rest.status_code, rest.json()["error"]["reason"]) == (504, "OUTCOME_UNKNOWN")
+                async with server.socket() as socket:
+                    id_ = await socket.subscribe(LOAD)
+                    message = await socket.receive()
+                    assert (message["id"], message["type"]) == (id_, "error")
+                    assert message["payload"][0]["extensions"]["code"] == "OUTCOME_UNKNOWN"
+    assert len(leader.arrived) == 3

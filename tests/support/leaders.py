@@ -55,6 +55,8 @@ class Leader:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            if not head.startswith("POST"):
+                return  # a reader of exo's state, which will read exo itself
             length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
             assert length is not None
             arrival = Arrival(head, orjson.loads(await reader.readexactly(int(length[1]))), writer)
