@@ -30,6 +30,7 @@ from graphql.validation import NoSchemaIntrospectionCustomRule
 from exo_graphql.engine.complexity import check_document
 from exo_graphql.engine.fast_validation import PROVED_RULES, is_surely_valid
 from exo_graphql.engine.limits import LimitExceeded, Limits
+from exo_graphql.engine.simple_parser import parse_simple
 from exo_graphql.engine.worker_pool import WorkerPool
 
 # Characters. A longer text is read on a thread: of this length, parsing and validating take up to 25 ms.
@@ -170,12 +171,15 @@ class Documents:
 
     def _begin(self, source: str) -> Document | DocumentNode:
         """The document if it does not parse or is certainly valid; else its tree, which the rules must validate."""
+        simple = parse_simple(source, self._limits) if self._provable else None
+        if simple is not None and is_surely_valid(self._schema, simple):
+            return Document(simple, (), _operations(simple))
         try:
             node = self._parse(source)
             check_document(node, self._limits)
         except GraphQLError as error:
             return Document(None, (_alone(error),), ())
-        if self._provable and is_surely_valid(self._schema, node):
+        if self._provable and simple is None and is_surely_valid(self._schema, node):
             return Document(node, (), _operations(node))
         return node
 

@@ -1,7 +1,7 @@
 """The walk that estimates one operation's cost."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from graphql import (
     DocumentNode,
@@ -26,6 +26,7 @@ from graphql import (
     VariableNode,
     get_named_type,
     get_nullable_type,
+    is_leaf_type,
 )
 
 from exo_graphql.engine.cost import Cost
@@ -57,12 +58,15 @@ class Estimate:
         self,
         schema: GraphQLSchema,
         introspection: Mapping[tuple[str, str], float],
+        plain: Collection[tuple[str, str]],
         document: DocumentNode,
         sizes: ListSizes,
         variables: Mapping[str, object] | None = None,
     ) -> None:
+        """`plain`: see `plain_fields`."""
         self._schema = schema
         self._introspection = introspection
+        self._plain = plain
         self._sizes = sizes
         self._used: dict[Size, float] = {}
         """The sizes that the estimate depends on."""
@@ -123,11 +127,14 @@ class Estimate:
     def _field(self, parent: GraphQLNamedType, node: FieldNode) -> float:
         if not isinstance(parent, GraphQLObjectType | GraphQLInterfaceType | GraphQLUnionType):
             return 1.0
+        key = node.alias.value if node.alias else node.name.value
+        own = 1.0 + len(key) // _KEY_CHARACTERS
+        if (parent.name, node.name.value) in self._plain:
+            return own
         definition = self._schema.get_field(parent, node.name.value)
         if definition is None:
             return 1.0
-        key = node.alias.value if node.alias else node.name.value
-        own = 1.0 + len(key) // _KEY_CHARACTERS + self._lookups(parent.name, node)
+        own += self._lookups(parent.name, node)
         below = node.selection_set
         times = self._times(parent.name, node, definition)
         return own + times * (self._set(get_named_type(definition.type), below) if below is not None else 1.0)
@@ -201,6 +208,28 @@ class Estimate:
         if value is None:
             value = self._used[size] = size(self._sizes)
         return value
+
+
+def plain_fields(schema: GraphQLSchema) -> frozenset[tuple[str, str]]:
+    """The fields that cost the same wherever they are: single values without arguments that look nothing up."""
+    return frozenset(
+        (type_.name, name)
+        for type_ in schema.type_map.values()
+        if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType) and type_ is not schema.mutation_type
+        for name, field in type_.fields.items()
+        if is_leaf_type(get_nullable_type(field.type)) and not field.args and not _is_special(type_.name, name)
+    )
+
+
+def _is_special(parent: str, name: str) -> bool:
+    place = parent, name
+    return (
+        place in SIZED_BY
+        or place in EXO_CALLS
+        or place in WALKS
+        or place == CALENDAR
+        or name in LOOKUPS.get(parent, ())
+    )
 
 
 def _models(sizes: ListSizes) -> float:

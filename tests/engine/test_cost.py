@@ -325,10 +325,10 @@ def test_what_is_compiled_while_others_wait_is_bounded(query: str, monkeypatch: 
         fields += len(found)
         return found
 
-    def making(parameters: tuple[str, ...], source: tuple[str, ...]) -> Any:
+    def making(source: str) -> Any:
         nonlocal lines
-        lines += len(source)
-        return make(parameters, source)
+        lines += source.count("\n") - 2
+        return make(source)
 
     monkeypatch.setattr(compiler, "collect", collecting)
     monkeypatch.setattr(object_compiler, "_compiled", making)
@@ -346,9 +346,9 @@ async def test_no_function_is_so_long_that_compiling_it_holds_everybody(
     lengths: list[int] = []
     make = object_compiler._compiled
 
-    def noting(parameters: tuple[str, ...], lines: tuple[str, ...]) -> Any:
-        lengths.append(len(lines))
-        return make(parameters, lines)
+    def noting(source: str) -> Any:
+        lengths.append(source.count("\n") - 2)
+        return make(source)
 
     monkeypatch.setattr(object_compiler, "_compiled", noting)
     monkeypatch.setattr(object_compiler, "_functions", {})

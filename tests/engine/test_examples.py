@@ -1,5 +1,6 @@
 """The examples in the engine's docstrings, held against the code."""
 
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -25,11 +26,9 @@ def test_the_generated_function_is_the_one_that_is_shown(monkeypatch: pytest.Mon
     compiled: list[str] = []
     original = object_compiler._compiled
 
-    def noting(parameters: tuple[str, ...], lines: tuple[str, ...]) -> Any:
-        compiled.append(
-            "\n    ".join([f"    def make({', '.join(parameters)}):", "    def read(value, info):", *lines])
-        )
-        return original(parameters, lines)
+    def noting(source: str) -> Any:
+        compiled.append(indent(source, "    "))
+        return original(source)
 
     monkeypatch.setattr(object_compiler, "_compiled", noting)
     monkeypatch.setattr(object_compiler, "_functions", {})

@@ -102,4 +102,5 @@ def test_documents_read_the_same_with_and_without_the_short_cut(query: str) -> N
 
     proved, asked = (Documents(SCHEMA, rules=rules).read(query) for rules in (RULES, (*RULES, NoRule)))
     assert [error.formatted for error in proved.errors] == [error.formatted for error in asked.errors]
-    assert proved.node == asked.node
+    # The parser of simple documents gives only fields a place.
+    assert (proved.node and proved.node.to_dict()) == (asked.node and asked.node.to_dict())

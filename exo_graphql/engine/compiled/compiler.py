@@ -1,6 +1,7 @@
 """From an operation's selections to the functions that read them."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from graphql import (
@@ -14,6 +15,7 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
+    get_nullable_type,
     is_leaf_type,
 )
 
@@ -25,6 +27,7 @@ from exo_graphql.engine.compiled.object_compiler import (
     FieldPlan,
     Inlined,
     Part,
+    Parts,
     Place,
     TypeName,
     Work,
@@ -54,6 +57,7 @@ class Fields:
         self.splices = Splices()
         self._accesses: dict[tuple[str, str], FieldAccess] = {}
         self._leaves: dict[str, Leaf] = {}
+        self._plain: dict[str, Mapping[str, FieldPlan]] = {}
 
     def access(self, type_: GraphQLObjectType, name: str) -> FieldAccess:
         """How a field is read. Raises `NotCompilable`."""
@@ -63,6 +67,23 @@ class Fields:
                 raise NotCompilable
             access = self._accesses[type_.name, name] = access_of(type_.fields[name])
         return access
+
+    def plain(self, type_: GraphQLObjectType) -> Mapping[str, FieldPlan]:
+        """The plans of the fields that are leaves without arguments: most fields of most documents."""
+        plain = self._plain.get(type_.name)
+        if plain is None:
+            plain = self._plain[type_.name] = dict(self._plain_fields(type_))
+        return plain
+
+    def _plain_fields(self, type_: GraphQLObjectType) -> Iterator[tuple[str, FieldPlan]]:
+        for name, field in type_.fields.items():
+            of_type = get_nullable_type(field.type)
+            if field.args or not is_leaf_type(of_type):
+                continue
+            with suppress(NotCompilable):
+                access = self.access(type_, name)
+                alone = access.is_of_value_alone
+                yield name, FieldPlan(access, self.leaf(of_type), of_type is field.type, of_value_alone=alone)
 
     def leaf(self, type_: Any) -> Leaf:
         """How the values of a scalar or an enum are written."""
@@ -102,24 +123,28 @@ class Compilation:
 
     def _parts(
         self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode], path: Path = None
-    ) -> tuple[list[Part], Hashable]:
+    ) -> tuple[Parts, Hashable]:
         """The parts of an object, and their identity, which is equal for equal selections in any document."""
         fields = collect(self._fields.schema, self._fragments, self._variables, type_, sets)
         self._count += len(fields)
         if self._count > MAX_FIELDS:
             raise NotCompilable
         self._work.take(Work.FIELD * len(fields))
-        parts, identities = [], []
+        parts: list[tuple[str, Part]] = []
+        identities: list[Hashable] = []
+        plain = self._fields.plain(type_)
         for key, nodes in fields.items():
-            part, identity = self._part(type_, key, nodes, path)
-            parts.append(part)
+            name = nodes[0].name.value
+            known = plain.get(name)
+            part, identity = self._part(type_, key, nodes, path) if known is None else (known, _identity(key, name))
+            parts.append((key, part))
             identities.append(identity)
         return parts, (type_.name, *identities)
 
     def _part(self, type_: GraphQLObjectType, key: str, nodes: list[FieldNode], path: Path) -> tuple[Part, Hashable]:
         name = nodes[0].name.value
         if name == "__typename":
-            return TypeName(key, type_.name), (key, name)
+            return TypeName(type_.name), _identity(key, name)
         if name not in type_.fields:  # __schema and __type
             raise NotCompilable
         field = type_.fields[name]
@@ -143,13 +168,13 @@ class Compilation:
         value, of_value = self._value(of_type, nodes, here)
         varies = len(self.arguments) != first_argument
         of_value_alone = not varies and access.is_of_value_alone and _is_of_value_alone(value)
-        part = FieldPlan(key, access, value, nullable, index, of_value_alone)
+        part = FieldPlan(access, value, nullable, index, of_value_alone)
         # An argument with an index has another value in each run: such a part (`varies`) is not shared.
-        identity = (key, name, bound, of_value)
+        identity = _identity(key, name, bound, of_value)
         if here is None or varies or of_value is None or isinstance(value, Inlined):
             return part, identity
-        read = compile_object([part], self._work, root=len(here) == 1)
-        return Place(key, at_place(self._fields.splices.point((here, of_value)), key, read)), identity
+        read = compile_object([(key, part)], self._work, root=len(here) == 1)
+        return Place(at_place(self._fields.splices.point((here, of_value)), key, read)), identity
 
     def _value(
         self, type_: GraphQLOutputType, nodes: list[FieldNode], path: Path
@@ -161,9 +186,7 @@ class Compilation:
             return Inlined(parts) if is_inlined(parts) else compile_object(parts, self._work), identity
         return self._complete(type_, nodes)
 
-    def _object(
-        self, type_: GraphQLObjectType, nodes: list[FieldNode], path: Path = None
-    ) -> tuple[list[Part], Hashable]:
+    def _object(self, type_: GraphQLObjectType, nodes: list[FieldNode], path: Path = None) -> tuple[Parts, Hashable]:
         if type_.is_type_of is not None:
             raise NotCompilable
         return self._parts(type_, _sets(nodes), path)
@@ -212,6 +235,11 @@ class Compilation:
         return complete, tuple(identities)
 
 
+def _identity(key: str, name: str, bound: Hashable = None, of_value: Hashable = None) -> Hashable:
+    """Equal for what is equal in every document: a field's key, name, arguments, and the identity of its selections."""
+    return key, name, bound, of_value
+
+
 def _sets(nodes: list[FieldNode]) -> list[SelectionSetNode]:
     return [node.selection_set for node in nodes if node.selection_set is not None]
 
@@ -253,8 +281,8 @@ def _is_of_value_alone(value: Leaf | Inlined | Complete) -> bool:
     return isinstance(value, Leaf) or (isinstance(value, Inlined) and _all_of_value_alone(value.parts))
 
 
-def _all_of_value_alone(parts: Sequence[Part]) -> bool:
-    return all(isinstance(part, TypeName) or (isinstance(part, FieldPlan) and part.of_value_alone) for part in parts)
+def _all_of_value_alone(parts: Parts) -> bool:
+    return all(isinstance(part, TypeName) or (isinstance(part, FieldPlan) and part.of_value_alone) for _, part in parts)
 
 
 def _hashable(value: Any) -> Hashable:

@@ -18,11 +18,11 @@ keys, arguments) reaches the function as values, and no text of a caller is ever
 aliases alone share one source, and its compilation.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from keyword import iskeyword
 from math import inf
-from typing import Any
+from typing import Any, ClassVar
 
 from exo_graphql.engine.compiled.field_access import FieldAccess
 from exo_graphql.engine.compiled.leaf import CoercionFallback, Leaf
@@ -32,11 +32,14 @@ Complete = Callable[[Any, Any], Any]
 """Takes a value and the `info` of the run, returns its part of the response."""
 
 
+# Within the source of a part, until it is written into a function: the variable of the object, and the part's number.
+_VALUE, _HERE = "@v", "@n"
+
+
 @dataclass(slots=True)  # made for each field of each document: a frozen one takes twice as long to make
 class FieldPlan:
-    """One field of a selection: its response key, how it is read, and how its value is completed."""
+    """One field of a selection: how it is read, and how its value is completed."""
 
-    key: str
     access: FieldAccess
     value: "Leaf | Complete | Inlined"
     nullable: bool
@@ -44,32 +47,57 @@ class FieldPlan:
     """Index into `info.arguments` of the resolver's keyword arguments; None where they are bound, or there are none."""
     of_value_alone: bool = False
     """Whether the part of the response follows from the object alone: an attribute, or a function of it."""
+    source: str = field(init=False)
+    """The lines that read and complete it, with `_VALUE` and `_HERE`."""
+    names: tuple[str, ...] = field(init=False)
+    """The parameters that these lines name."""
+    values: tuple[Any, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        lines, parameters = _written(self)
+        self.source = "\n".join(lines)
+        self.names = tuple(parameters)
+        self.values = tuple(parameters.values())
 
 
 @dataclass(frozen=True, slots=True)
 class TypeName:
     """The field `__typename`: the same for every object of one type."""
 
-    key: str
     name: str
+    source: ClassVar = ""
+    names: ClassVar = (f"part{_HERE}",)
+
+    @property
+    def values(self) -> tuple[str]:
+        """Of the parameter."""
+        return (self.name,)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """A field whose bytes may be known already: read and completed by one function (`splices`)."""
 
-    key: str
     read: Complete
+    source: ClassVar = f"part{_HERE} = place{_HERE}({_VALUE}, info)"
+    names: ClassVar = (f"place{_HERE}",)
+
+    @property
+    def values(self) -> tuple[Complete]:
+        """Of the parameter."""
+        return (self.read,)
 
 
 Part = FieldPlan | TypeName | Place
+Parts = Sequence[tuple[str, Part]]
+"""The parts of an object in the response's order, each with its key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inlined:
     """An object of a few leaves: it is read within its parent's function, which saves a call."""
 
-    parts: Sequence[Part]
+    parts: Parts
 
 
 # Most fields that an inlined object may have. Functions are shared by all selections of the same shape; with larger
@@ -77,12 +105,12 @@ class Inlined:
 _MAX_INLINED = 4
 
 
-def is_inlined(parts: Sequence[Part]) -> bool:
+def is_inlined(parts: Parts) -> bool:
     """Whether an object with these parts is read within its parent's function."""
     return len(parts) <= _MAX_INLINED and all(
         isinstance(part, TypeName)
         or (isinstance(part, FieldPlan) and isinstance(part.value, Leaf) and part.arguments is None)
-        for part in parts
+        for _, part in parts
     )
 
 
@@ -91,8 +119,8 @@ def is_inlined(parts: Sequence[Part]) -> bool:
 _MAX_FIELDS = 32
 # Functions that are kept. A larger number is a sign of generated documents, whose functions nobody asks for again.
 _MAX_FUNCTIONS = 1_000
-_functions: dict[tuple[tuple[str, ...], tuple[str, ...]], Callable[..., Complete]] = {}
-"""The functions of all documents, by their source."""
+_functions: dict[tuple[bool, tuple[str, ...]], Callable[..., Complete]] = {}
+"""The functions of all documents, by the sources of their parts, which all else in their source follows from."""
 
 
 class TakesLong(Exception):
@@ -116,7 +144,7 @@ class Work:
             raise TakesLong
 
 
-def compile_object(parts: Sequence[Part], work: Work, *, root: bool = False) -> Complete:
+def compile_object(parts: Parts, work: Work, *, root: bool = False) -> Complete:
     """A function that reads `parts` off a value. It raises `CoercionFallback` for null, except at the root.
 
     Raises `TakesLong` where its source is new and more than `work` allows.
@@ -124,18 +152,19 @@ def compile_object(parts: Sequence[Part], work: Work, *, root: bool = False) -> 
     if len(parts) > _MAX_FIELDS:
         slices = [parts[begin : begin + _MAX_FIELDS] for begin in range(0, len(parts), _MAX_FIELDS)]
         return _joined([compile_object(each, work, root=root) for each in slices])
-    source = _Source()
-    if not root:
-        source.lines.append("        if value is None: raise CoercionFallback")
-    source.lines.append(f"        return {source.write(parts, 'value', '', '        ')}")
-    key = tuple(source.parameters), tuple(source.lines)
+    key = root, tuple([part.source for _, part in parts])
     make = _functions.get(key)
     if make is None:
-        work.take(Work.LINE * len(source.lines))
+        source = _source(parts, root=root)
+        work.take(Work.LINE * source.count("\n"))
         if len(_functions) >= _MAX_FUNCTIONS:
             _functions.clear()
-        make = _functions[key] = _compiled(*key)
-    return make(*source.parameters.values())
+        make = _functions[key] = _compiled(source)
+    values: list[Any] = []
+    for name, part in parts:
+        values.append(name)
+        values += part.values
+    return make(CoercionFallback, *values)
 
 
 def _joined(readers: Sequence[Complete]) -> Complete:
@@ -148,75 +177,78 @@ def _joined(readers: Sequence[Complete]) -> Complete:
     return read
 
 
-class _Source:
-    """The lines of a reader, and the values of the parameters that they name."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.parameters: dict[str, Any] = {"CoercionFallback": CoercionFallback}
-
-    def write(self, parts: Sequence[Part], value: str, path: str, indent: str) -> str:
-        """Adds the lines that read `parts` off the variable `value`; returns the expression of the resulting dict."""
-        entries = []
-        for number, part in enumerate(parts):
-            here = f"{path}_{number}"
-            name = f"part{here}"
-            entries.append(f"{self._parameter(f'key{here}', part.key)}: {name}")
-            if isinstance(part, TypeName):
-                self._parameter(name, part.name)
-            elif isinstance(part, Place):
-                self.lines.append(f"{indent}{name} = {self._parameter(f'place{here}', part.read)}({value}, info)")
-            else:
-                self.lines.append(f"{indent}{name} = {self._read(part, value, here)}")
-                self._complete(part, name, here, indent)
-        return "{" + ", ".join(entries) + "}"
-
-    def _complete(self, part: FieldPlan, name: str, here: str, indent: str) -> None:
-        """Adds the line, or the lines of an inlined object, that make the value `name` its part of the response."""
-        plan = part.value
-        test = f"{name} is not None" if part.nullable else ""
-        if isinstance(plan, Inlined):
-            self.lines.append(f"{indent}if {test}:" if test else f"{indent}if {name} is None: raise CoercionFallback")
-            inner = indent + "    " if test else indent
-            self.lines.append(f"{inner}{name} = {self.write(plan.parts, name, here, inner)}")
-            return
-        if isinstance(plan, Leaf):
-            completed = f"{self._parameter(f'coerce{here}', plan.coerce)}({name})"
-            if plan.enum is not None:
-                enum = self._parameter(f"enum{here}", plan.enum)
-                completed = f"{name}._name_ if {name}.__class__ is {enum} else {completed}"
-            elif plan.needs_coercion:
-                test = f"({plan.needs_coercion.format(value=name)})" + (f" and {test}" if test else "")
-        else:
-            completed = f"{self._parameter(f'complete{here}', plan)}({name}, info)"
-        self.lines.append(f"{indent}{f'if {test}: ' if test else ''}{name} = {completed}")
-
-    def _read(self, part: FieldPlan, value: str, here: str) -> str:
-        """The expression that reads a field: an attribute, or a call of its resolver."""
-        access = part.access
-        if access.function is None:
-            attribute = access.attribute or ""
-            if not attribute.isidentifier() or iskeyword(attribute):
-                raise NotCompilable
-            return f"{value}.{attribute}"
-        arguments = "" if part.arguments is None else f", **info.arguments[{part.arguments}]"
-        resolver = self._parameter(f"resolve{here}", access.function)
-        return f"{resolver}({access.call.value.format(value=value)}{arguments})"
-
-    def _parameter(self, name: str, value: Any) -> str:
-        self.parameters[name] = value
-        return name
+def _lines(parts: Parts, value: str, here: str) -> Iterator[str]:
+    """The lines that read `parts` off the variable `value`."""
+    for number, (_, part) in enumerate(parts):
+        if part.source:
+            yield from part.source.replace(_HERE, f"{here}_{number}").replace(_VALUE, value).split("\n")
 
 
-def _compiled(parameters: tuple[str, ...], lines: tuple[str, ...]) -> Callable[..., Complete]:
-    source = "\n".join(
+def _dict(parts: Parts, here: str) -> str:
+    """The expression of the dict that `parts` become."""
+    return "{" + ", ".join(f"key{here}_{number}: part{here}_{number}" for number in range(len(parts))) + "}"
+
+
+def _parameters(parts: Parts, here: str) -> Iterator[str]:
+    """The parameters that the lines and the expression name: of each part its key, then its own."""
+    for number, (_, part) in enumerate(parts):
+        yield f"key{here}_{number}"
+        yield from (name.replace(_HERE, f"{here}_{number}") for name in part.names)
+
+
+def _written(plan: FieldPlan) -> tuple[list[str], dict[str, Any]]:
+    """The lines of a field, and the values of the parameters that they name."""
+    name, parameters = f"part{_HERE}", dict[str, Any]()
+    access = plan.access
+    if access.function is None:
+        attribute = access.attribute or ""
+        if not attribute.isidentifier() or iskeyword(attribute):
+            raise NotCompilable
+        lines = [f"{name} = {_VALUE}.{attribute}"]
+    else:
+        arguments = "" if plan.arguments is None else f", **info.arguments[{plan.arguments}]"
+        parameters[f"resolve{_HERE}"] = access.function
+        lines = [f"{name} = resolve{_HERE}({access.call.value.format(value=_VALUE)}{arguments})"]
+    test = f"{name} is not None" if plan.nullable else ""
+    value = plan.value
+    if isinstance(value, Inlined):
+        lines.append(f"if {test}:" if test else f"if {name} is None: raise CoercionFallback")
+        indent = "    " if test else ""
+        lines += [indent + line for line in _lines(value.parts, name, _HERE)]
+        lines.append(f"{indent}{name} = {_dict(value.parts, _HERE)}")
+        own = [each for key, part in value.parts for each in (key, *part.values)]
+        parameters.update(zip(_parameters(value.parts, _HERE), own, strict=True))
+        return lines, parameters
+    if isinstance(value, Leaf):
+        parameters[f"coerce{_HERE}"] = value.coerce
+        completed = f"coerce{_HERE}({name})"
+        if value.enum is not None:
+            parameters[f"enum{_HERE}"] = value.enum
+            completed = f"{name}._name_ if {name}.__class__ is enum{_HERE} else {completed}"
+        elif value.needs_coercion:
+            test = f"({value.needs_coercion.format(value=name)})" + (f" and {test}" if test else "")
+    else:
+        parameters[f"complete{_HERE}"] = value
+        completed = f"complete{_HERE}({name}, info)"
+    lines.append(f"{f'if {test}: ' if test else ''}{name} = {completed}")
+    return lines, parameters
+
+
+def _source(parts: Parts, *, root: bool) -> str:
+    """Of the function that makes the reader of these parts."""
+    lines = [] if root else ["if value is None: raise CoercionFallback"]
+    lines += [*_lines(parts, "value", ""), f"return {_dict(parts, '')}"]
+    return "\n".join(
         [
-            f"def make({', '.join(parameters)}):",
+            f"def make({', '.join(('CoercionFallback', *_parameters(parts, '')))}):",
             "    def read(value, info):",
-            *lines,
+            *(f"        {line}" for line in lines),
             "    return read",
         ]
     )
+
+
+def _compiled(source: str) -> Callable[..., Complete]:
     namespace: dict[str, Any] = {}
     exec(source, namespace)  # noqa: S102  # the source holds names of our own making alone, see above
     make: Callable[..., Complete] = namespace["make"]
