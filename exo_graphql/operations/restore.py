@@ -92,10 +92,21 @@ def _adopt(run: Run, snapshot: Snapshot) -> None:
 
 
 async def _gone_or_kept(run: Run, leaving: list[Removal]) -> Snapshot:
-    """Waits `settle_seconds` for the effect of a deletion that was requested, or was about to be."""
+    """Waits for the effect of a deletion that was requested, or was about to be.
+
+    What another process has sent may be on its way for as long as that would have waited for the answer.
+    """
     snapshot = await run.read_now()
-    until = run.observation.seconds + run.rules.settle_seconds
-    while run.observation.seconds < until and any(d.instance.id in snapshot.state.instances for d in leaving):
+    begun_at = run.observation.seconds
+    while listed := [d.instance for d in leaving if d.instance.id in snapshot.state.instances]:
+        inherited = [instance for instance in listed if instance.id in run.inherited_deletions]
+        seconds = run.rules.command_seconds if inherited else run.rules.settle_seconds
+        if run.observation.seconds - begun_at >= seconds:
+            break
+        if inherited:
+            names = ", ".join(sorted({instance.model_id for instance in inherited}))
+            run.report("restore", f"Waiting whether exo still removes {names}, as it was asked to.")
+            run.progressed()
         snapshot = await run.next(snapshot)
     snapshot = await run.read_now()
     for removal in leaving:

@@ -27,6 +27,8 @@ class OperationRules:
     """How long an operation that has something to undo waits for exo to answer: it cannot be undone without."""
     settle_seconds: float = 3.0
     """How long to wait for the effect of a command that may have been lost."""
+    command_seconds: float = 20.0
+    """How long a command that another process has sent may be on its way: longer than its time-out."""
     replan_seconds: float = 5.0
     """How often a waiting operation plans again."""
     place_seconds: float = 10.0

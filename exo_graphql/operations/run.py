@@ -80,6 +80,10 @@ class Run:
         self.observation = Observation(rules, clock)
         spent = (now() - record.operation.started_at).total_seconds()
         self._deadlines = Deadlines(rules, clock, record.request.timeout_seconds, spent)
+        self.inherited_deletions = frozenset(
+            removal.instance.id for removal in record.saga_state.removals if removal.deletion_requested
+        )
+        """What another process has asked exo to delete, or was about to, before this one went on."""
         self._progress = Progress()
         self._known_failures: dict[str, Failure | None] = {}
         """By instance: the failure that its model had when this process first dealt with the instance."""
