@@ -5,6 +5,7 @@ import pwd
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -77,9 +78,9 @@ class PostgresServer:
         return f"postgresql://tests@127.0.0.1:{self.port}/{database}"
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """The server of all tests of this process."""
+@contextmanager
+def running_server() -> Iterator[PostgresServer]:
+    """A server of its own."""
     programs = _programs()
     assert programs is not None
     directory = Path(mkdtemp(prefix="exo-graphql-postgres-"))
@@ -91,6 +92,13 @@ def postgres() -> Iterator[PostgresServer]:
     yield server
     server.stop()
     shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The server of all tests of this process."""
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A connection between a program and its database that can be held up, byte for byte."""
+"""A connection between a program and its database that can be held up, byte for byte, or broken."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,9 +16,11 @@ class Severed:
         self.url = url
         """Where clients connect."""
         self._before: bytes | None = None
+        self._cut = False
         self._let_through = False
         self._held: set[asyncio.StreamWriter] = set()
         """The clients whose connection says nothing any more."""
+        self._clients: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -45,11 +47,26 @@ class Severed:
         """
         self._before, self._let_through = before, let_through
 
+    def cut(self) -> None:
+        """Breaks all connections, and every new one, as where the database has gone."""
+        self._cut = True
+        for client in tuple(self._clients):
+            client.transport.abort()
+
+    def silence(self) -> None:
+        """All connections are silent from now on, and every new one, as where the network is gone."""
+        self.hold(before=b"", let_through=False)
+
     def release(self) -> None:
         """New connections are passed on again; those that were held up stay silent."""
         self._before = None
+        self._cut = False
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._cut:
+            writer.transport.abort()
+            return
+        self._clients.add(writer)
         there, back = await asyncio.open_connection(self._target.hostname, self._target.port)
         for source, sink, is_request in ((reader, back, True), (there, writer, False)):
             task = asyncio.create_task(self._pass_on(source, sink, writer, is_request=is_request))
@@ -76,6 +93,7 @@ class Severed:
         except OSError:
             pass  # one side has gone
         finally:
+            self._clients.discard(client)
             sink.close()
             with suppress(OSError):
                 await sink.wait_closed()

@@ -1,0 +1,30 @@
+"""Real servers, one real PostgreSQL and one simulated exo: a leader that fails in the middle of a swap is replaced.
+
+`python -m tests.replicas` tries every step with every fault, and with the usual lease.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.replicas.trial import Trial
+
+pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
+
+QUICK = ("--lease-seconds", "2", "--renew-seconds", "0.6")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Real time: other processes do not share a virtual one."""
+    return "asyncio"
+
+
+@pytest.mark.parametrize(
+    ("step", "fault", "beside"),
+    [("place", "stop", False), ("unload", "silence", True), ("restore", "kill", False)],
+)
+async def test_another_server_ends_the_swap(step: str, fault: str, beside: bool, tmp_path: Path, database: str) -> None:
+    trial = Trial(step, fault, beside, speed=2.0, arguments=QUICK, within=4.0, outage=4.0)
+    outcome = await trial.run(tmp_path, database)
+    assert outcome.problems == []
