@@ -171,3 +171,34 @@ async def test_entries_that_are_there_already_may_be_appended_again(make: Callab
         await store.append(Collection.EVENTS, entries[:2])
         await store.append(Collection.EVENTS, entries)
         assert await store.entries(Collection.EVENTS) == entries
+
+
+async def test_entries_are_found_by_their_ids(make: Callable[[], Store]) -> None:
+    async with _opened(make) as store:
+        await store.append(OPERATIONS, [SECOND, FIRST])
+        assert await store.some(OPERATIONS, ["second", "first", "never there"]) == [FIRST, SECOND]
+        assert await store.some(OPERATIONS, ["second"]) == [SECOND]
+        assert await store.some(OPERATIONS, []) == []
+        assert await store.some(Collection.EVENTS, ["first"]) == []
+
+
+async def test_the_only_server_leads_from_the_start_and_is_all_there_is(make: Callable[[], Store]) -> None:
+    async with _opened(make) as store:
+        leadership = store.leadership
+        assert leadership.leads
+        assert leadership.seconds_left > 0
+        assert leadership.own.leads
+        assert leadership.leader == leadership.own
+        assert leadership.replicas == (leadership.own,)
+
+
+async def test_what_a_server_writes_itself_is_not_reported_to_it(make: Callable[[], Store]) -> None:
+    async with _opened(make) as store:
+        heard: list[object] = []
+        stop = store.on_change(lambda *change: heard.append(change))
+        await store.admit(OPERATIONS, FIRST, KEY)
+        await store.append(Collection.EVENTS, [SECOND])
+        await store.forget(OPERATIONS, ["first"])
+        assert await store.entries(OPERATIONS) == []
+        stop()
+        assert heard == []

@@ -1,6 +1,8 @@
 """Servers that share a database: one of them leads, by the clocks of all; another takes over when it is gone."""
 
 import asyncio
+import signal
+import sys
 import time
 from dataclasses import dataclass
 from typing import LiteralString
@@ -314,7 +316,7 @@ async def test_a_longer_lease_of_another_server_is_respected(make: Make, databas
     first, second = make("one", rules=slow), make("two")
     await first.open()
     await second.open()
-    await asyncio.sleep(2 * QUICK.duration)
+    await asyncio.sleep(slow.renew_every + 2 * QUICK.duration)  # it has been renewed once
     assert first.leadership.leads
     assert lease(database) == ("one", 1)
 
@@ -378,3 +380,44 @@ async def test_a_server_that_slept_leads_again_only_once_nothing_acts_because_of
     rests = True
     await until_leads(store)
     await store.save(OPERATIONS, ENTRY)
+
+
+PROCESS = """
+import asyncio, sys, time
+from exo_graphql import clock
+from exo_graphql.storage.lease_rules import LeaseRules
+from exo_graphql.storage.postgres import PostgresStore
+
+async def main():
+    store = PostgresStore(sys.argv[1], elapsed=clock.elapsed, name="process", rules=LeaseRules(0.6, 0.2))
+    await store.open()
+    while True:
+        print(clock.elapsed(), store.leadership.leads, flush=True)
+        await asyncio.sleep(0.005)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_process_that_was_stopped_does_not_lead_when_it_goes_on(make: Make, database: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROCESS, database, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        assert b"True" in await process.stdout.readline()
+        store = make("other")
+        await store.open()
+        process.send_signal(signal.SIGSTOP)
+        await until_leads(store)
+        leads_since = clock.elapsed()
+        process.send_signal(signal.SIGCONT)
+        said: list[str] = []
+        while len(said) < 20:
+            at, leads = (await process.stdout.readline()).decode().split()
+            if float(at) >= leads_since:
+                said.append(leads)
+        assert said == ["False"] * 20
+    finally:
+        process.kill()
+        await process.wait()

@@ -1,16 +1,19 @@
 """The store in PostgreSQL: what breaks is bounded in time, nothing late is written, nothing refused is found later."""
 
 import asyncio
+import time
 from importlib.resources import files
 
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from exo_graphql import clock
 from exo_graphql.storage import Collection, Entry, Key, NotLeader, StoreError
 from exo_graphql.storage import postgres as postgres_module
 from exo_graphql.storage.lease_rules import LeaseRules
 from exo_graphql.storage.postgres import PostgresStore, Refused
+from exo_graphql.storage.postgres_migrations import migrations
 from tests.support.postgres import PostgresServer
 from tests.support.running import until
 from tests.support.severed import Severed
@@ -155,3 +158,147 @@ async def test_a_database_that_is_not_there_is_named_within_seconds(monkeypatch:
         await store.open()
     assert "secret" not in str(refused.value)
     await store.close()
+
+
+@pytest.mark.parametrize("fault", ["disk_full", "io_error"])
+async def test_a_full_disk_is_said_at_once_and_what_is_read_is_still_read(
+    fault: str, make: Make, database: str
+) -> None:
+    store = make()
+    await store.open()
+    await store.save(OPERATIONS, ENTRY)
+    with psycopg.connect(database) as other:
+        other.execute(
+            SQL(
+                "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                "RAISE EXCEPTION 'could not extend file' USING ERRCODE = {}; END $$"
+            ).format(fault)
+        )
+        other.execute("CREATE TRIGGER fail BEFORE INSERT ON exo_graphql_operations EXECUTE FUNCTION fail()")
+    begun = time.monotonic()
+    with pytest.raises(StoreError, match="could not extend file"):
+        await store.admit(OPERATIONS, Entry(2, "operation-2", active=True, record=b"{}"), KEY)
+    assert time.monotonic() - begun < 2.0  # not tried again for all of the time that a call may take
+    assert await store.entries(OPERATIONS) == [ENTRY]
+    with psycopg.connect(database) as other:
+        other.execute("DROP FUNCTION fail CASCADE")
+    await store.admit(OPERATIONS, Entry(2, "operation-2", active=True, record=b"{}"), KEY)
+
+
+async def test_a_database_that_can_only_be_read_does_not_let_a_server_start(
+    make: Make, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_module, "CALL_SECONDS", 0.5)
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute(
+            SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(Identifier(other.info.dbname))
+        )
+    with pytest.raises(StoreError, match="read-only transaction"):
+        await make().open()
+
+
+async def test_what_was_refused_is_not_found_when_the_same_server_leads_again(
+    make: Make, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease has ended before the database answered again; it reads everything then."""
+    async with Severed.between(database) as network:
+        store = make(url=network.url)
+        await store.open()
+        await _refused(store, network, monkeypatch)
+        await until_leads(store, leads=False)
+        network.release()
+        await until_leads(store)
+        assert await store.entries(OPERATIONS) == []
+        assert await store.keys() == []
+
+
+async def test_what_was_refused_is_left_to_the_server_that_has_led_since(
+    make: Make, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have gone on with it: then it is not to be deleted by the one that refused it."""
+    async with Severed.between(database) as network:
+        first, second = make("one", url=network.url), make("two")
+        await first.open()
+        await second.open()
+        await _refused(first, network, monkeypatch)
+        await until_leads(second)
+        network.release()
+        await second.close()
+        await until_leads(first)
+        assert await first.entries(OPERATIONS) == [ENTRY]
+        await first.save(Collection.DEPLOYMENTS, ENTRY)
+        assert await first.entries(OPERATIONS) == [ENTRY]
+
+
+async def _refused(store: PostgresStore, network: Severed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operation whose caller was refused, and that was written all the same; nothing is heard of the database."""
+    network.hold(before=b"COMMIT", let_through=True)
+    with monkeypatch.context() as short:
+        short.setattr(postgres_module, "CALL_SECONDS", 0.2)
+        with pytest.raises(StoreError, match="did not answer within"):
+            await store.admit(OPERATIONS, ENTRY, KEY)
+    network.hold(before=b"", let_through=False)
+
+
+async def test_what_is_being_written_while_the_server_ends_is_written_before_the_lease_is_given_up(
+    make: Make, database: str
+) -> None:
+    store = make()
+    await store.open()
+    with psycopg.connect(database) as other:
+        other.execute("LOCK TABLE exo_graphql_operations")
+        saving = asyncio.create_task(store.save(OPERATIONS, ENTRY))
+        await until(lambda: other.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone())
+        saving.cancel()
+        closing = asyncio.create_task(store.close())
+        await asyncio.sleep(0.05)
+    await closing
+    second = make("two")
+    await second.open()
+    assert second.leadership.leads
+    assert await second.entries(OPERATIONS) == [ENTRY]
+
+
+async def test_a_database_of_an_earlier_version_is_brought_to_this_one(make: Make, database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("CREATE TABLE exo_graphql_schema (version integer NOT NULL)")
+        for number, statements in enumerate(migrations()[:2], 1):
+            connection.execute(statements.encode())
+            connection.execute("INSERT INTO exo_graphql_schema VALUES (%s)", (number,))
+        connection.execute(
+            "INSERT INTO exo_graphql_leases VALUES ('default', 'holder', 'old', 7, clock_timestamp() - interval '1 s')"
+        )
+        connection.execute(
+            "INSERT INTO exo_graphql_operations VALUES ('default', 1, 'operation-1', true, %s)", (ENTRY.record,)
+        )
+    store = make()
+    await store.open()
+    assert await store.entries(OPERATIONS) == [ENTRY]
+    await store.save(OPERATIONS, ENTRY)
+    assert store._lease.held is not None
+    assert store._lease.held.term == 8
+
+
+async def test_a_failover_is_followed_to_the_other_host_of_the_url(
+    make: Make, postgres: PostgresServer, database: str
+) -> None:
+    """A standby takes the place of a primary that has failed: nothing is lost, and somebody leads there."""
+    with postgres.standby() as standby:
+        name = database.rpartition("/")[2]
+        hosts = f"127.0.0.1:{postgres.port},127.0.0.1:{standby.port}"
+        store = make(url=f"postgresql://tests@{hosts}/{name}?target_session_attrs=read-write")
+        await store.open()
+        await store.admit(OPERATIONS, ENTRY, KEY)
+        await asyncio.to_thread(postgres.until_replayed)
+        await asyncio.to_thread(postgres.stop)
+        try:
+            await until_leads(store, leads=False)
+            await asyncio.to_thread(standby.run, "pg_ctl", "promote", "-w", "-D", str(standby.directory / "data"))
+            await until_leads(store)
+            assert await store.entries(OPERATIONS) == [ENTRY]
+            await store.save(OPERATIONS, ENTRY)
+            assert store._lease.held is not None
+            assert store._lease.held.term == 2
+            await store.close()
+        finally:
+            await asyncio.to_thread(postgres.start)

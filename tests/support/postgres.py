@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ def _programs() -> Path | None:
         return Path(named)
     found = shutil.which("pg_ctl")
     if found:
-        return Path(found).parent
+        return Path(found).resolve().parent  # a link may lead to it, and not to the other programs
     versions = sorted(_DEBIAN.glob("*/bin/pg_ctl"), key=lambda path: int(path.parts[-3]))
     return versions[-1].parent if versions else None
 
@@ -73,6 +74,26 @@ class PostgresServer:
         """Stops it: `immediate` as if its machine had failed."""
         self.run("pg_ctl", "stop", "-w", "-D", str(self.directory / "data"), "-m", mode)
 
+    @contextmanager
+    def standby(self) -> Iterator["PostgresServer"]:
+        """Another server that repeats what this one does, until it is promoted."""
+        with _directory() as directory:
+            server = PostgresServer(self.programs, directory, free_port())
+            source = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "tests"]
+            self.run("pg_basebackup", *source, "-D", str(directory / "data"), "-R", "--checkpoint=fast", "--no-sync")
+            server.start()
+            yield server
+            server.stop()
+
+    def until_replayed(self) -> None:
+        """Waits until the standby has repeated everything."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            query = "SELECT 1 FROM pg_stat_replication WHERE replay_lsn >= pg_current_wal_lsn()"
+            until = time.monotonic() + 10
+            while connection.execute(query).fetchone() is None:
+                assert time.monotonic() < until
+                time.sleep(0.01)
+
     def url(self, database: str) -> str:
         """How to connect to a database."""
         return f"postgresql://tests@127.0.0.1:{self.port}/{database}"
@@ -83,15 +104,23 @@ def running_server() -> Iterator[PostgresServer]:
     """A server of its own."""
     programs = _programs()
     assert programs is not None
+    with _directory() as directory:
+        server = PostgresServer(programs, directory, free_port())
+        server.create()
+        server.start()
+        yield server
+        server.stop()
+
+
+@contextmanager
+def _directory() -> Iterator[Path]:
     directory = Path(mkdtemp(prefix="exo-graphql-postgres-"))
     if os.geteuid() == 0:
         shutil.chown(directory, _OWNER)
-    server = PostgresServer(programs, directory, free_port())
-    server.create()
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(directory)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="session")
