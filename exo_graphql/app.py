@@ -85,6 +85,17 @@ class Components:
     mcp: McpEndpoint
     demo: SimulatedExo | None
     leaving: asyncio.Event
+    past: PastKeeper
+
+    async def another_cluster(self) -> str | None:
+        """Why exo is of another cluster than the servers that share the store; None if it is not, or does not answer.
+
+        The store is open. Raises `StoreError`.
+        """
+        if self.demo is not None or not is_shared(self.store.leadership):
+            return None
+        members = await self.past.members()
+        return await self.poller.another_cluster(members) if members else None
 
     async def shut_down(self) -> None:
         """Ends every subscription in a way that makes its client reconnect, before the server closes its sockets."""
@@ -129,9 +140,14 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     sampler = Sampler(series, store, snapshot=lambda: poller.snapshot, now=clock.now)
     webhooks = webhooks_of(settings, events, store)
     recorder = Recorder(events, poller, operations, deployments)
-    # The past after what marks unloads and loads: the first snapshot must not say that these were lost meanwhile.
     past = PastKeeper(poller, store, now=clock.now)
-    roles = Roles(store, [events, webhooks, operations, deployments, recorder, past, sampler])
+    poller.same_cluster.on_another = store.leadership.resign
+    roles = Roles(
+        store,
+        # The past after what marks unloads and loads: the first snapshot must not say that these were lost meanwhile.
+        [events, webhooks, operations, deployments, recorder, past, sampler],
+        lambda: not poller.same_cluster.is_another,
+    )
     access = Access(tokens_of(settings))
     schema = build_schema(read_only=settings.read_only)
     limits = replace(tuning.limits, max_cost=settings.max_cost, max_live_cost=settings.max_live_cost)
@@ -261,5 +277,18 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     hosts = (*settings.allowed_host, *own_hosts_of(store))
     policy = OriginPolicy(application, hosts, settings.allowed_origin, probes=probes)
     return Components(
-        policy, service, poller, store, roles, operations, deployments, events, webhooks, websocket, mcp, demo, leaving
+        policy,
+        service,
+        poller,
+        store,
+        roles,
+        operations,
+        deployments,
+        events,
+        webhooks,
+        websocket,
+        mcp,
+        demo,
+        leaving,
+        past,
     )

@@ -235,6 +235,7 @@ def poller_of(settings: Settings, tuning: Tuning, demo: SimulatedExo | None, gat
         gate=gate,
         awaits_past=True,
         followed_tls=partial(client_context, settings.ca_file),
+        shared=bool(settings.database_url.get_secret_value()),
     )
 
 

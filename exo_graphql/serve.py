@@ -194,11 +194,15 @@ async def run(settings: Settings, tuning: Tuning = DEFAULT_TUNING) -> int:
         await components.store.open()
         await components.operations.prepare()
         await components.deployments.prepare()
+        another = await components.another_cluster()
     except StoreError as error:
         if settings.database_url.get_secret_value():
             raise SettingsError("database_url", str(error), exit_code=1) from error
         advice = "Give --state-dir a directory of its own that can be written."
         raise SettingsError("state_dir", f"{settings.state_dir}: {error} {advice}", exit_code=1) from error
+    if another is not None:
+        await components.store.close()
+        raise SettingsError("exo_url", another, exit_code=1)
     _allow_open_files(settings.max_connections)
     config = server_config(components.asgi, settings.host, settings.port, settings, tuning.transport)
     base = base_url(settings.host)

@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.exo import past_records
-from exo_graphql.exo.snapshots import Snapshots
+from exo_graphql.exo.poller import Poller
 from exo_graphql.storage import Collection, Entry, Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -20,13 +20,13 @@ _RETRY_AFTER = 10.0
 
 
 class PastKeeper:
-    """Gives `snapshots` the past before the first of them, and writes while this server leads.
+    """Gives the poller the past before its first snapshot, and writes while this server leads.
 
     The methods are those of a part of the server that leads or follows (`replicas`). The store is open.
     """
 
-    def __init__(self, snapshots: Snapshots, store: Store, *, now: Callable[[], Moment]) -> None:
-        self._snapshots = snapshots
+    def __init__(self, poller: Poller, store: Store, *, now: Callable[[], Moment]) -> None:
+        self._poller = poller
         self._store = store
         self._now = now
         self._stored: dict[str, Entry] = {}
@@ -39,6 +39,10 @@ class PastKeeper:
         self._writer: asyncio.Task[None] | None = None
         """While this server leads."""
         self._active = ExitStack()
+
+    async def members(self) -> Mapping[str, str | None]:
+        """The members that were seen last, by any server: name by id. Raises `StoreError`."""
+        return past_records.decode_members(await self._store.some(Collection.PAST, [past_records.CLUSTER]))
 
     async def follow(self) -> None:
         """Reads what is known. Raises `StoreError`."""
@@ -62,7 +66,7 @@ class PastKeeper:
     async def lead(self) -> None:
         """Writes from now on. Raises `StoreError`."""
         await self.follow()
-        self._active.enter_context(self._snapshots.listen(self._look))
+        self._active.enter_context(self._poller.listen(self._look))
         self._changed.set()
         self._writer = asyncio.create_task(self._write(), name="past")
 
@@ -87,11 +91,15 @@ class PastKeeper:
             return
         self._given = True
         self._stored = {entry.id: entry for entry in entries}
-        self._snapshots.recall(past_records.decode(entries, self._now()))
+        self._poller.members_are(past_records.decode_members(entries))
+        self._poller.recall(past_records.decode(entries, self._now()))
 
     def _know(self, entries: list[Entry]) -> None:
         self._stored |= {entry.id: entry for entry in entries}
-        self._snapshots.is_known(past_records.decode_models(entries))
+        members = past_records.decode_members(entries)
+        if members:
+            self._poller.members_are(members)
+        self._poller.is_known(past_records.decode_models(entries))
 
     # Writing
 
@@ -114,9 +122,9 @@ class PastKeeper:
 
     async def _write_changes(self) -> bool:
         """Writes what differs from what is stored; whether anything does."""
-        snapshot = self._snapshots.snapshot
+        snapshot = self._poller.snapshot
         # A state of which it is not clear yet what it says of the past must not replace it.
-        if snapshot is None or self._snapshots.past_is_open or snapshot.held:
+        if snapshot is None or self._poller.past_is_open or snapshot.held or self._poller.has_a_copy:
             return False
         stored = self._stored
         records = past_records.encode(snapshot)

@@ -128,6 +128,15 @@ def decode_models(entries: Iterable[Entry]) -> Mapping[str, ModelHistory]:
     return {entry.id.removeprefix(_MODEL): _history(stored) for entry, stored in read if stored is not None}
 
 
+def decode_members(entries: Iterable[Entry]) -> Mapping[str, str | None]:
+    """The names of the members, by id; empty where the entries do not say."""
+    for entry in entries:
+        if entry.id == CLUSTER:
+            cluster = _read(_CLUSTER, entry)
+            return {} if cluster is None else cluster.members
+    return {}
+
+
 def same_members(one: bytes, other: bytes) -> bool:
     """Whether two records of the cluster name the same members."""
     try:

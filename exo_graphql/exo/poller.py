@@ -12,6 +12,7 @@ from typing import Self
 import httpx
 
 from exo_graphql import clock
+from exo_graphql.cluster.identity import is_another_cluster
 from exo_graphql.cluster.lag import STEADY_SECONDS, newest_heartbeat
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
@@ -31,6 +32,7 @@ from exo_graphql.exo.notice import News, NotRunners, find_news
 from exo_graphql.exo.pacing import COPY_WAIT, Mode, PollerRules, longest_gap, read_timeout, usual_cost
 from exo_graphql.exo.parse import NotAState
 from exo_graphql.exo.poller_stats import PollerStats
+from exo_graphql.exo.same_cluster import Members, SameCluster, another_cluster, names
 from exo_graphql.exo.schedule import Schedule
 from exo_graphql.exo.silence import CHECK_EVERY, SUSPENDED
 from exo_graphql.exo.snapshots import Snapshots
@@ -47,7 +49,7 @@ class Poller(Snapshots, Commands):
     `transport` reaches an exo in this process; None means the network. `now` measures every age and every silence.
     `gate` decides whether a command may be sent; None lets all pass.
     `awaits_past`: there is no snapshot before `recall` has said what was known before the start.
-    `followed_transport`, `followed_tls`: see `Followed`.
+    `followed_transport`, `followed_tls`: see `Followed`. `shared`: other servers rely on it that this is their cluster.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Poller(Snapshots, Commands):
         awaits_past: bool = False,
         followed_transport: httpx.AsyncBaseTransport | None = None,
         followed_tls: Callable[[], ssl.SSLContext | None] = lambda: None,
+        shared: bool = False,
     ) -> None:
         rules = rules if rules is not None else PollerRules()
         self.stats = PollerStats()
@@ -82,6 +85,8 @@ class Poller(Snapshots, Commands):
         """What exo sent last, for servers that follow this one."""
         self._followed = Followed(endpoints, transport=followed_transport, tls=followed_tls)
         self._handover = Handover(endpoints, self._elapsed)
+        self.same_cluster = SameCluster(on=shared)
+        """Whether exo is of the cluster of the servers that share the store."""
         self._looked_elsewhere = float("-inf")
         """When (`Moment.elapsed`) other nodes were last read because the state of the current one was old."""
         self._state: State | None = None
@@ -116,6 +121,24 @@ class Poller(Snapshots, Commands):
         """
         if self._followed.follow(url, token):
             self._demand.request_read()
+
+    def members_are(self, members: Members) -> None:
+        """Another server has seen these members, or a server has before this start."""
+        self.same_cluster.members_are(members, None if self.has_a_copy else self._state)
+
+    async def another_cluster(self, members: Members) -> str | None:
+        """Why this is another cluster than the one with these members; None if it is not, or exo does not tell in time.
+
+        It is asked before this poller is entered.
+        """
+        for endpoint in self._endpoints.all:
+            with suppress(UpstreamError, NotAState):
+                state = (await self._reader.read(endpoint, self.rules.read_timeout, whole=True)).state
+                nameless = any(node.friendly_name is None for node in state.nodes.values())
+                if state.nodes and not nameless and is_another_cluster(members, state):
+                    return another_cluster(members, state)
+                return None
+        return None
 
     @property
     def has_a_copy(self) -> bool:
@@ -224,6 +247,8 @@ class Poller(Snapshots, Commands):
                     await endpoint.identify(self.rules.read_timeout)
                 timeout = read_timeout(self.stats.cost, self.rules, endpoint.failures)
                 read = await self._reader.read(endpoint, timeout, whole=whole, wait=wait)
+                await self._recalled.ready.wait()
+                self._check_cluster(endpoint, read.state)
             except UpstreamError as error:
                 self._endpoints.failed(endpoint, error)
             except NotAState as error:
@@ -249,12 +274,20 @@ class Poller(Snapshots, Commands):
         elif found is None:
             self._reads.fail()
         else:
-            await self._recalled.ready.wait()
             self._received(*found)
             self._reads.succeed()
             await self._leave_a_node_that_is_behind()
         self._schedule.whole_read_ended(self.mode, began, self._elapsed())
         self._reads.announce_end()
+
+    def _check_cluster(self, endpoint: Endpoint, state: State) -> None:
+        """Raises `AnotherCluster`."""
+        newest, is_copied = self._state, self._handover.has_a_copy
+        if endpoint is self._endpoints.copy:
+            if newest is not None and not is_copied:
+                self.same_cluster.check_copy(state, newest)
+        elif newest is None or is_copied or self.same_cluster.is_another:
+            self.same_cluster.check(state, names(newest) if newest is not None and is_copied else None)
 
     def _received(self, endpoint: Endpoint, read: StateRead) -> None:
         gap = read.asked_at - self._asked_at

@@ -59,12 +59,13 @@ class Part(Protocol):
 class Roles:
     """Keeps the parts in the role of this server while it is entered (`async with`), with a store that is open."""
 
-    def __init__(self, store: Store, parts: Sequence[Part]) -> None:
-        """`parts` in the order in which they begin to act."""
+    def __init__(self, store: Store, parts: Sequence[Part], may_lead: Callable[[], bool] = lambda: True) -> None:
+        """`parts` in the order in which they begin to act. `may_lead`: whether this server may begin to lead at all."""
         self.leading = False
         """Whether all parts act. Sometime after `Leadership.leads` becomes true, and until it is false."""
         self.version = 0
         """Increases with every change of what `Leadership` says, and of `leading`."""
+        self._may_lead = may_lead
         self._store = store
         self._parts = tuple(parts)
         self._changes: Changes = {}
@@ -84,7 +85,7 @@ class Roles:
     async def __aenter__(self) -> Self:
         """Leads at once where no other server can. Raises `StoreError`."""
         self._active.push_async_callback(self._close)
-        self._store.leadership.begin_only_while(lambda: self._rests)
+        self._store.leadership.begin_only_while(lambda: self._rests and self._may_lead())
         try:
             if not is_shared(self._store.leadership):
                 await self._lead()

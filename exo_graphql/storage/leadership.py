@@ -67,6 +67,10 @@ class Leadership(Protocol):
         """
         ...
 
+    def resign(self) -> None:
+        """This server leads no more. Unless `begin_only_while` keeps it from that, it may begin again at once."""
+        ...
+
 
 class Alone:
     """The `Leadership` of a server that shares its store with none."""
@@ -85,6 +89,9 @@ class Alone:
 
     def begin_only_while(self, rests: Callable[[], bool]) -> None:
         """See `Leadership`."""
+
+    def resign(self) -> None:
+        """See `Leadership`: no other server could lead."""
 
 
 def is_shared(leadership: Leadership) -> bool:

@@ -96,6 +96,10 @@ class SharedLeadership:
         """See `Leadership`."""
         self.lease.rests = rests
 
+    def resign(self) -> None:
+        """See `Leadership`. The others find that out by the end of the lease."""
+        self.lease.lose()
+
     def term(self) -> int:
         """The term in which this server leads. Raises `NotLeader`."""
         held = self.lease.held

@@ -55,6 +55,9 @@ class Directed:
     def begin_only_while(self, rests: Callable[[], bool]) -> None:
         """The test says when it begins."""
 
+    def resign(self) -> None:
+        """The test says when it ends."""
+
     def set(self, leader: str | None, *others: Replica) -> None:
         """From here on the server of this name leads; `others` are known as well, or have another URL now."""
         self._others |= {other.id: other for other in others}

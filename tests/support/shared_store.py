@@ -79,6 +79,9 @@ class SharedLeadership:
     def begin_only_while(self, rests: Callable[[], bool]) -> None:
         """The test says when it begins."""
 
+    def resign(self) -> None:
+        """The test says when it ends."""
+
     def changed(self) -> None:
         for callback in tuple(self._callbacks):
             callback()
