@@ -41,6 +41,8 @@ WAITING = 10_000
 BATCH = 500
 # Seconds after a write that failed.
 RETRY_AFTER = 10.0
+# The same where the store is shared: until they are written, nobody is sent the events.
+RETRY_SOON = 1.0
 # Seconds between two deletions of events that are too old.
 FORGET_EVERY = 3600.0
 _PREFIX = "event-"
@@ -381,7 +383,7 @@ class EventLog:
                     await self._forget()
             except StoreError as error:
                 log.warning("Events cannot be written (%s); they are kept in memory until they can.", error)
-                await asyncio.sleep(RETRY_AFTER)
+                await asyncio.sleep(RETRY_SOON if self._shared else RETRY_AFTER)
                 self._recorded.set()
 
     async def _write_waiting(self) -> None:
