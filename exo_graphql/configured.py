@@ -232,6 +232,7 @@ def poller_of(settings: Settings, tuning: Tuning, demo: SimulatedExo | None, gat
         token=token,
         rules=rules,
         readiness=readiness,
+        now=clock.now,
         gate=gate,
         awaits_past=True,
         followed_tls=partial(client_context, settings.ca_file),

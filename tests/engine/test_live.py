@@ -14,7 +14,7 @@ from unittest.mock import patch
 import orjson
 import pytest
 
-from exo_graphql import app
+from exo_graphql import app, configured
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.engine.execution import Answer
 from exo_graphql.engine.requests import GraphQLRequest
@@ -78,7 +78,11 @@ async def live_service() -> AsyncIterator[LiveService]:
     # The whole composition lives by the loop's time, so that all clocks are one.
     loop_time = SimpleNamespace(monotonic=asyncio.get_running_loop().time)
     loop_clock = SimpleNamespace(now=loop_moment, utc_now=loop_now, elapsed=asyncio.get_running_loop().time)
-    with patch.object(demo_clock, "time", loop_time), patch.object(app, "clock", loop_clock):
+    with (
+        patch.object(demo_clock, "time", loop_time),
+        patch.object(app, "clock", loop_clock),
+        patch.object(configured, "clock", loop_clock),
+    ):
         exo = SimulatedExo(tiny_scenario(), seed=1)
         exo.control.latency = 0.01
         components = app.build(settings(), exo)
@@ -95,6 +99,7 @@ async def live_service() -> AsyncIterator[LiveService]:
         async with asyncio.timeout(500), AsyncExitStack() as started:
             await components.store.open()
             started.push_async_callback(components.store.close)
+            components.poller.recall(None)  # without the part of the server that reads it
             for component in (exo, components.poller, components.operations):
                 await started.enter_async_context(component)
             exo.control.advance(1000)  # until the machines have cooled down and nothing moves any more

@@ -166,7 +166,7 @@ async def test_a_request_that_is_being_stored_when_the_lead_is_lost_is_answered(
             reached.set()
             await never.wait()
 
-        first.store.admit = hangs  # type: ignore[method-assign]
+        first.store.admit = hangs  # type: ignore[method-assign,assignment]
         asked = asyncio.create_task(first.operations.load(A))
         await reached.wait()
         await s.lead(1)
