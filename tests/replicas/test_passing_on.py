@@ -283,3 +283,20 @@ async def test_who_asks_is_told_when_nobody_knows_what_became_of_it_and_how_to_f
                     assert (message["id"], message["type"]) == (id_, "error")
                     assert message["payload"][0]["extensions"]["code"] == "OUTCOME_UNKNOWN"
     assert len(leader.arrived) == 3
+
+
+async def test_a_query_right_after_it_at_the_same_server_shows_what_it_did(pair: Replicated) -> None:
+    _, follower = pair
+    loaded = (await ask(follower, LOAD, OPERATE)).json()["data"]["loadModel"]["operation"]
+    shown = (await ask(follower, "{ operations { id by } }", READ)).json()["data"]["operations"]
+    assert shown == [loaded]
+    text = f'mutation {{ applyDeployment(name: "day", model: "{A}") {{ deployment {{ name generation }} }} }}'
+    applied = (await ask(follower, text, OPERATE)).json()["data"]["applyDeployment"]["deployment"]
+    shown = (await ask(follower, "{ deployments { name generation } }", READ)).json()["data"]["deployments"]
+    assert shown == [applied]
+    paused = 'mutation { pauseDeployment(name: "day") { deployment { state } } }'
+    applied = (await ask(follower, paused, OPERATE)).json()["data"]["pauseDeployment"]["deployment"]
+    shown = (await ask(follower, "{ deployments { state } }", READ)).json()["data"]["deployments"]
+    assert shown == [applied] == [{"state": "PAUSED"}]
+    await ask(follower, 'mutation { deleteDeployment(name: "day") { error { code } } }', OPERATE)
+    assert (await ask(follower, "{ deployments { name } }", READ)).json()["data"]["deployments"] == []
