@@ -1,14 +1,15 @@
 """Sends mutations to the server that leads, over HTTP, and never twice what may happen once.
 
-    leader known ──▶ connect ──▶ sent ──▶ answered
-         ▲             │           │
-         │             │ fails     │ breaks off, is garbage, or another server leads
-         └── a change, ◀───────────┤ repeatable: sent again, to the leader of then
-             or 0.25 s             └ else: NoAnswer
+    leader known ──▶ asked whether it leads ──▶ sent ──▶ answered
+         ▲             │                          │
+         │             │ fails                    │ breaks off, is garbage, or another server leads
+         └── a change, ◀──────────────────────────┤ repeatable: sent again, to the leader of then
+             or 0.25 s                            └ else: NoAnswer
 
-What cannot have been carried out (no connection; an answer that says so) is sent again until the time of one take-over
-is over. A server that receives a mutation and does not lead says so, and passes nothing on: two servers that each take
-the other for the leader do not send it to and fro.
+What cannot have been carried out (no answer to the question; an answer that says so) is sent again until the time of
+one take-over is over. The question is for leaders that hang: what is sent to one may be carried out when it goes on.
+A server that receives a mutation and does not lead says so, and passes nothing on: two servers that each take the other
+for the leader do not send it to and fro.
 """
 
 import asyncio
@@ -17,26 +18,14 @@ import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any, Protocol, Self
 
-import httpx
-import orjson
-
-from exo_graphql import __version__
+from exo_graphql.replicas.leader_client import LeaderClient, NotDone
 from exo_graphql.replicas.mutation import Answered, LeaderError, Mutation, NoAnswer, NoDatabase, NoLeader, TooMany
 from exo_graphql.storage import Leadership, Replica, StoreError
-from exo_graphql.tls import NoCertificates, client_context, why_not
+from exo_graphql.tls import client_context
 
 log = logging.getLogger(__name__)
-
-PATH = "/replica/graphql"
-"""Of the route that takes mutations from other servers."""
-OUTCOME_HEADER = "exo-graphql-outcome"
-"""In the answer to a mutation that the leader dealt with: the name of its `Outcome`."""
-ROLE_HEADER = "exo-graphql-role"
-"""In the answer of a server that does not lead, with `NOT_LEADING`: nothing was carried out."""
-NOT_LEADING = HTTPStatus.CONFLICT
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +37,13 @@ class ForwardRules:
     retry_every: float = 0.25
     """Between two attempts, unless something changes before."""
     connect: float = 2.0
-    """Until a leader counts as unreachable."""
+    """Until a leader that does not say that it leads counts as unreachable."""
     probe: float = 1.0
     """Until the database counts as away, where no server leads."""
     answer: float = 30.0
     """Until a leader counts as hanging: `testWebhooks` and `addModel` take up to 15 s."""
     grace: float = 2.5
-    """How long a server that no longer leads may go on answering. Longer than `connect`."""
+    """How long a server that no longer leads may go on answering."""
     max_waiting: int = 500
     """Mutations that wait for the leader at once; further ones are refused."""
     max_connections: int = 32
@@ -83,10 +72,6 @@ class Role(Protocol):
         ...
 
 
-class _NotDone(Exception):
-    """An attempt that certainly changed nothing. The message says why."""
-
-
 class Forwarding:
     """A `Forwarder` of a server that shares its store. Use as `async with`."""
 
@@ -107,12 +92,10 @@ class Forwarding:
         self._leadership = leadership
         self._role = role
         self._read_store = read
-        self._tls = tls
+        self._client = LeaderClient(tls, connect=rules.connect, max_answer_bytes=rules.max_answer_bytes)
         self._rules = rules
         self._patience = lease_seconds + rules.take_over
         """Seconds that a leader is waited for."""
-        self._clients: dict[bool, httpx.AsyncClient] = {}
-        """By whether it speaks https: reading the certificates takes 20 ms."""
         self._sending = asyncio.Semaphore(rules.max_connections)
         self.waiting = 0
         """Mutations that wait for their answer."""
@@ -123,8 +106,7 @@ class Forwarding:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for client in self._clients.values():
-            await client.aclose()
+        await self._client.aclose()
 
     @property
     def leads(self) -> bool:
@@ -159,7 +141,7 @@ class Forwarding:
             seen = changes.count
             try:
                 return await self._attempt(mutation, changes, until)
-            except _NotDone as failure:
+            except NotDone as failure:
                 reason = str(failure)
             except NoAnswer as failure:
                 if not mutation.repeatable or is_extended:
@@ -181,24 +163,27 @@ class Forwarding:
         return NoLeader(reason)
 
     async def _attempt(self, mutation: Mutation, changes: "_Changes", until: float) -> Answered:
-        """Sends it to the leader of now. Raises `_NotDone` and `NoAnswer`."""
+        """Sends it to the leader of now. Raises `NotDone` and `NoAnswer`."""
         leader = self._leadership.leader
         if leader is None:
-            raise _NotDone("No server leads.")
+            raise NotDone("No server leads.")
         if leader.id == self._leadership.own.id:
-            raise _NotDone("This server leads, and has not begun to act.")
+            raise NotDone("This server leads, and has not begun to act.")
         try:
             async with asyncio.timeout_at(until):
                 await self._sending.acquire()
         except TimeoutError:
-            raise _NotDone(f"Many mutations wait for {leader.name}, which leads.") from None
+            raise NotDone(f"Many mutations wait for {leader.name}, which leads.") from None
         try:
+            await self._client.ask(leader, self._leadership.secret)
             return await self._send(leader, mutation, changes)
         finally:
             self._sending.release()
 
     async def _send(self, leader: Replica, mutation: Mutation, changes: "_Changes") -> Answered:
-        posting = asyncio.create_task(self._post(leader, mutation), name="mutation to the leader")
+        posting = asyncio.create_task(
+            self._client.post(leader, self._leadership.secret, mutation), name="mutation to the leader"
+        )
         loop = asyncio.get_running_loop()
         until = loop.time() + self._rules.answer
         was_replaced = False
@@ -221,85 +206,6 @@ class Forwarding:
         # Not where none is known: the database may be away for this server alone.
         now = self._leadership.leader
         return now is not None and now.id != leader.id
-
-    async def _post(self, leader: Replica, mutation: Mutation) -> Answered:
-        secret = self._leadership.secret
-        if leader.url is None or secret is None:
-            raise _NotDone(f"{leader.name} leads, and has no address (--advertise-url).")
-        body = {
-            "to": leader.id,
-            "query": mutation.query,
-            "operationName": mutation.operation_name,
-            "variables": mutation.variables,
-            "by": mutation.by,
-            "rights": "OPERATE",
-            "trusted": mutation.trusted,
-        }
-        headers = {"authorization": f"Bearer {secret}", "content-type": "application/json"}
-        url = leader.url.rstrip("/") + PATH
-        try:
-            client = self._client(https=url.startswith("https:"))
-            request = client.build_request("POST", url, content=orjson.dumps(body), headers=headers)
-            response = await client.send(request, stream=True)
-        except NoCertificates as error:
-            raise _NotDone(str(error)) from error
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise _NotDone(f"{leader.name} leads, and cannot be reached: {_said(error)}") from error
-        except httpx.HTTPError as error:
-            raise NoAnswer(f"The connection to {leader.name} broke: {_said(error)}") from error
-        except Exception as error:  # such as an OverflowError for the port 99999, in a group
-            raise NoAnswer(f"It could not be sent to {leader.name}: {type(error).__name__}.") from error
-        try:
-            return await self._read(leader, response)
-        finally:
-            await response.aclose()
-
-    def _client(self, *, https: bool) -> httpx.AsyncClient:
-        client = self._clients.get(https)
-        if client is None:
-            # A connection for each request: one that is kept may be closed by the leader just as a request is sent, and
-            # then nobody knows whether that was carried out. Proxies of the environment are for other things.
-            client = self._clients[https] = httpx.AsyncClient(
-                verify=self._tls() if https else False,
-                timeout=httpx.Timeout(None, connect=self._rules.connect),
-                limits=httpx.Limits(max_keepalive_connections=0),
-                follow_redirects=False,
-                trust_env=False,
-                headers={"user-agent": f"exo-graphql/{__version__}", "accept-encoding": "identity"},
-            )
-        return client
-
-    async def _read(self, leader: Replica, response: httpx.Response) -> Answered:
-        outcome = response.headers.get(OUTCOME_HEADER)
-        status = response.status_code
-        if status == HTTPStatus.OK and outcome is not None:
-            return Answered(outcome, await self._payload(leader, response))
-        if status == NOT_LEADING and ROLE_HEADER in response.headers:
-            raise _NotDone(f"{leader.name} has not begun to lead, or no longer leads.")
-        if status == HTTPStatus.UNAUTHORIZED:
-            raise _NotDone(f"What answers at the address of {leader.name} shares no database with this server.")
-        if response.is_client_error or response.is_redirect:
-            raise _NotDone(f"What answers at the address of {leader.name} refused it with HTTP {status}.")
-        raise NoAnswer(f"{leader.name}, or a proxy before it, answered HTTP {status}.")
-
-    async def _payload(self, leader: Replica, response: httpx.Response) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        try:
-            async for chunk in response.aiter_raw():
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > self._rules.max_answer_bytes:
-                    raise NoAnswer(f"The answer of {leader.name} is too long.")
-        except httpx.HTTPError as error:
-            raise NoAnswer(f"The connection to {leader.name} broke: {_said(error)}") from error
-        payload = b"".join(chunks)
-        try:
-            if isinstance(orjson.loads(payload), dict):
-                return payload
-        except orjson.JSONDecodeError:
-            pass
-        raise NoAnswer(f"The answer of {leader.name} is not one of GraphQL.")
 
 
 class _Changes:
@@ -339,7 +245,3 @@ class _Changes:
 
     def _woken(self, _: "asyncio.Task[Any]") -> None:
         self._wake.set()
-
-
-def _said(error: Exception) -> str:
-    return why_not(error) or f"{str(error).rstrip('.') or type(error).__name__}."

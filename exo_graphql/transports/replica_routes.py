@@ -2,6 +2,8 @@
 
     POST /replica/graphql    Authorization: Bearer SECRET    {to, query, operationName, variables, by, rights, trusted}
 
+    GET  /replica/graphql    with the same secret: whether this server leads
+
 The secret is in the shared database alone. Whoever knows it is believed who the caller is and what it may do: that was
 checked where the mutation came from. It is checked once more here, and nothing but a mutation is carried out. A server
 that does not lead says so, and passes nothing on.
@@ -15,12 +17,13 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from exo_graphql.engine.execution import refusal
-from exo_graphql.engine.reply import Reply
+from exo_graphql.engine.reply import Outcome, Reply
 from exo_graphql.engine.requests import BadRequest, GraphQLRequest
 from exo_graphql.engine.rights import Caller, Rights
 from exo_graphql.engine.service import Service
 from exo_graphql.observability.metrics import Transport
-from exo_graphql.replicas.forward import NOT_LEADING, OUTCOME_HEADER, PATH, ROLE_HEADER, Role
+from exo_graphql.replicas.forward import Role
+from exo_graphql.replicas.leader_client import NOT_LEADING, OUTCOME_HEADER, PATH, ROLE_HEADER
 from exo_graphql.schema.errors import NamedError
 from exo_graphql.storage.leadership import Leadership
 from exo_graphql.transports.asgi import Disconnected, headers_of, read_body, respond
@@ -36,6 +39,9 @@ MAX_BODY_BYTES = 2 << 20
 _JSON_TYPE = b"application/json; charset=utf-8"
 # Browsers send at least one of these with every POST.
 _OF_BROWSERS = (b"origin", b"sec-fetch-site", b"sec-fetch-mode")
+
+_LEADS = Reply(Outcome.EXECUTED, b"")
+"""The answer to the question whether this server leads."""
 
 
 class ReplicaEndpoint:
@@ -61,8 +67,11 @@ class ReplicaEndpoint:
             return
         except (BadRequest, Unauthorized) as error:
             self._service.metrics.refused(Transport.REPLICA)
-            status, reported, headers = refusal_of(error, b"POST")
+            status, reported, headers = refusal_of(error, b"GET, POST")
             await respond(send, status, refusal((reported,)), _JSON_TYPE, headers)
+            return
+        if reply is _LEADS:
+            await respond(send, 204, b"", _JSON_TYPE)
             return
         if reply is None:
             self._service.metrics.refused(Transport.REPLICA)
@@ -75,17 +84,22 @@ class ReplicaEndpoint:
         await respond(send, 200, reply.payload, _JSON_TYPE, outcome)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Reply | None:
-        """The reply; None where this server does not lead. Raises `BadRequest`, `Unauthorized` and `Disconnected`."""
+        """The reply, or `_LEADS`; None where this server does not lead.
+
+        Raises `BadRequest`, `Unauthorized` and `Disconnected`.
+        """
         secret = self._leadership.secret
         if secret is None:
             raise BadRequest("This server shares its store with no other one.", 404)
         headers = headers_of(scope)
         if any(name in headers for name in _OF_BROWSERS):
             raise BadRequest("This route is for servers, not for pages.", 403)
-        if scope["method"] != "POST":
-            raise BadRequest("Use POST.", 405)
+        if scope["method"] not in ("GET", "POST"):
+            raise BadRequest("Use GET or POST.", 405)
         if not _is_secret(headers.get(b"authorization", b""), secret):
             raise Unauthorized
+        if scope["method"] == "GET":
+            return _LEADS if self._role.leading else None
         if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != JSON.encode():
             raise BadRequest("The content type must be application/json.", 415)
         body = await read_body(scope, receive, MAX_BODY_BYTES, self._body_timeout)

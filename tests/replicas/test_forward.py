@@ -142,21 +142,15 @@ async def test_what_was_certainly_not_carried_out_is_tried_until_the_time_of_a_t
         ("nonsense", "cannot be reached"),
         ("ftp://127.0.0.1", "cannot be reached"),
         ("http://no-such-name.invalid:1", "cannot be reached"),
-        ("http://[::1", "cannot be reached"),
+        ("http://[::1", "cannot be used"),
         ("http://", "cannot be reached"),
+        ("http://127.0.0.1:99999", "cannot be used"),
     ],
 )
 async def test_an_address_that_leads_nowhere(url: str | None, why: str) -> None:
     it = Follower(Directed("b", replica("a", url, leads=True)), QUICK)
     async with it.forwarding:
         with pytest.raises(NoLeader, match=why):
-            await it.send()
-
-
-async def test_an_address_that_no_client_can_use_is_no_crash() -> None:
-    it = Follower(Directed("b", replica("a", "http://127.0.0.1:99999", leads=True)), QUICK)
-    async with it.forwarding:
-        with pytest.raises(NoAnswer, match="could not be sent to a"):
             await it.send()
 
 
@@ -169,6 +163,36 @@ async def test_a_leader_that_is_started_again_gets_what_has_waited() -> None:
         it.leadership.set("a", replica("a", leader.url, leads=True))
         assert await sending == ACCEPTED
         assert len(leader.arrived) == 1
+
+
+ASKED = [
+    pytest.param(follow, "no longer leads", id="does not lead"),
+    pytest.param(answering(401), "shares no database", id="another secret"),
+    pytest.param(answering(405), "HTTP 405", id="another program"),
+    pytest.param(answering(200), "HTTP 200", id="another answer"),
+    pytest.param(answering(502), "HTTP 502", id="proxy"),
+    pytest.param(break_off, "cannot be reached", id="closes"),
+    pytest.param(hang, "within 0.05 s", id="hangs"),
+]
+
+
+@pytest.mark.parametrize(("tell", "why"), ASKED)
+async def test_nothing_is_sent_to_a_leader_that_does_not_say_that_it_leads(tell: Act, why: str) -> None:
+    async with follower(accept, replace(QUICK, connect=0.05)) as (it, leader):
+        leader.tell = tell
+        with pytest.raises(NoLeader, match=why):
+            await it.send()
+        assert (leader.arrived, leader.asked > 2) == ([], True)
+
+
+async def test_while_a_leader_hangs_a_mutation_without_a_key_waits_for_the_next_one() -> None:
+    async with follower(accept, replace(QUICK, take_over=5, connect=0.05)) as (it, old), leading(accept) as new:
+        old.tell = hang
+        sending = asyncio.create_task(it.send(ONCE))
+        await until(lambda: old.asked)
+        it.leadership.set("c", replica("c", new.url))
+        assert await sending == ACCEPTED
+        assert (len(old.arrived), len(new.arrived)) == (0, 1)
 
 
 async def test_where_nobody_leads_it_waits_and_this_server_itself_may_be_the_next() -> None:

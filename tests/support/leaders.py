@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from exo_graphql.replicas.forward import OUTCOME_HEADER, ROLE_HEADER
+from exo_graphql.replicas.leader_client import OUTCOME_HEADER, ROLE_HEADER
 
 Act = Callable[["Arrival"], Awaitable[None]]
 
@@ -33,6 +33,9 @@ class Leader:
 
     def __init__(self, act: Act) -> None:
         self.act = act
+        self.tell: Act = answering(204)
+        """What it does when it is asked whether it leads."""
+        self.asked = 0
         self.arrived: list[Arrival] = []
         self.at_once = self.most_at_once = 0
         self.url = ""
@@ -55,8 +58,11 @@ class Leader:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            if head.startswith("GET /replica/graphql "):
+                self.asked += 1
+                await self.tell(Arrival(head, None, writer))
             if not head.startswith("POST"):
-                return  # a reader of exo's state, which will read exo itself
+                return  # a reader of exo's state will read exo itself
             length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
             assert length is not None
             arrival = Arrival(head, orjson.loads(await reader.readexactly(int(length[1]))), writer)

@@ -142,9 +142,9 @@ async def test_bodies_and_methods_of_no_server_of_this_kind(pair: Replicated) ->
         for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
             given = {**AUTHORIZED, "content-type": content_type}
             assert (await client.post("/replica/graphql", content=b"{}", headers=given)).status_code == 415
-        for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS"):
+        for method in ("HEAD", "PUT", "DELETE", "OPTIONS"):
             answer = await client.request(method, "/replica/graphql", headers=AUTHORIZED)
-            assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+            assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
         assert (await client.get("/replica")).status_code == 404
         assert (await client.get("/replica/graphql/load_model", headers=AUTHORIZED)).status_code == 404
     # A body that never comes is not read for ever; without the secret it is not read at all.
@@ -182,6 +182,15 @@ async def test_a_server_that_does_not_lead_says_so_and_passes_nothing_on(pair: R
     assert pair.servers[0].components.operations.all() == ()
     forwarder: Any = pair.servers[1].components.service._forwarder
     assert forwarder.ended == {}
+
+
+async def test_whoever_has_the_secret_may_ask_whether_a_server_leads(pair: Replicated) -> None:
+    async with client_of(pair, 1) as follower, client_of(pair) as leader:
+        assert (await leader.get("/replica/graphql", headers=AUTHORIZED)).status_code == 204
+        assert (await leader.get("/replica/graphql")).status_code == 401
+        assert (await follower.get("/replica/graphql", headers=AUTHORIZED)).status_code == 409
+        pair.lead(1)
+        assert (await leader.get("/replica/graphql", headers=AUTHORIZED)).status_code == 409
 
 
 async def test_what_is_in_order_is_carried_out_under_its_callers_name(pair: Replicated) -> None:
