@@ -195,10 +195,14 @@ def store_of(settings: Settings, *, in_memory: bool) -> Store:
     if rules.renew_every >= rules.duration / 2:
         # One renewal that fails would cost the lease.
         raise SettingsError("renew_seconds", f"it must be less than half of --lease-seconds, {rules.duration:g}.")
-    if journal.exists():
-        logger.warning("%s is not read: --database-url names the journal.", journal)
     store: Store = postgres.PostgresStore(
-        url, settings.namespace, elapsed=clock.elapsed, name=name, address=_own_url(settings), rules=rules
+        url,
+        settings.namespace,
+        elapsed=clock.elapsed,
+        name=name,
+        address=_own_url(settings),
+        rules=rules,
+        journal=None if in_memory else journal,
     )
     return store
 

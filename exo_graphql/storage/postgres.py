@@ -6,34 +6,29 @@ connection breaks is made again on a new one until its time is over: whether the
 The lease (`shared_leadership.py`) and the notifications (`listener.py`) have connections of their own.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, LiteralString, TypeVar
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
-from psycopg.sql import SQL, Composed, Identifier
+from psycopg.sql import SQL, Composed
 
+from exo_graphql.storage.journal_import import IMPORT_SECONDS, is_empty, read_journal
 from exo_graphql.storage.leadership import Leadership
 from exo_graphql.storage.lease_rules import DEFAULT_LEASE_RULES, LeaseRules
 from exo_graphql.storage.listener import Listener
 from exo_graphql.storage.migrations import NewerSchema
 from exo_graphql.storage.postgres_migrations import migrate
 from exo_graphql.storage.postgres_session import Connection, Session, Unknown, Work, within
+from exo_graphql.storage.postgres_statements import Refused, Statements, of
 from exo_graphql.storage.shared_leadership import SharedLeadership
 from exo_graphql.storage.store import Collection, Entry, Key, NotLeader, StoreError
 
+log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 # As for SQLite: longer than a failover of a managed database that is quick, shorter than a caller waits.
 CALL_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """What may have been written in that term, though its caller was refused."""
-
-    collection: Collection
-    key: Key | None
-    term: int
 
 
 class PostgresStore:
@@ -48,9 +43,15 @@ class PostgresStore:
         name: str = "this server",
         address: str | None = None,
         rules: LeaseRules = DEFAULT_LEASE_RULES,
+        journal: Path | None = None,
     ) -> None:
-        """`name` and `address` are what other servers see as this one's name and URL. `elapsed`: see `Lease`."""
+        """`name` and `address` are what other servers see as this one's name and URL. `elapsed`: see `Lease`.
+
+        `journal`: an SQLite store that is brought into the database where that is empty.
+        """
         self._url = url
+        self._statements = Statements(namespace)
+        self._journal = journal
         self._namespace = namespace
         self._leadership = SharedLeadership(url, namespace, name, address, rules, elapsed)
         self._changes = self._leadership.changes
@@ -76,6 +77,8 @@ class PostgresStore:
             # Before anything is read: whatever is written after that is heard.
             await self._listener.open()
             await self._leadership.open()
+            if self._journal is not None and self._journal.exists():
+                await self._import(self._journal)
         except BaseException:
             self._session = None
             await self._close(session)
@@ -84,14 +87,14 @@ class PostgresStore:
     async def entries(self, collection: Collection) -> list[Entry]:
         """See `Store`."""
         query = "SELECT sequence, id, active, record FROM {table} WHERE namespace = %s ORDER BY sequence"
-        return [Entry(*row) for row in await self._rows(_of(collection, query), (self._namespace,))]
+        return [Entry(*row) for row in await self._rows(of(collection, query), (self._namespace,))]
 
     async def some(self, collection: Collection, ids: Iterable[str]) -> list[Entry]:
         """See `Store`."""
         query = (
             "SELECT sequence, id, active, record FROM {table} WHERE namespace = %s AND id = ANY(%s) ORDER BY sequence"
         )
-        return [Entry(*row) for row in await self._rows(_of(collection, query), (self._namespace, list(ids)))]
+        return [Entry(*row) for row in await self._rows(of(collection, query), (self._namespace, list(ids)))]
 
     async def newest(self, collection: Collection, count: int, before: int | None = None) -> list[Entry]:
         """See `Store`."""
@@ -100,7 +103,7 @@ class PostgresStore:
             "AND (%s::bigint IS NULL OR sequence < %s) ORDER BY sequence DESC LIMIT %s"
         )
         values = self._namespace, before, before, count
-        return [Entry(*row) for row in await self._rows(_of(collection, query), values)]
+        return [Entry(*row) for row in await self._rows(of(collection, query), values)]
 
     async def keys(self) -> list[Key]:
         """See `Store`."""
@@ -115,7 +118,9 @@ class PostgresStore:
         """
         term = self._term()
         try:
-            await self._write(collection, [entry.id], lambda connection: self._save(connection, collection, entry, key))
+            await self._write(
+                collection, [entry.id], lambda connection: self._statements.save(connection, collection, entry, key)
+            )
         except StoreError as error:
             if isinstance(error, Unknown) or isinstance(error.__cause__, Unknown):
                 self._refused[entry.id] = Refused(collection, key, term)
@@ -123,11 +128,13 @@ class PostgresStore:
 
     async def save(self, collection: Collection, entry: Entry) -> None:
         """See `Store`."""
-        await self._write(collection, [entry.id], lambda connection: self._save(connection, collection, entry, None))
+        await self._write(
+            collection, [entry.id], lambda connection: self._statements.save(connection, collection, entry, None)
+        )
 
     async def append(self, collection: Collection, entries: Sequence[Entry]) -> None:
         """See `Store`."""
-        statement = _of(
+        statement = of(
             collection,
             "INSERT INTO {table} (namespace, sequence, id, active, record) SELECT %s, %s, %s, %s, %s "
             "WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE namespace = %s AND sequence = %s AND id = %s)",
@@ -142,7 +149,7 @@ class PostgresStore:
 
     async def forget_until(self, collection: Collection, sequence: int) -> None:
         """See `Store`."""
-        statement = _of(collection, "DELETE FROM {table} WHERE namespace = %s AND sequence <= %s RETURNING id")
+        statement = of(collection, "DELETE FROM {table} WHERE namespace = %s AND sequence <= %s RETURNING id")
         removed: list[str] = []
 
         async def work(connection: Connection) -> None:
@@ -153,11 +160,13 @@ class PostgresStore:
 
     async def add_key(self, key: Key) -> None:
         """See `Store`."""
-        await self._write(None, (), lambda connection: self._add_key(connection, key))
+        await self._write(None, (), lambda connection: self._statements.add_key(connection, key))
 
     async def forget(self, collection: Collection, ids: Sequence[str], keys: Sequence[str] = ()) -> None:
         """See `Store`."""
-        await self._write(collection, ids, lambda connection: self._forget(connection, collection, ids, keys))
+        await self._write(
+            collection, ids, lambda connection: self._statements.forget(connection, collection, ids, keys)
+        )
 
     async def close(self) -> None:
         """See `Store`. Gives the lease up, so that another server need not wait for its end."""
@@ -199,7 +208,7 @@ class PostgresStore:
             async with connection.transaction():
                 # Without this a server that is stopped here would keep the lease's row from the one that takes over.
                 await connection.execute(SQL("SET LOCAL idle_in_transaction_session_timeout = {}").format(idle))
-                await self._remove_refused(connection, refused)
+                await self._statements.remove(connection, refused)
                 await work(connection)
                 written: dict[Collection, list[str]] = {}
                 for id_, each in refused.items():
@@ -228,17 +237,35 @@ class PostgresStore:
             raise StoreError("The database is not open.")
         return self._leadership.term()
 
-    async def _run(self, work: Work[_T]) -> _T:
+    async def _run(self, work: Work[_T], seconds: float | None = None) -> _T:
         session = self._session
         if session is None:
             raise StoreError("The database is not open.")
         try:
-            return await within(CALL_SECONDS, session, work)
+            return await within(seconds or CALL_SECONDS, session, work)
         except Unknown:
             if self._session is session:
                 # It may hang for minutes on a connection that is cut: the next call takes another one.
                 self._session = Session(self._url)
             raise
+
+    async def _import(self, path: Path) -> None:
+        """Reads the journal that this server kept before it had a database, unless that has been written to already."""
+        if not self._leadership.leads or not await self._run(lambda link: is_empty(link, self._namespace)):
+            log.warning("%s is not read: the database holds a journal already. Move it away, or keep both apart.", path)
+            return
+        journal = await read_journal(path)
+        term, changed = self._term(), self._changes
+
+        async def work(connection: Connection) -> None:
+            async with connection.transaction():
+                await journal.write(connection, self._namespace)
+                for collection in Collection:
+                    changed.wrote(collection, await changed.announce(connection, collection, ()))
+                await self._lease.check(connection, term)
+
+        await self._run(work, IMPORT_SECONDS)
+        journal.set_aside()
 
     # What is done with a connection
 
@@ -251,52 +278,6 @@ class PostgresStore:
                 "that version, or name another database."
             ) from error
 
-    async def _save(self, connection: Connection, collection: Collection, entry: Entry, key: Key | None) -> None:
-        await connection.execute(
-            _of(
-                collection,
-                "INSERT INTO {table} (namespace, sequence, id, active, record) VALUES (%s, %s, %s, %s, %s) "
-                "ON CONFLICT (namespace, id) DO UPDATE SET active = excluded.active, record = excluded.record",
-            ),
-            (self._namespace, entry.sequence, entry.id, entry.active, entry.record),
-        )
-        if key is not None:
-            await self._add_key(connection, key)
-
-    async def _add_key(self, connection: Connection, key: Key) -> None:
-        await connection.execute(
-            "INSERT INTO exo_graphql_keys (namespace, key, fingerprint, operation_id, created_at) "
-            "VALUES (%s, %s, %s, %s, %s) ON CONFLICT (namespace, key) DO UPDATE "
-            "SET fingerprint = excluded.fingerprint, operation_id = excluded.operation_id, "
-            "created_at = excluded.created_at",
-            (self._namespace, key.key, key.fingerprint, key.operation_id, key.created_at),
-        )
-
-    async def _forget(
-        self, connection: Connection, collection: Collection, ids: Sequence[str], keys: Sequence[str]
-    ) -> None:
-        await connection.execute(
-            _of(collection, "DELETE FROM {table} WHERE namespace = %s AND id = ANY(%s)"),
-            (self._namespace, list(ids)),
-        )
-        await connection.execute(
-            "DELETE FROM exo_graphql_keys WHERE namespace = %s AND key = ANY(%s)", (self._namespace, list(keys))
-        )
-
-    async def _remove_refused(self, connection: Connection, refused: Mapping[str, Refused]) -> None:
-        for id_, each in refused.items():
-            await self._forget(connection, each.collection, [id_], ())
-            if each.key is not None:
-                await connection.execute(
-                    "DELETE FROM exo_graphql_keys WHERE namespace = %s AND key = %s AND operation_id = %s",
-                    (self._namespace, each.key.key, each.key.operation_id),
-                )
-
 
 async def _nothing(_: Connection) -> None:
     """Writes nothing more."""
-
-
-def _of(collection: Collection, statement: LiteralString) -> Composed:
-    """The statement for the table of that collection."""
-    return SQL(statement).format(table=Identifier(f"exo_graphql_{collection.value}"))

@@ -12,8 +12,9 @@ from exo_graphql import clock
 from exo_graphql.storage import Collection, Entry, Key, NotLeader, StoreError
 from exo_graphql.storage import postgres as postgres_module
 from exo_graphql.storage.lease_rules import LeaseRules
-from exo_graphql.storage.postgres import PostgresStore, Refused
+from exo_graphql.storage.postgres import PostgresStore
 from exo_graphql.storage.postgres_migrations import migrations
+from exo_graphql.storage.postgres_statements import Refused
 from tests.support.postgres import PostgresServer
 from tests.support.running import until
 from tests.support.severed import Severed

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -26,6 +27,7 @@ class Make(Protocol):
         namespace: str = "default",
         rules: LeaseRules = QUICK,
         elapsed: Callable[[], float] = clock.elapsed,
+        journal: Path | None = None,
     ) -> PostgresStore:
         """`url`: by default that of the test's database."""
         ...
@@ -43,9 +45,17 @@ async def make(database: str) -> AsyncIterator[Make]:
             namespace: str = "default",
             rules: LeaseRules = QUICK,
             elapsed: Callable[[], float] = clock.elapsed,
+            journal: Path | None = None,
         ) -> PostgresStore:
-            address = f"http://{name}:52416"
-            store = PostgresStore(url or database, namespace, elapsed=elapsed, name=name, address=address, rules=rules)
+            store = PostgresStore(
+                url or database,
+                namespace,
+                elapsed=elapsed,
+                name=name,
+                address=f"http://{name}:52416",
+                rules=rules,
+                journal=journal,
+            )
             stores.push_async_callback(store.close)
             return store
 
