@@ -4,6 +4,8 @@ Read `store.py` first (the protocol and its guarantees), then `leadership.py` (w
 embedded implementation) and `migrations.py` (the versions of its schema). `postgres.py` is the one that servers share:
 `lease.py` (the row that says which of them leads), `shared_leadership.py` (the task that takes and renews it),
 `replica_rows.py` (how they find each other), `changes.py` and `listener.py` (how they learn what another one wrote).
+`journal_import.py` brings the journal of SQLite into it.
+
 `tests/storage/test_contract.py` holds every implementation to the protocol. Only `app.py` chooses one; the packages
 that store something are handed a `Store`.
 """
