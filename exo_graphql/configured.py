@@ -112,6 +112,13 @@ def webhooks_of(settings: Settings, events: EventLog, store: Store) -> Webhooks:
         return Webhooks((), (), events, store, now=clock.now)
     try:
         secrets = parse_secrets(settings.webhook_secret.get_secret_value())
+        if not secrets and settings.database_url.get_secret_value():
+            # Another server that takes over would sign with a secret of its own, which receivers do not know.
+            raise SettingsError(
+                "webhook_secret",
+                "servers that share a database must sign with the same secret. Give each of them the same one: "
+                "`exo-graphql webhooks secret` prints what this machine has used until now.",
+            )
         secrets = secrets or (stored_secret(settings.state_dir),)
     except OSError as error:
         raise SettingsError("webhook_secret", f"none is given, and none can be kept: {error}.") from error

@@ -77,12 +77,14 @@ class PastKeeper:
         if writer is not None:
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
-            with suppress(StoreError):
-                await self._write_changes()
 
     async def close(self) -> None:
-        """The same at the end of this server."""
+        """The same at the end of this server, which writes what is left."""
+        wrote = self._writer is not None
         await self.rest()
+        if wrote:
+            with suppress(StoreError):
+                await self._write_changes()
 
     def _read(self, entries: list[Entry]) -> None:
         self._stored = {}

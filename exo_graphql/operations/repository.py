@@ -83,9 +83,12 @@ class OperationRepository:
         """Reads these again, which another server has written. Raises `StoreError`."""
         wanted = frozenset(ids)
         entries = await self._store.some(Collection.OPERATIONS, wanted)
-        for id_ in wanted.difference(entry.id for entry in entries):
+        gone = wanted.difference(entry.id for entry in entries)
+        for id_ in gone:
             self._finished.pop(id_, None)
             self._unreadable.pop(id_, None)
+        if gone:
+            self._keys = {name: key for name, key in self._keys.items() if key.operation_id not in gone}
         return self._take(entries, wanted)
 
     async def newest(self, count: int, also: Several[str]) -> Reread:

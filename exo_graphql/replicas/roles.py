@@ -8,7 +8,7 @@ nothing here runs for it.
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Protocol, Self
 
@@ -48,7 +48,10 @@ class Part(Protocol):
         ...
 
     async def rest(self) -> None:
-        """Stops acting, and goes on showing what it knows. Nothing happens where it does not act. Never raises."""
+        """Stops acting, at once: it waits for neither exo nor the store. It goes on showing what it knows.
+
+        Nothing happens where it does not act. Never raises.
+        """
         ...
 
     async def close(self) -> None:
@@ -78,8 +81,9 @@ class Roles:
         """Whether the leadership was lost since this server began to lead, even if it has it again."""
         self._rests = True
         """Whether no part acts."""
-        self._beginning: asyncio.Task[None] | None = None
-        """While the parts begin to lead."""
+        self._work: asyncio.Task[None] | None = None
+        """While the parts begin to lead, or read: in neither role anything waits for a store that does not answer."""
+        self._works_to_lead = False
         self._active = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -157,8 +161,8 @@ class Roles:
     def _on_leadership(self) -> None:
         if not self._store.leadership.leads:
             self._lost = True
-            if self._beginning is not None:
-                self._beginning.cancel()
+        if self._work is not None and self._store.leadership.leads is not self._works_to_lead:
+            self._work.cancel()
         self._wake.set()
         self._notify()
 
@@ -193,23 +197,29 @@ class Roles:
             self._changes.clear()  # what others wrote before has been read
             self._refreshed(self._refreshing)
         else:
-            await self._catch_up()
+            await self._until_the_role_changes(self._catch_up(), leads=False)
 
     async def _take_over(self) -> None:
         """Begins to lead, unless the leadership is lost meanwhile. Raises `StoreError`; then it goes on following."""
         self._lost = False
-        self._beginning = asyncio.create_task(self._lead(), name="take-over")
         try:
-            await asyncio.wait([self._beginning])
-            if not self._beginning.cancelled():
-                self._beginning.result()
+            await self._until_the_role_changes(self._lead(), leads=True)
         finally:
-            beginning, self._beginning = self._beginning, None
-            await _ended(beginning)
             if not self.leading:
                 await self._rest()
                 self._changes = dict.fromkeys(Collection)
                 self._wake.set()
+
+    async def _until_the_role_changes(self, work: Coroutine[object, object, None], *, leads: bool) -> None:
+        self._works_to_lead = leads
+        self._work = task = asyncio.create_task(work, name="roles at work")
+        try:
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.result()
+        finally:
+            self._work = None
+            await _ended(task)
 
     async def _lead(self) -> None:
         self._rests = False

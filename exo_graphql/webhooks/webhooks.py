@@ -48,6 +48,7 @@ class Webhooks:
         self._clients = AsyncExitStack()
         self._running = AsyncExitStack()
         """While this server delivers."""
+        self._is_delivering = False
 
     async def __aenter__(self) -> Self:
         await self.lead()
@@ -82,18 +83,24 @@ class Webhooks:
             await self._store.forget(Collection.WEBHOOKS, unknown)
         except StoreError as error:
             log.warning("The progress of webhooks cannot be written (%s).", error)
+        self._is_delivering = True
         self._running.enter_context(self._events.listen(lambda _: self._wake()))
         for delivery in self._deliveries:
             task = asyncio.create_task(delivery.run(), name=f"webhook {delivery.target.name}")
             self._running.push_async_callback(_end, delivery, task)
 
     async def rest(self) -> None:
-        """Delivers no more."""
+        """Delivers no more. Whoever goes on sends again what was delivered within the last second."""
+        self._is_delivering = False
         await self._running.aclose()
 
     async def close(self) -> None:
-        """The same at the end of this server."""
-        await self._running.aclose()
+        """The same at the end of this server, which notes how far it is."""
+        delivered = self._is_delivering
+        await self.rest()
+        for delivery in self._deliveries if delivered else ():
+            with suppress(StoreError):
+                await delivery.save()
         await self._clients.aclose()
 
     async def _read(self) -> list[str]:
@@ -157,5 +164,3 @@ async def _end(delivery: Delivery, task: asyncio.Task[None]) -> None:
     delivery.end()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    with suppress(StoreError):
-        await delivery.save()

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from exo_graphql.cluster.readiness import Phase
+from exo_graphql.deployments.errors import DeploymentNotFound
 from exo_graphql.deployments.validation import Declaration
 from exo_graphql.events import EventKind
 from exo_graphql.operations import JournalUnavailable, Operation, OperationState
@@ -176,6 +177,25 @@ async def test_a_request_that_is_being_stored_when_the_lead_is_lost_is_answered(
         assert first.operations.all() == ()
 
 
+async def test_a_server_stops_to_act_at_once_though_the_store_does_not_answer() -> None:
+    async with servers() as s:
+        first, _ = s.each
+        await first.deployments.apply(Declaration("d", B))
+        operation = begun(await first.operations.load(A))
+        await first.until(lambda: steps(first.operations.get(operation.id) or operation).get("load") == "RUNNING")
+        s.state.hangs = True
+        await s.settled()
+        began = asyncio.get_running_loop().time()
+        s.state.lead(None)
+        await first.until(lambda: not first.roles.leading)
+        assert asyncio.get_running_loop().time() == began
+        await s.settled()
+        assert first.operations.at_work() != [], "it is shown as it was"
+        s.state.hangs = False
+        await s.lead(1)
+        assert (await first.end(operation.id)).state is OperationState.SUCCEEDED
+
+
 async def test_a_deployment_is_shown_and_kept_by_whoever_leads() -> None:
     async with servers() as s:
         first, second = s.each
@@ -238,3 +258,33 @@ async def test_an_event_that_could_not_be_stored_is_passed_on_by_nobody_until_it
             ready = [event for event in server.seen if event.kind is EventKind.MODEL_READY]
             assert len(ready) == 1
         assert first.ids == second.ids
+
+
+async def test_a_restart_forgets_neither_since_when_a_deployment_is_ready_nor_what_was_applied() -> None:
+    async with servers(1) as s:
+        (server,) = s.each
+        proposal = (await server.deployments.apply(Declaration("d", A), dry_run=True)).proposal
+        assert proposal is not None
+        assert proposal.hash is not None
+        await server.deployments.apply_plan(proposal.hash)
+        await server.until(lambda: (found := server.deployments.get("d")) is not None and found.ready)
+        await s.settled()
+        changed_at = server.deployments.changed_at("d")
+        await asyncio.sleep(60)
+        server = await s.restart(0)
+        await server.until(lambda: (found := server.deployments.get("d")) is not None and found.ready)
+        assert server.deployments.changed_at("d") == changed_at
+        await server.deployments.delete("d")
+        again = await server.deployments.apply_plan(proposal.hash)
+        assert again is not None
+        assert isinstance(again.error, DeploymentNotFound), "it is not declared anew"
+
+
+async def test_at_rest_nothing_is_written() -> None:
+    async with servers() as s:
+        await s.each[0].deployments.apply(Declaration("d", A))
+        await s.each[0].until(lambda: (found := s.each[0].deployments.get("d")) is not None and found.ready)
+        await s.settled(700)
+        written = len(s.state.writes)
+        await s.settled(60)
+        assert s.state.writes[written:] == []

@@ -122,6 +122,24 @@ async def test_it_leads_again_only_after_all_parts_have_rested() -> None:
             assert calls[-1] == "a rests"
 
 
+async def test_a_store_that_does_not_answer_a_reading_delays_no_take_over() -> None:
+    state, calls = SharedState(), list[str]()
+    store, never = state.store("one"), asyncio.Event()
+    part = Part("a", calls)
+    reached = asyncio.Event()
+
+    async def hangs(changes: Changes) -> None:
+        part.seen.append(changes)
+        reached.set()
+        await never.wait()
+
+    part.changed = hangs  # type: ignore[method-assign]
+    async with Roles(store, [part]) as roles:
+        await reached.wait()
+        state.lead(store)
+        await until(lambda: roles.leading)
+
+
 async def test_a_part_that_cannot_read_the_store_is_tried_again() -> None:
     state, calls = SharedState(), list[str]()
     store = state.store("one")

@@ -36,6 +36,8 @@ class Server:
     deployments: Deployments
     events: EventLog
     roles: Roles
+    ending: AsyncExitStack
+    """Ends it when it is closed."""
     seen: list[Event] = field(default_factory=list)
 
     @property
@@ -75,6 +77,14 @@ class Servers:
     sim: SimulatedExo
     state: SharedState
     each: list[Server]
+    rules: OperationRules | None
+    file: Source | None
+
+    async def restart(self, number: int) -> Server:
+        """Ends this server, and starts it again with the same store."""
+        await self.each[number].ending.aclose()
+        self.each[number] = await _server(self.sim, self.each[number].store, self.rules, self.file)
+        return self.each[number]
 
     @property
     def cluster(self) -> SimulatedCluster:
@@ -98,15 +108,11 @@ async def servers(
     *,
     scenario: Scenario | None = None,
     rules: OperationRules | None = None,
-    state: SharedState | None = None,
     file: Source | None = None,
-    read_wait: float = 0.0,
 ) -> AsyncIterator[Servers]:
-    """So many of them, with the first snapshot read by each. `state`: of a store that goes on afterwards."""
+    """So many of them, with the first snapshot read by each."""
     loop_time = SimpleNamespace(monotonic=asyncio.get_running_loop().time)
-    own = state is None
-    state = state or SharedState()
-    state.stores.clear()
+    state = SharedState()
     scenario = scenario or tiny_scenario()
     with patch.object(demo_clock, "time", loop_time):
         sim = SimulatedExo(scenario, seed=1)
@@ -115,18 +121,21 @@ async def servers(
             await stack.enter_async_context(sim)
             stores = [state.store(f"server-{number}") for number in range(count)]
             state.leader = stores[0]
-            made = []
+            made: list[Server] = []
+            stack.push_async_callback(_end, made)
             for store in stores:
-                made.append(await _server(stack, sim, store, rules, file))
-                await asyncio.sleep(read_wait)
-            yield Servers(sim, state, made)
-    if own:
-        await state.sqlite.close()
+                made.append(await _server(sim, store, rules, file))  # noqa: PERF401  # ended even if the next one fails
+            yield Servers(sim, state, made, rules, file)
+    await state.sqlite.close()
 
 
-async def _server(
-    stack: AsyncExitStack, sim: SimulatedExo, store: SharedStore, rules: OperationRules | None, file: Source | None
-) -> Server:
+async def _end(made: list[Server]) -> None:
+    for server in reversed(made):
+        await server.ending.aclose()
+
+
+async def _server(sim: SimulatedExo, store: SharedStore, rules: OperationRules | None, file: Source | None) -> Server:
+    stack = AsyncExitStack()
     gate = Gate(lambda: store.leadership.seconds_left)
     poller = Poller(["http://exo"], transport=httpx.ASGITransport(sim.app), now=loop_moment, gate=gate)
     await stack.enter_async_context(poller)
@@ -139,7 +148,7 @@ async def _server(
     past = PastKeeper(poller, store, now=loop_moment)
     roles = Roles(store, [events, operations, deployments, recorder, past])
     await stack.enter_async_context(roles)
-    server = Server(store, poller, operations, deployments, events, roles)
+    server = Server(store, poller, operations, deployments, events, roles, stack)
     stack.enter_context(events.listen(server.seen.append))
     await poller.fresh(0.0)
     return server

@@ -22,7 +22,9 @@ class SharedState:
         self.stores: list[SharedStore] = []
         self.leader: SharedStore | None = None
         self.answers = True
-        """Whether the database answers."""
+        """Whether the database can be used."""
+        self.hangs = False
+        """Whether it does not answer, which is waited for as PostgreSQL is."""
         self.writes: list[tuple[str, Collection]] = []
         """Name of the server and collection of each write so far."""
 
@@ -110,19 +112,19 @@ class SharedStore:
     # Reading
 
     async def entries(self, collection: Collection) -> list[Entry]:
-        self._check()
+        await self._check()
         return await self._state.sqlite.entries(collection)
 
     async def some(self, collection: Collection, ids: Iterable[str]) -> list[Entry]:
-        self._check()
+        await self._check()
         return await self._state.sqlite.some(collection, ids)
 
     async def newest(self, collection: Collection, count: int, before: int | None = None) -> list[Entry]:
-        self._check()
+        await self._check()
         return await self._state.sqlite.newest(collection, count, before)
 
     async def keys(self) -> list[Key]:
-        self._check()
+        await self._check()
         return await self._state.sqlite.keys()
 
     # Writing
@@ -146,7 +148,7 @@ class SharedStore:
         await self._write(collection, ids, self._state.sqlite.forget, collection, ids, keys)
 
     async def _write(self, collection: Collection, ids: Iterable[str] | None, write: Any, *arguments: Any) -> None:
-        self._check()
+        await self._check()
         if not self.leadership.leads:
             raise NotLeader("Another server leads.")
         await write(*arguments)
@@ -158,6 +160,9 @@ class SharedStore:
                 for callback in tuple(store._callbacks):  # of the same class
                     loop.call_soon(callback, collection, written)
 
-    def _check(self) -> None:
+    async def _check(self) -> None:
+        if self._state.hangs:
+            await asyncio.sleep(10)
+            raise StoreError("The database did not answer within 10 s.")
         if not self._state.answers:
             raise StoreError("The database does not answer.")
