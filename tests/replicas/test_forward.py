@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 ONCE = Mutation("mutation { cancelTask(id: 1) { error { code } } }", "Name", {"a": [1, "é"]}, "cron", True, False)
 REPEATABLE = replace(ONCE, repeatable=True)
-QUICK = ForwardRules(take_over=0.2, retry_every=0.02, connect=0.2, answer=0.3, grace=0.1)
+QUICK = ForwardRules(take_over=0.05, retry_every=0.02, connect=0.2, answer=0.15, grace=0.1)
 ACCEPTED = Answered("EXECUTED", b'{"data":{}}')
 
 
@@ -119,16 +119,15 @@ async def test_a_server_that_leads_itself_sends_nothing() -> None:
         pytest.param(answering(409), "HTTP 409", id="a conflict of something else"),
     ],
 )
-@pytest.mark.parametrize("mutation", [ONCE, REPEATABLE], ids=["once", "repeatable"])
 async def test_what_was_certainly_not_carried_out_is_tried_until_the_time_of_a_take_over_is_over(
-    act: Act, why: str, mutation: Mutation, caplog: pytest.LogCaptureFixture
+    act: Act, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with follower(act) as (it, leader):
         began = monotonic()
         with pytest.raises(NoLeader, match=why) as raised:
-            await it.send(mutation)
-        assert 0.25 < monotonic() - began < 2
-        assert len(leader.arrived) > 3
+            await it.send()
+        assert 0.12 < monotonic() - began < 2
+        assert len(leader.arrived) > 1
         assert dict(it.forwarding.ended) == {"unreachable": 1}
         assert it.role.refreshed == 0
     assert SECRET not in caplog.text + str(raised.value)
@@ -182,7 +181,7 @@ async def test_nothing_is_sent_to_a_leader_that_does_not_say_that_it_leads(tell:
         leader.tell = tell
         with pytest.raises(NoLeader, match=why):
             await it.send()
-        assert (leader.arrived, leader.asked > 2) == ([], True)
+        assert (leader.arrived, leader.asked > 1) == ([], True)
 
 
 async def test_while_a_leader_hangs_a_mutation_without_a_key_waits_for_the_next_one() -> None:
@@ -242,7 +241,7 @@ LOST = [
     pytest.param(answering(200), "HTTP 200", id="answers without an outcome"),
     pytest.param(answering(500), "HTTP 500", id="fault"),
     pytest.param(answering(502), "HTTP 502", id="proxy"),
-    pytest.param(hang, "within 0.3 s", id="hangs"),
+    pytest.param(hang, "within 0.15 s", id="hangs"),
 ]
 
 

@@ -198,17 +198,20 @@ async def test_while_nobody_leads_it_waits_and_then_says_that_nothing_was_change
     async with replicated({}, {}, lease_seconds=0.5, take_over=0.0) as pair:
         leader, follower = pair
         pair.lead(None)
-        for way, status in ((ask(follower, LOAD), 503), (ask(leader, LOAD), 503)):
-            answer = await way
-            (error,) = answer.json()["errors"]
-            assert (answer.status_code, error["extensions"]["code"]) == (status, "CLUSTER_UNAVAILABLE")
+        async with httpx.AsyncClient(trust_env=False) as client:
+            url = follower.url.replace("/graphql", "/v1/cluster/models/load")
+            answers = await asyncio.gather(
+                ask(follower, LOAD),
+                ask(leader, LOAD),
+                client.post(follower.url, json={"query": LOAD}),
+                client.post(url, json={"model_id": A}),
+            )
+        assert [answer.status_code for answer in answers] == [503] * 4
+        rest = answers[3].json()["error"]
+        for error in [answer.json()["errors"][0] for answer in answers[:3]]:
+            assert error["extensions"]["code"] == rest["reason"] == "CLUSTER_UNAVAILABLE"
             assert "Nothing was changed." in error["message"]
             assert error["extensions"]["suggestion"]
-        async with httpx.AsyncClient(trust_env=False) as client:
-            rest = await client.post(follower.url.replace("/graphql", "/v1/cluster/models/load"), json={"model_id": A})
-            assert (rest.status_code, rest.json()["error"]["reason"]) == (503, "CLUSTER_UNAVAILABLE")
-            legacy = await client.post(follower.url, json={"query": LOAD})
-            assert legacy.status_code == 503
         assert operations(leader) == operations(follower) == []
 
 
@@ -216,8 +219,7 @@ async def test_while_the_database_is_away_that_is_the_reason() -> None:
     async with replicated({}, {}, lease_seconds=0.5, take_over=0.0) as pair:
         pair.lead(None)
         pair.state.answers = False
-        for server in pair:
-            answer = await ask(server, LOAD)
+        for answer in await asyncio.gather(*(ask(server, LOAD) for server in pair)):
             (error,) = answer.json()["errors"]
             assert (answer.status_code, error["extensions"]["code"]) == (503, "JOURNAL_UNAVAILABLE")
         pair.state.answers = True
@@ -237,15 +239,15 @@ async def test_what_waits_is_carried_out_by_the_server_that_takes_over_be_it_thi
         assert (forwarded(second), forwarded(third)) == ({"answered": 1}, {})
 
 
-async def test_two_hundred_at_once_reach_the_leader_each_once(pair: Replicated) -> None:
+async def test_many_at_once_reach_the_leader_each_once(pair: Replicated) -> None:
     _, follower = pair
     async with httpx.AsyncClient(trust_env=False, headers={"authorization": f"Bearer {OPERATE}"}, timeout=60) as client:
         requests = [
-            {"query": f'mutation {{ cancelTask(id: "no-{number}") {{ error {{ code }} }} }}'} for number in range(200)
+            {"query": f'mutation {{ cancelTask(id: "no-{number}") {{ error {{ code }} }} }}'} for number in range(80)
         ]
         answers = await asyncio.gather(*(client.post(follower.url, json=request) for request in requests))
     assert {answer.json()["data"]["cancelTask"]["error"]["code"] for answer in answers} == {"TASK_NOT_FOUND"}
-    assert forwarded(follower) == {"answered": 200}
+    assert forwarded(follower) == {"answered": 80}
 
 
 async def test_two_servers_that_each_take_the_other_for_the_leader_answer_in_bounded_time() -> None:
