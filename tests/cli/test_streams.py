@@ -1,11 +1,10 @@
 """stdout and stderr that are full or closed, a second Ctrl-C, a port that is taken: one line, the right code."""
 
-import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -49,8 +48,8 @@ def shell(line: str, *arguments: str) -> tuple[int, str]:
         ('{ "$@" --json models --all; echo $? >&3; } 3>&2 | true', 0, "141\n"),
     ],
 )
-def test_a_stream_that_cannot_be_written(tiny: Served, line: str, code: int, err: str) -> None:
-    assert shell(line, "--url", tiny.url) == (code, err)
+def test_a_stream_that_cannot_be_written(day: Served, line: str, code: int, err: str) -> None:
+    assert shell(line, "--url", day.url) == (code, err)
 
 
 def test_a_second_ctrl_c_is_silent(tiny: Served, start: Start) -> None:
@@ -64,20 +63,13 @@ def test_a_second_ctrl_c_is_silent(tiny: Served, start: Start) -> None:
 
 
 @pytest.mark.parametrize("command", [["serve", "--demo"], ["simulate"]])
-def test_a_port_that_is_taken_is_named_with_the_flag(command: list[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = subprocess.run(
-            [*PROGRAM, *command, "--port", str(taken.getsockname()[1])],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            env={k: v for k, v in os.environ.items() if not k.startswith("EXO_GRAPHQL_")},
-            check=False,
-        )
-    assert done.returncode == 1
-    assert "address already in use" in done.stderr
-    assert "--port" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_port_that_is_taken_is_named_with_the_flag(program: Sequence[str], command: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, starting(program) as run:
+        done = run(*command, "--port", str(taken.getsockname()[1])).end()
+    assert done.code == 1
+    assert "address already in use" in done.err
+    assert "--port" in done.err
+    assert "Traceback" not in done.err
 
 
 def test_what_went_wrong_keeps_its_exit_code_though_the_object_cannot_be_written() -> None:

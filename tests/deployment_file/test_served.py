@@ -1,9 +1,10 @@
-"""`serve --deployments FILE` in a process of its own: what the file says holds, and when it says something else."""
+"""`serve --deployments FILE`: what the file says holds, and when it says something else."""
 
 import asyncio
+import re
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,10 +12,13 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from exo_graphql.deployments import file as file_watch
 from exo_graphql.program import app
+from exo_graphql.simulator import SimulatedExo, default_scenario
 from exo_graphql.simulator.scenario import READY_MODEL
-from tests.cli.conftest import PROGRAM
-from tests.support.process import free_port, served
+from tests.cli.conftest import MAIN
+from tests.support.replay import Upstream
+from tests.support.running import running
 
 pytestmark = pytest.mark.anyio
 
@@ -27,30 +31,31 @@ def table(name: str, model: str, more: str = "") -> str:
     return f'[deployments.{name}]\nmodel = "{model}"\n{more}\n'
 
 
+# The simulated exo runs 20 times as fast as a real one, so its state is read as much more often.
+EAGER = {"memory_seconds": 1.0, "max_age": 0.0, "normal_pause": 0.1, "idle_pause": 0.2, "fast_pause": 0.02}
+
+
+@pytest.fixture(autouse=True)
+def read_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is read as much more often, too."""
+    monkeypatch.setattr(file_watch, "POLL_SECONDS", 0.05)
+
+
 @asynccontextmanager
-async def server(folder: Path, *arguments: str, exo_url: str | None = None) -> AsyncIterator["Server"]:
-    """The server over its demo, or over an exo, with the store of `folder`."""
-    async with served(folder / "state", free_port(), *arguments, exo_url=exo_url, seconds=120) as (process, where):
-        assert process.stderr is not None
-        log: list[str] = []
-
-        async def read() -> None:
-            log.extend([line.decode() async for line in process.stderr])  # type: ignore[union-attr]  # see above
-
-        reading = asyncio.create_task(read())
-        async with httpx.AsyncClient(base_url=f"http://{where.partition('/')[0]}") as client:
-            yield Server(client, log)
-        process.terminate()
-        assert await process.wait() == 0, log
-        await reading
+async def server(file: Path | None, exo: SimulatedExo | None = None, **given: Any) -> AsyncIterator["Server"]:
+    """The server over its demo, or with `exo_url` over an exo, with what the file declares."""
+    async with (
+        running(exo, demo="exo_url" not in given, deployments=file, normal_share=0.5, **EAGER, **given) as made,
+        httpx.AsyncClient(base_url=made.url.removesuffix("/graphql"), trust_env=False) as client,
+    ):
+        yield Server(client)
 
 
 class Server:
     """A running one."""
 
-    def __init__(self, client: httpx.AsyncClient, log: list[str]) -> None:
+    def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
-        self.log = log
 
     async def ask(self, query: str) -> Any:
         answer = (await self.client.post("/graphql", json={"query": query})).json()
@@ -77,7 +82,7 @@ class Server:
         return reasons[0]
 
     async def _later(self, look: Callable[[], Awaitable[T]]) -> T:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.02)
         return await look()
 
     async def reasons(self) -> list[str]:
@@ -89,10 +94,12 @@ class Server:
         return "exo_graphql_deployments_file_valid 1.0" in metrics
 
 
-async def test_the_file_is_read_again_when_it_changes_and_refused_as_a_whole(tmp_path: Path) -> None:
+async def test_the_file_is_read_again_when_it_changes_and_refused_as_a_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "d.toml"
     file.write_text(table("a", READY_MODEL))
-    async with server(tmp_path, "--demo-speed", "20", "--deployments", str(file)) as running:
+    async with server(file, SimulatedExo(default_scenario(), speed=20, seed=1)) as running:
         found = await running.until(lambda d: d.get("a", {}).get("state") == "READY")
         assert found["a"]["managedBy"] == "FILE"
         # Another priority, and another deployment.
@@ -121,21 +128,28 @@ async def test_the_file_is_read_again_when_it_changes_and_refused_as_a_whole(tmp
         assert (found["a"]["state"], found["a"]["generation"]) == ("READY", 2)
         assert await running.reasons() == []
         assert await running.valid()
-    refused = [line for line in running.log if "was refused" in line]
+    refused = [line for line in caplog.messages if "was refused" in line]
     assert len(refused) == 3, "each reason is logged once"
+
+
+@asynccontextmanager
+async def over_one_exo(folder: Path) -> AsyncIterator[Callable[[Path | None], AbstractAsyncContextManager[Server]]]:
+    """Starts servers one after the other, with one store. The demo keeps nothing in a file, so it is no demo."""
+    async with SimulatedExo(default_scenario(), speed=20, seed=1) as exo:
+        upstream = Upstream(exo.app)  # type: ignore[arg-type]  # any ASGI application
+        await upstream.start()
+        try:
+            url = f"http://127.0.0.1:{upstream.port}"
+            yield lambda file: server(file, exo_url=(url,), state_dir=folder / "state")
+        finally:
+            await upstream.stop()
 
 
 async def test_what_the_file_declares_the_api_pauses_and_does_not_change_and_a_restart_keeps_it(tmp_path: Path) -> None:
     file = tmp_path / "d.toml"
     file.write_text(table("a", READY_MODEL))
-    # The demo keeps nothing in a file, so a restart is one over a simulated exo of its own.
-    port = free_port()
-    exo = await asyncio.create_subprocess_exec(
-        *PROGRAM, "simulate", "--port", str(port), "--speed", "20", stderr=subprocess.DEVNULL
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        async with server(tmp_path, "--deployments", str(file), exo_url=url) as running:
+    async with over_one_exo(tmp_path) as started:
+        async with started(file) as running:
             await running.until(lambda d: d.get("a", {}).get("state") == "READY", 40)
             error = "error { code suggestion }"
             change = f'applyDeployment(name: "a", model: "{READY_MODEL}", priority: 9) {{ {error} }}'
@@ -146,20 +160,17 @@ async def test_what_the_file_declares_the_api_pauses_and_does_not_change_and_a_r
             same = f'applyDeployment(name: "a", model: "{READY_MODEL}") {{ changes {{ argument }} {error} }}'
             assert (await running.ask(f"mutation {{ {same} }}"))["applyDeployment"] == {"changes": [], "error": None}
             await running.ask('mutation { pauseDeployment(name: "a") { deployment { state } } }')
-        async with server(tmp_path, "--deployments", str(file), exo_url=url) as running:
+        async with started(file) as running:
             found = await running.until(lambda d: "a" in d)
             assert (found["a"]["state"], found["a"]["managedBy"]) == ("PAUSED", "FILE")
             assert (found["a"]["pausedBecause"], found["a"]["generation"]) == ("Paused by a person.", 1)
-        async with server(tmp_path, exo_url=url) as running:
+        async with started(None) as running:
             found = await running.until(lambda d: "a" in d)
             assert (found["a"]["state"], found["a"]["managedBy"]) == ("PAUSED", "API")
             assert found["a"]["pausedBecause"] == "There is no deployments file any more."
-        async with server(tmp_path, "--deployments", str(file), exo_url=url) as running:
+        async with started(file) as running:
             found = await running.until(lambda d: d.get("a", {}).get("managedBy") == "FILE")
             await running.until(lambda d: d["a"]["state"] == "READY", 40)
-    finally:
-        exo.terminate()
-        await exo.wait()
 
 
 @pytest.mark.parametrize(
@@ -206,9 +217,30 @@ def test_at_the_start_an_invalid_file_is_an_error_that_names_line_and_key(
     assert "Traceback" not in started.stderr
 
 
-def test_a_process_that_is_given_an_invalid_file_exits(tmp_path: Path) -> None:
-    command = [*PROGRAM, "serve", "--demo", "--port", "0", "--deployments", str(tmp_path / "absent.toml")]
-    started = subprocess.run(command, capture_output=True, text=True, timeout=30)
+@pytest.fixture
+def command(forking_python: Sequence[str]) -> Sequence[str]:
+    """`serve` in a process of its own."""
+    return *forking_python, "-c", MAIN, "serve", "--demo", "--port", "0", "--deployments"
+
+
+def test_a_process_that_is_given_an_invalid_file_exits(command: Sequence[str], tmp_path: Path) -> None:
+    started = subprocess.run([*command, str(tmp_path / "absent.toml")], capture_output=True, text=True, timeout=30)
     assert (started.returncode, started.stdout) == (2, "")
     assert "is not a file" in started.stderr
     assert "Traceback" not in started.stderr
+
+
+def test_a_process_declares_what_its_file_says(command: Sequence[str], tmp_path: Path) -> None:
+    file = tmp_path / "d.toml"
+    file.write_text(table("a", READY_MODEL))
+    with subprocess.Popen([*command, str(file)], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        lines = iter(process.stderr)
+        url = next(found[0] for line in lines if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
+        assert next(line for line in lines if "d.toml: " in line)
+        query = {"query": f"{{ deployments {{ {FIELDS} }} }}"}
+        (found,) = httpx.post(f"{url}/graphql", json=query, trust_env=False).json()["data"]["deployments"]
+        process.terminate()
+        assert "Traceback" not in "".join(lines)
+    assert process.returncode == 0
+    assert (found["name"], found["managedBy"]) == ("a", "FILE")

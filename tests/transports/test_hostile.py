@@ -8,6 +8,7 @@ import random
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis_graphql import from_schema
 from websockets.exceptions import ConnectionClosed
 
+from exo_graphql.engine.waiting import Waits
 from exo_graphql.schema.build import build_schema, print_sorted
 from tests.benchmarks.attacks import ATTACKS
 from tests.support.running import Running, running, until
@@ -23,7 +25,8 @@ from tests.support.wide import WideExo
 
 pytestmark = pytest.mark.anyio
 
-SCHEMA = print_sorted(build_schema())
+# Made in the process that runs the tests of it, not in each that collects them: it takes 100 ms.
+DOCUMENTS = st.deferred(lambda: from_schema(print_sorted(build_schema())))
 # What refuses each flood; the others are answered, or are wrong by themselves.
 REFUSED_BY = {
     "cycle, 8 levels": "max_cost",
@@ -48,8 +51,11 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module")
 async def server() -> AsyncIterator[Running]:
-    async with running() as server:
-        yield server
+    # A generated document may ask for a wait of five minutes: of each second a millisecond is waited.
+    until = Waits._until
+    with patch.object(Waits, "_until", lambda waits, condition, seconds: until(waits, condition, seconds / 1000)):
+        async with running() as server:
+            yield server
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +89,7 @@ def _codes(answer: dict[str, Any]) -> set[str]:
     return {error["extensions"]["code"] for error in answer.get("errors", ())}
 
 
-@given(document=from_schema(SCHEMA))
+@given(document=DOCUMENTS)
 @settings(max_examples=100, deadline=None, suppress_health_check=_ANY_EXAMPLES)
 async def test_no_generated_operation_finds_a_fault(client: httpx.AsyncClient, document: str) -> None:
     answer = await client.post("/graphql", json={"query": document})
