@@ -72,6 +72,7 @@ async def components() -> AsyncIterator[Components]:
     async with AsyncExitStack() as started:
         await components.store.open()
         started.push_async_callback(components.store.close)
+        components.poller.recall(None)  # without the part of the server that reads it
         for component in (exo, components.poller, components.operations, components.service):
             await started.enter_async_context(component)
         await components.poller.fresh()

@@ -7,7 +7,9 @@ Read in this order:
     leaf ───────────────▶ which values of a scalar or enum are written as they are
     arguments ──────────▶ what a resolver is called with
     object_compiler ────▶ one function for one selection of an object
+    lists ──────────────▶ how lists are completed
     splices ────────────▶ bytes that were made before, and are put into the answer instead of being made anew
+    columns ────────────▶ lists that are joined of what other documents have read of them
     compiler ───────────▶ from an operation's selections to such functions
     plan, plans ────────▶ the whole operation, and the plans of every document
 

@@ -20,8 +20,10 @@ from graphql import (
 )
 
 from exo_graphql.engine.compiled.arguments import Arguments
+from exo_graphql.engine.compiled.columns import MAX_COLUMNS, Rows
 from exo_graphql.engine.compiled.field_access import FieldAccess, access_of
 from exo_graphql.engine.compiled.leaf import CoercionFallback, Leaf, leaf_of
+from exo_graphql.engine.compiled.lists import ObjectList, list_of, list_of_nullable, list_of_objects
 from exo_graphql.engine.compiled.object_compiler import (
     Complete,
     FieldPlan,
@@ -33,9 +35,10 @@ from exo_graphql.engine.compiled.object_compiler import (
     Work,
     compile_object,
     is_inlined,
+    member,
 )
 from exo_graphql.engine.compiled.selection import Fragments, NotCompilable, collect
-from exo_graphql.engine.compiled.splices import Point, Splices, at_place
+from exo_graphql.engine.compiled.splices import Splices, at_place, by_columns
 
 # A fragment is compiled anew wherever it is spread: 10 that spread each other twice make 2^10 copies. What grows
 # beyond this many fields is left to graphql-core.
@@ -47,6 +50,11 @@ _NOT_COMPILED = frozenset({("Query", "searchSchema")})
 
 Path = tuple[Hashable, ...] | None
 """The fields from the root to a place, with their arguments; None below a list or an argument that varies."""
+
+
+FieldIdentity = tuple[str, Hashable]
+Identity = tuple[str, tuple[FieldIdentity, ...]]
+"""An object's type and the `_identity` of each field that is selected: equal for equal selections in any document."""
 
 
 class Fields:
@@ -123,7 +131,7 @@ class Compilation:
 
     def _parts(
         self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode], path: Path = None
-    ) -> tuple[Parts, Hashable]:
+    ) -> tuple[Parts, Identity]:
         """The parts of an object, and their identity, which is equal for equal selections in any document."""
         fields = collect(self._fields.schema, self._fragments, self._variables, type_, sets)
         self._count += len(fields)
@@ -131,7 +139,7 @@ class Compilation:
             raise NotCompilable
         self._work.take(Work.FIELD * len(fields))
         parts: list[tuple[str, Part]] = []
-        identities: list[Hashable] = []
+        identities: list[FieldIdentity] = []
         plain = self._fields.plain(type_)
         for key, nodes in fields.items():
             name = nodes[0].name.value
@@ -139,9 +147,11 @@ class Compilation:
             part, identity = self._part(type_, key, nodes, path) if known is None else (known, _identity(key, name))
             parts.append((key, part))
             identities.append(identity)
-        return parts, (type_.name, *identities)
+        return parts, (type_.name, tuple(identities))
 
-    def _part(self, type_: GraphQLObjectType, key: str, nodes: list[FieldNode], path: Path) -> tuple[Part, Hashable]:
+    def _part(
+        self, type_: GraphQLObjectType, key: str, nodes: list[FieldNode], path: Path
+    ) -> tuple[Part, FieldIdentity]:
         name = nodes[0].name.value
         if name == "__typename":
             return TypeName(type_.name), _identity(key, name)
@@ -173,8 +183,11 @@ class Compilation:
         identity = _identity(key, name, bound, of_value)
         if here is None or varies or of_value is None or isinstance(value, Inlined):
             return part, identity
-        read = compile_object([(key, part)], self._work, root=len(here) == 1)
-        return Place(at_place(self._fields.splices.point((here, of_value)), key, read)), identity
+        splices = self._fields.splices
+        read = member(compile_object([(key, part)], self._work, root=len(here) == 1), key)
+        if isinstance(value, ObjectList) and len(value.fields) <= MAX_COLUMNS:
+            read = by_columns(splices.point(("list", here)), Rows(value.fields, read))
+        return Place(at_place(splices.point((here, of_value)), read)), identity
 
     def _value(
         self, type_: GraphQLOutputType, nodes: list[FieldNode], path: Path
@@ -186,7 +199,7 @@ class Compilation:
             return Inlined(parts) if is_inlined(parts) else compile_object(parts, self._work), identity
         return self._complete(type_, nodes)
 
-    def _object(self, type_: GraphQLObjectType, nodes: list[FieldNode], path: Path = None) -> tuple[Parts, Hashable]:
+    def _object(self, type_: GraphQLObjectType, nodes: list[FieldNode], path: Path = None) -> tuple[Parts, Identity]:
         if type_.is_type_of is not None:
             raise NotCompilable
         return self._parts(type_, _sets(nodes), path)
@@ -197,7 +210,7 @@ class Compilation:
             if not isinstance(type_.of_type, GraphQLNonNull):
                 if not is_leaf_type(type_.of_type):  # no list of this schema holds objects and nulls
                     raise NotCompilable
-                return _list_of_nullable(self._fields.leaf(type_.of_type)), None
+                return list_of_nullable(self._fields.leaf(type_.of_type)), None
             return self._list(type_.of_type.of_type, nodes)
         if isinstance(type_, GraphQLObjectType):
             parts, identity = self._object(type_, nodes)
@@ -210,12 +223,13 @@ class Compilation:
     def _list(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> tuple[Complete, Hashable]:
         if not isinstance(type_, GraphQLObjectType):
             item, identity = self._complete(type_, nodes)
-            return _list_of(item), identity
+            return list_of(item), identity
         parts, identity = self._object(type_, nodes)
+        item = compile_object(parts, self._work)
         # A small object is read as fast as its bytes are found.
-        if is_inlined(parts) or not _all_of_value_alone(parts):
-            return _list_of(compile_object(parts, self._work)), identity
-        return _list_of_objects(self._fields.splices.point(identity), compile_object(parts, self._work)), identity
+        kept = not is_inlined(parts) and _all_of_value_alone(parts)
+        complete = list_of_objects(self._fields.splices.point(identity), item) if kept else list_of(item)
+        return ObjectList(identity[1], complete), identity
 
     def _one_of(self, type_: GraphQLAbstractType, nodes: list[FieldNode]) -> tuple[Complete, Hashable]:
         """An object of an interface or union: of the first type whose `is_type_of` accepts it, as in graphql-core."""
@@ -235,45 +249,13 @@ class Compilation:
         return complete, tuple(identities)
 
 
-def _identity(key: str, name: str, bound: Hashable = None, of_value: Hashable = None) -> Hashable:
-    """Equal for what is equal in every document: a field's key, name, arguments, and the identity of its selections."""
-    return key, name, bound, of_value
+def _identity(key: str, name: str, bound: Hashable = None, of_value: Hashable = None) -> FieldIdentity:
+    """A field's key, and what is equal for equal fields under any key: name, arguments, identity of the selections."""
+    return key, (name, bound, of_value)
 
 
 def _sets(nodes: list[FieldNode]) -> list[SelectionSetNode]:
     return [node.selection_set for node in nodes if node.selection_set is not None]
-
-
-def _list_of(item: Complete) -> Complete:
-    def complete(values: Any, info: Any) -> list[Any]:
-        if values.__class__ is not tuple and values.__class__ is not list:
-            raise CoercionFallback
-        return [item(value, info) for value in values]
-
-    return complete
-
-
-def _list_of_nullable(leaf: Leaf) -> Complete:
-    items = leaf.nullable_items
-
-    def complete(values: Any, _: Any) -> list[Any]:
-        if values.__class__ is not tuple and values.__class__ is not list:
-            raise CoercionFallback
-        return items(values)
-
-    return complete
-
-
-def _list_of_objects(point: Point, item: Complete) -> Complete:
-    """As `_list_of`, for objects whose parts of the response follow from themselves alone."""
-
-    def complete(values: Any, info: Any) -> list[Any]:
-        if values.__class__ is not tuple and values.__class__ is not list:
-            raise CoercionFallback
-        parts: list[Any] = info.generation.read_objects(point, values, item, info)
-        return parts
-
-    return complete
 
 
 def _is_of_value_alone(value: Leaf | Inlined | Complete) -> bool:

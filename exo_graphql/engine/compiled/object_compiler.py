@@ -167,6 +167,15 @@ def compile_object(parts: Parts, work: Work, *, root: bool = False) -> Complete:
     return make(CoercionFallback, *values)
 
 
+def member(read: Complete, key: str) -> Complete:
+    """A function that reads one part of what `read` returns."""
+
+    def read_member(value: Any, info: Any) -> Any:
+        return read(value, info)[key]
+
+    return read_member
+
+
 def _joined(readers: Sequence[Complete]) -> Complete:
     def read(value: Any, info: Any) -> dict[str, Any]:
         whole: dict[str, Any] = {}
