@@ -252,7 +252,7 @@ class Settings(BaseModel):
         SecretStr(""),
         "What webhooks are signed with: whsec_ and base64; several, separated by commas, while receivers change to a "
         "new one. Use the variable rather than the flag. By default one is made and kept in the state directory; "
-        "exo-graphql webhooks secret prints it.",
+        "exo-graphql webhooks secret prints it. Servers that share a --database-url need the same one.",
     )
 
     max_cost: int = _setting(
