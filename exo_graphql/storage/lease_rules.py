@@ -15,7 +15,12 @@ class LeaseRules:
     @property
     def look_every(self) -> float:
         """Between two looks at the lease of another server."""
-        return self.renew_every / 4
+        return min(self.renew_every / 4, 0.5)
+
+    @property
+    def idle_after(self) -> float:
+        """After which the database ends a transaction that goes on no more. It keeps others from the lease's row."""
+        return min(self.renew_every, 2.0)
 
 
 DEFAULT_LEASE_RULES = LeaseRules()

@@ -26,6 +26,8 @@ class Listener:
         self._changes = changes
         self._connection: Connection | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._has_failed = False
+        """Whether it was logged that nothing is heard."""
 
     async def open(self) -> None:
         """Starts. If that does not work now, it is tried again in the background."""
@@ -51,21 +53,21 @@ class Listener:
                     self._changes.report_all()
                     log.info("Notifications of the database arrive again.")
                 await self._follow(connection)
-            except (psycopg.Error, OSError, TimeoutError) as error:
+            except (psycopg.Error, OSError, TimeoutError, ValueError) as error:  # ValueError: of a closed socket
                 self._failed(error)
                 await self._disconnect()
                 await asyncio.sleep(PAUSE)
 
     def _failed(self, error: Exception) -> None:
-        if self._changes.is_heard or self._connection is not None:
+        if not self._has_failed:
             log.warning("Notifications of the database do not arrive: %s", sentence(error))
-        self._changes.is_heard = False
+        self._has_failed, self._changes.is_heard = True, False
 
     async def _connect(self) -> Connection:
         async with asyncio.timeout(CONNECT_ANY_SECONDS):
             self._connection = connection = await connect(self._url)
         await bounded(_subscribe(connection), ANSWER_SECONDS)
-        self._changes.is_heard = True
+        self._has_failed, self._changes.is_heard = False, True
         return connection
 
     async def _disconnect(self) -> None:

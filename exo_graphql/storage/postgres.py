@@ -199,7 +199,7 @@ class PostgresStore:
         `ids`, of that collection, are what other servers hear; they are read after `work`.
         """
         term = self._term()
-        idle = round(self._lease.rules.renew_every * 1000)
+        idle = round(self._lease.rules.idle_after * 1000)
         # Another server that has led meanwhile may have gone on with older ones: they stay.
         self._refused = {id_: each for id_, each in self._refused.items() if each.term >= self._lease.first_term}
         refused = dict(self._refused)  # more may be refused while this waits

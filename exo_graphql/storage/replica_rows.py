@@ -18,16 +18,21 @@ class ReplicaRows:
 
     async def secret(self, connection: AsyncConnection[Any]) -> str:
         """What these servers share; made by the first of them."""
-        await connection.execute(
-            "INSERT INTO exo_graphql_secrets VALUES (%s, %s) ON CONFLICT DO NOTHING",
-            (self.namespace, secrets.token_urlsafe(32)),
-        )
-        found = await connection.execute(
-            "SELECT secret FROM exo_graphql_secrets WHERE namespace = %s", (self.namespace,)
-        )
-        row = await found.fetchone()
-        assert row is not None  # noqa: S101  # it is there since the statement before
+        query = "SELECT secret FROM exo_graphql_secrets WHERE namespace = %s"
+        while (row := await (await connection.execute(query, (self.namespace,))).fetchone()) is None:
+            await connection.execute(
+                "INSERT INTO exo_graphql_secrets VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                (self.namespace, secrets.token_urlsafe(32)),
+            )
         return str(row[0])
+
+    async def succeed(self, connection: AsyncConnection[Any], own: Replica) -> None:
+        """Removes the server that was there before under this one's name and URL: it has ended."""
+        await connection.execute(
+            "DELETE FROM exo_graphql_replicas WHERE namespace = %s AND holder <> %s AND name = %s "
+            "AND url IS NOT DISTINCT FROM %s",
+            (self.namespace, own.id, own.name, own.url),
+        )
 
     async def show(self, connection: AsyncConnection[Any], own: Replica) -> None:
         """Says that this server is there."""

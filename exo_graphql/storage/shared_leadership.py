@@ -53,6 +53,8 @@ class SharedLeadership:
         self._wake = asyncio.Event()
         self._shown_at = -float("inf")
         """When this server has last said that it is there."""
+        self._double: set[str] = set()
+        """Servers that advertise the URL of this one."""
 
     # As `Leadership`
 
@@ -119,7 +121,7 @@ class SharedLeadership:
         self._renewing = asyncio.create_task(self._renew(), name="lease")
 
     async def _introduce(self, connection: Connection) -> None:
-        self.secret = await self.rows.secret(connection)
+        await self.rows.succeed(connection, self._own)
         self.changes.start_from(await self.rows.versions(connection))
         await self._take_turn(connection)
 
@@ -156,6 +158,10 @@ class SharedLeadership:
                 if isinstance(error, Unknown):
                     # It may hang for minutes on a connection that is cut.
                     self._session = Session(self._url)
+            except Exception:
+                # Whatever is wrong here: a server that never tries again would never lead.
+                log.exception("The lease could not be read.")
+                failed = True
             else:
                 if failed:
                     log.info("The database answers again.")
@@ -189,11 +195,25 @@ class SharedLeadership:
         if is_known and self._elapsed() - self._shown_at < rules.renew_every - SOON:
             return
         gone = 2 * rules.duration
+        # Each time: a standby that takes the place of the database may not have it, and another server makes one.
+        self.secret = await self.rows.secret(connection)
         await self.rows.show(connection, self.own)
         if self.leads:
             await self.rows.forget(connection, gone)
         self._others = tuple(await self.rows.others(connection, self._own, gone))
         self._shown_at = self._elapsed()
+        self._warn_of_double_urls()
+
+    def _warn_of_double_urls(self) -> None:
+        double = {other.name for other in self._others if other.url is not None and other.url == self._own.url}
+        for name in double - self._double:
+            log.warning(
+                "%s is said to be reached at %s, as this server is: mutations cannot be passed on. Give both a "
+                "--advertise-url where other machines reach them.",
+                name,
+                self._own.url,
+            )
+        self._double = double
 
     def _see(self, row: Row | None) -> None:
         """Whose lease it is; None where it is this server's, or nobody's."""

@@ -128,6 +128,31 @@ async def test_after_a_cut_anything_may_have_changed(make: Make, database: str) 
     assert own.changes == []  # the only one that writes has missed nothing
 
 
+async def test_a_server_starts_also_where_it_cannot_listen_yet(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where all connections that the database allows are taken: the versions tell what was written meanwhile."""
+    monkeypatch.setattr("exo_graphql.storage.listener.PAUSE", 0.1)
+    leader, follower = make("one"), make("two")
+    await leader.open()
+
+    async def refuse(_: str) -> psycopg.AsyncConnection[object]:
+        raise psycopg.OperationalError("remaining connection slots are reserved")
+
+    with monkeypatch.context() as full:
+        full.setattr("exo_graphql.storage.listener.connect", refuse)
+        await follower.open()
+        heard = Heard(follower)
+        await leader.save(OPERATIONS, ENTRY)
+        await heard.count(1)
+        assert heard.changes == [(OPERATIONS, None)]
+    await heard.count(1 + len(Collection))
+    await leader.save(OPERATIONS, ENTRY)
+    await heard.count(2 + len(Collection))
+    assert heard.changes[-1] == (OPERATIONS, frozenset({ENTRY.id}))
+    assert caplog.text.count("do not arrive: remaining connection slots") == 1
+
+
 async def test_a_connection_that_is_cut_in_silence_is_noticed(
     make: Make, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

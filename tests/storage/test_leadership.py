@@ -382,6 +382,56 @@ async def test_a_server_that_slept_leads_again_only_once_nothing_acts_because_of
     await store.save(OPERATIONS, ENTRY)
 
 
+async def test_a_server_that_starts_again_takes_the_place_of_the_one_that_was_killed(make: Make) -> None:
+    leader, killed, again = make("a"), make("b"), make("b")
+    await leader.open()
+    await killed.open()
+    await stopped(killed)
+    await again.open()
+    await until_leadership(leader, lambda leadership: again.leadership.own in leadership.replicas)
+    assert [each.name for each in leader.leadership.replicas] == ["a", "b"]
+
+
+async def test_two_servers_that_are_said_to_be_reached_at_one_place_are_warned(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where both listen on loopback, on machines of their own."""
+    first, second = make("mini-1"), make("mini-2", address="http://mini-1:52416")
+    await first.open()
+    await second.open()
+    await until_leadership(first, lambda leadership: len(leadership.replicas) == 2)
+    warnings = [record.getMessage() for record in caplog.records if "--advertise-url" in record.getMessage()]
+    assert sorted(text.split()[0] for text in warnings) == ["mini-1", "mini-2"]
+
+
+async def test_a_secret_that_is_lost_is_made_anew_for_all(make: Make, database: str) -> None:
+    """As where a standby takes the place of a primary without its last writes."""
+    first, second = make("one"), make("two")
+    await first.open()
+    await second.open()
+    before = first.leadership.secret
+    change_lease(database, "DELETE FROM exo_graphql_secrets")
+    await until_leadership(first, lambda leadership: leadership.secret != before)
+    await until_leadership(second, lambda leadership: leadership.secret == first.leadership.secret)
+
+
+async def test_an_internal_error_does_not_end_the_attempts(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = make("one"), make("two")
+    await first.open()
+    await second.open()
+    failed = asyncio.Event()
+
+    async def fail(_: object) -> None:
+        failed.set()
+        raise RuntimeError("a fault of its own")
+
+    with monkeypatch.context() as faulty:
+        faulty.setattr(second._lease, "observe", fail)
+        await failed.wait()
+    await first.close()
+    await until_leads(second)
+
+
 PROCESS = """
 import asyncio, sys, time
 from exo_graphql import clock

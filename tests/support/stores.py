@@ -28,8 +28,9 @@ class Make(Protocol):
         rules: LeaseRules = QUICK,
         elapsed: Callable[[], float] = clock.elapsed,
         journal: Path | None = None,
+        address: str | None = None,
     ) -> PostgresStore:
-        """`url`: by default that of the test's database."""
+        """By default `url` is that of the test's database, and `address` is made of the name."""
         ...
 
 
@@ -46,13 +47,14 @@ async def make(database: str) -> AsyncIterator[Make]:
             rules: LeaseRules = QUICK,
             elapsed: Callable[[], float] = clock.elapsed,
             journal: Path | None = None,
+            address: str | None = None,
         ) -> PostgresStore:
             store = PostgresStore(
                 url or database,
                 namespace,
                 elapsed=elapsed,
                 name=name,
-                address=f"http://{name}:52416",
+                address=address or f"http://{name}:52416",
                 rules=rules,
                 journal=journal,
             )
