@@ -122,12 +122,16 @@ class ExoClient:
 
     # Reading
 
-    async def state(self, within: float, known: str | None = None, wait: int = 0) -> StateBody:
+    async def state(
+        self, within: float, known: str | None = None, wait: int = 0, max_age: float | None = None
+    ) -> StateBody:
         """`GET /state`, at most `within` seconds later. `known` is the ETag of a state that need not be sent again.
 
         `wait`: another server of this kind may take so many seconds longer to answer, if it has no other state before.
+        `max_age`: it may answer what it read so many seconds ago; None: at most a second.
         """
-        answer = await self._send("GET", "/state", within=within + wait, known=known, wait=wait)
+        within += wait
+        answer = await self._send("GET", "/state", within=within, known=known, wait=wait, max_age=max_age)
         return StateBody(None if answer.status == _NOT_MODIFIED else answer.body, answer.etag, answer.copied)
 
     async def runners(self, within: float) -> bytes:
@@ -252,6 +256,7 @@ class ExoClient:
         limited: bool = False,
         known: str | None = None,
         wait: int = 0,
+        max_age: float | None = None,
     ) -> _Answer:
         """A 2xx answer, or a 304 to `known`, whole, at most `within` seconds later."""
         headers = {}
@@ -261,6 +266,8 @@ class ExoClient:
             headers["if-none-match"] = known
         if wait:
             headers["prefer"] = f"wait={wait}"
+        if max_age is not None:
+            headers["cache-control"] = f"max-age={max_age:.0f}"
         # Failed reads are logged once for several in a row, by `Endpoints`; each failed command is logged here.
         level = logging.INFO if limited else logging.DEBUG
         try:

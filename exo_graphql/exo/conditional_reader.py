@@ -47,10 +47,13 @@ class ConditionalReader:
         self._reader = StateReader()
         self._known: _Known | None = None
 
-    async def read(self, endpoint: Endpoint, within: float, *, whole: bool, wait: int = 0) -> StateRead:
+    async def read(
+        self, endpoint: Endpoint, within: float, *, whole: bool, wait: int = 0, max_age: float | None = None
+    ) -> StateRead:
         """Reads the state through `endpoint`, at most `within` seconds later. `whole`: even if its ETag is known.
 
         `wait`: a copy is given so many seconds more to wait for another state than the known one.
+        `max_age`: it may have been read so many seconds ago.
 
         Raises `UpstreamError` if exo does not answer in time or refuses, `NotAState` if its answer is no state.
         """
@@ -59,9 +62,11 @@ class ConditionalReader:
         if known is not None and (known.endpoint is not endpoint or asked_at - known.read_at >= KNOWN_LASTS):
             known = None
         if known is None:
-            answer = await endpoint.client.state(within)
+            answer = await endpoint.client.state(within, max_age=max_age if endpoint.is_copy else None)
+        elif endpoint.is_copy:
+            answer = await endpoint.client.state(within, known.etag, wait, max_age)
         else:
-            answer = await endpoint.client.state(within, known.etag, wait if endpoint.is_copy else 0)
+            answer = await endpoint.client.state(within, known.etag)
         # A copy whose ETags a proxy drops cannot be asked to wait for another state: it is read as often as exo.
         copied = answer.copied
         endpoint.is_copy = copied is not None and answer.etag is not None

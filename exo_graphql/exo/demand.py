@@ -57,6 +57,11 @@ class Demand:
         self.query_waits = True
         self.wake_up.set()
 
+    @property
+    def is_requested(self) -> bool:
+        """Whether somebody waits for a read that has not begun."""
+        return self.query_waits or self.urgent
+
     def clear_requests(self) -> None:
         """Forgets the requests for a read: one has begun or arrived. Callers that still need one request it again."""
         self.query_waits = self.urgent = False

@@ -18,8 +18,8 @@ from exo_graphql.exo.prompts import without_prompts
 
 # Seconds. A follower that waits for news gets an answer after this time all the same.
 MAX_WAIT = 30.0
-# Seconds. Older than this, exo is read before an answer is given: a follower is as good as a query.
-_MAX_AGE = 1.0
+# Seconds. A follower that says nothing else is as good as a query.
+MAX_AGE = 1.0
 _SILENT = "exo does not answer the server that is followed."
 # Numbers count from 1 at each start: body 7 of this process must differ from body 7 of the one before.
 _BOOT = secrets.token_hex(4)
@@ -44,8 +44,12 @@ class Mirror:
         self._made: tuple[int, bytes] | None = None
         """The number of the last body that was requested, and that body without prompts."""
 
-    async def state(self, known: str | None = None, wait: float = 0.0, *, own: bool = False) -> Mirrored:
+    async def state(
+        self, known: str | None = None, wait: float = 0.0, max_age: float = MAX_AGE, *, own: bool = False
+    ) -> Mirrored:
         """The last state. `known` is the follower's ETag; with `wait` (seconds) it gets news, or none after that time.
+
+        `max_age`: exo is read before an answer is given if it was read longer ago, in seconds.
 
         `own`: only what this server has read from exo itself. Of two servers that each believed the other to read exo,
         neither would.
@@ -54,7 +58,7 @@ class Mirror:
         """
         self._check(own=own)
         self._poller.bodies.follow()
-        snapshot = await self._poller.fresh(_MAX_AGE)
+        snapshot = await self._poller.fresh(max_age)
         if self._poller.bodies.last is None:
             # Bodies are kept from now on, and only a whole read is sure to have one.
             snapshot = await self._poller.read_now()

@@ -233,6 +233,8 @@ class Poller(Snapshots, Commands):
         # restart index 500 may be another state, and a 304 would confirm the old one.
         whole = self._demand.urgent
         wait = COPY_WAIT if not whole and self._schedule.waits_for_news(self._snapshot) else 0
+        # While nobody needs the state, a copy need not be newer than what exo would be read for.
+        max_age = self.rules.idle_pause if self.mode is Mode.IDLE and not self._demand.is_requested else None
         self._demand.clear_requests()
         self._reads.begin()
         began = self._elapsed()
@@ -246,7 +248,7 @@ class Poller(Snapshots, Commands):
                 if not endpoint.identified and endpoint is not self._endpoints.copy:
                     await endpoint.identify(self.rules.read_timeout)
                 timeout = read_timeout(self.stats.cost, self.rules, endpoint.failures)
-                read = await self._reader.read(endpoint, timeout, whole=whole, wait=wait)
+                read = await self._reader.read(endpoint, timeout, whole=whole, wait=wait, max_age=max_age)
                 await self._recalled.ready.wait()
                 self._check_cluster(endpoint, read.state)
             except UpstreamError as error:
@@ -300,13 +302,15 @@ class Poller(Snapshots, Commands):
         self._source = Source(endpoint.client.url, endpoint.node_id)
         self._asked_at = read.asked_at
         self._state = read.state
-        seen_at = None if read.copied is None else read.copied.received_at
-        self.bodies.received(read, seen_at or self._now().at)
+        now = self._now()
+        # What has changed, changed at the same moment for this server and for those that follow it.
+        seen_at = now.at if read.copied is None or read.copied.received_at is None else read.copied.received_at
+        self.bodies.received(read, seen_at)
         self._schedule.state_received()
         self._silence.ends()
         self._demand.clear_requests()
         unbroken = gap <= longest_gap(self.stats.cost, self.rules)
-        self._publish(self._next(read.state, unbroken=unbroken, seen_at=seen_at))
+        self._publish(self._next(read.state, now, unbroken=unbroken, seen_at=seen_at))
         self._resumed = False
         self.stats.cost = usual_cost(cost, read.cost, self.stats.reads, self.rules)
         self.stats.reads += 1

@@ -221,15 +221,20 @@ class Snapshots:
     # Publishing
 
     def _next(
-        self, state: State | None, *, unbroken: bool = False, seen_at: datetime | None = None
+        self,
+        state: State | None,
+        now: Moment | None = None,
+        *,
+        unbroken: bool = False,
+        seen_at: datetime | None = None,
     ) -> tuple[Snapshot, Transitions] | None:
         """The next snapshot; None only while there has never been a state. `unbroken`: see `Contact`.
 
-        `seen_at`: when the server whose copy the state is has received it (UTC).
+        `now` is when the state was received; `seen_at` the same of the server whose copy it is (UTC).
         """
         if state is None and self._snapshot is None:
             return None
-        now = self._now()
+        now = self._now() if now is None else now
         past = None if state is None else self._recalled.past_for(state, now, self._readiness)
         following = advance(
             self._snapshot,

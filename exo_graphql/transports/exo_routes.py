@@ -1,6 +1,7 @@
 """`/exo`: what this server knows from exo, by exo's own paths, for servers that follow this one instead of exo.
 
-    GET /exo/state      exo's `/state` as last read, without prompts; an ETag; `Prefer: wait=N` waits for news
+    GET /exo/state      exo's `/state` as last read, without prompts; an ETag; `Prefer: wait=N` waits for news;
+                        `Cache-Control: max-age=N` accepts what was read so many seconds ago (default 1)
     GET /exo/models     exo's catalogue
     GET /exo/node_id    the id of the node that is read
 
@@ -15,12 +16,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from exo_graphql.cluster.upstream import UpstreamError
-from exo_graphql.exo.mirror import Mirror
+from exo_graphql.exo.mirror import MAX_AGE, Mirror
 from exo_graphql.transports.asgi import address_of
 from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized, shows
 
 # RFC 7240, section 4.3.
 _WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,6})(?:$|[,;\s])", re.IGNORECASE | re.ASCII)
+# RFC 9111, section 5.2.1.1: the oldest answer that is accepted.
+_MAX_AGE = re.compile(r"(?:^|[,\s])max-age=([0-9]{1,6})(?:$|[,\s])", re.IGNORECASE | re.ASCII)
 _JSON = "application/json"
 
 
@@ -55,7 +58,9 @@ def exo_routes(mirror: Mirror, access: Access, secret: Callable[[], str | None])
     async def state(request: Request, *, own: bool) -> Response:
         preferred = _WAIT.search(request.headers.get("prefer", ""))
         wait = 0.0 if preferred is None else float(preferred[1])
-        found = await mirror.state(request.headers.get("if-none-match"), wait, own=own)
+        accepted = _MAX_AGE.search(request.headers.get("cache-control", ""))
+        max_age = MAX_AGE if accepted is None else float(accepted[1])
+        found = await mirror.state(request.headers.get("if-none-match"), wait, max_age, own=own)
         headers = {"etag": found.etag, "cache-control": "no-store", **found.copied.headers()}
         if found.body is None:
             return Response(status_code=304, headers=headers)

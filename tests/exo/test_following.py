@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import pairwise
+from datetime import timedelta
+from itertools import count, pairwise
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -12,6 +13,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Unreachable
 from exo_graphql.exo import mirror
@@ -38,6 +40,15 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
 
 def now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def ticking() -> Moment:
+    """The loop's clock, of which no two moments are the same, as of a real one."""
+    moment = loop_moment()
+    return Moment(moment.at + timedelta(microseconds=next(_TICKS)), moment.elapsed)
+
+
+_TICKS = count()
 
 
 class Way(httpx.AsyncBaseTransport):
@@ -102,19 +113,20 @@ class Server:
 
 
 @asynccontextmanager
-async def server(exo: SimulatedExo, leader: Server | None = None) -> AsyncIterator[Server]:
+async def server(exo: SimulatedExo, leader: Server | None = None, *, watched: bool = True) -> AsyncIterator[Server]:
+    """`watched`: it has a subscriber."""
     way = Way(exo.app)
     to_leader = None if leader is None else Way(leader.app)
-    poller = Poller(["http://exo"], transport=way, followed_transport=to_leader, now=loop_moment)
+    poller = Poller(["http://exo"], transport=way, followed_transport=to_leader, now=ticking)
     access = Access(parse_tokens("read:only-for-readers"))
     app = Starlette(routes=exo_routes(Mirror(poller, lambda: loop_moment().elapsed), access, lambda: SECRET))
     found = Server(poller, way, to_leader, app)
     async with poller:
-        with poller.subscriber(), poller.listen(found.seen.append):
+        with poller.subscriber() if watched else nullcontext(), poller.listen(found.seen.append):
             await poller.fresh()
             if leader is not None:
                 poller.follow("http://leader", SECRET)
-                await copied(found)
+                await copied(found, 20.0)
             yield found
 
 
@@ -161,6 +173,21 @@ async def test_exo_is_read_by_the_leader_alone() -> None:
         assert follower.snapshot.state.instances
         assert follower.exo.since(began) == []
         never_goes_back(follower)
+
+
+async def test_followers_that_nobody_asks_cost_exo_no_reads() -> None:
+    async with exo() as sim, server(sim, watched=False) as leader, server(sim, leader, watched=False) as one:
+        await asyncio.sleep(1.7)
+        async with server(sim, leader, watched=False) as other:
+            await asyncio.sleep(10)
+            began, before = now(), leader.exo.reads()
+            await asyncio.sleep(300)
+            assert leader.exo.reads() - before <= 61
+            assert one.exo.since(began) == other.exo.since(began) == []
+            # What one asks is answered as fresh as by the leader.
+            await one.poller.fresh(1.0)
+            assert loop_moment().elapsed - one.poller._asked_at <= 1.0
+            never_goes_back(one)
 
 
 async def test_both_say_the_same_of_when_a_phase_changed() -> None:

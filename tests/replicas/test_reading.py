@@ -1,10 +1,12 @@
 """Whole servers that share a store: exo is read by the one that leads, whichever that is."""
 
+import asyncio
 from itertools import pairwise
 
 import pytest
 
 from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.status import ModelStatus
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.support.replicated import replicated
 from tests.support.running import A, Running, until
@@ -40,3 +42,23 @@ async def test_the_one_that_leads_reads_exo_and_the_others_read_it_from_there() 
             assert not copies(second)
             assert all(one.state.index <= other.state.index for one, other in pairwise(seen))  # type: ignore[operator]
             assert not any(snapshot.stale for snapshot in seen)
+
+
+async def test_what_the_leader_knows_of_a_model_is_taken_over_where_its_copy_cannot_be_read() -> None:
+    exo = SimulatedExo(tiny_scenario(), seed=1)
+    async with replicated({"exo": exo}, {"exo": exo}, url="http://127.0.0.1:9", normal_pause=0.1) as pair:
+        pollers = [server.components.poller for server in pair]
+        with pollers[0].subscriber(), pollers[1].subscriber():
+            exo.control.place(A)
+            for _ in range(20):
+                exo.control.advance(2.0)
+                await asyncio.sleep(0.05)
+
+            def statuses() -> list[ModelStatus]:
+                return [poller.snapshot.status(A) for poller in pollers if poller.snapshot is not None]
+
+            await until(lambda: all(status.ready for status in statuses()))
+            assert not any(copies(server) for server in pair)
+            # Each has seen it at a moment of its own.
+            await until(lambda: len({status.changed_at for status in statuses()}) == 1)
+            assert statuses()[1].changed_at is not None
