@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import orjson
 from graphql import (
     DocumentNode,
     FieldNode,
@@ -13,6 +14,7 @@ from graphql import (
     OperationDefinitionNode,
     SelectionSetNode,
     VariableNode,
+    value_from_ast_untyped,
 )
 
 from exo_graphql.replicas.mutation import LeaderError, NoAnswer, NoDatabase, TooMany
@@ -75,6 +77,23 @@ def fields(document: DocumentNode, operation: OperationDefinitionNode) -> Iterat
             elif isinstance(selection, FragmentSpreadNode) and selection.name.value not in seen:
                 seen.add(selection.name.value)
                 pending.append(fragments[selection.name.value].selection_set)
+
+
+def catalogue_changes(
+    document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any] | None, payload: bytes
+) -> Iterator[tuple[str, bool]]:
+    """The names of models that were added or removed by these mutations, by their answer; whether each was added."""
+    data = orjson.loads(payload).get("data") or {}
+    for each in fields(document, operation):
+        if each.name.value not in ("addModel", "removeModel"):
+            continue
+        result = data.get(each.name.value if each.alias is None else each.alias.value)
+        if result is None or result.get("error") is not None:
+            continue
+        (argument,) = each.arguments or ()
+        name = value_from_ast_untyped(argument.value, dict(variables or {}))
+        if isinstance(name, str):
+            yield name.strip(), each.name.value == "addModel"
 
 
 def _has_key(field: FieldNode, known: Iterable[str]) -> bool:

@@ -20,7 +20,7 @@ from exo_graphql.engine.event_stream import EventSubscriber, asks_for_earlier, e
 from exo_graphql.engine.execution import Answer, Executor, fault_of, refusal
 from exo_graphql.engine.limits import LimitExceeded, Limits
 from exo_graphql.engine.live import RETRY_AFTER, Live
-from exo_graphql.engine.mutations import is_repeatable, leader_error
+from exo_graphql.engine.passing_on import PassingOn
 from exo_graphql.engine.persisted import (
     DocumentNotFound,
     DocumentNotTrusted,
@@ -39,7 +39,7 @@ from exo_graphql.events.log import EventLog
 from exo_graphql.observability.metrics import Metrics
 from exo_graphql.operations import Operations
 from exo_graphql.replicas.membership import Membership
-from exo_graphql.replicas.mutation import Forwarder, LeaderError, Mutation, NoAnswer, TooMany
+from exo_graphql.replicas.mutation import Forwarder
 from exo_graphql.schema.context import Context, changes
 from exo_graphql.schema.errors import NamedError
 from exo_graphql.schema.schema_index import SchemaIndex
@@ -129,7 +129,7 @@ class Service:
         self._series = series
         self._webhooks = webhooks
         self._membership = membership
-        self._forwarder = forwarder
+        self._passing_on = None if forwarder is None else PassingOn(forwarder, upstream, trusted_only=self.trusted_only)
         self._schema_index = SchemaIndex(schema) if introspection else None
         self._executor = Executor(schema, compiled=compiled, fallback=self.metrics.fell_back)
         self._budget = Budget(
@@ -238,8 +238,9 @@ class Service:
         """
         if prepared.is_mutation and caller.rights is not Rights.OPERATE:
             return Reply(Outcome.FORBIDDEN, refusal((_forbidden(),)))
-        if prepared.is_mutation and not passed_on and self._forwarder is not None and not self._forwarder.leads:
-            return await self._carried_out(self._pass_on(self._forwarder, prepared, caller))
+        passing_on = self._passing_on if prepared.is_mutation and not passed_on else None
+        if passing_on is not None and not passing_on.leads:
+            return await self._carried_out(self._pass_on(passing_on, prepared, caller))
         if not (refreshed or _selects_schema_only(prepared.operation)):
             await self.refresh()
         if not prepared.is_mutation:
@@ -261,33 +262,18 @@ class Service:
         changing.add_done_callback(self._changing.discard)
         return await asyncio.shield(changing)
 
-    async def _pass_on(self, forwarder: Forwarder, prepared: Prepared, caller: Caller) -> Reply:
+    async def _pass_on(self, passing_on: PassingOn, prepared: Prepared, caller: Caller) -> Reply:
         """Has the leader carry out a mutation, or does so here where this server has begun to lead meanwhile."""
         request, document, operation = prepared.request, prepared.document, prepared.operation
-        repeatable = is_repeatable(document, operation, request.variables)
         try:
             self._budget.check(document, operation, request.variables)
-            answered = await forwarder.forward(
-                Mutation(
-                    request.query or "",
-                    request.operation_name,
-                    request.variables,
-                    caller.name,
-                    trusted=request.own or self.trusted_only,
-                    repeatable=repeatable,
-                )
-            )
         except LimitExceeded as error:
             return _refused(error)
-        except LeaderError as error:
-            overloaded = Outcome.OVERLOADED if isinstance(error, TooMany) else Outcome.UNAVAILABLE
-            outcome = Outcome.UNKNOWN if isinstance(error, NoAnswer) else overloaded
-            return Reply(outcome, refusal((leader_error(error, document, operation, repeatable=repeatable),)))
-        if answered is None:
+        reply = await passing_on.reply(request, document, operation, caller)
+        if reply is None:
             await self.refresh()
-            return await self._execute(prepared, caller)
-        # A newer leader may know further outcomes: whatever it is, its payload says so.
-        return Reply(Outcome.__members__.get(answered.outcome, Outcome.FAULT), answered.payload)
+            reply = await self._execute(prepared, caller)
+        return reply
 
     async def _execute(self, prepared: Prepared, caller: Caller) -> Reply:
         context = self._context(caller)

@@ -33,7 +33,9 @@ def operations(server: Running) -> list[Operation]:
 
 def forwarded(server: Running) -> dict[str, int]:
     """How those that it passed on have ended."""
-    forwarder: Any = server.components.service._forwarder
+    passing_on = server.components.service._passing_on
+    assert passing_on is not None
+    forwarder: Any = passing_on._forwarder
     return dict(forwarder.ended)
 
 
@@ -302,3 +304,15 @@ async def test_a_query_right_after_it_at_the_same_server_shows_what_it_did(pair:
     assert shown == [applied] == [{"state": "PAUSED"}]
     await ask(follower, 'mutation { deleteDeployment(name: "day") { error { code } } }', OPERATE)
     assert (await ask(follower, "{ deployments { name } }", READ)).json()["data"]["deployments"] == []
+
+
+async def test_the_catalogue_shows_at_once_what_was_added_or_removed_through_this_server(pair: Replicated) -> None:
+    leader, follower = pair
+    await until(lambda: follower.components.poller.stats.reads and leader.components.poller.stats.reads)
+    model = "mlx-community/SmolLM3-3B-4bit"
+    for _ in range(2):
+        for change in ("addModel", "removeModel"):
+            mutation = f"mutation($id: ID!) {{ a: {change}(id: $id) {{ error {{ code }} }} }}"
+            assert (await ask(follower, mutation, OPERATE, id=model)).json()["data"]["a"]["error"] is None
+            shown = (await ask(follower, f'{{ model(id: "{model}") {{ id }} }}', READ)).json()
+            assert ("errors" in shown) is (change == "removeModel")

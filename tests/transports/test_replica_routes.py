@@ -180,8 +180,8 @@ async def test_a_server_that_does_not_lead_says_so_and_passes_nothing_on(pair: R
             assert (answer.status_code, answer.headers["exo-graphql-role"]) == (409, "follower")
             assert code(answer) == "NOT_LEADING"
     assert pair.servers[0].components.operations.all() == ()
-    forwarder: Any = pair.servers[1].components.service._forwarder
-    assert forwarder.ended == {}
+    passing_on: Any = pair.servers[1].components.service._passing_on
+    assert passing_on._forwarder.ended == {}
 
 
 async def test_whoever_has_the_secret_may_ask_whether_a_server_leads(pair: Replicated) -> None:
@@ -205,7 +205,7 @@ async def test_where_the_store_is_not_shared_there_is_no_such_route() -> None:
         for given in ({}, AUTHORIZED, {"authorization": "Bearer"}, {"authorization": "Bearer None"}):
             url = server.url.replace("/graphql", "/replica/graphql")
             assert (await client.post(url, json=BODY, headers=given)).status_code == 404
-        assert server.components.service._forwarder is None
+        assert server.components.service._passing_on is None
 
 
 async def test_a_server_answers_to_the_name_under_which_it_is_advertised() -> None:
