@@ -21,8 +21,9 @@ class StateRead:
     state: State
     asked_at: float
     """When it was asked for, as `Moment.elapsed`."""
-    cost: float
-    """What it took exo: from the request to the whole answer; 0 for a copy."""
+    cost: float | None
+    """What it took exo: from the request to the whole answer; 0 for a copy. None where this process was stopped
+    meanwhile, or the machine slept."""
     body: bytes | None
     """What was read; None where it is the same as the last one."""
     copied: Copied | None = None
@@ -72,7 +73,8 @@ class ConditionalReader:
         endpoint.is_copy = copied is not None and answer.etag is not None
         if copied is not None and copied.node_id is not None:
             endpoint.node_id = copied.node_id
-        cost = 0.0 if endpoint.is_copy else self._elapsed() - asked_at
+        took = self._elapsed() - asked_at
+        cost = 0.0 if endpoint.is_copy else took if took <= within else None
         body = answer.body
         if body is None and known is not None:
             return StateRead(known.state, self._asked_at(asked_at, copied), cost, None, copied)

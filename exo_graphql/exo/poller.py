@@ -209,11 +209,11 @@ class Poller(Snapshots, Commands):
     async def _notice(self) -> None:
         """A cheap read. If it finds news, or exo does not answer, the whole state is read at once."""
         endpoint = self._endpoints.current
-        began = self._elapsed()
+        began, timeout = self._elapsed(), self._schedule.cheap_read_timeout()
         self._silence.begins(began)
         news = News.NONE
         try:
-            body = await endpoint.client.runners(self._schedule.cheap_read_timeout())
+            body = await endpoint.client.runners(timeout)
             news = find_news(body, self._state.runners if self._state is not None else {})
         except (Refused, NotRunners) as error:
             logger.info("exo at %s does not offer GET /state/runners: %s", endpoint.client.url, error)
@@ -223,7 +223,8 @@ class Poller(Snapshots, Commands):
             news = News.STATUS
         else:
             self._silence.ends()
-        self._schedule.cheap_read_ended(self.mode, news, began, self._elapsed())
+        now = self._elapsed()
+        self._schedule.cheap_read_ended(self.mode, news, _cost(endpoint, now - began, timeout), now)
         if news is News.STATUS:
             self._demand.request_read_now()
 
@@ -242,12 +243,14 @@ class Poller(Snapshots, Commands):
         tried: set[Endpoint] = set()
         found: tuple[Endpoint, StateRead] | None = None
         unfit = False
+        cost = 0.0
         while (endpoint := self._endpoints.next_to_read(tried, exo_itself=whole)) is not None:
             tried.add(endpoint)
+            tried_at = self._elapsed()
+            timeout = read_timeout(self.stats.cost, self.rules, endpoint.failures)
             try:
                 if not endpoint.identified and endpoint is not self._endpoints.copy:
                     await endpoint.identify(self.rules.read_timeout)
-                timeout = read_timeout(self.stats.cost, self.rules, endpoint.failures)
                 read = await self._reader.read(endpoint, timeout, whole=whole, wait=wait, max_age=max_age)
                 await self._recalled.ready.wait()
                 self._check_cluster(endpoint, read.state)
@@ -267,6 +270,8 @@ class Poller(Snapshots, Commands):
                 if not strange:
                     break
                 continue  # another node may know the members
+            finally:
+                cost += _cost(endpoint, self._elapsed() - tried_at, timeout)
             self.stats.failures += 1
         await self._followed.close_left()
         if found is None and unfit:
@@ -279,7 +284,7 @@ class Poller(Snapshots, Commands):
             self._received(*found)
             self._reads.succeed()
             await self._leave_a_node_that_is_behind()
-        self._schedule.whole_read_ended(self.mode, began, self._elapsed())
+        self._schedule.whole_read_ended(self.mode, cost, self._elapsed())
         self._reads.announce_end()
 
     def _check_cluster(self, endpoint: Endpoint, state: State) -> None:
@@ -312,8 +317,9 @@ class Poller(Snapshots, Commands):
         unbroken = gap <= longest_gap(self.stats.cost, self.rules)
         self._publish(self._next(read.state, now, unbroken=unbroken, seen_at=seen_at))
         self._resumed = False
-        self.stats.cost = usual_cost(cost, read.cost, self.stats.reads, self.rules)
-        self.stats.reads += 1
+        if read.cost is not None:
+            self.stats.cost = usual_cost(cost, read.cost, self.stats.reads, self.rules)
+            self.stats.reads += 1
         models = None if read.copied is None else read.copied.models
         self._catalogue.after_a_read(endpoint, models, has_demand=self._demand.exists(self._elapsed()))
 
@@ -406,6 +412,14 @@ class Poller(Snapshots, Commands):
         self._silence.restart(now)
         self._resumed = True
         self._demand.wake_up.set()
+
+
+def _cost(endpoint: Endpoint, seconds: float, timeout: float) -> float:
+    """What an attempt that took so long has cost exo: nothing where another server answered.
+
+    No more than its time-out: this process may have been stopped meanwhile, or the machine have slept.
+    """
+    return 0.0 if endpoint.is_copy else min(seconds, timeout)
 
 
 def _has_more_events(other: State, state: State) -> bool:

@@ -109,19 +109,19 @@ class Schedule:
             self._silence.begins(now + wait)
             self._credit.spend(self._fast_pause, kept=now - self._rested_at)
 
-    def whole_read_ended(self, mode: Mode, began: float, now: float) -> None:
-        """A read of the whole state has ended, good or not."""
+    def whole_read_ended(self, mode: Mode, cost: float, now: float) -> None:
+        """A read of the whole state has ended, good or not, and has cost exo that."""
         self._rested_at = now
-        self._notices.spent(mode, now - began, now)
+        self._notices.spent(mode, cost, now)
 
     def state_received(self) -> None:
         """A whole state has arrived: what cheap reads have found is no longer news."""
         self._news = News.NONE
 
-    def cheap_read_ended(self, mode: Mode, news: News, began: float, now: float) -> None:
-        """A cheap read has found `news`, or was not answered."""
+    def cheap_read_ended(self, mode: Mode, news: News, cost: float, now: float) -> None:
+        """A cheap read has found `news`, or was not answered, and has cost exo that."""
         self._news = news
-        self._notices.noticed(mode, now - began, now)
+        self._notices.noticed(mode, cost, now)
         if mode is Mode.FAST:
             share = self._rules.fast_share
-            self._credit.charge((now - began) * (1 - share) / share, self._fast_pause)
+            self._credit.charge(cost * (1 - share) / share, self._fast_pause)

@@ -59,6 +59,8 @@ class Snapshots:
         """Whether this machine slept since the last state was read."""
         self._unloading: Mapping[str, str] = {}
         """As `mark_unloading` has set it; the next two likewise. exo's state says nothing about them."""
+        self._unloading_then: Mapping[str, str] | None = None
+        """From the next state on; None: the same."""
         self._loads = NO_LOADS
         self._expectations = NO_EXPECTATIONS
         self._lost: Mapping[str, str] = {}
@@ -183,6 +185,11 @@ class Snapshots:
 
     def mark_unloading(self, unloading: Mapping[str, str]) -> None:
         """Sets the instances (id → model id) whose deletion this server has requested and not yet seen complete."""
+        if self._resumed:
+            # The last state is older than what is said here, and the next one is being read. For example A was being
+            # unloaded when this server was stopped: by now it is gone, and must not seem to be ready until then.
+            self._unloading_then = dict(unloading)
+            return
         self._unloading = dict(unloading)
         self._republish_if_changed()
 
@@ -234,6 +241,8 @@ class Snapshots:
         """
         if state is None and self._snapshot is None:
             return None
+        if state is not None and self._unloading_then is not None:
+            self._unloading, self._unloading_then = self._unloading_then, None
         now = self._now() if now is None else now
         past = None if state is None else self._recalled.past_for(state, now, self._readiness)
         following = advance(

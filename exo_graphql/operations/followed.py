@@ -10,7 +10,8 @@ def deleting(record: Record) -> dict[str, str]:
     if not operation.at_work:
         return {}
     leaving = [removal.instance for removal in state.removals if removal.deletion_requested]
-    last = operation.step("restore" if state.undoing is not None else "memory")
+    # Until the operation has ended, unless they are restored: a server that was stopped, or cut off, may show them yet.
+    last = operation.step("restore") if state.undoing is not None else None
     if last is not None and last.state in (StepState.SUCCEEDED, StepState.SKIPPED):
         leaving = []
     removing = operation.step("remove")

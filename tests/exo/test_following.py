@@ -356,3 +356,15 @@ async def test_without_any_leader_exo_that_is_silent_is_silent() -> None:
         await asyncio.sleep(4)
         assert follower.seen[-1].connected
         assert follower.seen[-1].exo_url == "http://leader/exo"
+
+
+async def test_what_was_read_from_the_leader_does_not_slow_down_the_reading_of_exo_after_it() -> None:
+    async with two() as (_, leader, follower):
+        with follower.poller.operation():
+            await asyncio.sleep(60)  # of reads that wait for news
+            assert follower.leader is not None
+            follower.leader.refuses = True
+            await asyncio.sleep(2)
+            began = now()
+            await asyncio.sleep(3)
+        assert follower.exo.reads(began) >= 6

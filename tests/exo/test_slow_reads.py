@@ -114,3 +114,36 @@ async def test_after_a_sleep_no_query_is_answered_from_before_it() -> None:
         old = await cluster.poller.fresh()
         cluster.sleep(3600.0)
         assert await cluster.poller.fresh() is not old
+
+
+async def test_a_sleep_of_the_machine_during_a_read_has_cost_exo_nothing() -> None:
+    """Else the next reads would wait for the time to be paid back: a minute long."""
+    async with slow(0.04) as cluster:
+        with cluster.poller.operation():
+            await cluster.until_reading()
+            cluster.sleep(30.0)
+            await asyncio.sleep(1.0)
+            since = cluster.time
+            await asyncio.sleep(5.0)
+        assert len(cluster.wire.reads(since=since)) >= 4
+
+
+async def test_what_is_unloaded_is_not_shown_as_ready_by_a_server_that_wakes_up() -> None:
+    """It learns at once that the operation has gone on without it, and a moment later what exo's state is."""
+    async with slow(5.0) as cluster:
+        model = load(cluster)
+        with cluster.poller.subscriber():
+            snapshot = await cluster.poller.read_now()
+            (instance,) = snapshot.instances_of(model)
+            cluster.poller.mark_unloading({instance.id: model})
+            cluster.exos["a"].control.delete_instance(instance.id)
+            look = asyncio.create_task(cluster.poller.read_now())
+            await asyncio.sleep(1.0)
+            seen: list[Phase] = []
+            with cluster.poller.listen(lambda s: seen.append(s.status(model).phase)):
+                cluster.sleep(30.0)
+                await asyncio.sleep(1.0)
+                cluster.poller.mark_unloading({})
+                await look
+            assert Phase.READY not in seen
+            assert seen[-1] is Phase.NOT_LOADED

@@ -21,7 +21,7 @@ BESIDE_STEPS = ("place", "load", "drain", "unload", "memory")
 SWAP = """mutation ($unload: [String!]!, $load: [String!]!) {
   swapModels(unload: $unload, load: $load) { operation { id } error { code message } }
 }"""
-HEAD = """| step | fault | s until another led | ended | s to the end | created/deleted | s without a model | seen |
+HEAD = """| step | fault | s until another led/went on | ended | s to the end | created/deleted | s without a model | seen |
 | --- | --- | --- | --- | --- | --- | --- | --- |"""
 _RANK = {"PENDING": 0, "RUNNING": 1, "SUCCEEDED": 2, "SKIPPED": 2, "FAILED": 2}
 _ENDED = {"SUCCEEDED", "FAILED", "ROLLED_BACK", "CANCELLED"}
@@ -35,6 +35,8 @@ class Outcome:
     fault: str
     taken_over: float | None
     """Seconds until another server led; None: none did."""
+    resumed: float | None
+    """Seconds until it went on with the operation."""
     state: str
     seconds: float
     """From the fault to the end of the operation, as the last living server showed it."""
@@ -46,7 +48,7 @@ class Outcome:
 
     def row(self) -> str:
         """As a line of a table."""
-        over = "-" if self.taken_over is None else f"{self.taken_over:.1f}"
+        over = "/".join("-" if each is None else f"{each:.1f}" for each in (self.taken_over, self.resumed))
         seen = "; ".join(self.problems) or "nothing odd"
         commands = f"{self.creates}/{self.deletes}"
         times = f"{over} | {self.state} | {self.seconds:.1f} | {commands} | {self.gap:.1f}"
@@ -133,10 +135,12 @@ class Trial:
             assert each.last is not None
         states = {_state(each.last, id_) for each in living if each.last is not None}
         commands = cluster.recorder.commands
+        resumed = [at for each in others if (at := each.logged("Resuming operation")) is not None]
         outcome = Outcome(
             self.step,
             self.fault,
             taken_over,
+            min(resumed) - faulted_at if resumed else None,
             "/".join(sorted(map(str, states))),
             seconds,
             sum(command.action == "create" for command in commands),
@@ -158,6 +162,8 @@ class Trial:
             problems.append(f"ended as {outcome.state}, not {expected}")
         if outcome.taken_over is None or outcome.taken_over > self.within:
             problems.append(f"taken over after {outcome.taken_over}")
+        if outcome.resumed is None or outcome.resumed > self.within:
+            problems.append(f"resumed after {outcome.resumed}")
         ready = {model for model, _ in cluster.ready[-1][1]}
         if ready != {old if undone else new}:
             problems.append(f"ready in the end: {ready}")

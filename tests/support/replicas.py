@@ -193,6 +193,10 @@ class Replica:
         async for line in self.process.stderr:
             self.log.append(f"{now():.2f} {line.decode().rstrip()}")
 
+    def logged(self, text: str) -> float | None:
+        """When it first logged that."""
+        return next((float(line.split()[0]) for line in self.log if text in line and line[0].isdigit()), None)
+
     def signal(self, number: signal.Signals) -> None:
         if self.process.returncode is None:
             self.process.send_signal(number)
