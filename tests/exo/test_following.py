@@ -359,7 +359,7 @@ async def test_without_any_leader_exo_that_is_silent_is_silent() -> None:
 
 
 async def test_what_was_read_from_the_leader_does_not_slow_down_the_reading_of_exo_after_it() -> None:
-    async with two() as (_, leader, follower):
+    async with two() as (_, _leader, follower):
         with follower.poller.operation():
             await asyncio.sleep(60)  # of reads that wait for news
             assert follower.leader is not None
