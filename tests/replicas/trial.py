@@ -21,7 +21,7 @@ BESIDE_STEPS = ("place", "load", "drain", "unload", "memory")
 SWAP = """mutation ($unload: [String!]!, $load: [String!]!) {
   swapModels(unload: $unload, load: $load) { operation { id } error { code message } }
 }"""
-HEAD = """| step | fault | s until another led/went on | ended | s to the end | created/deleted | s without a model | seen |
+HEAD = """| step | fault | s until led/went on | ended | s to the end | created/deleted | s without a model | seen |
 | --- | --- | --- | --- | --- | --- | --- | --- |"""
 _RANK = {"PENDING": 0, "RUNNING": 1, "SUCCEEDED": 2, "SKIPPED": 2, "FAILED": 2}
 _ENDED = {"SUCCEEDED", "FAILED", "ROLLED_BACK", "CANCELLED"}
