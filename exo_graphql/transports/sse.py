@@ -16,7 +16,7 @@ from exo_graphql.engine.reply import Reply
 from exo_graphql.engine.rights import Caller
 from exo_graphql.engine.service import Prepared, Service
 from exo_graphql.observability.metrics import Transport
-from exo_graphql.transports.asgi import Disconnected, break_off_of, send_within
+from exo_graphql.transports.asgi import Disconnected, break_off_of, clear_frames, send_within
 from exo_graphql.transports.exchange import Exchange
 from exo_graphql.transports.rules import TransportRules
 
@@ -67,9 +67,10 @@ class EventStreamHandler:
                     task.cancel()
                 await _write(send, b"event: complete\ndata:\n\n")
                 await send({"type": "http.response.body", "body": b""})
-        except* Disconnected:
-            pass  # nobody is left to answer
-        except* _ShuttingDown:
+        except* Disconnected as group:  # nobody is left to answer
+            clear_frames(group)
+        except* _ShuttingDown as group:
+            clear_frames(group)
             break_off_of(exchange.scope)()
 
 

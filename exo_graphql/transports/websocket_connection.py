@@ -24,7 +24,7 @@ from exo_graphql.engine.requests import BadRequest, GraphQLRequest, parse_reques
 from exo_graphql.engine.rights import Caller, Rights
 from exo_graphql.engine.service import Prepared, Service
 from exo_graphql.observability.metrics import Transport
-from exo_graphql.transports.asgi import Disconnected, send_within
+from exo_graphql.transports.asgi import Disconnected, clear_frames, send_within
 from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized, authorization_in
 from exo_graphql.transports.messages import (
     SUBPROTOCOL,
@@ -103,12 +103,16 @@ class Connection:
             async with self._tasks:
                 self._tasks.create_task(self._read(accepted=accepted), name="websocket: reading")
                 self._tasks.create_task(self._leave(), name="websocket: leaving")
-        except* Disconnected:
-            pass  # nobody is left to answer
+        except* Disconnected as group:  # nobody is left to answer
+            clear_frames(group)
         except* Closing as group:
+            clear_frames(group)
             closing = next(error for error in group.exceptions if isinstance(error, Closing))
             with suppress(Disconnected):
                 await self._send({"type": "websocket.close", "code": closing.code, "reason": closing.reason})
+        finally:
+            # A task that was cancelled keeps the error, which leads by its traceback to here.
+            self._operations.clear()
 
     async def _read(self, *, accepted: bool) -> None:
         if not accepted:

@@ -24,16 +24,24 @@ WORDS = (
 )
 
 
-def _plain(seed: int) -> str:
+def _plain(operation: str, seed: int) -> str:
     """A document that fast validation may accept: the operation alone, without its directives."""
-    text = Generator(SCHEMA, Random(seed), ("n1", "rig/a")).document("query").split("\n")[0]
-    return re.sub(r"@\w+\([^)]*\)|\.\.\.\w+|\.\.\.( on \w+)?|^query \([^)]*\)", " ", text)
+    text = Generator(SCHEMA, Random(seed), ("n1", "rig/a")).document(operation).split("\n")[0]
+    return re.sub(
+        r"@\w+\([^)]*\)|\.\.\.\w+|\.\.\.( on \w+)?|(?<=^query )\([^)]*\)|(?<=^subscription )\([^)]*\)", " ", text
+    )
 
 
 @EXAMPLES
-@given(st.integers(0, 1 << 32), st.lists(st.tuples(st.integers(0), st.sampled_from(WORDS)), max_size=3))
-def test_what_passes_fast_validation_passes_every_rule(seed: int, changes: list[tuple[int, str]]) -> None:
-    tokens = re.findall(r'"[^"]*"|[^\s]+', _plain(seed))
+@given(
+    st.sampled_from(["query", "subscription"]),
+    st.integers(0, 1 << 32),
+    st.lists(st.tuples(st.integers(0), st.sampled_from(WORDS)), max_size=3),
+)
+def test_what_passes_fast_validation_passes_every_rule(
+    operation: str, seed: int, changes: list[tuple[int, str]]
+) -> None:
+    tokens = re.findall(r'"[^"]*"|[^\s]+', _plain(operation, seed))
     for place, word in changes:
         tokens[place % len(tokens)] = word
     try:
@@ -86,8 +94,18 @@ def _repeats(text: str) -> bool:
         ("query ($id: ID!) { model(id: $id) { id } }", False),
         ("{ cluster { nodeCount } } fragment F on Cluster { nodeCount }", False),
         ("query A { cluster { nodeCount } } query B { cluster { nodeCount } }", False),
-        ("subscription { cluster { nodeCount } }", False),
-        ('mutation { unloadModel(model: "a") { error { message } } }', False),
+        ("subscription { cluster { nodeCount } }", True),
+        ("subscription Named { again: cluster { nodeCount } }", True),
+        ("subscription { cluster { nodeCount } nodes { id } }", False),
+        ("subscription { __typename }", False),
+        ("subscription { again: __typename }", False),
+        ("subscription { ...F }", False),
+        ("subscription { events { id } events { id } }", False),
+        ("subscription ($id: ID!) { operation(id: $id) { state } }", False),
+        ("subscription { model(id: 5) { id } }", False),
+        ('mutation { unloadModel(model: "a") { error { message } } }', True),
+        ("mutation { unloadModel { error { message } } }", False),
+        ("mutation { __typename }", True),
         ("type Query { a: Int }", False),
     ],
 )

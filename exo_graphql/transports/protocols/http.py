@@ -55,7 +55,7 @@ class HttpConnection(HttpToolsProtocol):
         self._headers_arrived()
         if self._unsent is not None:
             self._unsent.forget()
-        self._slices.clear()
+        self._slices.end()
         # uvicorn informs the newest of pipelined requests alone, which is not the one being answered, and lets its
         # task run on: a query of 8 s would be computed for nobody.
         if self._running is not None and not self._running.response_complete:
@@ -102,6 +102,13 @@ class HttpConnection(HttpToolsProtocol):
             self._slices.schedule()
         elif not self.flow.read_paused:
             self.transport.resume_reading()
+
+    def handle_websocket_upgrade(self) -> None:
+        """The websocket has the connection from here on."""
+        super().handle_websocket_upgrade()
+        # As uvicorn does when a connection is lost, which this object will not be told: the parser refers to it.
+        self.parser = None  # type: ignore[assignment]
+        self._slices.end()
 
     def on_message_begin(self) -> None:
         """The next request begins: its headers have as long as the first one's."""

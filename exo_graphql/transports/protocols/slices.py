@@ -41,10 +41,15 @@ class Slices:
         if self._scheduled is None:
             self._scheduled = self._loop.call_soon(self._run)
 
-    def clear(self) -> None:
-        """Drops what was not read."""
+    def end(self) -> None:
+        """Nothing is read any more. Drops what was not read, and `read`, which leads to who has these slices."""
         self._unread.clear()
+        self._read = _nothing
 
     def _run(self) -> None:
         self._scheduled = None
         self._read()
+
+
+def _nothing() -> None:
+    """What is read once the connection has ended."""

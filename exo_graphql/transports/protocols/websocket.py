@@ -59,7 +59,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Drops what was not read."""
-        self._slices.clear()
+        self._slices.end()
         if self._unsent is not None:
             self._unsent.forget()
         super().connection_lost(exc)
