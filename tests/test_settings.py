@@ -4,6 +4,7 @@ import re
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import pytest
@@ -173,6 +174,9 @@ REFUSED = (
     ("allowed_host", "https://tools.example", "write tools.example"),
     ("allowed_host", "tools.example/exo", "write tools.example"),
     ("allowed_host", "*", "write tools.example"),
+    ("advertise_url", "mini-1:52416", "write http://mini-1:52416"),
+    ("advertise_url", "http://mini-1:52416?", "write http://mini-1:52416"),
+    ("advertise_url", "https://me:secret@mini-1/exo", "write https://mini-1"),
     ("root_path", "exo", "write /exo"),
     ("root_path", "https://tools.example/exo", "write /exo"),
     ("root_path", "/", "write /exo"),
@@ -244,3 +248,30 @@ def test_a_fault_without_the_demo_is_refused_because_it_would_never_come() -> No
 def test_a_demo_and_an_exo_exclude_each_other() -> None:
     with pytest.raises(SettingsError, match="one of the two"):
         build(Settings.model_validate({"demo": True, "exo_url": ["http://127.0.0.1:1"]}))
+
+
+@pytest.mark.parametrize(("lease", "renew"), [(6, 3), (6, 7), (0.5, 0.25)])
+def test_a_lease_outlasts_a_renewal_that_fails(lease: float, renew: float, tmp_path: Path) -> None:
+    given = settings(database_url="postgresql://db/exo", lease_seconds=lease, renew_seconds=renew, state_dir=tmp_path)
+    with pytest.raises(SettingsError, match=f"less than half of --lease-seconds, {lease:g}") as refused:
+        build(given)
+    assert refused.value.setting == "renew_seconds"
+
+
+@pytest.mark.parametrize(
+    ("flags", "url"),
+    [
+        ({"port": 52416}, "http://127.0.0.1:52416"),
+        ({"host": "mini-1", "port": 80}, "http://mini-1:80"),
+        ({"host": "fd00::1"}, "http://[fd00::1]:52416"),
+        ({"host": "0.0.0.0"}, f"http://{gethostname()}:52416"),
+        ({"host": "::"}, f"http://{gethostname()}:52416"),
+        ({"host": "0.0.0.0", "advertise_url": "https://mini-1.example/exo/"}, "https://mini-1.example/exo"),
+        ({"port": 0}, None),
+    ],
+)
+def test_other_servers_learn_where_this_one_is_reached(flags: dict[str, Any], url: str | None, tmp_path: Path) -> None:
+    given = settings(database_url="postgresql://db/exo", no_auth=True, state_dir=tmp_path, **flags)
+    own = build(given).store.leadership.own
+    assert own.url == url
+    assert own.name == f"{gethostname()}:{given.port}"

@@ -96,6 +96,11 @@ class Changes:
         """Those that are stored now: what is read from now on is at least as new."""
         self._versions = {each: versions.get(each.value, 0) for each in Collection}
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a version was read whose notification has not come yet."""
+        return bool(self._missed)
+
     def compare(self, versions: Mapping[str, int]) -> None:
         """Reports what has other versions in the store than here, unless its notification may still arrive."""
         for collection in Collection:

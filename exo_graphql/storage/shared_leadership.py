@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 # A timer of the event loop may fire a little before the time of another clock.
 SOON = 0.002
+# A notification that is later than this is lost.
+NOTIFIED_WITHIN = 0.1
 
 
 class SharedLeadership:
@@ -169,6 +171,8 @@ class SharedLeadership:
 
     def _pause(self, *, failed: bool) -> float:
         rules = self.lease.rules
+        if self.changes.is_waiting and not failed:
+            return min(NOTIFIED_WITHIN, rules.look_every)
         if self.lease.held is not None and not failed:
             return rules.renew_every
         leader = self._other_leader
