@@ -35,8 +35,8 @@ from exo_graphql.rest.validation import BodyField
 Json = dict[str, Any]
 
 _TYPES: Mapping[str, str] = {"Int": "integer", "Float": "number", "Boolean": "boolean", "Bytes": "integer"}
-# Statuses of errors that every route can answer, and those of routes that read a body.
-_EVERYWHERE, _WITH_BODY = (401, 403, 421, 429, 500, 503), (408, 413, 415)
+# Statuses of errors that every route can answer, those of routes that read a body, and those of routes that act.
+_EVERYWHERE, _WITH_BODY, _ACTING = (401, 403, 421, 429, 500, 503), (408, 413, 415), (504,)
 # Refused before a route is found, because of the request's host or origin: in GraphQL's form.
 _OF_POLICY = frozenset({403, 421})
 _NO_VALUE: Mapping[str, Json] = {
@@ -108,7 +108,12 @@ _ERRORS: Json = {
 
 
 def _operation(route: Route, answer: Json) -> Json:
-    statuses = {*route.statuses, *_EVERYWHERE, *(_WITH_BODY if route.body else ())}
+    statuses = {
+        *route.statuses,
+        *_EVERYWHERE,
+        *(_WITH_BODY if route.body else ()),
+        *(() if route.method == "GET" else _ACTING),
+    }
     operation: Json = {
         "operationId": route.document,
         "summary": route.summary,

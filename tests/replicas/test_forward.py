@@ -3,16 +3,21 @@
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from time import monotonic
 
 import pytest
+import trustme
 
 from exo_graphql.replicas.forward import DEFAULT_FORWARD_RULES, Forwarding, ForwardRules
 from exo_graphql.replicas.mutation import Answered, Mutation, NoAnswer, NoDatabase, NoLeader, TooMany
 from exo_graphql.storage import StoreError
+from exo_graphql.tls import client_context
 from tests.support.leaders import Act, Arrival, Leader, accept, answering, break_off, executed, follow, hang, leading
 from tests.support.leaderships import SECRET, Directed, replica
 from tests.support.running import until
@@ -318,6 +323,31 @@ async def test_while_the_database_is_away_for_this_server_alone_the_answer_is_wa
         await asyncio.sleep(0.02)
         go.set()
         assert await sending == ACCEPTED
+
+
+async def test_by_https_the_leader_must_have_a_certificate_that_is_trusted(tmp_path: Path) -> None:
+    authority, other = trustme.CA(), trustme.CA()
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(server_side)
+    async with leading(accept, server_side) as leader:
+        for trusted in (authority, other):
+            file = tmp_path / "ca.pem"
+            trusted.cert_pem.write_to_path(str(file))
+            it = Follower(Directed("b", replica("a", leader.url, leads=True)), QUICK)
+            it.forwarding._client._tls = partial(client_context, file)
+            async with it.forwarding:
+                if trusted is authority:
+                    assert await it.send() == ACCEPTED
+                else:
+                    with pytest.raises(NoLeader, match="Its certificate is not trusted"):
+                        await it.send()
+            file.unlink()
+            it = Follower(Directed("b", replica("a", leader.url, leads=True)), QUICK)
+            it.forwarding._client._tls = partial(client_context, file)
+            async with it.forwarding:
+                with pytest.raises(NoLeader, match="cannot be read"):
+                    await it.send()
+        assert len(leader.arrived) == 1
 
 
 # Many at once

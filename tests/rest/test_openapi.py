@@ -16,6 +16,8 @@ from exo_graphql.schema.build import build_schema
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.rest.stated_exo import client_of, over
 from tests.support.documents import document, instance, runner
+from tests.support.leaders import break_off, leading
+from tests.support.leaderships import Directed, directed, replica
 from tests.support.running import A, B, running
 
 pytestmark = pytest.mark.anyio
@@ -75,7 +77,7 @@ def described(status: int) -> set[tuple[str, int]]:
 def test_the_description_is_valid_and_written_out() -> None:
     validate(SPEC)
     # Each of these has a test below, which asks every route that is described with it.
-    tested = {200, 304, 400, 401, 403, 404, 408, 409, 413, 415, 421, 422, 429, 500, 503}
+    tested = {200, 304, 400, 401, 403, 404, 408, 409, 413, 415, 421, 422, 429, 500, 503, 504}
     assert {status for status in range(600) if described(status)} == tested
     text = orjson.dumps(SPEC)
     assert len(text) < 40_000
@@ -280,6 +282,19 @@ async def test_without_exo_each_route_says_so() -> None:
             assert error["reason"] == "CLUSTER_UNAVAILABLE"
             assert error["suggestion"]
     assert seen == described(503)
+
+
+async def test_where_the_server_that_leads_breaks_off_each_route_that_acts_says_so() -> None:
+    seen: Seen = set()
+    state = document(["n"], [instance("i", {"n": "r"}, A)], {"r": runner("Ready", prefillServerPort=None)})
+    async with leading(break_off) as leader:
+        with directed(Directed("b", replica("a", leader.url, leads=True))):
+            async with over(state) as (_, client):
+                for route in ACTS:
+                    error = (await ask(client, route, seen, 504))["error"]
+                    assert error["reason"] == "OUTCOME_UNKNOWN"
+                    assert "{ operations {" in error["suggestion"]
+    assert seen == described(504)
 
 
 async def test_a_fault_shows_only_its_id(monkeypatch: pytest.MonkeyPatch) -> None:

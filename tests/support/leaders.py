@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -81,11 +82,11 @@ class Leader:
 
 
 @asynccontextmanager
-async def leading(act: Act) -> AsyncIterator[Leader]:
-    """A leader that listens."""
+async def leading(act: Act, tls: ssl.SSLContext | None = None) -> AsyncIterator[Leader]:
+    """A leader that listens, with `tls` by https."""
     leader = Leader(act)
-    async with await asyncio.start_server(leader.serve, "127.0.0.1", 0) as server:
-        leader.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with await asyncio.start_server(leader.serve, "127.0.0.1", 0, ssl=tls) as server:
+        leader.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         try:
             yield leader
         finally:
