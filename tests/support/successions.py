@@ -177,15 +177,23 @@ def succession(seed: int, length: int = 6) -> list[bytes]:
 
 def everything(value: object) -> object:
     """All that a value holds: order, types of numbers, and what `==` leaves out."""
-    if is_dataclass(value):
-        named = ((each.name, getattr(value, each.name)) for each in fields(value))
+    kind = type(value)
+    names = _names(kind)
+    if names is not None:
+        named = ((name, getattr(value, name)) for name in names)
         # exo's own documents may be nested as deep as orjson reads. Version 0 writes each value out, in order.
         return [(name, marshal.dumps(one, 0) if name == "document" else everything(one)) for name, one in named]
     if isinstance(value, dict):
         return [(key, everything(inner)) for key, inner in value.items()]
     if isinstance(value, list | tuple):
         return [everything(inner) for inner in value]
-    return value if isinstance(value, frozenset) else (type(value).__name__, repr(value))
+    return value if isinstance(value, frozenset) else (kind.__name__, repr(value))
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...] | None:
+    """The fields of a dataclass; None for any other type."""
+    return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else None
 
 
 def outcome(read: Any, body: bytes) -> object:

@@ -12,17 +12,20 @@ from exo_graphql import clock
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Refused, Unreachable
 from exo_graphql.exo.parse.state import parse_state
+from exo_graphql.exo.pacing import PollerRules
 from exo_graphql.exo.poller import Poller
 from exo_graphql.simulator import Fault, SimulatedExo, tiny_scenario
 from tests.support.running import A, Running, running, until
 
 pytestmark = pytest.mark.anyio
 
+HASTY = PollerRules(first_wait=0.5, lost_after=0.5, read_timeout=0.3, retry_every=0.1)
+
 
 @asynccontextmanager
 async def following(*urls: str, token: str | None = None) -> AsyncIterator[Poller]:
-    """A follower with a subscriber."""
-    async with Poller(urls, token=token, now=clock.now) as poller:
+    """A follower with a subscriber, which notices sooner than others that nothing comes."""
+    async with Poller(urls, token=token, rules=HASTY, now=clock.now) as poller:
         with poller.subscriber():
             yield poller
 
