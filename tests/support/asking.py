@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from inspect import isawaitable
 from typing import Any
 
@@ -137,9 +138,7 @@ def ask(
     elapsed: float = 0.0,
 ) -> DecodedAnswer:
     """The answer to a valid query about a snapshot."""
-    document = query if isinstance(query, DocumentNode) else parse(query)
-    if not isinstance(query, DocumentNode):
-        assert validate(SCHEMA, document) == []
+    document = query if isinstance(query, DocumentNode) else _valid(query)
     upstream = Recorded(snapshot)
     store = SQLiteStore(None)
     operations = Operations(upstream, store)
@@ -150,6 +149,13 @@ def ask(
         answer = asyncio.run(_later(answer))
     body = orjson.loads(answer.payload)
     return DecodedAnswer(body["data"], body.get("errors", []), context)
+
+
+@lru_cache
+def _valid(query: str) -> DocumentNode:
+    document = parse(query)
+    assert validate(SCHEMA, document) == []
+    return document
 
 
 async def _later(answer: Awaitable[Answer]) -> Answer:

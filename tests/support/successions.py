@@ -177,7 +177,7 @@ def succession(seed: int, length: int = 6) -> list[bytes]:
 
 def everything(value: object) -> object:
     """All that a value holds: order, types of numbers, and what `==` leaves out."""
-    kind = type(value)
+    kind: Any = type(value)
     names = _names(kind)
     if names is not None:
         named = ((name, getattr(value, name)) for name in names)
