@@ -147,6 +147,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         # The past after what marks unloads and loads: the first snapshot must not say that these were lost meanwhile.
         [events, webhooks, operations, deployments, recorder, past, sampler],
         lambda: not poller.same_cluster.is_another,
+        poller.catch_up,
     )
     access = Access(tokens_of(settings))
     schema = build_schema(read_only=settings.read_only)

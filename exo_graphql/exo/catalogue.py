@@ -34,6 +34,8 @@ class Catalogue:
         """What the server that is followed called the catalogue that was read there last."""
         self._wanted: str | None = None
         """What it calls the one that it has now."""
+        self._is_read = asyncio.Event()
+        """Set with each read."""
         self._due = asyncio.Event()
         """Set when it is to be read now."""
 
@@ -48,6 +50,12 @@ class Catalogue:
         if endpoint is not self._endpoint or another or due:
             self._endpoint = endpoint
             self._due.set()
+
+    async def current(self) -> None:
+        """Waits until the catalogue is the one that the server has which is followed."""
+        while self._wanted is not None and self._wanted != self._copied:
+            self._is_read.clear()
+            await self._is_read.wait()
 
     def request(self) -> None:
         """Reads it again now, unless it never was read."""
@@ -72,6 +80,7 @@ class Catalogue:
                 continue
             self._due_at = loop.time() + self._rules.catalogue_every
             self._copied = wanted
+            self._is_read.set()
             if cards != self.cards:
                 self.cards, self.body = cards, body
                 self.number += 1

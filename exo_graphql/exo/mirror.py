@@ -66,13 +66,13 @@ class Mirror:
             # Who waits counts as a subscriber: a follower sees a load as closely as this server's own clients do.
             with self._poller.subscriber() if wait > 0 else nullcontext():
                 async with asyncio.timeout(min(max(wait, 0.0), MAX_WAIT)):
-                    while _etag(self._last()) == known:
+                    while self._etag(self._last()) == known:
                         snapshot = await self._poller.changed(snapshot)
         except TimeoutError:
             pass
         self._check(own=own)
         last = self._last()
-        etag, snapshot = _etag(last), self._poller.snapshot or snapshot
+        etag, snapshot = self._etag(last), self._poller.snapshot or snapshot
         age = max(0.0, self._elapsed() - last.asked_at)
         copied = Copied(age, last.received_at, snapshot.api_node_id, self._models())
         body = None if etag == known else await self._without_prompts(last)
@@ -113,6 +113,6 @@ class Mirror:
             self._made = received.number, await asyncio.to_thread(without_prompts, received.body)
         return self._made[1]
 
-
-def _etag(received: Received) -> str:
-    return f'"{_BOOT}-{received.number}"'
+    def _etag(self, received: Received) -> str:
+        # With the catalogue: who waits for another state is to know at once of a model that was added.
+        return f'"{_BOOT}-{received.number}-{self._poller.catalogue_number}"'

@@ -39,6 +39,8 @@ from exo_graphql.exo.snapshots import Snapshots
 
 logger = logging.getLogger(__name__)
 
+ON_ITS_WAY = 0.1
+"""Seconds in which a copy arrives that another server has sent."""
 LOOK_EVERY = 2.0
 """How often other nodes are read, in seconds, while the one in use shows the past."""
 
@@ -139,6 +141,22 @@ class Poller(Snapshots, Commands):
                     return another_cluster(members, state)
                 return None
         return None
+
+    async def catch_up(self) -> None:
+        """Waits until this shows what the server that is followed showed before this call, for `fresh_wait` at most."""
+        if not self.has_a_copy:
+            return
+        # With demand, a read waits there for news at any time: they are here by now, or are being read.
+        waits_there = self.mode is not Mode.IDLE
+        after = self._reads.begun - waits_there
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ON_ITS_WAY if waits_there else self.rules.fresh_wait):
+                while self._reads.succeeded <= after and self.has_a_copy:
+                    self._demand.request_read()
+                    await self._reads.ended()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.rules.fresh_wait):
+                await self._catalogue.current()
 
     @property
     def has_a_copy(self) -> bool:

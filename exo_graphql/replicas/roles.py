@@ -8,7 +8,7 @@ nothing here runs for it.
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Protocol, Self
 
@@ -62,13 +62,23 @@ class Part(Protocol):
 class Roles:
     """Keeps the parts in the role of this server while it is entered (`async with`), with a store that is open."""
 
-    def __init__(self, store: Store, parts: Sequence[Part], may_lead: Callable[[], bool] = lambda: True) -> None:
-        """`parts` in the order in which they begin to act. `may_lead`: whether this server may begin to lead at all."""
+    def __init__(
+        self,
+        store: Store,
+        parts: Sequence[Part],
+        may_lead: Callable[[], bool] = lambda: True,
+        catch_up: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`parts` in the order in which they begin to act. `may_lead`: whether this server may begin to lead at all.
+
+        `catch_up` waits until exo is shown here as by the server that is followed.
+        """
         self.leading = False
         """Whether all parts act. Sometime after `Leadership.leads` becomes true, and until it is false."""
         self.version = 0
         """Increases with every change of what `Leadership` says, and of `leading`."""
         self._may_lead = may_lead
+        self._catch_up_with_exo = catch_up
         self._store = store
         self._parts = tuple(parts)
         self._changes: Changes = {}
@@ -132,6 +142,8 @@ class Roles:
         with suppress(TimeoutError):
             async with asyncio.timeout(REFRESH_SECONDS):
                 await read
+                if self._catch_up_with_exo is not None:
+                    await self._catch_up_with_exo()
 
     async def settled(self, seconds: float) -> bool:
         """Waits, so many seconds at most, until this server leads or knows one that does; whether that is so."""

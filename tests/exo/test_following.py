@@ -331,18 +331,34 @@ async def test_a_copy_of_a_copy_is_for_servers_that_share_nothing() -> None:
         assert (await client.get("/exo/state", headers={"authorization": "Bearer wrong-one"})).status_code == 401
 
 
-async def test_a_model_that_is_added_is_known_to_followers_at_once() -> None:
-    async with two() as (_sim, leader, follower):
-        await asyncio.sleep(1)
-        assert follower.poller._catalogue.cards == leader.poller._catalogue.cards
-        before = follower.poller._catalogue.number
-        cards = dict(leader.poller._catalogue.cards)
-        leader.poller._catalogue.cards = {}
-        leader.poller.reread_catalogue()
+@pytest.mark.parametrize("watched", [False, True])
+async def test_a_model_that_is_added_is_known_to_followers_at_once(watched: bool) -> None:
+    async with exo() as sim, server(sim) as leader, server(sim, leader, watched=watched) as follower:
         await asyncio.sleep(2)
-        assert leader.poller._catalogue.cards == cards
-        assert any(path == "/exo/models" for path in follower.leader.since(now() - 2))  # type: ignore[union-attr]
-        assert follower.poller._catalogue.number == before
+        assert follower.poller.catalogue_body is not None
+        model = "mlx-community/Phi-4-mini-instruct-4bit"
+        await leader.poller.add_model(model)
+        shown = leader.snapshot
+        leader.poller.reread_catalogue()
+        while model not in shown.models:
+            shown = await leader.poller.changed(shown)
+        began = now()
+        await follower.poller.catch_up()
+        assert model.encode() in follower.poller.catalogue_body
+        assert now() - began < 0.3
+
+
+@pytest.mark.parametrize("watched", [False, True])
+async def test_what_the_leader_shows_is_shown_here_after_catching_up(watched: bool) -> None:
+    async with exo() as sim, server(sim) as leader, server(sim, leader, watched=watched) as follower:
+        await asyncio.sleep(2.3)
+        sim.control.place(A)
+        await leader.poller.read_now()
+        assert leader.snapshot.state.instances
+        began = now()
+        await follower.poller.catch_up()
+        assert follower.snapshot.state.instances
+        assert now() - began < 0.3
 
 
 async def test_without_any_leader_exo_that_is_silent_is_silent() -> None:
