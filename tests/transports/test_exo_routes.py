@@ -11,8 +11,8 @@ import pytest
 from exo_graphql import clock
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Refused, Unreachable
-from exo_graphql.exo.parse.state import parse_state
 from exo_graphql.exo.pacing import PollerRules
+from exo_graphql.exo.parse.state import parse_state
 from exo_graphql.exo.poller import Poller
 from exo_graphql.simulator import Fault, SimulatedExo, tiny_scenario
 from tests.support.running import A, Running, running, until
