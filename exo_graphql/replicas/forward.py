@@ -96,6 +96,8 @@ class Forwarding:
         self._rules = rules
         self._patience = lease_seconds + rules.take_over
         """Seconds that a leader is waited for."""
+        self._last: Replica | None = None
+        """The leader that was known last."""
         self._sending = asyncio.Semaphore(rules.max_connections)
         self.waiting = 0
         """Mutations that wait for their answer."""
@@ -110,8 +112,8 @@ class Forwarding:
 
     @property
     def leads(self) -> bool:
-        """See `Forwarder`."""
-        return self._role.leading
+        """See `Forwarder`. Not any more once the lease is over, though the parts of the server have yet to rest."""
+        return self._role.leading and self._leadership.leads
 
     async def forward(self, mutation: Mutation) -> Answered | None:
         """See `Forwarder`. What is answered afterwards on this server shows what the mutation changed."""
@@ -164,7 +166,8 @@ class Forwarding:
 
     async def _attempt(self, mutation: Mutation, changes: "_Changes", until: float) -> Answered:
         """Sends it to the leader of now. Raises `NotDone` and `NoAnswer`."""
-        leader = self._leadership.leader
+        # The last one may lead all the same: the database may be away for this server alone. It is asked.
+        leader = self._last = self._leadership.leader or self._last
         if leader is None:
             raise NotDone("No server leads.")
         if leader.id == self._leadership.own.id:

@@ -83,6 +83,10 @@ class ReplicaEndpoint:
         outcome = [(OUTCOME_HEADER.encode(), reply.outcome.value.encode())]
         await respond(send, 200, reply.payload, _JSON_TYPE, outcome)
 
+    @property
+    def _leads(self) -> bool:
+        return self._role.leading and self._leadership.leads
+
     async def _answer(self, scope: Scope, receive: Receive) -> Reply | None:
         """The reply, or `_LEADS`; None where this server does not lead.
 
@@ -99,7 +103,7 @@ class ReplicaEndpoint:
         if not _is_secret(headers.get(b"authorization", b""), secret):
             raise Unauthorized
         if scope["method"] == "GET":
-            return _LEADS if self._role.leading else None
+            return _LEADS if self._leads else None
         if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != JSON.encode():
             raise BadRequest("The content type must be application/json.", 415)
         body = await read_body(scope, receive, MAX_BODY_BYTES, self._body_timeout)
@@ -107,7 +111,7 @@ class ReplicaEndpoint:
         if to != self._leadership.own.id:
             return None
         prepared = await self._service.prepare(request)
-        if not self._role.leading:
+        if not self._leads:
             return None
         if isinstance(prepared, Reply):
             return prepared

@@ -48,6 +48,12 @@ class DirectedRole:
         self.refreshed += 1
 
 
+class ActingRole(DirectedRole):
+    """The `Role` of a server whose parts act."""
+
+    leading = True
+
+
 class Follower:
     """A server that follows a leader of the test's."""
 
@@ -347,6 +353,28 @@ async def test_by_https_the_leader_must_have_a_certificate_that_is_trusted(tmp_p
             async with it.forwarding:
                 with pytest.raises(NoLeader, match="cannot be read"):
                     await it.send()
+        assert len(leader.arrived) == 1
+
+
+async def test_a_server_that_has_lost_its_database_sends_to_the_leader_that_it_knew_last() -> None:
+    async with follower(accept) as (it, leader):
+        assert await it.send() == ACCEPTED
+        it.leadership.set(None)
+        assert await it.send() == ACCEPTED
+        leader.tell = follow  # it has lost it, too
+        with pytest.raises(NoLeader, match="no longer leads"):
+            await it.send()
+        assert len(leader.arrived) == 2
+
+
+async def test_a_server_whose_lease_is_over_carries_out_nothing_more_itself() -> None:
+    async with follower(accept) as (it, leader):
+        it.leadership.set("b")
+        assert await it.send() is None
+        # It has had no turn yet to rest.
+        it.forwarding._role = ActingRole(it.leadership)
+        it.leadership.set("a")
+        assert await it.send() == ACCEPTED
         assert len(leader.arrived) == 1
 
 
