@@ -8,8 +8,8 @@ stored, in its order, each event once.
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -17,38 +17,33 @@ from typing import Self
 
 from exo_graphql.events.age import forgotten_until
 from exo_graphql.events.event import Event, EventKind, Occurrence, Severity
-from exo_graphql.events.filter import EVERYTHING, Filter, first_of
 from exo_graphql.events.held import HELD_FOR, Held
 from exo_graphql.events.log_line import LEVELS, log_keys
 from exo_graphql.events.losses import REMEMBERED, Losses
+from exo_graphql.events.published import BATCH, PREFIX, Published, number_of
 from exo_graphql.events.records import decode, encode
 from exo_graphql.events.serving import Serving
 from exo_graphql.events.serving import decode as decode_serving
 from exo_graphql.events.serving import encode as encode_serving
 from exo_graphql.storage import Collection as Table
-from exo_graphql.storage import Entry, Store, StoreError, is_shared
+from exo_graphql.storage import Store, StoreError, is_shared
 
 log = logging.getLogger(__name__)
 
 # Events that are kept, and for how long: 100,000 take some 40 MB.
 MAX_COUNT = 100_000
 MAX_AGE = timedelta(days=30)
-# Events in memory: a day of a busy cluster, some 3 MB.
-IN_MEMORY = 5_000
 # Events that may wait to be written. Beyond that the oldest are dropped: the disk has been full for a long time.
 WAITING = 10_000
-# Events of one write to the store, and of one read from it.
-BATCH = 500
 # Seconds after a write that failed.
 RETRY_AFTER = 10.0
 # The same where the store is shared: until they are written, nobody is sent the events.
 RETRY_SOON = 1.0
 # Seconds between two deletions of events that are too old.
 FORGET_EVERY = 3600.0
-_PREFIX = "event-"
 
 
-class EventLog:
+class EventLog(Published):
     """Numbers and keeps events, and passes them on. Writes while entered (`async with`), to a store that is open."""
 
     def __init__(
@@ -64,19 +59,11 @@ class EventLog:
 
         `losses_for` is how long a loss is open that nobody deals with.
         """
-        self.version = 0
-        """Increases at every event and every acknowledgement."""
-        self._store = store
-        self._now = now
+        super().__init__(store, now, Losses(losses_for))
         self._max_count = max_count
         self._max_age = max_age
         self.counts: Counter[tuple[EventKind, Severity]] = Counter()
         """Events that were recorded since the start, by kind and severity."""
-        self._losses = Losses(losses_for)
-        self._newest: deque[Event] = deque(maxlen=IN_MEMORY)
-        """The newest events, oldest first."""
-        self._last = 0
-        """The sequence of the newest event that was passed on."""
         self._numbered = 0
         """The sequence of the event that was recorded last. Where the store is shared, it may have to be stored yet."""
         self._shared = is_shared(store.leadership)
@@ -92,10 +79,6 @@ class EventLog:
         self._unwritten: deque[Event] = deque(maxlen=WAITING)
         self._writing = asyncio.Lock()
         self._recorded = asyncio.Event()
-        self._listeners: list[Callable[[Event], None]] = []
-        self._watchers: list[Callable[[], None]] = []
-        self.on_acknowledged: Callable[[], None] = lambda: None
-        """Called after each acknowledgement; it must neither block nor raise."""
         self._writer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -109,14 +92,8 @@ class EventLog:
 
     async def follow(self) -> None:
         """Shows the events of the store. Raises `StoreError`."""
-        for entry in reversed(await self._store.newest(Table.EVENTS, IN_MEMORY)):
-            self._last = self._numbered = entry.sequence
-            event = decode(entry)
-            if event is not None:
-                self._newest.append(event)
-                self._losses.note(event)
-                if event.acknowledged_at is not None:
-                    self._losses.acknowledged(event)
+        await self._read()
+        self._numbered = self._last
         self._has_read = True
 
     async def changed(self, changes: Mapping[Table, frozenset[str] | None]) -> None:
@@ -128,7 +105,7 @@ class EventLog:
         if ids is None:
             known = await self._store.newest(Table.EVENTS, BATCH, before + 1)
         else:
-            earlier = [id_ for id_ in ids if (number := _number(id_)) is not None and number <= before]
+            earlier = [id_ for id_ in ids if (number := number_of(id_)) is not None and number <= before]
             known = await self._store.some(Table.EVENTS, earlier) if earlier else []
         for event in map(decode, known):
             if event is not None and event.acknowledged_at is not None:
@@ -177,40 +154,10 @@ class EventLog:
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
 
-    async def _catch_up(self) -> None:
-        """Passes on the events that were stored since the last one, in their order."""
-        found: list[Entry] = []
-        count, before = 20, None
-        while True:
-            entries = await self._store.newest(Table.EVENTS, count, before)
-            found += [entry for entry in entries if entry.sequence > self._last]
-            if len(entries) < count or entries[-1].sequence <= self._last:
-                break
-            count, before = BATCH, entries[-1].sequence
-        for entry in reversed(found):
-            self._last = entry.sequence
-            event = decode(entry)
-            if event is not None:
-                self._held.recorded(event, event.at)
-                self._publish(event)
-
-    def now(self) -> datetime:
-        """Now (UTC), by the clock that dates the events."""
-        return self._now()
-
     @property
     def has_another_leader(self) -> bool:
         """Whether another server records."""
         return not self.leads and self._store.leadership.leader is not None
-
-    @property
-    def in_memory(self) -> tuple[Event, ...]:
-        """The newest events, oldest first."""
-        return tuple(self._newest)
-
-    def open_losses(self) -> tuple[Event, ...]:
-        """The models that were lost, and that nobody has dealt with: the last loss of each."""
-        return self._losses.open(self._now())
 
     def record(self, occurrences: Iterable[Occurrence]) -> None:
         """Records what happened just now, in this order. It never blocks and never fails.
@@ -231,7 +178,7 @@ class EventLog:
     def _accept(self, occurrence: Occurrence, at: datetime) -> None:
         self._numbered += 1
         fields = {name: getattr(occurrence, name) for name in _FIELDS}
-        event = Event(id=f"{_PREFIX}{self._numbered}", sequence=self._numbered, at=at, **fields)
+        event = Event(id=f"{PREFIX}{self._numbered}", sequence=self._numbered, at=at, **fields)
         self._unwritten.append(event)
         if not self._shared:
             self._recorded_here(event)
@@ -243,13 +190,6 @@ class EventLog:
         log.log(LEVELS[event.severity], "%s", event.message, extra=log_keys(event))
         self._publish(event)
 
-    def _publish(self, event: Event) -> None:
-        self._newest.append(event)
-        self._losses.note(event)
-        if event.acknowledged_at is not None:
-            self._losses.acknowledged(event)
-        self._notify(event)
-
     def note_serving(self, serving: Serving) -> None:
         """Keeps what is ready now in the store, once the events before are there; the leader does."""
         if self.leads:
@@ -260,55 +200,6 @@ class EventLog:
     def last_recorded(self) -> int:
         """The `sequence` of the event that was recorded last, whether or not it is stored yet."""
         return self._numbered
-
-    @property
-    def last_sequence(self) -> int:
-        """The `sequence` of the newest event that was passed on; 0 before the first."""
-        return self._last
-
-    def newest(self, count: int, wanted: Filter = EVERYTHING) -> tuple[Event, ...] | None:
-        """The last `count` events that match `wanted`, newest first; None where the store has to be read for them."""
-        newest = self.in_memory  # copied: this may run in a thread while the event loop records another one
-        found = first_of(count, wanted, reversed(newest))
-        whole = len(newest) < IN_MEMORY or newest[0].sequence == 1
-        reached = wanted.since is not None and bool(newest) and newest[0].at < wanted.since
-        return found if len(found) == count or whole or reached else None
-
-    async def stored(self, count: int, wanted: Filter = EVERYTHING) -> tuple[Event, ...]:
-        """The same, read from the store too. Raises `StoreError`."""
-        await self._write_waiting()  # a burst may have displaced unwritten events from memory
-        found = list(first_of(count, wanted, reversed(self._newest)))
-        before = self._newest[0].sequence if self._newest else None
-        while len(found) < count:
-            entries = await self._store.newest(Table.EVENTS, BATCH, before)
-            if not entries:
-                break
-            before = entries[-1].sequence
-            events = [event for entry in entries if (event := decode(entry)) is not None]
-            found.extend(first_of(count - len(found), wanted, events))
-            if wanted.since is not None and events and events[-1].at < wanted.since:
-                break
-        return tuple(found)
-
-    async def find(self, event_id: str) -> Event | None:
-        """The event of that id; None if it is not kept. Raises `StoreError`."""
-        number = _number(event_id)
-        if number is None:
-            return None
-        found = await self.numbered(number)
-        return found if found is not None and found.id == event_id else None
-
-    async def numbered(self, sequence: int) -> Event | None:
-        """The event of that sequence; None if it is not kept. Raises `StoreError`."""
-        place = sequence - self._newest[0].sequence if self._newest else -1
-        if 0 <= place < len(self._newest) and self._newest[place].sequence == sequence:
-            return self._newest[place]
-        known = next((event for event in self._newest if event.sequence == sequence), None)
-        if known is not None or sequence > self._last:
-            return known
-        await self._write_waiting()
-        entries = await self._store.newest(Table.EVENTS, 1, sequence + 1)
-        return next((decode(entry) for entry in entries if entry.sequence == sequence), None)
 
     async def acknowledge(self, event_id: str) -> Event | None:
         """Notes that somebody has seen the event; returns it, or None for one that is not kept.
@@ -323,48 +214,6 @@ class EventLog:
         await self._store.save(Table.EVENTS, encode(event))
         self._note_acknowledged(event)
         return event
-
-    def _note_acknowledged(self, event: Event) -> None:
-        for number, each in enumerate(self._newest):
-            if each.id == event.id:
-                if each == event:
-                    return
-                self._newest[number] = event
-        self._losses.acknowledged(event)
-        self._changed()
-        self.on_acknowledged()
-
-    @contextmanager
-    def listen(self, listener: Callable[[Event], None]) -> Iterator[None]:
-        """Calls `listener` with each new event while the context is active. It must neither block nor raise."""
-        self._listeners.append(listener)
-        try:
-            yield
-        finally:
-            self._listeners.remove(listener)
-
-    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Calls back whenever `version` has increased, synchronously; returns how to stop it."""
-        self._watchers.append(callback)
-
-        def stop() -> None:
-            with suppress(ValueError):
-                self._watchers.remove(callback)
-
-        return stop
-
-    def _changed(self) -> None:
-        self.version += 1
-        for watcher in tuple(self._watchers):
-            watcher()
-
-    def _notify(self, event: Event) -> None:
-        self._changed()
-        for listener in tuple(self._listeners):
-            try:
-                listener(event)
-            except Exception:
-                log.exception("A listener for events failed; the others are still called.")
 
     # Writing
 
@@ -385,6 +234,12 @@ class EventLog:
                 log.warning("Events cannot be written (%s); they are kept in memory until they can.", error)
                 await asyncio.sleep(RETRY_SOON if self._shared else RETRY_AFTER)
                 self._recorded.set()
+
+    async def _before_reading(self) -> None:
+        await self._write_waiting()
+
+    def _before_passing_on(self, event: Event) -> None:
+        self._held.recorded(event, event.at)
 
     async def _write_waiting(self) -> None:
         if not self.leads:
@@ -416,13 +271,6 @@ class EventLog:
             await self._store.forget_until(Table.EVENTS, until)
         while self._newest and self._newest[0].sequence <= until:
             self._newest.popleft()
-
-
-def _number(event_id: str) -> int | None:
-    """The sequence of the event with that id; None where it is no id of an event."""
-    number = event_id.removeprefix(_PREFIX)
-    decimal = event_id.startswith(_PREFIX) and number.isascii() and number.isdecimal()
-    return int(number) if decimal else None
 
 
 _FIELDS = tuple(Occurrence.__dataclass_fields__)

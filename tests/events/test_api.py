@@ -9,7 +9,7 @@ import pytest
 
 from exo_graphql.engine import budget, execution
 from exo_graphql.engine.execution import Executor
-from exo_graphql.events import EventKind, Occurrence, Severity, log
+from exo_graphql.events import EventKind, Occurrence, Severity, published
 from tests.support.running import A, Running, running, until
 
 pytestmark = pytest.mark.anyio
@@ -243,7 +243,7 @@ async def test_an_event_is_listed_and_pushed_although_the_snapshot_is_the_same()
 async def test_a_compiled_query_leaves_it_to_graphql_core_to_wait_for_the_store(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(log, "IN_MEMORY", 2)
+    monkeypatch.setattr(published, "IN_MEMORY", 2)
     async with running() as server:
         server.components.events.record([ELECTION] * 5)
         for last in (2, 4):

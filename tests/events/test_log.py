@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from exo_graphql.events import EventKind, Occurrence, Severity, log
+from exo_graphql.events import EventKind, Occurrence, Severity, log, published
 from exo_graphql.events.filter import Filter
 from exo_graphql.events.log import EventLog
 from exo_graphql.storage import Collection, Entry, StoreError
@@ -88,8 +88,8 @@ async def test_events_outlive_a_restart_and_go_on_being_numbered(tmp_path: Path)
 
 
 async def test_older_events_than_those_in_memory_are_read_from_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "IN_MEMORY", 3)
-    monkeypatch.setattr(log, "BATCH", 2)
+    monkeypatch.setattr(published, "IN_MEMORY", 3)
+    monkeypatch.setattr(published, "BATCH", 2)
     async with kept() as events:
         events.record([lost(f"test/{number}") for number in range(10)])
         assert models(events.newest(2)) == ["test/9", "test/8"]
