@@ -107,6 +107,11 @@ class Memories:
                 await asyncio.sleep(RETRY_AFTER)
                 self._changed.set()
 
+    async def flush(self) -> None:
+        """Writes what is left, if it can be written."""
+        with suppress(StoreError):
+            await self._write()
+
     async def _write(self) -> None:
         records = {uid: orjson.dumps(_MEMORY.dump_python(each, mode="json")) for uid, each in self.by_uid.items()}
         if self.refused is not None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from types import TracebackType
 from typing import Self
@@ -21,7 +22,8 @@ from exo_graphql.deployments.contradiction import contradiction, managed_by_file
 from exo_graphql.deployments.deployment import Deployment, ManagedBy, Pause
 from exo_graphql.deployments.differences import Difference, differences
 from exo_graphql.deployments.errors import DeploymentNotFound
-from exo_graphql.deployments.file import FileWatch, Source, withdraw_all
+from exo_graphql.deployments.file import FileWatch, Source
+from exo_graphql.deployments.keeping import Keeping
 from exo_graphql.deployments.memories import Memories
 from exo_graphql.deployments.plan_hash import DeploymentHash, decode, encode, signature
 from exo_graphql.deployments.proposal import propose_planned
@@ -40,7 +42,7 @@ from exo_graphql.operations import (
     Proposal,
 )
 from exo_graphql.operations.proposal import outdated, rejected_proposal
-from exo_graphql.storage import Collection, Store, StoreError, is_shared
+from exo_graphql.storage import Collection, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -79,20 +81,23 @@ class Deployments:
         self._upstream = upstream
         self._operations = operations
         self.time_zone = time_zone
-        self._store = store
         self._registry = Registry(store)
         operations.keep(self._registry.keeps)
-        self._memories = Memories(store)
-        self.reconciler = Reconciler(upstream, operations, self._registry, self._memories, now=now)
-        self._tasks: list[asyncio.Task[None]] = []
-        self._file = file
-        self._has_led = False
-        self.file_problem: str | None = None
-        """Why the deployments file was refused; None while it is valid, or there is none."""
+        memories = Memories(store)
+        self.reconciler = Reconciler(upstream, operations, self._registry, memories, now=now)
         self.deleting: dict[str, str | None] = {}
         """While listeners are called for a deletion: who requested it, by uid."""
         self._applying = asyncio.Lock()
         """Held while one declares: two requests for one new name must not both add it."""
+        self._keeping = Keeping(
+            upstream,
+            store,
+            self._registry,
+            memories,
+            self.reconciler,
+            file=file,
+            watch=partial(FileWatch, rules=operations.rules, time_zone=time_zone, lock=self._applying),
+        )
 
     async def prepare(self) -> None:
         """Reads the store; entering does so otherwise. Raises `StoreError`."""
@@ -102,106 +107,41 @@ class Deployments:
         await self.lead()
         return self
 
-    # Its share in the roles of this server: see `replicas.Part`
+    # Its share in the roles of this server: see `keeping.py`
 
     async def follow(self) -> None:
         """Shows what the store says, compared with what is loaded. Raises `StoreError`."""
-        await self._registry.open()
-        await self._memories.read()
-        self._take_memories()
-        self._begin(self.reconciler.run())
+        await self._keeping.follow()
 
     async def changed(self, changes: Mapping[Collection, frozenset[str] | None]) -> None:
         """Shows what another server has written. Raises `StoreError`."""
-        if Collection.DEPLOYMENTS in changes:
-            await self._registry.reread(changes[Collection.DEPLOYMENTS])
-        if Collection.MEMORIES in changes:
-            await self._memories.reread(changes[Collection.MEMORIES])
-        if changes.keys() & {Collection.DEPLOYMENTS, Collection.MEMORIES}:
-            self._take_memories()
+        await self._keeping.changed(changes)
 
     async def refresh(self) -> None:
         """Shows what was declared last. Raises `StoreError`."""
-        await self._registry.read()
-        self.reconciler.assess()
+        await self._keeping.refresh()
 
     async def lead(self) -> None:
         """Acts for the deployments, and watches the file. Raises `StoreError`."""
-        await self._end()
-        shared = is_shared(self._store.leadership)
-        await (self._registry.read() if shared else self._registry.open())
-        await self._memories.read()
-        if self._file is None:
-            await self._withdraw(others=len(self._store.leadership.replicas) > 1)
-        refused = None if self._file is None else self._memories.refused
-        self.reconciler.acts = True
-        self.reconciler.recall()
-        self._refused(refused)
-        self._begin(self.reconciler.run(), self._memories.run())
-        if self._file is not None:
-            watch = FileWatch(
-                self._file,
-                self._registry,
-                self._upstream,
-                self._operations.rules,
-                self.time_zone,
-                self._applying,
-                self._refused,
-                at_start=not (self._has_led or shared),
-                reason=refused,
-            )
-            self._begin(watch.run())
-        self._has_led = True
+        await self._keeping.lead()
 
     async def rest(self) -> None:
         """Compares and shows alone, as the server does that follows."""
-        if self.reconciler.acts:
-            self.reconciler.acts = False
-            await self._end()
-        if not self._tasks:
-            self._begin(self.reconciler.run())
+        await self._keeping.rest()
 
     async def close(self) -> None:
         """Ends all of it."""
-        self.reconciler.acts = False
-        await self._end()
-
-    def _begin(self, *work: Coroutine[object, object, None]) -> None:
-        self._tasks += [asyncio.create_task(each, name="deployments") for each in work]
-
-    async def _end(self) -> None:
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _take_memories(self) -> None:
-        self.reconciler.recall()
-        self._show_refused(self._memories.refused)
-
-    async def _withdraw(self, *, others: bool) -> None:
-        """This server has no file: what one declared earlier is paused, unless another server may have it."""
-        if not others:
-            await withdraw_all(self._registry)
-        elif any(each.managed_by is ManagedBy.FILE for each in self._registry.all()):
-            log.warning(
-                "This server leads without --deployments, which declared some at another one. They stay as they are: "
-                "give each server the same file."
-            )
-
-    def _refused(self, reason: str | None) -> None:
-        self._memories.note_refused(reason)
-        self._show_refused(reason)
-
-    def _show_refused(self, reason: str | None) -> None:
-        self.file_problem = reason
-        self.reconciler.assessments.concern = reason
-        self.reconciler.assess()
+        await self._keeping.close()
 
     @property
     def has_file(self) -> bool:
         """Whether a file declares deployments as well."""
-        return self._file is not None
+        return self._keeping.file is not None
+
+    @property
+    def file_problem(self) -> str | None:
+        """Why the deployments file was refused; None while it is valid, or there is none."""
+        return self._keeping.file_problem
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

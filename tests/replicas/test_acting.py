@@ -162,7 +162,7 @@ async def test_a_leader_without_the_file_that_another_server_has_withdraws_nothi
     async with servers(file=_file(tmp_path / "deployments.toml", A)) as s:
         first, second = s.each
         await first.until(lambda: (found := first.deployments.get("d0")) is not None and found.ready)
-        second.deployments._file = None
+        second.deployments._keeping.file = None
         await s.lead(1)
         await s.settled(10)
         found = second.deployments.get("d0")
