@@ -31,7 +31,7 @@ from exo_graphql.engine.results import Results
 from exo_graphql.engine.service import Service
 from exo_graphql.engine.worker_pool import WorkerPool
 from exo_graphql.events.log import EventLog
-from exo_graphql.exo.gate import Gate
+from exo_graphql.exo.gate import Gate, least_seconds
 from exo_graphql.exo.mirror import Mirror
 from exo_graphql.exo.past_keeper import PastKeeper
 from exo_graphql.exo.poller import Poller
@@ -118,7 +118,8 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     if demo is None and settings.demo:
         demo = simulated(settings.demo_speed, settings.fault)
     store = store_of(settings, in_memory=demo is not None)
-    poller = poller_of(settings, tuning, demo, Gate(lambda: store.leadership.seconds_left))
+    gate = Gate(lambda: store.leadership.seconds_left, least_seconds(settings.lease_seconds))
+    poller = poller_of(settings, tuning, demo, gate)
     operations = Operations(poller, store, operation_rules_of(settings, tuning), clock=clock.elapsed, now=clock.utc_now)
     time_zone = own_time_zone()
     deployments = Deployments(

@@ -11,7 +11,12 @@ from collections.abc import Callable
 from exo_graphql.cluster.upstream import NotLeading
 
 LEAST_SECONDS = 1.0
-"""What must be left for a command to be sent: more than it takes to arrive."""
+"""What must be left for a command to be sent: more than it takes to arrive. Less of a lease that is short."""
+
+
+def least_seconds(lease: float) -> float:
+    """What must be left of a lease that lasts so many seconds. Right before it is renewed, half of it is left."""
+    return min(LEAST_SECONDS, lease / 6)
 
 
 class Gate:

@@ -8,7 +8,7 @@ import pytest
 
 from exo_graphql.cluster.upstream import NotLeading
 from exo_graphql.exo.client import ExoClient
-from exo_graphql.exo.gate import Gate
+from exo_graphql.exo.gate import Gate, least_seconds
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.support.polled_cluster import Wire
 
@@ -85,6 +85,14 @@ async def test_no_command_is_sent_in_the_last_second_of_a_lease(name: str) -> No
 async def test_a_server_that_may_not_act_still_reads(name: str) -> None:
     wire = Wire({"exo": SimulatedExo(tiny_scenario(), seed=1)})
     await READS[name](ExoClient("http://exo", wire, gate=Gate(lambda: 0.0)))
+    assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize(("lease", "renewed"), [(0.5, 0.2), (1.0, 0.4), (2.0, 0.9), (6.0, 2.0), (60.0, 20.0)])
+async def test_commands_are_sent_until_the_lease_is_renewed_however_short_it_is(lease: float, renewed: float) -> None:
+    wire = Wire({"exo": SimulatedExo(tiny_scenario(), seed=1)})
+    gate = Gate(lambda: lease - renewed, least_seconds(lease))
+    await COMMANDS["cancel_download"](ExoClient("http://exo", wire, gate=gate))
     assert len(wire.requests) == 1
 
 

@@ -15,12 +15,15 @@ from tests.support.replicas import Exo, Message, Replica, exo, now, replicas
 from tests.support.simulated_cluster import HALF, OTHER_HALF, A, B
 
 FAULTS = ("kill", "stop", "cut", "silence")
+RELAY = "relay"
+"""The leader is stopped, the one that has taken over is killed soon after, and the first one continued."""
 STEPS = ("download", "drain", "unload", "memory", "place", "load", "remove", "restore")
 BESIDE_STEPS = ("place", "load", "drain", "unload", "memory")
 """Of a swap for which old and new fit together."""
 SWAP = """mutation ($unload: [String!]!, $load: [String!]!) {
   swapModels(unload: $unload, load: $load) { operation { id } error { code message } }
 }"""
+EVENTS = "{ events(last: 100) { id at kind message } }"
 HEAD = """| step | fault | s until led/went on | ended | s to the end | created/deleted | s without a model | seen |
 | --- | --- | --- | --- | --- | --- | --- | --- |"""
 _RANK = {"PENDING": 0, "RUNNING": 1, "SUCCEEDED": 2, "SKIPPED": 2, "FAILED": 2}
@@ -89,7 +92,8 @@ class Trial:
             if self.step == "drain":
                 stack.callback(asyncio.create_task(_chat(cluster, old)).cancel)
                 await asyncio.sleep(0.3)
-            answer = (await first.ask(SWAP, unload=[old], load=[new]))["swapModels"]
+            # Through the last one: a follower passes it on.
+            answer = (await servers[-1].ask(SWAP, unload=[old], load=[new]))["swapModels"]
             assert answer["error"] is None, answer
             id_ = answer["operation"]["id"]
             await first.until(lambda message: _has_begun(message, id_, self.step))
@@ -103,7 +107,7 @@ class Trial:
         match self.fault:
             case "kill":
                 server.signal(signal.SIGKILL)
-            case "stop":
+            case "stop" | "relay":
                 server.signal(signal.SIGSTOP)
             case "cut":
                 server.database.cut()
@@ -124,10 +128,16 @@ class Trial:
                 if "leader" in roles:
                     taken_over = now() - faulted_at
                 await asyncio.sleep(0.05)
+        if self.fault == RELAY:
+            async with asyncio.timeout(10):
+                while others[0].logged("Resuming operation") is None:
+                    await asyncio.sleep(0.05)
+            await asyncio.sleep(1.0)
+            others[0].signal(signal.SIGKILL)
         if self.fault != "kill":
             await mending
         mending.cancel()
-        living = others if self.fault == "kill" else servers
+        living = {"kill": others, RELAY: [servers[0], *others[1:]]}.get(self.fault, servers)
         ended = [await each.until(lambda message: _state(message, id_) in _ENDED, 90) for each in living]
         seconds = max(message.at for message in ended) - faulted_at
         await asyncio.sleep(3.0)
@@ -147,9 +157,15 @@ class Trial:
             sum(command.action == "delete" for command in commands),
             cluster.gaps(faulted_at),
         )
-        final = {str(sorted((m["id"], m["status"]["phase"]) for m in each.models)) for each in living}
+        final = {
+            str(sorted((m["id"], m["status"]["phase"], m["status"]["changedAt"]) for m in each.models))
+            for each in living
+        }
         if len(final) != 1:
             outcome.problems.append(f"they end with different views: {final}")
+        events = {str((await each.ask(EVENTS))["events"]) for each in living}
+        if len(events) != 1:
+            outcome.problems.append(f"they list different events: {events}")
         return outcome
 
     def _judge(self, outcome: Outcome, cluster: Exo, servers: list[Replica], id_: str, old: str, new: str) -> None:
