@@ -12,6 +12,7 @@ import httpx
 
 from exo_graphql.simulator import parse_fault
 from tests.support.replicas import Exo, Message, Replica, exo, now, replicas
+from tests.support.running import until
 from tests.support.simulated_cluster import HALF, OTHER_HALF, A, B
 
 FAULTS = ("kill", "stop", "cut", "silence")
@@ -129,9 +130,7 @@ class Trial:
                     taken_over = now() - faulted_at
                 await asyncio.sleep(0.05)
         if self.fault == RELAY:
-            async with asyncio.timeout(10):
-                while others[0].logged("Resuming operation") is None:
-                    await asyncio.sleep(0.05)
+            await until(lambda: others[0].logged("Resuming operation"), 10)
             await asyncio.sleep(1.0)
             others[0].signal(signal.SIGKILL)
         if self.fault != "kill":
