@@ -59,3 +59,16 @@ class Lag:
         if now.since(since) >= rules.behind_grace:
             return Lag(newest, 0.0, ahead, (0.0, now.elapsed))
         return Lag(newest, seconds, self.ahead, self.steady)
+
+
+def has_more_events(other: State, state: State) -> bool:
+    """Whether `other` shows more events; not where one of them does not number them."""
+    return other.index is not None and state.index is not None and other.index > state.index
+
+
+def is_much_newer(other: State, state: State) -> bool:
+    """Whether its newest heartbeat is; where one shows none, whether it has more events."""
+    theirs, ours = newest_heartbeat(other), newest_heartbeat(state)
+    if theirs is None or ours is None:
+        return has_more_events(other, state)
+    return (theirs - ours).total_seconds() >= STEADY_SECONDS

@@ -5,6 +5,6 @@ that may come early), `client` (one exo node over HTTP; `paths` makes ids safe i
 `endpoints` (several URLs, failover), `parse/` (bytes to `cluster.state.State`), `conditional_reader` (what an ETag
 spares), `silence` (when exo counts as lost), `notice` (cheap reads between two states), `schedule` (which read is due
 when), `reads` and `snapshots` (the newest snapshot, and who waits for it), `recalled` and `past_keeper` (what was known
-before the start), `followed` and `handover` (the copy of another server in exo's place), `poller` (the loop that puts
+before the start), `following`, `followed` and `handover` (another server's copy), `poller` (the loop that puts
 these together), then `commands`, `answers` and `catalogue` beside it.
 """

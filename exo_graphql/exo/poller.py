@@ -12,8 +12,7 @@ from typing import Self
 import httpx
 
 from exo_graphql import clock
-from exo_graphql.cluster.identity import is_another_cluster
-from exo_graphql.cluster.lag import STEADY_SECONDS, newest_heartbeat
+from exo_graphql.cluster.lag import has_more_events, is_much_newer
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
 from exo_graphql.cluster.snapshot import Source
@@ -22,30 +21,26 @@ from exo_graphql.cluster.upstream import Refused, UpstreamError
 from exo_graphql.exo.bodies import Bodies
 from exo_graphql.exo.client import ExoClient
 from exo_graphql.exo.commands import Commands
-from exo_graphql.exo.conditional_reader import ConditionalReader, StateRead
+from exo_graphql.exo.conditional_reader import StateRead
 from exo_graphql.exo.demand import Demand
 from exo_graphql.exo.endpoints import Endpoint, Endpoints
 from exo_graphql.exo.followed import Followed
+from exo_graphql.exo.following import Following
 from exo_graphql.exo.gate import Gate
-from exo_graphql.exo.handover import Handover
 from exo_graphql.exo.notice import News, NotRunners, find_news
 from exo_graphql.exo.pacing import COPY_WAIT, Mode, PollerRules, longest_gap, read_timeout, usual_cost
 from exo_graphql.exo.parse import NotAState
 from exo_graphql.exo.poller_stats import PollerStats
-from exo_graphql.exo.same_cluster import Members, SameCluster, another_cluster, names
 from exo_graphql.exo.schedule import Schedule
 from exo_graphql.exo.silence import CHECK_EVERY, SUSPENDED
-from exo_graphql.exo.snapshots import Snapshots
 
 logger = logging.getLogger(__name__)
 
-ON_ITS_WAY = 0.1
-"""Seconds in which a copy arrives that another server has sent."""
 LOOK_EVERY = 2.0
 """How often other nodes are read, in seconds, while the one in use shows the past."""
 
 
-class Poller(Snapshots, Commands):
+class Poller(Following, Commands):
     """`Upstream` for one cluster behind one or several URLs. It reads while it is entered (`async with`).
 
     `transport` reaches an exo in this process; None means the network. `now` measures every age and every silence.
@@ -77,22 +72,16 @@ class Poller(Snapshots, Commands):
         clients = [ExoClient(url, transport, tls=tls, token=token, command_timeout=timeout, gate=gate) for url in urls]
         demand = Demand(rules.query_lasts)
         endpoints = Endpoints(clients, rules, demand.wake_up.set)
-        Snapshots.__init__(self, endpoints, demand, rules, readiness, now)
+        followed = Followed(endpoints, transport=followed_transport, tls=followed_tls)
+        Following.__init__(self, endpoints, demand, rules, readiness, now, followed, shared=shared)
         Commands.__init__(self, endpoints)
         if awaits_past:
             self._recalled.expect()
         self._schedule = Schedule(rules, demand, endpoints, self._silence, self.stats)
-        self._reader = ConditionalReader(self._elapsed)
         self.bodies = Bodies(self._elapsed)
         """What exo sent last, for servers that follow this one."""
-        self._followed = Followed(endpoints, transport=followed_transport, tls=followed_tls)
-        self._handover = Handover(endpoints, self._elapsed)
-        self.same_cluster = SameCluster(on=shared)
-        """Whether exo is of the cluster of the servers that share the store."""
         self._looked_elsewhere = float("-inf")
         """When (`Moment.elapsed`) other nodes were last read because the state of the current one was old."""
-        self._state: State | None = None
-        """The last state that was read, whether or not a snapshot shows it."""
         self._task: asyncio.Task[None] | None = None
         """The loops, while the poller is entered."""
 
@@ -116,53 +105,6 @@ class Poller(Snapshots, Commands):
             for endpoint in self._endpoints.all:
                 await endpoint.client.aclose()
 
-    def follow(self, url: str | None, token: str | None = None) -> None:
-        """Reads the state from the server at `url` while it answers, or from exo again: the only reader.
-
-        What is read to act upon (`read_now`) still comes from exo itself. `token` is what that server accepts.
-        """
-        if self._followed.follow(url, token):
-            self._demand.request_read()
-
-    def members_are(self, members: Members) -> None:
-        """Another server has seen these members, or a server has before this start."""
-        self.same_cluster.members_are(members, None if self.has_a_copy else self._state)
-
-    async def another_cluster(self, members: Members) -> str | None:
-        """Why this is another cluster than the one with these members; None if it is not, or exo does not tell in time.
-
-        It is asked before this poller is entered.
-        """
-        for endpoint in self._endpoints.all:
-            with suppress(UpstreamError, NotAState):
-                state = (await self._reader.read(endpoint, self.rules.read_timeout, whole=True)).state
-                nameless = any(node.friendly_name is None for node in state.nodes.values())
-                if state.nodes and not nameless and is_another_cluster(members, state):
-                    return another_cluster(members, state)
-                return None
-        return None
-
-    async def catch_up(self) -> None:
-        """Waits until this shows what the server that is followed showed before this call, for `fresh_wait` at most."""
-        if not self.has_a_copy:
-            return
-        # With demand, a read waits there for news at any time: they are here by now, or are being read.
-        waits_there = self.mode is not Mode.IDLE
-        after = self._reads.begun - waits_there
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ON_ITS_WAY if waits_there else self.rules.fresh_wait):
-                while self._reads.succeeded <= after and self.has_a_copy:
-                    self._demand.request_read()
-                    await self._reads.ended()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.rules.fresh_wait):
-                await self._catalogue.current()
-
-    @property
-    def has_a_copy(self) -> bool:
-        """Whether the newest state came from the server that is followed."""
-        return self._handover.has_a_copy
-
     async def _run(self) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -179,11 +121,6 @@ class Poller(Snapshots, Commands):
             self._reads.announce_end()
 
     # How often
-
-    @property
-    def mode(self) -> Mode:
-        """The pace of reading at present."""
-        return self._demand.mode(self._snapshot)
 
     def subscriber(self) -> AbstractContextManager[None]:
         """While active, the state is read at the normal pace, and faster while a model is in transition."""
@@ -305,15 +242,6 @@ class Poller(Snapshots, Commands):
         self._schedule.whole_read_ended(self.mode, cost, self._elapsed())
         self._reads.announce_end()
 
-    def _check_cluster(self, endpoint: Endpoint, state: State) -> None:
-        """Raises `AnotherCluster`."""
-        newest, is_copied = self._state, self._handover.has_a_copy
-        if endpoint is self._endpoints.copy:
-            if newest is not None and not is_copied:
-                self.same_cluster.check_copy(state, newest)
-        elif newest is None or is_copied or self.same_cluster.is_another:
-            self.same_cluster.check(state, names(newest) if newest is not None and is_copied else None)
-
     def _received(self, endpoint: Endpoint, read: StateRead) -> None:
         gap = read.asked_at - self._asked_at
         # What reading exo costs says nothing of reading a copy, and the other way round.
@@ -368,7 +296,7 @@ class Poller(Snapshots, Commands):
                 logger.info("No state of exo from %s either: %r", endpoint.client.url, error)
                 continue
             is_ours = not members.isdisjoint(read.state.nodes)  # and not another cluster's, by mistake
-            if is_ours and (_is_much_newer(read.state, state) if behind else _has_more_events(read.state, state)):
+            if is_ours and (is_much_newer(read.state, state) if behind else has_more_events(read.state, state)):
                 logger.warning(
                     "exo at %s is at event %d; %s is at %s, and is read from now on.",
                     self._endpoints.current.client.url,
@@ -438,15 +366,3 @@ def _cost(endpoint: Endpoint, seconds: float, timeout: float) -> float:
     No more than its time-out: this process may have been stopped meanwhile, or the machine have slept.
     """
     return 0.0 if endpoint.is_copy else min(seconds, timeout)
-
-
-def _has_more_events(other: State, state: State) -> bool:
-    return other.index is not None and state.index is not None and other.index > state.index
-
-
-def _is_much_newer(other: State, state: State) -> bool:
-    """Whether its newest heartbeat is; where one shows none, whether it has more events."""
-    theirs, ours = newest_heartbeat(other), newest_heartbeat(state)
-    if theirs is None or ours is None:
-        return _has_more_events(other, state)
-    return (theirs - ours).total_seconds() >= STEADY_SECONDS
