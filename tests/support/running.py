@@ -123,7 +123,7 @@ async def running(exo: SimulatedExo | None = None, *, demo: bool = True, **given
     with TemporaryDirectory() as folder:
         chosen, tuning = configured(**{"port": 0, "state_dir": folder, **given})
         components = build(chosen, exo, tuning)
-        config = server_config(components.asgi, "127.0.0.1", 0, chosen, tuning.transport)
+        config = server_config(components.asgi, "127.0.0.1", chosen.port, chosen, tuning.transport)
         server = PromptServer(config, "at {port}", components.shut_down)
         # Not `serve`, which takes the signals of the whole process for itself.
         serving = asyncio.create_task(server._serve(), name="server")

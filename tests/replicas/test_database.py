@@ -1,0 +1,49 @@
+"""Two servers with one real PostgreSQL: what is passed on, and what becomes of it when the other one leads."""
+
+from typing import Any
+
+import pytest
+
+from exo_graphql.simulator import SimulatedExo, tiny_scenario
+from tests.support.process import free_port
+from tests.support.replicated import ask
+from tests.support.running import A, Running, running, until
+
+pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
+
+LOAD = f'mutation($key: String) {{ loadModel(model: "{A}", idempotencyKey: $key) {{ operation {{ id by }} }} }}'
+REPLICAS = "{ cluster { replicas { name leader } } }"
+
+
+async def roles(server: Running) -> list[bool]:
+    """Which of the servers lead, as this one says."""
+    shown = (await ask(server, REPLICAS, "operating-secret")).json()["data"]["cluster"]["replicas"]
+    return [each["leader"] for each in shown]
+
+
+async def test_a_key_leads_to_the_same_operation_at_each_server_and_after_a_take_over(database: str) -> None:
+    given: dict[str, Any] = {
+        "database_url": database,
+        "lease_seconds": 1.0,
+        "renew_seconds": 0.3,
+        "tokens": "cron=operate:operating-secret",
+    }
+    ports = free_port(), free_port()
+    exos = [SimulatedExo(tiny_scenario(), seed=1) for _ in ports]
+    async with running(exos[0], port=ports[0], **given) as first:
+        await until(lambda: first.components.roles.leading)
+        async with running(exos[1], port=ports[1], **given) as second:
+            assert sorted(await roles(second)) == [False, True]
+            assert second.components.store.leadership.secret == first.components.store.leadership.secret
+            assert not second.components.roles.leading
+
+            loaded = (await ask(second, LOAD, "operating-secret", key="k")).json()["data"]["loadModel"]["operation"]
+            assert loaded["by"] == "cron"
+            for server in (first, second):
+                shown = (await ask(server, "{ operations { id by } }", "operating-secret")).json()["data"]["operations"]
+                assert shown == [loaded]
+            await first.stop()
+            await until(lambda: second.components.roles.leading)
+            again = (await ask(second, LOAD, "operating-secret", key="k")).json()["data"]["loadModel"]["operation"]
+            assert again == loaded
+            assert (await roles(second)).count(True) == 1
