@@ -179,6 +179,11 @@ class Service:
             await _ended(changing)
 
     @property
+    def has_snapshot(self) -> bool:
+        """Whether there has been a first snapshot."""
+        return self._upstream.snapshot is not None
+
+    @property
     def snapshot(self) -> tuple[object, int, int] | None:
         """All that results depend on: the snapshot (by identity), `Context.changes`, samples; None before the first."""
         snapshot = self._upstream.snapshot

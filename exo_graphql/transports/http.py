@@ -6,6 +6,7 @@
 """
 
 import asyncio
+from functools import lru_cache
 from urllib.parse import parse_qs
 
 import orjson
@@ -73,8 +74,7 @@ class HttpEndpoint:
             return
 
     async def _post(self, exchange: Exchange) -> None:
-        content_type = exchange.headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower()
-        if content_type != JSON:
+        if not _is_json(exchange.headers.get(b"content-type", b"")):
             raise BadRequest("The content type must be application/json.", 415)
         kind = answer_type(exchange.accept)
         caller = self._caller(exchange)
@@ -131,6 +131,11 @@ class HttpEndpoint:
         header = exchange.headers.get(b"authorization")
         authorization = None if header is None else header.decode("latin-1")
         return self._access.caller(authorization, address_of(exchange.scope))
+
+
+@lru_cache(maxsize=64)
+def _is_json(content_type: bytes) -> bool:
+    return content_type.decode("latin-1").split(";")[0].strip().lower() == JSON
 
 
 # Any of these says which document is meant: a request without is one for GraphiQL, if it accepts HTML.

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exo_graphql.engine.execution import refusal
 from exo_graphql.schema.errors import NamedError
-from exo_graphql.transports.asgi import headers_of, respond
+from exo_graphql.transports.asgi import respond
 
 # A name or an address, and a port: no user, no path, nothing that two parsers could read differently. RFC 3986, 3.2.2.
 _HOST = re.compile(rb"(?:\[([0-9a-f:.]+(?:%[\w.~%-]+)?)\]|([0-9a-z._-]+))(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
@@ -51,9 +51,10 @@ class OriginPolicy:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        headers = headers_of(scope)
-        host = _host(scope)
-        if b"host" not in headers and b"origin" not in headers and self._is_probe(scope):
+        hosts, origin = _hosts_and_origin(scope)
+        # Of several, a proxy may have read another one.
+        host = hosts[0] if len(hosts) == 1 and len(hosts[0]) <= _LONGEST_HOST else b""
+        if not hosts and origin is None and self._is_probe(scope):
             await self._app(scope, receive, send)
             return
         if not self._answers_to(host):
@@ -69,7 +70,6 @@ class OriginPolicy:
                 else "Send one Host header; only /healthz and /readyz work without.",
             )
             return
-        origin = headers.get(b"origin")
         if origin is None:
             await self._app(scope, receive, send)
             return
@@ -131,10 +131,15 @@ def _own_names() -> Iterable[str]:
     return {"localhost", name, short, f"{short}.local"} - {"", ".local"}
 
 
-def _host(scope: Scope) -> bytes:
-    """The Host header; empty where there is none, or several, of which a proxy may have read another."""
-    given = [value for name, value in scope["headers"] if name == b"host"]
-    return given[0] if len(given) == 1 and len(given[0]) <= _LONGEST_HOST else b""
+def _hosts_and_origin(scope: Scope) -> tuple[list[bytes], bytes | None]:
+    """The values of the Host headers, and of the last Origin."""
+    hosts, origin = [], None
+    for name, value in scope["headers"]:
+        if name == b"host":
+            hosts.append(value)
+        elif name == b"origin":
+            origin = value
+    return hosts, origin
 
 
 def _name(host: bytes) -> str:

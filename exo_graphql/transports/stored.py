@@ -17,7 +17,7 @@ class StoredAnswers:
 
     async def get(self, key: Hashable) -> tuple[object, bytes | None]:
         """What answers depend on now (None: nothing can be stored yet), and the stored answer of `key`, if any."""
-        if self._service.snapshot is None:
+        if not self._service.has_snapshot:
             return None, None
         await self._service.refresh()
         snapshot = self._service.snapshot

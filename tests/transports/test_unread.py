@@ -11,6 +11,7 @@ import socket
 import pytest
 from graphql import get_introspection_query
 
+from exo_graphql.transports.protocols.unsent import Unsent
 from tests.support.raw import buffered, narrow, raw
 from tests.support.running import Running, running, until
 
@@ -69,3 +70,34 @@ async def test_a_websocket_that_is_closed_does_not_stay_for_what_is_not_read() -
         await until(lambda: buffered(server) > 10_000)
         await client.send(type="nonsense")
         await _is_disconnected(server)
+
+
+class _Buffer(asyncio.Transport):
+    """A write buffer of a size that a test sets."""
+
+    size = 0
+    aborted_at: float | None = None
+
+    def get_write_buffer_size(self) -> int:
+        return self.size
+
+    def abort(self) -> None:
+        self.aborted_at = asyncio.get_running_loop().time()
+
+
+async def test_the_time_begins_anew_with_each_answer_and_ends_when_the_client_has_read() -> None:
+    loop, buffer, seconds = asyncio.get_running_loop(), _Buffer(), 0.05
+    unsent = Unsent(buffer, seconds)
+    for size in (10, 20):
+        buffer.size = size
+        unsent.watch()
+        watched_at = loop.time()
+        await asyncio.sleep(0.6 * seconds)
+    await until(lambda: buffer.aborted_at is not None)
+    assert (buffer.aborted_at or 0) - watched_at >= seconds - 0.002
+    for read in (unsent.forget, unsent.end, lambda: setattr(buffer, "size", 0)):
+        buffer.size, buffer.aborted_at = 10, None
+        unsent.watch()
+        read()
+        await asyncio.sleep(1.5 * seconds)
+        assert buffer.aborted_at is None

@@ -31,6 +31,8 @@ class HttpConnection(HttpToolsProtocol):
         self._unsent: Unsent | None = None
         self._deadline: asyncio.TimerHandle | None = None
         """Ends the connection unless a request's headers are there before."""
+        self._in_headers = False
+        """Whether a request has begun whose headers are not there yet."""
         self._header_bytes = 0
         """Bytes read since `_deadline` was set."""
         self._slices = Slices(self.loop, self._read_slice)
@@ -54,7 +56,7 @@ class HttpConnection(HttpToolsProtocol):
         """Cancels the deadlines, and the work that nobody waits for any more."""
         self._headers_arrived()
         if self._unsent is not None:
-            self._unsent.forget()
+            self._unsent.end()
         self._slices.end()
         # uvicorn informs the newest of pipelined requests alone, which is not the one being answered, and lets its
         # task run on: a query of 8 s would be computed for nobody.
@@ -93,6 +95,9 @@ class HttpConnection(HttpToolsProtocol):
         data = self._slices.pop()
         self._header_bytes += len(data)
         super().data_received(data)
+        # Set here and not as a request begins: most headers are there at once, and need no timer.
+        if self._in_headers and self._deadline is None:
+            self._await_headers()
         if self._deadline is not None and self._header_bytes > _MAX_HEADER_BYTES:
             self._give_up()
         if self.transport.is_closing():
@@ -104,7 +109,9 @@ class HttpConnection(HttpToolsProtocol):
             self.transport.resume_reading()
 
     def handle_websocket_upgrade(self) -> None:
-        """The websocket has the connection from here on."""
+        """The websocket has the connection from here on, and watches what it sends itself."""
+        if self._unsent is not None:
+            self._unsent.end()
         super().handle_websocket_upgrade()
         # As uvicorn does when a connection is lost, which this object will not be told: the parser refers to it.
         self.parser = None  # type: ignore[assignment]
@@ -113,8 +120,7 @@ class HttpConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The next request begins: its headers have as long as the first one's."""
         super().on_message_begin()
-        if self._deadline is None:
-            self._await_headers()
+        self._in_headers = True
 
     def on_headers_complete(self) -> None:
         """A request's headers, or a handshake's, are there."""
@@ -173,6 +179,7 @@ class HttpConnection(HttpToolsProtocol):
         self._deadline = self.loop.call_later(self._header_timeout, self._give_up)
 
     def _headers_arrived(self) -> None:
+        self._in_headers = False
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

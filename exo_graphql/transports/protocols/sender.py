@@ -43,7 +43,7 @@ class Sender:
         cycle = self._cycle
         if cycle.access_log or not cycle.keep_alive or cycle.scope["method"] == "HEAD" or cycle.response_started:
             return False
-        return any(name == b"content-length" for name, _ in head.get("headers", ()))
+        return b"content-length" in dict(head.get("headers", ()))
 
     def _send_whole(self, head: Message, message: Message) -> bool:
         """Sends the whole response, if `message` is its whole body and the client reads fast enough."""

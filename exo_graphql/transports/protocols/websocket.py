@@ -61,7 +61,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         """Drops what was not read."""
         self._slices.end()
         if self._unsent is not None:
-            self._unsent.forget()
+            self._unsent.end()
         super().connection_lost(exc)
 
     async def receive(self) -> Any:
