@@ -39,7 +39,7 @@ async def test_without_the_lease_a_write_that_gets_no_answer_says_that_another_m
     async with Severed.between(database) as network:
         store = make(url=network.url)
         await store.open()
-        network.hold(before=b"", let_through=False)
+        network.hold(before=b"exo_graphql", let_through=False)
         with monkeypatch.context() as short:
             short.setattr(postgres_module, "CALL_SECONDS", 2 * QUICK.duration)
             with pytest.raises(NotLeader, match="did not answer"):
@@ -238,7 +238,7 @@ async def _refused(store: PostgresStore, network: Severed, monkeypatch: pytest.M
         short.setattr(postgres_module, "CALL_SECONDS", 0.2)
         with pytest.raises(StoreError, match="did not answer within"):
             await store.admit(OPERATIONS, ENTRY, KEY)
-    network.hold(before=b"", let_through=False)
+    network.hold(before=b"exo_graphql", let_through=False)
 
 
 async def test_what_is_being_written_while_the_server_ends_is_written_before_the_lease_is_given_up(

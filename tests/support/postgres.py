@@ -131,9 +131,12 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def database(postgres: PostgresServer) -> str:
+def database(postgres: PostgresServer) -> Iterator[str]:
     """The URL of a new, empty database."""
-    name = f"test_{uuid4().hex}"
+    name = Identifier(f"test_{uuid4().hex}")
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-    return postgres.url(name)
+        connection.execute(SQL("CREATE DATABASE {}").format(name))
+    yield postgres.url(name.as_string().strip('"'))
+    # Otherwise a standby would copy the databases of all tests before it.
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(name))
