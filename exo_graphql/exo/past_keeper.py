@@ -35,6 +35,8 @@ class PastKeeper:
         """Whether the past has been given."""
         self._version = -1
         """Of the last snapshot that was looked at."""
+        self._content: object = None
+        """What of it is stored."""
         self._changed = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         """While this server leads."""
@@ -106,8 +108,12 @@ class PastKeeper:
     # Writing
 
     def _look(self, snapshot: Snapshot) -> None:
-        if snapshot.version != self._version:
-            self._version = snapshot.version
+        if snapshot.version == self._version:
+            return
+        self._version = snapshot.version
+        content = past_records.content(snapshot)
+        if content != self._content:
+            self._content = content
             self._changed.set()
 
     async def _write(self) -> None:
@@ -127,6 +133,7 @@ class PastKeeper:
         snapshot = self._poller.snapshot
         # A state of which it is not clear yet what it says of the past must not replace it.
         if snapshot is None or self._poller.past_is_open or snapshot.held or self._poller.has_a_copy:
+            self._content, self._version = None, -1  # the next one is looked at again
             return False
         stored = self._stored
         records = past_records.encode(snapshot)

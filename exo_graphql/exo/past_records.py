@@ -60,6 +60,13 @@ _CLUSTER = msgspec.json.Decoder(_Cluster)
 _MODELS = msgspec.json.Decoder(_Model)
 
 
+def content(snapshot: Snapshot) -> object:
+    """What the records are made of: where it is equal, they are as well. Cheaper than making them."""
+    history, nodes = snapshot.history, snapshot.state.nodes
+    failed = {pair: download for pair, download in history.downloads.items() if download.quiet_since is not None}
+    return history.models, history.instances, failed, [(id_, node.friendly_name) for id_, node in nodes.items()]
+
+
 def encode(snapshot: Snapshot) -> dict[str, bytes]:
     """The records, by the id of their entry."""
     history, nodes = snapshot.history, snapshot.state.nodes

@@ -14,6 +14,7 @@ from exo_graphql.cluster.status import ModelStatus
 from exo_graphql.exo.past_keeper import PastKeeper
 from exo_graphql.exo.poller import Poller
 from exo_graphql.operations import Operations
+from exo_graphql.simulator import tiny_scenario
 from exo_graphql.storage import Collection, Entry, StoreError
 from exo_graphql.storage.sqlite import SQLiteStore
 from tests.support.polled_cluster import loop_moment, loop_now
@@ -145,3 +146,20 @@ async def test_a_load_is_written_no_more_often_than_once_a_second(tmp_path: Path
         assert len(phases) > 2
         # Each write is of the model and of the cluster.
         assert first.store.writes <= 2 * (loop_moment().elapsed - began + 2)
+
+
+async def test_what_was_seen_while_exo_elected_a_master_is_stored_afterwards(tmp_path: Path) -> None:
+    async with world(tiny_scenario(3)) as w:
+        await w.given(A)
+        async with server(w, tmp_path / "store", killed=True) as first:
+            await asyncio.sleep(5)
+            w.sim.control.kill_master()
+            held = await first.until(lambda snapshot: snapshot.held)
+            await asyncio.sleep(2)
+            await first.until(lambda snapshot: not snapshot.held)
+            assert held.status(A).ready
+            await asyncio.sleep(2)
+            before = first.status()
+            assert before.failure is not None
+        async with server(w, tmp_path / "store") as second:
+            assert (second.status().changed_at, second.status().failure) == (before.changed_at, before.failure)
