@@ -4,14 +4,12 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 
-from graphql import DocumentNode, OperationDefinitionNode
-
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Unreachable, Upstream
 from exo_graphql.engine.execution import refusal
 from exo_graphql.engine.mutations import catalogue_changes, is_repeatable, leader_error
+from exo_graphql.engine.prepared import Prepared
 from exo_graphql.engine.reply import Outcome, Reply
-from exo_graphql.engine.requests import GraphQLRequest
 from exo_graphql.engine.rights import Caller
 from exo_graphql.replicas.mutation import Forwarder, LeaderError, Mutation, NoAnswer, TooMany
 
@@ -33,10 +31,9 @@ class PassingOn:
         """Whether this server carries them out itself."""
         return self._forwarder.leads
 
-    async def reply(
-        self, request: GraphQLRequest, document: DocumentNode, operation: OperationDefinitionNode, caller: Caller
-    ) -> Reply | None:
-        """The reply to a valid mutation; None where this server has begun to lead meanwhile."""
+    async def reply(self, prepared: Prepared, caller: Caller) -> Reply | None:
+        """The reply to a mutation; None where this server has begun to lead meanwhile."""
+        request, document, operation = prepared.request, prepared.document, prepared.operation
         repeatable = is_repeatable(document, operation, request.variables)
         mutation = Mutation(
             request.query or "",

@@ -4,17 +4,17 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
-from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, OperationDefinitionNode
+from graphql import FieldNode, GraphQLError, GraphQLSchema, OperationDefinitionNode
 
 from exo_graphql.cluster.upstream import Unreachable, Upstream
 from exo_graphql.deployments.service import Deployments
 from exo_graphql.engine.budget import Budget
 from exo_graphql.engine.complexity import check_variables
-from exo_graphql.engine.documents import Documents, is_mutation, is_subscription, operation_error
+from exo_graphql.engine.documents import Documents, operation_error
 from exo_graphql.engine.errors import Code, internal_error, new_error_id
 from exo_graphql.engine.event_stream import EventSubscriber, asks_for_earlier, event_field
 from exo_graphql.engine.execution import Answer, Executor, fault_of, refusal
@@ -28,11 +28,12 @@ from exo_graphql.engine.persisted import (
     PersistedQueryNotFound,
     WrongHash,
 )
+from exo_graphql.engine.prepared import Prepared
 from exo_graphql.engine.reply import Outcome, Reply
 from exo_graphql.engine.requests import GraphQLRequest
 from exo_graphql.engine.rights import Caller, Rights
 from exo_graphql.engine.shared_subscription import Subscriber
-from exo_graphql.engine.waiting import ARGUMENT, Waits
+from exo_graphql.engine.waiting import Waits
 from exo_graphql.engine.worker_pool import Overloaded, WorkerPool
 from exo_graphql.events import Event
 from exo_graphql.events.log import EventLog
@@ -53,36 +54,6 @@ _SETTLING_SECONDS = 1.0
 # Seconds: a query reads exo's state again if the snapshot is older. With subscribers, the poller reads about as
 # often, so only the first query after a while waits for exo. Ten queries a second cost exo one read.
 MAX_AGE = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A request whose document is valid and whose operation is known."""
-
-    request: GraphQLRequest
-    """With its text, also where the client sent an id."""
-    document: DocumentNode
-    operation: OperationDefinitionNode
-
-    @property
-    def is_subscription(self) -> bool:
-        """Whether it is answered by a stream."""
-        return is_subscription(self.operation)
-
-    @property
-    def may_wait(self) -> bool:
-        """Whether it may wait for something to happen before it is executed."""
-        location = self.document.loc  # the text, also where the request names a document by its id
-        return not self.is_mutation and location is not None and ARGUMENT in location.source.body
-
-    @property
-    def is_mutation(self) -> bool:
-        """Whether it changes the cluster."""
-        return is_mutation(self.operation)
-
-    def key(self, rights: Rights) -> tuple[object, Rights]:
-        """Equal for subscriptions that share their executions."""
-        return self.request.key, rights
 
 
 class Service:
@@ -269,12 +240,11 @@ class Service:
 
     async def _pass_on(self, passing_on: PassingOn, prepared: Prepared, caller: Caller) -> Reply:
         """Has the leader carry out a mutation, or does so here where this server has begun to lead meanwhile."""
-        request, document, operation = prepared.request, prepared.document, prepared.operation
         try:
-            self._budget.check(document, operation, request.variables)
+            self._budget.check(prepared.document, prepared.operation, prepared.request.variables)
         except LimitExceeded as error:
             return _refused(error)
-        reply = await passing_on.reply(request, document, operation, caller)
+        reply = await passing_on.reply(prepared, caller)
         if reply is None:
             await self.refresh()
             reply = await self._execute(prepared, caller)

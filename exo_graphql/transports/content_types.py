@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from exo_graphql.engine.prepared import Prepared
 from exo_graphql.engine.reply import Reply
 from exo_graphql.engine.requests import BadRequest
-from exo_graphql.engine.service import Prepared
 
 JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"

@@ -13,6 +13,7 @@ import orjson
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from exo_graphql.engine.prepared import Prepared
 from exo_graphql.engine.requests import (
     BadRequest,
     GraphQLRequest,
@@ -20,7 +21,7 @@ from exo_graphql.engine.requests import (
     parse_request,
 )
 from exo_graphql.engine.rights import Caller
-from exo_graphql.engine.service import Prepared, Service
+from exo_graphql.engine.service import Service
 from exo_graphql.transports.asgi import Disconnected, address_of, has_last_slash, read_body
 from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized
 from exo_graphql.transports.compression import Compressor

@@ -6,10 +6,11 @@ The specification: https://graphql.github.io/graphql-over-http/draft/
 from time import perf_counter
 
 from exo_graphql.engine.execution import refusal
+from exo_graphql.engine.prepared import Prepared
 from exo_graphql.engine.reply import Outcome, Reply
 from exo_graphql.engine.requests import BadRequest
 from exo_graphql.engine.rights import Caller
-from exo_graphql.engine.service import Prepared, Service
+from exo_graphql.engine.service import Service
 from exo_graphql.observability.metrics import Transport
 from exo_graphql.transports.asgi import respond
 from exo_graphql.transports.compression import MIN_COMPRESSED, Compressor

@@ -12,9 +12,10 @@ from starlette.types import Receive, Send
 
 from exo_graphql.engine.execution import refusal
 from exo_graphql.engine.limits import LimitExceeded
+from exo_graphql.engine.prepared import Prepared
 from exo_graphql.engine.reply import Reply
 from exo_graphql.engine.rights import Caller
-from exo_graphql.engine.service import Prepared, Service
+from exo_graphql.engine.service import Service
 from exo_graphql.observability.metrics import Transport
 from exo_graphql.transports.asgi import Disconnected, break_off_of, clear_frames, send_within
 from exo_graphql.transports.exchange import Exchange

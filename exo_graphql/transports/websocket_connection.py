@@ -19,10 +19,11 @@ from starlette.types import Message, Receive, Send
 
 from exo_graphql.engine.execution import refusal
 from exo_graphql.engine.limits import LimitExceeded
+from exo_graphql.engine.prepared import Prepared
 from exo_graphql.engine.reply import Outcome, Reply
 from exo_graphql.engine.requests import BadRequest, GraphQLRequest, parse_request
 from exo_graphql.engine.rights import Caller, Rights
-from exo_graphql.engine.service import Prepared, Service
+from exo_graphql.engine.service import Service
 from exo_graphql.observability.metrics import Transport
 from exo_graphql.transports.asgi import Disconnected, clear_frames, send_within
 from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized, authorization_in

@@ -34,10 +34,10 @@ from exo_graphql.engine.cost import Cost
 from exo_graphql.engine.costs import Costs
 from exo_graphql.engine.field_sizes import LISTS
 from exo_graphql.engine.list_sizes import ListSizes
+from exo_graphql.engine.prepared import Prepared
 from exo_graphql.engine.reply import Outcome, Reply
 from exo_graphql.engine.requests import GraphQLRequest
 from exo_graphql.engine.rights import Caller, Rights
-from exo_graphql.engine.service import Prepared
 from exo_graphql.schema.build import build_schema, print_sorted
 from exo_graphql.settings import Settings
 from tests.benchmarks.attacks import OVERVIEW

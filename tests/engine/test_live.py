@@ -17,9 +17,10 @@ import pytest
 from exo_graphql import app, configured
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.engine.execution import Answer
+from exo_graphql.engine.prepared import Prepared
 from exo_graphql.engine.requests import GraphQLRequest
 from exo_graphql.engine.rights import Caller, Rights
-from exo_graphql.engine.service import Prepared, Service
+from exo_graphql.engine.service import Service
 from exo_graphql.engine.shared_subscription import Subscriber
 from exo_graphql.exo.pacing import Mode
 from exo_graphql.exo.poller import Poller
