@@ -242,9 +242,11 @@ class Service:
         """Has the leader carry out a mutation, or does so here where this server has begun to lead meanwhile."""
         try:
             self._budget.check(prepared.document, prepared.operation, prepared.request.variables)
+            reply = await passing_on.reply(prepared, caller)
         except LimitExceeded as error:
             return _refused(error)
-        reply = await passing_on.reply(prepared, caller)
+        except Exception as fault:  # noqa: BLE001  # logged; the mutation may have been carried out
+            return _logged(fault)
         if reply is None:
             await self.refresh()
             reply = await self._execute(prepared, caller)
@@ -260,11 +262,9 @@ class Service:
             result = answer if isinstance(answer, Answer) else await answer
         except (LimitExceeded, Overloaded) as refused:
             return _refused(refused)
-        except Exception:
+        except Exception as fault:  # noqa: BLE001  # logged
             # The faults of resolvers are errors in the result; this is one of the executor or the encoder.
-            error_id = new_error_id()
-            logger.exception("internal error %s", error_id)
-            return Reply(Outcome.FAULT, refusal((internal_error(error_id),)))
+            return _logged(fault)
         outcome = Outcome.REFUSED if result.refused else Outcome.EXECUTED
         lasting = outcome is Outcome.EXECUTED and not (waited or result.time_dependent or prepared.is_mutation)
         return Reply(outcome, result.payload, lasting, result)
@@ -341,6 +341,12 @@ async def _ended(task: asyncio.Task[Any]) -> None:
 def _refused(error: LimitExceeded | Overloaded | PersistedQueryNotFound | WrongHash) -> Reply:
     outcome = Outcome.OVERLOADED if isinstance(error, Overloaded) else Outcome.REFUSED
     return Reply(outcome, refusal((error,)))
+
+
+def _logged(fault: Exception) -> Reply:
+    error_id = new_error_id()
+    logger.error("internal error %s", error_id, exc_info=fault)
+    return Reply(Outcome.FAULT, refusal((internal_error(error_id),)))
 
 
 def _forbidden() -> GraphQLError:

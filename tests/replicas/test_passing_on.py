@@ -14,7 +14,7 @@ from exo_graphql.documents import document
 from exo_graphql.engine.rights import Caller, Rights
 from exo_graphql.operations import Operation
 from exo_graphql.transports.mcp import EngineGraph
-from tests.support.leaders import break_off, leading
+from tests.support.leaders import break_off, executed, leading
 from tests.support.leaderships import Directed, directed, replica
 from tests.support.replicated import Replicated, ask, replicated
 from tests.support.running import A, B, Running, running, until
@@ -316,3 +316,14 @@ async def test_the_catalogue_shows_at_once_what_was_added_or_removed_through_thi
             assert (await ask(follower, mutation, OPERATE, id=model)).json()["data"]["a"]["error"] is None
             shown = (await ask(follower, f'{{ model(id: "{model}") {{ id }} }}', READ)).json()
             assert ("errors" in shown) is (change == "removeModel")
+
+
+async def test_a_fault_of_ours_on_the_way_is_an_answer_with_its_id_alone(caplog: pytest.LogCaptureFixture) -> None:
+    text = 'mutation { addModel(id: "a/b") { error { code } } }'
+    async with leading(executed(b'{"data": ["no object"]}')) as leader:
+        with directed(Directed("b", replica("a", leader.url, leads=True))):
+            async with running() as server:
+                answer = await ask(server, text)
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, error["extensions"]["code"]) == (500, "INTERNAL_ERROR")
+    assert error["extensions"]["errorId"] in caplog.text
