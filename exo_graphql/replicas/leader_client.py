@@ -1,7 +1,7 @@
 """What one server says to another that leads, over HTTP. Knows the route of `transports/replica_routes.py`.
 
-GET  /replica/graphql     204: it leads; 409: it does not
-POST /replica/graphql     carries out a mutation, in its answer the `Outcome` in a header; 409: it does not lead
+GET  /replica/graphql    204: it leads; 409: it does not, or is another server
+POST /replica/graphql    carries out a mutation, in its answer the `Outcome` in a header; 409: as above
 """
 
 import asyncio
@@ -20,8 +20,12 @@ from exo_graphql.tls import NoCertificates, why_not
 PATH = "/replica/graphql"
 OUTCOME_HEADER = "exo-graphql-outcome"
 """In the answer to a mutation that the leader dealt with: the name of its `Outcome`."""
+TO_HEADER = "exo-graphql-to"
+"""The id of the server that a request is for."""
 ROLE_HEADER = "exo-graphql-role"
 """In the answer of a server that does not lead, with `NOT_LEADING`: nothing was carried out."""
+FOLLOWER, ANOTHER = "follower", "another"
+"""Its values: the server does not lead, or is not the one that is meant."""
 NOT_LEADING = HTTPStatus.CONFLICT
 
 
@@ -68,7 +72,6 @@ class LeaderClient:
     async def post(self, leader: Replica, secret: str | None, mutation: Mutation) -> Answered:
         """What it answers to the mutation. Raises `NotDone` and `NoAnswer`."""
         body = {
-            "to": leader.id,
             "query": mutation.query,
             "operationName": mutation.operation_name,
             "variables": mutation.variables,
@@ -95,7 +98,7 @@ class LeaderClient:
     ) -> httpx.Response:
         if leader.url is None or secret is None:
             raise NotDone(f"{leader.name} leads, and has no address (--advertise-url).")
-        headers = {"authorization": f"Bearer {secret}", "content-type": "application/json"}
+        headers = {"authorization": f"Bearer {secret}", "content-type": "application/json", TO_HEADER: leader.id}
         url = leader.url.rstrip("/") + PATH
         client = self._client(https=url.startswith("https:"))
         return await client.send(client.build_request(method, url, content=content, headers=headers), stream=True)
@@ -118,7 +121,10 @@ class LeaderClient:
     @staticmethod
     def _refusal(leader: Replica, response: httpx.Response) -> NotDone | None:
         """Why nothing was carried out, where the answer says that nothing was."""
-        if response.status_code == NOT_LEADING and ROLE_HEADER in response.headers:
+        role = response.headers.get(ROLE_HEADER) if response.status_code == NOT_LEADING else None
+        if role == ANOTHER:
+            return NotDone(f"At the address of {leader.name}, which leads, is another server: see its --advertise-url.")
+        if role is not None:
             return NotDone(f"{leader.name} has not begun to lead, or no longer leads.")
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             return NotDone(f"What answers at the address of {leader.name} shares no database with this server.")

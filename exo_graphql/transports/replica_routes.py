@@ -1,8 +1,10 @@
 """The route by which another server that shares the store passes mutations on to this one, which leads.
 
-    POST /replica/graphql    Authorization: Bearer SECRET    {to, query, operationName, variables, by, rights, trusted}
+    POST /replica/graphql    {query, operationName, variables, by, rights, trusted}
+    GET  /replica/graphql    whether this server leads
 
-    GET  /replica/graphql    with the same secret: whether this server leads
+Both with `Authorization: Bearer SECRET`, and with the id of the server that they are for: two servers may have been
+given the same address, such as 127.0.0.1 of each machine.
 
 The secret is in the shared database alone. Whoever knows it is believed who the caller is and what it may do: that was
 checked where the mutation came from. It is checked once more here, and nothing but a mutation is carried out. A server
@@ -17,13 +19,21 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from exo_graphql.engine.execution import refusal
-from exo_graphql.engine.reply import Outcome, Reply
+from exo_graphql.engine.reply import Reply
 from exo_graphql.engine.requests import BadRequest, GraphQLRequest
 from exo_graphql.engine.rights import Caller, Rights
 from exo_graphql.engine.service import Service
 from exo_graphql.observability.metrics import Transport
 from exo_graphql.replicas.forward import Role
-from exo_graphql.replicas.leader_client import NOT_LEADING, OUTCOME_HEADER, PATH, ROLE_HEADER
+from exo_graphql.replicas.leader_client import (
+    ANOTHER,
+    FOLLOWER,
+    NOT_LEADING,
+    OUTCOME_HEADER,
+    PATH,
+    ROLE_HEADER,
+    TO_HEADER,
+)
 from exo_graphql.schema.errors import NamedError
 from exo_graphql.storage.leadership import Leadership
 from exo_graphql.transports.asgi import Disconnected, headers_of, read_body, respond
@@ -40,8 +50,9 @@ _JSON_TYPE = b"application/json; charset=utf-8"
 # Browsers send at least one of these with every POST.
 _OF_BROWSERS = (b"origin", b"sec-fetch-site", b"sec-fetch-mode")
 
-_LEADS = Reply(Outcome.EXECUTED, b"")
-"""The answer to the question whether this server leads."""
+
+class _NotLeading(Exception):
+    """This server is not the one that is meant, or does not lead. The argument is the value of `ROLE_HEADER`."""
 
 
 class ReplicaEndpoint:
@@ -70,27 +81,27 @@ class ReplicaEndpoint:
             status, reported, headers = refusal_of(error, b"GET, POST")
             await respond(send, status, refusal((reported,)), _JSON_TYPE, headers)
             return
-        if reply is _LEADS:
-            await respond(send, 204, b"", _JSON_TYPE)
-            return
-        if reply is None:
+        except _NotLeading as error:
             self._service.metrics.refused(Transport.REPLICA)
             not_leading = NamedError("NOT_LEADING", "This server does not lead.", "Send it to the one that does.")
-            role = [(ROLE_HEADER.encode(), b"follower")]
+            role = [(ROLE_HEADER.encode(), str(error).encode())]
             await respond(send, NOT_LEADING, refusal((not_leading,)), _JSON_TYPE, role)
+            return
+        if reply is None:
+            await respond(send, 204, b"", _JSON_TYPE)
             return
         self._service.metrics.answered(Transport.REPLICA)
         outcome = [(OUTCOME_HEADER.encode(), reply.outcome.value.encode())]
         await respond(send, 200, reply.payload, _JSON_TYPE, outcome)
 
-    @property
-    def _leads(self) -> bool:
-        return self._role.leading and self._leadership.leads
+    def _check_leads(self) -> None:
+        if not (self._role.leading and self._leadership.leads):
+            raise _NotLeading(FOLLOWER)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Reply | None:
-        """The reply, or `_LEADS`; None where this server does not lead.
+        """The reply; None to the question whether this server leads, which it does.
 
-        Raises `BadRequest`, `Unauthorized` and `Disconnected`.
+        Raises `BadRequest`, `Unauthorized`, `_NotLeading` and `Disconnected`.
         """
         secret = self._leadership.secret
         if secret is None:
@@ -102,17 +113,17 @@ class ReplicaEndpoint:
             raise BadRequest("Use GET or POST.", 405)
         if not _is_secret(headers.get(b"authorization", b""), secret):
             raise Unauthorized
+        if headers.get(TO_HEADER.encode(), b"").decode("latin-1") != self._leadership.own.id:
+            raise _NotLeading(ANOTHER)
+        self._check_leads()
         if scope["method"] == "GET":
-            return _LEADS if self._leads else None
+            return None
         if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != JSON.encode():
             raise BadRequest("The content type must be application/json.", 415)
         body = await read_body(scope, receive, MAX_BODY_BYTES, self._body_timeout)
-        request, caller, to = _parsed(body)
-        if to != self._leadership.own.id:
-            return None
+        request, caller = _parsed(body)
         prepared = await self._service.prepare(request)
-        if not self._leads:
-            return None
+        self._check_leads()  # still
         if isinstance(prepared, Reply):
             return prepared
         if not prepared.is_mutation:
@@ -127,8 +138,8 @@ def _is_secret(header: bytes, secret: str) -> bool:
     return scheme.lower() == b"bearer" and same
 
 
-def _parsed(body: bytes) -> tuple[GraphQLRequest, Caller, str]:
-    """The request, who its caller is there, and the id of the server that it is for. Raises `BadRequest`."""
+def _parsed(body: bytes) -> tuple[GraphQLRequest, Caller]:
+    """The request, and who its caller is there. Raises `BadRequest`."""
     try:
         given: Any = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -136,9 +147,9 @@ def _parsed(body: bytes) -> tuple[GraphQLRequest, Caller, str]:
     if not isinstance(given, dict):
         raise BadRequest("The body must be an object.")
     query, name, variables = given.get("query"), given.get("operationName"), given.get("variables")
-    by, rights, to = given.get("by"), given.get("rights"), given.get("to")
-    if not isinstance(query, str) or not isinstance(to, str):
-        raise BadRequest("'query' and 'to' must be strings.")
+    by, rights = given.get("by"), given.get("rights")
+    if not isinstance(query, str):
+        raise BadRequest("'query' must be a string.")
     if not isinstance(name, str | None) or not isinstance(variables, dict | None):
         raise BadRequest("'operationName' must be a string, and 'variables' an object.")
     if by is not None and not (isinstance(by, str) and is_name(by)):
@@ -146,4 +157,4 @@ def _parsed(body: bytes) -> tuple[GraphQLRequest, Caller, str]:
     if not isinstance(rights, str) or rights not in Rights.__members__:
         raise BadRequest("'rights' must be READ or OPERATE.")
     request = GraphQLRequest(query, name, variables, own=given.get("trusted") is True)
-    return request, Caller(Rights[rights], by), to
+    return request, Caller(Rights[rights], by)

@@ -93,7 +93,6 @@ async def test_the_leader_gets_the_mutation_its_caller_and_the_secret_and_is_ask
         assert it.role.refreshed == 1  # before the caller has the answer
     (arrival,) = leader.arrived
     assert arrival.body == {
-        "to": "a",
         "query": ONCE.query,
         "operationName": "Name",
         "variables": {"a": [1, "é"]},
@@ -103,6 +102,7 @@ async def test_the_leader_gets_the_mutation_its_caller_and_the_secret_and_is_ask
     }
     assert f"authorization: Bearer {SECRET}\r\n" in arrival.head.replace("Authorization", "authorization")
     assert "POST /replica/graphql HTTP/1.1\r\n" in arrival.head
+    assert "exo-graphql-to: a\r\n" in arrival.head
     assert dict(it.forwarding.ended) == {"answered": 1}
 
 
@@ -177,6 +177,7 @@ async def test_a_leader_that_is_started_again_gets_what_has_waited() -> None:
 
 ASKED = [
     pytest.param(follow, "no longer leads", id="does not lead"),
+    pytest.param(answering(409, b"{}", "exo-graphql-role: another"), "see its --advertise-url", id="another server"),
     pytest.param(answering(401), "shares no database", id="another secret"),
     pytest.param(answering(405), "HTTP 405", id="another program"),
     pytest.param(answering(200), "HTTP 200", id="another answer"),
