@@ -99,6 +99,8 @@ class Forwarding:
         self._last: Replica | None = None
         """The leader that was known last."""
         self._sending = asyncio.Semaphore(rules.max_connections)
+        self._logged = ""
+        """Why mutations are not answered at present, as the log says."""
         self.waiting = 0
         """Mutations that wait for their answer."""
         self.ended: Counter[str] = Counter()
@@ -126,12 +128,15 @@ class Forwarding:
                 answered = await self._forward(mutation, changes)
         except LeaderError as error:
             self.ended["unknown" if isinstance(error, NoAnswer) else "unreachable"] += 1
-            log.warning("A mutation was not answered by the server that leads: %s", error)
+            if str(error) != self._logged:  # not once for each caller who tries again
+                self._logged = str(error)
+                log.warning("A mutation was not answered by the server that leads: %s", error)
             raise
         finally:
             self.waiting -= 1
         if answered is not None:
             self.ended["answered"] += 1
+            self._logged = ""
             await self._role.refresh()
         return answered
 

@@ -412,6 +412,14 @@ async def test_one_that_is_cancelled_leaves_nothing_behind() -> None:
         assert {task.get_name() for task in asyncio.all_tasks()} & {"mutation to the leader"} == set()
 
 
+async def test_the_log_says_once_why_mutations_are_not_answered(caplog: pytest.LogCaptureFixture) -> None:
+    async with follower(answering(401)) as (it, leader):
+        for act in (answering(401), answering(404), answering(404), accept, answering(404)):
+            leader.act = act
+            await asyncio.gather(it.send(), it.send(), return_exceptions=True)
+    assert [line.rsplit(" ", 1)[1] for line in caplog.messages] == ["server.", "404.", "404."]
+
+
 async def test_the_secret_is_in_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     for act in (accept, break_off, answering(401)):
