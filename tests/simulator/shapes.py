@@ -32,6 +32,9 @@ _MAPS = frozenset(
     ]
 )
 
+# Cards and instances are the same at every place.
+_SAME_ANYWHERE = ("/modelCard", "/instance")
+
 Shapes = dict[str, set[str]]
 
 
@@ -43,10 +46,8 @@ def shapes(document: Any) -> Shapes:
 
 
 def _walk(value: Any, path: str, found: Shapes, *, is_map: bool) -> None:
-    # Cards and instances are the same at every place.
-    for name in ("modelCard", "instance"):
-        if path.endswith(f"/{name}"):
-            path = name
+    if path.endswith(_SAME_ANYWHERE):
+        path = path.rpartition("/")[2]
     if path == "/instances/*":
         path = "instance"
     if isinstance(value, dict) and is_map:
