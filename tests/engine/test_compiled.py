@@ -20,12 +20,10 @@ from graphql import (
     get_named_type,
     is_leaf_type,
     parse,
-    print_schema,
     validate,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis_graphql import queries
 
 from exo_graphql.cluster.advance import advance
 from exo_graphql.cluster.snapshot import Snapshot, Source
@@ -250,18 +248,6 @@ def test_documents_with_variables_fragments_and_directives(seed: int, kind: str,
     document = generator.document(kind)
     if not validate(SCHEMA, parse(document)):
         assert_alike(document, data.draw(st.sampled_from(snapshots())), generator.values)
-
-
-def _fields() -> list[str]:
-    assert SCHEMA.query_type is not None
-    return [name for name in SCHEMA.query_type.fields if name not in WAITING]
-
-
-# Of 300 with all fields 148 were compared.
-@settings(EXAMPLES, max_examples=160)
-@given(st.deferred(lambda: queries(print_schema(SCHEMA), fields=_fields())), st.data())
-def test_documents_of_hypothesis_graphql(document: str, data: st.DataObject) -> None:
-    assert_alike(document, data.draw(st.sampled_from(snapshots())))
 
 
 @EXAMPLES

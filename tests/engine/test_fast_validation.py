@@ -4,10 +4,9 @@ import re
 from random import Random
 
 import pytest
-from graphql import ASTValidationRule, GraphQLError, parse, print_schema, validate
+from graphql import ASTValidationRule, GraphQLError, parse, validate
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis_graphql import queries
 
 from exo_graphql.engine.documents import Documents, document_rules
 from exo_graphql.engine.fast_validation import is_surely_valid
@@ -50,21 +49,6 @@ def test_what_passes_fast_validation_passes_every_rule(
         return
     if is_surely_valid(SCHEMA, document):
         assert validate(SCHEMA, document, RULES) == []
-
-
-@EXAMPLES
-@given(st.deferred(lambda: queries(print_schema(SCHEMA))))
-def test_simple_documents_of_hypothesis_graphql_pass_fast_validation(text: str) -> None:
-    document = parse(text)
-    assert validate(SCHEMA, document, RULES) == []
-    if "..." not in text and not _repeats(text):
-        assert is_surely_valid(SCHEMA, document)
-
-
-def _repeats(text: str) -> bool:
-    """Whether some word occurs twice: then a key may, too."""
-    words = re.findall(r"\w+", text)
-    return len(set(words)) != len(words)
 
 
 @pytest.mark.parametrize(

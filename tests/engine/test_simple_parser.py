@@ -6,10 +6,9 @@ from random import Random
 from time import process_time
 
 import pytest
-from graphql import DocumentNode, FieldNode, OperationDefinitionNode, SelectionSetNode, parse, print_schema
+from graphql import DocumentNode, FieldNode, OperationDefinitionNode, SelectionSetNode, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis_graphql import queries
 
 from exo_graphql.engine.complexity import check_document
 from exo_graphql.engine.documents import Documents, document_rules
@@ -96,7 +95,7 @@ def _places(document: DocumentNode) -> list[tuple[int, int]]:
     return [(node.loc.start, node.loc.end) for node in _fields(operation.selection_set) if node.loc is not None]
 
 
-def _agrees(text: str) -> bool:
+def agrees(text: str) -> bool:
     """Whether it was read; then as graphql-core reads it."""
     simple = parse_simple(text, LIMITS)
     if simple is None:
@@ -118,20 +117,14 @@ def test_it_reads_what_graphql_core_reads(seed: int, changes: list[tuple[int, in
     for place, length, piece in changes:
         begin = place % len(text)
         text = text[:begin] + piece + text[begin + length :]
-    _agrees(text)
+    agrees(text)
 
 
 @EXAMPLES
 @given(st.lists(st.sampled_from((*PIECES, "{", "}", "a", "a", "b:")), max_size=12))
 def test_it_reads_no_more_than_graphql_core(pieces: list[str]) -> None:
-    _agrees("".join(pieces))
-    _agrees(" ".join(("{", *pieces, "}")))
-
-
-@settings(max_examples=40, deadline=None)  # each takes 50 ms to make
-@given(queries(print_schema(SCHEMA)))
-def test_it_reads_the_documents_of_hypothesis_graphql(text: str) -> None:
-    assert _agrees(text) or re.search(r'\.\.\.|[$@#]|"""', text) or len(text) > 200
+    agrees("".join(pieces))
+    agrees(" ".join(("{", *pieces, "}")))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +141,7 @@ def test_it_reads_the_documents_of_hypothesis_graphql(text: str) -> None:
     ],
 )
 def test_it_reads_simple_documents(text: str) -> None:
-    assert _agrees(text)
+    assert agrees(text)
 
 
 @pytest.mark.parametrize(

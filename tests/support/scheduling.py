@@ -1,4 +1,4 @@
-"""Which process runs which test, as a pytest plugin: four processes for two cores, and some files in one of them.
+"""Which process runs which test, as a pytest plugin: six processes for two cores, and some files in one of them.
 
 Not `--dist loadgroup`: pytest 9.2 has node ids that pytest-xdist 3.8 cannot add a group to, and it says nothing of it.
 """
@@ -77,8 +77,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Groups:
 
 @pytest.hookimpl
 def pytest_xdist_auto_num_workers() -> int:
-    """Two processes for each core: half of the time a test waits for sockets, processes and clocks."""
-    return 2 * (os.cpu_count() or 1)
+    """Three processes for each core: half of the time a test waits for sockets, processes and clocks."""
+    return 3 * (os.cpu_count() or 1)
 
 
 class Recorder:
