@@ -36,6 +36,7 @@ KEPT_MODELS = 1000
 LOST_WITH_MASTER = "The cluster lost its master and, with it, every instance. exo does not place them again."
 LOST_WITH_NODE = "The cluster lost a node that held a shard, and exo removed the instance."
 REMOVED_UNREADY = "The instance was removed before it was ready, by exo or another client."
+GONE_MEANWHILE = "The instance was gone when this server started again; it was not ready when it was last seen."
 UNLOADED_UNREADY = "An operation of this server removed the instance before it was ready."
 
 

@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, unique
 
-from exo_graphql.cluster.history import DownloadHistory, History, InstanceHistory, ModelHistory
+from exo_graphql.cluster.history import (
+    GONE_MEANWHILE,
+    REMOVED_UNREADY,
+    DownloadHistory,
+    History,
+    InstanceHistory,
+    ModelHistory,
+)
 from exo_graphql.cluster.identity import is_another_cluster, may_be_incomplete
 from exo_graphql.cluster.loads import Loads
 from exo_graphql.cluster.moment import Moment
@@ -80,7 +87,15 @@ def joined(
         loading=loads.under_way,
     )
     after, _ = remember(before, state, instance_statuses, unloading, now, first=False, loads=loads)
-    return after
+    return replace(after, models={id_: _as_far_as_known(model, now) for id_, model in after.models.items()})
+
+
+def _as_far_as_known(model: ModelHistory, now: Moment) -> ModelHistory:
+    """The same without saying of an instance that it was never ready: nobody has seen how it ended."""
+    failure = model.failure
+    if failure is None or failure.at != now.at or failure.message != REMOVED_UNREADY:
+        return model
+    return replace(model, failure=replace(failure, message=GONE_MEANWHILE))
 
 
 def _kept(model: ModelHistory, now: Moment) -> ModelHistory:

@@ -216,12 +216,20 @@ class ServerCollector(Collector):
         yield _gauge("exo_graphql_websockets", "Open websockets.", self._connections())
         yield _gauge("exo_graphql_waiting_requests", "Queries that wait (waitSeconds).", self._waiting())
         stats = self._stats()
-        yield CounterMetricFamily("exo_graphql_upstream_reads", "States read from exo.", value=stats.reads)
+        yield CounterMetricFamily(
+            "exo_graphql_upstream_reads",
+            "States read from exo, or from another server in its place.",
+            value=stats.reads,
+        )
         yield CounterMetricFamily(
             "exo_graphql_upstream_failures", "Reads of exo's state that failed.", value=stats.failures
         )
         if stats.cost is not None:
-            yield _gauge("exo_graphql_upstream_read_seconds", "Usual duration of a read of exo's state.", stats.cost)
+            yield _gauge(
+                "exo_graphql_upstream_read_seconds",
+                "Usual duration of a read of exo's state; 0 for one of another server.",
+                stats.cost,
+            )
         yield _by(
             "exo_graphql_operations",
             "Operations that this server remembers, by state.",

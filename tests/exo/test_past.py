@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from exo_graphql.cluster.contact import Contact
-from exo_graphql.cluster.history import LOST_WITH_MASTER, REMOVED_UNREADY, ModelHistory
+from exo_graphql.cluster.history import GONE_MEANWHILE, LOST_WITH_MASTER, REMOVED_UNREADY, ModelHistory
 from exo_graphql.cluster.readiness import Failure, Phase
 from exo_graphql.exo import past_records
 from exo_graphql.storage import Entry
@@ -133,6 +133,19 @@ def test_an_exo_that_lost_its_master_meanwhile_has_lost_the_model() -> None:
         at(60),
         Failure(at(60), LOST_WITH_MASTER),
     )
+
+
+def test_nobody_knows_whether_an_instance_that_is_gone_was_ever_ready() -> None:
+    again = restarted(seen((0, without_instance()), (1, state(LOADING))), 60)
+    status = again.see(60, without_instance(index=160)).status(MODEL)
+    assert (status.phase, status.changed_at, status.failure) == (
+        Phase.NOT_LOADED,
+        at(60),
+        Failure(at(60), GONE_MEANWHILE),
+    )
+    # One that was ready has been unloaded by somebody: that is no failure.
+    again = restarted(seen((0, without_instance()), (1, state(READY))), 60)
+    assert again.see(60, without_instance(index=160)).status(MODEL).failure is None
 
 
 def test_another_cluster_has_none_of_it() -> None:
