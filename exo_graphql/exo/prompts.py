@@ -6,6 +6,7 @@ import msgspec
 import orjson
 
 from exo_graphql.exo.parse.slices import NotSliceable, members
+from exo_graphql.trimmed import trimmed
 
 # The key of a task that holds a request: its prompts, images and options.
 _KEY = "taskParams"
@@ -21,7 +22,7 @@ def without_prompts(body: bytes) -> bytes:
     except NotSliceable:
         return _written(_stripped(orjson.loads(body)))
     # Only parts that may hold the key are decoded: of 4.4 MB these are a few kB of tasks.
-    return orjson.dumps({key: orjson.Fragment(_part(text)) for key, text in document.items()})
+    return trimmed(orjson.dumps({key: orjson.Fragment(_part(text)) for key, text in document.items()}))
 
 
 def _part(text: msgspec.Raw) -> bytes:
