@@ -20,6 +20,7 @@ async def _main() -> None:
     parser.add_argument("rows", nargs="*", metavar="STEP[:FAULT]")
     parser.add_argument("--beside", action="store_true", help="old and new model fit together")
     parser.add_argument("--count", type=int, default=2, help="of the servers")
+    parser.add_argument("--latency", type=float, default=0.0, help="of commands to exo, in seconds")
     parser.add_argument("--logs", action="store_true", help="what the servers logged")
     chosen = parser.parse_args()
     say(HEAD)
@@ -30,7 +31,7 @@ async def _main() -> None:
                 name = f"trial_{uuid4().hex}"
                 with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
                     connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-                trial = Trial(step, each, chosen.beside, chosen.count)
+                trial = Trial(step, each, chosen.beside, chosen.count, command_latency=chosen.latency)
                 with TemporaryDirectory() as folder:
                     try:
                         say((await trial.run(Path(folder), postgres.url(name))).row())

@@ -15,7 +15,9 @@ from tests.support.replicas import Exo, Message, Replica, exo, now, replicas
 from tests.support.running import until
 from tests.support.simulated_cluster import HALF, OTHER_HALF, A, B
 
-FAULTS = ("kill", "stop", "cut", "silence")
+FAULTS = ("kill", "stop", "cut", "silence", "end")
+"""The leader is killed, stopped (SIGSTOP), loses its connections to the database or hears nothing more on them, or is
+ended as for an upgrade (SIGTERM)."""
 RELAY = "relay"
 """The leader is stopped, the one that has taken over is killed soon after, and the first one continued."""
 STEPS = ("download", "drain", "unload", "memory", "place", "load", "remove", "restore")
@@ -73,6 +75,8 @@ class Trial:
     """Seconds within which another server has to lead."""
     outage: float = 10.0
     """Seconds that the leader is stopped or without its database."""
+    command_latency: float = 0.0
+    """Seconds that exo takes for each command: those of the former leader may arrive after it is gone."""
     servers: list[Replica] = field(default_factory=list)
 
     async def run(self, folder: Path, database: str) -> Outcome:
@@ -87,6 +91,7 @@ class Trial:
                 replicas(folder, cluster.url, database, self.count, *self.arguments)
             )
             self.servers = servers
+            cluster.sim.control.command_latency = self.command_latency
             first = servers[0]
             for each in servers:
                 await each.until(lambda message: message.phase(old) == "READY")
@@ -108,6 +113,8 @@ class Trial:
         match self.fault:
             case "kill":
                 server.signal(signal.SIGKILL)
+            case "end":
+                server.signal(signal.SIGTERM)
             case "stop" | "relay":
                 server.signal(signal.SIGSTOP)
             case "cut":
@@ -133,10 +140,10 @@ class Trial:
             await until(lambda: others[0].logged("Resuming operation"), 10)
             await asyncio.sleep(1.0)
             others[0].signal(signal.SIGKILL)
-        if self.fault != "kill":
+        if self.fault not in ("kill", "end"):
             await mending
         mending.cancel()
-        living = {"kill": others, RELAY: [servers[0], *others[1:]]}.get(self.fault, servers)
+        living = {"kill": others, "end": others, RELAY: [servers[0], *others[1:]]}.get(self.fault, servers)
         ended = [await each.until(lambda message: _state(message, id_) in _ENDED, 90) for each in living]
         seconds = max(message.at for message in ended) - faulted_at
         await asyncio.sleep(3.0)

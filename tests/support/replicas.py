@@ -231,12 +231,6 @@ async def replica(folder: Path, name: str, exo_url: str, database: str, *argumen
             yield made
         finally:
             if process.returncode is None:
-                made.signal(signal.SIGCONT)
-                made.signal(signal.SIGTERM)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(12):
-                        await process.wait()
-            if process.returncode is None:
                 process.kill()
             await process.wait()
 
@@ -253,11 +247,3 @@ async def replicas(
             made.append(await stack.enter_async_context(one))
         assert await made[0].role() == "leader"
         yield made
-
-
-async def leader(servers: list[Replica]) -> Replica | None:
-    """The one that says that it leads."""
-    for each in servers:
-        if await each.role() == "leader":
-            return each
-    return None
