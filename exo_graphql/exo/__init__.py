@@ -6,5 +6,5 @@ that may come early), `client` (one exo node over HTTP; `paths` makes ids safe i
 spares), `silence` (when exo counts as lost), `notice` (cheap reads between two states), `schedule` (which read is due
 when), `reads` and `snapshots` (the newest snapshot, and who waits for it), `recalled` and `past_keeper` (what was known
 before the start), `following`, `followed` and `handover` (another server's copy), `poller` (the loop that puts
-these together), then `commands`, `answers` and `catalogue` beside it.
+these together), then `commands` (`gate` says when they may be sent), `answers` and `catalogue` beside it.
 """
