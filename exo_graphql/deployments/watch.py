@@ -209,6 +209,7 @@ def _foreign(before: Snapshot, snapshot: Snapshot, deployment: Deployment) -> in
         for instance in was
         if instance.id not in snapshot.state.instances
         and instance.id not in deployment.owned
+        and instance.id not in before.unloading  # this server removes what came late, for example
         and was_deleted(instance, before, snapshot)
     ]
     return len(came) + len(went)

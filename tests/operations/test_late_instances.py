@@ -246,6 +246,7 @@ async def test_a_copy_beside_that_of_a_deployment_is_removed(monkeypatch: pytest
         late = requested.instances[B]
         await d.applied("b", B)
         await d.until_state("b", "READY", 60)
+        await asyncio.sleep(180)  # until arrivals and departures of instances are counted
         requested.instances[B] = late
         await requested.arrive(B)
         (own,) = d.assessment("b").deployment.owned
@@ -255,6 +256,7 @@ async def test_a_copy_beside_that_of_a_deployment_is_removed(monkeypatch: pytest
             await asyncio.sleep(60)
         assert ready == {True}
         assert d.state("b").value == "READY"
+        assert d.assessment("b").reason == "Ready."  # and nothing about another server
         assert len((await d.w.snapshot()).instances_of(B)) == 1
 
 
