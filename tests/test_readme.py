@@ -6,7 +6,6 @@ import os
 import plistlib
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -34,6 +33,7 @@ from exo_graphql.schema.build import build_schema
 from exo_graphql.settings import Settings
 from exo_graphql.transports.auth import parse_tokens
 from exo_graphql.webhooks.target import targets
+from tests.support import proxies
 from tests.support.readme import (
     MEANINGS,
     README,
@@ -407,26 +407,13 @@ def test_each_line_of_the_proxys_configuration_is_a_directive_a_block_or_empty(t
     assert sum(line.endswith("{") for line in lines) == lines.count("}")
 
 
-def checked(program: str, *arguments: str, text: str, file: Path) -> None:
-    """Has a program check its configuration, on this machine's ports and addresses. Skipped where there is none."""
-    path = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
-    if path is None:
-        pytest.skip(f"there is no {program} here")
-    own = (
-        re.sub(r"mini-\d:52416", "127.0.0.1:52416", text)
-        .replace(":80\n", ":52480\n")
-        .replace("listen 80;", "listen 52480;")
-    )
-    file.write_text(own, encoding="utf-8")
-    ran = subprocess.run([path, *arguments, str(file)], capture_output=True, text=True, timeout=30, check=False)
-    assert ran.returncode == 0, ran.stderr
-
-
+@pytest.mark.proxies
 def test_haproxy_accepts_its_configuration(tmp_path: Path) -> None:
     text = block("haproxy", "backend replicas").text
-    checked("haproxy", "-c", "-f", text=text, file=tmp_path / "haproxy.cfg")
+    proxies.check(text, tmp_path / "haproxy.cfg", "haproxy", "-c", "-f")
 
 
+@pytest.mark.proxies
 @pytest.mark.parametrize("name", ["limit_req_zone", "upstream"])
 def test_nginx_accepts_its_configuration(name: str, tmp_path: Path) -> None:
     text = block("nginx", name).text
@@ -434,7 +421,7 @@ def test_nginx_accepts_its_configuration(name: str, tmp_path: Path) -> None:
         zone, _, rest = text.partition("\n")
         text = f"{zone}\nserver {{\nlisten 80;\n{rest}}}\n"
     logs = f"pid {tmp_path}/pid; error_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{text}}}\n"
-    checked("nginx", "-t", "-p", str(tmp_path), "-c", text=logs, file=tmp_path / "nginx.conf")
+    proxies.check(logs, tmp_path / "nginx.conf", "nginx", "-t", "-p", str(tmp_path), "-c")
 
 
 def test_the_replicas_settings_can_be_read_and_the_same_names_are_in_all_three_files() -> None:

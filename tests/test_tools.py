@@ -92,7 +92,7 @@ def test_every_tool_has_its_marker_and_every_test_of_a_fixture_that_needs_it_car
     request: pytest.FixtureRequest,
 ) -> None:
     needs = {"visit": "chromium", "node_tools": "npm", "wheel": "npm", "postgres": "postgres", "database": "postgres"}
-    assert {*needs.values(), "promtool"} == set(TOOLS), "promtool needs no fixture"
+    assert {*needs.values(), "promtool", "proxies"} == set(TOOLS), "these two need no fixture"
     unmarked = [
         item.nodeid
         for item in request.session.items

@@ -1,7 +1,7 @@
 """Tests marked with the name of a tool, as a pytest plugin: where the tool is missing they are left out by name.
 
-With EXO_GRAPHQL_REQUIRE_CHROMIUM=1, …_NPM=1, …_POSTGRES=1, …_PROMTOOL=1 (as in CI) a test that is left out or skipped
-fails.
+With EXO_GRAPHQL_REQUIRE_CHROMIUM=1, …_NPM=1, …_POSTGRES=1, …_PROMTOOL=1, …_PROXIES=1 (as in CI) a test that is left
+out or skipped fails.
 A new tool needs a line in `TOOLS` and a marker in pyproject.toml.
 """
 
@@ -13,13 +13,14 @@ from functools import cache
 
 import pytest
 
-from tests.support import chromium, node_tools, postgres, promtool
+from tests.support import chromium, node_tools, postgres, promtool, proxies
 
 TOOLS: Mapping[str, Callable[[], str | None]] = {
     "chromium": chromium.missing,
     "npm": node_tools.missing,
     "postgres": postgres.missing,
     "promtool": promtool.missing,
+    "proxies": proxies.missing,
 }
 """By marker, what says why the tool cannot be used here, or None where it can."""
 
