@@ -2,14 +2,20 @@
 
 import asyncio
 from itertools import pairwise
+from unittest.mock import patch
 
 import pytest
 
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.status import ModelStatus
+from exo_graphql.exo.past_records import CLUSTER
+from exo_graphql.serve import run
+from exo_graphql.settings import SettingsError
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
+from exo_graphql.storage import Collection, Entry
 from tests.support.replicated import replicated
-from tests.support.running import A, Running, until
+from tests.support.running import A, Running, running, settings, until
+from tests.support.shared_store import SharedState
 
 pytestmark = pytest.mark.anyio
 
@@ -62,3 +68,22 @@ async def test_what_the_leader_knows_of_a_model_is_taken_over_where_its_copy_can
             # Each has seen it at a moment of its own.
             await until(lambda: len({status.changed_at for status in statuses()}) == 1)
             assert statuses()[1].changed_at is not None
+
+
+async def test_a_server_of_another_cluster_ends_at_its_start() -> None:
+    state = SharedState()
+    store = state.store("of another office")
+    state.leader = store
+    await store.open()
+    await store.save(Collection.PAST, Entry(1, CLUSTER, active=False, record=b'{"members": {"m": "mini"}, "index": 9}'))
+    try:
+        async with running(SimulatedExo(tiny_scenario(), seed=1)) as exo:
+            given = settings(port=0, exo_url=(f"http://127.0.0.1:{exo.port}/exo",))
+            with (
+                patch("exo_graphql.app.store_of", return_value=store),
+                pytest.raises(SettingsError, match="another --namespace") as refused,
+            ):
+                await run(given)
+        assert (refused.value.setting, refused.value.exit_code) == ("exo_url", 1)
+    finally:
+        await state.sqlite.close()
