@@ -39,6 +39,8 @@ class Assessment:
     """Why its weights could not be fetched, in a sentence."""
     arrived_bytes: int | None = None
     """Bytes that have arrived of the weights that are fetched for it; None while none are missing."""
+    remembered: DeploymentState | None = None
+    """Its state when it was last compared, while exo has not answered since this server started; None where unknown."""
 
     @property
     def ready(self) -> bool:
@@ -46,14 +48,29 @@ class Assessment:
         return self.ready_replicas >= self.deployment.spec.replicas
 
 
-def assess_unseen(deployment: Deployment, timetable: Timetable, now: Moment) -> Assessment:
+def assess_unseen(
+    deployment: Deployment, timetable: Timetable, now: Moment, remembered: DeploymentState | None = None
+) -> Assessment:
     """The assessment while exo has not answered since this server started."""
     paused = deployment.is_paused(now.at) and deployment.pause is not None
     wanted = timetable.open and not (paused or deployment.idle)
     state, reason = DeploymentState.WAITING, "No exo node has answered yet."
     if paused and deployment.pause is not None:
         state, reason = DeploymentState.PAUSED, deployment.pause.because
-    return Assessment(deployment, timetable, wanted, state, reason, 0, (), None, (), None, waits_for_exo=wanted)
+    return Assessment(
+        deployment,
+        timetable,
+        wanted,
+        state,
+        reason,
+        0,
+        (),
+        None,
+        (),
+        None,
+        waits_for_exo=wanted,
+        remembered=remembered,
+    )
 
 
 def assess(view: Derived, each: DeploymentStatus, act: Act | None) -> Assessment:

@@ -125,8 +125,14 @@ class Reconciler:
         snapshot = self._upstream.snapshot
         if snapshot is None:
             now = self.now()
+            memories = self._memories.by_uid
             unseen = [
-                assess_unseen(d, timetable(d.spec, d.load_times, None, now.at), now)
+                assess_unseen(
+                    d,
+                    timetable(d.spec, d.load_times, None, now.at),
+                    now,
+                    memories[d.uid].state if d.uid in memories else None,
+                )
                 for d in self._registry.all()
                 if not d.deleted
             ]

@@ -284,7 +284,11 @@ def deployment_events(
             )
         elif was.deployment.generation != generation:
             yield _changed(now, Severity.INFO, f"Deployment {name} is changed{_by(by)} (generation {generation}).", by)
-        if was is None or was.state is not now.state:
+        before_now = None if was is None else was.state
+        if was is not None and was.remembered is not None and now.remembered is None:
+            # After a start, what was before it counts, and not that exo had not answered yet.
+            before_now = was.remembered
+        if before_now is not now.state:
             severity = Severity.WARNING if now.state in _WORSE else Severity.INFO
             paused = now.deployment.pause is not None
             acted = by if was is not None and was.deployment.pause != now.deployment.pause else None

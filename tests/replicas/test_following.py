@@ -274,6 +274,8 @@ async def test_a_restart_forgets_neither_since_when_a_deployment_is_ready_nor_wh
         server = await s.restart(0)
         await server.until(lambda: (found := server.deployments.get("d")) is not None and found.ready)
         assert server.deployments.changed_at("d") == changed_at
+        await s.settled()
+        assert server.seen == [], "nothing has happened"
         await server.deployments.delete("d")
         again = await server.deployments.apply_plan(proposal.hash)
         assert again is not None
