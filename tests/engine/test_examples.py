@@ -32,7 +32,7 @@ def test_the_generated_function_is_the_one_that_is_shown(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(object_compiler, "_compiled", noting)
     monkeypatch.setattr(object_compiler, "_functions", {})
-    Compilation(Fields(SCHEMA), _operation("{ nodes { name: friendlyName status } }"), {}, None)
+    Compilation(Fields(SCHEMA), _operation("{ models { nodes { name: friendlyName status } } }"), {}, None)
     assert compiled[0] in (object_compiler.__doc__ or "")
 
 

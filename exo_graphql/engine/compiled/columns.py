@@ -23,36 +23,40 @@ Columns = dict[Hashable, Column]
 class Rows:
     """A list of objects at a place, as one document selects it."""
 
-    __slots__ = ("_identities", "_make", "keys", "read")
+    __slots__ = ("_keys", "_make", "identities", "kept", "place", "readers", "values")
 
-    def __init__(self, selected: Sequence[tuple[str, Hashable]], read: Callable[[Any, Any], Any]) -> None:
-        """`selected`: the key and the column of each field. `read` takes what has the list, and the `info` of a run."""
-        self.keys = tuple(key for key, _ in selected)
-        self._identities = tuple(column for _, column in selected)
+    def __init__(
+        self,
+        place: Any,
+        kept: Any,
+        selected: Sequence[tuple[str, Hashable]],
+        values: Callable[[Any, Any], Any],
+        readers: Sequence[Callable[[Any, Any], Column]],
+    ) -> None:
+        """`place` and `kept` are points of `splices`; `selected` is the key and the identity of each column."""
+        self.place = place
+        """The same for whatever is selected of the list."""
+        self.kept = kept
+        """Where the bytes of its objects are kept, if they follow from the objects alone; else None."""
+        self.identities = tuple(identity for _, identity in selected)
+        self.readers = readers
+        """Of the columns: each takes the objects, and the `info` of the run."""
+        self.values = values
+        """Reads the objects off what has the list. None where there is no list."""
+        self._keys = tuple(key for key, _ in selected)
         self._make = _maker(len(selected))
-        self.read = read
 
-    def joined(self, columns: Mapping[Hashable, Column]) -> list[dict[str, Any]] | None:
-        """The list, if all of its columns are known."""
-        found = []
-        for identity in self._identities:
-            column = columns.get(identity)
-            if column is None:
-                return None
-            found.append(column)
-        return self._make(self.keys, found)
+    def known(self, columns: Mapping[Hashable, Column]) -> list[Column | None]:
+        """Its columns, in order; None for each that is not known."""
+        return [columns.get(identity) for identity in self.identities]
 
-    def columns(self, parts: Any) -> Columns:
-        """The columns of the list that was read; none of null, and of objects that are encoded already."""
-        if not isinstance(parts, list) or not all(part.__class__ is dict for part in parts):
-            return {}
-        return {
-            identity: [part[key] for part in parts] for key, identity in zip(self.keys, self._identities, strict=True)
-        }
+    def joined(self, columns: Sequence[Column | None]) -> list[dict[str, Any]]:
+        """The list of these columns."""
+        return self._make(self._keys, columns)
 
 
 @lru_cache(maxsize=MAX_COLUMNS)
-def _maker(count: int) -> Callable[[Sequence[str], Sequence[Column]], list[dict[str, Any]]]:
+def _maker(count: int) -> Callable[[Sequence[str], Sequence[Column | None]], list[dict[str, Any]]]:
     """A function that makes objects of `count` fields, generated: a loop over the fields would take twice as long.
 
     For 2: `lambda keys, columns: (lambda k0, k1: [{k0: v0, k1: v1} for v0, v1 in zip(*columns)])(*keys)`
@@ -60,6 +64,6 @@ def _maker(count: int) -> Callable[[Sequence[str], Sequence[Column]], list[dict[
     keys, values = ([f"{letter}{number}" for number in range(count)] for letter in "kv")
     entries = ", ".join(map("{}: {}".format, keys, values))
     inner = f"lambda {', '.join(keys)}: [{{{entries}}} for {', '.join(values)}, in zip(*columns)]"
-    make: Callable[[Sequence[str], Sequence[Column]], list[dict[str, Any]]]
+    make: Callable[[Sequence[str], Sequence[Column | None]], list[dict[str, Any]]]
     make = eval(f"lambda keys, columns: ({inner})(*keys)")  # noqa: S307  # of numbered names
     return make

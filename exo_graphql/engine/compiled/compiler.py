@@ -23,7 +23,7 @@ from exo_graphql.engine.compiled.arguments import Arguments
 from exo_graphql.engine.compiled.columns import MAX_COLUMNS, Rows
 from exo_graphql.engine.compiled.field_access import FieldAccess, access_of
 from exo_graphql.engine.compiled.leaf import CoercionFallback, Leaf, leaf_of
-from exo_graphql.engine.compiled.lists import ObjectList, list_of, list_of_nullable, list_of_objects
+from exo_graphql.engine.compiled.lists import ObjectList, list_of, list_of_nullable, sequence
 from exo_graphql.engine.compiled.object_compiler import (
     Complete,
     FieldPlan,
@@ -33,9 +33,9 @@ from exo_graphql.engine.compiled.object_compiler import (
     Place,
     TypeName,
     Work,
+    compile_column,
     compile_object,
     is_inlined,
-    member,
 )
 from exo_graphql.engine.compiled.selection import Fragments, NotCompilable, collect
 from exo_graphql.engine.compiled.splices import Splices, at_place, by_columns
@@ -177,17 +177,38 @@ class Compilation:
         of_type = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
         value, of_value = self._value(of_type, nodes, here)
         varies = len(self.arguments) != first_argument
+        rows = None
+        if isinstance(value, ObjectList):
+            if here is not None and not varies and len(value.fields) <= MAX_COLUMNS:
+                rows = self._rows(here, access, value, nullable=nullable)
+            if rows is None or value.kept is not None:
+                value.compile(self._work)
         of_value_alone = not varies and access.is_of_value_alone and _is_of_value_alone(value)
         part = FieldPlan(access, value, nullable, index, of_value_alone)
         # An argument with an index has another value in each run: such a part (`varies`) is not shared.
         identity = _identity(key, name, bound, of_value)
         if here is None or varies or of_value is None or isinstance(value, Inlined):
             return part, identity
-        splices = self._fields.splices
-        read = member(compile_object([(key, part)], self._work, root=len(here) == 1), key)
-        if isinstance(value, ObjectList) and len(value.fields) <= MAX_COLUMNS:
-            read = by_columns(splices.point(("list", here)), Rows(value.fields, read))
-        return Place(at_place(splices.point((here, of_value)), read)), identity
+        read = self._member(here, part)
+        if rows is not None:
+            read = by_columns(rows, read)
+        return Place(at_place(self._fields.splices.point((here, of_value)), read)), identity
+
+    def _rows(self, here: Path, access: FieldAccess, value: ObjectList, *, nullable: bool) -> Rows:
+        """Of the list at a place."""
+        place = self._fields.splices.point(("list", here))
+        values = self._member(here, FieldPlan(access, sequence, nullable))
+        readers = [compile_column(part, self._work) for _, part in value.parts]
+        return Rows(place, value.kept, value.fields, values, readers)
+
+    def _member(self, here: Path, part: Part) -> Complete:
+        """A function that reads what is at a place from the object that has it."""
+        read = compile_object([("", part)], self._work, root=len(here or ()) == 1)
+
+        def read_member(value: Any, info: Any) -> Any:
+            return read(value, info)[""]
+
+        return read_member
 
     def _value(
         self, type_: GraphQLOutputType, nodes: list[FieldNode], path: Path
@@ -223,13 +244,13 @@ class Compilation:
     def _list(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> tuple[Complete, Hashable]:
         if not isinstance(type_, GraphQLObjectType):
             item, identity = self._complete(type_, nodes)
+            if isinstance(item, ObjectList):
+                item.compile(self._work)
             return list_of(item), identity
-        parts, identity = self._object(type_, nodes)
-        item = compile_object(parts, self._work)
+        parts, of_object = self._object(type_, nodes)
         # A small object is read as fast as its bytes are found.
         kept = not is_inlined(parts) and _all_of_value_alone(parts)
-        complete = list_of_objects(self._fields.splices.point(identity), item) if kept else list_of(item)
-        return ObjectList(identity[1], complete), identity
+        return ObjectList(parts, of_object[1], self._fields.splices.point(of_object) if kept else None), of_object
 
     def _one_of(self, type_: GraphQLAbstractType, nodes: list[FieldNode]) -> tuple[Complete, Hashable]:
         """An object of an interface or union: of the first type whose `is_type_of` accepts it, as in graphql-core."""

@@ -1,6 +1,6 @@
 """One function for one selection of an object, generated as Python source, since a call for each field costs too much.
 
-For `{ nodes { name: friendlyName status } }` the function that reads a node is:
+For `{ models { nodes { name: friendlyName status } } }` the function that reads a node is:
 
     def make(CoercionFallback, key_0, coerce_0, key_1, resolve_1, coerce_1, enum_1):
         def read(value, info):
@@ -16,9 +16,12 @@ For `{ nodes { name: friendlyName status } }` the function that reads a node is:
 names of this program's own making: attributes of its values, and numbered parameters. What a document says (response
 keys, arguments) reaches the function as values, and no text of a caller is ever executed. Documents that differ in
 aliases alone share one source, and its compilation.
+
+A list that is the same for all documents of one snapshot is read by columns instead, with one such function for each
+field, which has a loop over the objects (`columns`): documents that select other fields of it share these functions.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from keyword import iskeyword
 from math import inf
@@ -119,7 +122,7 @@ def is_inlined(parts: Parts) -> bool:
 _MAX_FIELDS = 32
 # Functions that are kept. A larger number is a sign of generated documents, whose functions nobody asks for again.
 _MAX_FUNCTIONS = 1_000
-_functions: dict[tuple[bool, tuple[str, ...]], Callable[..., Complete]] = {}
+_functions: dict[Hashable, Callable[..., Complete]] = {}
 """The functions of all documents, by the sources of their parts, which all else in their source follows from."""
 
 
@@ -153,13 +156,7 @@ def compile_object(parts: Parts, work: Work, *, root: bool = False) -> Complete:
         slices = [parts[begin : begin + _MAX_FIELDS] for begin in range(0, len(parts), _MAX_FIELDS)]
         return _joined([compile_object(each, work, root=root) for each in slices])
     key = root, tuple([part.source for _, part in parts])
-    make = _functions.get(key)
-    if make is None:
-        source = _source(parts, root=root)
-        work.take(Work.LINE * source.count("\n"))
-        if len(_functions) >= _MAX_FUNCTIONS:
-            _functions.clear()
-        make = _functions[key] = _compiled(source)
+    make = _functions.get(key) or _made(key, _source(parts, root=root), work)
     values: list[Any] = []
     for name, part in parts:
         values.append(name)
@@ -167,13 +164,18 @@ def compile_object(parts: Parts, work: Work, *, root: bool = False) -> Complete:
     return make(CoercionFallback, *values)
 
 
-def member(read: Complete, key: str) -> Complete:
-    """A function that reads one part of what `read` returns."""
+def compile_column(part: Part, work: Work) -> Complete:
+    """A function that reads a part off each object of a list: a list of as many. Raises as `compile_object`."""
+    make = _functions.get(part.source) or _made(part.source, _column_source(part), work)
+    return make(CoercionFallback, *part.values)
 
-    def read_member(value: Any, info: Any) -> Any:
-        return read(value, info)[key]
 
-    return read_member
+def _made(key: Hashable, source: str, work: Work) -> Callable[..., Complete]:
+    work.take(Work.LINE * source.count("\n"))
+    if len(_functions) >= _MAX_FUNCTIONS:
+        _functions.clear()
+    make = _functions[key] = _compiled(source)
+    return make
 
 
 def _joined(readers: Sequence[Complete]) -> Complete:
@@ -252,6 +254,24 @@ def _source(parts: Parts, *, root: bool) -> str:
             f"def make({', '.join(('CoercionFallback', *_parameters(parts, '')))}):",
             "    def read(value, info):",
             *(f"        {line}" for line in lines),
+            "    return read",
+        ]
+    )
+
+
+def _column_source(part: Part) -> str:
+    """Of the function that makes the reader of a column."""
+    lines = [f"            {line}" for line in _lines([("", part)], "value", "") if line]
+    return "\n".join(
+        [
+            f"def make({', '.join(('CoercionFallback', *(name.replace(_HERE, '_0') for name in part.names)))}):",
+            "    def read(values, info):",
+            "        column = []",
+            "        for value in values:",
+            "            if value is None: raise CoercionFallback",
+            *lines,
+            "            column.append(part_0)",
+            "        return column",
             "    return read",
         ]
     )

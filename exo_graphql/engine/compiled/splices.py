@@ -120,27 +120,33 @@ class Generation:
                 self._places[point] = part
         return part
 
-    def read_list(self, point: Point, rows: Rows, value: Any, info: Any) -> Any:
-        """The list at a place: joined of columns that are known, or read; the second time its columns are kept.
+    def read_list(self, rows: Rows, read: Read, value: Any, info: Any) -> Any:
+        """The list at a place: joined of columns, which are read unless they are known. `read` reads its objects.
 
-        `point` is the same for whatever is selected of the list.
+        Columns are kept from the second time on that something is selected of the list.
         """
-        known = self._lists.get(point)
-        parts = None if known is None else rows.joined(known)
-        if parts is not None:
-            return parts
-        if self._column_bytes > MAX_COLUMN_BYTES or not self._is_seen(point):
-            return rows.read(value, info)
-        parts, lasts = self._read(None, rows.read, value, info)
-        columns = rows.columns(parts) if lasts else {}
-        known = self._lists.setdefault(point, {})
-        for identity in columns.keys() - known.keys():
-            # Lists and dicts take some four times as much memory as their bytes.
-            self._column_bytes += 4 * len(orjson.dumps(columns[identity], default=in_payload))
-            if self._column_bytes > MAX_COLUMN_BYTES:
-                break
-            known[identity] = columns[identity]
-        return parts
+        columns = rows.known(self._lists.get(rows.place, {}))
+        if None not in columns:
+            return rows.joined(columns)
+        if rows.kept is not None:
+            if rows.kept in self._before:
+                return read(value, info)  # the bytes of its objects are known from the last snapshot
+            if len(self.objects) < MAX_POINTS:
+                self.objects.setdefault(rows.kept, {})
+        seen = self._is_seen(rows.place) and self._column_bytes < MAX_COLUMN_BYTES
+        values, same = self._read(None, rows.values, value, info)
+        if values is None:
+            return None
+        for number, identity in enumerate(rows.identities):
+            if columns[number] is None:
+                column, lasts = self._read(None, rows.readers[number], values, info)
+                columns[number] = column
+                if seen and same and lasts:
+                    # Lists and dicts take some four times as much memory as their bytes.
+                    self._column_bytes += 4 * len(orjson.dumps(column, default=in_payload))
+                    if self._column_bytes <= MAX_COLUMN_BYTES:
+                        self._lists.setdefault(rows.place, {})[identity] = column
+        return rows.joined(columns)
 
     def _is_seen(self, point: Point) -> bool:
         """Whether the place was read before in this snapshot. It is now."""
@@ -227,11 +233,11 @@ def at_place(point: Point, read: Read) -> Read:
     return known_or_read
 
 
-def by_columns(point: Point, rows: Rows) -> Read:
-    """A function that reads the list at a place, or joins it of known columns."""
+def by_columns(rows: Rows, read: Read) -> Read:
+    """A function that reads the list at a place by columns, or by `read`."""
 
     def joined_or_read(value: Any, info: Any) -> Any:
-        return info.generation.read_list(point, rows, value, info)
+        return info.generation.read_list(rows, read, value, info)
 
     return joined_or_read
 
