@@ -7,16 +7,12 @@ import gc
 import sys
 
 from exo_graphql.cli import interrupts, streams
-
-# httpx has a command line of its own, which is left out where it cannot be imported: it brings click and pygments, and
-# takes 20 ms and 3.5 MB.
-UNUSED = ("httpx._main",)
+from exo_graphql.left_out import leave_out
 
 
 def main() -> None:
     """The console script."""
-    for name in UNUSED:
-        sys.modules[name] = None  # type: ignore[assignment]  # Python's way to say that it cannot be imported
+    leave_out()
     streams.prepare()
     interrupts.install()
     if sys.argv[1:2] in (["serve"], ["simulate"]):

@@ -15,6 +15,7 @@ import typer
 from exo_graphql import program, serve_command
 from exo_graphql.serve_command import flag, plain_flags
 from exo_graphql.settings import REMOVED, Settings
+from exo_graphql.simulator.scenario import SMALL_MODELS
 
 Read = Callable[[list[str]], dict[str, Any] | None]
 
@@ -85,9 +86,12 @@ def test_what_is_read_without_typer_is_what_typer_reads(by_typer: Read) -> None:
 # What `serve` has no use for, or not before somebody uses it; loaded at the start it would take 20 MB and 0.2 s.
 UNUSED = {
     *("fastapi", "opentelemetry", "exo_graphql.simulator.routes"),
-    *("typer", "rich", "pygments", "exo_graphql.program", "exo_graphql.cli.commands"),
+    *("typer", "rich", "click", "pygments", "multiprocessing", "exo_graphql.program", "exo_graphql.cli.commands"),
     *("mcp", "psycopg", "exo_graphql.mcp.server", "exo_graphql.storage.postgres"),
 }
+
+
+ACCEPTED = "application/json, text/event-stream"
 
 
 def test_a_server_loads_nothing_that_it_does_not_use(tmp_path: Path) -> None:
@@ -100,13 +104,21 @@ def test_a_server_loads_nothing_that_it_does_not_use(tmp_path: Path) -> None:
         env=environment,
     ) as server:
         assert server.stderr is not None
-        loaded = set()
+        loaded, started = set(), False
         for line in server.stderr:
             if line.startswith("import time:"):
-                loaded.add(line.rpartition("|")[2].strip())
-            elif found := re.search(r"http://127.0.0.1:\d+/graphql", line):
-                query = "{ models(loaded: true) { id status { phase } } nodes { id } }"
-                assert httpx.post(found[0], json={"query": query}, trust_env=False).json()["data"]["nodes"]
+                if not started:
+                    loaded.add(line.rpartition("|")[2].strip())
+            elif found := re.search(r"(http://127.0.0.1:\d+)/graphql", line):
+                started = True
+                query = {"query": "{ models(loaded: true) { id status { phase } } nodes { id } }"}
+                assert httpx.post(found[0], json=query, trust_env=False).json()["data"]["nodes"]
+                # What is loaded when it is used is there: FastAPI for a command to the demo, the SDK for MCP.
+                command = {"query": f'mutation {{ loadModel(model: "{SMALL_MODELS[0]}") {{ error {{ code }} }} }}'}
+                assert httpx.post(found[0], json=command, trust_env=False).json()["data"]["loadModel"]["error"] is None
+                ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+                asked = httpx.post(f"{found[1]}/mcp", json=ping, headers={"accept": ACCEPTED}, trust_env=False)
+                assert asked.status_code < 500, asked.text
                 server.terminate()
     assert server.returncode == 0
     assert "exo_graphql.serve" in loaded
