@@ -61,7 +61,7 @@ class Way(httpx.AsyncBaseTransport):
         self.slow = 0.0
         """Seconds until a request arrives."""
         self.lag = 0.0
-        """Seconds by which the states are late that come this way."""
+        """Seconds by which the states are old that come this way, or more."""
         self._bodies: list[tuple[float, bytes]] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -73,7 +73,6 @@ class Way(httpx.AsyncBaseTransport):
         if self.slow:
             await asyncio.sleep(self.slow)
         if self.lag and request.url.path.endswith("/state"):
-            await asyncio.sleep(self.lag)
             body = await (await self.app.handle_async_request(request)).aread()
             self._bodies.append((now(), body))
             late = [body for at, body in self._bodies if at <= now() - self.lag]
@@ -156,9 +155,13 @@ async def two() -> AsyncIterator[tuple[SimulatedExo, Server, Server]]:
 
 def never_goes_back(follower: Server) -> None:
     """Nothing that a follower has shown was older than what it had shown before, stale, or said that exo is lost."""
+    shows_nothing_older(follower)
+    assert not any(snapshot.stale or not snapshot.connected for snapshot in follower.seen)
+
+
+def shows_nothing_older(follower: Server) -> None:
     indexes = [snapshot.state.index for snapshot in follower.seen]
     assert all(one is not None and other is not None and one <= other for one, other in pairwise(indexes)), indexes
-    assert not any(snapshot.stale or not snapshot.connected for snapshot in follower.seen)
 
 
 async def test_exo_is_read_by_the_leader_alone() -> None:
@@ -254,6 +257,21 @@ async def test_a_leader_that_is_late_is_not_followed() -> None:
         leader.exo.lag = 0.0
         await copied(follower)
         never_goes_back(follower)
+
+
+async def test_a_leader_whose_node_of_exo_falls_behind_is_left() -> None:
+    async with two() as (sim, leader, follower):
+        leader.exo.lag = 25.0
+        await asyncio.sleep(60)
+        assert leader.snapshot.stale
+        assert not follower.snapshot.stale
+        assert not follower.poller.has_a_copy
+        sim.control.place(A)
+        await asyncio.sleep(2)
+        assert follower.snapshot.state.instances
+        leader.exo.lag = 0.0
+        await copied(follower)
+        shows_nothing_older(follower)
 
 
 async def test_a_leader_that_started_again_is_followed_on() -> None:
