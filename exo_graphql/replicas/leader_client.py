@@ -23,7 +23,8 @@ OUTCOME_HEADER = "exo-graphql-outcome"
 TO_HEADER = "exo-graphql-to"
 """The id of the server that a request is for."""
 ROLE_HEADER = "exo-graphql-role"
-"""In the answer of a server that does not lead, with `NOT_LEADING`: nothing was carried out."""
+"""In the answer of a server that does not lead, with `NOT_LEADING`: nothing was carried out. In any other answer: it has
+led until the mutation began, so that it may have refused it for that reason alone."""
 FOLLOWER, ANOTHER = "follower", "another"
 """Its values: the server does not lead, or is not the one that is meant."""
 NOT_LEADING = HTTPStatus.CONFLICT
@@ -88,6 +89,8 @@ class LeaderClient:
         try:
             outcome = response.headers.get(OUTCOME_HEADER)
             if response.status_code == HTTPStatus.OK and outcome is not None:
+                if ROLE_HEADER in response.headers and mutation.repeatable:
+                    raise NoAnswer(f"{leader.name} no longer leads.")
                 return Answered(outcome, await self._payload(leader, response))
             raise self._refusal(leader, response) or NoAnswer(_answered(leader, response))
         finally:

@@ -91,11 +91,17 @@ class ReplicaEndpoint:
             await respond(send, 204, b"", _JSON_TYPE)
             return
         self._service.metrics.answered(Transport.REPLICA)
-        outcome = [(OUTCOME_HEADER.encode(), reply.outcome.value.encode())]
-        await respond(send, 200, reply.payload, _JSON_TYPE, outcome)
+        headers_sent = [(OUTCOME_HEADER.encode(), reply.outcome.value.encode())]
+        if not self._leads:
+            headers_sent.append((ROLE_HEADER.encode(), FOLLOWER.encode()))
+        await respond(send, 200, reply.payload, _JSON_TYPE, headers_sent)
+
+    @property
+    def _leads(self) -> bool:
+        return self._role.leading and self._leadership.leads
 
     def _check_leads(self) -> None:
-        if not (self._role.leading and self._leadership.leads):
+        if not self._leads:
             raise _NotLeading(FOLLOWER)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Reply | None:

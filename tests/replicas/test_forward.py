@@ -15,6 +15,7 @@ import pytest
 import trustme
 
 from exo_graphql.replicas.forward import DEFAULT_FORWARD_RULES, Forwarding, ForwardRules
+from exo_graphql.replicas.leader_client import OUTCOME_HEADER, ROLE_HEADER
 from exo_graphql.replicas.mutation import Answered, Mutation, NoAnswer, NoDatabase, NoLeader, TooMany
 from exo_graphql.storage import StoreError
 from exo_graphql.tls import client_context
@@ -286,6 +287,23 @@ async def test_with_a_key_it_is_sent_again(act: Act, why: str) -> None:
         leader.act = first_lost
         assert await it.send(REPEATABLE) == ACCEPTED
         assert len(leader.arrived) == 2
+
+
+async def test_with_a_key_it_is_sent_again_where_the_leader_has_lost_the_lead_meanwhile() -> None:
+    """It may have refused it for that alone; without a key nobody knows more than its answer says."""
+    refused = b'{"data":{"loadModel":{"error":{"code":"JOURNAL_UNAVAILABLE"}}}}'
+    async with follower(accept) as (it, former), leading(accept) as next_one:
+
+        async def lose(arrival: Arrival) -> None:
+            former.tell = follow
+            await arrival.send(200, refused, f"{OUTCOME_HEADER}: EXECUTED", f"{ROLE_HEADER}: follower")
+
+        former.act = lose
+        assert await it.send(ONCE) == Answered("EXECUTED", refused)
+        former.tell = answering(204)
+        asyncio.get_running_loop().call_later(0.05, it.leadership.set, "c", replica("c", next_one.url))
+        assert await it.send(REPEATABLE) == ACCEPTED
+        assert (len(former.arrived), len(next_one.arrived)) == (2, 1)
 
 
 async def test_with_a_key_it_is_not_tried_for_ever() -> None:

@@ -191,6 +191,24 @@ async def test_a_server_that_does_not_lead_says_so_and_passes_nothing_on(pair: R
     assert passing_on._forwarder.ended == {}
 
 
+async def test_a_server_that_loses_the_lead_while_it_carries_something_out_says_so(
+    pair: Replicated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = pair.servers[0].components.service
+    answer = service.answer
+
+    async def loses(*given: Any, **more: Any) -> Any:
+        reply = await answer(*given, **more)
+        pair.lead(1)
+        return reply
+
+    async with client_of(pair) as leader:
+        assert "exo-graphql-role" not in (await leader.post("/replica/graphql", json=BODY, headers=AUTHORIZED)).headers
+        monkeypatch.setattr(service, "answer", loses)
+        answered = await leader.post("/replica/graphql", json=BODY, headers=AUTHORIZED)
+    assert (answered.status_code, answered.headers["exo-graphql-role"]) == (200, "follower")
+
+
 async def test_whoever_has_the_secret_may_ask_whether_a_server_leads(pair: Replicated) -> None:
     async with client_of(pair, 1) as follower, client_of(pair) as leader:
         assert (await leader.get("/replica/graphql", headers=AUTHORIZED)).status_code == 204
