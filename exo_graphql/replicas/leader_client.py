@@ -23,8 +23,8 @@ OUTCOME_HEADER = "exo-graphql-outcome"
 TO_HEADER = "exo-graphql-to"
 """The id of the server that a request is for."""
 ROLE_HEADER = "exo-graphql-role"
-"""In the answer of a server that does not lead, with `NOT_LEADING`: nothing was carried out. In any other answer: it led
-when the mutation began, and not at its end, so that it may have refused it for that reason alone."""
+"""In the answer of a server that does not lead, with `NOT_LEADING`: nothing was carried out. In any other answer: it
+led when the mutation began, and not at its end, so that it may have refused it for that reason alone."""
 FOLLOWER, ANOTHER = "follower", "another"
 """Its values: the server does not lead, or is not the one that is meant."""
 NOT_LEADING = HTTPStatus.CONFLICT
