@@ -9,9 +9,9 @@ end), `saga.py` (the order of its steps; `load.py` and `unload.py` are its halve
 `weights.py`), `undo.py` (the way back; `restore.py` is its second half), `result.py` (the result, read off the last
 snapshot). `run.py` is what all steps share: `observation.py` judges the snapshots that they see, `deadlines.py` ends
 what takes too long. `saga_state.py` is what survives a crash, `records.py` its encoding. Where several servers share a
-store, `followed.py` and `shared_progress.py` show on each what the leader does; `marks.py` passes to the snapshots what is
-unloaded, loaded and has failed. `late_instances.py` removes what exo
-creates after its operation has given it up (`unclaimed.py`).
+store, `followed.py` and `shared_progress.py` show on each what the leader does. `marks.py` passes to the snapshots what
+is unloaded, loaded and has failed. `late_instances.py` removes what exo creates after its operation has given it up
+(`unclaimed.py`).
 """
 
 from exo_graphql.operations.downloads import DownloadsResult, NodeDownloadResult

@@ -109,10 +109,10 @@ class ModelStatus:
     )
     instances: list[Instance] = field(resolver=_instances, description="Its instances.")
     failure: Failure | None = field(
-        description="The last failure of the model since this server started; null if there was none."
+        description="The last failure of the model, also over a restart of this server; null if none is known."
     )
     changed_at: datetime | None = field(
-        description="When this server saw the phase change (UTC); null if it has not changed since this server started."
+        description="When the phase was seen to change (UTC), also over a restart of this server; null if that was never seen."
     )
     observed_at: datetime | None = field(
         resolver=_observed_at,
