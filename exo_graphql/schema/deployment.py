@@ -190,5 +190,5 @@ class Deployment:
         description="When it opens next (UTC), after the current opening; null if no opening is known.",
     )
     changed_at: datetime | None = field(
-        resolver=_changed_at, description="When its state last changed (UTC), also over a restart of this server."
+        resolver=_changed_at, description="When its state last changed (UTC), also before a restart of this server."
     )

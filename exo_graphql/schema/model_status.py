@@ -109,10 +109,10 @@ class ModelStatus:
     )
     instances: list[Instance] = field(resolver=_instances, description="Its instances.")
     failure: Failure | None = field(
-        description="The last failure of the model, also over a restart of this server; null if none is known."
+        description="The last failure of the model, also before a restart of this server; null if none is known."
     )
     changed_at: datetime | None = field(
-        description="When the phase was seen to change (UTC), also over a restart of this server; null if that was never seen."
+        description="When the phase was seen to change (UTC), also before a restart of this server; null if never."
     )
     observed_at: datetime | None = field(
         resolver=_observed_at,
