@@ -93,3 +93,10 @@ def test_it_ends_with_its_starter_s_process(forking_python: Sequence[str]) -> No
         assert os.getpgid(fork), "it runs"
         process.kill()
         assert process.stdout.read() == b"", "its end closes what it writes to"
+
+
+def test_what_kills_it_is_seen(forking_python: Sequence[str]) -> None:
+    with subprocess.Popen([*forking_python, "-c", WAITING.format(prepare="")], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        os.kill(int(process.stdout.readline()), signal.SIGKILL)
+        assert process.wait(30) == -signal.SIGKILL

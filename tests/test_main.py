@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -59,7 +58,9 @@ for arguments, variables in json.load(sys.stdin):
 """
 
 
-def test_settings_that_cannot_be_served_are_wrong_usage_under_the_name_they_were_given_by(tmp_path: Path) -> None:
+def test_settings_that_cannot_be_served_are_wrong_usage_under_the_name_they_were_given_by(
+    forking_python: Sequence[str], tmp_path: Path
+) -> None:
     absent, file = tmp_path / "absent", tmp_path / "file"
     file.write_text("")
     file.chmod(0o600)
@@ -95,7 +96,7 @@ def test_settings_that_cannot_be_served_are_wrong_usage_under_the_name_they_were
     ]
     starts += [(["simulate", "--port", "0", *arguments], {}) for arguments, _, _, _ in cases[-2:]]
     ran = subprocess.run(
-        [sys.executable, "-c", EVERY_START],
+        [*forking_python, "-c", EVERY_START],
         input=json.dumps(starts),
         capture_output=True,
         text=True,

@@ -1,11 +1,12 @@
 """A real process that is killed, with an exo over real sockets. (`test_crash.py` simulates a kill at every moment.)"""
 
 import asyncio
+import os
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,29 +40,42 @@ async def _exo() -> AsyncIterator[tuple[SimulatedExo, str]]:
             await serving
 
 
-async def _process(*arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.killable", *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+# A fork is not the process that is started here, so it says which one is to be killed.
+KILLABLE = """
+import os, runpy
+print(os.getpid(), flush=True)
+runpy.run_module("tests.support.killable", run_name="__main__")
+"""
+Start = Callable[..., Awaitable[asyncio.subprocess.Process]]
+
+
+@pytest.fixture
+def start(forking_python: Sequence[str]) -> Start:
+    """Starts a process of `killable.py`."""
+    return partial(
+        asyncio.create_subprocess_exec, *forking_python, "-c", KILLABLE, cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
 
 
 async def _killed_at(step: str, process: asyncio.subprocess.Process) -> None:
     assert process.stdout is not None
     async with asyncio.timeout(60):
+        pid = int(await process.stdout.readline())
         async for line in process.stdout:
             if line.decode().strip() == f"RUNNING {step}":
-                process.send_signal(signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
                 break
         assert await process.wait() == -signal.SIGKILL, f"it ended before {step}"
 
 
 @pytest.mark.parametrize("step", ["memory", "place"])
-async def test_a_swap_killed_at_a_step_is_finished_by_the_next_process(step: str, tmp_path: Path) -> None:
-    await _swap_through_kills([step], tmp_path, fault=None, state="SUCCEEDED", serving=OTHER_HALF)
+async def test_a_swap_killed_at_a_step_is_finished_by_the_next_process(step: str, start: Start, tmp_path: Path) -> None:
+    await _swap_through_kills(start, [step], tmp_path, fault=None, state="SUCCEEDED", serving=OTHER_HALF)
 
 
-async def test_a_swap_killed_twice_while_it_rolls_back_restores_the_old_model(tmp_path: Path) -> None:
+async def test_a_swap_killed_twice_while_it_rolls_back_restores_the_old_model(start: Start, tmp_path: Path) -> None:
     await _swap_through_kills(
+        start,
         ["unload", "restore"],
         tmp_path,
         fault=f"load-fails:{OTHER_HALF}",
@@ -70,7 +84,9 @@ async def test_a_swap_killed_twice_while_it_rolls_back_restores_the_old_model(tm
     )
 
 
-async def _swap_through_kills(kills: list[str], tmp_path: Path, fault: str | None, state: str, serving: str) -> None:
+async def _swap_through_kills(
+    start: Start, kills: list[str], tmp_path: Path, fault: str | None, state: str, serving: str
+) -> None:
     journal = str(tmp_path / "journal.db")
     async with _exo() as (sim, url), asyncio.timeout(120), Poller([url]) as poller:
         assert sim.control.place(HALF) is not None
@@ -80,11 +96,11 @@ async def _swap_through_kills(kills: list[str], tmp_path: Path, fault: str | Non
                 snapshot = await poller.changed(snapshot)
         if fault is not None:
             sim.control.inject(parse_fault(fault))
-        process = await _process(url, journal, HALF, OTHER_HALF)
+        process = await start(url, journal, HALF, OTHER_HALF)
         await _killed_at(kills[0], process)
         for step in kills[1:]:
-            await _killed_at(step, await _process(url, journal))
-        last = await _process(url, journal)
+            await _killed_at(step, await start(url, journal))
+        last = await start(url, journal)
         output, _ = await last.communicate()
         assert output.decode().split("\n")[-2].strip() == state, output.decode()
         snapshot = await poller.fresh(0.0)

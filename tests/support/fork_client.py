@@ -40,8 +40,10 @@ def main(address: str, arguments: list[str]) -> None:
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, PASSED_ON)
     status = int.from_bytes(_received(connection), "big")
     if os.WIFSIGNALED(status):
-        _signal.signal(os.WTERMSIG(status), _signal.SIG_DFL)
-        os.kill(os.getpid(), os.WTERMSIG(status))
+        number = os.WTERMSIG(status)
+        if number != _signal.SIGKILL:  # which has no other handler
+            _signal.signal(number, _signal.SIG_DFL)
+        os.kill(os.getpid(), number)
     os._exit(os.WEXITSTATUS(status))
 
 
