@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 
+from exo_graphql.cluster.history import ModelHistory
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.exo import past_records
@@ -89,21 +90,32 @@ class PastKeeper:
                 await self._write_changes()
 
     def _read(self, entries: list[Entry]) -> None:
-        self._stored = {}
         if self._given:
-            self._know(entries)
+            self._stored = {}
+            self._know(entries, newer=True)
             return
         self._given = True
         self._stored = {entry.id: entry for entry in entries}
         self._poller.members_are(past_records.decode_members(entries))
         self._poller.recall(past_records.decode(entries, self._now()))
 
-    def _know(self, entries: list[Entry]) -> None:
+    def _know(self, entries: list[Entry], *, newer: bool = False) -> None:
+        """Takes over what another server has written. `newer`: perhaps long ago, so only what is newer than here."""
         self._stored |= {entry.id: entry for entry in entries}
         members = past_records.decode_members(entries)
         if members:
             self._poller.members_are(members)
-        self._poller.is_known(past_records.decode_models(entries))
+        models = past_records.decode_models(entries)
+        if newer:
+            models = {id_: model for id_, model in models.items() if self._is_newer(id_, model)}
+        self._poller.is_known(models)
+
+    def _is_newer(self, model_id: str, model: ModelHistory) -> bool:
+        snapshot = self._poller.snapshot
+        own = None if snapshot is None else snapshot.history.models.get(model_id)
+        if own is None or own.changed_at is None:
+            return True
+        return model.changed_at is not None and model.changed_at >= own.changed_at
 
     # Writing
 

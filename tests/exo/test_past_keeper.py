@@ -51,6 +51,7 @@ class Counted(SQLiteStore):
 
 class Server(SimulatedCluster):
     store: Counted
+    keeper: PastKeeper
 
     def status(self) -> ModelStatus:
         assert self.poller.snapshot is not None
@@ -73,7 +74,7 @@ async def server(w: SimulatedCluster, path: Path, *, killed: bool = False) -> As
         await keeper.lead()
         await poller.fresh(0.0)
         found = Server(w.sim, poller, operations)
-        found.store = store
+        found.store, found.keeper = store, keeper
         with poller.subscriber():
             yield found
             store.killed = killed
@@ -163,3 +164,23 @@ async def test_what_was_seen_while_exo_elected_a_master_is_stored_afterwards(tmp
             assert before.failure is not None
         async with server(w, tmp_path / "store") as second:
             assert (second.status().changed_at, second.status().failure) == (before.changed_at, before.failure)
+
+
+async def test_one_that_begins_to_lead_keeps_what_it_has_seen_since_the_last_leader_wrote(tmp_path: Path) -> None:
+    async with world() as w, server(w, tmp_path / "store") as one:
+        await w.given(A)
+        await asyncio.sleep(3)
+        old = await one.store.entries(Collection.PAST)
+        w.sim.control.delete_instance(next(iter((await one.snapshot()).instances_of(A))).id)
+        await one.until(lambda snapshot: not snapshot.instances_of(A))
+        await w.given(A)
+        await asyncio.sleep(3)
+        seen, new = one.status(), await one.store.entries(Collection.PAST)
+        await one.keeper.rest()
+        for entry in old:
+            await one.store.save(Collection.PAST, entry)
+        await one.keeper.lead()
+        await asyncio.sleep(3)
+        assert one.status().changed_at == seen.changed_at
+        rewritten = await one.store.some(Collection.PAST, [f"model:{A}"])
+        assert rewritten == [entry for entry in new if entry.id == f"model:{A}"]
