@@ -1,6 +1,7 @@
 """What a server shows that follows another one, and how it goes on with what that one has begun."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -290,3 +291,60 @@ async def test_at_rest_nothing_is_written() -> None:
         written = len(s.state.writes)
         await s.settled(60)
         assert s.state.writes[written:] == []
+
+
+@pytest.mark.parametrize("change_at", [-3.0, -0.3, 0.3, 3.0])
+async def test_what_happens_around_a_take_over_is_recorded_once(change_at: float) -> None:
+    """The old leader may have recorded it, or not; the new one may have seen it before, or not yet."""
+    async with servers() as s:
+        first, second = s.each
+        await s.cluster.given(A)
+        await s.settled(10)
+        before = len(first.seen)
+        node = max(node.friendly_name or "" for node in (await first.poller.fresh(0.0)).nodes)
+        s.sim.control.kill_node(node)
+        left = asyncio.create_task(first.until(lambda: first.seen[before:], seconds=120))
+        if change_at > 0:
+            await left
+            await asyncio.sleep(change_at)
+        else:
+            # Nothing has been recorded: exo itself notices a while later.
+            await asyncio.sleep(max(0.0, 3 + change_at))
+        await s.lead(1)
+        await asyncio.sleep(120)
+        await left
+        s.sim.control.drop_connections = True
+        await asyncio.sleep(20)
+        await s.lead(0)
+        await asyncio.sleep(20)
+        s.sim.control.drop_connections = False
+        await asyncio.sleep(20)
+        assert first.ids == second.ids
+        kinds = [event.kind for event in first.seen[before:]]
+        for kind in (EventKind.NODE_LEFT, EventKind.EXO_UNREACHABLE, EventKind.EXO_BACK):
+            assert kinds.count(kind) == 1, kinds
+        assert kinds.count(EventKind.NODE_STALE) <= 1
+        assert kinds.count(EventKind.MODEL_LOST) <= 1
+
+
+async def test_a_failed_load_and_an_acknowledged_loss_are_the_same_on_each_server() -> None:
+    async with servers() as s:
+        first, second = s.each
+        s.cluster.fault(f"load-fails:{B}")
+        operation = begun(await first.operations.load(B))
+        ended = await second.end(operation.id)
+        assert ended.state is not OperationState.SUCCEEDED
+        await s.settled(10)  # here each reads exo by itself, rarely
+        one, other = [await server.poller.fresh(0.0) for server in s.each]
+        assert one.status(B).failure is not None
+        assert replace(one.status(B), observed_at=None) == replace(other.status(B), observed_at=None)
+        await s.cluster.given(A)
+        await s.settled()
+        snapshot = await first.poller.fresh(0.0)
+        (node_id,) = snapshot.status(A).node_ids
+        s.sim.control.kill_node(snapshot.state.nodes[node_id].friendly_name or "")
+        await second.until(second.events.open_losses)
+        (lost,) = first.events.open_losses()
+        await first.events.acknowledge(lost.id)
+        await second.until(lambda: not second.events.open_losses())
+        assert second.events.newest(500) == first.events.newest(500)
