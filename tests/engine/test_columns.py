@@ -69,7 +69,7 @@ def _varied(document: DocumentNode, random: Random) -> DocumentNode:
     return varied
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 1 << 32), st.sampled_from(["query", "query", "subscription"]), st.data())
 def test_documents_that_select_the_same_lists(seed: int, kind: str, data: st.DataObject) -> None:
     random = Random(seed)

@@ -18,7 +18,7 @@ from tests.benchmarks.scenario import OVERVIEW
 from tests.engine.generated import Generator
 from tests.support.asking import SCHEMA, ask
 
-EXAMPLES = settings(max_examples=300, deadline=None)
+EXAMPLES = settings(max_examples=200, deadline=None)
 LIMITS = Limits()
 # What is put into a document or replaces a part of it: every kind of token, and what is none.
 PIECES = (
