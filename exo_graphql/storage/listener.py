@@ -66,6 +66,8 @@ class Listener:
     async def _connect(self) -> Connection:
         async with asyncio.timeout(CONNECT_ANY_SECONDS):
             self._connection = connection = await connect(self._url)
+        # Of those that arrive together with an answer.
+        connection.add_notify_handler(lambda notification: self._changes.hear(notification.payload))
         await bounded(_subscribe(connection), ANSWER_SECONDS)
         self._has_failed, self._changes.is_heard = False, True
         return connection
@@ -77,8 +79,10 @@ class Listener:
 
     async def _follow(self, connection: Connection) -> None:
         while True:
-            async for notification in connection.notifies(timeout=0):
-                self._changes.hear(notification.payload)
+            # `connection.notifies()` would wake up several times a second while nothing arrives.
+            connection.pgconn.consume_input()
+            while (notification := connection.pgconn.notifies()) is not None:
+                self._changes.hear(notification.extra.decode(errors="replace"))
             if not await _readable(connection, TRY_EVERY):
                 await bounded(_subscribe(connection), ANSWER_SECONDS)
 
@@ -88,7 +92,7 @@ async def _subscribe(connection: Connection) -> None:
 
 
 async def _readable(connection: Connection, seconds: float) -> bool:
-    """Waits for something to arrive, without waking up several times a second as `notifies` does meanwhile."""
+    """Waits for something to arrive; False where nothing does in that time."""
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
     descriptor = connection.fileno()

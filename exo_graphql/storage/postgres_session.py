@@ -14,8 +14,8 @@ _T = TypeVar("_T")
 Connection = AsyncConnection[Any]
 Work = Callable[[Connection], Awaitable[_T]]
 
-# Longer than a connection over a slow network takes. Another host of the URL is tried after this time.
-CONNECT_SECONDS = 3
+# Longer than a connection over a slow network takes, and the least that psycopg waits. Then the next host is tried.
+CONNECT_SECONDS = 2
 # For all hosts of the URL, and their names.
 CONNECT_ANY_SECONDS = 10.0
 # Between two attempts of a call.
