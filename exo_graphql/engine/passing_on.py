@@ -31,10 +31,15 @@ class PassingOn:
         """Whether this server carries them out itself."""
         return self._forwarder.leads
 
+    @staticmethod
+    def may_repeat(prepared: Prepared) -> bool:
+        """Whether a mutation happens once however often it arrives."""
+        return is_repeatable(prepared.document, prepared.operation, prepared.request.variables)
+
     async def reply(self, prepared: Prepared, caller: Caller) -> Reply | None:
         """The reply to a mutation; None where this server has begun to lead meanwhile."""
         request, document, operation = prepared.request, prepared.document, prepared.operation
-        repeatable = is_repeatable(document, operation, request.variables)
+        repeatable = self.may_repeat(prepared)
         mutation = Mutation(
             request.query or "",
             request.operation_name,

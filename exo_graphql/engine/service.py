@@ -229,7 +229,7 @@ class Service:
             reply = await self._execute(prepared, caller)
             # Sent again, it would be an answer without the wait.
             return replace(reply, lasting=False) if has_waited else reply
-        return await self._carried_out(self._execute(prepared, caller))
+        return await self._carried_out(self._act(prepared, caller, passing_on))
 
     async def _carried_out(self, mutation: Coroutine[Any, Any, Reply]) -> Reply:
         """A mutation is carried out even if its caller goes away: a swap must not end between its two steps."""
@@ -237,6 +237,13 @@ class Service:
         self._changing.add(changing)
         changing.add_done_callback(self._changing.discard)
         return await asyncio.shield(changing)
+
+    async def _act(self, prepared: Prepared, caller: Caller, passing_on: PassingOn | None) -> Reply:
+        """Carries out a mutation, or passes it on where this server has lost the lead meanwhile: it may have failed."""
+        reply = await self._execute(prepared, caller)
+        if passing_on is None or passing_on.leads or not passing_on.may_repeat(prepared):
+            return reply
+        return await self._pass_on(passing_on, prepared, caller)
 
     async def _pass_on(self, passing_on: PassingOn, prepared: Prepared, caller: Caller) -> Reply:
         """Has the leader carry out a mutation, or does so here where this server has begun to lead meanwhile."""

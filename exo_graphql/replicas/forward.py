@@ -183,10 +183,25 @@ class Forwarding:
         except TimeoutError:
             raise NotDone(f"Many mutations wait for {leader.name}, which leads.") from None
         try:
-            await self._client.ask(leader, self._leadership.secret)
+            await self._ask(leader, changes)
             return await self._send(leader, mutation, changes)
         finally:
             self._sending.release()
+
+    async def _ask(self, leader: Replica, changes: "_Changes") -> None:
+        """Returns if it says that it leads. Raises `NotDone`, also as soon as another server leads."""
+        loop = asyncio.get_running_loop()
+        asking = asyncio.create_task(self._client.ask(leader, self._leadership.secret), name="question to the leader")
+        try:
+            while not asking.done():
+                seen = changes.count
+                if self._is_replaced(leader):
+                    raise NotDone(f"{leader.name} no longer leads.")
+                await changes.wait(seen, loop.time() + self._rules.connect, asking)
+            asking.result()
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
 
     async def _send(self, leader: Replica, mutation: Mutation, changes: "_Changes") -> Answered:
         posting = asyncio.create_task(

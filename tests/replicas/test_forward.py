@@ -206,7 +206,7 @@ async def test_nothing_is_sent_to_a_leader_that_does_not_say_that_it_leads(tell:
 
 
 async def test_while_a_leader_hangs_a_mutation_without_a_key_waits_for_the_next_one() -> None:
-    async with follower(accept, replace(PATIENT, connect=0.05)) as (it, old), leading(accept) as new:
+    async with follower(accept, replace(PATIENT, connect=60)) as (it, old), leading(accept) as new:
         old.tell = hang
         sending = asyncio.create_task(it.send(ONCE))
         await until(lambda: old.asked)

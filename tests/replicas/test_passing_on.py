@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from hashlib import sha256
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import orjson
@@ -13,6 +14,7 @@ import pytest
 from exo_graphql.documents import document
 from exo_graphql.engine.rights import Caller, Rights
 from exo_graphql.operations import Operation
+from exo_graphql.storage import Collection, Entry, Key
 from exo_graphql.transports.mcp import EngineGraph
 from tests.support.leaders import break_off, executed, leading
 from tests.support.leaderships import Directed, directed, replica
@@ -239,6 +241,28 @@ async def test_what_waits_is_carried_out_by_the_server_that_takes_over_be_it_thi
         assert [answer["data"]["loadModel"]["operation"]["id"] for answer in answers] == [operation.id] * 2
         await until(lambda: [each.id for each in operations(first)] == [operation.id])
         assert (forwarded(second), forwarded(third)) == ({"answered": 1}, {})
+
+
+async def test_what_its_server_cannot_store_since_it_has_lost_the_lead_is_done_by_the_next_one() -> None:
+    load = f'loadModel(model: "{A}", idempotencyKey: $k) {{ operation {{ id }} error {{ code }} }}'
+    async with replicated({}, {}) as pair:
+        first, second = pair
+        store = pair.store(0)
+        admit = store.admit
+
+        async def too_late(collection: Collection, entry: Entry, key: Key | None = None) -> None:
+            pair.lead(1)
+            await admit(collection, entry, key)
+
+        with patch.object(store, "admit", too_late):
+            for given in (None, "k"):
+                pair.lead(0)
+                await until(lambda: first.components.roles.leading)
+                loaded = (await ask(first, f"mutation($k: String) {{ {load} }}", k=given)).json()["data"]["loadModel"]
+                if given is None:
+                    assert loaded["error"]["code"] == "JOURNAL_UNAVAILABLE"
+                else:
+                    assert [operation.id for operation in operations(second)] == [loaded["operation"]["id"]]
 
 
 async def test_many_at_once_reach_the_leader_each_once(pair: Replicated) -> None:
