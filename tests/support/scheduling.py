@@ -77,8 +77,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Groups:
 
 @pytest.hookimpl
 def pytest_xdist_auto_num_workers() -> int:
-    """Three processes for each core: half of the time a test waits for sockets, processes and clocks."""
-    return 3 * (os.cpu_count() or 1)
+    """Three processes for each core, as a test often waits for sockets, processes and clocks; not above 16.
+
+    Each takes 2 s of CPU time to begin, and with 16 the longest tests take as long as all of them.
+    """
+    return min(16, 3 * (os.cpu_count() or 1))
 
 
 class Recorder:
