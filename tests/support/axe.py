@@ -1,11 +1,15 @@
 """axe-core, npm's accessibility engine, on a page in a browser."""
 
+from __future__ import annotations
+
 from functools import cache
 from pathlib import Path
-
-from playwright.async_api import Page
+from typing import TYPE_CHECKING
 
 from tests.support.node_tools import NodeTools
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
 
 
 @cache

@@ -6,13 +6,22 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
 if TYPE_CHECKING:  # to import it takes 150 ms, and only few tests have a browser
     from playwright.async_api import Browser, ConsoleMessage, Error, Page, Request, WebSocket
+    from playwright.async_api import expect as expect
+else:
+
+    def expect(*actual: Any) -> Any:
+        """As playwright's, which is imported only where there is a browser."""
+        from playwright.async_api import expect
+
+        return expect(*actual)
+
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Nothing of the browser's own may leave the machine, nor ask for a display, a GPU or a first-run answer.

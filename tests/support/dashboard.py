@@ -1,13 +1,18 @@
 """The dashboard in a browser: opening it, finding its parts, and asking the server behind it."""
 
+from __future__ import annotations
+
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-from playwright.async_api import Error, Locator, Page, Route, expect
 
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
+from tests.support.chromium import expect
 from tests.support.running import Running
+
+if TYPE_CHECKING:
+    from playwright.async_api import Locator, Page, Route
 
 PATIENCE_MS = 20_000.0
 """Longer than playwright's usual: a busy machine must not count."""
@@ -68,6 +73,8 @@ async def choose(page: Page, model_id: str) -> None:
 
 async def see_links_as_old(page: Page) -> None:
     """Makes the page see every link that is worse than before as if it had been so for long."""
+
+    from playwright.async_api import Error
 
     async def patch(route: Route) -> None:
         try:

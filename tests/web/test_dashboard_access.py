@@ -1,18 +1,23 @@
 """The dashboard in a real Chromium, in its states: held against axe-core's rules in both colour schemes; its width."""
 
+from __future__ import annotations
+
 import socket
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.async_api import Page, expect
 
 from exo_graphql.simulator import Fault, SimulatedExo, tiny_scenario
 from exo_graphql.simulator.scenario import Traffic
 from tests.support.axe import violations
-from tests.support.chromium import Visit
+from tests.support.chromium import Visit, expect
 from tests.support.dashboard import ask, choose, connected, cut_link, open_dashboard, see_links_as_old
 from tests.support.node_tools import NodeTools
 from tests.support.running import Running, running
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium, pytest.mark.npm]
 

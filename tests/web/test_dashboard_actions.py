@@ -4,11 +4,10 @@ import re
 from dataclasses import replace
 
 import pytest
-from playwright.async_api import expect
 
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from exo_graphql.simulator.scenario import Traffic
-from tests.support.chromium import Visit
+from tests.support.chromium import Visit, expect
 from tests.support.dashboard import PATIENCE_MS, ask, model_row, open_dashboard, shown
 from tests.support.running import running
 

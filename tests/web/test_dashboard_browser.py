@@ -1,5 +1,7 @@
 """The dashboard in a real Chromium, over the real server and a simulated exo."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import re
@@ -10,15 +12,14 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from playwright.async_api import Page, expect
 
 from exo_graphql.simulator import Fault, SimulatedExo, tiny_scenario
 from exo_graphql.simulator.scenario import default_scenario
-from tests.support.chromium import Visit
+from tests.support.chromium import Visit, expect
 from tests.support.dashboard import (
     PATIENCE_MS,
     ask,
@@ -32,6 +33,9 @@ from tests.support.dashboard import (
 )
 from tests.support.leaderships import Directed, directed, replica
 from tests.support.running import running, until
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 
@@ -293,7 +297,7 @@ async def test_a_dead_node_is_marked_then_gone(visit: Visit) -> None:
 
 
 @asynccontextmanager
-async def _process(port: int) -> AsyncIterator["asyncio.subprocess.Process"]:
+async def _process(port: int) -> AsyncIterator[asyncio.subprocess.Process]:
     """The installed command, as an operator runs it; answers when this is entered."""
     command = (
         sys.executable,

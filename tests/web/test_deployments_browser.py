@@ -1,17 +1,21 @@
 """The dashboard's deployments in a real Chromium: each action is seen in the page and in the API."""
 
+from __future__ import annotations
+
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.async_api import Locator, Page, expect
 
 from exo_graphql.simulator import Fault, SimulatedExo, tiny_scenario
-from tests.support.chromium import Visit
+from tests.support.chromium import Visit, expect
 from tests.support.dashboard import ask, choose, model_row, open_dashboard, ready, tiny_exo
 from tests.support.running import Running, running, until
+
+if TYPE_CHECKING:
+    from playwright.async_api import Locator, Page
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 

@@ -1,23 +1,27 @@
 """GraphiQL in a real Chromium, over the real server and a simulated exo: its first tabs, examples and tools."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from graphql import OperationDefinitionNode, parse
 from graphql.execution.values import get_variable_values
-from playwright.async_api import Page, expect
 
 from exo_graphql.schema.build import build_schema
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from exo_graphql.simulator.scenario import Traffic
 from tests.support.axe import violations
-from tests.support.chromium import Visit
+from tests.support.chromium import Visit, expect
 from tests.support.dashboard import PATIENCE_MS, ask
 from tests.support.node_tools import NodeTools
 from tests.support.running import Running, running
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 

@@ -1,17 +1,18 @@
 """GraphiQL in a real Chromium, on a small GraphQL server below a root path."""
 
+from __future__ import annotations
+
 import asyncio
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import strawberry
 import uvicorn
 from fastapi import FastAPI
-from playwright.async_api import Locator, Page, expect
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -20,7 +21,10 @@ from strawberry.fastapi import GraphQLRouter
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from exo_graphql.web import graphiql_page, page_routes
-from tests.support.chromium import Visit
+from tests.support.chromium import Visit, expect
+
+if TYPE_CHECKING:
+    from playwright.async_api import Locator, Page
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 

@@ -5,10 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
 
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
-from tests.support.chromium import Visit
+from tests.support.chromium import Visit, expect
 from tests.support.dashboard import PATIENCE_MS, cut_link, open_dashboard, ready, see_links_as_old, shown, tiny_exo
 from tests.support.running import running, until
 
