@@ -7,7 +7,7 @@ from datetime import datetime
 from exo_graphql.cluster.contact import NO_PULSE, Contact, Pulse
 from exo_graphql.cluster.expectations import NO_EXPECTATIONS, Expectations
 from exo_graphql.cluster.health import hung
-from exo_graphql.cluster.history import History, ModelHistory
+from exo_graphql.cluster.history import NEVER_LOADED, History, ModelHistory
 from exo_graphql.cluster.lag import Lag, newest_heartbeat
 from exo_graphql.cluster.loads import NO_LOADS, Loads
 from exo_graphql.cluster.moment import Moment
@@ -111,7 +111,8 @@ def _as_known(history: History, known: Mapping[str, ModelHistory]) -> History:
     agreed = {
         id_: replace(theirs, changed_elapsed=own.changed_elapsed)
         for id_, theirs in known.items()
-        if (own := history.models.get(id_)) is not None and own.phase is theirs.phase
+        for own in [history.models.get(id_, NEVER_LOADED)]
+        if own.phase is theirs.phase
     }
     return replace(history, models={**history.models, **agreed}) if agreed else history
 

@@ -213,6 +213,14 @@ def test_what_another_server_knows_counts_where_both_show_the_same_phase() -> No
         assert story.see(3 + seconds, state(READY), contact=Contact()).status(MODEL).changed_at == changed_at
 
 
+def test_what_another_server_knows_of_a_model_that_was_never_seen_here() -> None:
+    story = seen((0, without_instance()))
+    failure = Failure(at(1), "out of memory", "n1", 5)
+    story.recalled.know({MODEL: ModelHistory(Phase.NOT_LOADED, at(1), failure, gave_up=True)}, 2.0)
+    status = story.see(2, None).status(MODEL)
+    assert (status.final, status.changed_at, status.failure) == (True, at(1), failure)
+
+
 def test_a_record_that_cannot_be_read_is_left_out() -> None:
     story = seen((0, without_instance()), (1, state(READY)))
     assert story.snapshot is not None
