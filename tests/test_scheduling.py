@@ -1,6 +1,7 @@
 """Which process runs which test: a pytest over two processes, with the plugin."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from tests.support.scheduling import GROUPS, TIMING, Recorder, function_of, long
 
 ROOT = Path(__file__).parents[1]
 TESTS = """
+import os
 import pytest
 
 @pytest.mark.parametrize("number", range(6))
-def test_it(number, worker_id):
-    print(f"<{worker_id}>")
+def test_it(number):
+    assert os.nice(0) == {nice}
 """
 
 
@@ -22,10 +24,11 @@ def test_one_process_runs_a_group_and_another_does_not_wait_for_it(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = [file for file, group in GROUPS.items() if group == TIMING][:2]
-    for file in (*files, "tests/test_other.py"):
+    given_way = min(19, os.nice(0) + 5)
+    for file, nice in ((files[0], os.nice(0)), (files[1], os.nice(0)), ("tests/test_other.py", given_way)):
         path = pytester.path / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(TESTS)
+        path.write_text(TESTS.format(nice=nice))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # what is not named here takes long to load
     plugins = ("-p", "xdist", "-p", "tests.support.scheduling")

@@ -5,6 +5,7 @@ Not `--dist loadgroup`: pytest 9.2 has node ids that pytest-xdist 3.8 cannot add
 
 import json
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the long tests first, the longest of all before the others; the rest stays in its order."""
     seconds = long_tests()
     items.sort(key=lambda item: -seconds.get(function_of(item.nodeid), 0.0))
+
+
+@pytest.hookimpl
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """What is about time goes first wherever processes wait for a core."""
+    if "PYTEST_XDIST_WORKER" in os.environ and GROUPS.get(nodeid.partition("::")[0]) != TIMING:
+        _give_way()
+
+
+@cache
+def _give_way() -> None:
+    """A process cannot take it back: the group comes first in the one that runs it."""
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(5)
 
 
 @pytest.hookimpl
