@@ -199,7 +199,7 @@ class Roles:
                 asyncio.get_running_loop().call_later(RETRY_AFTER, self._wake.set)
 
     async def _step(self) -> None:
-        if self.leading and self._lost:
+        if self.leading and (self._lost or not self._store.leadership.leads):
             log.warning("Another server may lead from here on: this one follows.")
             await self._rest()
             self._changes = dict.fromkeys(Collection)

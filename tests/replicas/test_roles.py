@@ -122,6 +122,19 @@ async def test_it_leads_again_only_after_all_parts_have_rested() -> None:
             assert calls[-1] == "a rests"
 
 
+async def test_a_leadership_that_is_lost_while_the_server_starts_ends_what_has_begun() -> None:
+    state, calls = SharedState(), list[str]()
+    store = state.store("one")
+    state.lead(store)
+
+    async def lose() -> None:
+        state.lead(None)
+
+    async with Roles(store, [Part("a", calls), Part("b", calls, lose)]) as roles:
+        await until(lambda: calls[-2:] == ["b rests", "a rests"])
+        assert not roles.leading
+
+
 async def test_a_store_that_does_not_answer_a_reading_delays_no_take_over() -> None:
     state, calls = SharedState(), list[str]()
     store, never = state.store("one"), asyncio.Event()
