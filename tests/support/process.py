@@ -6,23 +6,30 @@ import re
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+STRICT = (sys.executable, "-X", "dev", "-W", "error")
+"""A Python in which a warning is an error."""
 
 
 @asynccontextmanager
 async def served(
-    folder: Path, port: int = 0, *arguments: str, exo_url: str | None = None, seconds: float = 20
+    folder: Path,
+    port: int = 0,
+    *arguments: str,
+    exo_url: str | None = None,
+    seconds: float = 20,
+    python: Sequence[str] = STRICT,
 ) -> AsyncIterator[tuple[Process, str]]:
     """The server over its demo, or over an exo, and where it answers: `127.0.0.1:PORT/graphql`.
 
-    It is ended after `seconds`.
+    It is ended after `seconds`. With `forking_python` as its `python` it starts in a fifth of the time.
     """
     upstream = ("--demo",) if exo_url is None else ("--exo-url", exo_url)
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-X", "dev", "-W", "error", "-c", "from exo_graphql.program import app; app()"),
+        *(*python, "-c", "from exo_graphql.program import app; app()"),
         *("serve", *upstream, "--port", str(port), "--state-dir", str(folder), *arguments),
         stderr=PIPE,
         env={name: value for name, value in os.environ.items() if not name.startswith("EXO_GRAPHQL_")},

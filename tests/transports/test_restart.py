@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -116,10 +116,10 @@ async def test_npm_clients_go_on_after_a_restart(tmp_path: Path, node_tools: Nod
             assert again == dict.fromkeys(SCRIPTS, FOUR)
 
 
-async def test_gql_sees_a_broken_connection_and_not_an_end(tmp_path: Path) -> None:
+async def test_gql_sees_a_broken_connection_and_not_an_end(tmp_path: Path, forking_python: Sequence[str]) -> None:
     port = free_port()
     transport = WebsocketsTransport(url=f"ws://127.0.0.1:{port}/graphql")
-    async with served(tmp_path, port) as (process, _):
+    async with served(tmp_path, port, python=forking_python) as (process, _):
         client = Client(transport=transport)
         session = await client.connect_async(reconnecting=True)  # type: ignore[no-untyped-call]
         reported = aiter(session.subscribe(gql(QUERY)))
@@ -129,7 +129,7 @@ async def test_gql_sees_a_broken_connection_and_not_an_end(tmp_path: Path) -> No
         with pytest.raises(TransportError):
             await asyncio.wait_for(anext(reported), 5)
         assert await asyncio.wait_for(process.wait(), 5) == 0
-    async with served(tmp_path, port):
+    async with served(tmp_path, port, python=forking_python):
         async with asyncio.timeout(20):
             assert await _subscribed_again(session) == FOUR
     await client.close_async()  # type: ignore[no-untyped-call]
