@@ -126,6 +126,7 @@ class SharedLeadership:
         await self.rows.succeed(connection, self._own)
         self.changes.start_from(await self.rows.versions(connection))
         await self._take_turn(connection)
+        await self._meet(connection)
 
     async def close(self) -> None:
         """Gives the lease up, so that another server need not wait for its end."""
@@ -153,6 +154,8 @@ class SharedLeadership:
                 # The time to connect is no part of the time to answer: of several hosts the first may be gone.
                 await within(CONNECT_ANY_SECONDS, self._session, _nothing)
                 await within(self.lease.rules.renew_every, self._session, self._take_turn)
+                # A slow database takes longer for these statements than the lease can wait for.
+                await within(self.lease.rules.duration / 2, self._session, self._meet)
             except StoreError as error:
                 if not failed:
                     log.warning("The lease could not be %s: %s", "renewed" if self.leads else "read", error)
@@ -180,7 +183,7 @@ class SharedLeadership:
         return min(max(until_end, SOON), rules.look_every)
 
     async def _take_turn(self, connection: Connection) -> None:
-        """Renews the lease, or takes it if it is free; shows this server, and sees the others."""
+        """Renews the lease, or takes it if it is free."""
         lease = self.lease
         if lease.held is None or not await lease.take(connection):
             row = await lease.observe(connection)
@@ -189,11 +192,15 @@ class SharedLeadership:
             self._see(row)
         else:
             self._see(None)
-        await self._meet(connection)
-        self.changes.compare(await self.rows.versions(connection))
         self._notice()
 
     async def _meet(self, connection: Connection) -> None:
+        """Sees what the others have written; now and then shows this server, and sees who is there."""
+        await self._show(connection)
+        self.changes.compare(await self.rows.versions(connection))
+        self._notice()
+
+    async def _show(self, connection: Connection) -> None:
         rules, leader = self.lease.rules, self._other_leader
         is_known = leader is None or any(other.id == leader[0].holder for other in self._others)
         if is_known and self._elapsed() - self._shown_at < rules.renew_every - SOON:
