@@ -18,6 +18,8 @@ from tests.support.simulated_cluster import HALF, OTHER_HALF, A, B
 FAULTS = ("kill", "stop", "cut", "silence", "end")
 """The leader is killed, stopped (SIGSTOP), loses its connections to the database or hears nothing more on them, or is
 ended as for an upgrade (SIGTERM)."""
+RESUMING = "Resuming operation"
+"""Logged by a server that goes on with it."""
 RELAY = "relay"
 """The leader is stopped, the one that has taken over is killed soon after, and the first one continued."""
 STEPS = ("download", "drain", "unload", "memory", "place", "load", "remove", "restore")
@@ -137,13 +139,15 @@ class Trial:
                     taken_over = now() - faulted_at
                 await asyncio.sleep(0.05)
         if self.fault == RELAY:
-            await until(lambda: others[0].logged("Resuming operation"), 10)
+            await until(lambda: any(each.logged(RESUMING) for each in others), 10)
             await asyncio.sleep(1.0)
-            others[0].signal(signal.SIGKILL)
+            (second,) = (each for each in others if each.logged(RESUMING))
+            second.signal(signal.SIGKILL)
+            others = [each for each in others if each is not second]
         if self.fault not in ("kill", "end"):
             await mending
         mending.cancel()
-        living = {"kill": others, "end": others, RELAY: [servers[0], *others[1:]]}.get(self.fault, servers)
+        living = {"kill": others, "end": others, RELAY: [servers[0], *others]}.get(self.fault, servers)
         ended = [await each.until(lambda message: _state(message, id_) in _ENDED, 90) for each in living]
         seconds = max(message.at for message in ended) - faulted_at
         await asyncio.sleep(3.0)
@@ -151,7 +155,7 @@ class Trial:
             assert each.last is not None
         states = {_state(each.last, id_) for each in living if each.last is not None}
         commands = cluster.recorder.commands
-        resumed = [at for each in others if (at := each.logged("Resuming operation")) is not None]
+        resumed = [at for each in servers[1:] if (at := each.logged(RESUMING)) is not None]
         outcome = Outcome(
             self.step,
             self.fault,
