@@ -109,20 +109,21 @@ async def test_a_server_that_is_gone_is_not_shown_after_two_leases(make: Make) -
 
 
 async def test_a_slow_database_costs_neither_the_lease_nor_being_seen(make: Make, database: str) -> None:
-    leader, follower = make("a"), make("b")
+    rules = LeaseRules(1.0, 0.2)
+    leader, follower = make("a", rules=rules), make("b", rules=rules)
     await leader.open()
     await follower.open()
     await until_leadership(leader, lambda leadership: len(leadership.replicas) == 2)
     with psycopg.connect(database) as connection:
         # Longer than between two renewals.
         connection.execute(
-            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.22); RETURN NULL; "
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.35); RETURN NULL; "
             "END $$"
         )
         connection.execute("CREATE TRIGGER slow BEFORE INSERT ON exo_graphql_replicas EXECUTE FUNCTION slow()")
     changes = []
     follower.leadership.listen(lambda: changes.append(follower.leadership.leader))
-    await asyncio.sleep(3 * QUICK.duration)
+    await asyncio.sleep(2.5 * rules.duration)
     assert lease(database) == ("a", 1)
     assert None not in changes
     assert len(follower.leadership.replicas) == 2
