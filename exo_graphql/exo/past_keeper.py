@@ -49,7 +49,7 @@ class PastKeeper:
 
     async def follow(self) -> None:
         """Reads what is known. Raises `StoreError`."""
-        self._read(await self._store.entries(Collection.PAST))
+        self._read(await self._store.entries(Collection.PAST), newer=False)
 
     async def changed(self, changes: Mapping[Collection, frozenset[str] | None]) -> None:
         """Reads what another server has written. Raises `StoreError`."""
@@ -68,7 +68,8 @@ class PastKeeper:
 
     async def lead(self) -> None:
         """Writes from now on. Raises `StoreError`."""
-        await self.follow()
+        # The last leader may have been gone for a while: what was seen here since then is newer.
+        self._read(await self._store.entries(Collection.PAST), newer=True)
         self._active.enter_context(self._poller.listen(self._look))
         self._changed.set()
         self._writer = asyncio.create_task(self._write(), name="past")
@@ -89,10 +90,10 @@ class PastKeeper:
             with suppress(StoreError):
                 await self._write_changes()
 
-    def _read(self, entries: list[Entry]) -> None:
+    def _read(self, entries: list[Entry], *, newer: bool) -> None:
         if self._given:
             self._stored = {}
-            self._know(entries, newer=True)
+            self._know(entries, newer=newer)
             return
         self._given = True
         self._stored = {entry.id: entry for entry in entries}
@@ -100,7 +101,7 @@ class PastKeeper:
         self._poller.recall(past_records.decode(entries, self._now()))
 
     def _know(self, entries: list[Entry], *, newer: bool = False) -> None:
-        """Takes over what another server has written. `newer`: perhaps long ago, so only what is newer than here."""
+        """Takes over what another server has written. `newer`: only what is newer than what is known here."""
         self._stored |= {entry.id: entry for entry in entries}
         members = past_records.decode_members(entries)
         if members:

@@ -4,6 +4,8 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -184,3 +186,22 @@ async def test_one_that_begins_to_lead_keeps_what_it_has_seen_since_the_last_lea
         assert one.status().changed_at == seen.changed_at
         rewritten = await one.store.some(Collection.PAST, [f"model:{A}"])
         assert rewritten == [entry for entry in new if entry.id == f"model:{A}"]
+
+
+async def test_one_that_follows_takes_over_what_the_leader_saw_earlier(tmp_path: Path) -> None:
+    async with world() as w, server(w, tmp_path / "store") as one:
+        await w.given(A)
+        await asyncio.sleep(3)
+        seen, (entry,) = one.status(), await one.store.some(Collection.PAST, [f"model:{A}"])
+        assert seen.changed_at is not None
+        await one.keeper.rest()
+        # The leader saw it while this server was stopped for a minute.
+        earlier = seen.changed_at - timedelta(minutes=1)
+        record = entry.record.replace(_text(seen.changed_at), _text(earlier))
+        await one.store.save(Collection.PAST, replace(entry, record=record))
+        await one.keeper.changed({Collection.PAST: None})
+        assert one.status().changed_at == earlier
+
+
+def _text(moment: datetime) -> bytes:
+    return moment.isoformat().removesuffix("+00:00").encode()
