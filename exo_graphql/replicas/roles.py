@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER = 1.0
 """Seconds until what the store could not answer is read again."""
+REFRAIN_SECONDS = 20.0
+"""How long this server leaves the lead to others after an internal error kept it from leading."""
 REFRESH_SECONDS = 2.0
 """How long a caller waits for what others have written to be read."""
 
@@ -90,6 +92,8 @@ class Roles:
         self._lost = False
         """Whether the leadership was lost since this server began to lead, even if it has it again."""
         self._rests = True
+        self._refrains_until = float("-inf")
+        """By the event loop's clock: until then this server does not begin to lead."""
         """Whether no part acts."""
         self._work: asyncio.Task[None] | None = None
         """While the parts begin to lead, or read: in neither role anything waits for a store that does not answer."""
@@ -99,7 +103,7 @@ class Roles:
     async def __aenter__(self) -> Self:
         """Leads at once where no other server can. Raises `StoreError`."""
         self._active.push_async_callback(self._close)
-        self._store.leadership.begin_only_while(lambda: self._rests and self._may_lead())
+        self._store.leadership.begin_only_while(self._is_able_to_lead)
         try:
             if not is_shared(self._store.leadership):
                 await self._lead()
@@ -178,6 +182,9 @@ class Roles:
         self._wake.set()
         self._notify()
 
+    def _is_able_to_lead(self) -> bool:
+        return self._rests and asyncio.get_running_loop().time() >= self._refrains_until and self._may_lead()
+
     def _notify(self) -> None:
         self.version += 1
         for listener in tuple(self._listeners):
@@ -216,6 +223,13 @@ class Roles:
         self._lost = False
         try:
             await self._until_the_role_changes(self._lead(), leads=True)
+        except StoreError:
+            raise
+        except Exception:
+            # Perhaps another server can: with the lease kept here, nobody would act.
+            self._refrains_until = asyncio.get_running_loop().time() + REFRAIN_SECONDS
+            self._store.leadership.resign()
+            raise
         finally:
             if not self.leading:
                 await self._rest()

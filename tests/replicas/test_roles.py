@@ -8,7 +8,7 @@ from unittest.mock import patch
 import pytest
 
 from exo_graphql.replicas import Roles
-from exo_graphql.replicas.roles import Changes
+from exo_graphql.replicas.roles import REFRAIN_SECONDS, Changes
 from exo_graphql.storage import Collection, StoreError
 from exo_graphql.storage.sqlite import SQLiteStore
 from tests.support.running import until
@@ -166,6 +166,28 @@ async def test_a_part_that_cannot_read_the_store_is_tried_again() -> None:
         state.lead(store)
         await until(lambda: roles.leading)
         assert calls[2:] == ["a leads", "b leads", "b rests", "a rests", "a leads", "b leads"]
+
+
+async def test_a_server_that_an_internal_error_keeps_from_leading_leaves_the_lead_to_others() -> None:
+    state, calls = SharedState(), list[str]()
+    store = state.store("one")
+    broken = True
+
+    async def fail() -> None:
+        if broken:
+            raise ValueError("a fault of the program")
+
+    async with Roles(store, [Part("a", calls), Part("b", calls, fail)]) as roles:
+        state.lead(store)
+        await until(lambda: state.leader is None)
+        await until(lambda: calls[-2:] == ["b rests", "a rests"])
+        assert not store.leadership.begins()
+        assert not roles.leading
+        broken = False
+        await asyncio.sleep(REFRAIN_SECONDS)
+        assert store.leadership.begins()
+        state.lead(store)
+        await until(lambda: roles.leading)
 
 
 async def test_what_others_write_reaches_the_parts_by_id() -> None:

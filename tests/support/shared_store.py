@@ -53,6 +53,7 @@ class SharedLeadership:
         """Where the other servers reach it, once the test has set it."""
         self.secret: str | None = "a shared secret"
         self._callbacks: list[Callable[[], None]] = []
+        self.begins: Callable[[], bool] = lambda: True
 
     @property
     def own(self) -> Replica:
@@ -79,10 +80,13 @@ class SharedLeadership:
         return lambda: self._callbacks.remove(callback)
 
     def begin_only_while(self, rests: Callable[[], bool]) -> None:
-        """The test says when it begins."""
+        """The test says when it begins; `begins` says whether it would."""
+        self.begins = rests
 
     def resign(self) -> None:
-        """The test says when it ends."""
+        """Nobody leads until the test names a leader."""
+        if self.leads:
+            self._state.lead(None)
 
     def changed(self) -> None:
         for callback in tuple(self._callbacks):
