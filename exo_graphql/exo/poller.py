@@ -194,7 +194,10 @@ class Poller(Following, Commands):
         self._demand.clear_requests()
         self._reads.begin()
         began = self._elapsed()
-        self._schedule.whole_read_begins(began, wait)
+        first = self._endpoints.next_to_read(frozenset(), exo_itself=whole)
+        asks_another = first is not None and first is self._endpoints.copy
+        # exo is not silent while another server is asked: it is asked itself once that one has had its time.
+        self._schedule.whole_read_begins(began, wait + (self.rules.read_timeout if asks_another else 0.0))
         tried: set[Endpoint] = set()
         found: tuple[Endpoint, StateRead] | None = None
         unfit = False
@@ -202,9 +205,14 @@ class Poller(Following, Commands):
         while (endpoint := self._endpoints.next_to_read(tried, exo_itself=whole)) is not None:
             tried.add(endpoint)
             tried_at = self._elapsed()
-            timeout = read_timeout(self.stats.cost, self.rules, endpoint.failures)
+            is_copy = endpoint is self._endpoints.copy
+            if asks_another and not is_copy:
+                self._silence.begins_by(tried_at)
+            timeout = (
+                self.rules.read_timeout if is_copy else read_timeout(self.stats.cost, self.rules, endpoint.failures)
+            )
             try:
-                if not endpoint.identified and endpoint is not self._endpoints.copy:
+                if not endpoint.identified and not is_copy:
                     await endpoint.identify(self.rules.read_timeout)
                 read = await self._reader.read(endpoint, timeout, whole=whole, wait=wait, max_age=max_age)
                 await self._recalled.ready.wait()
@@ -217,7 +225,7 @@ class Poller(Following, Commands):
                 if not self._endpoints.is_known(endpoint):
                     continue  # another server is followed meanwhile, or none
                 if self._handover.is_too_early(endpoint, read, self._state, self._asked_at):
-                    unfit = endpoint is not self._endpoints.copy
+                    unfit = not is_copy
                     continue
                 strange = self._has_only_strangers(read.state)
                 if found is None or not strange:

@@ -41,6 +41,11 @@ class Silence:
         if self.since is None:
             self.since = now
 
+    def begins_by(self, now: float) -> None:
+        """exo itself is asked at `now`, after another server: a silence that was to begin later begins now."""
+        if self.since is not None:
+            self.since = min(self.since, now)
+
     def ends(self) -> None:
         """A read was answered."""
         self.since = None

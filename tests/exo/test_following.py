@@ -20,7 +20,7 @@ from exo_graphql.exo import mirror
 from exo_graphql.exo.mirror import Mirror
 from exo_graphql.exo.parse.state import parse_state
 from exo_graphql.exo.poller import Poller
-from exo_graphql.simulator import SimulatedExo, tiny_scenario
+from exo_graphql.simulator import Fault, SimulatedExo, tiny_scenario
 from exo_graphql.simulator import clock as demo_clock
 from exo_graphql.transports.auth import Access, parse_tokens
 from exo_graphql.transports.exo_routes import exo_routes
@@ -58,6 +58,8 @@ class Way(httpx.AsyncBaseTransport):
         self.app = httpx.ASGITransport(app)  # type: ignore[arg-type]
         self.requests: list[tuple[float, str]] = []
         self.hangs = self.refuses = False
+        self.hangs_after: int | None = None
+        """So many requests are answered yet."""
         self.slow = 0.0
         """Seconds until a request arrives."""
         self.lag = 0.0
@@ -68,8 +70,10 @@ class Way(httpx.AsyncBaseTransport):
         self.requests.append((now(), request.url.path))
         if self.refuses:
             raise httpx.ConnectError("refused")
-        if self.hangs:
+        if self.hangs or self.hangs_after == 0:
             await asyncio.Event().wait()
+        if self.hangs_after is not None:
+            self.hangs_after -= 1
         if self.slow:
             await asyncio.sleep(self.slow)
         if self.lag and request.url.path.endswith("/state"):
@@ -228,6 +232,34 @@ async def test_exo_itself_is_read_while_the_leader_does_not_answer(fault: str, s
         assert follower.exo.since(again) == []
         never_goes_back(follower)
         assert max(b.observed.elapsed - a.observed.elapsed for a, b in pairwise(follower.seen)) < seconds
+
+
+@pytest.mark.parametrize("cost", [0.02, 0.4])
+async def test_exo_is_not_silent_while_a_leader_hangs_that_was_just_found(cost: float) -> None:
+    async with two() as (sim, _leader, follower):
+        assert follower.leader is not None
+        sim.control.latency = cost
+        await asyncio.sleep(20)
+        for _ in range(5):
+            # It hangs as soon as it has answered that it is there.
+            follower.leader.refuses = True
+            await asyncio.sleep(3.3)
+            follower.leader.refuses = False
+            follower.leader.hangs_after = 1
+            await asyncio.sleep(15)
+            follower.leader.hangs_after = None
+            await copied(follower, 30.0)
+        never_goes_back(follower)
+
+
+async def test_exo_that_is_silent_is_noticed_as_soon_as_the_leader_says_so() -> None:
+    async with two() as (sim, leader, follower):
+        sim.control.inject(Fault("hang"))
+        async with asyncio.timeout(6.0):
+            shown = follower.snapshot
+            while shown.connected:
+                shown = await follower.poller.changed(shown)
+        assert not leader.snapshot.connected
 
 
 async def test_nothing_older_is_shown_when_the_own_node_of_exo_is_late() -> None:
