@@ -27,6 +27,13 @@ FIELDS = "name modelId priority managedBy generation state pausedBecause"
 T = TypeVar("T")
 
 
+def write(file: Path, text: str) -> None:
+    """All at once: the file is read so often here that half of it could be seen twice."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    new.replace(file)
+
+
 def table(name: str, model: str, more: str = "") -> str:
     return f'[deployments.{name}]\nmodel = "{model}"\n{more}\n'
 
@@ -98,12 +105,12 @@ async def test_the_file_is_read_again_when_it_changes_and_refused_as_a_whole(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "d.toml"
-    file.write_text(table("a", READY_MODEL))
+    write(file, table("a", READY_MODEL))
     async with server(file, SimulatedExo(default_scenario(), speed=20, seed=1)) as running:
         found = await running.until(lambda d: d.get("a", {}).get("state") == "READY")
         assert found["a"]["managedBy"] == "FILE"
         # Another priority, and another deployment.
-        file.write_text(table("a", READY_MODEL, "priority = 3") + table("b", SMALL))
+        write(file, table("a", READY_MODEL, "priority = 3") + table("b", SMALL))
         found = await running.until(lambda d: "b" in d)
         assert (found["a"]["priority"], found["a"]["generation"]) == (3, 2)
         # Two faults: a key, then a model. Neither the good half nor the bad one is applied.
@@ -111,7 +118,7 @@ async def test_the_file_is_read_again_when_it_changes_and_refused_as_a_whole(
             (table("a", READY_MODEL, "priority = 4") + table("b", SMALL, "min_nodes = 2"), 6, "Write minNodes."),
             (table("a", READY_MODEL, "priority = 4") + table("b", "nobody"), 5, "nobody"),
         ):
-            file.write_text(bad)
+            write(file, bad)
             assert f"line {line}, deployments.b" in await running.until_refused(said)
             assert not await running.valid()
             found = await running.deployments()
@@ -121,7 +128,7 @@ async def test_the_file_is_read_again_when_it_changes_and_refused_as_a_whole(
         await running.until_refused("is not a file")
         assert (await running.deployments()).keys() == {"a", "b"}
         # Valid again, and without `b`: which is paused and the API's, and stays.
-        file.write_text(table("a", READY_MODEL, "priority = 3"))
+        write(file, table("a", READY_MODEL, "priority = 3"))
         found = await running.until(lambda d: d["b"]["state"] == "PAUSED")
         assert found["b"]["managedBy"] == "API"
         assert found["b"]["pausedBecause"] == "It is not declared in d.toml any more."
