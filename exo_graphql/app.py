@@ -147,7 +147,8 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
         store,
         # The past after what marks unloads and loads: the first snapshot must not say that these were lost meanwhile.
         [events, webhooks, operations, deployments, recorder, past, sampler],
-        lambda: not poller.same_cluster.is_another,
+        # One that is read-only would refuse what the others pass on to their leader.
+        lambda: not settings.read_only and not poller.same_cluster.is_another,
         poller.catch_up,
     )
     access = Access(tokens_of(settings))

@@ -157,7 +157,9 @@ class Settings(BaseModel):
         description="Listen on other addresses than loopback without tokens: anyone who can connect has full control.",
     )
     read_only: bool = _setting(
-        "Security", default=False, description="Leave out of the schema what changes the cluster."
+        "Security",
+        default=False,
+        description="Leave out of the schema what changes the cluster. With --database-url such a server never leads.",
     )
     introspection: bool = _setting(
         "Security", default=True, description="Whether clients may query the schema itself; agents need it."
@@ -201,7 +203,10 @@ class Settings(BaseModel):
         "variable rather than the flag, which other users of the machine can see.",
     )
     namespace: str = _setting(
-        "Replicas", "default", "Which cluster it is, where one database keeps the journals of several."
+        "Replicas",
+        "default",
+        "Which cluster it is, where one database keeps the journals of several.",
+        min_length=1,
     )
     advertise_url: str = _setting(
         "Replicas",

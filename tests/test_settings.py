@@ -275,3 +275,8 @@ def test_other_servers_learn_where_this_one_is_reached(flags: dict[str, Any], ur
     own = build(given).store.leadership.own
     assert own.url == url
     assert own.name == f"{gethostname()}:{given.port}"
+
+
+def test_a_namespace_has_a_name(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="namespace"):
+        settings(database_url="postgresql://db/exo", namespace="", state_dir=tmp_path)

@@ -99,11 +99,12 @@ class Roles:
         """While the parts begin to lead, or read: in neither role anything waits for a store that does not answer."""
         self._works_to_lead = False
         self._active = AsyncExitStack()
+        # Before the store is opened, which takes the lease if it is free.
+        store.leadership.begin_only_while(self._is_able_to_lead)
 
     async def __aenter__(self) -> Self:
         """Leads at once where no other server can. Raises `StoreError`."""
         self._active.push_async_callback(self._close)
-        self._store.leadership.begin_only_while(self._is_able_to_lead)
         try:
             if not is_shared(self._store.leadership):
                 await self._lead()

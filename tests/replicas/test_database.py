@@ -47,3 +47,16 @@ async def test_a_key_leads_to_the_same_operation_at_each_server_and_after_a_take
             again = (await ask(second, LOAD, "operating-secret", key="k")).json()["data"]["loadModel"]["operation"]
             assert again == loaded
             assert (await roles(second)).count(True) == 1
+
+
+async def test_a_server_that_is_read_only_never_leads_and_the_others_change_the_cluster(database: str) -> None:
+    given: dict[str, Any] = {"database_url": database, "tokens": "cron=operate:operating-secret"}
+    exos = [SimulatedExo(tiny_scenario(), seed=1) for _ in range(2)]
+    async with running(exos[0], port=free_port(), read_only=True, **given) as screen:
+        assert not screen.components.store.leadership.leads
+        async with running(exos[1], port=free_port(), **given) as second:
+            await until(lambda: second.components.roles.leading)
+            loaded = (await ask(second, LOAD, "operating-secret", key="k")).json()["data"]["loadModel"]["operation"]
+            assert loaded["by"] == "cron"
+            await until(lambda: screen.components.store.leadership.leader is not None)
+            assert not screen.components.store.leadership.leads
