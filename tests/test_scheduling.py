@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.scheduling import GROUPS, TIMING, Recorder, function_of, long_tests
+from tests.support.scheduling import (
+    GROUPS,
+    TIMING,
+    Recorder,
+    function_of,
+    long_tests,
+    pytest_collection_modifyitems,
+)
 
 ROOT = Path(__file__).parents[1]
 TESTS = """
@@ -49,8 +56,19 @@ def test_every_test_that_is_named_is_there() -> None:
 
 
 def test_the_long_tests_come_first(request: pytest.FixtureRequest) -> None:
-    seconds = [long_tests().get(function_of(item.nodeid), 0.0) for item in request.session.items]
+    single = [item.nodeid for item in request.session.items if item.nodeid.partition("::")[0] not in GROUPS]
+    seconds = [long_tests().get(function_of(nodeid), 0.0) for nodeid in single]
     assert seconds == sorted(seconds, reverse=True)
+
+
+def test_the_tests_of_a_group_stay_in_their_order_where_some_are_long(pytester: pytest.Pytester) -> None:
+    path = pytester.path / "tests" / "test_readme.py"
+    path.parent.mkdir()
+    long = next(name.partition("::")[2] for name in long_tests() if name.startswith("tests/test_readme.py::"))
+    path.write_text(f"def test_first(): pass\ndef {long}(): pass\ndef test_last(): pass\n")
+    items, _ = pytester.inline_genitems("--import-mode=importlib")
+    pytest_collection_modifyitems(items)
+    assert [item.name for item in items] == ["test_first", long, "test_last"]
 
 
 def test_the_longest_test_of_each_function_is_recorded_where_it_is_long(tmp_path: Path) -> None:

@@ -75,9 +75,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the long tests first, the longest of all before the others; the rest stays in its order."""
-    seconds = long_tests()
-    items.sort(key=lambda item: -seconds.get(function_of(item.nodeid), 0.0))
+    """Puts the long tests first, the longest of all before the others; the rest stays in its order.
+
+    So do the tests of a group's file, which may need what those before them have done: it goes where its longest does.
+    """
+    longest: dict[str, float] = {}
+    for function, seconds in long_tests().items():
+        unit = _unit_of(function)
+        longest[unit] = max(seconds, longest.get(unit, 0.0))
+    items.sort(key=lambda item: -longest.get(_unit_of(item.nodeid), 0.0))
+
+
+def _unit_of(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    return file if file in GROUPS else function_of(nodeid)
 
 
 @pytest.hookimpl
