@@ -16,11 +16,11 @@ def measure(starts: int) -> Row:
     seconds = [_start() for _ in range(starts + 1)][1:]
     alone, crowd = _memory()
     start = median(seconds)
-    met = alone <= 100 and crowd <= 250 and start <= 1.5
+    met = alone <= 80 and crowd <= 250 and start <= 0.7
     figure = f"{alone:.0f} MB; {crowd:.0f} MB; {start:.2f} s"
     detail = f"resident, the 4-node demo included; with {SUBSCRIBERS:,} subscribers; from the process's start"
     raw = {"resident_mb": alone, "resident_mb_with_subscribers": crowd, "seconds_to_first_answer": seconds}
-    return Row("idle", figure, "≤ 100 MB; ≤ 250 MB; ≤ 1.5 s", met, detail, raw)
+    return Row("idle", figure, "≤ 80 MB; ≤ 250 MB; ≤ 0.7 s", met, detail, raw)
 
 
 def _start() -> float:

@@ -50,11 +50,11 @@ def measure(states: Path, seconds: float, turns: int) -> list[Row]:
         _check(ours, theirs)
         rows = []
         for name, goal, load, against in (
-            ("repeated query", 15, REPEATED, BASELINE),
-            ("fresh results", 2, FRESH, BASELINE),
-            ("unseen documents", 0.5, UNSEEN, BASELINE),
+            ("repeated query", 25, REPEATED, BASELINE),
+            ("fresh results", 6, FRESH, BASELINE),
+            ("unseen documents", 1, UNSEEN, BASELINE),
             ("fresh results, by hand", 0.8, FRESH, BARE),
-            ("small question", 1, SMALL, CONSTANT),
+            ("small question", 2, SMALL, CONSTANT),
         ):
             mine, yours = [], []
             for _ in range(turns):
