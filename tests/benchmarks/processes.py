@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parents[2]
@@ -65,23 +66,26 @@ def pin(core: int) -> None:
 @contextmanager
 def serving(command: Sequence[str], port: int, first: str | tuple[str, bytes], core: int) -> Iterator[Server]:
     """Runs Python with `command`, from its first answer to `first` (a path, or one and a body to post) on."""
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        cwd=ROOT,
-        # Many containers set it. What pip has installed is compiled; here the first start, not counted, does it.
-        env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: pin(core),
-    )
-    try:
-        path, body = (first, None) if isinstance(first, str) else first
-        _await_answer(port, path, body, process)
-        yield Server(process.pid, port, time.perf_counter() - began)
-    finally:
-        process.terminate()
-        process.wait(_PATIENCE)
+    # Many containers set it. What pip has installed is compiled; here the first start, not counted, does it.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    # Its own: a server remembers what the one before it has seen, such as models that were lost with the last exo.
+    with TemporaryDirectory() as state_dir:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env={**environment, "EXO_GRAPHQL_STATE_DIR": state_dir},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=lambda: pin(core),
+        )
+        try:
+            path, body = (first, None) if isinstance(first, str) else first
+            _await_answer(port, path, body, process)
+            yield Server(process.pid, port, time.perf_counter() - began)
+        finally:
+            process.terminate()
+            process.wait(_PATIENCE)
 
 
 def _await_answer(port: int, path: str, body: bytes | None, process: "subprocess.Popen[bytes]") -> None:
