@@ -1,4 +1,4 @@
-"""What other servers have written: told by notifications, and by numbers that are compared where one was lost.
+"""What other servers have written: learned from notifications, and from numbers that are compared where one was lost.
 
 Each write raises the version of its collection by one, and sends it with the ids. A version that was missed, for
 example behind a pooler that passes no notifications on, is noticed when the versions are read the next time.

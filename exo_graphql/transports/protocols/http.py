@@ -113,7 +113,7 @@ class HttpConnection(HttpToolsProtocol):
         if self._unsent is not None:
             self._unsent.end()
         super().handle_websocket_upgrade()
-        # As uvicorn does when a connection is lost, which this object will not be told: the parser refers to it.
+        # As uvicorn does when a connection is lost, which nothing reports to this object: the parser refers to it.
         self.parser = None  # type: ignore[assignment]
         self._slices.end()
 
