@@ -110,9 +110,10 @@ class Admission:
                 return snapshot
             resolved = resolve(snapshot, request)
             if isinstance(resolved, ModelNotLoaded):
-                # A deployment was about to load it: that has been stopped, or is now, and so it stays unloaded.
+                # It is about to be loaded, which conflicts. Or a deployment was loading it: that has been stopped, or
+                # is now, and so it stays unloaded.
                 names = resolve_names(snapshot, request)
-                if not isinstance(names, OperationError) and (clears or self._precedence.loads(request, names.touched)):
+                if not isinstance(names, OperationError) and (clears or self._about_to_load(names, key)):
                     resolved = names
             if isinstance(resolved, OperationError):
                 # The first of two requests with one key may have changed what a name means (unloaded it) by now.
@@ -166,6 +167,10 @@ class Admission:
                 continue
             return started
 
+    def _about_to_load(self, names: ResolvedRequest, key: str | None) -> bool:
+        """Whether one of the models, which has no instance, is being loaded, or a request for it is being planned."""
+        return self._manager.loads(names.touched) or self._rival(names, key) is not None
+
     def _begun(
         self, snapshot: Snapshot, request: OperationRequest, resolved: ResolvedRequest
     ) -> Following | OperationConflict | None:
@@ -209,7 +214,7 @@ class Admission:
         resolved, error = resolve(snapshot, request), self._too_many()
         if isinstance(resolved, ModelNotLoaded):
             not_loaded, resolved = resolved, resolve_names(snapshot, request)
-            if isinstance(resolved, OperationError) or not self._precedence.loads(request, resolved.touched):
+            if isinstance(resolved, OperationError) or not self._manager.loads(resolved.touched):
                 error = not_loaded
         if isinstance(resolved, OperationError):
             return rejected_plan(request, resolved)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from datetime import datetime
 
@@ -206,13 +206,20 @@ class OperationManager:
         """Operations that act now or will by themselves, oldest first; not the parked ones."""
         return [run.operation for run in self._runs.values() if run.operation.at_work]
 
+    def loads(self, model_ids: Collection[str]) -> bool:
+        """Whether an operation is loading one of these models, or restoring it, which may have no instance yet."""
+        for run in self._runs.values():
+            coming = run.operation.model_ids if run.saga_state.reverts else frozenset(run.operation.load_ids)
+            if run.operation.at_work and not coming.isdisjoint(model_ids):
+                return True
+        return False
+
     def same_load(self, snapshot: Snapshot, request: OperationRequest, resolved: ResolvedRequest) -> Operation | None:
         """The load under way with the same arguments; none that is being undone."""
         for run in self._runs.values():
             if (
                 run.operation.at_work
-                and run.saga_state.undoing is None
-                and not run.saga_state.cancelling
+                and not run.saga_state.reverts
                 and is_same_load(snapshot, request, resolved, run.request, run.operation.load_ids)
             ):
                 return run.operation

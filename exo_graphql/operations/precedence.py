@@ -56,13 +56,6 @@ class Precedence:
         self._first.append((request, frozenset(touched)))
         return await self._cancel(run, seconds)
 
-    def loads(self, request: OperationRequest, model_ids: Collection[str]) -> bool:
-        """Whether a deployment is loading one of these models, which a person's request would stop."""
-        return request.deployment is None and any(
-            operation.deployment is not None and not set(operation.load_ids).isdisjoint(model_ids)
-            for operation in self._manager.at_work()
-        )
-
     def would_clear(self, request: OperationRequest, conflict: OperationConflict) -> bool:
         """Whether the conflicting operation is a deployment's, which gives way to a person's request."""
         run = self._manager.run(conflict.operation_id)

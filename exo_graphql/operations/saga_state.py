@@ -104,6 +104,11 @@ class SagaState:
     those that nothing wants any more (see `unclaimed.py`)."""
 
     @property
+    def reverts(self) -> bool:
+        """It is being undone, or is about to be: what it has unloaded may be loaded again."""
+        return self.undoing is not None or self.cancelling
+
+    @property
     def placed(self) -> tuple[tuple[str, str], ...]:
         """Model and instance id of all that this operation has placed or restored, including what is gone since."""
         instances = [target.instance for target in self.targets] + [removal.restored for removal in self.removals]

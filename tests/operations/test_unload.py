@@ -10,10 +10,13 @@ from exo_graphql.operations import (
     InstanceNotFound,
     ModelNotLoaded,
     Operation,
+    OperationConflict,
+    OperationKind,
     OperationRules,
     OperationState,
 )
-from tests.support.simulated_cluster import HALF, A, B, SimulatedCluster, begun, phase_of, steps, world
+from exo_graphql.operations.requests import OperationRequest
+from tests.support.simulated_cluster import HALF, OTHER_HALF, A, B, SimulatedCluster, begun, phase_of, steps, world
 
 pytestmark = pytest.mark.anyio
 
@@ -102,6 +105,26 @@ async def test_unloading_a_model_that_is_not_loaded_is_an_error() -> None:
         assert isinstance(unknown, InstanceNotFound)
         assert len(unknown.instance_ids) == 1
         assert await w.serving() == [B]
+
+
+async def test_a_model_that_is_about_to_be_loaded_is_not_called_unloaded() -> None:
+    """It has no instance yet: while its load is planned, while that begins, and while a swap restores it."""
+    async with world() as w:
+        load, conflict = await asyncio.gather(w.ops.load(HALF), w.ops.unload(HALF))
+        assert isinstance(conflict, OperationConflict), conflict
+        assert isinstance(await w.ops.unload(HALF), OperationConflict)
+        unload = OperationRequest(OperationKind.UNLOAD, load=(), unload=(HALF,))
+        assert isinstance((await w.ops.propose(unload)).error, OperationConflict)
+        assert (await w.end(load)).state is OperationState.SUCCEEDED
+        w.fault(f"load-fails:{OTHER_HALF}")
+        swap = begun(await w.ops.swap([HALF], [OTHER_HALF]))
+        await w.until(lambda snapshot: not snapshot.instances_of(HALF))
+        assert isinstance(await w.ops.unload(HALF), ModelNotLoaded)  # so far it is to stay unloaded
+        await w.when(swap, lambda now: steps(now).get("restore") == "RUNNING")
+        restoring = await w.ops.unload(HALF)
+        assert isinstance(restoring, OperationConflict), restoring
+        assert restoring.operation_id == swap.id
+        assert (await w.end(swap)).state is OperationState.ROLLED_BACK
 
 
 async def test_running_inference_is_waited_for() -> None:
