@@ -141,9 +141,11 @@ class RestEndpoint:
     async def _check(self, name: str, variables: Mapping[str, object], caller: Caller) -> None:
         checked = {"unload_model_id": variables["unload_model_id"]}
         data = _data(await self._execute(name, checked, caller))
-        if not data["model"]["loaded"]:
-            loaded = [model["value"] for model in data["models"]]
-            raise not_loaded(f"Cannot swap: {data['model']['id']} is not loaded.", loaded)
+        model = data["model"]
+        being_loaded = [each["id"] for operation in data["operations"] for each in operation["loads"]]
+        if not model["loaded"] and model["id"] not in being_loaded:
+            loaded = [each["value"] for each in data["models"]]
+            raise not_loaded(f"Cannot swap: {model['id']} is not loaded.", loaded)
 
     async def _execute(
         self, name: str, variables: Mapping[str, object], caller: Caller, *, refreshed: bool = False
