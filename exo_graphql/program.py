@@ -49,8 +49,9 @@ def _serve_command() -> Any:
 
     By Typer: the shell completes them, and errors of usage look as those of the other commands do.
     """
+    from exo_graphql.removed_settings import REMOVED
     from exo_graphql.serve_command import start
-    from exo_graphql.settings import REMOVED, Settings
+    from exo_graphql.settings import Settings
 
     def command(**given: Any) -> None:
         """Serve GraphQL over an exo cluster, or over the embedded demo (--demo).
@@ -99,7 +100,7 @@ def _declaration(name: str, *, off: bool) -> str:
 
 
 def _removed_parameter(name: str) -> inspect.Parameter:
-    from exo_graphql.settings import REMOVED_SWITCHES
+    from exo_graphql.removed_settings import REMOVED_SWITCHES
 
     switch = name in REMOVED_SWITCHES
     option = typer.Option(_declaration(name, off=switch), hidden=True)

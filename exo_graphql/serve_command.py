@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
-from exo_graphql.settings import REMOVED, Settings, SettingsError, variable
+from exo_graphql.removed_settings import REMOVED
+from exo_graphql.settings import Settings, SettingsError, variable
 
 
 def flag(name: str) -> str:

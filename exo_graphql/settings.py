@@ -1,22 +1,21 @@
 """Every setting, once: this table makes the flags of `serve`, the variables `EXO_GRAPHQL_*`, and the README's table.
 
 A default that a rule uses comes from that rule. What no operator has a reason to change is not a
-setting but a constant with its reason, in the module that uses it (`REMOVED` names them).
+setting but a constant with its reason, in the module that uses it (`removed_settings.py` names them).
 """
 
 import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import SplitResult, urlsplit
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from exo_graphql import addresses
 from exo_graphql.cluster.rules import DEFAULT_RULES
 from exo_graphql.engine.limits import DEFAULT_LIMITS
 from exo_graphql.engine.worker_pool import MAX_WAITING_COST
@@ -27,36 +26,6 @@ from exo_graphql.storage.lease_rules import DEFAULT_LEASE_RULES
 from exo_graphql.webhooks.target import targets
 
 DEFAULT_EXO_URL = "http://127.0.0.1:52415"
-
-
-def _fixed(rules: str, module: str, names: str) -> dict[str, str]:
-    """For settings that have become constants: where these are. `old=new`: the constant has another name."""
-    pairs = (name.partition("=") for name in names.split())
-    return {old: f"its value is fixed now, see {rules}.{new or old} in exo_graphql/{module}" for old, _, new in pairs}
-
-
-# Settings of earlier versions, each with the text of its warning. For one version they are accepted without effect.
-REMOVED = {
-    "max_rate": "it counted all clients of a proxy as one; limit rates in the proxy, as the README does by limit_req",
-    "max_waiting": "what waits is limited by its cost; use max_waiting_cost",
-    "cache": "results and documents are always cached; the cache changes no answer",
-    "compiled": "operations are always compiled where they can be; compiling changes no answer",
-    "max_age": "its value is fixed now, see MAX_AGE in exo_graphql/engine/service.py",
-    **_fixed("PollerRules", "exo/pacing.py", "rest_pause=normal_pause rest_share=normal_share idle_pause"),
-    **_fixed("PollerRules", "exo/pacing.py", "quick_pause=fast_pause quick_share=fast_share"),
-    **_fixed("PollerRules", "exo/pacing.py", "read_timeout lost_after command_timeout"),
-    **_fixed("Rules", "cluster/rules.py", "still_after give_up_after empty_grace"),
-    **_fixed("OperationRules", "operations/rules.py", "memory_seconds"),
-    **_fixed("Limits", "engine/limits.py", "max_document_characters max_tokens max_depth max_fields max_pairs"),
-    **_fixed("Limits", "engine/limits.py", "max_aliases max_directives max_definitions max_list_items"),
-    **_fixed("Limits", "engine/limits.py", "max_variables_bytes max_errors"),
-    "max_wishes": "its value is fixed now, see Limits.max_mutations in exo_graphql/engine/limits.py",
-    "max_wish_cost": "its value is fixed now, see Limits.max_mutation_cost in exo_graphql/engine/limits.py",
-    **_fixed("TransportRules", "transports/rules.py", "header_timeout body_timeout init_timeout"),
-    **_fixed("TransportRules", "transports/rules.py", "keep_alive send_timeout max_message_bytes"),
-}
-# Those of `REMOVED` that were switches: no value, and a second flag --no-…
-REMOVED_SWITCHES = ("cache", "compiled")
 
 
 class SettingsError(ValueError):
@@ -309,104 +278,46 @@ class Settings(BaseModel):
             return tuple(part.strip() for part in re.split(r"[,\s]+(?=https?://)", value.strip()) if part.strip())
         return value
 
+    @field_validator("exo_url")
+    @classmethod
+    def _exo_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(addresses.exo_url(url, DEFAULT_EXO_URL) for url in urls)
+
     @field_validator("webhook_url")
     @classmethod
     def _webhooks(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        for given in urls:
-            _split_url(re.sub(r"(?<=://)[^/?#]*@", "", given), "http://homeassistant.local:8123/api/webhook/exo")
+        for url in urls:
+            addresses.webhook_url(url)
         targets(urls)
-        return urls
-
-    @field_validator("exo_url")
-    @classmethod
-    def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        for given in urls:
-            url = re.sub(r"(?<=://)[^/?#]*@", "", given)  # a message must not show a password
-            parts = _split_url(url, DEFAULT_EXO_URL)
-            if parts.query or parts.fragment or url.endswith(("?", "#")):
-                raise ValueError(f"{url} has a query or a fragment; write {url.split('?')[0].split('#')[0]}")
         return urls
 
     @field_validator("database_url")
     @classmethod
     def _database(cls, url: SecretStr) -> SecretStr:
-        text = url.get_secret_value()
-        if text and not text.startswith(("postgresql://", "postgres://")):
-            scheme = text.partition("://")[0] if "://" in text else "nothing"
-            raise ValueError(f"it begins with {scheme[:20]}; write postgresql://USER:PASSWORD@HOST/NAME")
+        addresses.database_url(url.get_secret_value())
         return url
 
     @field_validator("advertise_url")
     @classmethod
     def _advertised(cls, url: str) -> str:
-        if url:
-            parts = _split_url(url, "http://mini-1:52416")
-            if parts.query or parts.fragment or parts.username or url.endswith(("?", "#")):
-                raise ValueError(
-                    f"it is more than an address; write {parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-                )
-        return url.rstrip("/")
+        return addresses.advertised_url(url)
 
     @field_validator("allowed_origin")
     @classmethod
     def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in origins:
-            scheme, separator, _ = origin.partition("://")
-            if not separator or not scheme:
-                named = _NAME.fullmatch(origin) and (origin.lower().startswith("localhost") or "." in origin)
-                example = origin if named else "tools.example"
-                raise ValueError(f"{origin} is not an origin, because it has no scheme; write https://{example}")
-            parts = _split_url(origin, "https://tools.example", schemes=())
-            if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
-                raise ValueError(f"{origin} is more than an origin; write {scheme}://{parts.netloc.rpartition('@')[2]}")
-        return origins
+        return tuple(addresses.origin(origin) for origin in origins)
 
     @field_validator("allowed_host")
     @classmethod
     def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        for host in hosts:
-            if not _NAME.fullmatch(host) and not _is_address(host):
-                found = _NAME.search(host.partition("://")[2] or host)
-                raise ValueError(f"{host} is not a host name; write {found[0] if found else 'tools.example'}")
-        return tuple(host if _is_address(host) else host.partition(":")[0] for host in hosts)
+        return tuple(addresses.host_name(host) for host in hosts)
 
     @field_validator("root_path")
     @classmethod
     def _path(cls, path: str) -> str:
-        if path and not re.fullmatch(r"(/[^/?#\s]+)+/?", path):
-            below = path.partition("://")[2].partition("/")[2] if "://" in path else path
-            raise ValueError(f"{path} is not a path; write /{below.strip('/') or 'exo'}")
-        return path
+        return addresses.root_path(path)
 
     @field_validator("host")
     @classmethod
     def _listening(cls, host: str) -> str:
         return host.removeprefix("[").removesuffix("]")
-
-
-# A host name, perhaps with a port, which is ignored.
-_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_.])?(:[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    return True
-
-
-def _split_url(url: str, example: str, schemes: tuple[str, ...] = ("http", "https")) -> SplitResult:
-    """Splits the URL of a server. Raises ValueError, whose message says what to write instead."""
-    if schemes and not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-        with_scheme = f"http://{url}" if _NAME.fullmatch(url) else example
-        raise ValueError(f"{url} must begin with http:// or https://; write {with_scheme}")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        # For example http://[::1 (bracket not closed) or http://mini:abc (port not a number).
-        raise ValueError(f"{url} is not a URL ({error}); write it as {example} or http://[::1]:52415") from error
-    if not parts.hostname or port == 0 or any(character.isspace() for character in url):
-        raise ValueError(f"{url} names no server; write it as {example}")
-    return parts

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from exo_graphql.engine.rights import Caller, Rights
 from exo_graphql.program import app
-from exo_graphql.settings import REMOVED, REMOVED_SWITCHES, Settings, group_of
+from exo_graphql.removed_settings import REMOVED, REMOVED_SWITCHES
+from exo_graphql.settings import Settings, group_of
 from exo_graphql.transports.auth import parse_tokens
 
 

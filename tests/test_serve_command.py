@@ -13,8 +13,9 @@ import pytest
 import typer
 
 from exo_graphql import program, serve_command
+from exo_graphql.removed_settings import REMOVED
 from exo_graphql.serve_command import flag, plain_flags
-from exo_graphql.settings import REMOVED, Settings
+from exo_graphql.settings import Settings
 from exo_graphql.simulator.scenario import SMALL_MODELS
 
 Read = Callable[[list[str]], dict[str, Any] | None]

@@ -15,7 +15,8 @@ from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
 from exo_graphql.engine.limits import DEFAULT_LIMITS, Limits
 from exo_graphql.exo.pacing import PollerRules
 from exo_graphql.operations.rules import DEFAULT_OPERATION_RULES, OperationRules
-from exo_graphql.settings import REMOVED, Settings, SettingsError, group_of
+from exo_graphql.removed_settings import REMOVED
+from exo_graphql.settings import Settings, SettingsError, group_of
 from tests.support.tuning import tuned
 
 
