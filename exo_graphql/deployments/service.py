@@ -15,8 +15,6 @@ from exo_graphql import clock
 from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Unreachable, Upstream
-from exo_graphql.deployments.acts import pause_reason
-from exo_graphql.deployments.adjust import is_about
 from exo_graphql.deployments.assess import Assessment
 from exo_graphql.deployments.contradiction import contradiction, managed_by_file
 from exo_graphql.deployments.deployment import Deployment, ManagedBy, Pause
@@ -25,6 +23,7 @@ from exo_graphql.deployments.errors import DeploymentNotFound
 from exo_graphql.deployments.file import FileWatch, Source
 from exo_graphql.deployments.keeping import Keeping
 from exo_graphql.deployments.memories import Memories
+from exo_graphql.deployments.pauses import Pauses
 from exo_graphql.deployments.plan_hash import DeploymentHash, decode, encode, signature
 from exo_graphql.deployments.proposal import propose_planned
 from exo_graphql.deployments.reconciler import Reconciler
@@ -36,7 +35,6 @@ from exo_graphql.operations import (
     ClusterUnavailable,
     InvalidArgument,
     JournalUnavailable,
-    Operation,
     OperationError,
     Operations,
     Proposal,
@@ -85,6 +83,8 @@ class Deployments:
         operations.keep(self._registry.keeps)
         memories = Memories(store)
         self.reconciler = Reconciler(upstream, operations, self._registry, memories, now=now)
+        self.pauses = Pauses(upstream, self._registry, self.reconciler)
+        """What acts of persons pause."""
         self.deleting: dict[str, str | None] = {}
         """While listeners are called for a deletion: who requested it, by uid."""
         self._applying = asyncio.Lock()
@@ -341,65 +341,6 @@ class Deployments:
             return JournalUnavailable.because(failure)
         self.reconciler.assess()
         return self.get(name) or self._not_found(name)
-
-    # Acts of persons on what deployments want
-
-    async def pause_touched(self, answer: Operation | OperationError, by: str | None = None) -> tuple[Assessment, ...]:
-        """Pauses the deployments whose model a person's operation unloads, or whose operation a person cancelled.
-
-        Returns the deployments that this has paused.
-        """
-        if not isinstance(answer, Operation):
-            return ()
-        if answer.deployment is not None:
-            # A closed deployment that the swap would have unloaded is paused, too: else it would be unloaded next.
-            closed = {each.deployment.uid for each in self.all() if not each.wanted}
-            return await self._pause_all(
-                lambda d: d.uid == answer.deployment or (d.uid in closed and d.spec.model_id in answer.unload_ids),
-                pause_reason(answer),
-                by,
-                answer.id,
-            )
-        # The reconciler may have paused some before the operation was answered.
-        seen = [each for each in self.all() if each.deployment.paused_by == answer.id]
-        wanted = {each.deployment.uid for each in self.all() if each.wanted}
-        paused = await self._pause_all(
-            lambda d: d.uid in wanted and self.reconciler.is_about(answer, d), pause_reason(answer), by, answer.id
-        )
-        return (*seen, *paused)
-
-    def would_pause(self, plan: Proposal) -> tuple[Assessment, ...]:
-        """The deployments that `pause_touched` would pause once a person has applied this plan."""
-        now, leaving = self.reconciler.now().at, [instance.id for instance in plan.unload]
-        return tuple(
-            each
-            for each in self.all()
-            if each.wanted
-            and not each.deployment.is_paused(now)
-            and is_about(plan.unload_ids, leaving, each.deployment, self._upstream.snapshot)
-        )
-
-    async def pause_model(self, model_id: str, because: str, by: str | None = None) -> tuple[Assessment, ...]:
-        """Pauses the deployment of this model until its next opening, unless it is paused already."""
-        return await self._pause_all(lambda d: d.spec.model_id == model_id, because, by)
-
-    async def _pause_all(
-        self, concerns: Callable[[Deployment], bool], because: str, by: str | None, operation_id: str | None = None
-    ) -> tuple[Assessment, ...]:
-        now = self.reconciler.now().at
-        paused = []
-        for assessment in self.all():
-            deployment = assessment.deployment
-            if deployment.is_paused(now) or not concerns(deployment):
-                continue
-            pause = Pause(because, assessment.timetable.wakes_at)
-            changed = await self._changed(
-                deployment.name,
-                lambda d, p=pause: replace(d, pause=p, changed_by=by, paused_by=operation_id or d.paused_by),  # type: ignore[misc]
-            )
-            if isinstance(changed, Assessment):
-                paused.append(changed)
-        return tuple(paused)
 
     def _applied_and_gone(self, name: str) -> DeploymentNotFound:
         return replace(

@@ -144,7 +144,7 @@ async def _apply_plan(
 
 
 async def _pausing(info: Info, answer: Operation | OperationError) -> OperationResult:
-    return OperationResult(answer, await info.context.deployments.pause_touched(answer, info.context.by))
+    return OperationResult(answer, await info.context.deployments.pauses.touched(answer, info.context.by))
 
 
 async def _start_download(info: Info, model: ModelName, nodes: NodeNames = None) -> DownloadResult:
@@ -165,7 +165,7 @@ async def _pausing_fetch(info: Info, model: str, result: DownloadsResult, becaus
     if not any(each.accepted for each in result.results):
         return DownloadResult(result)
     model_id = model_named(info.context.snapshot, model).id
-    return DownloadResult(result, await info.context.deployments.pause_model(model_id, because, info.context.by))
+    return DownloadResult(result, await info.context.deployments.pauses.model(model_id, because, info.context.by))
 
 
 async def _cancel_task(

@@ -94,7 +94,7 @@ def _unload_to_fit(root: Parent[Proposal], info: Info) -> tuple[state.ModelCard,
 
 
 def _pauses(root: Parent[Proposal], info: Info) -> tuple[Assessment, ...]:
-    return info.context.deployments.would_pause(root)
+    return info.context.deployments.pauses.of(root)
 
 
 async def resolve_plan(

@@ -116,7 +116,7 @@ async def test_a_persons_operation_that_waits_for_a_deployments_continues_after_
             await w.until(lambda snapshot: bool(snapshot.instances_of(OTHER_HALF)), 120)
             waiting = begun(await ops.unload(OTHER_HALF))
             assert waiting.state is OperationState.PENDING
-            await kept.pause_touched(waiting)
+            await kept.pauses.touched(waiting)
         async with (
             operations(w.poller, tmp_path / "operations.db", rules) as ops,
             deployments(w.poller, ops, tmp_path / "deployments.db") as kept,

@@ -28,7 +28,7 @@ async def test_an_unload_pauses_until_it_is_resumed() -> None:
         await d.applied("a", A)
         await d.until_state("a", "READY", 60)
         operation = await d.w.ops.unload(A)
-        paused = await d.deployments.pause_touched(operation)
+        paused = await d.deployments.pauses.touched(operation)
         assert [each.deployment.name for each in paused] == ["a"]
         assert (await d.w.end(operation)).state is OperationState.SUCCEEDED
         await _later(d, 120)
@@ -54,7 +54,7 @@ async def test_a_pause_by_a_persons_act_ends_with_the_next_opening() -> None:
         await d.applied("a", A, schedule=[HOURLY])
         await d.until_state("a", "READY", 60)
         operation = await d.w.ops.unload(A)
-        (paused,) = await d.deployments.pause_touched(operation)
+        (paused,) = await d.deployments.pauses.touched(operation)
         assert paused.deployment.pause is not None
         assert str(paused.deployment.pause.until) == "2026-06-22 13:00:00+00:00"
         await d.until_state("a", "READY", 3_700)
@@ -66,7 +66,7 @@ async def test_a_persons_swap_out_pauses_what_is_swapped_out() -> None:
         await d.applied("half", HALF)
         await d.until_state("half", "READY", 120)
         operation = await d.w.ops.swap([HALF], [OTHER_HALF])
-        (paused,) = await d.deployments.pause_touched(operation)
+        (paused,) = await d.deployments.pauses.touched(operation)
         assert paused.deployment.name == "half"
         assert (await d.w.end(operation)).state is OperationState.SUCCEEDED
         await _later(d, 60)
@@ -83,7 +83,7 @@ async def test_a_deployments_operation_gives_way_to_a_persons() -> None:
         await d.until(lambda: bool(d.w.ops.at_work()))
         (ours,) = d.w.ops.at_work()
         operation = begun(await d.w.ops.unload(HALF))
-        await d.deployments.pause_touched(operation)
+        await d.deployments.pauses.touched(operation)
         given_way = d.w.ops.get(ours.id)
         assert given_way is not None
         assert given_way.state is OperationState.CANCELLED
@@ -99,7 +99,7 @@ async def test_cancelling_its_operation_pauses_it() -> None:
         await d.until(lambda: bool(d.w.ops.at_work()))
         (ours,) = d.w.ops.at_work()
         answer = await d.w.ops.cancel(ours.id)
-        (paused,) = await d.deployments.pause_touched(answer)
+        (paused,) = await d.deployments.pauses.touched(answer)
         assert paused.deployment.name == "a"
         assert (await d.w.end(ours)).state is OperationState.CANCELLED
         await _later(d, 60)
@@ -114,7 +114,7 @@ async def test_cancelling_a_swap_pauses_its_deployment_and_not_what_is_wanted_be
         await d.applied("night", OTHER_HALF, priority=1)
         await d.until(lambda: bool(d.w.ops.at_work()))
         (ours,) = d.w.ops.at_work()
-        paused = await d.deployments.pause_touched(await d.w.ops.cancel(ours.id))
+        paused = await d.deployments.pauses.touched(await d.w.ops.cancel(ours.id))
         assert [each.deployment.name for each in paused] == ["night"]
         await d.w.end(ours)
         await d.until_state("day", "READY", 120)
@@ -128,7 +128,7 @@ async def test_cancelling_the_swap_of_a_closed_model_leaves_that_loaded() -> Non
         await d.applied("day", OTHER_HALF)
         await d.until(lambda: any(ours.unload_ids for ours in d.w.ops.at_work()), 700)
         (ours,) = d.w.ops.at_work()
-        paused = await d.deployments.pause_touched(await d.w.ops.cancel(ours.id))
+        paused = await d.deployments.pauses.touched(await d.w.ops.cancel(ours.id))
         assert [each.deployment.name for each in paused] == ["day", "night"]
         await d.w.end(ours)
         await _later(d, 120)
@@ -142,7 +142,7 @@ async def test_stopping_its_download_pauses_it() -> None:
         assert not d.w.ops.at_work()
         result = await d.w.ops.cancel_download(ABSENT)
         assert result.error is None, result
-        await d.deployments.pause_model(ABSENT, "A person stopped its download.")
+        await d.deployments.pauses.model(ABSENT, "A person stopped its download.")
         await _later(d, 300)
         assert d.state("absent").value == "PAUSED"
         assert not (await d.w.snapshot()).active_download_count
@@ -167,7 +167,7 @@ async def test_another_persons_copy_is_not_the_deployments() -> None:
         assert copy.state is OperationState.SUCCEEDED
         (theirs,) = set((await d.w.snapshot()).state.instances) - {own}
         operation = begun(await d.w.ops.unload(A, instance=theirs))
-        assert await d.deployments.pause_touched(operation) == ()
+        assert await d.deployments.pauses.touched(operation) == ()
         await d.w.end(operation)
         assert d.state("a").value == "READY"
         await d.deployments.delete("a")
@@ -260,7 +260,7 @@ async def test_a_person_is_answered_within_seconds_while_what_a_deployment_unloa
         assert operation.state is OperationState.PENDING
         assert operation.message.startswith(f"Waiting for operation {ours.id} of a deployment to give way.")
         assert isinstance(await d.w.ops.load(OTHER_HALF), OperationConflict)
-        paused = await d.deployments.pause_touched(operation)
+        paused = await d.deployments.pauses.touched(operation)
         assert [each.deployment.name for each in paused] == ["night"]
         ended = await d.w.end(operation)
         assert (ended.state, ended.message) == (OperationState.SUCCEEDED, f"{OTHER_HALF} was not loaded.")
@@ -279,7 +279,7 @@ async def test_what_a_deployment_is_about_to_load_stays_unloaded_for_a_person_wh
         await d.until(lambda: bool(d.w.ops.at_work()))
         assert not (await d.w.snapshot()).instances_of(A)
         operation = begun(await d.w.ops.unload(A))
-        assert [each.deployment.name for each in await d.deployments.pause_touched(operation)] == ["a"]
+        assert [each.deployment.name for each in await d.deployments.pauses.touched(operation)] == ["a"]
         assert (await d.w.end(operation)).state is OperationState.SUCCEEDED
         await _later(d, 60)
         assert d.state("a").value == "PAUSED"

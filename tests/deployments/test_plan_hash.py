@@ -89,7 +89,7 @@ async def test_a_plan_says_which_operation_of_a_deployment_it_cancels_and_what_i
         plan = await d.w.ops.propose(requested([A], [HALF]))
         assert plan.fits
         assert plan.steps[0] == f"cancel operation {loading.id} of a deployment, and undo it"
-        assert [each.deployment.name for each in d.deployments.would_pause(plan)] == ["night"]
+        assert [each.deployment.name for each in d.deployments.pauses.of(plan)] == ["night"]
         assert [operation.id for operation in d.w.ops.at_work()] == [loading.id]
         answer = await d.w.ops.apply(plan.hash)
         cancelled = d.w.ops.get(loading.id)
@@ -97,7 +97,7 @@ async def test_a_plan_says_which_operation_of_a_deployment_it_cancels_and_what_i
         assert cancelled.state is OperationState.CANCELLED
         if isinstance(answer, PlanOutdated):  # what was to be unloaded has been undone before
             answer = await d.w.ops.apply(answer.plan.hash)
-        await d.deployments.pause_touched(answer)
+        await d.deployments.pauses.touched(answer)
         assert (await d.w.end(answer)).state is OperationState.SUCCEEDED
         assert A in await d.w.serving()
 
