@@ -17,7 +17,8 @@ class ModelStatus:
 
     `ready` only if all `instance_ids` are: exo sends a request to the instance with the fewest tasks, ready or not.
     `changed_at` is None until this server has seen the phase change; `final`: the status will not change by itself.
-    `attempt` is the number of exo's attempt at the best instance, from 1; None if none is under way.
+    `attempt` is the number of exo's attempt at the best instance, from 1; None if none is under way. `expected`: it has no
+    instance so far, and an operation under way loads it.
     """
 
     model_id: str
@@ -26,6 +27,7 @@ class ModelStatus:
     ready: bool = False
     ready_instances: int = 0
     final: bool = False
+    expected: bool = False
     stale: bool = False
     progress_percent: float | None = None
     message: str = "Not loaded."
@@ -56,12 +58,13 @@ def model_status(snapshot: "Snapshot", model_id: str) -> ModelStatus:
         key=lambda instance_status: (RANK[instance_status.phase], -(instance_status.progress_percent or 0.0)),
         default=None,
     )
+    expected = not instances and model_id in snapshot.loads.under_way
     if best is None or RANK[history.phase] < RANK[best.phase]:
-        best = _without_instance(history)
+        best = _without_instance(history, expected=expected)
     unready = [instance for instance in instances if not snapshot.instance_statuses[instance.id].ready]
     ready_instances = len(instances) - len(unready)
     given_up = bool(unready) and all(instance.id in snapshot.given_up for instance in unready)
-    lost = not instances and history.gave_up and model_id not in snapshot.loads.under_way
+    lost = not instances and history.gave_up and not expected
     return ModelStatus(
         model_id,
         found=True,
@@ -69,6 +72,7 @@ def model_status(snapshot: "Snapshot", model_id: str) -> ModelStatus:
         ready=bool(instances) and not unready,
         ready_instances=ready_instances,
         final=(given_up or lost) and model_id not in snapshot.expectations.coming,
+        expected=expected,
         stale=snapshot.stale,
         progress_percent=best.progress_percent,
         message=_partly_ready(ready_instances, len(instances)) if unready and ready_instances else best.message,
@@ -82,9 +86,11 @@ def model_status(snapshot: "Snapshot", model_id: str) -> ModelStatus:
     )
 
 
-def _without_instance(history: ModelHistory) -> InstanceStatus:
+def _without_instance(history: ModelHistory, *, expected: bool) -> InstanceStatus:
     if history.phase is Phase.UNLOADING:
         return InstanceStatus(history.phase, "Unloading: the instance is gone; its memory is not free yet.")
+    if expected:
+        return InstanceStatus(Phase.NOT_LOADED, "Not loaded yet: an operation is loading it.")
     if history.gave_up and history.failure is not None:
         reason = history.failure.message
         if history.failure.attempt is not None:

@@ -149,7 +149,7 @@ described(
     "ends it.",
     NEVER="Never: a subscription continues until the client ends it, a query waits for all of `waitSeconds`.",
     READY="After the first status that is ready, final or not found.",
-    SETTLED="After the first status that is ready, final, not found or NOT_LOADED.",
+    SETTLED="After the first status that is ready, final, not found, or NOT_LOADED while no operation loads it.",
 )
 
 described(

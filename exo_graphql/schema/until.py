@@ -35,7 +35,8 @@ def has_settled(status: ModelStatus | Ambiguous, until: object) -> bool:
         return False
     if status.ready or status.final or not status.found:
         return True
-    return until == ModelStatusUntil.SETTLED.name and status.phase is Phase.NOT_LOADED
+    # A load that was requested a moment ago has no instance yet.
+    return until == ModelStatusUntil.SETTLED.name and status.phase is Phase.NOT_LOADED and not status.expected
 
 
 def has_ended(operations: Operations, operation_id: str) -> bool:

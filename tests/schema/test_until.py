@@ -30,6 +30,7 @@ def ends(story: Story, until: str, model: str = MODEL) -> bool:
         ("lost with its node", True, True),
         ("an operation failed", True, True),
         ("not loaded", False, True),
+        ("to be loaded by an operation", False, False),
         ("on its way", False, False),
     ],
 )
@@ -48,6 +49,8 @@ def test_the_stream_ends_when_no_further_change_is_expected(name: str, ready: bo
             story.see(2.0, GONE, loads=FAILED)
         case "not loaded":
             story.see(1.0, GONE)
+        case "to be loaded by an operation":
+            story.see(1.0, GONE, loads=Loads(under_way=frozenset({MODEL})))
         case "on its way":
             story.see(1.0, document(["n1"], [instance("i2", {"n1": "r2"})], {"r2": IDLE}))
     assert (ends(story, "READY", model), ends(story, "SETTLED", model), ends(story, "NEVER", model)) == (
