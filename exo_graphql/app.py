@@ -90,7 +90,7 @@ class Components:
     async def another_cluster(self) -> str | None:
         """Why exo is of another cluster than the servers that share the store; None if it is not, or does not answer.
 
-        The store is open. Raises `StoreError`.
+        The store is connected. Raises `StoreError`.
         """
         if self.demo is not None or not is_shared(self.store.leadership):
             return None

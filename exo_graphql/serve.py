@@ -191,10 +191,12 @@ async def run(settings: Settings, tuning: Tuning = DEFAULT_TUNING) -> int:
     """Serves until a signal ends it; returns the exit code. Raises `SettingsError`."""
     components = build(settings, tuning=tuning)
     try:
-        await components.store.open()
-        await components.operations.prepare()
-        await components.deployments.prepare()
+        await components.store.connect()
         another = await components.another_cluster()
+        if another is None:
+            await components.store.open()
+            await components.operations.prepare()
+            await components.deployments.prepare()
     except StoreError as error:
         if settings.database_url.get_secret_value():
             raise SettingsError("database_url", str(error), exit_code=1) from error

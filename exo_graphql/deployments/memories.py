@@ -53,6 +53,8 @@ class Memories:
         self._store = store
         self._entries: dict[str, Entry] = {}
         """What the store holds, by id."""
+        self._unreadable: frozenset[str] = frozenset()
+        """The ids of those that this version cannot read."""
         self._changed = asyncio.Event()
 
     async def read(self) -> None:
@@ -73,14 +75,23 @@ class Memories:
 
     def _decode(self) -> None:
         known: dict[str, Memory] = {}
+        unreadable: set[str] = set()
         self.refused = None
         for entry in self._entries.values():
-            with suppress(ValidationError):  # of another version: begun anew
+            try:
                 if entry.id == _FILE:
                     self.refused = _REASON.validate_json(entry.record)
                 else:
                     known[entry.id] = _MEMORY.validate_json(entry.record)
+            except ValidationError:
+                unreadable.add(entry.id)
+                if entry.id not in self._unreadable:
+                    log.warning(
+                        "What is remembered of %s cannot be read: another version has written it. It begins anew.",
+                        "the deployments file" if entry.id == _FILE else f"deployment {entry.id}",
+                    )
         self.by_uid = known
+        self._unreadable = frozenset(unreadable)
 
     def note(self, memories: Mapping[str, Memory]) -> None:
         """This is what is remembered now, by uid; nothing of others is."""

@@ -1,5 +1,6 @@
 """What is ready to serve, kept in the store: a model that was lost while this server did not run is reported later."""
 
+import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,8 @@ from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.events.event import Event, EventKind, Occurrence, Severity
 from exo_graphql.storage import Entry
+
+log = logging.getLogger(__name__)
 
 _ENDS = frozenset({EventKind.MODEL_LOST, EventKind.MODEL_UNLOADED, EventKind.MODEL_GIVEN_UP})
 _ID = "serving"
@@ -117,6 +120,7 @@ def decode(entries: Iterable[Entry]) -> Serving | None:
         try:
             return _SERVING.validate_json(entry.record)
         except ValidationError:
+            log.warning("What was ready before cannot be read: losses since then are not recorded.")
             return None
     return None
 

@@ -58,7 +58,8 @@ class PostgresStore:
         self._lease = self._leadership.lease
         self._listener = Listener(url, self._changes)
         self._session: Session | None = None
-        """None until `open`, and after `close`."""
+        """None until `connect`, and after `close`."""
+        self._is_open = False
         self._refused: dict[str, Refused] = {}
         """By id: entries whose caller was refused while nobody knew whether they were written."""
 
@@ -67,21 +68,31 @@ class PostgresStore:
         """See `Store`."""
         return self._leadership
 
-    async def open(self) -> None:
-        """See `Store`. The lease is taken if it is free, and not waited for: this server can read without it."""
+    async def connect(self) -> None:
+        """See `Store`."""
         if self._session is not None:
             return
         self._session = session = Session(self._url)
         try:
             await within(CALL_SECONDS, session, self._begin)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def open(self) -> None:
+        """See `Store`. The lease is taken if it is free, and not waited for: this server can read without it."""
+        if self._is_open:
+            return
+        await self.connect()
+        self._is_open = True
+        try:
             # Before anything is read: whatever is written after that is heard.
             await self._listener.open()
             await self._leadership.open()
             if self._journal is not None and self._journal.exists():
                 await self._import(self._journal)
         except BaseException:
-            self._session = None
-            await self._close(session)
+            await self.close()
             raise
 
     async def entries(self, collection: Collection) -> list[Entry]:
@@ -171,10 +182,9 @@ class PostgresStore:
     async def close(self) -> None:
         """See `Store`. Gives the lease up, so that another server need not wait for its end."""
         session, self._session = self._session, None
-        if session is not None:
-            await self._close(session)
-
-    async def _close(self, session: Session) -> None:
+        if session is None:
+            return
+        self._is_open = False
         await session.close(self._lease.rules.renew_every)  # what is under way is written while the lease is held
         await self._leadership.close()
         await self._listener.close()

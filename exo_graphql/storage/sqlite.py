@@ -38,6 +38,10 @@ class SQLiteStore:
         """Used by `_thread` alone; None until `open`."""
         self._closed = False
 
+    async def connect(self) -> None:
+        """See `Store`."""
+        await self.open()
+
     async def open(self) -> None:
         """See `Store`. A damaged file is renamed, with an error in the log, and a new one begun."""
         await self._run(lambda _: self._open())

@@ -73,6 +73,13 @@ class Store(Protocol):
         """Which server may write."""
         ...
 
+    async def connect(self) -> None:
+        """The first part of `open`: the store can be read, and this server does not lead yet where others could.
+
+        Raises `StoreError` as `open` does.
+        """
+        ...
+
     async def open(self) -> None:
         """Opens the store and brings its schema to this version. Does nothing where it is open.
 

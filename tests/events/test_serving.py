@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from exo_graphql.cluster.identity import is_another_cluster, may_be_incomplete
-from exo_graphql.events.serving import Copy, Serving, lost_meanwhile
+from exo_graphql.events.serving import Copy, Serving, decode, encode, lost_meanwhile
+from exo_graphql.storage import Entry
 from tests.support.documents import MODEL, Json, document, snapshot_of
 
 AT = datetime(2026, 6, 22, tzinfo=UTC)
@@ -49,3 +50,12 @@ def test_what_an_operation_of_this_server_has_unloaded_is_not_lost() -> None:
     assert (unloaded.kind.value, unloaded.message) == ("MODEL_UNLOADED", f"Model {MODEL} was unloaded by this server.")
     (lost,) = lost_meanwhile(SERVED, snapshot, (), ())
     assert lost.kind.value == "MODEL_LOST"
+
+
+def test_what_another_version_has_noted_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    assert decode([encode(SERVED)]) == SERVED
+    assert not caplog.records
+    assert decode([Entry(1, "serving", active=True, record=b"{}")]) is None
+    assert [record.message for record in caplog.records] == [
+        "What was ready before cannot be read: losses since then are not recorded."
+    ]

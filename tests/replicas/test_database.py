@@ -2,12 +2,18 @@
 
 from typing import Any
 
+import psycopg
 import pytest
 
+from exo_graphql.exo.past_records import CLUSTER
+from exo_graphql.serve import run
+from exo_graphql.settings import SettingsError
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
+from exo_graphql.storage import Collection, Entry
 from tests.support.process import free_port
 from tests.support.replicated import ask
-from tests.support.running import A, Running, running, until
+from tests.support.running import A, Running, running, settings, until
+from tests.support.stores import Make
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 
@@ -60,3 +66,18 @@ async def test_a_server_that_is_read_only_never_leads_and_the_others_change_the_
             assert loaded["by"] == "cron"
             await until(lambda: screen.components.store.leadership.leader is not None)
             assert not screen.components.store.leadership.leads
+
+
+async def test_a_server_of_another_cluster_that_starts_while_nobody_leads_never_leads(
+    make: Make, database: str
+) -> None:
+    store = make("of another office")
+    await store.open()
+    await store.save(Collection.PAST, Entry(1, CLUSTER, active=False, record=b'{"members": {"m": "mini"}, "index": 9}'))
+    await store.close()
+    async with running(SimulatedExo(tiny_scenario(), seed=1)) as exo:
+        given = settings(port=free_port(), exo_url=(f"http://127.0.0.1:{exo.port}/exo",), database_url=database)
+        with pytest.raises(SettingsError, match="another --namespace"):
+            await run(given)
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT name, term FROM exo_graphql_leases").fetchall() == [("of another office", 1)]

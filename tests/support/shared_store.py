@@ -102,6 +102,9 @@ class SharedStore:
         self._state = state
         self._callbacks: list[OnChange] = []
 
+    async def connect(self) -> None:
+        await self._state.sqlite.open()
+
     async def open(self) -> None:
         await self._state.sqlite.open()
 
