@@ -17,8 +17,8 @@ class ModelStatus:
 
     `ready` only if all `instance_ids` are: exo sends a request to the instance with the fewest tasks, ready or not.
     `changed_at` is None until this server has seen the phase change; `final`: the status will not change by itself.
-    `attempt` is the number of exo's attempt at the best instance, from 1; None if none is under way. `expected`: it has no
-    instance so far, and an operation under way loads it.
+    `attempt` is the number of exo's attempt at the best instance, from 1; None if none is under way. `expected`: it has
+    no instance so far, and an operation under way loads it.
     """
 
     model_id: str

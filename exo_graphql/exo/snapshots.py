@@ -93,10 +93,6 @@ class Snapshots:
         """Reads the catalogue again soon, rather than when it is due."""
         self._catalogue.request()
 
-    def reread_catalogue(self) -> None:
-        """Reads the catalogue again soon, rather than when it is due."""
-        self._catalogue.request()
-
     # Waiting
 
     async def fresh(self, max_age: float = 1.0) -> Snapshot:

@@ -75,8 +75,8 @@ class Subscription:
         resolver=_model_status,
         description="Readiness of one model: the current status immediately, then each change. With `until: "
         "READY` it completes after the first status that is ready, final or not found, so a script "
-        "needs no loop and never hangs; with SETTLED also on NOT_LOADED, unless an operation is loading the model. A stale status never "
-        "completes it.",
+        "needs no loop and never hangs; with SETTLED also on NOT_LOADED, unless an operation is "
+        "loading the model. A stale status never completes it.",
     )
     cluster: Cluster = field(resolver=query.cluster, description="The whole cluster, live.")
     nodes: list[Node] = field(resolver=query.nodes, description="The nodes of the cluster, live.")
