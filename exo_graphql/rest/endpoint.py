@@ -24,7 +24,7 @@ from exo_graphql.transports.asgi import Disconnected, address_of, read_body, res
 from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized
 from exo_graphql.transports.compression import Compressor
 from exo_graphql.transports.conditional import etag_of
-from exo_graphql.transports.content_types import JSON
+from exo_graphql.transports.content_types import JSON, check_encoding
 from exo_graphql.transports.exchange import Exchange
 from exo_graphql.transports.refusals import Headers, refusal_of
 from exo_graphql.transports.rules import DEFAULT_TRANSPORT_RULES, TransportRules
@@ -125,6 +125,7 @@ class RestEndpoint:
             content_type = exchange.headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower()
             if content_type != JSON:
                 raise BadRequest("The content type must be application/json.", 415)
+            check_encoding(exchange.headers)
             body = await read_body(exchange.scope, exchange.receive, self._max_body_bytes, self._body_timeout)
             variables = variables_of(body, route.body)
         if route.check is not None:

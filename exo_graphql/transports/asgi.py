@@ -71,6 +71,8 @@ async def read_body(
         if len(body) > limit:
             raise _too_large(limit)
         return body
+    if int(headers_of(scope).get(b"content-length", b"0")) > limit:
+        raise _too_large(limit)  # before the client has sent all of it
     chunks = []
     size = 0
     try:

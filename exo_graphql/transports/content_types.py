@@ -20,6 +20,13 @@ def answer_type(accept: str) -> str:
     return kind
 
 
+def check_encoding(headers: Mapping[bytes, bytes]) -> None:
+    """Raises `BadRequest` for a body that is compressed: a small one could become one of any size."""
+    coding = headers.get(b"content-encoding")
+    if coding is not None and coding.strip().lower() not in (b"", b"identity"):
+        raise BadRequest("The body must not be compressed: send it without Content-Encoding.", 415)
+
+
 def refusal_type(accept: str) -> str:
     """JSON or GRAPHQL_JSON: what a refusal is sent as, also to a client that accepts neither."""
     return accepted(accept, (JSON, GRAPHQL_JSON)) or JSON

@@ -25,7 +25,15 @@ from exo_graphql.engine.service import Service
 from exo_graphql.transports.asgi import Disconnected, address_of, has_last_slash, read_body
 from exo_graphql.transports.auth import Access, TooManyFailures, Unauthorized
 from exo_graphql.transports.compression import Compressor
-from exo_graphql.transports.content_types import EVENT_STREAM, HTML, JSON, accepted, answer_type, is_streamed
+from exo_graphql.transports.content_types import (
+    EVENT_STREAM,
+    HTML,
+    JSON,
+    accepted,
+    answer_type,
+    check_encoding,
+    is_streamed,
+)
 from exo_graphql.transports.exchange import Exchange
 from exo_graphql.transports.json_handler import JsonHandler
 from exo_graphql.transports.rules import DEFAULT_TRANSPORT_RULES, TransportRules
@@ -77,6 +85,7 @@ class HttpEndpoint:
     async def _post(self, exchange: Exchange) -> None:
         if not _is_json(exchange.headers.get(b"content-type", b"")):
             raise BadRequest("The content type must be application/json.", 415)
+        check_encoding(exchange.headers)
         kind = answer_type(exchange.accept)
         caller = self._caller(exchange)
         body = await read_body(exchange.scope, exchange.receive, self._max_body_bytes, self._body_timeout)

@@ -18,4 +18,6 @@ def refusal_of(error: Refused, allow: bytes) -> tuple[int, GraphQLError, Headers
     if isinstance(error, TooManyFailures):
         return 429, error, [(b"retry-after", str(error.retry_after).encode())]
     reported = GraphQLError(error.message, extensions={"code": "BAD_REQUEST"})
+    if error.status == 408:
+        return error.status, reported, [(b"connection", b"close")]  # its body is not waited for any longer
     return error.status, reported, [(b"allow", allow)] if error.status == 405 else []

@@ -227,6 +227,7 @@ async def test_a_body_is_checked_field_by_field() -> None:
             marked = await ask(client, route, seen, 422, content=b"\xef\xbb\xbf{}", headers=json_)
             assert f"{name} is missing" in marked["error"]["message"]
             await ask(client, route, seen, 415, content=b"{}", headers={"content-type": "text/plain"})
+            await ask(client, route, seen, 415, content=b"{}", headers={**json_, "content-encoding": "gzip"})
             await ask(client, route, seen, 413, content=b" " * 1001, headers=json_)
 
             async def endless() -> AsyncIterator[bytes]:

@@ -190,6 +190,14 @@ async def test_a_content_type_that_a_foreign_page_may_send_is_refused(
     assert answer.status_code == 415
 
 
+@pytest.mark.parametrize(("coding", "status"), [("gzip", 415), ("deflate", 415), ("identity", 200), ("", 200)])
+async def test_a_compressed_body_is_refused_by_that_name(client: httpx.AsyncClient, coding: str, status: int) -> None:
+    headers = {"content-type": "application/json", "content-encoding": coding}
+    answer = await client.post("/graphql", content=b'{"query": "{ cluster { nodeCount } }"}', headers=headers)
+    assert answer.status_code == status
+    assert status == 200 or "Content-Encoding" in answer.text
+
+
 async def test_a_mutation_by_get_is_refused_and_does_nothing(server: Running, client: httpx.AsyncClient) -> None:
     query = 'mutation { loadModel(model: "test/tiny-a") { operation { id } } }'
     answer = await client.get("/graphql", params={"query": query})

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from exo_graphql.engine.execution import refusal
 from exo_graphql.engine.limits import LimitExceeded
@@ -35,6 +35,8 @@ class HttpConnection(HttpToolsProtocol):
         """Whether a request has begun whose headers are not there yet."""
         self._header_bytes = 0
         """Bytes read since `_deadline` was set."""
+        self._rest: asyncio.TimerHandle | None = None
+        """Ends the connection unless the rest of a body is there before whose request is answered already."""
         self._slices = Slices(self.loop, self._read_slice)
         self._running: RequestResponseCycle | None = None
         """The request being answered; `cycle` is the newest one, which may wait for it (pipelining)."""
@@ -47,7 +49,7 @@ class HttpConnection(HttpToolsProtocol):
         self._unsent = Unsent(transport, self._send_timeout)
         # Not `limit_concurrency`: it would be checked when the headers are there, which a client may never send.
         if len(self.connections) > self._max_connections:
-            transport.write(_refusal(self._max_connections))
+            transport.write(_too_many(self._max_connections))
             transport.close()
             return
         self._await_headers()
@@ -55,6 +57,7 @@ class HttpConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancels the deadlines, and the work that nobody waits for any more."""
         self._headers_arrived()
+        self._rest_arrived()
         if self._unsent is not None:
             self._unsent.end()
         self._slices.end()
@@ -98,7 +101,9 @@ class HttpConnection(HttpToolsProtocol):
         # Set here and not as a request begins: most headers are there at once, and need no timer.
         if self._in_headers and self._deadline is None:
             self._await_headers()
-        if self._deadline is not None and self._header_bytes > _MAX_HEADER_BYTES:
+        if self._deadline is not None and self._header_bytes > _MAX_HEADER_BYTES and not self.transport.is_closing():
+            if self._running is None or self._running.response_complete:
+                self.transport.write(_TOO_LONG)
             self._give_up()
         if self.transport.is_closing():
             return
@@ -120,6 +125,7 @@ class HttpConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The next request begins: its headers have as long as the first one's."""
         super().on_message_begin()
+        self._unset_keepalive_if_required()
         self._in_headers = True
 
     def on_headers_complete(self) -> None:
@@ -127,17 +133,36 @@ class HttpConnection(HttpToolsProtocol):
         self._headers_arrived()
         super().on_headers_complete()
 
-    def on_response_complete(self) -> None:
-        """Ends the connection if the request was answered before its body was there.
+    def on_message_complete(self) -> None:
+        """A request is there as a whole: perhaps long after its answer."""
+        super().on_message_complete()
+        if self._rest is None or self._running is None:
+            return
+        self._rest_arrived()
+        if self._running.keep_alive:
+            # uvicorn starts it after the answer, and has ended it when the rest of the body came.
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        else:
+            self.transport.close()
 
-        uvicorn would go on reading the body for as long as it comes: each byte ends `timeout_keep_alive`.
+    def on_response_complete(self) -> None:
+        """Goes on to the next request, or waits for the rest of this one's body, if it was answered before.
+
+        A connection that is closed while its client still sends is reset, and then the client may never see the answer:
+        measured with 1 MB and a wrong token, a quarter of them. uvicorn would read the body for as long as it comes:
+        each byte ends `timeout_keep_alive`.
         """
         self._watch_unsent()
         # Not `cycle`, which is the last request that has begun to arrive: a pipelined one whose body is on its way.
         answered = self._running
+        if answered is not None and not answered.keep_alive and not answered.more_body:
+            self.transport.close()
         super().on_response_complete()
         if answered is not None and answered.more_body and not self.transport.is_closing():
-            self.transport.close()
+            # A body has as long to arrive as headers have; nothing of it is kept.
+            self._rest = self.loop.call_later(self._header_timeout, self._give_up)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
@@ -184,8 +209,12 @@ class HttpConnection(HttpToolsProtocol):
             self._deadline.cancel()
             self._deadline = None
 
+    def _rest_arrived(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+
     def _give_up(self) -> None:
-        self._deadline = None
         if not self.transport.is_closing():
             self.transport.close()
 
@@ -199,11 +228,27 @@ def _arrived_body(cycle: RequestResponseCycle) -> bytes | None:
     return body
 
 
-def _refusal(limit: int) -> bytes:
-    error = LimitExceeded("max_connections", limit, "come by one connection too many", "Try again in a few seconds.")
+def _refusal(status: int, error: LimitExceeded, *more: bytes) -> bytes:
+    """A whole response to what did not become a request. `more`: further headers."""
     body = refusal([error])
-    head = (
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json; charset=utf-8\r\n"
-        f"content-length: {len(body)}\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
-    )
-    return head.encode() + body
+    lines = [
+        STATUS_LINE[status].removesuffix(b"\r\n"),
+        b"content-type: application/json; charset=utf-8",
+        b"content-length: %d" % len(body),
+        b"connection: close",
+        *more,
+    ]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def _too_many(limit: int) -> bytes:
+    error = LimitExceeded("max_connections", limit, "come by one connection too many", "Try again in a few seconds.")
+    return _refusal(503, error, b"retry-after: 5")
+
+
+_TOO_LONG = _refusal(
+    431,
+    LimitExceeded(
+        "max_header_bytes", _MAX_HEADER_BYTES, "more bytes in its URL and headers", "Send the document by POST."
+    ),
+)

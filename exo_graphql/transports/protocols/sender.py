@@ -28,9 +28,13 @@ class Sender:
         """Sends, or keeps the start of a response until its body is there (ASGI lets a server do so)."""
         cycle, head = self._cycle, self._head
         if head is None:
-            if message["type"] == "http.response.start" and self._may_wait(message):
-                self._head = message
-                return
+            if message["type"] == "http.response.start":
+                if cycle.waiting_for_100_continue:
+                    # The client was not asked for the body, and need not send it: what comes next could be either.
+                    cycle.keep_alive = False
+                if self._may_wait(message):
+                    self._head = message
+                    return
         else:
             self._head = None
             if self._send_whole(head, message):
@@ -39,9 +43,14 @@ class Sender:
         await cycle.send(message)  # type: ignore[arg-type]
 
     def _may_wait(self, head: Message) -> bool:
-        """Whether the body follows at once, of a length that is known, and the connection goes on after it."""
+        """Whether the body follows at once, of a length that is known, and the connection goes on after it.
+
+        It also goes on where the request's body is still to come: `HttpConnection` ends it then.
+        """
         cycle = self._cycle
-        if cycle.access_log or not cycle.keep_alive or cycle.scope["method"] == "HEAD" or cycle.response_started:
+        if cycle.access_log or cycle.scope["method"] == "HEAD" or cycle.response_started:
+            return False
+        if not cycle.keep_alive and (not cycle.more_body or cycle.waiting_for_100_continue):
             return False
         return b"content-length" in dict(head.get("headers", ()))
 
@@ -59,7 +68,7 @@ class Sender:
             if line is None or (name == b"content-length" and int(value) != len(body)):
                 return False
             lines.append(line)
-        lines.append(b"\r\n")
+        lines.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
         if len(body) <= _COPIED:
             lines.append(body)
             cycle.transport.write(b"".join(lines))
