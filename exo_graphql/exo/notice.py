@@ -16,7 +16,7 @@ from enum import IntEnum
 import orjson
 
 from exo_graphql.cluster.state import Runner
-from exo_graphql.exo.pacing import MINUTE, NOTICE_COST, Mode, PollerRules, notice_pause, usual_cost
+from exo_graphql.exo.pacing import MINUTE, NOTICE_COST, NOTICE_COST_LASTS, Mode, PollerRules, notice_pause
 from exo_graphql.exo.parse.runners import read_runner
 
 
@@ -86,9 +86,7 @@ class Notices:
     def __init__(self, rules: PollerRules) -> None:
         self._rules = rules
         self._cost: float | None = None
-        """Usual duration of a cheap read; None before the first."""
-        self._count = 0
-        """Cheap reads so far."""
+        """Usual duration of a cheap read, an exponentially weighted mean; None before the first."""
         self._noticed_at = float("-inf")
         """End of the last cheap read."""
         self._all = RecentCost()
@@ -103,8 +101,7 @@ class Notices:
 
     def due(self, mode: Mode, whole_cost: float, rested_at: float, now: float) -> float:
         """When the next cheap read is due; infinite if it gains nothing. `rested_at`: end of the last whole read."""
-        cost = NOTICE_COST * whole_cost if self._cost is None else self._cost
-        wait = notice_pause(mode, whole_cost, cost, self._all.total(now), self._rules)
+        wait = notice_pause(mode, whole_cost, self._usual_cost(whole_cost, now), self._all.total(now), self._rules)
         return float("inf") if wait is None else max(rested_at, self._noticed_at) + wait
 
     def whole_read_due(self, whole_cost: float, now: float) -> float:
@@ -117,9 +114,19 @@ class Notices:
         if mode is Mode.FAST:
             self._fast.add(now, cost)
 
-    def noticed(self, mode: Mode, cost: float, now: float) -> None:
-        """A cheap read was answered, or failed, after `cost` seconds."""
-        self._cost = usual_cost(self._cost, cost, self._count, self._rules)
-        self._count += 1
+    def noticed(self, mode: Mode, cost: float, whole_cost: float, now: float) -> None:
+        """A cheap read was answered, or failed, after `cost` seconds. `whole_cost`: that of a whole one, usually."""
+        before = self._usual_cost(whole_cost, now - cost)
+        self._cost = before + self._rules.cost_weight * (cost - before)
         self._noticed_at = now
         self.spent(mode, cost, now)
+
+    def _usual_cost(self, whole_cost: float, now: float) -> float:
+        """What a cheap read costs, as far as that was measured lately.
+
+        Else one that exo was slow to answer might end them all: after 7.7 ms as usual and 100 once the mean is 31, by
+        which they gain nothing where a whole read takes 39, so that none would ever show that it is 7.7 again.
+        """
+        if self._cost is None or now - self._noticed_at > NOTICE_COST_LASTS:
+            return NOTICE_COST * whole_cost
+        return self._cost

@@ -55,6 +55,8 @@ MINUTE = 60.0
 """Seconds over which the share of exo's time is averaged."""
 NOTICE_COST = 0.2
 """What a cheap read costs, as a part of a whole one, until that has been measured (`exo/API.md`: 7.7 of 38.7 ms)."""
+NOTICE_COST_LASTS = 5.0
+"""Seconds after a cheap read for which its cost counts as measured: then one is tried again."""
 FAST_NOTICE_PAUSE = 0.06
 """Shortest pause before a cheap read while something is in transition."""
 FAST_NOTICE_SHARE = 0.14

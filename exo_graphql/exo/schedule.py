@@ -121,7 +121,7 @@ class Schedule:
     def cheap_read_ended(self, mode: Mode, news: News, cost: float, now: float) -> None:
         """A cheap read has found `news`, or was not answered, and has cost exo that."""
         self._news = news
-        self._notices.noticed(mode, cost, now)
+        self._notices.noticed(mode, cost, self._cost, now)
         if mode is Mode.FAST:
             share = self._rules.fast_share
             self._credit.charge(cost * (1 - share) / share, self._fast_pause)

@@ -57,6 +57,8 @@ class Wire(httpx.AsyncBaseTransport):
         self.most_at_once = 0
         self.read_cost = 0.0
         """Seconds that exo takes to write down a state, after it has taken it: what is read is as old as that."""
+        self.delays: list[float] = []
+        """Seconds by which each of the next cheap reads is answered later."""
         self.has_paths = True
         """Whether exo answers `GET /state/{path}`, as it does since v1.0.71."""
         self.missing: set[str] = set()
@@ -82,7 +84,7 @@ class Wire(httpx.AsyncBaseTransport):
             if is_read:
                 await asyncio.sleep(self.read_cost)
             elif passed.path.startswith("/state/"):
-                await asyncio.sleep(self.read_cost * CHEAP)
+                await asyncio.sleep(self.read_cost * CHEAP + (self.delays.pop(0) if self.delays else 0.0))
         finally:
             self._reading -= is_read
         self.requests[index] = replace(passed, ended=loop.time())
