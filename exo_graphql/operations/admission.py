@@ -137,6 +137,8 @@ class Admission:
                 _check(shown, request, begun, clears)
                 return await self._follow(begun.operation, request, key)
             if begun is not None:
+                if await self._manager.ends_now(begun.operation_id):
+                    continue
                 if shown is not None and clears is None and self._precedence.would_clear(request, begun):
                     # Checked before anything is cancelled for it, and again with what is free afterwards.
                     outcome = await self._decide(request, snapshot, resolved, shown, begun.operation_id)

@@ -214,6 +214,23 @@ class OperationManager:
                 return True
         return False
 
+    async def ends_now(self, operation_id: str) -> bool:
+        """Whether an operation whose steps are all done ends within seconds; waits for that."""
+        run, changed = self._runs.get(operation_id), asyncio.Event()
+        if run is None or not run.is_ending:
+            return False
+        stop = self.listen(changed.set)
+        try:
+            async with asyncio.timeout(self._rules.ending_seconds):
+                while operation_id in self._runs and run.is_ending:
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError:
+            return False
+        finally:
+            stop()
+        return operation_id not in self._runs
+
     def same_load(self, snapshot: Snapshot, request: OperationRequest, resolved: ResolvedRequest) -> Operation | None:
         """The load under way with the same arguments; none that is being undone."""
         for run in self._runs.values():

@@ -44,6 +44,9 @@ class OperationRules:
     give_way_seconds: float = 3.0
     """How long the answer to a person's request waits for an operation of a deployment that is cancelled for it. To
     restore what that had unloaded takes minutes: then the request is answered, and waits as an operation (PENDING)."""
+    ending_seconds: float = 3.0
+    """How long a request waits for an operation on the same models whose steps are all done: it ends once a last read
+    of exo's state has confirmed its result. A client may see READY before that, and ask for the next thing."""
     undo_seconds: float = 120.0
     """How long the answer waits where it must be final: for exactly the plan that was shown, or for a download."""
     max_rounds: int = 5

@@ -105,6 +105,12 @@ class Run:
         return self.record.saga_state
 
     @property
+    def is_ending(self) -> bool:
+        """Whether its steps are all done, and it only confirms its result."""
+        done = all(step.state not in (StepState.PENDING, StepState.RUNNING) for step in self.operation.steps)
+        return done and self.operation.at_work and not self.saga_state.reverts
+
+    @property
     def request(self) -> OperationRequest:
         """The request as the caller sent it."""
         return self.record.request

@@ -38,6 +38,17 @@ async def test_a_second_operation_on_a_model_is_rejected_and_names_the_first() -
         assert await w.listed() == [A]
 
 
+async def test_a_client_that_has_seen_it_ready_may_ask_for_the_next_thing() -> None:
+    """The load ends a moment later, once it has confirmed its result."""
+    async with world() as w:
+        load = begun(await w.ops.load(A))
+        await w.until(lambda snapshot: snapshot.status(A).ready)
+        assert load.id in {operation.id for operation in w.ops.all(active=True)}
+        swap = begun(await w.ops.swap([A], [B]))
+        assert (await w.end(swap)).state is OperationState.SUCCEEDED
+        assert await w.serving() == [B]
+
+
 async def test_an_identical_load_follows_the_one_under_way() -> None:
     """Overlapping cron jobs send the same load twice; the time-out does not count as a difference."""
     async with world() as w:
