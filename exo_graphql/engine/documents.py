@@ -172,14 +172,14 @@ class Documents:
     def _begin(self, source: str) -> Document | DocumentNode:
         """The document if it does not parse or is certainly valid; else its tree, which the rules must validate."""
         simple = parse_simple(source, self._limits) if self._provable else None
-        if simple is not None and is_surely_valid(self._schema, simple):
+        if simple is not None and is_surely_valid(self._schema, simple, self._limits.max_pairs):
             return Document(simple, (), _operations(simple))
         try:
             node = self._parse(source)
             check_document(node, self._limits)
         except GraphQLError as error:
             return Document(None, (_alone(error),), ())
-        if self._provable and simple is None and is_surely_valid(self._schema, node):
+        if self._provable and simple is None and is_surely_valid(self._schema, node, self._limits.max_pairs):
             return Document(node, (), _operations(node))
         return node
 

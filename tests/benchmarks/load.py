@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks.processes import LOAD_CORE, pin
 
@@ -15,28 +16,40 @@ CONNECTIONS = 16
 
 
 @dataclass(frozen=True, slots=True)
+class Query:
+    """A text, and what is sent with it. Each `@@` becomes a number, new each time."""
+
+    text: str
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    operation_name: str | None = None
+
+    @property
+    def body(self) -> str:
+        """What is posted."""
+        return json.dumps({"query": self.text, "variables": self.variables, "operationName": self.operation_name})
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked of a path: by GET, or a query with its variables. Each `@@` becomes a number, new each time."""
+    """What is asked of a path: by GET, or queries in turn."""
 
     path: str
-    query: str | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
+    queries: tuple[Query, ...] = ()
 
     @property
     def script(self) -> str:
         """For wrk, in Lua."""
-        if self.query is None:
+        if not self.queries:
             return ""
-        body = json.dumps({"query": self.query, "variables": self.variables})
-        pieces = ", ".join(json.dumps(piece) for piece in body.split("@@"))
+        bodies = ", ".join(f"{{{', '.join(map(json.dumps, query.body.split('@@')))}}}" for query in self.queries)
         return f"""
             wrk.method = "POST"
             wrk.headers["content-type"] = "application/json"
-            local pieces = {{{pieces}}}
+            local bodies = {{{bodies}}}
             local count = 0
             request = function()
                 count = count + 1
-                return wrk.format(nil, nil, nil, table.concat(pieces, tostring(count)))
+                return wrk.format(nil, nil, nil, table.concat(bodies[count % #bodies + 1], tostring(count)))
             end
         """
 

@@ -9,18 +9,20 @@ from typing import Any
 
 import orjson
 
-from tests.benchmarks import bare
+from tests.benchmarks import bare, realistic
 from tests.benchmarks.figures import Row
-from tests.benchmarks.load import Load, requests_per_second
+from tests.benchmarks.load import Load, Query, requests_per_second
 from tests.benchmarks.ours import PACE
 from tests.benchmarks.processes import LOAD_CORE, SERVER_CORE, Server, fetch, free_port, serving
 from tests.benchmarks.scenario import FIELDS, OVERVIEW, SECOND_MODEL
 
 GRAPHQL = "/graphql"
-REPEATED = Load(GRAPHQL, OVERVIEW)
-FRESH = Load(GRAPHQL, FIELDS.join(("query Fresh($id: ID!) {", "operation(id: $id) { id } }")), {"id": "@@"})
-UNSEEN = Load(GRAPHQL, OVERVIEW.replace("nodeCount", "count@@: nodeCount").replace("status ", "status@@: status "))
-SMALL = Load(GRAPHQL, f'{{ modelStatus(model: "{SECOND_MODEL}") {{ ready }} }}')
+REPEATED = Load(GRAPHQL, (Query(OVERVIEW),))
+FRESH_QUERY = Query(FIELDS.join(("query Fresh($id: ID!) {", "operation(id: $id) { id } }")), {"id": "@@"})
+FRESH = Load(GRAPHQL, (FRESH_QUERY,))
+UNSEEN = Load(GRAPHQL, (realistic.PLAIN,))
+REALISTIC = Load(GRAPHQL, realistic.OVERVIEWS)
+SMALL = Load(GRAPHQL, (Query(f'{{ modelStatus(model: "{SECOND_MODEL}") {{ ready }} }}'),))
 BASELINE = Load("/v1/cluster")
 CONSTANT = Load("/constant")
 BARE = Load(bare.PATH)
@@ -53,6 +55,7 @@ def measure(states: Path, seconds: float, turns: int) -> list[Row]:
             ("repeated query", 25, REPEATED, BASELINE),
             ("fresh results", 6, FRESH, BASELINE),
             ("unseen documents", 1, UNSEEN, BASELINE),
+            ("unseen documents of clients", 1, REALISTIC, BASELINE),
             ("fresh results, by hand", 0.8, FRESH, BARE),
             ("small question", 2, SMALL, CONSTANT),
         ):
@@ -86,6 +89,9 @@ def _check(ours: Server, theirs: Server) -> None:
     baseline = orjson.loads(fetch(theirs.url(BASELINE.path)))
     if "errors" in answer:
         raise RuntimeError(answer["errors"])
+    for query in (*UNSEEN.queries, *REALISTIC.queries):
+        if b'"errors"' in fetch(ours.url(GRAPHQL), query.body.replace("@@", "0").encode()):
+            raise RuntimeError(query.text)
     if len(answer["data"]["downloads"]) != len(baseline["downloads"]) or len(baseline["downloads"]) < 400:
         raise RuntimeError("the two do not list the same downloads")
     if [node["id"] for node in answer["data"]["cluster"]["nodes"]] != [node["node_id"] for node in baseline["nodes"]]:

@@ -123,6 +123,8 @@ MEANINGS = {
     "fresh results": "the same query when its variables differ each time; its parts are sent from memory.",
     "unseen documents": "the same when its text is new to the server, and has to be parsed and validated first. "
     "Programs that put what differs into variables have that once.",
+    "unseen documents of clients": "the same for texts with variables, fragments, conditions and `__typename`, as "
+    "Apollo, urql or Relay send them.",
     "fresh results, by hand": "the same against a route written by hand for this one answer: the price of choosing the "
     "fields.",
     "small question": "an agent that only asks whether a model is ready, against a route that returns a constant.",
