@@ -277,6 +277,8 @@ class ExoClient:
                 async with self._commands:
                     return await self._receive(method, path, params, content, headers)
         except UpstreamError as error:
+            if method == "GET" and isinstance(error, Refused):
+                level = logging.DEBUG  # an answer to `placements`: sixty of them in one query are ordinary
             logger.log(level, "%s %s%s: %s", method, self.url, path, error)
             raise
         except TimeoutError as error:

@@ -69,6 +69,15 @@ async def test_a_refusal_carries_exos_own_reason(name: str, reason: str) -> None
     assert str(caught.value) == reason
 
 
+async def test_only_what_changes_something_is_logged_where_exo_refuses(caplog: pytest.LogCaptureFixture) -> None:
+    exo = recorded("placement_too_large")
+    with caplog.at_level("INFO", "exo_graphql.exo"):
+        for ask in (exo.placement("m", "Pipeline", "MlxRing", 1), exo.delete("x")):
+            with pytest.raises(Refused):
+                await ask
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["DELETE http"]
+
+
 @pytest.mark.parametrize("name", ["delete_third", "cancel_unknown"])
 async def test_an_unknown_id_is_distinguished_from_an_unknown_route(name: str) -> None:
     with pytest.raises(NotFound):
