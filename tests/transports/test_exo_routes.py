@@ -11,6 +11,7 @@ import pytest
 from exo_graphql import clock
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Refused, Unreachable
+from exo_graphql.exo.mirror import Mirror
 from exo_graphql.exo.pacing import PollerRules
 from exo_graphql.exo.parse.state import parse_state
 from exo_graphql.exo.poller import Poller
@@ -58,6 +59,13 @@ async def test_a_follower_shows_what_the_server_shows_that_it_follows_and_asks_e
             assert time.monotonic() - began < 1.0
             await agree(follower, leader.components.poller)
             assert follower.stats.cost == 0.0
+
+
+async def test_who_asks_at_the_same_time_gets_the_same_bytes() -> None:
+    async with running(normal_pause=30.0, idle_pause=30.0, max_age=30.0) as leader:
+        mirror = Mirror(leader.components.poller, clock.elapsed)
+        answers = await asyncio.gather(*(mirror.state() for _ in range(20)))
+        assert len({id(answer.body) for answer in answers}) == 1
 
 
 async def test_a_state_is_answered_with_its_age_and_not_twice() -> None:
