@@ -46,6 +46,7 @@ from exo_graphql.observability.model_collectors import EventCollector, ModelColl
 from exo_graphql.observability.recorder import Recorder
 from exo_graphql.operations import Operations
 from exo_graphql.replicas import Roles
+from exo_graphql.replicas.candidate import Candidate
 from exo_graphql.replicas.membership import Membership
 from exo_graphql.replicas.reading import Reading
 from exo_graphql.rest.endpoint import RestEndpoint, is_rest
@@ -143,12 +144,12 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
     recorder = Recorder(events, poller, operations, deployments)
     past = PastKeeper(poller, store, now=clock.now)
     poller.same_cluster.on_another = store.leadership.resign
+    candidate = Candidate(store.leadership, poller, read_only=settings.read_only, elapsed=clock.elapsed)
     roles = Roles(
         store,
         # The past after what marks unloads and loads: the first snapshot must not say that these were lost meanwhile.
         [events, webhooks, operations, deployments, recorder, past, sampler],
-        # One that is read-only would refuse what the others pass on to their leader.
-        lambda: not settings.read_only and not poller.same_cluster.is_another,
+        candidate.may_lead,
         poller.catch_up,
     )
     access = Access(tokens_of(settings))
@@ -207,6 +208,7 @@ def build(settings: Settings, demo: SimulatedExo | None = None, tuning: Tuning =
             await started.enter_async_context(roles)
             if is_shared(store.leadership):
                 started.enter_context(Reading(poller, store.leadership))
+                await started.enter_async_context(candidate)
             if forwarding is not None:
                 await started.enter_async_context(forwarding)
             await started.enter_async_context(service)

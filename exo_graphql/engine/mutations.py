@@ -118,7 +118,7 @@ def leader_error(
         return NamedError(
             "JOURNAL_UNAVAILABLE",
             f"{error} Nothing was changed.",
-            "Check the database of --database-url; mutations are accepted again once it answers.",
+            "Check the database of --database-url; mutations are accepted again once it can be written.",
         )
     if not isinstance(error, NoAnswer):
         return NamedError(

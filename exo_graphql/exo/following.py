@@ -93,6 +93,23 @@ class Following(Snapshots):
             async with asyncio.timeout(self.rules.fresh_wait):
                 await self._catalogue.current()
 
+    def silent_for(self) -> float:
+        """Seconds since exo itself was lost here; 0 where it has answered the last request, or none was made yet."""
+        since = self._silence.lost_since
+        return 0.0 if since is None else self._elapsed() - since
+
+    @property
+    def reads_exo(self) -> bool | None:
+        """Whether exo itself answers here; None where that is not known, since another server's copy is read."""
+        if self._silence.lost_since is not None:
+            return False
+        return None if self._snapshot is None or self.has_a_copy else True
+
+    @property
+    def is_of_another_cluster(self) -> bool:
+        """Whether exo was found to be of another cluster than that of the servers that share the store."""
+        return self.same_cluster.is_another
+
     @property
     def has_a_copy(self) -> bool:
         """Whether the newest state came from the server that is followed."""

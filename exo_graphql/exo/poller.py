@@ -267,6 +267,8 @@ class Poller(Following, Commands):
         self.bodies.received(read, seen_at)
         self._schedule.state_received()
         self._silence.ends()
+        if endpoint is not self._endpoints.copy:
+            self._silence.exo_answered()
         self._demand.clear_requests()
         unbroken = gap <= longest_gap(self.stats.cost, self.rules)
         self._publish(self._next(read.state, now, unbroken=unbroken, seen_at=seen_at))
@@ -344,22 +346,28 @@ class Poller(Following, Commands):
                 self._resume(now)
             before = now
             wait = CHECK_EVERY
-            if self._silence.since is not None and self._snapshot is not None:
+            if self._silence.since is not None:
                 lost_at = self._silence.lost_at(self.mode, self.stats.cost, standby=self._endpoints.have_a_standby)
-                if now >= lost_at and self._source.connected:
-                    # Not a warning: the event EXO_UNREACHABLE is one, and the failed reads before.
-                    logger.info("No response from exo for %.1f s.", now - self._silence.since)
-                    self._source = replace(self._source, connected=False, refusals=self._endpoints.refusals)
-                    self._republish_if_changed()
-                    self._reads.announce_end()
-                elif not self._source.connected and self._source.refusals != self._endpoints.refusals:
-                    self._source = replace(self._source, refusals=self._endpoints.refusals)
-                    self._republish_if_changed()
-                elif self._silence.is_slow(now):
-                    self._republish_if_changed()
                 if now < lost_at:
                     wait = min(wait, lost_at - now)
+                else:
+                    self._silence.lost(now)
+                if self._snapshot is not None:
+                    self._show_silence(now, is_lost=now >= lost_at, since=self._silence.since)
             await asyncio.sleep(wait)
+
+    def _show_silence(self, now: float, *, is_lost: bool, since: float) -> None:
+        if is_lost and self._source.connected:
+            # Not a warning: the event EXO_UNREACHABLE is one, and the failed reads before.
+            logger.info("No response from exo for %.1f s.", now - since)
+            self._source = replace(self._source, connected=False, refusals=self._endpoints.refusals)
+            self._republish_if_changed()
+            self._reads.announce_end()
+        elif not self._source.connected and self._source.refusals != self._endpoints.refusals:
+            self._source = replace(self._source, refusals=self._endpoints.refusals)
+            self._republish_if_changed()
+        elif self._silence.is_slow(now):
+            self._republish_if_changed()
 
     def _resume(self, now: float) -> None:
         logger.info("This server was suspended for a while; reading exo's state again.")

@@ -35,6 +35,8 @@ class Silence:
         self._unseen_after = unseen_after
         self.since: float | None = None
         """Start of the first read that has not been answered since the last good one; None while exo answers."""
+        self.lost_since: float | None = None
+        """When exo itself was lost, which another server's copy does not change; None where it has answered since."""
 
     def begins(self, now: float) -> None:
         """A read begins at `now`. Later reads of the same silence do not move its start."""
@@ -54,6 +56,17 @@ class Silence:
         """This process was suspended until `now`: exo was not asked meanwhile, so it was not silent."""
         if self.since is not None:
             self.since = now
+        if self.lost_since is not None:
+            self.lost_since = now
+
+    def lost(self, now: float) -> None:
+        """Nothing has answered for too long."""
+        if self.lost_since is None:
+            self.lost_since = now
+
+    def exo_answered(self) -> None:
+        """exo itself has answered a read, and no other server for it."""
+        self.lost_since = None
 
     def is_slow(self, now: float) -> bool:
         """Whether the silence is long enough to show in a snapshot."""

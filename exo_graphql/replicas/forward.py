@@ -161,7 +161,10 @@ class Forwarding:
         return None
 
     async def _no_leader(self, reason: str) -> NoLeader:
-        if self._leadership.leader is None:
+        leaderless = self._leadership.leaderless
+        if leaderless is not None and not leaderless.is_certain:
+            return NoDatabase(leaderless.message)
+        if leaderless is not None:
             try:
                 async with asyncio.timeout(self._rules.probe):
                     await self._read_store()
@@ -174,7 +177,8 @@ class Forwarding:
         # The last one may lead all the same: the database may be away for this server alone. It is asked.
         leader = self._last = self._leadership.leader or self._last
         if leader is None:
-            raise NotDone("No server leads.")
+            leaderless = self._leadership.leaderless
+            raise NotDone("No server leads." if leaderless is None else leaderless.message)
         if leader.id == self._leadership.own.id:
             raise NotDone("This server leads, and has not begun to act.")
         try:

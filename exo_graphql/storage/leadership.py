@@ -20,6 +20,20 @@ class Replica:
     since: datetime
     """When it took its present role (UTC)."""
     leads: bool
+    barred: str | None = None
+    """Why it must not lead, to follow its name: "is read-only (--read-only)"; None where it may."""
+    reads_exo: bool | None = None
+    """Whether exo answers it; None where it need not ask, since another server does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaderless:
+    """That no server leads, as far as this one knows."""
+
+    message: str
+    """Why, as a sentence. It may be shown to a caller."""
+    is_certain: bool = True
+    """False where the database cannot be used from here: another server may lead all the same."""
 
 
 class Leadership(Protocol):
@@ -46,6 +60,11 @@ class Leadership(Protocol):
         ...
 
     @property
+    def leaderless(self) -> Leaderless | None:
+        """Why `leader` is None; None where it is not."""
+        ...
+
+    @property
     def replicas(self) -> tuple[Replica, ...]:
         """All servers that are there, by name, as far as this server knows; at least this one."""
         ...
@@ -67,6 +86,10 @@ class Leadership(Protocol):
         """
         ...
 
+    def describe(self, *, barred: str | None, reads_exo: bool | None) -> None:
+        """Shows this of this server to the others: see `Replica`."""
+        ...
+
     def resign(self) -> None:
         """This server leads no more. Unless `begin_only_while` keeps it from that, it may begin again at once."""
         ...
@@ -80,6 +103,7 @@ class Alone:
         self.leads = True
         self.seconds_left = math.inf
         self.leader = own
+        self.leaderless = None
         self.replicas = (own,)
         self.secret = None
 
@@ -89,6 +113,9 @@ class Alone:
 
     def begin_only_while(self, rests: Callable[[], bool]) -> None:
         """See `Leadership`."""
+
+    def describe(self, *, barred: str | None, reads_exo: bool | None) -> None:
+        """See `Leadership`: there are no others."""
 
     def resign(self) -> None:
         """See `Leadership`: no other server could lead."""

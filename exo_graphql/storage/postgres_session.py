@@ -135,8 +135,10 @@ async def within(seconds: float, session: Session, work: Work[_T]) -> _T:
 def sentence(error: Exception) -> str:
     """The first line of the error, which names host and port but no password."""
     lines = str(error).strip().splitlines()
-    text = lines[0] if lines else type(error).__name__
-    return f"{text.rstrip('.')}."
+    text = (lines[0] if lines else type(error).__name__).rstrip(".")
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        text = f"it is read-only ({text})"
+    return f"{text}."
 
 
 def _retrieve(future: "asyncio.Future[Any]") -> None:

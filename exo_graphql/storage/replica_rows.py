@@ -37,23 +37,24 @@ class ReplicaRows:
     async def show(self, connection: AsyncConnection[Any], own: Replica) -> None:
         """Says that this server is there."""
         await connection.execute(
-            "INSERT INTO exo_graphql_replicas (namespace, holder, name, url, since, seen_at) "
-            "VALUES (%s, %s, %s, %s, %s, clock_timestamp()) ON CONFLICT (namespace, holder) DO UPDATE SET "
-            "name = excluded.name, url = excluded.url, since = excluded.since, seen_at = excluded.seen_at",
-            (self.namespace, own.id, own.name, own.url, own.since),
+            "INSERT INTO exo_graphql_replicas (namespace, holder, name, url, since, barred, reads_exo, seen_at) "
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp()) ON CONFLICT (namespace, holder) DO UPDATE SET "
+            "name = excluded.name, url = excluded.url, since = excluded.since, barred = excluded.barred, "
+            "reads_exo = excluded.reads_exo, seen_at = excluded.seen_at",
+            (self.namespace, own.id, own.name, own.url, own.since, own.barred, own.reads_exo),
         )
 
     async def others(self, connection: AsyncConnection[Any], own: Replica, seconds: float) -> list[Replica]:
         """Those that were there in the last `seconds`, none of them as the leader."""
         # Rows of the future are left over from before the clock of the database was set back.
         found = await connection.execute(
-            "SELECT holder, name, url, since FROM exo_graphql_replicas WHERE namespace = %s AND holder <> %s "
-            "AND abs(extract(epoch FROM clock_timestamp() - seen_at)) <= %s",
+            "SELECT holder, name, url, since, barred, reads_exo FROM exo_graphql_replicas "
+            "WHERE namespace = %s AND holder <> %s AND abs(extract(epoch FROM clock_timestamp() - seen_at)) <= %s",
             (self.namespace, own.id, seconds),
         )
         return [
-            Replica(holder, name, url, since.astimezone(UTC), leads=False)
-            for holder, name, url, since in await found.fetchall()
+            Replica(holder, name, url, since.astimezone(UTC), leads=False, barred=barred, reads_exo=reads_exo)
+            for holder, name, url, since, barred, reads_exo in await found.fetchall()
         ]
 
     async def forget(self, connection: AsyncConnection[Any], seconds: float) -> None:

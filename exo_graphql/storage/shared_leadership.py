@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from exo_graphql.storage.changes import Changes
-from exo_graphql.storage.leadership import Replica
+from exo_graphql.storage.leadership import Leaderless, Replica
 from exo_graphql.storage.lease import Lease, Row
 from exo_graphql.storage.lease_rules import LeaseRules
 from exo_graphql.storage.postgres_session import CONNECT_ANY_SECONDS, Connection, Session, Unknown, within
@@ -55,6 +55,8 @@ class SharedLeadership:
         self._wake = asyncio.Event()
         self._shown_at = -float("inf")
         """When this server has last said that it is there."""
+        self._failure: str | None = None
+        """Why the database cannot be used; None while it can."""
         self._double: set[str] = set()
         """Servers that advertise the URL of this one."""
 
@@ -81,6 +83,21 @@ class SharedLeadership:
         return next((replica for replica in self.replicas if replica.leads), None)
 
     @property
+    def leaderless(self) -> Leaderless | None:
+        """See `Leadership`."""
+        other = self._other_leader
+        return None if self.leads or (other is not None and self._elapsed() < other[1]) else self._leaderless()
+
+    def _leaderless(self) -> Leaderless:
+        failure = self._trouble() or self._failure
+        if failure is not None:
+            return Leaderless(f"No server is known to lead. {failure}", is_certain=False)
+        barred = [f"{server.name} {server.barred}" for server in self.replicas if server.barred is not None]
+        if len(barred) == len(self.replicas):
+            return Leaderless(f"No server can lead: {'; '.join(barred)}.")
+        return Leaderless("No server leads now.")
+
+    @property
     def replicas(self) -> tuple[Replica, ...]:
         """See `Leadership`."""
         own, others = self.own, self._others
@@ -100,6 +117,19 @@ class SharedLeadership:
         """See `Leadership`."""
         self.lease.rests = rests
 
+    def _trouble(self) -> str | None:
+        passing = self._session.last_error
+        return None if passing is None else f"The database cannot be used: {passing}"
+
+    def describe(self, *, barred: str | None, reads_exo: bool | None) -> None:
+        """See `Leadership`."""
+        described = replace(self._own, barred=barred, reads_exo=reads_exo)
+        if described != self._own:
+            self._own = described
+            self._shown_at = -float("inf")
+            self._wake.set()
+            self._notice()
+
     def resign(self) -> None:
         """See `Leadership`. The others find that out by the end of the lease."""
         self.lease.lose()
@@ -112,8 +142,7 @@ class SharedLeadership:
         leader = self.leader
         if leader is not None:
             raise NotLeader(f"Another server leads: {leader.name}.")
-        why = f" {self._session.last_error}" if self._session.last_error else ""
-        raise NotLeader(f"No server leads now.{why} Try again in some seconds.")
+        raise NotLeader(f"{self._leaderless().message} Try again in some seconds.")
 
     # Its task
 
@@ -160,9 +189,11 @@ class SharedLeadership:
                 if not failed:
                     log.warning("The lease could not be %s: %s", "renewed" if self.leads else "read", error)
                 failed = True
+                self._failure = self._trouble() or str(error)
                 if isinstance(error, Unknown):
                     # It may hang for minutes on a connection that is cut.
                     self._session = Session(self._url)
+                self._notice()
             except Exception:
                 # Whatever is wrong here: a server that never tries again would never lead.
                 log.exception("The lease could not be read.")
@@ -170,7 +201,8 @@ class SharedLeadership:
             else:
                 if failed:
                     log.info("The database answers again.")
-                failed = False
+                failed, self._failure = False, None
+                self._notice()
 
     def _pause(self, *, failed: bool) -> float:
         rules = self.lease.rules
@@ -242,7 +274,7 @@ class SharedLeadership:
             self._shown_at = -float("inf")
             self._wake.set()
             log.info("This server leads." if self._own.leads else "This server does not lead any more.")
-        state = self.replicas, self.secret
+        state = self.replicas, self.leaderless, self.secret
         if state != self._announced:
             self._announced = state
             for callback in tuple(self._listeners.values()):

@@ -4,6 +4,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from exo_graphql.exo.past_records import CLUSTER
 from exo_graphql.serve import run
@@ -81,3 +82,27 @@ async def test_a_server_of_another_cluster_that_starts_while_nobody_leads_never_
             await run(given)
     with psycopg.connect(database) as connection:
         assert connection.execute("SELECT name, term FROM exo_graphql_leases").fetchall() == [("of another office", 1)]
+
+
+async def test_a_database_that_has_become_read_only_is_named_to_callers(database: str) -> None:
+    given: dict[str, Any] = {"database_url": database, "lease_seconds": 1.0, "renew_seconds": 0.3, "take_over": 0.0}
+    async with running(port=free_port(), **given) as server:
+        await until(lambda: server.components.roles.leading)
+        with psycopg.connect(database, autocommit=True) as link:
+            name = Identifier(link.info.dbname)
+            link.execute(SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
+            link.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'exo-graphql'"
+            )
+            await until(lambda: not server.components.roles.leading)
+            (error,) = (await ask(server, LOAD)).json()["errors"]
+            assert error["extensions"]["code"] == "JOURNAL_UNAVAILABLE"
+            assert "it is read-only (cannot execute" in error["message"]
+            # It leads again by itself once that is mended.
+            link.execute("SET default_transaction_read_only = off")
+            link.execute(SQL("ALTER DATABASE {} SET default_transaction_read_only = off").format(name))
+            link.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'exo-graphql'"
+            )
+        await until(lambda: server.components.roles.leading, 10)
+        assert (await ask(server, LOAD)).json()["data"]["loadModel"]["operation"]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from unittest.mock import patch
 
-from exo_graphql.storage.leadership import Replica
+from exo_graphql.storage.leadership import Leaderless, Replica
 
 SINCE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECRET = "a-secret-that-only-the-replicas-know"
@@ -43,6 +43,11 @@ class Directed:
         return next((each for each in self.replicas if each.leads), None)
 
     @property
+    def leaderless(self) -> Leaderless | None:
+        """See `Leadership`."""
+        return None if self.leader is not None else Leaderless("No server leads now.")
+
+    @property
     def replicas(self) -> tuple[Replica, ...]:
         """See `Leadership`."""
         return tuple(sorted((self.own, *self._others.values()), key=lambda each: each.name))
@@ -54,6 +59,9 @@ class Directed:
 
     def begin_only_while(self, rests: Callable[[], bool]) -> None:
         """The test says when it begins."""
+
+    def describe(self, *, barred: str | None, reads_exo: bool | None) -> None:
+        """See `Leadership`."""
 
     def resign(self) -> None:
         """The test says when it ends."""

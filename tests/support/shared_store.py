@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from exo_graphql.storage import Collection, Entry, Key, NotLeader, Replica, StoreError
+from exo_graphql.storage.leadership import Leaderless
 from exo_graphql.storage.sqlite import SQLiteStore
 
 OnChange = Callable[[Collection, frozenset[str] | None], None]
@@ -72,6 +73,11 @@ class SharedLeadership:
         return None if self._state.leader is None else self._state.leader.leadership.own
 
     @property
+    def leaderless(self) -> Leaderless | None:
+        """See `Leadership`."""
+        return None if self.leader is not None else Leaderless("No server leads now.")
+
+    @property
     def replicas(self) -> tuple[Replica, ...]:
         return tuple(store.leadership.own for store in self._state.stores)
 
@@ -82,6 +88,9 @@ class SharedLeadership:
     def begin_only_while(self, rests: Callable[[], bool]) -> None:
         """The test says when it begins; `begins` says whether it would."""
         self.begins = rests
+
+    def describe(self, *, barred: str | None, reads_exo: bool | None) -> None:
+        """See `Leadership`."""
 
     def resign(self) -> None:
         """Nobody leads until the test names a leader."""
