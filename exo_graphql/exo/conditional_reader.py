@@ -86,4 +86,4 @@ class ConditionalReader:
 
     def _asked_at(self, asked_at: float, copied: Copied | None) -> float:
         """When exo itself was asked: where the answer is another server's copy, that was before."""
-        return asked_at if copied is None else min(asked_at, self._elapsed() - copied.age)
+        return asked_at if copied is None else copied.read_at(asked_at, self._elapsed())

@@ -56,6 +56,7 @@ class Mirror:
 
         Raises `Unreachable` while exo does not answer: the follower must not take an old state for a new one.
         """
+        began = self._elapsed()
         self._check(own=own)
         self._poller.bodies.follow()
         snapshot = await self._poller.fresh(max_age)
@@ -73,9 +74,10 @@ class Mirror:
         self._check(own=own)
         last = self._last()
         etag, snapshot = self._etag(last), self._poller.snapshot or snapshot
-        age = max(0.0, self._elapsed() - last.asked_at)
-        copied = Copied(age, last.received_at, snapshot.api_node_id, self._models())
         body = None if etag == known else await self._without_prompts(last)
+        now = self._elapsed()
+        age = max(0.0, now - last.asked_at)
+        copied = Copied(age, last.received_at, snapshot.api_node_id, self._models(), now - began)
         return Mirrored(body, etag, copied)
 
     def models(self, *, own: bool = False) -> bytes:

@@ -17,6 +17,8 @@ from exo_graphql.cluster.moment import Moment
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Unreachable
 from exo_graphql.exo import mirror
+from exo_graphql.exo.copied import Copied
+from exo_graphql.exo.copied import copied as parse_copied
 from exo_graphql.exo.mirror import Mirror
 from exo_graphql.exo.parse.state import parse_state
 from exo_graphql.exo.poller import Poller
@@ -180,6 +182,43 @@ async def test_exo_is_read_by_the_leader_alone() -> None:
         assert follower.snapshot.state.instances
         assert follower.exo.since(began) == []
         never_goes_back(follower)
+
+
+async def test_who_asks_a_follower_waits_no_longer_than_who_asks_the_leader() -> None:
+    """A state that came as soon as there was news is not as old as the request for it."""
+    async with two() as (_, leader, follower):
+        waited = dict.fromkeys((leader.poller, follower.poller), 0.0)
+        for _ in range(40):
+            for poller in waited:
+                began = now()
+                snapshot = await poller.fresh(1.0)
+                waited[poller] += now() - began
+                assert (loop_moment().at - snapshot.observed_at).total_seconds() <= 1.1
+            await asyncio.sleep(0.27)
+        assert waited[follower.poller] <= waited[leader.poller] + 0.1
+
+
+@pytest.mark.parametrize(
+    ("waited", "asked_at", "now", "at"),
+    [
+        (0.0, 10.0, 10.02, 9.6),  # answered at once, with what was read before
+        (0.9, 10.0, 10.92, 10.5),  # read while the request waited
+        (0.9, 10.0, 14.0, 10.5),  # the follower was stopped before it read the answer
+        (7.0, 10.0, 10.92, 10.52),  # a server that counts wrongly: nothing is read in the future
+    ],
+)
+def test_a_copy_seems_no_newer_than_it_is(waited: float, asked_at: float, now: float, at: float) -> None:
+    sent = Copied(0.4, waited=waited)
+    received = parse_copied(sent.headers())
+    assert received == sent
+    assert received.read_at(asked_at, now) == pytest.approx(at)
+
+
+@pytest.mark.parametrize("waited", ["", "-1", "nan", "inf", "soon"])
+def test_a_leader_that_does_not_say_how_long_it_waited_is_taken_for_one_that_did_not(waited: str) -> None:
+    received = parse_copied({"x-exo-graphql-age": "0.4", "x-exo-graphql-waited": waited})
+    assert received is not None
+    assert received.read_at(10.0, 10.9) == pytest.approx(9.6)
 
 
 async def test_followers_that_nobody_asks_cost_exo_no_reads() -> None:
