@@ -209,7 +209,8 @@ def store_of(settings: Settings, *, in_memory: bool) -> Store:
         name=name,
         address=_own_url(settings),
         rules=rules,
-        journal=None if in_memory else journal,
+        # One that never leads cannot write it there.
+        journal=None if in_memory or settings.read_only else journal,
     )
     return store
 

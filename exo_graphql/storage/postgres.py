@@ -6,6 +6,7 @@ connection breaks is made again on a new one until its time is over: whether the
 The lease (`shared_leadership.py`) and the notifications (`listener.py`) have connections of their own.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -50,6 +51,7 @@ class PostgresStore:
         `journal`: an SQLite store that is brought into the database where that is empty.
         """
         self._url = url
+        self._elapsed = elapsed
         self._statements = Statements(namespace)
         self._journal = journal
         self._namespace = namespace
@@ -261,7 +263,7 @@ class PostgresStore:
 
     async def _import(self, path: Path) -> None:
         """Reads the journal that this server kept before it had a database, unless that has been written to already."""
-        if not self._leadership.leads or not await self._run(lambda link: is_empty(link, self._namespace)):
+        if not await self._is_mine():
             log.warning("%s is not read: the database holds a journal already. Move it away, or keep both apart.", path)
             return
         journal = await read_journal(path)
@@ -276,6 +278,26 @@ class PostgresStore:
 
         await self._run(work, IMPORT_SECONDS)
         journal.set_aside()
+
+    async def _is_mine(self) -> bool:
+        """Whether the database is empty, once this server leads. Raises `StoreError` where another one goes on leading.
+
+        The lease of a server that was killed lasts on: it may be this one, in the middle of the same.
+        """
+        rules = self._lease.rules
+        until = self._elapsed() + 2 * rules.duration
+        while await self._run(lambda link: is_empty(link, self._namespace)):
+            if self._leadership.leads:
+                return True
+            leader = self._leadership.leader
+            if self._elapsed() > until:
+                who = "no server leads" if leader is None else f"{leader.name} leads"
+                raise StoreError(
+                    f"{self._journal} is to be brought into the database, which is empty, and {who}. Start this server "
+                    "before any other one, or move the file away to begin without it."
+                )
+            await asyncio.sleep(rules.look_every)
+        return False
 
     # What is done with a connection
 
