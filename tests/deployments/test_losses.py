@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from itertools import pairwise
+from itertools import count, pairwise
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import pytest
 
 from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.deployments import reconciler
 from exo_graphql.simulator import Fault, tiny_scenario
 from tests.support.deployed_cluster import Deployed, deployed
 from tests.support.simulated_cluster import ABSENT, HALF, A, B, C
@@ -113,6 +116,20 @@ async def test_every_deployment_is_ready_again(loss: Callable[[Deployed], Awaita
         listed = [model for model, _, _ in await _holds(d)]
         assert listed == [A, B]
         assert d.creations - creations <= 2 + 2  # a command that an election swallows is sent again
+
+
+async def test_what_is_lost_is_not_ready_though_comparisons_take_long() -> None:
+    """They are made less often then, but not where the last one would contradict the snapshot beside it."""
+    seconds = count()
+    with patch.object(reconciler, "time", SimpleNamespace(thread_time=lambda: float(next(seconds)))):
+        async with deployed(tiny_scenario(3)) as d:
+            await d.applied("a", A, min_nodes=2)
+            await d.until(lambda: d.state("a").value == "READY", 120)
+            untrue: list[str] = []
+            with d.w.poller.listen(lambda snapshot: untrue.extend(_untrue(d, snapshot))):
+                await _node_dies_and_returns(d)
+                await _all_ready(d, "a")
+            assert untrue == []
 
 
 async def test_what_somebody_else_loaded_stays_as_it_is() -> None:
