@@ -1,9 +1,8 @@
-"""What every test shares: asyncio as the one backend, and the tools (a Chromium, Node, the wheel)."""
-
-import pytest
+"""What every test shares: a loop with a time of its own, and the tools (a Chromium, Node, the wheel)."""
 
 pytest_plugins = [
     "tests.support.startup",
+    "tests.support.own_time",
     "pytester",
     "tests.support.chromium",
     "tests.support.forks",
@@ -14,9 +13,3 @@ pytest_plugins = [
     "tests.support.tools",
     "tests.support.wheel",
 ]
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    """Each test has a loop of its own, but where a fixture of the whole module keeps one."""
-    return "asyncio"

@@ -18,7 +18,7 @@ from exo_graphql.app import build
 from exo_graphql.serve import Server, server_config
 from exo_graphql.settings import SettingsError
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
-from tests.support.running import A, Running, running, settings, until
+from tests.support.running import PATIENCE, A, Running, running, settings, until
 
 pytestmark = pytest.mark.anyio
 
@@ -55,7 +55,7 @@ async def _served(app: object, certificate: Path | None) -> AsyncIterator[int]:
     server = Server(config, "at {port}", _nothing)
     serving = asyncio.create_task(server._serve())
     try:
-        await until(lambda: server.started or serving.done(), 10)
+        await until(lambda: server.started or serving.done())
         yield server.servers[0].sockets[0].getsockname()[1]
     finally:
         server.should_exit = True
@@ -150,7 +150,7 @@ async def _command(python: Sequence[str], *arguments: str, **variables: str) -> 
         stderr=PIPE,
         env={**os.environ, "COLUMNS": "500", **variables},
     )
-    out, error = await asyncio.wait_for(process.communicate(), 30)
+    out, error = await asyncio.wait_for(process.communicate(), PATIENCE)
     return process.returncode, (out + error).decode()
 
 

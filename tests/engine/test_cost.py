@@ -41,6 +41,7 @@ from exo_graphql.engine.rights import Caller, Rights
 from exo_graphql.schema.build import build_schema, print_sorted
 from exo_graphql.settings import Settings
 from tests.benchmarks.attacks import OVERVIEW
+from tests.support.own_time import OWN_TIME, Backend
 from tests.support.tuning import configured
 from tests.support.wide import WideExo
 
@@ -51,8 +52,8 @@ EMPTY = ListSizes(None, tuple)
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> Backend:
+    return OWN_TIME
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from exo_graphql.engine import waiting
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
-from tests.support.running import Running, running, until
+from tests.support.running import PATIENCE, Running, running, until
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +42,7 @@ async def _load(server: Running) -> str:
 
 
 async def _until_waiting(server: Running, count: int) -> None:
-    await until(lambda: server.components.service.waits.count == count, seconds=10)
+    await until(lambda: server.components.service.waits.count == count)
 
 
 async def test_queries_wait_for_the_end_of_an_operation_and_for_readiness() -> None:
@@ -65,7 +65,7 @@ async def test_queries_wait_for_the_end_of_an_operation_and_for_readiness() -> N
 async def test_arguments_are_read_as_the_field_reads_them() -> None:
     """Null and a variable that was left out are the default, and 300.0 is an Int."""
     async with running(SimulatedExo(tiny_scenario())) as server:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             assert "errors" not in await _ask(server, _UNTIL)
             assert "errors" not in await _ask(server, _UNTIL, until=None)
         waits = asyncio.create_task(_ask(server, _SECONDS, s=300.0))
@@ -131,7 +131,7 @@ async def test_what_cannot_be_waited_for_is_rejected(query: str, code: str) -> N
     ],
 )
 async def test_what_need_not_wait_is_answered_at_once(query: str, variables: dict[str, object]) -> None:
-    async with running(SimulatedExo(tiny_scenario())) as server, asyncio.timeout(20):
+    async with running(SimulatedExo(tiny_scenario())) as server, asyncio.timeout(PATIENCE):
         assert "errors" not in await _ask(server, query, **variables)
 
 

@@ -289,7 +289,7 @@ async def test_each_state_of_a_deployment_is_an_event_once() -> None:
             server.exo.control.advance(0.5)
             return any("is READY" in event.message for event in server.components.events.in_memory)
 
-        await until(is_ready, 20)
+        await until(is_ready)
         received = [event for event in server.components.events.in_memory if event.deployment == "day"]
         assert [event.kind.value for event in received].count("OPERATION_ACCEPTED") == 1
         messages = [event.message for event in received if event.kind.value == "DEPLOYMENT_CHANGED"]
@@ -316,7 +316,7 @@ async def test_a_lost_model_is_why_the_cluster_is_not_healthy_until_somebody_say
             server.exo.control.advance(1)
             return any(event.kind.value == "MODEL_LOST" for event in server.components.events.in_memory)
 
-        await until(is_gone, 20)
+        await until(is_gone)
         server.exo.control.advance(30)
         lost = (await asked(server, health))["data"]["cluster"]
         assert lost["loadedModelCount"] == 0

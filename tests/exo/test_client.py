@@ -16,6 +16,8 @@ from fastapi import FastAPI
 from exo_graphql.cluster.upstream import Refused, Unreachable
 from exo_graphql.exo.client import Erring, ExoClient, StateBody
 from exo_graphql.exo.refusals import NotFound
+from tests.support.own_time import OWN_TIME, Backend
+from tests.support.running import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -23,9 +25,9 @@ ANSWERS: dict[str, Any] = json.loads((Path(__file__).parent.parent / "data" / "a
 
 
 @pytest.fixture
-def anyio_backend() -> str:
+def anyio_backend() -> Backend:
     """Real time: these tests use sockets."""
-    return "asyncio"
+    return OWN_TIME
 
 
 def answering(status: int, body: bytes | str, seen: list[httpx.Request] | None = None) -> ExoClient:
@@ -210,7 +212,7 @@ async def test_a_model_id_stays_the_end_of_its_path(model: str) -> None:
 
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     serving = asyncio.create_task(server.serve())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not server.started:  # noqa: ASYNC110 (uvicorn has no event)
             await asyncio.sleep(0.01)
         exo = ExoClient(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")

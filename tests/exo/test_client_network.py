@@ -9,14 +9,15 @@ import pytest
 from exo_graphql.cluster.upstream import Unreachable
 from exo_graphql.exo import client as client_module
 from exo_graphql.exo.client import Erring, ExoClient, NotSent
+from tests.support.own_time import OWN_TIME, Backend
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def anyio_backend() -> str:
+def anyio_backend() -> Backend:
     """Real time: these tests use sockets."""
-    return "asyncio"
+    return OWN_TIME
 
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

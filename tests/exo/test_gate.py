@@ -10,7 +10,9 @@ from exo_graphql.cluster.upstream import NotLeading
 from exo_graphql.exo.client import ExoClient
 from exo_graphql.exo.gate import Gate, least_seconds
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
+from tests.support.own_time import OWN_TIME, Backend
 from tests.support.polled_cluster import Wire
+from tests.support.running import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -38,9 +40,9 @@ READS: dict[str, Call] = {
 
 
 @pytest.fixture
-def anyio_backend() -> str:
+def anyio_backend() -> Backend:
     """Real time: these tests use sockets."""
-    return "asyncio"
+    return OWN_TIME
 
 
 @asynccontextmanager
@@ -97,7 +99,7 @@ async def test_commands_are_sent_until_the_lease_is_renewed_however_short_it_is(
 
 
 async def test_a_lease_that_ends_while_the_connection_is_made_stops_the_command() -> None:
-    async with _listening() as (url, received, gone), asyncio.timeout(10):
+    async with _listening() as (url, received, gone), asyncio.timeout(PATIENCE):
         exo = ExoClient(url, gate=Gate(_after(1)))
         with pytest.raises(NotLeading):
             await exo.delete("i")
@@ -107,7 +109,7 @@ async def test_a_lease_that_ends_while_the_connection_is_made_stops_the_command(
 
 
 async def test_a_lease_that_ends_between_headers_and_body_stops_the_command() -> None:
-    async with _listening() as (url, received, gone), asyncio.timeout(10):
+    async with _listening() as (url, received, gone), asyncio.timeout(PATIENCE):
         exo = ExoClient(url, gate=Gate(_after(2)))
         with pytest.raises(NotLeading):
             await exo.create({"MlxRingInstance": {}})

@@ -12,15 +12,17 @@ from exo_graphql.exo.pacing import PollerRules
 from exo_graphql.exo.parse import StateReader
 from exo_graphql.exo.poller import Poller
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
+from tests.support.own_time import OWN_TIME, Backend
 from tests.support.polled_cluster import Cluster
+from tests.support.running import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def anyio_backend() -> str:
+def anyio_backend() -> Backend:
     """Real time: these tests use sockets."""
-    return "asyncio"
+    return OWN_TIME
 
 
 async def test_a_state_on_which_our_own_code_fails_does_not_end_all_reading(
@@ -45,7 +47,7 @@ async def test_a_served_exo_is_lost_when_it_stops() -> None:
     exo = SimulatedExo(tiny_scenario(), seed=1)
     server = uvicorn.Server(uvicorn.Config(exo.app, port=0, log_level="warning", timeout_graceful_shutdown=1))
     serving = asyncio.create_task(server.serve())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not server.started:  # noqa: ASYNC110 (uvicorn has no event)
             await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]

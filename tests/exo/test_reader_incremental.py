@@ -10,6 +10,7 @@ import pytest
 from exo_graphql.cluster.state import State
 from exo_graphql.exo.parse import StateReader
 from tests.support.documents import MODEL, card, completed, document, instance, ongoing, pending, runner, task
+from tests.support.own_time import OWN_TIME, Backend
 from tests.support.recordings import NAMES, steps
 from tests.support.successions import check, succession
 
@@ -17,9 +18,9 @@ Json = dict[str, Any]
 
 
 @pytest.fixture
-def anyio_backend() -> str:
+def anyio_backend() -> Backend:
     """Real time: a large body that has to be read whole is read in a thread."""
-    return "asyncio"
+    return OWN_TIME
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,7 +13,7 @@ from exo_graphql.cli.client import Client
 from exo_graphql.cli.mcp_command import ServerGraph
 from exo_graphql.mcp.tools import TOOLS
 from tests.mcp.conftest import ERAS, TOKENS, agent, server
-from tests.support.running import until
+from tests.support.running import PATIENCE, until
 
 pytestmark = pytest.mark.anyio
 
@@ -250,7 +250,7 @@ async def test_the_cluster_models_and_operations_are_resources() -> None:
 async def test_changes_of_resources_are_notified_on_the_stream_that_listens() -> None:
     async with server() as made, agent(made) as a:
         uri = f"exo://models/{A}"
-        async with asyncio.timeout(20), a.client.listen(resource_subscriptions=[uri, "exo://nothing"]) as events:
+        async with asyncio.timeout(PATIENCE), a.client.listen(resource_subscriptions=[uri, "exo://nothing"]) as events:
             assert made.exo.control.place(A) is not None
             async for event in events:
                 assert getattr(event, "uri", None) == uri
@@ -269,12 +269,12 @@ async def test_changes_of_resources_are_notified_in_a_session_of_an_older_revisi
             for uri in ("exo://cluster", f"exo://models/{A}"):
                 await a.client.subscribe_resource(uri)
             assert made.exo.control.place(A) is not None
-            await until(lambda: {"exo://cluster", f"exo://models/{A}"} <= set(changed), seconds=20)
+            await until(lambda: {"exo://cluster", f"exo://models/{A}"} <= set(changed))
             await a.client.unsubscribe_resource("exo://cluster")
             with pytest.raises(MCPError):
                 await a.client.subscribe_resource("exo://nothing")
         # What a session follows ends with it.
-        await until(lambda: made.components.service.live.subscriber_count == 0, seconds=10)
+        await until(lambda: made.components.service.live.subscriber_count == 0)
 
 
 async def test_prompts_name_the_tools() -> None:
@@ -296,7 +296,7 @@ async def test_sessions_end_when_the_server_stops() -> None:
     async with server() as made, agent(made, "legacy") as a:
         waiting = asyncio.create_task(a.client.call_tool("wait", {"model": A, "seconds": 300}))
         await until(lambda: made.components.service.live.subscriber_count == 1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await made.stop()
         with pytest.raises((MCPError, OSError, asyncio.CancelledError)):
             await waiting

@@ -14,6 +14,7 @@ import uvicorn
 
 from exo_graphql.exo.poller import Poller
 from exo_graphql.simulator import SimulatedExo, parse_fault, tiny_scenario
+from tests.support.own_time import OWN_TIME, Backend
 from tests.support.simulated_cluster import HALF, OTHER_HALF
 
 pytestmark = pytest.mark.anyio
@@ -22,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> Backend:
+    return OWN_TIME
 
 
 @asynccontextmanager

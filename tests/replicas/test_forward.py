@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from time import monotonic
 
 import pytest
 import trustme
@@ -144,10 +143,10 @@ async def test_what_was_certainly_not_carried_out_is_tried_until_the_time_of_a_t
         assert await it.send() == ACCEPTED
         assert len(leader.arrived) == 3
     async with follower(act) as (it, leader):
-        began = monotonic()
+        began = asyncio.get_running_loop().time()
         with pytest.raises(NoLeader, match=why) as raised:
             await it.send()
-        assert monotonic() - began > 0.12
+        assert asyncio.get_running_loop().time() - began > 0.12
         assert dict(it.forwarding.ended) == {"unreachable": 1}
         assert it.role.refreshed == 0
     assert SECRET not in caplog.text + str(raised.value)

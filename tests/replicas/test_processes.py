@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.replicas.trial import Trial
+from tests.support.own_time import OWN_TIME, Backend
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 
@@ -15,9 +16,9 @@ QUICK = ("--lease-seconds", "1.5", "--renew-seconds", "0.4")
 
 
 @pytest.fixture
-def anyio_backend() -> str:
+def anyio_backend() -> Backend:
     """Real time: other processes do not share a virtual one."""
-    return "asyncio"
+    return OWN_TIME
 
 
 @pytest.mark.parametrize(

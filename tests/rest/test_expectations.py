@@ -9,6 +9,7 @@ import pytest
 
 from tests.rest.stated_exo import NODE_ID, over
 from tests.support.documents import GIB, card, document, instance, runner, size
+from tests.support.own_time import OWN_TIME, Backend
 
 pytestmark = pytest.mark.anyio
 
@@ -41,8 +42,8 @@ def pair(**runners: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> Backend:
+    return OWN_TIME
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from tests.rest.stated_exo import client_of, over
 from tests.support.documents import document, instance, runner
 from tests.support.leaders import break_off, leading
 from tests.support.leaderships import Directed, directed, replica
+from tests.support.own_time import OWN_TIME, Backend
 from tests.support.running import A, B, running
 
 pytestmark = pytest.mark.anyio
@@ -64,8 +65,8 @@ async def ask(
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> Backend:
+    return OWN_TIME
 
 
 def described(status: int) -> set[tuple[str, int]]:

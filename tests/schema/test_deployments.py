@@ -230,6 +230,6 @@ async def test_what_is_being_loaded_for_a_deployment_is_not_in_its_way_in_the_ca
     async with running(SimulatedExo(tiny_scenario(), speed=0.2, seed=1)) as server:
         await _ask(server, 'mutation { applyDeployment(name: "a", model: "half") { error { code } } }')
         kept = server.components.deployments
-        await until(lambda: kept.get("a").instance_ids, seconds=20)  # type: ignore[union-attr]
+        await until(lambda: kept.get("a").instance_ids)  # type: ignore[union-attr]
         (entry,) = (await _ask(server, "{ calendar { fitsTogether reason deployments { ready } } }"))["calendar"]
         assert entry == {"fitsTogether": True, "reason": None, "deployments": [{"ready": False}]}

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.support.running import PATIENCE
+
 STRICT = (sys.executable, "-X", "dev", "-W", "error")
 """A Python in which a warning is an error."""
 
@@ -20,7 +22,7 @@ async def served(
     port: int = 0,
     *arguments: str,
     exo_url: str | None = None,
-    seconds: float = 20,
+    seconds: float = 2 * PATIENCE,
     python: Sequence[str] = STRICT,
 ) -> AsyncIterator[tuple[Process, str]]:
     """The server over its demo, or over an exo, and where it answers: `127.0.0.1:PORT/graphql`.

@@ -225,7 +225,7 @@ async def replay(
             readers = [tasks.create_task(read(*each)) for each in enumerate(sockets)]
             await until(lambda: all(watch.messages for watch in watches.values()))
             # A few reads at the normal pace, for the poller to learn what they cost.
-            await until(lambda: recorded.requests["/state"] >= 4, seconds=10)
+            await until(lambda: recorded.requests["/state"] >= 4)
             with patch.object(executor, "execute", wraps=executor.execute) as execute:
                 before = recorded.requests["/state"]
                 began = recorded.play()

@@ -22,7 +22,7 @@ from websockets.exceptions import WebSocketException
 
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.support.process import free_port
-from tests.support.running import SUBPROTOCOL
+from tests.support.running import PATIENCE, SUBPROTOCOL
 from tests.support.severed import Severed
 from tests.trials.recorder import Recorder
 
@@ -218,7 +218,7 @@ async def replica(folder: Path, name: str, exo_url: str, database: str, *argumen
         made = Replica(name, port, process, severed)
         assert process.stderr is not None
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 async for line in process.stderr:
                     made.log.append(line.decode().rstrip())
                     if re.search(rb"//127\.0\.0\.1:\d+/graphql", line):

@@ -20,6 +20,8 @@ from tests.support.tuning import configured
 
 SUBPROTOCOL = Subprotocol("graphql-transport-ws")
 A, B = "test/tiny-a", "test/tiny-b"
+PATIENCE = 60.0
+"""Seconds that a test waits for what must come from another process or thread: they may get no core for a while."""
 PHASE = f'subscription {{ modelStatus(model: "{A}") {{ phase }} }}'
 
 
@@ -89,7 +91,7 @@ class Socket:
         """Sends one message."""
         await self.connection.send(orjson.dumps(message).decode())
 
-    async def receive(self, seconds: float = 5.0) -> dict[str, Any]:
+    async def receive(self, seconds: float = 20.0) -> dict[str, Any]:
         """The next message."""
         async with asyncio.timeout(seconds):
             message: dict[str, Any] = orjson.loads(await self.connection.recv())
@@ -101,7 +103,7 @@ class Socket:
         await self.send(id=id_, type="subscribe", payload={"query": query, "variables": variables})
         return id_
 
-    async def data(self, id_: str, seconds: float = 5.0) -> Any:
+    async def data(self, id_: str, seconds: float = 20.0) -> Any:
         """The data of the next message, which must be a result of this operation without errors."""
         message = await self.receive(seconds)
         assert (message["id"], message["type"]) == (id_, "next"), message
@@ -128,7 +130,7 @@ async def running(exo: SimulatedExo | None = None, *, demo: bool = True, **given
         # Not `serve`, which takes the signals of the whole process for itself.
         serving = asyncio.create_task(server._serve(), name="server")
         try:
-            await until(lambda: server.started or serving.done(), seconds=10)
+            await until(lambda: server.started or serving.done())
             if demo:
                 await components.poller.fresh()
             yield Running(components, server, server.servers[0].sockets[0].getsockname()[1], serving)
@@ -142,7 +144,7 @@ def settings(**given: Any) -> Settings:
     return Settings(**given)
 
 
-async def until(holds: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(holds: Callable[[], object], seconds: float = 20.0) -> None:
     """Waits for something that nothing announces: what a server does after a client has gone."""
     async with asyncio.timeout(seconds):
         while not await _soon(holds):

@@ -9,7 +9,8 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import Any, TypeVar
 
 from exo_graphql.simulator import SimulatedExo
-from tests.support.running import Running, running, until
+from tests.support.own_time import OwnTimeLoop
+from tests.support.running import PATIENCE, Running, running, until
 
 T = TypeVar("T")
 
@@ -97,7 +98,7 @@ class Served:
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Awaits something in the thread."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
     def call(self, function: Callable[[], T]) -> T:
         """Calls something in the thread."""
@@ -109,7 +110,7 @@ class Served:
 
     def until(self, holds: Callable[[], object]) -> None:
         """Waits until something holds that nothing announces."""
-        self.do(until(holds, 15))
+        self.do(until(holds))
 
 
 @contextmanager
@@ -130,16 +131,17 @@ def served(exo: SimulatedExo | None, **settings: Any) -> Iterator[Served]:
 
     def run() -> None:
         try:
-            asyncio.run(serve())
+            with asyncio.Runner(loop_factory=OwnTimeLoop) as runner:
+                runner.run(serve())
         finally:
             ready.set()
 
     thread = threading.Thread(target=run, name="server")
     thread.start()
-    ready.wait(30)
+    ready.wait(PATIENCE)
     try:
         assert begun, "the server did not start"
         yield begun[0]
     finally:
         done.set()
-        thread.join(20)
+        thread.join(PATIENCE)

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tests.support.node_tools import NodeTools
-from tests.support.running import running
+from tests.support.running import PATIENCE, running
 
 pytestmark = [pytest.mark.anyio, pytest.mark.npm]
 
@@ -27,7 +27,7 @@ async def test_all_61_audits_of_graphql_over_http_pass(node_tools: NodeTools) ->
             cwd=node_tools.folder,
             stdout=asyncio.subprocess.PIPE,
         )
-        out, _ = await asyncio.wait_for(process.communicate(), 30)
+        out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     results = json.loads(out)
     assert [result for result in results if result["status"] != "ok"] == []
     assert len(results) == 61

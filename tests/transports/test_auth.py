@@ -15,6 +15,7 @@ from exo_graphql.engine.rights import ANYONE, Caller, Rights
 from exo_graphql.loopback import is_loopback
 from exo_graphql.settings import Settings, SettingsError
 from exo_graphql.transports.auth import Access, BadToken, Unauthorized, authorization_in, parse_tokens
+from tests.support.own_time import OWN_TIME, Backend
 from tests.support.running import Running, running
 
 pytestmark = pytest.mark.anyio
@@ -24,8 +25,8 @@ LOAD = 'mutation { loadModel(model: "no-such-model") { error { code } } }'
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> Backend:
+    return OWN_TIME
 
 
 @pytest.fixture(scope="module")

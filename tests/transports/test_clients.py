@@ -13,7 +13,7 @@ from gql.transport.websockets import WebsocketsTransport
 
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.support.node_tools import NodeTools
-from tests.support.running import A, Running, running, until
+from tests.support.running import PATIENCE, A, Running, running, until
 
 pytestmark = pytest.mark.anyio
 
@@ -92,7 +92,7 @@ async def test_the_npm_client_follows_a_model_until_it_is_ready(
     )
     await until(lambda: server.components.service.live.subscriber_count == 1 or process.returncode is not None)
     server.exo.control.place(A)
-    out, _ = await asyncio.wait_for(process.communicate(), 20)
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 0
     _whole_way([json.loads(line) for line in out.splitlines()])
     await until(lambda: server.components.websocket.connection_count == 0)
@@ -130,7 +130,7 @@ async def test_apollo_with_automatic_persisted_queries_sends_each_query_once(
         cwd=node_tools.folder,
         stdout=PIPE,
     )
-    out, _ = await asyncio.wait_for(process.communicate(), 20)
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     # The first client sends the hash, then the query with it; the second one the hash alone.
     short = "GET false" if by_get else "POST false"
     assert out.decode().splitlines() == ["[2]", "[2]", f"{short},POST true,{short}"]
@@ -150,6 +150,6 @@ async def test_the_npm_client_of_the_legacy_protocol_would_be_refused(server: Ru
         cwd=node_tools.folder,
         stdout=PIPE,
     )
-    out, _ = await asyncio.wait_for(process.communicate(), 20)
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     # It gives up by itself where no subprotocol is agreed upon, before it hears of 4406.
     assert out.decode().splitlines() == ["Server sent no subprotocol", "1006"]

@@ -15,6 +15,7 @@ from graphql import DocumentNode
 from exo_graphql.transports.protocols.http import HttpConnection
 from exo_graphql.transports.protocols.websocket import WebSocketConnection
 from exo_graphql.transports.websocket_connection import Connection
+from tests.support.own_time import OWN_TIME, Backend
 from tests.support.running import Running, running, until
 
 pytestmark = pytest.mark.anyio
@@ -25,9 +26,9 @@ KINDS = (HttpConnection, WebSocketConnection, Connection, DocumentNode)
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
+def anyio_backend() -> Backend:
     """One loop for all tests, so that they share a server."""
-    return "asyncio"
+    return OWN_TIME
 
 
 @pytest.fixture(scope="module")

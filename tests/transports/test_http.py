@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -11,6 +10,7 @@ import httpx
 import pytest
 
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
+from tests.support.own_time import OWN_TIME, Backend
 from tests.support.running import PHASE, Running, running
 
 pytestmark = pytest.mark.anyio
@@ -21,8 +21,8 @@ AUTHORIZED = {"authorization": "Bearer reading-secret"}
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"  # as everywhere, but for the whole module: nothing that these tests ask changes the server
+def anyio_backend() -> Backend:
+    return OWN_TIME  # as everywhere, but for the whole module: nothing that these tests ask changes the server
 
 
 @pytest.fixture(scope="module")
@@ -308,9 +308,9 @@ async def test_before_the_first_snapshot_a_query_waits_five_seconds_then_says_so
             poller = server.components.poller
             assert poller.rules.first_wait == 5.0  # tests/exo/test_poller.py waits for them, under virtual time
             poller.rules = replace(poller.rules, first_wait=0.5)
-            began = time.monotonic()
+            began = asyncio.get_running_loop().time()
             answer = await client.post(server.url, json={"query": COUNT})
-            took = time.monotonic() - began
+            took = asyncio.get_running_loop().time() - began
     (error,) = answer.json()["errors"]
     assert error["extensions"]["code"] == "CLUSTER_UNAVAILABLE"
     (tried,) = error["extensions"]["exoErrors"]
@@ -322,10 +322,10 @@ async def test_before_the_first_snapshot_what_is_wrong_or_about_the_schema_is_an
     listener, url = _silent_exo()
     with listener:
         async with running(demo=False, exo_url=url) as server, httpx.AsyncClient(trust_env=False, timeout=20) as client:
-            began = time.monotonic()
+            began = asyncio.get_running_loop().time()
             wrong = await client.post(server.url, json={"query": "{ nope }"})
             schema = await client.post(server.url, json={"query": "{ __schema { queryType { name } } }"})
-            took = time.monotonic() - began
+            took = asyncio.get_running_loop().time() - began
     assert wrong.json()["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
     assert schema.json() == {"data": {"__schema": {"queryType": {"name": "Query"}}}}
     assert took < 2.0
@@ -335,8 +335,8 @@ async def test_while_exo_hangs_a_query_is_answered_from_the_last_snapshot_after_
     exo = SimulatedExo(tiny_scenario(), seed=1)
     async with running(exo, max_age=0.0) as server, httpx.AsyncClient(trust_env=False) as client:
         exo.control.latency = 30.0
-        began = time.monotonic()
+        began = asyncio.get_running_loop().time()
         answer = await client.post(server.url, json={"query": COUNT})
-        took = time.monotonic() - began
+        took = asyncio.get_running_loop().time() - began
     assert answer.json() == {"data": {"cluster": {"nodeCount": 2}}}
     assert took < 1.5

@@ -78,7 +78,7 @@ async def test_an_event_stream_that_is_not_read_for_too_long_is_let_go() -> None
                 b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body,
             )
             await until(lambda: server.components.service.live.subscriber_count == 1)
-            await until(lambda: server.components.service.live.subscriber_count == 0, seconds=15)
+            await until(lambda: server.components.service.live.subscriber_count == 0)
 
 
 async def test_clients_that_are_reset_leave_nothing_behind() -> None:

@@ -14,6 +14,7 @@ from exo_graphql.engine.persisted import PersistedDocuments
 from exo_graphql.engine.requests import GraphQLRequest
 from exo_graphql.settings import SettingsError
 from exo_graphql.web.dashboard.documents import dashboard_documents
+from tests.support.own_time import OWN_TIME, Backend
 from tests.support.running import A, B, Running, running
 
 pytestmark = pytest.mark.anyio
@@ -35,8 +36,8 @@ def registering(query: str | None, key: str | None = None) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> Backend:
+    return OWN_TIME
 
 
 @pytest.fixture(scope="module")

@@ -151,11 +151,11 @@ async def test_only_a_body_that_is_to_be_read_is_asked_for(head: bytes, length: 
 
 
 async def test_a_kept_alive_connection_continues() -> None:
-    async with running(header_timeout=0.2) as server, _connection(server) as (reader, writer):
+    async with running(header_timeout=0.4) as server, _connection(server) as (reader, writer):
         for _ in range(3):
             writer.write(WHOLE)
             await reader.readuntil(b'{"data":{"__typename":"Query"}}')
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.25)
 
 
 async def test_a_connection_beyond_the_limit_gets_an_error_and_is_closed() -> None:

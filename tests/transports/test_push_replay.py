@@ -10,6 +10,7 @@ from statistics import median
 
 import pytest
 
+from tests.support.own_time import OWN_TIME, Backend
 from tests.support.replay import COST, Replay, behind, replay
 from tests.support.running import Socket
 
@@ -19,8 +20,8 @@ A = "rig/tiny-llama-a"
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"  # as everywhere, but for the whole module: the replays are played once
+def anyio_backend() -> Backend:
+    return OWN_TIME  # as everywhere, but for the whole module: the replays are played once
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +98,6 @@ async def _all_hear(ids: set[tuple[Socket, str]], *, connected: bool) -> None:
     waiting = set(ids)
     while waiting:
         for socket in {socket for socket, _ in waiting}:
-            message = await socket.receive(8)
+            message = await socket.receive()
             assert message["payload"] == {"data": {"cluster": {"connected": connected}}}
             waiting.remove((socket, message["id"]))

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from exo_graphql.transports.replica_routes import MAX_BODY_BYTES
+from tests.support.own_time import OWN_TIME, Backend
 from tests.support.replicated import Replicated, replicated
 from tests.support.running import A, running, until
 
@@ -23,8 +24,8 @@ BODY: dict[str, Any] = {"query": LOAD, "by": "cron", "rights": "OPERATE"}
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> Backend:
+    return OWN_TIME
 
 
 @pytest.fixture

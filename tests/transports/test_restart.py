@@ -15,6 +15,7 @@ from gql.transport.websockets import WebsocketsTransport
 
 from tests.support.node_tools import NodeTools
 from tests.support.process import free_port, served
+from tests.support.running import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -93,7 +94,7 @@ async def _client(tools: NodeTools, script: str, where: str) -> AsyncIterator[Pr
 async def _next(process: Process) -> object:
     """The next message that a client prints; None if it has ended instead."""
     assert process.stdout is not None
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE):
         line = await process.stdout.readline()
     return json.loads(line) if line else None
 
@@ -110,7 +111,7 @@ async def test_npm_clients_go_on_after_a_restart(tmp_path: Path, node_tools: Nod
             first = {name: await _next(client) for name, client in clients.items()}
             assert first == dict.fromkeys(SCRIPTS, FOUR)
             process.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(process.wait(), 5) == 0
+            assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
         async with served(tmp_path, port):
             again = {name: await _next(client) for name, client in clients.items()}
             assert again == dict.fromkeys(SCRIPTS, FOUR)
@@ -127,10 +128,10 @@ async def test_gql_sees_a_broken_connection_and_not_an_end(tmp_path: Path, forki
         process.send_signal(signal.SIGTERM)
         # It leaves it to its caller to subscribe again; an end would look like the end.
         with pytest.raises(TransportError):
-            await asyncio.wait_for(anext(reported), 5)
-        assert await asyncio.wait_for(process.wait(), 5) == 0
+            await asyncio.wait_for(anext(reported), PATIENCE)
+        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
     async with served(tmp_path, port, python=forking_python):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             assert await _subscribed_again(session) == FOUR
     await client.close_async()  # type: ignore[no-untyped-call]
 

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.support.process import served
 from tests.support.raw import raw, stuff
-from tests.support.running import PHASE, SUBPROTOCOL, A, Socket, running, until
+from tests.support.running import PATIENCE, PHASE, SUBPROTOCOL, A, Socket, running, until
 
 pytestmark = pytest.mark.anyio
 
@@ -59,9 +58,9 @@ async def test_every_subscription_is_broken_off_without_a_complete_and_every_con
             for _ in range(5)
         ]
         await until(lambda: server.components.service.live.subscriber_count == 65)
-        began = time.monotonic()
+        began = asyncio.get_running_loop().time()
         await server.stop()
-        took = time.monotonic() - began
+        took = asyncio.get_running_loop().time() - began
         for client in sockets:
             assert await client.closed() == (1001, "Server is shutting down")
             assert await _left_over(client) == []
@@ -78,9 +77,9 @@ async def test_a_query_that_waits_for_exo_does_not_hold_up_the_end() -> None:
         async with running(demo=False, exo_url=url) as server, server.socket() as client:
             await client.subscribe("{ cluster { nodeCount } }")
             await until(lambda: server.components.websocket.connection_count == 1)
-            began = time.monotonic()
+            began = asyncio.get_running_loop().time()
             await server.stop()
-            assert time.monotonic() - began < 2
+            assert asyncio.get_running_loop().time() - began < 2
             assert (await client.closed())[0] == 1001
             assert await _left_over(client) == []
 
@@ -105,9 +104,9 @@ async def test_a_client_that_reads_nothing_does_not_hold_up_the_end() -> None:
         await stuff(stuck, server)
         id_ = await client.subscribe(PHASE)
         await client.data(id_)
-        began = time.monotonic()
+        began = asyncio.get_running_loop().time()
         await server.stop()
-        assert time.monotonic() - began < 4.5
+        assert asyncio.get_running_loop().time() - began < 4.5
         assert (await client.closed())[0] == 1001
         assert await _left_over(client) == []
     assert asyncio.all_tasks() == before
@@ -131,16 +130,14 @@ async def test_a_signal_ends_the_process_with_200_subscribers_in_time_and_withou
         stream = await stack.enter_async_context(
             http.stream("POST", f"http://{address}", json={"query": PHASE}, headers=STREAM)
         )
-        began = time.monotonic()
         process.send_signal(number)
         for client in clients:
             assert (await client.closed())[0] == 1001
             assert await _left_over(client) == []
         assert "complete" not in await _broken_off(stream)
-        said = await asyncio.wait_for(process.stderr.read(), 5)
-        code = await asyncio.wait_for(process.wait(), 5)
-        assert time.monotonic() - began < 5
-        assert code == 0
+        said = await asyncio.wait_for(process.stderr.read(), PATIENCE)
+        code = await asyncio.wait_for(process.wait(), PATIENCE)
+        assert code == 0  # it ends itself with 1 where that takes 10 s
         assert not re.search(rb"Traceback|ERROR|Warning|never awaited|was destroyed", said), said.decode()
 
 
@@ -153,7 +150,7 @@ async def app(scope, receive, send):
     pass
 
 def hang():
-    time.sleep(60)
+    time.sleep(600)
 
 async def goodbye():
     threading.Thread(target=hang, name="looks a name up").start()
@@ -172,7 +169,7 @@ def test_what_hangs_at_the_end_is_not_waited_for() -> None:
         assert process.stderr is not None
         assert "listening on" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=15)
+        _, err = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert process.returncode == 1

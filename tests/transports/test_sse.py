@@ -16,7 +16,8 @@ import pytest
 
 from exo_graphql.configured import DEFAULT_TUNING
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
-from tests.support.running import PHASE, A, Running, running, until
+from tests.support.own_time import OWN_TIME, Backend
+from tests.support.running import PATIENCE, PHASE, A, Running, running, until
 
 pytestmark = pytest.mark.anyio
 
@@ -26,8 +27,8 @@ STREAM = {"accept": "text/event-stream"}
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"  # as everywhere, but for the whole module: nothing that these tests ask changes the server
+def anyio_backend() -> Backend:
+    return OWN_TIME  # as everywhere, but for the whole module: nothing that these tests ask changes the server
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +188,7 @@ async def _curl(*arguments: str) -> AsyncIterator[Process]:
 
 async def _lines(process: Process, count: int) -> list[str]:
     assert process.stdout is not None
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         return [(await process.stdout.readline()).decode().rstrip("\n") for _ in range(count)]
 
 

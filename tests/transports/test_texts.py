@@ -13,6 +13,7 @@ from graphql import build_schema, lexicographic_sort_schema, print_schema
 from exo_graphql.simulator import SimulatedExo
 from exo_graphql.transports.compression import accepts_gzip
 from exo_graphql.transports.texts import LLMS_TXT
+from tests.support.own_time import OWN_TIME, Backend
 from tests.support.running import Running, running
 
 pytestmark = pytest.mark.anyio
@@ -23,8 +24,8 @@ TOKENS = "read:reading-secret,operate:operating-secret"
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> Backend:
+    return OWN_TIME
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from graphql import get_introspection_query
 from exo_graphql.transports.protocols.unsent import Unsent
 from tests.support.raw import buffered, narrow, raw
 from tests.support.running import Running, running, until
+from tests.support.virtual_time import VirtualTimeLoop
 
 pytestmark = pytest.mark.anyio
 
@@ -85,6 +86,7 @@ class _Buffer(asyncio.Transport):
         self.aborted_at = asyncio.get_running_loop().time()
 
 
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"loop_factory": VirtualTimeLoop})], ids=["virtual"])
 async def test_the_time_begins_anew_with_each_answer_and_ends_when_the_client_has_read() -> None:
     loop, buffer, seconds = asyncio.get_running_loop(), _Buffer(), 0.05
     unsent = Unsent(buffer, seconds)

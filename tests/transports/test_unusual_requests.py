@@ -9,6 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from exo_graphql.serve import base_url
+from tests.support.own_time import OWN_TIME, Backend
 from tests.support.process import free_port
 from tests.support.running import SUBPROTOCOL, Running, running
 
@@ -18,8 +19,8 @@ COUNT = "{ cluster { nodeCount } }"
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"  # as everywhere, but for the whole module: nothing that these tests ask changes the server
+def anyio_backend() -> Backend:
+    return OWN_TIME  # as everywhere, but for the whole module: nothing that these tests ask changes the server
 
 
 @pytest.fixture(scope="module")

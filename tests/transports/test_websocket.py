@@ -17,6 +17,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
+from tests.support.own_time import OWN_TIME, Backend
 from tests.support.running import PHASE, A, Running, Socket, running, until
 
 pytestmark = pytest.mark.anyio
@@ -26,8 +27,8 @@ SUBSCRIBE = {"id": "1", "type": "subscribe", "payload": {"query": COUNT}}
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"  # as everywhere, but for the whole module: nothing that these tests ask changes the server
+def anyio_backend() -> Backend:
+    return OWN_TIME  # as everywhere, but for the whole module: nothing that these tests ask changes the server
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from tests.support.dashboard import (
     tiny_exo,
 )
 from tests.support.leaderships import Directed, directed, replica
-from tests.support.running import running, until
+from tests.support.running import PATIENCE, running, until
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -311,7 +311,7 @@ async def _process(port: int) -> AsyncIterator[asyncio.subprocess.Process]:
     )
     process = await asyncio.create_subprocess_exec(*command)
     try:
-        async with asyncio.timeout(20), httpx.AsyncClient(trust_env=False) as client:
+        async with asyncio.timeout(PATIENCE), httpx.AsyncClient(trust_env=False) as client:
             while True:
                 try:
                     await client.get(f"http://127.0.0.1:{port}/readyz")

@@ -50,7 +50,7 @@ async def _until_api(server: Running, name: str, **expected: object) -> None:
         values = {} if found is None else {"state": found.state.value, "ready": found.ready}
         return values.items() >= expected.items()
 
-    await until(holds, seconds=20)
+    await until(holds)
 
 
 async def test_one_is_created_after_its_plan_was_shown_and_changed_by_the_same_form(visit: Visit) -> None:

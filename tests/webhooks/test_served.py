@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 
 from exo_graphql.events import EventKind, Occurrence, Severity
 from exo_graphql.webhooks import attempt
-from tests.support.running import Running, running, until
+from tests.support.running import PATIENCE, Running, running, until
 from tests.webhooks.receivers import SECRET
 
 pytestmark = pytest.mark.anyio
@@ -158,9 +158,9 @@ async def test_names_that_are_looked_up_for_long_hold_up_nothing(monkeypatch: py
         server.components.events.record(
             [Occurrence(kind=EventKind.MODEL_LOST, severity=Severity.ERROR, message="It is gone.")]
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             for _ in urls:
-                await until(lambda: looking.acquire(blocking=False), seconds=10)
+                await until(lambda: looking.acquire(blocking=False))
             # What decodes exo's state runs on the threads on which the loop would look names up.
             assert await asyncio.to_thread(lambda: "done") == "done"
             over.set()
