@@ -10,7 +10,7 @@ import pytest
 
 from exo_graphql.storage import Collection, Entry, Key, StoreError
 from exo_graphql.storage.sqlite import SQLiteStore
-from tests.support.stores import Make
+from tests.support.stores import QUICK, Make
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 
@@ -68,7 +68,7 @@ async def test_a_database_that_was_written_to_keeps_what_it_has(
 
 
 async def test_a_journal_is_refused_while_another_server_leads_an_empty_database(make: Make, journal: Path) -> None:
-    first, second = make("one"), make("two", journal=journal)
+    first, second = make("one"), make("two", journal=journal, rules=QUICK)
     await first.open()
     with pytest.raises(StoreError, match="is empty, and one leads"):
         await second.open()
