@@ -88,7 +88,8 @@ def deployments_file_of(settings: Settings, rules: OperationRules, time_zone: st
     try:
         return opened(settings.deployments, rules, time_zone)
     except InvalidFile as error:
-        raise SettingsError("deployments", f"{settings.deployments}, {error}") from error
+        place = ", " if error.line or error.key else ": "
+        raise SettingsError("deployments", f"{settings.deployments}{place}{error}") from error
 
 
 def persisted_of(settings: Settings, documents: Documents) -> PersistedDocuments:

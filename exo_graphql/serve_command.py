@@ -111,6 +111,8 @@ def _read(argument: str, rest: Iterator[str], given: dict[str, Any]) -> None:
 
 def _converted(kind: Any, value: str) -> Any:
     if kind in (int, float):
+        if not value.isascii():  # Python reads the digits of every script, Typer 0 to 9
+            raise _NotPlain
         return kind(value)
     if kind == Path | None or kind is Path:
         return Path(value)

@@ -291,6 +291,15 @@ class Settings(BaseModel):
         targets(urls)
         return urls
 
+    @field_validator("exo_token")
+    @classmethod
+    def _sendable(cls, token: SecretStr) -> SecretStr:
+        given = token.get_secret_value().strip()  # a file that holds a secret often ends with a line break
+        if not all("!" <= character <= "~" for character in given):
+            # The header that sends it holds nothing else, and what is wrong with a header shows its value in the log.
+            raise ValueError("it must have printable ASCII characters alone, without spaces")
+        return SecretStr(given)
+
     @field_validator("database_url")
     @classmethod
     def _database(cls, url: SecretStr) -> SecretStr:

@@ -53,7 +53,18 @@ def forms() -> list[list[str]]:
         if field.annotation is bool:
             found += [[option], [switch], [switch, option], [f"{option}=true"], [option, "true"]]
             continue
-        words = (*map(str, get_args(field.annotation)), "7", "-7", "1.5", "1_0", " 7", "a=b", "folder/file", "")
+        words = (
+            *map(str, get_args(field.annotation)),
+            "7",
+            "-7",
+            "1.5",
+            "1_0",
+            " 7",
+            "\N{ARABIC-INDIC DIGIT SEVEN}",
+            "a=b",
+            "folder/file",
+            "",
+        )
         found += [form for word in words for form in ([option, word], [f"{option}={word}"])]
         found += [[option], [switch], [option, "7", option, "8"]]
     removed = [[flag(name), *value] for name in REMOVED for value in ([], ["7"])]

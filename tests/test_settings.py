@@ -8,7 +8,7 @@ from socket import gethostname
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from exo_graphql.app import build
 from exo_graphql.cluster.rules import DEFAULT_RULES, Rules
@@ -150,6 +150,10 @@ def test_an_invalid_value_is_rejected_by_its_name(monkeypatch: pytest.MonkeyPatc
     assert [error["loc"] for error in refused.value.errors()] == [(name,)]
 
 
+def test_a_line_break_after_a_token_is_not_a_part_of_it() -> None:
+    assert settings(exo_token=SecretStr("secret\n")).exo_token.get_secret_value() == "secret"
+
+
 REFUSED = (
     ("exo_url", "127.0.0.1:52415", "write http://127.0.0.1:52415"),
     ("exo_url", "http://", "write it as http://127.0.0.1:52415"),
@@ -178,6 +182,9 @@ REFUSED = (
     ("advertise_url", "mini-1:52416", "write http://mini-1:52416"),
     ("advertise_url", "http://mini-1:52416?", "write http://mini-1:52416"),
     ("advertise_url", "https://me:secret@mini-1/exo", "write https://mini-1"),
+    ("exo_token", "two words", "printable ASCII"),
+    ("exo_token", "clé", "printable ASCII"),
+    ("exo_token", "one\ntwo", "printable ASCII"),
     ("root_path", "exo", "write /exo"),
     ("root_path", "https://tools.example/exo", "write /exo"),
     ("root_path", "/", "write /exo"),

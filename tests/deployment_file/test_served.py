@@ -208,8 +208,8 @@ async def test_what_the_file_declares_the_api_pauses_and_does_not_change_and_a_r
         (table('"-"', "m"), "line 1, deployments.-: A deployment's name has 1 to 63 letters"),
         (table("a", "m", "minNodes = 0"), "line 3, deployments.a.minNodes"),
         (table("a", "m", "idleUnloadSeconds = 59"), "line 3, deployments.a.idleUnloadSeconds"),
-        ("", "The file is empty."),
-        (None, "is not a file"),
+        ("", "d.toml: The file is empty."),
+        (None, "d.toml: It is not a file."),
     ],
 )
 def test_at_the_start_an_invalid_file_is_an_error_that_names_line_and_key(
