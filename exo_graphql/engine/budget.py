@@ -8,6 +8,7 @@ from graphql import DocumentNode, GraphQLSchema, OperationDefinitionNode
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.deployments.assess import Assessment
 from exo_graphql.engine.costs import Costs
+from exo_graphql.engine.documents import PARSED_AT_ONCE, located
 from exo_graphql.engine.execution import Answer, Executor
 from exo_graphql.engine.limits import LimitExceeded, Limits
 from exo_graphql.engine.list_sizes import ListSizes
@@ -113,10 +114,10 @@ class Budget:
 
         Raises `Overloaded` where an expensive operation would wait behind too many others.
         """
-        arguments = document, context, request.variables, request.operation_name
+        given = context, request.variables, request.operation_name
         execute = self._executor.execute
         if cost <= MAX_COMPILED_COST_AT_ONCE:
-            compiled = partial(self._executor.execute_compiled, *arguments)
+            compiled = partial(self._executor.execute_compiled, document, *given)
             # A long document is compiled on a thread, which then executes it as well.
             at_once = self._executor.starts_at_once(document, request.variables, request.operation_name)
             answer = compiled() if at_once else await self._worker_pool.run(compiled)
@@ -124,9 +125,11 @@ class Budget:
                 return answer
             execute = self._executor.execute_uncompiled
         if cost <= MAX_COST_AT_ONCE:
-            return execute(*arguments)
+            if len(request.query or "") > PARSED_AT_ONCE:
+                document = await self._worker_pool.run(partial(located, document))
+            return execute(document, *given)
         waiter = Waiter()
-        return await self._worker_pool.run(partial(execute, *arguments, waiter), cost, waiter)
+        return await self._worker_pool.run(partial(execute, document, *given, waiter), cost, waiter)
 
     def _newest_sizes(self) -> ListSizes:
         version = self._version()

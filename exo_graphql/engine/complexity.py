@@ -60,6 +60,13 @@ def check_document(document: DocumentNode, limits: Limits) -> None:
         survey.check(definition.selection_set)
 
 
+def check_expanded(document: DocumentNode, limits: Limits) -> None:
+    """Raises `LimitExceeded` if the document has too many fields, fragments expanded, or is too deep."""
+    survey = _Survey(document, limits)
+    for definition in survey.roots():
+        survey.add(definition.selection_set)
+
+
 def check_variables(variables: Mapping[str, Any] | None, limits: Limits) -> None:
     """Raises `LimitExceeded` for variables that are too large, too deep, or hold too long a list."""
     if not variables:
@@ -162,10 +169,14 @@ class _Survey:
                 yield fragment
 
     def check(self, selection_set: SelectionSetNode) -> None:
-        """Adds one operation, or one fragment that none uses."""
+        """Adds one operation, or one fragment that none uses, and its pairs."""
+        self.add(selection_set)
+        self._compare([(selection_set, frozenset())])
+
+    def add(self, selection_set: SelectionSetNode) -> None:
+        """Adds the fields of one operation, or of one fragment that none uses."""
         self._fields += self._size(selection_set, 1).fields
         self._check_fields(self._fields)
-        self._compare([(selection_set, frozenset())])
 
     def _check_fields(self, count: int) -> None:
         limit = self._limits.max_fields

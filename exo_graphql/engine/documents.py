@@ -30,13 +30,15 @@ from graphql.validation import NoSchemaIntrospectionCustomRule
 from exo_graphql.engine.complexity import check_document
 from exo_graphql.engine.fast_validation import PROVED_RULES, is_surely_valid
 from exo_graphql.engine.limits import LimitExceeded, Limits
-from exo_graphql.engine.simple_parser import parse_simple
+from exo_graphql.engine.simple_parser import TextOnly, parse_simple
 from exo_graphql.engine.worker_pool import WorkerPool
 
 # Characters. A longer text is read on a thread: of this length, parsing and validating take up to 25 ms.
 READ_AT_ONCE = 800
-# A longer text is read on a thread even if it can be proved valid: of this length, parsing alone takes up to 10 ms.
-PROVED_AT_ONCE = 2_000
+# A longer text is parsed on a thread, too: of this length, graphql-core's parser takes up to 10 ms.
+PARSED_AT_ONCE = 2_000
+# A longer text is read on a thread even if it is a usual one: of this length, that takes up to 10 ms.
+PROVED_AT_ONCE = 4_000
 # A longer text is read anew each time: its tree would take some 300 times its length, 3 MB.
 KEPT_CHARACTERS = 10_000
 # How many are kept. Programs send a few dozen different texts; there are more only if values are written into the text.
@@ -108,11 +110,13 @@ class Documents:
     def read(self, source: str) -> Document:
         """The document: kept, or parsed and validated now."""
         document = self._known(source)
-        if document is None:
+        if document is not None:
+            return document
+        if self._is_seen(source):
             document = self._read(source)
-            if self._is_seen(source):
-                self._keep(source, document)
-        return document
+            self._keep(source, document)
+            return document
+        return self._proved(source) or self._read(source)
 
     async def get(self, source: str) -> Document:
         """What `read` gives, without holding the event loop for long. Raises `Overloaded`."""
@@ -127,12 +131,17 @@ class Documents:
             return self.read(source)
         work = partial(self._read, source)
         if len(source) <= PROVED_AT_ONCE:
-            begun = self._begin(source)
-            if isinstance(begun, Document):
-                if self._is_seen(source):
-                    self._keep(source, begun)
-                return begun
-            work = partial(self._validated, begun)
+            is_seen = self._is_seen(source)
+            document = None if is_seen else self._proved(source)
+            if document is not None:
+                return document
+            if len(source) <= PARSED_AT_ONCE:
+                begun = self._begin(source)
+                if isinstance(begun, Document):
+                    if is_seen:
+                        self._keep(source, begun)
+                    return begun
+                work = partial(self._validated, begun)
         # Of many requests with the same new text, one reads it and the others wait.
         while (reading := self._under_way.get(source)) is not None:
             await reading.wait()
@@ -169,17 +178,23 @@ class Documents:
         begun = self._begin(source)
         return begun if isinstance(begun, Document) else self._validated(begun)
 
+    def _proved(self, source: str) -> Document | None:
+        """The document if it is a usual one and certainly valid. It has no places (see `located`): it is not kept."""
+        node = parse_simple(source, self._limits)
+        return Document(node, (), _operations(node)) if node is not None and self._is_valid(node) else None
+
+    def _is_valid(self, node: DocumentNode) -> bool:
+        """Whether it certainly is."""
+        return self._provable and is_surely_valid(self._schema, node, self._limits.max_pairs)
+
     def _begin(self, source: str) -> Document | DocumentNode:
         """The document if it does not parse or is certainly valid; else its tree, which the rules must validate."""
-        simple = parse_simple(source, self._limits) if self._provable else None
-        if simple is not None and is_surely_valid(self._schema, simple, self._limits.max_pairs):
-            return Document(simple, (), _operations(simple))
         try:
             node = self._parse(source)
             check_document(node, self._limits)
         except GraphQLError as error:
             return Document(None, (_alone(error),), ())
-        if self._provable and simple is None and is_surely_valid(self._schema, node, self._limits.max_pairs):
+        if self._is_valid(node):
             return Document(node, (), _operations(node))
         return node
 
@@ -212,6 +227,12 @@ class Documents:
         while len(self._kept) > self._capacity or self._characters > self._max_characters:
             oldest, _ = self._kept.popitem(last=False)
             self._characters -= len(oldest)
+
+
+def located(document: DocumentNode) -> DocumentNode:
+    """The document with the places that errors name, in which graphql-core has parsed it."""
+    text = document.loc
+    return _unchained(parse(text.source.body)) if isinstance(text, TextOnly) else document
 
 
 def _alone(error: GraphQLError) -> GraphQLError:

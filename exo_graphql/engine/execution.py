@@ -13,6 +13,7 @@ from graphql.pyutils import is_awaitable
 
 from exo_graphql.engine.compiled import CoercionFallback, NotCompilable, Plans
 from exo_graphql.engine.compiled.splices import in_payload, in_signature
+from exo_graphql.engine.documents import located
 from exo_graphql.engine.errors import Code, internal_error, new_error_id, public_errors
 from exo_graphql.engine.worker_pool import Waiter
 from exo_graphql.observability.metrics import Fallback
@@ -127,7 +128,7 @@ class Executor:
         """As `execute`, but always by graphql-core."""
         result = execute(
             self._schema,
-            document,
+            located(document),
             context_value=context,
             variable_values=dict(variables) if variables else None,
             operation_name=operation_name,

@@ -213,12 +213,21 @@ def test_what_passes_has_no_more_pairs_than_are_allowed(seed: int, max_pairs: in
             check_document(document, Limits(max_pairs=max_pairs))
 
 
-@pytest.mark.parametrize("query", ["{ cluster { nodeCount } }", "{ cluster { nothing } }", "{ cluster {"])
-def test_documents_read_the_same_with_and_without_the_short_cut(query: str) -> None:
-    class NoRule(ASTValidationRule):
-        """A rule of which nothing is known."""
+class NoRule(ASTValidationRule):
+    """A rule of which nothing is known."""
 
-    proved, asked = (Documents(SCHEMA, rules=rules).read(query) for rules in (RULES, (*RULES, NoRule)))
+
+@EXAMPLES
+@given(st.sampled_from(["query", "query", "subscription", *KINDS]), st.integers(0, 1 << 32), CHANGES)
+def test_documents_read_the_same_with_and_without_the_short_cut(
+    of: str, seed: int, changes: list[tuple[int, str, str]]
+) -> None:
+    if of in KINDS:
+        text = re.sub(r"#.*", "", KINDS[of].text.replace("@@", str(seed)))
+    else:
+        text = Generator(SCHEMA, Random(seed), ("n1", "rig/a")).document(of)
+    text = _mutated(text, changes)
+    proved, asked = (Documents(SCHEMA, rules=rules).read(text) for rules in (RULES, (*RULES, NoRule)))
     assert [error.formatted for error in proved.errors] == [error.formatted for error in asked.errors]
-    # The parser of simple documents gives only fields a place.
+    # The parser of simple documents gives nothing a place.
     assert (proved.node and proved.node.to_dict()) == (asked.node and asked.node.to_dict())
