@@ -12,7 +12,8 @@ _ALL = ("NOT_STARTED", "PENDING", "DOWNLOADING", "PAUSED", "COMPLETED", "FAILED"
 
 
 PLAIN = Query(OVERVIEW.replace("nodeCount", "count@@: nodeCount").replace("status ", "status@@: status "))
-# The fields of `scenario.OVERVIEW`, as Apollo's client sends them: printed, with `__typename` in every selection set.
+# The fields of `scenario.OVERVIEW`, as Apollo's client sends them: printed, with `__typename` in every selection set. As in
+# `PLAIN`, each document has a key of its own, so that no other's bytes fit.
 _APOLLO = Query(
     """query ClusterPage@@($statuses: [DownloadStatus!]!) {
   cluster {
@@ -135,7 +136,7 @@ fragment DownloadRow on Download {
   status
   downloadedGb
   totalGb
-  progressPercent
+  progress@@: progressPercent
   speedMbS
   etaSeconds
   error

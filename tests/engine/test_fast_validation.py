@@ -4,7 +4,7 @@ import re
 from random import Random
 
 import pytest
-from graphql import ASTValidationRule, GraphQLError, parse, validate
+from graphql import ASTValidationRule, GraphQLError, build_schema, parse, validate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -159,6 +159,7 @@ def test_generated_documents_pass_fast_validation() -> None:
         # Two fields with one key.
         ("{ nodes { id } nodes { id status } }", True),
         ("{ nodes { id } nodes { id: status } }", False),
+        ("{ nodes { x: ramUsedGb x: ramTotalGb } }", False),
         ("{ nodes { id ... { id: status } } }", False),
         ("{ nodes { id ...F } } fragment F on Node { id: status }", False),
         ("{ downloads(status: FAILED) { id } downloads(status: FAILED) { id } }", True),
@@ -211,6 +212,13 @@ def test_what_passes_has_no_more_pairs_than_are_allowed(seed: int, max_pairs: in
     else:
         with pytest.raises(LimitExceeded):
             check_document(document, Limits(max_pairs=max_pairs))
+
+
+def test_fields_of_one_name_may_have_different_types() -> None:
+    schema = build_schema("type Query { i: I! } interface I { x: Int } type A implements I { x: Int! }")
+    for text, is_valid in ("{ i { x ... on I { x } } }", True), ("{ i { x ... on A { x } } }", False):
+        assert (not validate(schema, parse(text))) is is_valid
+        assert is_surely_valid(schema, parse(text), LIMITS.max_pairs) is is_valid
 
 
 class NoRule(ASTValidationRule):

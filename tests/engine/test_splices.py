@@ -17,7 +17,16 @@ from exo_graphql.engine.execution import Answer, Executor
 from exo_graphql.events import Event, EventKind, Severity
 from exo_graphql.operations import Operation, OperationKind, OperationState
 from exo_graphql.schema.context import Context
-from tests.engine.test_compiled import DEPLOYMENTS, LONG_WAY, NOW, OPERATIONS, Remembered, recorded_series, snapshots
+from tests.engine.test_compiled import (
+    DEPLOYMENTS,
+    LONG_WAY,
+    NOW,
+    OPERATIONS,
+    Remembered,
+    assert_alike,
+    recorded_series,
+    snapshots,
+)
 from tests.support.asking import SCHEMA
 
 NODES = "id friendlyName chip ramTotalGb ramAvailableGb"
@@ -90,12 +99,26 @@ def test_arguments_tell_places_apart(asked: Asked) -> None:
     assert len(orjson.loads(orjson.dumps(all_models, default=in_payload))["models"]) == len(snapshot.models)
 
 
-def test_what_depends_on_a_variable_is_read_each_time(asked: Asked) -> None:
+def test_the_variables_of_the_first_request_are_as_if_they_were_in_the_text(asked: Asked) -> None:
     snapshot = next(_snapshots())
     query = f"query ($search: String) {{ models(search: $search) {{ {MODELS} status {{ phase }} }} }}"
-    for search in (None, "nothing like it", None):
+    for search in ("nothing like it", "nothing like it", None, None, "nothing like it", None):
         models = asked.data(query, snapshot, variables={"search": search})["models"]
-        assert len(models) == (0 if search else len(snapshot.models))
+        if search is None:  # read each time
+            assert len(models) == len(snapshot.models)
+    models = asked.data(f'{{ models(search: "nothing like it") {{ {MODELS} status {{ phase }} }} }}', snapshot)[
+        "models"
+    ]
+    assert _is_encoded(models)
+    assert orjson.dumps(models, default=in_payload) == b"[]"
+
+
+def test_variables_that_are_equal_but_not_alike_are_told_apart() -> None:
+    """1 is no value of a Boolean, though it is equal to true."""
+    snapshot = next(_snapshots())
+    query = "query ($loaded: Boolean, $last: Int) { models(loaded: $loaded) { id } events(last: $last) { id } }"
+    for loaded, last in ((True, 1), (1, 1), (True, 1.0), (True, True), (True, 1)):
+        assert_alike(query, snapshot, {"loaded": loaded, "last": last})
 
 
 def test_the_time_of_the_answer_is_never_kept(asked: Asked) -> None:

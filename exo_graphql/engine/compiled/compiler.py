@@ -114,11 +114,15 @@ class Compilation:
         fragments: Fragments,
         variables: Any,
         work: Work | None = None,
+        *,
+        bind: bool = False,
     ) -> None:
+        """`bind`: the plan is for these variables alone, so that no argument varies."""
         self._fields = fields
         self._fragments = fragments
         self._variables = variables
         self._work = work or Work()
+        self._bind = bind
         self._count = 0
         self.arguments: list[Arguments] = []
         """Arguments that depend on variables: computed for each run; a reader holds the index of its own."""
@@ -164,11 +168,11 @@ class Compilation:
         first_argument = len(self.arguments)
         if access.python_names:
             arguments = Arguments(field, nodes[0], access.python_names)
-            if arguments.vary:
+            if arguments.vary and not self._bind:
                 index = len(self.arguments)
                 self.arguments.append(arguments)
             else:
-                values = arguments.values(None)
+                values = arguments.values(self._variables)
                 access, bound = access.with_arguments(values), _hashable(values)
         # The place of a field below this one: none in an element of a list, whose fields have a value for each.
         # Its function counts: `operation` of a subscription also completes it, and that of a query does not.
