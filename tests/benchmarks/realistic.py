@@ -12,7 +12,7 @@ _ALL = ("NOT_STARTED", "PENDING", "DOWNLOADING", "PAUSED", "COMPLETED", "FAILED"
 
 
 PLAIN = Query(OVERVIEW.replace("nodeCount", "count@@: nodeCount").replace("status ", "status@@: status "))
-# The fields of `scenario.OVERVIEW`, as Apollo's client sends them: printed, with `__typename` in every selection set. As in
+# The fields of `scenario.OVERVIEW`, as Apollo's client prints them: with `__typename` in every selection set. As in
 # `PLAIN`, each document has a key of its own, so that no other's bytes fit.
 _APOLLO = Query(
     """query ClusterPage@@($statuses: [DownloadStatus!]!) {

@@ -281,9 +281,9 @@ async def test_a_long_document_is_compiled_off_the_event_loop_and_answered_on_it
     answered: list[int] = []
     compilation, encode = Compilation.__init__, execution.encode
 
-    def noting(self: Compilation, *arguments: Any) -> None:
+    def noting(self: Compilation, *arguments: Any, **options: Any) -> None:
         compiled.append(threading.get_ident())
-        compilation(self, *arguments)
+        compilation(self, *arguments, **options)
 
     def encoding(*arguments: Any) -> Any:
         answered.append(threading.get_ident())

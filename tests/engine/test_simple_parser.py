@@ -231,6 +231,25 @@ def test_what_it_reads_exceeds_no_limit(seed: int, limit: str, value: int) -> No
 
 
 @pytest.mark.parametrize(
+    ("limit", "most", "text"),
+    [
+        ("max_depth", 4, "{ a { ...F } } fragment F on T { b { c } }"),
+        ("max_depth", 4, "{ ...F } fragment F on T { ...G } fragment G on T { a { b } }"),
+        ("max_depth", 3, "{ ... { a { b } } }"),
+        ("max_fields", 5, "{ a { ...F } b { ...F } c } fragment F on T { d }"),
+        ("max_fields", 3, "{ a ... { b ... on T { c } } }"),
+        ("max_definitions", 3, "{ ...F ...G } fragment F on T { a } fragment G on T { b }"),
+        ("max_directives", 3, "{ a @b @c ...F @d } fragment F on T { e }"),
+        ("max_aliases", 2, "{ a: b ...F } fragment F on T { c: d }"),
+        ("max_tokens", 11, "{ a { b } }"),  # a token has a character at least
+    ],
+)
+def test_a_document_within_a_limit_is_read_and_one_beyond_is_not(limit: str, most: int, text: str) -> None:
+    assert parse_simple(text, Limits(**{limit: most})) is not None
+    assert parse_simple(text, Limits(**{limit: most - 1})) is None
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "{ " + "a " * 900 + "}",
