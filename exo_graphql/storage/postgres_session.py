@@ -113,6 +113,8 @@ async def bounded(work: Coroutine[Any, Any, _T], seconds: float) -> _T:
         async with asyncio.timeout(seconds):
             return await asyncio.shield(call)
     except TimeoutError:
+        if call.done():
+            return call.result()  # it came while this process was held up, and had no turn to look
         call.cancel()
         call.add_done_callback(_retrieve)
         raise
