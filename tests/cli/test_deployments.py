@@ -19,6 +19,7 @@ from exo_graphql.cli.deployment_commands import as_toml
 from exo_graphql.deployment_file.reader import read
 from exo_graphql.simulator import SimulatedExo, tiny_scenario
 from tests.cli.conftest import Command, Start, command_at
+from tests.support.running import PATIENCE
 from tests.support.threaded import Served, served
 
 NIGHT = '{ cron = "0 23 * * *", durationMinutes = 420, timeZone = "Europe/Berlin" }'
@@ -425,12 +426,15 @@ def test_the_shell_completes_names_of_deployments(
     words = line.format(url=one.url)
     place = len(words.split()) - (not words.endswith(" "))
     environment = {"_EXO_GRAPHQL_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(place)}
-    program = "import sys; sys.argv[0] = 'exo-graphql'; from exo_graphql.main import main; main()"
+    program = (
+        "import sys; from exo_graphql.cli import completion; from exo_graphql.main import main; "
+        f"completion._SECONDS = {PATIENCE}; sys.argv[0] = 'exo-graphql'; main()"
+    )
     done = subprocess.run(
         [*forking_python, "-c", program],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         env={**environment, "LANG": "C.UTF-8"},
     )
     assert done.stderr == ""

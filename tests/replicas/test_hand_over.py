@@ -40,7 +40,7 @@ async def pair(database: str, speed: float = 1.0) -> AsyncIterator[Pair]:
             way = await stack.enter_async_context(Severed.between(made.exo.url))
             given: dict[str, Any] = {
                 "database_url": database,
-                "lease_seconds": 1.0,
+                "lease_seconds": 3.0,
                 "renew_seconds": 0.3,
                 "normal_pause": 0.1,
             }
