@@ -204,6 +204,7 @@ async def run(settings: Settings, tuning: Tuning = DEFAULT_TUNING) -> int:
         raise SettingsError("state_dir", f"{settings.state_dir}: {error} {advice}", exit_code=1) from error
     if another is not None:
         await components.store.close()
+        await components.poller.aclose()
         raise SettingsError("exo_url", another, exit_code=1)
     _allow_open_files(settings.max_connections)
     config = server_config(components.asgi, settings.host, settings.port, settings, tuning.transport)

@@ -157,7 +157,9 @@ class EventLog(Published):
     @property
     def has_another_leader(self) -> bool:
         """Whether another server records."""
-        return not self.leads and self._store.leadership.leader is not None
+        leader = self._store.leadership.leader
+        # This one may have the lead, and not have begun to record.
+        return not self.leads and leader is not None and leader.id != self._store.leadership.own.id
 
     def record(self, occurrences: Iterable[Occurrence]) -> None:
         """Records what happened just now, in this order. It never blocks and never fails.

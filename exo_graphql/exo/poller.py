@@ -101,9 +101,13 @@ class Poller(Following, Commands):
                 await asyncio.wait([task])
             self._reads.announce_end()
         finally:
-            await self._followed.aclose()
-            for endpoint in self._endpoints.all:
-                await endpoint.client.aclose()
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes the connections. Leaving does that, too."""
+        await self._followed.aclose()
+        for endpoint in self._endpoints.all:
+            await endpoint.client.aclose()
 
     async def _run(self) -> None:
         try:

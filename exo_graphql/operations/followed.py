@@ -1,7 +1,10 @@
-"""What a server shows of an operation that another one executes, read off its record. Pure."""
+"""What a server shows of an operation that another one executes, read off its record, or that nobody does. Pure."""
 
-from exo_graphql.operations.operation import StepState
+from dataclasses import replace
+
+from exo_graphql.operations.operation import Operation, StepState
 from exo_graphql.operations.records import Record
+from exo_graphql.storage import Leaderless
 
 
 def deleting(record: Record) -> dict[str, str]:
@@ -18,3 +21,11 @@ def deleting(record: Record) -> dict[str, str]:
     if state.undoing is not None and removing is not None and removing.state is StepState.RUNNING:
         leaving += [target.instance for target in state.targets if target.instance is not None]
     return {instance.id: instance.model_id for instance in leaving}
+
+
+def as_known(operation: Operation, leaderless: Leaderless | None) -> Operation:
+    """The same; where no server leads, one that is under way says that nobody works on it, and why."""
+    if leaderless is None or not operation.at_work:
+        return operation
+    pause = "Paused" if leaderless.is_certain else "Paused, as far as this server knows"
+    return replace(operation, message=f"{pause}. {leaderless.message} It was at: {operation.message}")

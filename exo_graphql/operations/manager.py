@@ -9,7 +9,7 @@ from datetime import datetime
 from exo_graphql.cluster.snapshot import Snapshot
 from exo_graphql.cluster.upstream import Upstream
 from exo_graphql.operations.errors import JournalUnavailable, OperationError
-from exo_graphql.operations.followed import deleting
+from exo_graphql.operations.followed import as_known, deleting
 from exo_graphql.operations.late_instances import LateInstances
 from exo_graphql.operations.marks import Marks
 from exo_graphql.operations.operation import Operation, OperationState
@@ -23,7 +23,7 @@ from exo_graphql.operations.rules import OperationRules
 from exo_graphql.operations.run import Run
 from exo_graphql.operations.shared_progress import SharedProgress
 from exo_graphql.operations.worker import execute, fault
-from exo_graphql.storage import Key, NotLeader, Store, StoreError, is_shared
+from exo_graphql.storage import Key, Leaderless, NotLeader, Store, StoreError, is_shared
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,10 @@ class OperationManager:
         self.version = 0
         """Increases with every change of any operation."""
         self.repository = OperationRepository(store, rules, now)
+        self._leadership = store.leadership
         self._shared = is_shared(store.leadership)
+        self._leaderless: Leaderless | None = None
+        """Why no server works on them; None where one does, or the store was not read yet."""
         self.leads = False
         """Whether this server executes them."""
         self._upstream = upstream
@@ -120,6 +123,14 @@ class OperationManager:
         """Shows what was written last, before any notice of it has come. Raises `StoreError`."""
         self._apply(await self.repository.newest(NEWEST, also=self._runs))
 
+    def _as_known(self, run: Run) -> Operation:
+        return as_known(run.shown, self._leaderless)
+
+    def _look_who_leads(self) -> None:
+        before, self._leaderless = self._leaderless, self._leadership.leaderless
+        if self._leaderless != before:
+            self._notify()
+
     def _runs_now(self) -> Iterable[Run]:
         return self._runs.values()
 
@@ -132,6 +143,8 @@ class OperationManager:
             self._watching = ExitStack()
             self._watching.enter_context(self._upstream.listen(self._returning.note))
             self._watching.enter_context(self._upstream.listen(self.late.note))
+            self._watching.callback(self._leadership.listen(self._look_who_leads))
+            self._leaderless = self._leadership.leaderless
         self._marks.begin((operation for _, operation in self.repository.finished()), self._runs.values())
         self._notify()
 
@@ -164,7 +177,7 @@ class OperationManager:
     def get(self, operation_id: str) -> Operation | None:
         """The operation of this id as it is now; None if it is not remembered."""
         run = None if operation_id in self._unadmitted else self._runs.get(operation_id)
-        return run.shown if run is not None else self.repository.operation(operation_id)
+        return self._as_known(run) if run is not None else self.repository.operation(operation_id)
 
     def all(self, active: bool | None = None) -> tuple[Operation, ...]:  # noqa: FBT001  # as in the schema
         """Newest first: those that have not ended, those that have, or both."""
@@ -172,7 +185,7 @@ class OperationManager:
         runs = tuple(run for id_, run in tuple(self._runs.items()) if id_ not in self._unadmitted)
         # One that has just ended may be in both.
         known = dict([*self.repository.finished(), *self.repository.unreadable()]) | {
-            run.record.sequence: run.shown for run in runs
+            run.record.sequence: self._as_known(run) for run in runs
         }
         newest_first = [known[order] for order in sorted(known, reverse=True)]
         finished = [operation for operation in newest_first if not operation.active][: self._rules.kept_finished]

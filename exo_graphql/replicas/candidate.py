@@ -114,5 +114,5 @@ class Candidate:
         # Twice: between two leaders there is none for a moment. What is wrong with the database is logged already.
         lasts = self._leaderless if self._leaderless == before else None
         if lasts is not None and lasts.is_certain and lasts.message != self._logged:
-            log.warning("%s Operations are paused, and mutations refused.", lasts.message)
+            log.warning("%s", lasts.hint)
         self._logged = None if self._leaderless is None else self._logged if lasts is None else lasts.message

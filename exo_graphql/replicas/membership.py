@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from exo_graphql.storage.leadership import Leadership, Replica
+from exo_graphql.storage.leadership import Leaderless, Leadership, Replica
 
 
 class Membership:
@@ -27,6 +27,11 @@ class Membership:
     def secret(self) -> str | None:
         """What these servers show each other; None where there is one server only."""
         return self._leadership.secret
+
+    @property
+    def leaderless(self) -> Leaderless | None:
+        """Why no server leads; None where one does."""
+        return self._leadership.leaderless
 
     @property
     def leads(self) -> bool:

@@ -89,6 +89,11 @@ def _state_version(root: Parent[Snapshot], info: Info) -> VolatileText:  # noqa:
     return VolatileText(info.context.version)
 
 
+def _hints(root: Parent[Snapshot], info: Info) -> tuple[str, ...]:
+    leaderless = None if info.context.membership is None else info.context.membership.leaderless
+    return root.hints if leaderless is None else (leaderless.hint, *root.hints)
+
+
 def _replicas(root: Parent[Snapshot], info: Info) -> tuple[leadership.Replica, ...]:  # noqa: ARG001
     return () if info.context.membership is None else info.context.membership.all
 
@@ -165,8 +170,10 @@ class Cluster:
         description="What is kept loaded, by name: the models, their schedules and their state.",
     )
     hints: list[str] = field(
+        resolver=_hints,
         description="What could be better about the machines, one sentence for each: different versions of macOS, RDMA "
-        "that is off, a cable in a port without RDMA. Not a reason to be unhealthy."
+        "that is off, a cable in a port without RDMA. And why no server leads (see `replicas`), while none does. Not a "
+        "reason to be unhealthy.",
     )
     losses: list[Event] = field(
         resolver=_losses,

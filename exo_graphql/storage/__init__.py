@@ -10,7 +10,18 @@ embedded implementation) and `migrations.py` (the versions of its schema). `post
 that store something are handed a `Store`.
 """
 
-from exo_graphql.storage.leadership import Leadership, Replica, is_shared
+from exo_graphql.storage.leadership import Leaderless, Leadership, Replica, is_shared
 from exo_graphql.storage.store import Collection, Entry, Key, NotLeader, Store, StoreError
 
-__all__ = ["Collection", "Entry", "Key", "Leadership", "NotLeader", "Replica", "Store", "StoreError", "is_shared"]
+__all__ = [
+    "Collection",
+    "Entry",
+    "Key",
+    "Leaderless",
+    "Leadership",
+    "NotLeader",
+    "Replica",
+    "Store",
+    "StoreError",
+    "is_shared",
+]

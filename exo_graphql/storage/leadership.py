@@ -35,6 +35,13 @@ class Leaderless:
     is_certain: bool = True
     """False where the database cannot be used from here: another server may lead all the same."""
 
+    @property
+    def hint(self) -> str:
+        """Why, and what follows from it."""
+        if self.is_certain:
+            return f"{self.message} Operations are paused, and mutations refused."
+        return f"{self.message} Operations and deployments may be shown as they were, and mutations refused."
+
 
 class Leadership(Protocol):
     """This server's share in acting on the cluster. Reading it costs nothing and never fails."""

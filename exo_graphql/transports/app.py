@@ -130,6 +130,9 @@ def _pages(
         """There is a fresh snapshot of the cluster. A server that follows is as ready as the one that leads."""
         is_ready = await ready()
         answer = {"status": "ready" if is_ready else "not ready", "role": membership.role}
+        if membership.leaderless is not None:
+            # Why is for those who may read: it names hosts.
+            answer["leader"] = "none"
         return JSONResponse(answer, 200 if is_ready else 503, _ALLOW)
 
     async def prometheus(request: Request) -> Response:

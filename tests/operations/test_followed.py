@@ -1,15 +1,17 @@
-"""What a server shows of an operation that another one executes."""
+"""What a server shows of an operation that another one executes, or that nobody does."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from exo_graphql.cluster.state import Instance
 from exo_graphql.operations import Operation, OperationKind, OperationState, Step, StepState
-from exo_graphql.operations.followed import deleting
+from exo_graphql.operations.followed import as_known, deleting
 from exo_graphql.operations.records import Record
 from exo_graphql.operations.requests import OperationRequest
 from exo_graphql.operations.saga_state import Removal, SagaState, Undoing
+from exo_graphql.storage import Leaderless
 
 OLD = Instance("i", "m", None, None, (), {})
 NOW = datetime(2026, 6, 22, 12, tzinfo=UTC)
@@ -33,3 +35,13 @@ def test_it_is_marked_no_more_once_the_operation_has_ended_or_has_restored_it() 
     assert deleting(record("unload", state=OperationState.SUCCEEDED)) == {}
     assert deleting(record("unload", undoing=True)) == {"i": "m"}
     assert deleting(record("unload", "restore", undoing=True)) == {}
+
+
+@pytest.mark.parametrize(("certain", "pause"), [(True, "Paused."), (False, "Paused, as far as this server knows.")])
+def test_one_that_nobody_works_on_says_so_and_why(certain: bool, pause: str) -> None:
+    running = replace(record().operation, message="Loading.")
+    leaderless = Leaderless("No server leads.", is_certain=certain)
+    assert as_known(running, leaderless) == replace(running, message=f"{pause} No server leads. It was at: Loading.")
+    assert as_known(running, None) is running
+    ended = record(state=OperationState.SUCCEEDED).operation
+    assert as_known(ended, leaderless) is ended

@@ -61,6 +61,11 @@ async def test_a_server_that_is_read_only_never_leads_and_the_others_change_the_
     exos = [SimulatedExo(tiny_scenario(), seed=1) for _ in range(2)]
     async with running(exos[0], port=free_port(), read_only=True, **given) as screen:
         assert not screen.components.store.leadership.leads
+        shown = (await ask(screen, "{ cluster { hints } }", "operating-secret")).json()["data"]["cluster"]["hints"]
+        name = screen.components.store.leadership.own.name
+        assert shown == [
+            f"No server can lead: {name} is read-only (--read-only). Operations are paused, and mutations refused."
+        ]
         async with running(exos[1], port=free_port(), **given) as second:
             await until(lambda: second.components.roles.leading)
             loaded = (await ask(second, LOAD, "operating-secret", key="k")).json()["data"]["loadModel"]["operation"]
@@ -98,6 +103,8 @@ async def test_a_database_that_has_become_read_only_is_named_to_callers(database
             (error,) = (await ask(server, LOAD)).json()["errors"]
             assert error["extensions"]["code"] == "JOURNAL_UNAVAILABLE"
             assert "it is read-only (cannot execute" in error["message"]
+            (hint,) = (await ask(server, "{ cluster { hints } }")).json()["data"]["cluster"]["hints"]
+            assert hint.startswith("No server is known to lead. The database cannot be used: it is read-only")
             # It leads again by itself once that is mended.
             link.execute("SET default_transaction_read_only = off")
             link.execute(SQL("ALTER DATABASE {} SET default_transaction_read_only = off").format(name))
@@ -106,3 +113,4 @@ async def test_a_database_that_has_become_read_only_is_named_to_callers(database
             )
         await until(lambda: server.components.roles.leading)
         assert (await ask(server, LOAD)).json()["data"]["loadModel"]["operation"]
+        assert (await ask(server, "{ cluster { hints } }")).json()["data"]["cluster"]["hints"] == []

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -147,6 +148,34 @@ async def test_an_idempotency_key_and_an_applied_plan_are_known_to_the_next_lead
         assert sent_again is not None
         assert sent_again.assessment is not None
         assert sent_again.assessment.deployment.pause is not None, "a person has paused it since"
+
+
+async def test_while_nobody_leads_each_server_says_that_an_operation_is_paused() -> None:
+    async with servers() as s:
+        first, second = s.each
+        operation = begun(await first.operations.load(A))
+        shown: dict[str, list[Operation]] = {"first": [], "second": []}
+
+        def look(server: Server, seen: list[Operation]) -> None:
+            found = server.operations.get(operation.id)
+            if found is not None:
+                assert found in server.operations.all()
+                seen.append(found)
+
+        for server, seen in zip(s.each, shown.values(), strict=True):
+            server.operations.listen(partial(look, server, seen))
+        await second.until(lambda: shown["second"] and steps(shown["second"][-1]).get("load") == "RUNNING")
+        s.state.lead(None)
+        for seen in shown.values():
+            assert seen[-1].state is OperationState.RUNNING
+            assert seen[-1].message == f"Paused. No server leads now. It was at: {seen[-2].message}"
+        await s.settled(30)
+        assert all(seen[-1].message.startswith("Paused. No server leads now.") for seen in shown.values())
+        s.state.lead(second.store)
+        assert not any("Paused" in seen[-1].message for seen in shown.values())
+        for server in s.each:
+            assert (await server.end(operation.id)).state is OperationState.SUCCEEDED
+            assert not any("Paused" in event.message for event in server.seen)
 
 
 async def test_a_follower_begins_nothing() -> None:

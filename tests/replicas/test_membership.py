@@ -45,6 +45,26 @@ async def test_every_server_names_all_and_its_subscribers_learn_of_a_change_at_o
             assert await scraped() == ["exo_graphql_leader 1.0", "exo_graphql_replicas 2.0"]
 
 
+async def test_that_nobody_leads_is_a_hint_and_no_reason_to_be_unhealthy() -> None:
+    query = "{ cluster { hints healthy } }"
+    with directed(Directed("b", replica("a", leads=True))) as leadership:
+        async with running() as server, server.socket() as socket, httpx.AsyncClient() as client:
+            watch = await socket.subscribe(f"subscription {query}")
+            assert (await socket.data(watch))["cluster"] == {"hints": [], "healthy": True}
+            leadership.set(None)
+            hint = "No server leads now. Operations are paused, and mutations refused."
+            assert (await socket.data(watch))["cluster"] == {"hints": [hint], "healthy": True}
+            answer = await client.post(server.url, json={"query": query})
+            assert answer.json()["data"]["cluster"]["hints"] == [hint]
+            probe = await client.get(server.url.replace("graphql", "readyz"))
+            assert (probe.status_code, probe.json()) == (
+                200,
+                {"status": "ready", "role": "follower", "leader": "none"},
+            )
+            leadership.set("a")
+            assert (await socket.data(watch))["cluster"]["hints"] == []
+
+
 async def test_a_server_without_a_database_is_the_only_one_and_leads() -> None:
     async with running() as server, httpx.AsyncClient() as client:
         (only,) = (await client.post(server.url, json={"query": REPLICAS})).json()["data"]["cluster"]["replicas"]
