@@ -51,7 +51,7 @@ class Journal:
 
 async def read_journal(path: Path) -> Journal:
     """The journal, which no other server may be using. Raises `StoreError`; the file is then as it was."""
-    store = SQLiteStore(path)
+    store = SQLiteStore(path, replaces_damaged=False)
     try:
         await store.open()
         entries = {collection: await store.entries(collection) for collection in Collection}

@@ -128,8 +128,10 @@ async def within(seconds: float, session: Session, work: Work[_T]) -> _T:
     try:
         return await bounded(session.run(work, seconds), seconds)
     except TimeoutError as error:
-        why = "" if session.last_error is None else f" {session.last_error}"
-        raise Unknown(f"The database did not answer within {seconds:g} s.{why}") from error
+        if session.last_error is not None:
+            # It may answer all the same: that the password is wrong.
+            raise Unknown(f"The database could not be used for {seconds:g} s: {session.last_error}") from error
+        raise Unknown(f"The database did not answer within {seconds:g} s.") from error
     except psycopg.Error as error:
         raise StoreError(f"The database cannot be used: {sentence(error)}") from error
 

@@ -29,9 +29,10 @@ WRITE_SECONDS = 10.0
 class SQLiteStore:
     """A `Store` in the file `path`, or in memory where that is None."""
 
-    def __init__(self, path: Path | None, name: str = "this server") -> None:
-        """`name` is what this server calls itself."""
+    def __init__(self, path: Path | None, name: str = "this server", *, replaces_damaged: bool = True) -> None:
+        """`name` is what this server calls itself. `replaces_damaged`: a damaged file is set aside, not refused."""
         self.path = path
+        self._replaces_damaged = replaces_damaged
         self.leadership = Alone(Replica(uuid4().hex, name, None, datetime.now(UTC), leads=True))
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._db: sqlite3.Connection | None = None
@@ -43,7 +44,7 @@ class SQLiteStore:
         await self.open()
 
     async def open(self) -> None:
-        """See `Store`. A damaged file is renamed, with an error in the log, and a new one begun."""
+        """See `Store`. A damaged file is renamed and a new one begun, with an error in the log; or it is refused."""
         await self._run(lambda _: self._open())
 
     async def entries(self, collection: Collection) -> list[Entry]:
@@ -128,7 +129,7 @@ class SQLiteStore:
         except sqlite3.DatabaseError as error:
             self._close()
             # A file that is locked or cannot be opened is not damaged: another server uses it.
-            if self.path is None or isinstance(error, sqlite3.OperationalError):
+            if self.path is None or isinstance(error, sqlite3.OperationalError) or not self._replaces_damaged:
                 raise
             self._set_aside(self.path, error)
             self._connect()

@@ -40,6 +40,15 @@ def _is_there(path: Path) -> bool:
     return path.exists()
 
 
+def _damage(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    path.with_name(f"{path.name}-wal").write_bytes(b"its log")
+
+
+def _files(path: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in path.parent.iterdir()}
+
+
 async def test_the_journal_of_before_is_brought_into_an_empty_database_and_set_aside(make: Make, journal: Path) -> None:
     store = make(journal=journal)
     await store.open()
@@ -99,6 +108,15 @@ async def test_a_journal_of_a_newer_version_is_refused(make: Make, journal: Path
     with pytest.raises(StoreError, match="newer version of exo-graphql"):
         await make(journal=journal).open()
     assert _is_there(journal)
+
+
+@pytest.mark.parametrize("content", [b"", b"no database" * 1000])
+async def test_a_damaged_journal_is_refused_and_left_as_it_is(make: Make, journal: Path, content: bytes) -> None:
+    _damage(journal, content)
+    with pytest.raises(StoreError, match=r"cannot be read: The database cannot be used: .*move it away"):
+        await make(journal=journal).open()
+    assert _files(journal)[journal.name] == content
+    assert not any("damaged" in name for name in _files(journal))
 
 
 async def test_a_journal_that_another_server_uses_is_refused(make: Make, journal: Path) -> None:

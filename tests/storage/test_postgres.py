@@ -46,7 +46,7 @@ async def test_without_the_lease_a_write_that_gets_no_answer_says_that_another_m
             admitting = asyncio.create_task(store.admit(OPERATIONS, ENTRY))
             await asyncio.sleep(0)  # it has begun
             asleep.ahead = LASTING.duration
-            with pytest.raises(NotLeader, match="did not answer"):
+            with pytest.raises(NotLeader, match=r"did not answer|could not be used for"):
                 await admitting
         network.release()
         await until_leads(store)
@@ -115,7 +115,7 @@ async def test_what_was_refused_is_not_there_once_the_database_is_back(
         network.hold(before=b"COMMIT", let_through=cut == "after the commit")
         with monkeypatch.context() as short:
             short.setattr(postgres_module, "CALL_SECONDS", 0.5)
-            with pytest.raises(StoreError, match="did not answer within"):
+            with pytest.raises(StoreError, match=r"did not answer within|could not be used for"):
                 await store.admit(OPERATIONS, ENTRY, KEY)
         network.release()
         await store.admit(OPERATIONS, Entry(2, "operation-2", active=True, record=b"{}"))
@@ -329,3 +329,12 @@ async def test_a_failover_is_followed_to_the_other_host_of_the_url(
             await store.close()
         finally:
             await asyncio.to_thread(postgres.start)
+
+
+async def test_a_database_that_answers_with_an_error_is_not_said_to_be_silent(
+    make: Make, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_module, "CALL_SECONDS", 0.3)
+    with pytest.raises(StoreError, match=r'could not be used for 0\.3 s: .*database "missing" does not exist') as error:
+        await make(url=database.rpartition("/")[0] + "/missing").open()
+    assert "did not answer" not in str(error.value)
