@@ -29,8 +29,13 @@ class Unknown:
     """Whether the candidates are like the name. Else nothing is, and they are what is used here."""
 
 
-def find_model(models: Mapping[str, ModelCard], name: str) -> ModelCard | Ambiguous | Unknown:
-    """A model by full id or short name (the part after the last slash), case-insensitively; an exact id wins."""
+def find_model(
+    models: Mapping[str, ModelCard], name: str, *, candidates: bool = True
+) -> ModelCard | Ambiguous | Unknown:
+    """A model by full id or short name (the part after the last slash), case-insensitively; an exact id wins.
+
+    `candidates`: whether to look for names that are like an unknown one, which takes 0.6 ms for 120 models.
+    """
     exact = models.get(name)
     if exact is not None:
         return exact
@@ -42,7 +47,7 @@ def find_model(models: Mapping[str, ModelCard], name: str) -> ModelCard | Ambigu
             return matches[0]
         if matches:
             return Ambiguous(name, tuple(card.id for card in matches))
-    return Unknown(name, _close_models(models, wanted))
+    return Unknown(name, _close_models(models, wanted) if candidates else ())
 
 
 def find_node(nodes: Iterable[Node], name: str) -> Node | Ambiguous | Unknown:

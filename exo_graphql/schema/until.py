@@ -14,10 +14,10 @@ MAX_WAIT_SECONDS = 300
 
 def named_status(snapshot: Snapshot, model: str) -> ModelStatus | Ambiguous:
     """Readiness by name. `found` is false for an unknown one."""
-    found = find_model(snapshot.models, model)
+    found = find_model(snapshot.models, model, candidates=False)
     if isinstance(found, Unknown):
         # A model that is not in the catalogue is known while it has an instance; its failure and `final` outlive that.
-        found = find_model(snapshot.remembered_models, model)
+        found = find_model(snapshot.remembered_models, model, candidates=False)
     if isinstance(found, Unknown):
         return snapshot.status(shorten(model))
     return found if isinstance(found, Ambiguous) else snapshot.status(found.id)

@@ -52,6 +52,7 @@ ATTACKS = {
     "cycle, 8 levels": _cycle(8),
     "50 aliases of nodes": _many(50, f"a{{}}: nodes {{{{ {_NODE} }}}}"),
     "400 aliases of a status": _many(400, 'a{0}: modelStatus(model: "nothing-{0}") {{ ready }}'),
+    "80 aliases of a status": _many(80, 'a{0}: modelStatus(model: "nothing-{0}") {{ ready }}'),
     "1,000 aliases": _many(1000, "a{}: nodes {{ id }}"),
     "5,000 aliases": _many(5000, "a{}: __typename"),
     "60 times one field": "{ " + "nodes { id } " * 60 + "}",
@@ -64,6 +65,13 @@ ATTACKS = {
         "fragment f{0} on Node {{ a: models {{ nodes {{ ...f{1} }} }} b: models {{ nodes {{ ...f{1} }} }} }}",
         "fragment f{0} on Node {{ id }}",
     ).replace("{ ...f0 }", "{ nodes { ...f0 } }", 1),
+    "fragments that double, 1,000 fields": _fragments(
+        9,
+        "fragment f{0} on Node {{ a: models {{ nodes {{ ...f{1} }} }} b: models {{ nodes {{ ...f{1} }} }} }}",
+        "fragment f{0} on Node {{ id }}",
+    ).replace("{ ...f0 }", "{ nodes { ...f0 } }", 1),
+    "560 inline fragments in 4,000 characters": "{ nodes { " + "...{id}" * 560 + "} }",
+    "260 conditions in 4,000 characters": "query ($a: Boolean!) { nodes { " + "id@skip(if:$a) " * 260 + "} }",
     "90 fragments side by side": "{ "
     + " ".join(f"...f{n}" for n in range(90))
     + " } "

@@ -6,6 +6,7 @@ graphql-core and validated by its rules; the last two columns say what that take
 """
 
 import asyncio
+import gc
 import statistics
 import sys
 from collections import defaultdict
@@ -28,6 +29,7 @@ from exo_graphql.engine.list_sizes import ListSizes
 from exo_graphql.engine.simple_parser import parse_simple
 from exo_graphql.operations import Operations
 from exo_graphql.schema.context import Context
+from exo_graphql.serve import COLLECT_AFTER
 from exo_graphql.storage.sqlite import SQLiteStore
 from tests.benchmarks import realistic, scenario
 from tests.benchmarks.load import Query
@@ -91,6 +93,8 @@ def _timed(taken: list[float]) -> Iterator[None]:
 def main(turns: str = "40") -> None:
     """Prints the table."""
     parts = _Parts(snapshot_of(orjson.loads(asyncio.run(scenario.bodies(1))[0])))
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)  # as the server does
     a_node = next(iter(parts.snapshot.state.nodes))
     sys.stdout.write(f"{'':24}{'chars':>6}{''.join(f'{name:>15}' for name in _COLUMNS)}\n")
     for name, query in realistic.KINDS.items():

@@ -99,9 +99,9 @@ def conditions(fragments: Fragments, selection_set: SelectionSetNode) -> tuple[S
     pending = [selection_set]
     while pending:
         for selection in pending.pop().selections:
-            if any(
+            if selection.directives and any(
                 isinstance(argument.value, VariableNode)
-                for directive in selection.directives or ()
+                for directive in selection.directives
                 for argument in directive.arguments or ()
             ):
                 found.append(selection)
