@@ -4,14 +4,26 @@ Each way into the program imports what it needs alone: a server no command line,
 """
 
 import gc
+import signal
 import sys
-
-from exo_graphql.cli import interrupts, streams
-from exo_graphql.left_out import leave_out
 
 
 def main() -> None:
-    """The console script."""
+    """The console script. A Ctrl-C while it imports the program, for up to half a second, is as silent as later."""
+    try:
+        code = _main()
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        from exo_graphql.cli.interrupts import EXIT_CODE
+
+        code = EXIT_CODE
+    sys.exit(code)
+
+
+def _main() -> int:
+    from exo_graphql.cli import interrupts, streams
+    from exo_graphql.left_out import leave_out
+
     leave_out()
     streams.prepare()
     interrupts.install()
@@ -27,20 +39,17 @@ def main() -> None:
         code = failure.exit_code
         streams.report(failure)
     interrupts.finish()
-    sys.exit(streams.finish(code))
+    return streams.finish(code)
 
 
 def _run() -> int:
     # A shell that completes a line runs the program without any arguments.
     if sys.argv[1:2] == ["serve"]:
-        try:
-            from exo_graphql.serve_command import plain_flags, start
+        from exo_graphql.serve_command import plain_flags, start
 
-            flags = plain_flags(sys.argv[2:])
-            if flags is not None:
-                return start(flags)
-        except KeyboardInterrupt:
-            return interrupts.EXIT_CODE
+        flags = plain_flags(sys.argv[2:])
+        if flags is not None:
+            return start(flags)
     from exo_graphql.program import app
 
     app()

@@ -1,9 +1,12 @@
 """The program's own commands: what `--help` says of the server's settings."""
 
+import gc
 import json
 import os
 import re
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -11,6 +14,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from exo_graphql import left_out, main
+from exo_graphql.cli import interrupts, streams
 from exo_graphql.engine.rights import Caller, Rights
 from exo_graphql.program import app
 from exo_graphql.removed_settings import REMOVED, REMOVED_SWITCHES
@@ -143,6 +148,37 @@ def test_help_lists_the_settings_in_groups() -> None:
     for name, field in Settings.model_fields.items():
         assert f"  --{name.replace('_', '-')} " in texts[group_of(field)]
     assert "--help" in texts["Options"]
+
+
+@pytest.mark.parametrize("imported", ["exo_graphql.program", "exo_graphql.serve_command"])
+def test_ctrl_c_while_the_program_is_imported_ends_it_silently(monkeypatch: pytest.MonkeyPatch, imported: str) -> None:
+    class Interrupted:
+        @staticmethod
+        def find_spec(name: str, *_: object) -> None:
+            if name == imported:
+                raise KeyboardInterrupt
+
+    handled = []
+    for module, name in (
+        (streams, "prepare"),
+        (interrupts, "install"),
+        (interrupts, "finish"),
+        (left_out, "leave_out"),
+    ):
+        monkeypatch.setattr(module, name, lambda: None)
+    monkeypatch.setattr(signal, "signal", lambda *given: handled.append(given))
+    monkeypatch.setattr(sys, "argv", ["exo-graphql", "serve" if "serve" in imported else "status"])
+    monkeypatch.delitem(sys.modules, imported)
+    monkeypatch.setattr(sys, "meta_path", [Interrupted, *sys.meta_path])
+    enabled = gc.isenabled()
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+    finally:
+        if enabled:
+            gc.enable()
+    assert ended.value.code == 130
+    assert handled == [(signal.SIGINT, signal.SIG_IGN)], "a second one while it ends is silent, too"
 
 
 Serve = Callable[..., str]

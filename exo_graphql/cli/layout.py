@@ -103,7 +103,7 @@ class Grid(Lines):
 
     def _laid_out(self, width: int) -> "Parts":
         if not self.rows:
-            return Parts([Text(self.empty, "dim")], [])
+            return Parts(wrap(Text(self.empty, "dim"), width), [])
         kept = [
             index
             for index, column in enumerate(self.columns)

@@ -36,6 +36,10 @@ def test_no_line_is_too_long_and_no_word_is_broken(width: int) -> None:
     assert not any("an-id" in line for line in lines)
 
 
+def test_what_is_said_of_no_rows_is_wrapped() -> None:
+    assert plain(Grid(COLUMNS, [], "No models. Load one.").lines(12)) == ["No models.", "Load one."]
+
+
 def test_the_least_important_columns_are_dropped_first() -> None:
     heads = [plain(Grid(COLUMNS, ROWS).lines(width))[0].split() for width in (120, 65, 60, 45)]
     assert heads == [
