@@ -32,7 +32,7 @@ def test_it_has_its_arguments_variables_folder_and_streams(forking_python: Seque
         input="what is read",
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         cwd=tmp_path,
         env={"LANG": "C.UTF-8", "ONE": "1"},
     )
@@ -45,7 +45,7 @@ def test_it_forks_while_others_run_and_imports_nothing_of_the_program_again(fork
     begun = [
         subprocess.Popen([*forking_python, "-c", known], stdout=subprocess.PIPE, stdin=subprocess.PIPE) for _ in "abc"
     ]
-    assert [process.communicate(timeout=30)[0] for process in begun] == [b"True False\n"] * 3
+    assert [process.communicate(timeout=120)[0] for process in begun] == [b"True False\n"] * 3
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ for number, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
         assert stream.fileno() == number
         print(number, end="")
 """
-    ran = subprocess.run(["sh", "-c", line, "sh", *forking_python, "-c", look], stdout=subprocess.PIPE, timeout=30)
+    ran = subprocess.run(["sh", "-c", line, "sh", *forking_python, "-c", look], stdout=subprocess.PIPE, timeout=120)
     assert ran.stdout.decode() == open_streams
 
 
@@ -83,7 +83,7 @@ def test_a_signal_arrives_and_what_it_does_is_seen(
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(number)
-        assert process.wait(30) == code
+        assert process.wait(120) == code
 
 
 def test_it_ends_with_its_starter_s_process(forking_python: Sequence[str]) -> None:
@@ -99,4 +99,4 @@ def test_what_kills_it_is_seen(forking_python: Sequence[str]) -> None:
     with subprocess.Popen([*forking_python, "-c", WAITING.format(prepare="")], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         os.kill(int(process.stdout.readline()), signal.SIGKILL)
-        assert process.wait(30) == -signal.SIGKILL
+        assert process.wait(120) == -signal.SIGKILL

@@ -106,7 +106,7 @@ def test_settings_that_cannot_be_served_are_wrong_usage_under_the_name_they_were
         input=json.dumps(starts),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     *said, rest = ran.stderr.split("\f")
@@ -133,7 +133,7 @@ def test_a_value_out_of_range_is_wrong_usage_that_names_where_it_came_from(
         [*forking_python, "-c", "from exo_graphql.main import main; main()", *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         env={**os.environ, **variables},
     )
     assert ran.returncode == 2
@@ -194,7 +194,7 @@ def serve(forking_python: Sequence[str]) -> Serve:
             [*program, "serve", *flags, "--port", "70000"],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             env={**os.environ, **variables},
         )
         assert "Invalid value for --port" in ran.stderr
@@ -228,7 +228,7 @@ def test_the_shell_completes_the_flags_of_serve(forking_python: Sequence[str]) -
         [*forking_python, "-c", "import sys; sys.argv[0] = 'exo-graphql'; from exo_graphql.main import main; main()"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         env={
             **os.environ,
             "_EXO_GRAPHQL_COMPLETE": "complete_bash",

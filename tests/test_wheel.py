@@ -28,7 +28,7 @@ def test_the_wheel_runs_outside_the_clone(wheel: Path, tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout == f"exo-graphql {__version__} is complete in {unpacked.resolve() / 'exo_graphql'}\n"

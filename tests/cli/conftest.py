@@ -74,7 +74,7 @@ class Process:
 
     def end(self) -> Ran:
         """Waits for its end; what it wrote since it was last read."""
-        out, err = self.popen.communicate(timeout=30)
+        out, err = self.popen.communicate(timeout=120)
         return Ran(self.popen.returncode, out, err)
 
 
@@ -155,8 +155,8 @@ def tiny() -> Iterator[Served]:
 
 @pytest.fixture
 def slow() -> Iterator[Served]:
-    """Two small nodes as slow as real ones: what is begun is still under way a moment later."""
-    with served(SimulatedExo(tiny_scenario(), seed=1)) as server:
+    """Two small nodes, slower than real ones: what is begun is still under way, however long a test is held up."""
+    with served(SimulatedExo(tiny_scenario(), seed=1, speed=0.3)) as server:
         yield server
 
 

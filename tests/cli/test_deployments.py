@@ -205,7 +205,7 @@ def test_exit_codes_of_the_process_with_a_server_and_stdin(tiny: Served, program
     program = [*program, "--url", tiny.url]
 
     def run(*arguments: str, text: str = "") -> "subprocess.CompletedProcess[str]":
-        return subprocess.run([*program, *arguments], input=text, capture_output=True, text=True, timeout=60)
+        return subprocess.run([*program, *arguments], input=text, capture_output=True, text=True, timeout=120)
 
     assert run("apply", "-f", "-", "--dry-run", text=A).returncode == 2
     assert run("apply", "-f", "-", text=A).returncode == 2
@@ -216,7 +216,7 @@ def test_exit_codes_of_the_process_with_a_server_and_stdin(tiny: Served, program
     assert (exported.returncode, exported.stderr) == (0, "")
     assert run("apply", "-f", "-", text=exported.stdout).returncode == 0
     closed = subprocess.run(
-        ["sh", "-c", '"$@" <&-', "sh", *program, "apply", "-f", "-"], capture_output=True, text=True, timeout=60
+        ["sh", "-c", '"$@" <&-', "sh", *program, "apply", "-f", "-"], capture_output=True, text=True, timeout=120
     )
     assert (closed.returncode, "Traceback" in closed.stderr) == (1, False)
 

@@ -13,7 +13,7 @@ def _listed(command: Command, *arguments: str) -> list[dict[str, object]]:
 
 
 def _until_ended(command: Command) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while "OPERATION_ENDED" not in {event["kind"] for event in _listed(command)}:
         assert time.monotonic() < deadline
 

@@ -100,7 +100,7 @@ def test_no_word_is_broken_or_lost_at_any_width() -> None:
 def test_wrong_usage_is_reported_without_breaking_a_word_either(program: Sequence[str]) -> None:
     controller, terminal = os.openpty()
     termios.tcsetwinsize(terminal, (24, 24))
-    subprocess.run([*program, "models", "load", "--shard", "a"], stderr=terminal, env=without_size(), timeout=30)
+    subprocess.run([*program, "models", "load", "--shard", "a"], stderr=terminal, env=without_size(), timeout=120)
     os.close(terminal)
     text = os.read(controller, 65536).decode()
     os.close(controller)

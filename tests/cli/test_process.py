@@ -41,7 +41,7 @@ def test_a_wait_survives_a_broken_connection_and_a_server_that_is_away(slow: Ser
     slow.call(slow.relay.cut)
     process.line_with("DOWNLOADING")
     slow.do(slow.relay.close())
-    slow.call(lambda: slow.server.exo.control.advance(4))
+    slow.call(lambda: slow.server.exo.control.advance(60))
     before = slow.relay.connections
     slow.do(slow.relay.listen())
     ran = process.end()
@@ -103,7 +103,7 @@ def test_a_pipe_that_closes_early_is_no_traceback(day: Served, program: Sequence
         ["sh", "-c", '"$@" | head -n 1', "sh", *program, "--url", day.url, "models", "--all"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert done.stdout.startswith("MODEL")
     assert "Traceback" not in done.stderr
@@ -114,34 +114,45 @@ OnATerminal = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def on_a_terminal(program: Sequence[str]) -> OnATerminal:
-    """Runs a command on a terminal, interrupts it once `until` has been written; its exit code, and what it wrote."""
+    """Runs a command on a terminal; its exit code, and what it wrote.
 
-    def run(*arguments: str, until: str, columns: int = 120) -> tuple[int, str]:
+    Once `until` has been written it is interrupted, or `then` is called again and again instead.
+    """
+
+    def run(
+        *arguments: str, until: str, columns: int = 120, then: Callable[[], object] | None = None
+    ) -> tuple[int, str]:
         ours, its = pty.openpty()
         environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "40"}
         with subprocess.Popen([*program, *arguments], stdin=its, stdout=its, stderr=its, env=environment) as process:
             os.close(its)
-            written, interrupted, deadline = b"", False, time.monotonic() + 30
+            written, interrupted, deadline = b"", False, time.monotonic() + 120
             while time.monotonic() < deadline:
                 if select.select([ours], [], [], 0.1)[0]:
                     try:
                         written += os.read(ours, 65536)
                     except OSError:  # Linux: the other end is closed
                         break
-                if until.encode() in written and not interrupted:
+                if until.encode() in written and then is not None:
+                    then()
+                elif until.encode() in written and not interrupted:
                     process.send_signal(signal.SIGINT)
                     interrupted = True
             os.close(ours)
             try:
-                return process.wait(10), written.decode()
+                return process.wait(120), written.decode()
             finally:
                 process.kill()
 
     return run
 
 
-def test_on_a_terminal_a_wait_draws_a_bar_with_the_steps(tiny: Served, on_a_terminal: OnATerminal) -> None:
-    code, written = on_a_terminal("--url", tiny.url, "models", "load", "absent", "--wait", until="never written")
+def test_on_a_terminal_a_wait_draws_a_bar_with_the_steps(slow: Served, on_a_terminal: OnATerminal) -> None:
+    code, written = on_a_terminal(
+        *("--url", slow.url, "models", "load", "absent", "--wait"),
+        until="s to go",
+        then=lambda: slow.call(lambda: slow.server.exo.control.advance(1)),
+    )
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
     assert code == 0
     assert "━" in plain
@@ -221,7 +232,12 @@ def test_the_shell_completes_commands_and_the_names_that_the_server_knows(
         "COMP_WORDS": words,
         "COMP_CWORD": str(len(words.split()) - 1),
     }
-    program = "import sys; sys.argv[0] = 'exo-graphql'; from exo_graphql.main import main; main()"
-    done = subprocess.run([*forking_python, "-c", program], capture_output=True, text=True, timeout=30, env=environment)
+    program = (
+        "import sys; from exo_graphql.cli import completion; from exo_graphql.main import main; "
+        "completion._SECONDS = 60.0; sys.argv[0] = 'exo-graphql'; main()"
+    )
+    done = subprocess.run(
+        [*forking_python, "-c", program], capture_output=True, text=True, timeout=120, env=environment
+    )
     assert done.stderr == ""
     assert offered in done.stdout.split("\n")

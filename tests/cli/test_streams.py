@@ -25,7 +25,7 @@ def start() -> Iterator[Start]:
 def shell(line: str, *arguments: str) -> tuple[int, str]:
     """Runs the program as "$@" in a line of sh; its exit code, and stderr."""
     done = subprocess.run(
-        ["sh", "-c", line, "sh", *PROGRAM, *arguments], capture_output=True, text=True, timeout=30, check=False
+        ["sh", "-c", line, "sh", *PROGRAM, *arguments], capture_output=True, text=True, timeout=120, check=False
     )
     return done.returncode, done.stderr
 

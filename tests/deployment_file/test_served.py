@@ -233,7 +233,7 @@ def command(forking_python: Sequence[str]) -> Sequence[str]:
 
 
 def test_a_process_that_is_given_an_invalid_file_exits(command: Sequence[str], tmp_path: Path) -> None:
-    started = subprocess.run([*command, str(tmp_path / "absent.toml")], capture_output=True, text=True, timeout=30)
+    started = subprocess.run([*command, str(tmp_path / "absent.toml")], capture_output=True, text=True, timeout=120)
     assert (started.returncode, started.stdout) == (2, "")
     assert "is not a file" in started.stderr
     assert "Traceback" not in started.stderr

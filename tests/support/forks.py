@@ -46,7 +46,7 @@ def forking_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sequenc
 
 def _started(address: str) -> socket.socket:
     origin = [sys.executable, "-m", "tests.support.forks", address]
-    subprocess.run(origin, cwd=Path(__file__).parents[2], stdin=subprocess.DEVNULL, check=True, timeout=60)
+    subprocess.run(origin, cwd=Path(__file__).parents[2], stdin=subprocess.DEVNULL, check=True, timeout=120)
     user = _user_of(address)
     assert user is not None
     return user

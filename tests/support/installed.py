@@ -27,7 +27,7 @@ def main() -> None:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
     program = [str(Path(sys.executable).parent / "exo-graphql")]
-    documents = subprocess.run([*program, "documents", "load_model"], stdout=subprocess.PIPE, timeout=30, check=True)
+    documents = subprocess.run([*program, "documents", "load_model"], stdout=subprocess.PIPE, timeout=120, check=True)
     assert b"fragment ErrorDetails on OperationError {" in documents.stdout
     server = subprocess.Popen([*program, "serve", "--demo", "--port", str(port)])
     url = f"http://127.0.0.1:{port}/"
@@ -45,12 +45,12 @@ def main() -> None:
             for file in files:
                 assert _get(urljoin(page, file), "*/*"), file
         health = subprocess.run(
-            [*program, "--url", url, "--json", "health"], stdout=subprocess.PIPE, timeout=30, check=True
+            [*program, "--url", url, "--json", "health"], stdout=subprocess.PIPE, timeout=120, check=True
         )
         assert json.loads(health.stdout)["cluster"]["healthy"] is True
     finally:
         server.terminate()
-        assert server.wait(15) == 0
+        assert server.wait(120) == 0
     print(f"exo-graphql {exo_graphql.__version__} is complete in {package}")  # noqa: T201  # a script's result
 
 
@@ -61,7 +61,7 @@ def _get(url: str, accept: str) -> str:
 
 
 def _wait(server: "subprocess.Popen[bytes]", url: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while True:
         try:
             _get(url, "*/*")

@@ -58,7 +58,7 @@ class PostgresServer:
         command = [str(self.programs / program), *arguments]
         if os.geteuid() == 0:
             command = ["runuser", "-u", _OWNER, "--", *command]
-        subprocess.run(command, check=True, capture_output=True, cwd="/", timeout=60)
+        subprocess.run(command, check=True, capture_output=True, cwd="/", timeout=120)
 
     def create(self) -> None:
         """Makes its files. They need not outlive the machine, so nothing waits for the disk."""
@@ -89,7 +89,7 @@ class PostgresServer:
         """Waits until the standby has repeated everything."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             query = "SELECT 1 FROM pg_stat_replication WHERE replay_lsn >= pg_current_wal_lsn()"
-            until = time.monotonic() + 10
+            until = time.monotonic() + 120
             while connection.execute(query).fetchone() is None:
                 assert time.monotonic() < until
                 time.sleep(0.01)

@@ -12,7 +12,7 @@ def missing() -> str | None:
 def promtool(*arguments: object, text: str | None = None) -> str:
     """Runs it, with `text` as its input; what it wrote. Fails where it does."""
     ran = subprocess.run(
-        ["promtool", *map(str, arguments)], input=text, capture_output=True, text=True, timeout=60, check=False
+        ["promtool", *map(str, arguments)], input=text, capture_output=True, text=True, timeout=120, check=False
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout + ran.stderr

@@ -21,5 +21,5 @@ def check(text: str, file: Path, program: str, *arguments: str) -> None:
     own = re.sub(r"mini-\d:", "127.0.0.1:", text).replace(":80\n", ":52480\n").replace("listen 80;", "listen 52480;")
     file.write_text(own, encoding="utf-8")
     command = [shutil.which(program, path=_PATH) or program, *arguments, str(file)]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert ran.returncode == 0, ran.stderr
