@@ -275,7 +275,7 @@ class OperationManager:
         It is registered before the first wait: from the call on, others see its reservation and its key.
         """
         if not self.leads:
-            return JournalUnavailable.because(NotLeader("Another server leads."))
+            return JournalUnavailable.because(NotLeader("This server does not lead any more. Nothing was changed."))
         admitted: asyncio.Future[Operation | OperationError] = asyncio.get_running_loop().create_future()
         if key is not None:
             self.repository.remember(key)

@@ -307,7 +307,7 @@ class Operations:
                 )
             return self._ended(operation_id, "Only a parked operation can be resumed.")
         if not self._manager.leads:
-            return JournalUnavailable.because(NotLeader("Another server leads."))
+            return JournalUnavailable.because(NotLeader("This server does not lead any more. Nothing was changed."))
         if run.operation.state is OperationState.PARKED:
             rival = conflict(run.operation.model_ids, self._manager.at_work())
             if rival is not None:

@@ -92,9 +92,11 @@ class Roles:
         self._lost = False
         """Whether the leadership was lost since this server began to lead, even if it has it again."""
         self._rests = True
+        """Whether no part acts."""
         self._refrains_until = float("-inf")
         """By the event loop's clock: until then this server does not begin to lead."""
-        """Whether no part acts."""
+        self._unread = False
+        """Whether the last attempt to read the store has failed."""
         self._work: asyncio.Task[None] | None = None
         """While the parts begin to lead, or read: in neither role anything waits for a store that does not answer."""
         self._works_to_lead = False
@@ -199,8 +201,17 @@ class Roles:
             self._wake.clear()
             try:
                 await self._step()
+                if self._unread:
+                    log.info("The store is read again.")
+                self._unread = False
             except StoreError as error:
-                log.warning("The store cannot be read (%s). What is shown may be old.", error)
+                # Once, not at each attempt: it may last for hours.
+                log.log(
+                    logging.DEBUG if self._unread else logging.WARNING,
+                    "The store cannot be read (%s). What is shown may be old.",
+                    error,
+                )
+                self._unread = True
                 asyncio.get_running_loop().call_later(RETRY_AFTER, self._wake.set)
             except Exception:
                 log.exception("A change of the role failed; it is tried again.")

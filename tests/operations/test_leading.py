@@ -8,6 +8,7 @@ from exo_graphql.exo.gate import Gate
 from exo_graphql.operations import (
     ClusterUnavailable,
     DownloadsResult,
+    JournalUnavailable,
     Operation,
     OperationRules,
     OperationState,
@@ -64,6 +65,15 @@ async def test_what_is_not_an_operation_is_refused_at_once_and_says_why() -> Non
     assert added.suggestion == "Try again in a few seconds: by then one of the servers leads."
     assert isinstance(started, DownloadsResult)
     assert all("does not lead" in (each.error or "") for each in started.results)
+
+
+async def test_a_server_that_leads_no_more_does_not_say_that_another_one_does() -> None:
+    """Where the database is away, none does."""
+    async with world() as w:
+        await w.ops.rest()
+        refused = await w.ops.load(A)
+    assert isinstance(refused, JournalUnavailable)
+    assert refused.message == "This server does not lead any more. Nothing was changed."
 
 
 @pytest.mark.parametrize("step", ["download", "drain", "unload", "memory", "place", "load", "remove", "restore"])

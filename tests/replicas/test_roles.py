@@ -1,6 +1,7 @@
 """Whether a server's parts act exactly while it leads, whatever happens at the change."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from unittest.mock import patch
@@ -166,6 +167,26 @@ async def test_a_part_that_cannot_read_the_store_is_tried_again() -> None:
         state.lead(store)
         await until(lambda: roles.leading)
         assert calls[2:] == ["a leads", "b leads", "b rests", "a rests", "a leads", "b leads"]
+
+
+async def test_a_store_that_cannot_be_read_for_long_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    state, failures = SharedState(), 3
+    part = Part("a", [])
+
+    async def fail(changes: Changes) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise StoreError("permission denied")
+        part.seen.append(changes)
+
+    part.changed = fail  # type: ignore[method-assign]
+    with patch("exo_graphql.replicas.roles.RETRY_AFTER", 0.01):
+        async with Roles(state.store("one"), [part]):
+            await until(lambda: part.seen)
+            await until(lambda: "read again" in caplog.text)
+    assert caplog.text.count("permission denied") == 1
 
 
 async def test_a_server_that_an_internal_error_keeps_from_leading_leaves_the_lead_to_others() -> None:
