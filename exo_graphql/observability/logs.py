@@ -38,5 +38,7 @@ def configure(log_format: str = "console", level: str = "info") -> None:
     # They log a line for each request to exo: one every second, day and night.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("httpcore").setLevel(logging.WARNING)
+    # It logs two lines for each request to /mcp: clients could fill the log.
+    logging.getLogger("mcp").setLevel(logging.WARNING)
     # It warns of each query that could not be cancelled on a connection that is cut; the store says what that means.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
