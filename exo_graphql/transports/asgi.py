@@ -119,17 +119,9 @@ async def respond(
     cache: tuple[bytes, bytes] = NO_STORE,
 ) -> None:
     """Sends a whole response."""
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [
-                (b"content-type", content_type),
-                (b"content-length", str(len(body)).encode()),
-                _NO_SNIFFING,
-                cache,
-                *headers,
-            ],
-        }
-    )
+    described = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
+    if status == 204:
+        described.clear()  # it has no content (RFC 9110, section 8.6)
+    started = [*described, _NO_SNIFFING, cache, *headers]
+    await send({"type": "http.response.start", "status": status, "headers": started})
     await send({"type": "http.response.body", "body": body})

@@ -197,6 +197,7 @@ async def test_an_allowed_page_and_its_preflight_get_cors_headers() -> None:
         assert b"access-control-allow-credentials" not in headers
         if method == "POST":  # a page may read these, to ask again with the one, and after the other
             assert {b"etag", b"retry-after"} < set(headers[b"access-control-expose-headers"].split(b", "))
+    assert not {b"content-length", b"content-type"} & set(headers), "a 204 has no content (RFC 9110, section 8.6)"
     allowed = headers[b"access-control-allow-headers"].split(b", ")
     assert allowed[:3] == [b"authorization", b"content-type", b"if-none-match"]
     assert {b"mcp-session-id", b"mcp-protocol-version"} < set(allowed)
