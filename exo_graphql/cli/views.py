@@ -58,7 +58,8 @@ def _servers(replicas: Sequence[Json]) -> Iterator[Prose]:
         names = [
             f"{each['name']} (leader for {age(each['since'])})" if each["leader"] else each["name"] for each in replicas
         ]
-        yield Prose.of(f"Servers {', '.join(names)}", hanging=2)
+        nobody = "" if any(each["leader"] for each in replicas) else ": none of them leads"
+        yield Prose.of(f"Servers {', '.join(names)}{nobody}", hanging=2)
 
 
 def health(data: Json, _wide: bool) -> Page:  # noqa: FBT001  # as every view

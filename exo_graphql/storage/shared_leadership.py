@@ -43,6 +43,7 @@ class SharedLeadership:
         self.changes = Changes(namespace, self._own.id, writes_alone=lambda: self.leads)
         self.secret: str | None = None
         """See `Leadership`; None until `open`."""
+        self.changes.listen(self._another_wrote)
         self._session = Session(url)
         """Of its own, so that the lease is not lost behind a call that takes long."""
         self._listeners: dict[object, Callable[[], None]] = {}
@@ -203,6 +204,10 @@ class SharedLeadership:
                     log.info("The database answers again.")
                 failed, self._failure = False, None
                 self._notice()
+
+    def _another_wrote(self, *_: object) -> None:
+        if self.leader is None:
+            self._wake.set()  # it leads, and is seen now
 
     def _pause(self, *, failed: bool) -> float:
         rules = self.lease.rules

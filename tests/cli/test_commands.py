@@ -78,6 +78,8 @@ def test_status_names_the_servers_where_there_are_several(look: Command) -> None
         {"name": "b:1", "leader": True, "since": since},
     ]
     assert "\nServers a:1, b:1 (leader for 3m)\n" in shown(views.status, data)
+    data["cluster"]["replicas"][1]["leader"] = False
+    assert "\nServers a:1, b:1: none of them leads\n" in shown(views.status, data)
 
 
 def test_what_a_machine_does_not_report_is_a_dash(look: Command) -> None:

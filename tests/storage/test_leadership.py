@@ -4,13 +4,15 @@ import asyncio
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from typing import Any, LiteralString
 
 import psycopg
 import pytest
 
 from exo_graphql import clock
-from exo_graphql.storage import Collection, Entry, Key, NotLeader
+from exo_graphql.storage import Collection, Entry, Key, Leaderless, NotLeader
+from exo_graphql.storage.lease_rules import LeaseRules
 from tests.support.postgres import PostgresServer
 from tests.support.running import PATIENCE, until
 from tests.support.severed import Severed
@@ -89,6 +91,31 @@ async def test_servers_know_each_other_and_share_a_secret(make: Make) -> None:
     assert len(leader.leadership.secret or "") >= 32
     await follower.close()
     await until_leadership(leader, lambda leadership: len(leadership.replicas) == 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Rarely(LeaseRules):
+    """Of a server that does not look by itself for as long as a test takes."""
+
+    @property
+    def look_every(self) -> float:
+        """See `LeaseRules`."""
+        return 60.0
+
+
+async def test_a_new_leader_is_known_by_the_first_thing_that_it_writes(make: Make) -> None:
+    first, second = make("one", rules=QUICK), make("two")
+    third = make("three", rules=Rarely(QUICK.duration, QUICK.renew_every))
+    third.leadership.begin_only_while(lambda: False)
+    await first.open()
+    await third.open()
+    await first.close()
+    await until_leadership(third, lambda leadership: leadership.leaderless is not None)
+    assert third.leadership.leaderless == Leaderless("No server leads now.")
+    await second.open()
+    await second.save(OPERATIONS, ENTRY)
+    await until_leadership(third, lambda leadership: leadership.leader == second.leadership.own)
+    assert third.leadership.leaderless is None
 
 
 async def test_a_server_that_is_gone_is_not_shown_after_two_leases(make: Make, database: str) -> None:
