@@ -203,12 +203,18 @@ def store_of(settings: Settings, *, in_memory: bool) -> Store:
     if rules.renew_every >= rules.duration / 2:
         # One renewal that fails would cost the lease.
         raise SettingsError("renew_seconds", f"it must be less than half of --lease-seconds, {rules.duration:g}.")
+    address = _own_url(settings)
+    if address is None and not settings.read_only:
+        logger.warning(
+            "With --port 0 other servers of --database-url cannot pass mutations on to this one while it leads: give "
+            "it a --port, or --advertise-url."
+        )
     store: Store = postgres.PostgresStore(
         url,
         settings.namespace,
         elapsed=clock.elapsed,
         name=name,
-        address=_own_url(settings),
+        address=address,
         rules=rules,
         # One that never leads cannot write it there.
         journal=None if in_memory or settings.read_only else journal,

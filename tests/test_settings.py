@@ -278,11 +278,14 @@ def test_a_lease_outlasts_a_renewal_that_fails(lease: float, renew: float, tmp_p
         ({"port": 0}, None),
     ],
 )
-def test_other_servers_learn_where_this_one_is_reached(flags: dict[str, Any], url: str | None, tmp_path: Path) -> None:
+def test_other_servers_learn_where_this_one_is_reached(
+    flags: dict[str, Any], url: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     given = settings(database_url="postgresql://db/exo", no_auth=True, state_dir=tmp_path, **flags)
     own = build(given).store.leadership.own
     assert own.url == url
     assert own.name == f"{gethostname()}:{given.port}"
+    assert ("cannot pass mutations on to this one" in caplog.text) is (url is None)
 
 
 def test_a_namespace_has_a_name(tmp_path: Path) -> None:
