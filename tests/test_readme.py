@@ -173,7 +173,7 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 def ask(port: int, query: str) -> Any:
     """The data that answer a query."""
-    answer = httpx.post(f"http://127.0.0.1:{port}/graphql", json={"query": query}, timeout=10).json()
+    answer = httpx.post(f"http://127.0.0.1:{port}/graphql", json={"query": query}, timeout=60).json()
     assert "errors" not in answer, answer
     return answer["data"]
 

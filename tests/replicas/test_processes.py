@@ -12,7 +12,7 @@ from tests.support.own_time import OWN_TIME, Backend
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 
-QUICK = ("--lease-seconds", "1.5", "--renew-seconds", "0.4")
+QUICK = ("--lease-seconds", "3", "--renew-seconds", "0.5")
 
 
 @pytest.fixture
@@ -26,6 +26,6 @@ def anyio_backend() -> Backend:
     [("unload", "stop", True), ("restore", "kill", False)],
 )
 async def test_another_server_ends_the_swap(step: str, fault: str, beside: bool, tmp_path: Path, database: str) -> None:
-    trial = Trial(step, fault, beside, speed=4.0, arguments=QUICK, within=4.0, outage=3.0)
+    trial = Trial(step, fault, beside, speed=2.0, arguments=QUICK, within=15.0, outage=5.0)
     outcome = await trial.run(tmp_path, database)
     assert outcome.problems == []
