@@ -74,7 +74,7 @@ async def browser() -> AsyncIterator[Browser]:
     from playwright.async_api import async_playwright, expect
 
     # Longer than the usual 5 s: a busy machine must not count. What comes to pass is never waited for any longer.
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=60_000)
     async with async_playwright() as playwright:
         launched = await playwright.chromium.launch(
             executable_path=executable(),

@@ -14,7 +14,7 @@ from tests.support.running import Running
 if TYPE_CHECKING:
     from playwright.async_api import Locator, Page, Route
 
-PATIENCE_MS = 20_000.0
+PATIENCE_MS = 60_000.0
 """Longer than playwright's usual: a busy machine must not count."""
 
 
