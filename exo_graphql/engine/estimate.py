@@ -169,7 +169,9 @@ class Estimate:
         if (parent, name) == CALENDAR:
             self._calls["calendar"] += 1
         extra = self._names(node) if (parent, name) in EXO_CALLS else 0.0
-        if name in LOOKUPS.get(parent, ()) or any(_is_given(node, argument) for argument in LOOKUP_ARGUMENTS):
+        if name in LOOKUPS.get(parent, ()) or (
+            node.arguments and any(_is_given(node, argument) for argument in LOOKUP_ARGUMENTS)
+        ):
             extra += self._size(_models)
         # `node` of a shard or a placement has the id and searches nothing.
         if (parent, name) == ("Query", "node") or _is_given(node, "node"):

@@ -180,8 +180,10 @@ class _Proof:
                 name = node.name.value
                 key = name if node.alias is None else node.alias.value
                 field = fields.get(name)
-                first = known.setdefault(key, (node, field))
-                if first[0] is not node:
+                first = known.get(key)
+                if first is None:
+                    known[key] = node, field
+                else:
                     if not _can_merge(*first, node, field):
                         return None
                     again[key] += 1

@@ -43,7 +43,7 @@ from exo_graphql.engine.limits import LimitExceeded, Limits
 # digits. Nodes of 400 such texts take 15 MB at most.
 _MAX_CHARACTERS = 300
 _KEPT_TEXTS = 400
-# Names whose nodes are kept. This schema has some 400 names of fields.
+# Names, and plain fields of such names, whose nodes all documents share. This schema has some 400 names of fields.
 _KEPT_NAMES = 1_000
 
 # `*+` never gives back what it has matched: no text takes longer than in proportion to its length.
@@ -211,7 +211,8 @@ class _Reader:
                 if len(opened) >= self._limits.max_depth:
                     return None
             elif name is not None:
-                selections.append(_field(first, name, given, None))
+                is_plain = first is None and given is _NOTHING
+                selections.append(_plain_field(name) if is_plain else _field(first, name, given, None))
             else:
                 selections.append(FragmentSpreadNode(name=_name(spread), directives=given.directives))
 
@@ -232,6 +233,11 @@ def _inline(on_type: str | None, given: _Given, selection_set: SelectionSetNode)
         directives=given.directives,
         selection_set=selection_set,
     )
+
+
+@lru_cache(_KEPT_NAMES)
+def _plain_field(name: str) -> FieldNode:
+    return FieldNode(name=_name(name))
 
 
 @lru_cache(_KEPT_NAMES)
