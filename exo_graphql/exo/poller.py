@@ -32,7 +32,7 @@ from exo_graphql.exo.pacing import COPY_WAIT, Mode, PollerRules, longest_gap, re
 from exo_graphql.exo.parse import NotAState
 from exo_graphql.exo.poller_stats import PollerStats
 from exo_graphql.exo.schedule import Schedule
-from exo_graphql.exo.silence import CHECK_EVERY, SUSPENDED
+from exo_graphql.exo.silence import CHECK_EVERY, HELD_UP, SUSPENDED
 
 logger = logging.getLogger(__name__)
 
@@ -343,12 +343,13 @@ class Poller(Following, Commands):
 
     async def _watch_time(self) -> None:
         """Notices without any read that exo does not answer, and what that means for the last snapshot."""
-        before = self._elapsed()
+        due = self._elapsed()
         while True:
             now = self._elapsed()
-            if now - before >= SUSPENDED:
+            if now - due >= SUSPENDED:
                 self._resume(now)
-            before = now
+            elif now - due >= HELD_UP:
+                self._silence.held_up(now, now - due)
             wait = CHECK_EVERY
             if self._silence.since is not None:
                 lost_at = self._silence.lost_at(self.mode, self.stats.cost, standby=self._endpoints.have_a_standby)
@@ -358,6 +359,7 @@ class Poller(Following, Commands):
                     self._silence.lost(now)
                 if self._snapshot is not None:
                     self._show_silence(now, is_lost=now >= lost_at, since=self._silence.since)
+            due = now + wait
             await asyncio.sleep(wait)
 
     def _show_silence(self, now: float, *, is_lost: bool, since: float) -> None:

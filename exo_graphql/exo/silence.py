@@ -24,7 +24,9 @@ LAST_CHANCE = 0.25
 """Added to the time until exo is lost while another URL answers. A read that hangs may last exactly as long as the
 silence that makes exo lost; this leaves time for one read through the other URL (0.04 s with 3 nodes)."""
 SUSPENDED = 3.0
-"""If a turn of the loop that sleeps for CHECK_EVERY took this long, the machine slept or this process was stopped."""
+"""If a turn of the loop that sleeps for CHECK_EVERY comes this late, the machine slept or this process was stopped."""
+HELD_UP = 0.1
+"""If it comes this late, other processes had the machine. What exo has answered meanwhile may have yet to be read."""
 
 
 class Silence:
@@ -58,6 +60,11 @@ class Silence:
             self.since = now
         if self.lost_since is not None:
             self.lost_since = now
+
+    def held_up(self, now: float, seconds: float) -> None:
+        """This process did not run for so long until `now`: that is no silence of exo's."""
+        if self.since is not None and self.since < now:
+            self.since = min(self.since + seconds, now)
 
     def lost(self, now: float) -> None:
         """Nothing has answered for too long."""

@@ -96,15 +96,18 @@ async def test_a_machine_that_slept_between_two_reads_reads_again_at_once_and_ha
             assert set(seen) == {Phase.READY}
 
 
-async def test_a_sleep_of_the_machine_during_a_read_does_not_count_as_silence() -> None:
-    async with slow(5.0) as cluster:
+@pytest.mark.parametrize(("cost", "seconds"), [(5.0, 3600.0), (0.26, 2.6)])
+async def test_a_sleep_of_the_machine_during_a_read_does_not_count_as_silence(cost: float, seconds: float) -> None:
+    """Nor does a time in which other processes have it: two, or three seconds."""
+    async with slow(cost) as cluster:
         model = load(cluster)
         with cluster.poller.subscriber():
+            await cluster.poller.read_now()
             look = asyncio.create_task(cluster.poller.read_now())
-            await asyncio.sleep(1.0)
+            await cluster.until_reading()
             seen: list[tuple[Phase, bool]] = []
             with cluster.poller.listen(lambda s: seen.append((s.status(model).phase, s.connected))):
-                cluster.sleep(3600.0)
+                cluster.sleep(seconds)
                 await look
             assert set(seen) == {(Phase.READY, True)}
 
