@@ -4,6 +4,8 @@ import asyncio
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from exo_graphql import clock
 from exo_graphql.simulator.clock import Clock
@@ -50,3 +52,9 @@ async def test_the_clocks_of_the_server_and_of_the_simulated_exo_are_the_loops()
 
 async def test_what_happens_in_a_thread_wakes_the_loop() -> None:
     assert await asyncio.to_thread(lambda: "done") == "done"
+
+
+@given(st.just(0.3))
+@settings(max_examples=1)
+def test_an_example_may_take_long(seconds: float) -> None:
+    time.sleep(seconds)

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from exo_graphql import clock
 from exo_graphql.simulator import clock as demo_clock
@@ -89,6 +90,10 @@ def _own(otherwise: Callable[[], float]) -> Callable[[], float]:
 
     return now
 
+
+# How long an example takes says nothing on a busy machine: with its own default, Hypothesis fails after 0.2 s.
+settings.register_profile("own time", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("own time")
 
 # Before anything else takes them: many a part has its clock as the default of an argument.
 clock.elapsed = _own(_elapsed)
