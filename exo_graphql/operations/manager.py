@@ -331,7 +331,7 @@ class OperationManager:
             except asyncio.CancelledError:
                 # This server ends, or leads no more, while it is being written.
                 if self._shared:
-                    admitted.set_result(_perhaps_begun())
+                    admitted.set_result(_perhaps_begun(self._leadership.leaderless))
                 else:
                     admitted.cancel()
                 raise
@@ -378,8 +378,10 @@ class OperationManager:
             listener()
 
 
-def _perhaps_begun() -> JournalUnavailable:
+def _perhaps_begun(leaderless: Leaderless | None) -> JournalUnavailable:
+    why = "" if leaderless is None else f" {leaderless.message}"
     return JournalUnavailable(
-        message="This server stopped acting on the cluster before the operation was stored. It may have been begun.",
+        message="This server stopped acting on the cluster before the operation was stored. It may have been begun."
+        + why,
         suggestion="Look for it in `operations`, or send the request again with the same idempotency key.",
     )

@@ -1,5 +1,6 @@
 """Two servers with one real PostgreSQL: what is passed on, and what becomes of it when the other one leads."""
 
+import asyncio
 from typing import Any
 
 import psycopg
@@ -18,7 +19,9 @@ from tests.support.stores import Make
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 
-LOAD = f'mutation($key: String) {{ loadModel(model: "{A}", idempotencyKey: $key) {{ operation {{ id by }} }} }}'
+LOAD = f"""mutation($key: String) {{
+  loadModel(model: "{A}", idempotencyKey: $key) {{ operation {{ id by }} error {{ message }} }}
+}}"""
 REPLICAS = "{ cluster { replicas { name leader } } }"
 
 
@@ -99,7 +102,9 @@ async def test_a_database_that_has_become_read_only_is_named_to_callers(database
             link.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'exo-graphql'"
             )
+            meanwhile = asyncio.create_task(ask(server, LOAD))
             await until(lambda: not server.components.roles.leading)
+            assert "it is read-only (cannot execute" in (await meanwhile).text
             (error,) = (await ask(server, LOAD)).json()["errors"]
             assert error["extensions"]["code"] == "JOURNAL_UNAVAILABLE"
             assert "it is read-only (cannot execute" in error["message"]
