@@ -1,12 +1,13 @@
 """Who needs the state now: subscribers, operations and recent queries. It decides how often the state is read."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from exo_graphql.cluster.readiness import IN_TRANSITION, Phase
 from exo_graphql.cluster.snapshot import Snapshot
-from exo_graphql.exo.pacing import Mode
+from exo_graphql.cluster.state import Runner, RunnerStatus
+from exo_graphql.exo.pacing import NEARLY_LOADED, Mode
 
 
 class Demand:
@@ -100,3 +101,21 @@ def shows_in_runners(snapshot: Snapshot) -> bool:
         status.phase in (Phase.DOWNLOADING, Phase.UNLOADING) and id_ not in snapshot.given_up
         for id_, status in snapshot.instance_statuses.items()
     )
+
+
+def is_nearly_ready(snapshot: Snapshot, runners: Mapping[str, Runner]) -> bool:
+    """Whether an instance that loads may become ready at any moment, by the newest reports of its runners."""
+    return any(
+        status.phase in IN_TRANSITION
+        and id_ not in snapshot.given_up
+        and all(_has_nearly_loaded(runners.get(shard.runner_id)) for shard in snapshot.state.instances[id_].shards)
+        for id_, status in snapshot.instance_statuses.items()
+    )
+
+
+def _has_nearly_loaded(runner: Runner | None) -> bool:
+    if runner is None:
+        return False
+    if runner.status is RunnerStatus.LOADING and runner.layers_loaded is not None and runner.total_layers is not None:
+        return runner.layers_loaded >= NEARLY_LOADED * runner.total_layers
+    return runner.status in (RunnerStatus.LOADED, RunnerStatus.WARMING_UP, RunnerStatus.READY, RunnerStatus.RUNNING)

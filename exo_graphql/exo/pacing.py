@@ -59,13 +59,13 @@ NOTICE_COST_LASTS = 5.0
 """Seconds after a cheap read for which its cost counts as measured: then one is tried again."""
 FAST_NOTICE_PAUSE = 0.06
 """Shortest pause before a cheap read while something is in transition."""
-FAST_NOTICE_SHARE = 0.14
-"""Share of exo's time that cheap reads take at most: with a state of 200 ms, one each 0.29 s."""
+FAST_NOTICE_SHARE = 0.18
+"""Share of exo's time that cheap reads take at most: with a state of 200 ms, one each 0.22 s."""
 NOTICE_LIMIT = 0.9
 """Cheap reads leave the last tenth of the minute's share to the whole reads, which may run ahead (`credit.py`)."""
 NOTICE_AHEAD = 8.0
 """Seconds over which cheap reads may spend what is left of `fast_share` of the minute, all reads counted. A load gets
-the full share until 1.1 s of exo's time are left; then they become rarer, until whole reads do as well."""
+the full share until 1.4 s of exo's time are left; then they become rarer, until whole reads do as well."""
 NORMAL_NOTICE_SHARE = 0.03
 """Share of exo's time that cheap reads may take at the normal pace, besides `normal_share` for the whole ones."""
 NORMAL_NOTICE_PAUSES = (1.0, 1.5)
@@ -78,6 +78,11 @@ PROGRESS_EVERY = 2.0
 """While cheap reads watch a transition, whole reads show its progress: so many usual pauses apart if there is any."""
 WHOLE_EVERY = 4.0
 """The same while cheap reads find nothing new, not even progress."""
+RESERVED = 1 / 3
+"""The part of the minute's share that is kept for what people wait for: a model that becomes ready, a chat that begins.
+The steps and the progress of a load, and the end of a chat, are read at once only as long as more is left."""
+NEARLY_LOADED = 0.95
+"""The part of its layers from which on a runner counts as nearly ready."""
 
 COPY_WAIT = 1
 """Whole seconds for which a copy of exo's state (`mirror`) is asked to wait for another one."""
@@ -110,24 +115,39 @@ def pause(mode: Mode, cost: float, rules: PollerRules) -> float:
     return max(shortest, cost * (1 - rules.normal_share) / rules.normal_share)
 
 
-def notice_pause(mode: Mode, cost: float, notice_cost: float, spent: float, rules: PollerRules) -> float | None:
+def notice_pause(
+    mode: Mode, cost: float, notice_cost: float, spent: float, rules: PollerRules, *, near: bool = True
+) -> float | None:
     """Seconds from the end of any read to a cheap one; None if cheap reads would gain nothing, or without demand.
 
-    `spent` is what all reads have taken of exo's time within the last minute.
+    `spent` is what all reads have taken of exo's time within the last minute. `near`: a model may become ready at any
+    moment. Until then cheap reads leave the reserve for it, so that the end of a load of minutes is seen as soon as
+    that of one of seconds.
     """
-    if mode is Mode.IDLE:
+    share = rules.fast_share * MINUTE
+    if mode is Mode.IDLE or spent >= share:
         return None
+    gainful = pause(mode, cost, rules) / NOTICE_GAIN
     if mode is Mode.NORMAL:
         shortest, longest = NORMAL_NOTICE_PAUSES
         wait = min(max(shortest, notice_cost * (1 - NORMAL_NOTICE_SHARE) / NORMAL_NOTICE_SHARE), longest)
-    else:
-        wait = max(FAST_NOTICE_PAUSE, notice_cost * (1 - FAST_NOTICE_SHARE) / FAST_NOTICE_SHARE)
-        # Less the whole read that may follow.
-        left = NOTICE_LIMIT * rules.fast_share * MINUTE - cost - spent
-        if left <= 0:
-            return None
-        wait = max(wait, notice_cost * (NOTICE_AHEAD / left - 1))
-    return wait if pause(mode, cost, rules) >= NOTICE_GAIN * wait else None
+        return wait if wait <= gainful else None
+    wait = max(FAST_NOTICE_PAUSE, notice_cost * (1 - FAST_NOTICE_SHARE) / FAST_NOTICE_SHARE)
+    if wait > gainful:
+        return None
+    # Less the whole read that may follow.
+    left = NOTICE_LIMIT * share - cost - spent
+    if left <= 0:
+        return None
+    if near:
+        wait = _stretched(wait, notice_cost, left)
+        return wait if wait <= gainful else None
+    return min(_stretched(wait, notice_cost, left - RESERVED * share), NOTICE_GAIN * gainful)
+
+
+def _stretched(wait: float, notice_cost: float, left: float) -> float:
+    """`wait`, or the longer pause with which `left` seconds of exo's time last for `NOTICE_AHEAD`."""
+    return max(wait, notice_cost * (NOTICE_AHEAD / left - 1)) if left > 0 else float("inf")
 
 
 def notice_timeout(cost: float | None, notice_cost: float | None, rules: PollerRules) -> float:

@@ -27,7 +27,7 @@ from exo_graphql.exo.endpoints import Endpoint, Endpoints
 from exo_graphql.exo.followed import Followed
 from exo_graphql.exo.following import Following
 from exo_graphql.exo.gate import Gate
-from exo_graphql.exo.notice import News, NotRunners, find_news
+from exo_graphql.exo.notice import News, NotRunners, find_news, read_runners
 from exo_graphql.exo.pacing import COPY_WAIT, Mode, PollerRules, longest_gap, read_timeout, usual_cost
 from exo_graphql.exo.parse import NotAState
 from exo_graphql.exo.poller_stats import PollerStats
@@ -170,22 +170,20 @@ class Poller(Following, Commands):
         endpoint = self._endpoints.current
         began, timeout = self._elapsed(), self._schedule.cheap_read_timeout()
         self._silence.begins(began)
-        news = News.NONE
+        news, runners = News.NONE, None
         try:
-            body = await endpoint.client.runners(timeout)
-            news = find_news(body, self._state.runners if self._state is not None else {})
+            runners = read_runners(await endpoint.client.runners(timeout))
+            news = find_news(runners, self._state.runners if self._state is not None else {})
         except (Refused, NotRunners) as error:
             logger.info("exo at %s does not offer GET /state/runners: %s", endpoint.client.url, error)
             endpoint.has_runners = False
             self._silence.ends()
         except UpstreamError:
-            news = News.STATUS
+            self._demand.request_read_now()
         else:
             self._silence.ends()
         now = self._elapsed()
-        self._schedule.cheap_read_ended(self.mode, news, _cost(endpoint, now - began, timeout), now)
-        if news is News.STATUS:
-            self._demand.request_read_now()
+        self._schedule.cheap_read_ended(self.mode, news, runners, _cost(endpoint, now - began, timeout), now)
 
     async def _read(self) -> None:
         """Reads the state from the first URL that gives one."""

@@ -8,17 +8,25 @@ pause between two whole reads is 0.22 s):
     0.92 s  a whole read all the same, 4 usual pauses after the last, or 2 if a cheap read has found progress
     1.40 s  a cheap read finds that a runner is ready: a whole read at once
 
+A load of minutes would use up the share of each minute (9 s of exo's time) before its end. So a third of it is kept for
+the end: before that cheap reads are rarer, down to one each usual pause, and steps and progress wait for the next whole
+read, where less is left (`pacing.RESERVED`).
+
 Times are `Moment.elapsed`, in seconds; a time of minus infinity is due at once, one of infinity never.
 """
 
+from collections.abc import Mapping
+
 from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import Runner
 from exo_graphql.exo.credit import Credit
-from exo_graphql.exo.demand import Demand, shows_in_runners
+from exo_graphql.exo.demand import Demand, is_nearly_ready, shows_in_runners
 from exo_graphql.exo.endpoints import Endpoints
 from exo_graphql.exo.notice import News, Notices
 from exo_graphql.exo.pacing import (
     FAST_NOTICE_PAUSE,
     PROGRESS_EVERY,
+    RESERVED,
     WHOLE_EVERY,
     Mode,
     PollerRules,
@@ -47,6 +55,8 @@ class Schedule:
         self._notices = Notices(rules)
         self._news = News.NONE
         """What the last cheap read found; nothing any more once the whole state has been read."""
+        self._runners: Mapping[str, Runner] | None = None
+        """As the last cheap read found them; None once the whole state has been read."""
         self._rested_at = _AT_ONCE
         """End of the last whole read, good or not."""
 
@@ -73,10 +83,16 @@ class Schedule:
         if self.waits_for_news(snapshot):
             # A short pause all the same: a proxy may drop the header that makes the answer wait.
             return self._rested_at + FAST_NOTICE_PAUSE
+        has_plenty = self._notices.share_left(now) >= RESERVED
+        if self._news is News.STATUS or (self._news is News.STEP and has_plenty):
+            at_the_latest = self._rested_at + pause(Mode.NORMAL, self._cost, self._rules)
+            allowed = min(self._notices.news_read_due(self._cost, now), at_the_latest)
+            return max(self._rested_at + self._credit.urgent(fast), allowed)
         if mode is not Mode.FAST:
             return self._rested_at + pause(mode, self._cost, self._rules)
         if self.cheap_read_due(snapshot, now) < _NEVER:
-            return self._rested_at + (PROGRESS_EVERY if self._news is News.PROGRESS else WHOLE_EVERY) * fast
+            every = PROGRESS_EVERY if self._news is not News.NONE and has_plenty else WHOLE_EVERY
+            return self._rested_at + every * fast
         return max(self._rested_at + self._credit.usual(fast), self._notices.whole_read_due(self._cost, now))
 
     def waits_for_news(self, snapshot: Snapshot | None) -> bool:
@@ -89,12 +105,15 @@ class Schedule:
         Nor while something is waited for that runners do not show: then the whole state is read at the usual pace.
         """
         endpoint = self._endpoints.current
+        if self._news is News.STATUS:
+            return _NEVER  # the whole state is read as soon as the share of the minute allows
         if not endpoint.has_runners or not endpoint.answers or self._silence.since is not None or snapshot is None:
             return _NEVER
         mode = self._demand.mode(snapshot)
         if mode is Mode.FAST and not shows_in_runners(snapshot):
             return _NEVER
-        return self._notices.due(mode, self._cost, self._rested_at, now)
+        near = mode is not Mode.FAST or is_nearly_ready(snapshot, self._runners or snapshot.state.runners)
+        return self._notices.due(mode, self._cost, self._rested_at, now, near=near)
 
     def cheap_read_timeout(self) -> float:
         """How long a cheap read may take."""
@@ -107,6 +126,7 @@ class Schedule:
         """
         if self._silence.since is None:
             self._silence.begins(now + wait)
+            self._news = News.NONE
             self._credit.spend(self._fast_pause, kept=now - self._rested_at)
 
     def whole_read_ended(self, mode: Mode, cost: float, now: float) -> None:
@@ -116,11 +136,13 @@ class Schedule:
 
     def state_received(self) -> None:
         """A whole state has arrived: what cheap reads have found is no longer news."""
-        self._news = News.NONE
+        self._news, self._runners = News.NONE, None
 
-    def cheap_read_ended(self, mode: Mode, news: News, cost: float, now: float) -> None:
-        """A cheap read has found `news`, or was not answered, and has cost exo that."""
-        self._news = news
+    def cheap_read_ended(
+        self, mode: Mode, news: News, runners: Mapping[str, Runner] | None, cost: float, now: float
+    ) -> None:
+        """A cheap read has found `news`, or was not answered (`runners` is None), and has cost exo that."""
+        self._news, self._runners = news, runners
         self._notices.noticed(mode, cost, self._cost, now)
         if mode is Mode.FAST:
             share = self._rules.fast_share

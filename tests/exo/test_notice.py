@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 from types import SimpleNamespace
@@ -11,8 +12,7 @@ import pytest
 
 from exo_graphql.cluster.readiness import Phase
 from exo_graphql.cluster.state import Runner, RunnerStatus
-from exo_graphql.exo.credit import URGENT_READS
-from exo_graphql.exo.notice import News, NotRunners, RecentCost, find_news
+from exo_graphql.exo.notice import News, NotRunners, RecentCost, find_news, read_runners
 from exo_graphql.exo.pacing import Mode, PollerRules, notice_pause, pause
 from exo_graphql.simulator import clock, parse_fault
 from exo_graphql.simulator.inference import text_params
@@ -28,7 +28,8 @@ def _simulated_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 COSTS = [0.01, 0.039, 0.1, 0.2, 0.5]
-READY, LOADING = Runner(RunnerStatus.READY), Runner(RunnerStatus.LOADING, 3, 8)
+READY, RUNNING = Runner(RunnerStatus.READY), Runner(RunnerStatus.RUNNING)
+LOADING = Runner(RunnerStatus.LOADING, 3, 8)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,11 @@ READY, LOADING = Runner(RunnerStatus.READY), Runner(RunnerStatus.LOADING, 3, 8)
         ({"r": {"RunnerRunning": {}}}, {"r": READY}, News.STATUS),
         ({"r": {"RunnerLoading": {"layersLoaded": 7, "totalLayers": 8}}}, {"r": LOADING}, News.PROGRESS),
         ({"r": {"RunnerLoading": {"layersLoaded": 3, "totalLayers": 8}}}, {"r": LOADING}, News.NONE),
-        ({"r": {"RunnerLoaded": {}}}, {"r": LOADING}, News.STATUS),
+        ({"r": {"RunnerLoaded": {}}}, {"r": LOADING}, News.STEP),
+        ({"r": {"RunnerReady": {}}}, {"r": RUNNING}, News.STEP),
+        ({"r": {"RunnerReady": {}}}, {"r": LOADING}, News.STATUS),
+        ({"r": {"RunnerFailed": {}}}, {"r": LOADING}, News.STATUS),
+        ({"r": {"RunnerReady": {}}, "s": {"RunnerRunning": {}}}, {"r": RUNNING, "s": READY}, News.STATUS),
         ({}, {"r": READY}, News.STATUS),
         ({"r": {"RunnerReady": {}}, "s": {"RunnerIdle": {}}}, {"r": READY}, News.STATUS),
         ({"s": {"RunnerReady": {}}}, {"r": READY}, News.STATUS),
@@ -50,13 +55,13 @@ READY, LOADING = Runner(RunnerStatus.READY), Runner(RunnerStatus.LOADING, 3, 8)
 def test_news_is_a_runner_that_came_went_or_changed_its_status(
     runners: object, known: dict[str, Runner], news: News
 ) -> None:
-    assert find_news(orjson.dumps(runners), known) is news
+    assert find_news(read_runners(orjson.dumps(runners)), known) is news
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b'"r"', b'{"data": []}', b'{"r": null}', b"\xff"])
 def test_what_is_no_answer_about_runners_is_refused(body: bytes) -> None:
     with pytest.raises(NotRunners):
-        find_news(body, {})
+        read_runners(body)
 
 
 def test_the_cost_of_a_minute_forgets_what_is_older() -> None:
@@ -75,13 +80,16 @@ def test_small_clusters_need_no_cheap_reads(mode: Mode) -> None:
     assert notice_pause(Mode.IDLE, 0.5, 0.1, 0.0, PollerRules()) is None
 
 
-async def _ready_again_and_again(cluster: Cluster, loads: int, pause_between: float) -> list[float]:
+async def _ready_again_and_again(
+    cluster: Cluster, loads: int, pause_between: float, look_every: float = 0.002
+) -> list[float]:
     """Seconds from when exo's runner became ready until a snapshot said so, for one load after another."""
     exo = cluster.exos["a"]
     rng = random.Random(7)
     delays = []
     for _ in range(loads):
         card = exo.control.cards[0]
+        await _known(cluster, card, ready=False)
         instance = exo.control.place(card)
         assert instance is not None
         became: float | None = None
@@ -94,7 +102,7 @@ async def _ready_again_and_again(cluster: Cluster, loads: int, pause_between: fl
                 became = cluster.time
             if known.done():
                 break
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(look_every)
         assert became is not None
         delays.append(await known - became)
         exo.control.delete_instance(instance)
@@ -102,9 +110,9 @@ async def _ready_again_and_again(cluster: Cluster, loads: int, pause_between: fl
     return delays
 
 
-async def _known(cluster: Cluster, model: str) -> float:
+async def _known(cluster: Cluster, model: str, *, ready: bool = True) -> float:
     snapshot = cluster.poller.snapshot
-    while snapshot is None or not snapshot.status(model).ready:
+    while snapshot is None or snapshot.status(model).ready is not ready:
         snapshot = await cluster.poller.changed(snapshot)
     return cluster.time
 
@@ -125,8 +133,26 @@ async def test_both_kinds_of_read_together_keep_to_the_share_of_each_minute(cost
         with cluster.poller.subscriber():
             await _ready_again_and_again(cluster, 20, 5)
         for since in range(int(begun), int(cluster.time) - 60, 5):
-            # A whole read that runs ahead of the pace is paid back later (`credit.py`).
-            assert cluster.wire.share(since, since + 60) <= 0.15 + URGENT_READS * cost / 60, since - begun
+            # What is read at the normal pace does not wait for it.
+            assert cluster.wire.share(since, since + 60) <= 0.15 + cost / 60, since - begun
+
+
+@pytest.mark.parametrize(("cost", "soon"), [(0.039, 0.10), (0.2, 0.40)])
+async def test_the_end_of_a_long_load_is_known_as_soon(cost: float, soon: float) -> None:
+    async with slow(cost) as cluster:
+        _load_for(cluster, 90.0)
+        with cluster.poller.subscriber():
+            delays = await _ready_again_and_again(cluster, 5, 25, look_every=0.01)
+    assert median(delays) <= soon, delays
+    assert all(cluster.wire.share(since, since + 60) <= 0.15 for since in range(0, int(cluster.time) - 60, 5))
+
+
+def _load_for(cluster: Cluster, seconds: float) -> None:
+    """The first model takes so long to load."""
+    simulated = cluster.exos["a"]._simulation.cluster
+    card = simulated.cards[cluster.exos["a"].control.cards[0]]
+    for node in simulated.nodes.values():
+        node.machine = replace(node.machine, load_rate=card.resident_bytes / seconds)
 
 
 @pytest.mark.parametrize("cost", COSTS)
@@ -137,15 +163,21 @@ async def test_a_chat_of_two_and_a_half_seconds_is_always_seen_by_a_subscriber(c
         assert exo.control.place(card) is not None
         with cluster.poller.subscriber():
             await _known(cluster, card)
-            await asyncio.sleep(20)
+            await asyncio.sleep(60)  # what the load has taken of the minute's share is over
             rng = random.Random(3)
-            for turn in range(10):
-                seen: set[Phase] = set()
+            begun = cluster.time
+            for turn in range(20):
+                assert cluster.poller.snapshot is not None
+                seen = {cluster.poller.snapshot.status(card).phase}
+                # The end of the one before has been seen as well, where that is not too dear.
+                assert Phase.RUNNING not in seen or cost > 0.2
                 with cluster.poller.listen(lambda snapshot, seen=seen: seen.add(snapshot.status(card).phase)):  # type: ignore[misc]
                     exo._simulation.inference.submit(text_params(card, [], max_tokens=9), 2.5, lambda _: None)
                     await asyncio.sleep(2.5)
                 assert Phase.RUNNING in seen, turn
                 await asyncio.sleep(3 + 4 * rng.random())
+        for since in range(int(begun), int(cluster.time) - 60, 5):
+            assert cluster.wire.share(since, since + 60) <= 0.15, since - begun
 
 
 async def test_an_operation_that_waits_for_what_runners_do_not_show_sees_it_at_the_usual_pace() -> None:
