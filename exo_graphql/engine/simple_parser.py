@@ -42,7 +42,7 @@ from exo_graphql.engine.limits import LimitExceeded, Limits
 # Characters of declared variables, or of an argument list with the directives behind it: fewer than a number may have
 # digits. Nodes of 400 such texts take 15 MB at most.
 _MAX_CHARACTERS = 300
-_KEPT_TEXTS = 400
+_KEPT_TEXTS = 200
 # Names, and plain fields of such names, whose nodes all documents share. This schema has some 400 names of fields.
 _KEPT_NAMES = 1_000
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from graphql import (
+    DocumentNode,
     GraphQLInterfaceType,
     GraphQLList,
     GraphQLObjectType,
@@ -25,7 +26,7 @@ from hypothesis_graphql import queries
 
 from exo_graphql.app import Components, build
 from exo_graphql.cluster.placement import PlacementSearch
-from exo_graphql.engine import execution
+from exo_graphql.engine import documents, execution
 from exo_graphql.engine.compiled import compiler, object_compiler
 from exo_graphql.engine.compiled.compiler import Compilation
 from exo_graphql.engine.compiled.plans import Plans
@@ -299,6 +300,27 @@ async def test_a_long_document_is_compiled_off_the_event_loop_and_answered_on_it
     assert [thread == here for thread in answered] == [False, True, True]
     await _answer(components, "{ cluster { ramTotalGb } }")
     assert compiled[2:] == [here]
+
+
+async def test_a_long_text_whose_answer_has_an_error_is_parsed_again_off_the_event_loop(
+    components: Components, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its first sight it is read without the places that errors name."""
+    threads: list[int] = []
+
+    def noting(text: str, **options: Any) -> DocumentNode:
+        threads.append(threading.get_ident())
+        return parse(text, **options)
+
+    monkeypatch.setattr(documents, "parse", noting)
+    query = (
+        "{ cluster { " + " ".join(f"a{number}: ramTotalGb" for number in range(150)) + ' } model(id: "none") { id } }'
+    )
+    assert documents.PARSED_AT_ONCE < len(query) <= documents.PROVED_AT_ONCE
+    (error,) = (await _answer(components, query))["errors"]
+    assert error["locations"] == [{"line": 1, "column": query.index("model(") + 1}]
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()
 
 
 _NODE_FIELDS = ["id", "friendlyName", "chip", "osVersion", "ramTotalGb", "ramUsedGb", "diskTotalGb", "powerWatts"]
