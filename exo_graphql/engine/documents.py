@@ -31,6 +31,7 @@ from exo_graphql.engine.complexity import check_document
 from exo_graphql.engine.fast_validation import PROVED_RULES, is_surely_valid
 from exo_graphql.engine.limits import LimitExceeded, Limits
 from exo_graphql.engine.simple_parser import TextOnly, parse_simple
+from exo_graphql.engine.turns import Turns
 from exo_graphql.engine.worker_pool import WorkerPool
 
 # Characters. A longer text is read on a thread: of this length, parsing and validating take up to 25 ms.
@@ -99,6 +100,7 @@ class Documents:
         self._provable = set(rules) <= PROVED_RULES
         self._limits = limits or Limits()
         self._worker_pool = worker_pool
+        self._turns = Turns()
         self._under_way: dict[str, asyncio.Event] = {}
         self._capacity = capacity
         self._max_characters = max_characters
@@ -121,6 +123,9 @@ class Documents:
     async def get(self, source: str) -> Document:
         """What `read` gives, without holding the event loop for long. Raises `Overloaded`."""
         document = self._known(source)
+        if document is None:
+            await self._turns.next()
+            document = self._known(source)  # another request may have read it meanwhile
         if document is not None:
             return document
         if (

@@ -20,6 +20,7 @@ from exo_graphql.engine.budget import MAX_COMPILED_COST_AT_ONCE, MAX_COST_AT_ONC
 from exo_graphql.engine.execution import Answer, Executor, fault_of
 from exo_graphql.engine.limits import LimitExceeded
 from exo_graphql.engine.shared_subscription import SharedSubscription, Subscriber
+from exo_graphql.engine.turns import Turns
 from exo_graphql.engine.worker_pool import Overloaded, Waiter, WorkerPool
 from exo_graphql.schema.context import Context
 
@@ -60,6 +61,7 @@ class Live:
         self._expensive: dict[SharedSubscription, bool] = {}
         """What waits for `run_in_pool`, in order; True where its compiled plan has failed on this snapshot already."""
         self._expensive_added = asyncio.Event()
+        self._turns = Turns()
 
     @property
     def cost(self) -> float:
@@ -93,6 +95,8 @@ class Live:
 
         `estimate` returns its cost at any time. Raises `LimitExceeded` where a new one would cost too much.
         """
+        if not self._is_exact(key):
+            await self._turns.next()
         shared = self._shared.get(key)
         if shared is None or shared.ended:
             shared = SharedSubscription(document, operation_name, variables, estimate, estimate())
@@ -112,6 +116,12 @@ class Live:
                     shared.work.cancel()
                 if self._shared.get(key) is shared:
                     self._drop(key)
+
+    def _is_exact(self, key: object) -> bool:
+        """Whether a subscription of `key` can be joined without being executed."""
+        shared = self._shared.get(key)
+        now = asyncio.get_running_loop().time()
+        return shared is not None and not shared.ended and shared.is_exact(self._context(), now)
 
     @contextmanager
     def counting(self, cost: float) -> Iterator[None]:

@@ -33,6 +33,7 @@ from exo_graphql.engine.reply import Outcome, Reply
 from exo_graphql.engine.requests import GraphQLRequest
 from exo_graphql.engine.rights import Caller, Rights
 from exo_graphql.engine.shared_subscription import Subscriber
+from exo_graphql.engine.turns import Turns
 from exo_graphql.engine.waiting import Waits
 from exo_graphql.engine.worker_pool import Overloaded, WorkerPool
 from exo_graphql.events import Event
@@ -103,6 +104,7 @@ class Service:
         self._passing_on = None if forwarder is None else PassingOn(forwarder, upstream, trusted_only=self.trusted_only)
         self._schema_index = SchemaIndex(schema) if introspection else None
         self._executor = Executor(schema, compiled=compiled, fallback=self.metrics.fell_back)
+        self._turns = Turns()
         self._budget = Budget(
             schema,
             self._executor,
@@ -260,6 +262,8 @@ class Service:
         return reply
 
     async def _execute(self, prepared: Prepared, caller: Caller) -> Reply:
+        # A read of exo's state lets all go on at once that have waited for it.
+        await self._turns.next()
         context = self._context(caller)
         request = prepared.request
         try:
