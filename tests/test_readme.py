@@ -300,7 +300,7 @@ def test_a_read_replica_shows_the_cluster_of_the_server_that_it_reads(demo: int,
     question = {"query": "{ cluster { connected demo nodes { id friendlyName } } }"}
     with serving(command, tmp_path) as port:
         leader, replica = (
-            httpx.post(f"http://127.0.0.1:{each}/graphql", json=question).json()["data"]["cluster"]
+            httpx.post(f"http://127.0.0.1:{each}/graphql", json=question, timeout=60).json()["data"]["cluster"]
             for each in (demo, port)
         )
     assert (leader.pop("demo"), replica.pop("demo")) == (True, False)

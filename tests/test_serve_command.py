@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -17,6 +18,7 @@ from exo_graphql.removed_settings import REMOVED
 from exo_graphql.serve_command import flag, plain_flags
 from exo_graphql.settings import Settings
 from exo_graphql.simulator.scenario import SMALL_MODELS
+from tests.support.running import PATIENCE
 
 Read = Callable[[list[str]], dict[str, Any] | None]
 
@@ -109,29 +111,35 @@ ACCEPTED = "application/json, text/event-stream"
 def test_a_server_loads_nothing_that_it_does_not_use(tmp_path: Path) -> None:
     program = ("-X", "importtime", "-c", "from exo_graphql.main import main; main()")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EXO_GRAPHQL_")}
-    with subprocess.Popen(
-        [sys.executable, *program, "serve", "--demo", "--port", "0", "--state-dir", str(tmp_path)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    ) as server:
-        assert server.stderr is not None
-        loaded, started = set(), False
-        for line in server.stderr:
-            if line.startswith("import time:"):
-                if not started:
-                    loaded.add(line.rpartition("|")[2].strip())
-            elif found := re.search(r"(http://127.0.0.1:\d+)/graphql", line):
-                started = True
-                query = {"query": "{ models(loaded: true) { id status { phase } } nodes { id } }"}
-                assert httpx.post(found[0], json=query, trust_env=False).json()["data"]["nodes"]
-                # What is loaded when it is used is there: FastAPI for a command to the demo, the SDK for MCP.
-                command = {"query": f'mutation {{ loadModel(model: "{SMALL_MODELS[0]}") {{ error {{ code }} }} }}'}
-                assert httpx.post(found[0], json=command, trust_env=False).json()["data"]["loadModel"]["error"] is None
-                ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
-                asked = httpx.post(f"{found[1]}/mcp", json=ping, headers={"accept": ACCEPTED}, trust_env=False)
-                assert asked.status_code < 500, asked.text
-                server.terminate()
+    said = tmp_path / "said"
+    with (
+        said.open("w") as stderr,
+        subprocess.Popen(
+            [sys.executable, *program, "serve", "--demo", "--port", "0", "--state-dir", str(tmp_path)],
+            stderr=stderr,
+            text=True,
+            env=environment,
+        ) as server,
+        httpx.Client(trust_env=False, timeout=PATIENCE) as client,
+    ):
+        try:
+            while (found := re.search(r"(http://127.0.0.1:\d+)/graphql", said.read_text())) is None:
+                assert server.poll() is None, said.read_text()
+                time.sleep(0.05)
+            query = {"query": "{ models(loaded: true) { id status { phase } } nodes { id } }"}
+            assert client.post(found[0], json=query).json()["data"]["nodes"]
+            # What is loaded when it is used is there: FastAPI for a command to the demo, the SDK for MCP.
+            command = {"query": f'mutation {{ loadModel(model: "{SMALL_MODELS[0]}") {{ error {{ code }} }} }}'}
+            assert client.post(found[0], json=command).json()["data"]["loadModel"]["error"] is None
+            ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+            asked = client.post(f"{found[1]}/mcp", json=ping, headers={"accept": ACCEPTED})
+            assert asked.status_code < 500, asked.text
+            server.terminate()
+            server.wait(PATIENCE)
+        finally:
+            server.kill()
+    before = said.read_text()[: found.start()].splitlines()
+    loaded = {line.rpartition("|")[2].strip() for line in before if line.startswith("import time:")}
     assert server.returncode == 0
     assert "exo_graphql.serve" in loaded
     assert {name for name in loaded if name in UNUSED or name.partition(".")[0] in UNUSED} == set()

@@ -18,7 +18,7 @@ from exo_graphql.simulator import SimulatedExo, default_scenario
 from exo_graphql.simulator.scenario import READY_MODEL
 from tests.cli.conftest import MAIN
 from tests.support.replay import Upstream
-from tests.support.running import running
+from tests.support.running import PATIENCE, running
 
 pytestmark = pytest.mark.anyio
 
@@ -244,12 +244,19 @@ def test_a_process_declares_what_its_file_says(command: Sequence[str], tmp_path:
     file.write_text(table("a", READY_MODEL))
     with subprocess.Popen([*command, str(file)], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        lines = iter(process.stderr)
-        url = next(found[0] for line in lines if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
-        assert next(line for line in lines if "d.toml: " in line)
-        query = {"query": f"{{ deployments {{ {FIELDS} }} }}"}
-        (found,) = httpx.post(f"{url}/graphql", json=query, trust_env=False).json()["data"]["deployments"]
-        process.terminate()
-        assert "Traceback" not in "".join(lines)
+        try:
+            said = ""
+            while (url := re.search(r"http://127\.0\.0\.1:\d+", said)) is None or "d.toml: " not in said:
+                line = process.stderr.readline()
+                assert line, said
+                said += line
+            query = {"query": f"{{ deployments {{ {FIELDS} }} }}"}
+            answer = httpx.post(f"{url[0]}/graphql", json=query, trust_env=False, timeout=PATIENCE)
+            (found,) = answer.json()["data"]["deployments"]
+            process.terminate()
+            assert "Traceback" not in said + process.stderr.read()
+            process.wait(PATIENCE)
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert (found["name"], found["managedBy"]) == ("a", "FILE")

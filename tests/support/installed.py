@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def _get(url: str, accept: str) -> str:
-    with urllib.request.urlopen(urllib.request.Request(url, headers={"accept": accept}), timeout=10) as response:  # noqa: S310  # loopback
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"accept": accept}), timeout=60) as response:  # noqa: S310  # loopback
         text: str = response.read().decode()
         return text
 
