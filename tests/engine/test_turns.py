@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import httpx
 import pytest
 
 from exo_graphql.engine import turns
@@ -10,10 +11,15 @@ from exo_graphql.engine.prepared import Prepared
 from exo_graphql.engine.requests import GraphQLRequest
 from exo_graphql.engine.rights import ANYONE
 from exo_graphql.engine.turns import Turns
-from tests.support.running import running
+from tests.support.running import Running, running
 
 pytestmark = pytest.mark.anyio
 TOGETHER = 20
+
+
+def in_process(server: Running) -> httpx.AsyncClient:
+    """Without a network, which would bring the requests one after the other."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(server.components.asgi), base_url="http://localhost")
 
 
 async def most_at_once(work: Callable[[int], Awaitable[object]]) -> int:
@@ -64,7 +70,7 @@ async def test_a_caller_that_gives_up_costs_nobody_a_turn() -> None:
 
 
 async def test_texts_answers_and_live_queries_that_are_new_come_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with running(max_age=60.0) as server:
+    async with running(max_age=60.0) as server, in_process(server) as client:
         service = server.components.service
 
         async def prepared(text: str) -> Prepared:
@@ -83,6 +89,7 @@ async def test_texts_answers_and_live_queries_that_are_new_come_in_turns(monkeyp
             lambda number: prepared(f"{{ c{number}: nodes {{ id }} }}"),
             lambda number: service.answer(queries[number], ANYONE),
             subscribe,
+            lambda _: client.get("/metrics"),
         )
         monkeypatch.setattr(turns, "_SHARE", 1e-9)
         for work in pieces:
