@@ -12,7 +12,7 @@ from exo_graphql.replicas import candidate
 from tests.support.process import free_port
 from tests.support.replicas import Exo, exo
 from tests.support.replicated import ask
-from tests.support.running import A, Running, running, until
+from tests.support.running import PATIENCE, A, Running, running, until
 from tests.support.severed import Severed
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
@@ -78,14 +78,14 @@ async def test_an_operation_goes_on_at_the_server_that_exo_answers_and_nothing_c
         for way in it.ways:
             way.cut()
         silent = [server.components.poller.silent_for for server in it.servers]
-        await until(lambda: min(each() for each in silent) > 2.5, 15)
+        await until(lambda: min(each() for each in silent) > 2.5)
         assert it.leading() == [True, False]
         it.ways[1].release()
-        await until(lambda: it.leading() == [False, True], 15)
+        await until(lambda: it.leading() == [False, True], PATIENCE)
         # The first one shows exo's state all the same.
-        await until(lambda: first.components.poller.has_a_copy, 15)
+        await until(lambda: first.components.poller.has_a_copy)
         for server in it.servers:
-            await until(lambda: succeeded(server), 15)  # noqa: B023
+            await until(lambda: succeeded(server), PATIENCE)  # noqa: B023
         assert len(it.exo.creations(A)) == 1
 
 

@@ -245,5 +245,7 @@ async def replicas(
         for number in range(count):
             one = replica(folder, f"server-{number + 1}", exo_url, database, *arguments)
             made.append(await stack.enter_async_context(one))
-        assert await made[0].role() == "leader"
+        async with asyncio.timeout(PATIENCE):
+            while await made[0].role() != "leader":  # noqa: ASYNC110  # it is asked over HTTP
+                await asyncio.sleep(0.05)
         yield made

@@ -53,7 +53,9 @@ async def test_no_state_of_the_page_breaks_a_rule(visit: Visit, node_tools: Node
         for name, state in (("day", "READY"), ("broken", "RETRYING"), ("huge", "UNSATISFIABLE"), ("paused", "PAUSED")):
             await expect(page.locator(f'[data-deployment="{name}"][data-state="{state}"]')).to_be_visible()
         await expect(page.locator(".calendar")).to_be_visible()
-        await page.get_by_text("Calendar: the next 14 days").click()
+        # It is unfolded already where the first state that the page was shown had the schedule.
+        if await page.locator(".calendar").get_attribute("open") is None:
+            await page.get_by_text("Calendar: the next 14 days").click()
         await expect(page.locator(".calendar")).to_have_attribute("data-loaded", "true")
         await page.get_by_text("All changes").click()
         await _is_accessible(page, node_tools)
