@@ -1,7 +1,7 @@
 """`exo-graphql mcp`: the Model Context Protocol over stdin and stdout, as a client of a running server."""
 
 import asyncio
-import importlib.util
+import importlib
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -68,13 +68,15 @@ def _body(reply: Reply) -> Json:
 
 
 def serve(client: Client) -> None:
-    """Serves until stdin is closed. Raises `Failure` where the SDK is not installed."""
-    if importlib.util.find_spec("mcp") is None:
+    """Serves until stdin is closed. Raises `Failure` where the SDK is not installed, or cannot be used."""
+    try:
+        importlib.import_module("exo_graphql.mcp.server")
+    except ImportError as error:
         raise Failure(
-            "The package `mcp` is not installed.",
+            f"The package `mcp` is not installed, or not in a version that this program knows: {error}.",
             "Install it with: pip install 'exo-graphql[mcp]'",
             "MCP_NOT_INSTALLED",
-        )
+        ) from error
     asyncio.run(_serve(client))
 
 

@@ -7,6 +7,7 @@ first request, on a thread; without it each request is answered with how to inst
 import asyncio
 import importlib
 import importlib.util
+import logging
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ from exo_graphql.transports.refusals import refusal_of
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
+logger = logging.getLogger("exo_graphql")
+
 PATH = "/mcp"
 _JSON = b"application/json; charset=utf-8"
 # Sessions of clients that speak a revision before 2026-07-28; later ones have none.
@@ -40,12 +43,12 @@ _CALLER = "exo_graphql.caller"
 
 
 class NotInstalled(NamedError):
-    """The SDK is not installed."""
+    """The SDK is not installed, or cannot be used."""
 
     def __init__(self) -> None:
         super().__init__(
             "MCP_NOT_INSTALLED",
-            "This server does not speak MCP, because the package `mcp` is not installed.",
+            "This server does not speak MCP, because the package `mcp` is not installed, or not in a version it knows.",
             "Install it with: pip install 'exo-graphql[mcp]', and start the server again. /graphql needs nothing more.",
         )
 
@@ -145,8 +148,12 @@ class McpEndpoint:
     async def _start(self) -> "StreamableHTTPSessionManager | None":
         if self._leaving.is_set() or importlib.util.find_spec("mcp") is None:
             return None
-        server = await asyncio.to_thread(importlib.import_module, "exo_graphql.mcp.server")
-        sessions = await asyncio.to_thread(importlib.import_module, "mcp.server.streamable_http_manager")
+        try:
+            server = await asyncio.to_thread(importlib.import_module, "exo_graphql.mcp.server")
+            sessions = await asyncio.to_thread(importlib.import_module, "mcp.server.streamable_http_manager")
+        except ImportError:
+            logger.exception("The package `mcp` cannot be imported.")  # once: this task's result is kept
+            return None
         manager: StreamableHTTPSessionManager = sessions.StreamableHTTPSessionManager(
             server.build(self._graph_of),
             max_request_body_size=self._max_body_bytes,

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import sys
 from typing import Any
 
 import httpx
@@ -216,13 +217,23 @@ async def test_tokens_hosts_and_origins_are_checked_as_for_graphql() -> None:
         assert too_large.status_code == 413
 
 
-async def test_without_the_sdk_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("found", [False, True], ids=["absent", "of another version"])
+async def test_without_the_sdk_it_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, found: bool
+) -> None:
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "mcp" else find(name, *rest))
+    if found:
+        monkeypatch.setitem(sys.modules, "mcp.server.streamable_http_manager", None)  # cannot be imported
+    else:
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name, *rest: None if name == "mcp" else find(name, *rest)
+        )
     async with server() as made, httpx.AsyncClient(trust_env=False) as http:
-        answer = await http.post(f"http://127.0.0.1:{made.port}/mcp", json={})
-        assert answer.status_code == 501
+        for _ in range(2):
+            answer = await http.post(f"http://127.0.0.1:{made.port}/mcp", json={})
+            assert answer.status_code == 501
         assert "exo-graphql[mcp]" in answer.json()["errors"][0]["extensions"]["suggestion"]
+    assert caplog.text.count("Traceback") == found
 
 
 # Resources and prompts
