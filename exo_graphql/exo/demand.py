@@ -106,10 +106,10 @@ def shows_in_runners(snapshot: Snapshot) -> bool:
 def is_nearly_ready(snapshot: Snapshot, runners: Mapping[str, Runner]) -> bool:
     """Whether an instance that loads may become ready at any moment, by the newest reports of its runners."""
     return any(
-        status.phase in IN_TRANSITION
-        and id_ not in snapshot.given_up
-        and all(_has_nearly_loaded(runners.get(shard.runner_id)) for shard in snapshot.state.instances[id_].shards)
-        for id_, status in snapshot.instance_statuses.items()
+        snapshot.instance_statuses[instance.id].phase in IN_TRANSITION
+        and instance.id not in snapshot.given_up
+        and all(_has_nearly_loaded(runners.get(shard.runner_id)) for shard in instance.shards)
+        for instance in snapshot.state.instances.values()
     )
 
 

@@ -187,9 +187,9 @@ class Poller(Following, Commands):
 
     async def _read(self) -> None:
         """Reads the state from the first URL that gives one."""
-        # What an operation acts upon is read whole. exo's ETag is the index of an event and names no session: after a
-        # restart index 500 may be another state, and a 304 would confirm the old one.
-        whole = self._demand.urgent
+        # What an operation acts upon, or a cheap read has found, is read whole. exo's ETag is the index of an event and
+        # names no session: after a restart index 500 may be another state, and a 304 would confirm the old one.
+        whole = self._demand.urgent or self._schedule.has_news
         wait = COPY_WAIT if not whole and self._schedule.waits_for_news(self._snapshot) else 0
         # While nobody needs the state, a copy need not be newer than what exo would be read for.
         max_age = self.rules.idle_pause if self.mode is Mode.IDLE and not self._demand.is_requested else None

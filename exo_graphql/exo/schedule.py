@@ -95,6 +95,11 @@ class Schedule:
             return self._rested_at + every * fast
         return max(self._rested_at + self._credit.usual(fast), self._notices.whole_read_due(self._cost, now))
 
+    @property
+    def has_news(self) -> bool:
+        """Whether the next read is for what a cheap one has found."""
+        return self._news is News.STATUS
+
     def waits_for_news(self, snapshot: Snapshot | None) -> bool:
         """Whether the next read may wait for another state (`COPY_WAIT`), so that it needs hardly any pause."""
         return self._endpoints.current.is_copy and self._demand.mode(snapshot) is not Mode.IDLE

@@ -45,7 +45,7 @@ def main() -> None:
             "throughput": lambda: throughput.measure(states, 2 if quick else 5, 1 if quick else 3),
             "fanout": lambda: [fanout.measure(states, 5 if quick else 20)],
             "watchers": lambda: watchers.measure(states, 5 if quick else 20),
-            "push": lambda: [push.measure(2 if quick else 5)],
+            "push": lambda: [push.measure(3 if quick else 11)],
             "upstream": lambda: [upstream.measure(states, 5 if quick else 20)],
             "ingest": lambda: ingest.measure(bodies, 3 if quick else 8),
             "bystander": lambda: [bystander.measure(bodies, Path(directory), 5 if quick else 20)],
