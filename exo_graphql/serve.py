@@ -65,8 +65,11 @@ class _Advice(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Adds the advice to the record; never drops one."""
-        if isinstance(record.msg, OSError) and record.msg.errno in self._ADVICE:
-            record.msg = f"{record.msg}. {self._ADVICE[record.msg.errno]}"
+        error = record.msg
+        if isinstance(error, socket.gaierror):  # its numbers are of another kind
+            record.msg = f"{error}. This name has no address here: give another --host."
+        elif isinstance(error, OSError) and error.errno in self._ADVICE:
+            record.msg = f"{error}. {self._ADVICE[error.errno]}"
         return True
 
 

@@ -1,7 +1,10 @@
 """`serve` without the command line: its flags mean what Typer reads, and what it does not use is not loaded."""
 
+import errno
+import logging
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +18,7 @@ import typer
 
 from exo_graphql import program, serve_command
 from exo_graphql.removed_settings import REMOVED
+from exo_graphql.serve import _Advice
 from exo_graphql.serve_command import flag, plain_flags
 from exo_graphql.settings import Settings
 from exo_graphql.simulator.scenario import SMALL_MODELS
@@ -143,3 +147,19 @@ def test_a_server_loads_nothing_that_it_does_not_use(tmp_path: Path) -> None:
     assert server.returncode == 0
     assert "exo_graphql.serve" in loaded
     assert {name for name in loaded if name in UNUSED or name.partition(".")[0] in UNUSED} == set()
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (OSError(errno.EADDRINUSE, "address already in use"), "--port"),
+        (OSError(errno.EACCES, "permission denied"), "--port from 1024 on"),
+        (OSError(errno.EADDRNOTAVAIL, "cannot assign requested address"), "--host"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "--host"),
+    ],
+)
+def test_an_address_that_cannot_be_listened_at_is_said_with_the_flag_to_change(error: OSError, advice: str) -> None:
+    record = logging.makeLogRecord({"msg": error})
+    assert _Advice().filter(record)
+    assert record.getMessage().startswith(str(error))
+    assert advice in record.getMessage()
