@@ -142,7 +142,7 @@ async def test_the_end_of_a_long_load_is_known_as_soon(cost: float, soon: float)
     async with slow(cost) as cluster:
         _load_for(cluster, 90.0)
         with cluster.poller.subscriber():
-            delays = await _ready_again_and_again(cluster, 5, 25, look_every=0.01)
+            delays = await _ready_again_and_again(cluster, 3, 25, look_every=0.01)
     assert median(delays) <= soon, delays
     assert all(cluster.wire.share(since, since + 60) <= 0.15 for since in range(0, int(cluster.time) - 60, 5))
 
@@ -194,8 +194,8 @@ async def test_one_cheap_read_that_exo_is_slow_to_answer_does_not_end_them() -> 
     async with slow(0.039) as cluster:
         with cluster.poller.subscriber():
             cluster.wire.delays = [0.2]  # once, exo has something else to do
-            delays = await _ready_again_and_again(cluster, 10, 10)
-    assert len(cluster.wire.notices()) >= 200
+            delays = await _ready_again_and_again(cluster, 8, 10)
+    assert len(cluster.wire.notices()) >= 150
     assert median(delays) <= 0.10, delays
 
 
