@@ -59,9 +59,13 @@ class LeaderClient:
                 response = await self._send("GET", leader, secret)
                 await response.aclose()
         except TimeoutError:
-            raise NotDone(f"{leader.name} leads, and does not answer within {self._connect:g} s.") from None
+            raise NotDone(
+                f"{leader.name} leads, and does not answer at its address (--advertise-url) within {self._connect:g} s."
+            ) from None
         except httpx.HTTPError as error:
-            raise NotDone(f"{leader.name} leads, and cannot be reached: {_said(error)}") from error
+            raise NotDone(
+                f"{leader.name} leads, and cannot be reached at its address (--advertise-url): {_said(error)}"
+            ) from error
         except NoCertificates as error:
             raise NotDone(str(error)) from error
         except (httpx.InvalidURL, ValueError, OverflowError, ExceptionGroup) as error:
@@ -83,7 +87,9 @@ class LeaderClient:
         try:
             response = await self._send("POST", leader, secret, orjson.dumps(body))
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise NotDone(f"{leader.name} leads, and cannot be reached: {_said(error)}") from error
+            raise NotDone(
+                f"{leader.name} leads, and cannot be reached at its address (--advertise-url): {_said(error)}"
+            ) from error
         except httpx.HTTPError as error:
             raise NoAnswer(f"The connection to {leader.name} broke: {_said(error)}") from error
         try:

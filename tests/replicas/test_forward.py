@@ -159,7 +159,7 @@ async def test_what_was_certainly_not_carried_out_is_tried_until_the_time_of_a_t
         (None, "advertise-url"),
         ("nonsense", "cannot be reached"),
         ("ftp://127.0.0.1", "cannot be reached"),
-        ("http://no-such-name.invalid:1", "cannot be reached"),
+        ("http://no-such-name.invalid:1", "cannot be reached at its address .--advertise-url."),
         ("http://[::1", "cannot be used"),
         ("http://", "cannot be reached"),
         ("http://127.0.0.1:99999", "cannot be used"),
