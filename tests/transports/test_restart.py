@@ -23,7 +23,8 @@ QUERY = "subscription { cluster { nodeCount } }"
 FOUR = {"cluster": {"nodeCount": 4}}
 
 # Each as its own documentation begins, but for `shouldRetry`: without it graphql-ws gives up for good where it tries
-# again while the server is not listening yet, and says so to its caller.
+# again while the server is not listening yet, and says so to its caller. And with more than five attempts: on a busy
+# machine it takes a server longer to start again.
 SCRIPTS: Mapping[str, str] = {
     "graphql-ws": """
 import { createClient } from 'graphql-ws';
@@ -32,7 +33,7 @@ for await (const result of client.iterate({ query })) print(result.data);
 """,
     "graphql-sse": """
 import { createClient } from 'graphql-sse';
-const client = createClient({ url: `http://${where}` });
+const client = createClient({ url: `http://${where}`, retryAttempts: 1000, retry: pause });
 for await (const result of client.iterate({ query })) print(result.data);
 """,
     "EventSource": """
@@ -69,7 +70,11 @@ HEAD = """
 const [where, query] = process.argv.slice(1);
 const print = ({ cluster: { nodeCount } }) => console.log(JSON.stringify({ cluster: { nodeCount } }));
 const end = () => process.exit();
-const socketOptions = { url: `ws://${where}`, webSocketImpl: globalThis.WebSocket, shouldRetry: () => true };
+const pause = () => new Promise((done) => setTimeout(done, 200));
+const socketOptions = {
+  url: `ws://${where}`, webSocketImpl: globalThis.WebSocket, shouldRetry: () => true,
+  retryAttempts: 1000, retryWait: pause,
+};
 """
 
 

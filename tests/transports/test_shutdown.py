@@ -123,16 +123,17 @@ async def test_a_signal_ends_the_process_with_200_subscribers_in_time_and_withou
             connecting = connect(f"ws://{address}", subprotocols=[SUBPROTOCOL], proxy=None)
             client = Socket(await stack.enter_async_context(connecting))
             await client.send(type="connection_init")
-            assert (await client.receive())["type"] == "connection_ack"
-            await client.data(await client.subscribe('subscription { modelStatus(model: "nobody") { phase } }'))
+            assert (await client.receive(PATIENCE))["type"] == "connection_ack"
+            id_ = await client.subscribe('subscription { modelStatus(model: "nobody") { phase } }')
+            await client.data(id_, PATIENCE)
             clients.append(client)
-        http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+        http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=PATIENCE))
         stream = await stack.enter_async_context(
             http.stream("POST", f"http://{address}", json={"query": PHASE}, headers=STREAM)
         )
         process.send_signal(number)
         for client in clients:
-            assert (await client.closed())[0] == 1001
+            assert (await client.closed(PATIENCE))[0] == 1001
             assert await _left_over(client) == []
         assert "complete" not in await _broken_off(stream)
         said = await asyncio.wait_for(process.stderr.read(), PATIENCE)
