@@ -57,7 +57,7 @@ NOTICE_COST = 0.2
 """What a cheap read costs, as a part of a whole one, until that has been measured (`exo/API.md`: 7.7 of 38.7 ms)."""
 NOTICE_COST_LASTS = 5.0
 """Seconds after a cheap read for which its cost counts as measured: then one is tried again."""
-FAST_NOTICE_PAUSE = 0.06
+FAST_NOTICE_PAUSE = 0.05
 """Shortest pause before a cheap read while something is in transition."""
 FAST_NOTICE_SHARE = 0.18
 """Share of exo's time that cheap reads take at most: with a state of 200 ms, one each 0.22 s."""
@@ -73,7 +73,7 @@ NORMAL_NOTICE_PAUSES = (1.0, 1.5)
 NOTICE_TIMEOUT = 0.5
 """Shortest time-out of a cheap read. With the whole read that follows, another URL's turn comes within `lost_after`."""
 NOTICE_GAIN = 2.0
-"""Cheap reads are made where a whole one would come so many times later. A cluster of one or two nodes needs none."""
+"""Cheap reads are made where a whole one would come so many times later. At rest a small cluster needs none."""
 PROGRESS_EVERY = 2.0
 """While cheap reads watch a transition, whole reads show its progress: so many usual pauses apart if there is any."""
 WHOLE_EVERY = 4.0

@@ -4,7 +4,7 @@ For an operation that waits for a model of 3 nodes to load (a whole read takes 0
 pause between two whole reads is 0.22 s):
 
     0.00 s  the operation begins: a whole read at once, on credit (`credit`)
-    0.10 s  0.06 s after its end (`pacing.FAST_NOTICE_PAUSE`) a cheap read, then one every 0.07 s
+    0.09 s  0.05 s after its end (`pacing.FAST_NOTICE_PAUSE`) a cheap read, then one every 0.06 s
     0.92 s  a whole read all the same, 4 usual pauses after the last, or 2 if a cheap read has found progress
     1.40 s  a cheap read finds that a runner is ready: a whole read at once
 

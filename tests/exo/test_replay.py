@@ -110,7 +110,7 @@ async def test_a_load_is_followed_closely(name: str, model: str) -> None:
     assert list(dict.fromkeys(step[0] for _, step in changes if isinstance(step, tuple))) == phases
 
 
-@pytest.mark.parametrize(("cost", "soon"), [(0.01, 0.10), (0.039, 0.10), (0.1, 0.25), (0.2, 0.40), (0.5, 1.0)])
+@pytest.mark.parametrize(("cost", "soon"), [(0.01, 0.06), (0.039, 0.10), (0.1, 0.25), (0.2, 0.40), (0.5, 1.0)])
 async def test_readiness_is_known_soon_whatever_a_state_costs(cost: float, soon: float) -> None:
     def summary(snapshot: Snapshot) -> object:
         return snapshot.status("rig/tiny-llama-a").ready
