@@ -32,7 +32,8 @@ class News(IntEnum):
     """More layers have been loaded, and nothing else: the next whole read comes a little sooner."""
     STEP = 2
     """A runner is a step further on its way to `RunnerReady`, or has answered: nothing that people wait for. The whole
-    state is read at once as long as much of the minute's share is left, else a little sooner."""
+    state is read at once as long as much of the minute's share is left and none may become ready at any moment, else a
+    little sooner."""
     STATUS = 3
     """A runner has come, gone, become ready, begun to answer, or failed: the whole state is read at once."""
 

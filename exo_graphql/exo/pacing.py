@@ -61,6 +61,8 @@ FAST_NOTICE_PAUSE = 0.05
 """Shortest pause before a cheap read while something is in transition."""
 FAST_NOTICE_SHARE = 0.18
 """Share of exo's time that cheap reads take at most: with a state of 200 ms, one each 0.22 s."""
+NEAR_NOTICE_SHARE = 0.3
+"""The same where a model may become ready at any moment: one each 0.13 s, as far as the minute's share allows."""
 NOTICE_LIMIT = 0.9
 """Cheap reads leave the last tenth of the minute's share to the whole reads, which may run ahead (`credit.py`)."""
 NOTICE_AHEAD = 8.0
@@ -132,7 +134,8 @@ def notice_pause(
         shortest, longest = NORMAL_NOTICE_PAUSES
         wait = min(max(shortest, notice_cost * (1 - NORMAL_NOTICE_SHARE) / NORMAL_NOTICE_SHARE), longest)
         return wait if wait <= gainful else None
-    wait = max(FAST_NOTICE_PAUSE, notice_cost * (1 - FAST_NOTICE_SHARE) / FAST_NOTICE_SHARE)
+    most = NEAR_NOTICE_SHARE if near else FAST_NOTICE_SHARE
+    wait = max(FAST_NOTICE_PAUSE, notice_cost * (1 - most) / most)
     if wait > gainful:
         return None
     # Less the whole read that may follow.

@@ -84,7 +84,9 @@ class Schedule:
             # A short pause all the same: a proxy may drop the header that makes the answer wait.
             return self._rested_at + FAST_NOTICE_PAUSE
         has_plenty = self._notices.share_left(now) >= RESERVED
-        if self._news is News.STATUS or (self._news is News.STEP and has_plenty):
+        # Where one may become ready at any moment, no read of a step: what happens during it would be seen after it.
+        near = snapshot is not None and self._is_near(snapshot)
+        if self._news is News.STATUS or (self._news is News.STEP and has_plenty and not near):
             at_the_latest = self._rested_at + pause(Mode.NORMAL, self._cost, self._rules)
             allowed = min(self._notices.news_read_due(self._cost, now), at_the_latest)
             return max(self._rested_at + self._credit.urgent(fast), allowed)
@@ -117,8 +119,12 @@ class Schedule:
         mode = self._demand.mode(snapshot)
         if mode is Mode.FAST and not shows_in_runners(snapshot):
             return _NEVER
-        near = mode is not Mode.FAST or is_nearly_ready(snapshot, self._runners or snapshot.state.runners)
+        near = mode is not Mode.FAST or self._is_near(snapshot)
         return self._notices.due(mode, self._cost, self._rested_at, now, near=near)
+
+    def _is_near(self, snapshot: Snapshot) -> bool:
+        """Whether a model may become ready at any moment."""
+        return is_nearly_ready(snapshot, self._runners or snapshot.state.runners)
 
     def cheap_read_timeout(self) -> float:
         """How long a cheap read may take."""
