@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from exo_graphql.cluster.snapshot import Snapshot
+from exo_graphql.cluster.state import Instance
 from exo_graphql.deployments.schedule import Window
 from exo_graphql.exo.poller import Poller
 from exo_graphql.simulator import Fault, tiny_scenario
@@ -75,7 +76,14 @@ async def test_what_both_loaded_after_a_loss_is_reported() -> None:
         assert one.state("a").value == "READY"
 
 
-async def test_what_both_place_after_one_loss_is_removed_again_by_one_of_them() -> None:
+async def test_what_both_place_after_one_loss_is_removed_again_by_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    both, create = asyncio.Barrier(2), Poller.create
+
+    async def created(poller: Poller, instance: Instance) -> None:
+        await both.wait()  # neither shows in exo's state before the other one is placed as well
+        await create(poller, instance)
+
+    monkeypatch.setattr(Poller, "create", created)
     async with deployed(tiny_scenario(3)) as one, _second(one) as other:
         servers = (one, other)
         one.w.sim.control.place(A, ["node-2"])
