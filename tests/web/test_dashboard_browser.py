@@ -187,6 +187,9 @@ async def test_a_plan_that_does_not_fit_says_why_and_what_would_and_an_outdated_
                 changed = True
                 await ask(server, 'mutation { unloadModel(model: "half") { error { message } } }')
                 await expect(model_row(page, HALF)).to_have_count(0)
+                # Until it has ended, a plan is to wait for the memory, which is another plan a moment later.
+                while (await ask(server, "{ operations(active: true) { id } }"))["operations"]:
+                    await asyncio.sleep(0.05)
             await route.continue_()
 
         await page.route("**/graphql", change_the_cluster)
