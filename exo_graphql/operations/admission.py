@@ -222,6 +222,8 @@ class Admission:
             return rejected_plan(request, resolved)
         request = in_full_ids(request, resolved)
         begun = error or self._begun(snapshot, request, resolved)
+        if isinstance(begun, Following | OperationConflict) and await self._manager.ends_now(begun.operation_id):
+            return await self.propose(request, offload)
         clears: str | None = None
         if isinstance(begun, OperationConflict) and self._precedence.would_clear(request, begun):
             clears, begun = begun.operation_id, None

@@ -68,6 +68,11 @@ class Following:
 
     operation: Operation
 
+    @property
+    def operation_id(self) -> str:
+        """As of an `OperationConflict`: what is under way."""
+        return self.operation.id
+
 
 Outcome = Plan | Following | OperationError
 

@@ -66,6 +66,20 @@ def _with_spare_bits(text: str) -> str:
     return text[:-1] + alphabet[alphabet.index(text[-1]) | (0, 0, 15, 3)[len(text) % 4]]
 
 
+@pytest.mark.parametrize(("load", "unload"), [([], [A]), ([B], [A]), ([A], [])])
+async def test_a_plan_made_as_soon_as_a_model_is_ready_is_not_outdated_at_once(
+    load: list[str], unload: list[str]
+) -> None:
+    """The load ends a moment later; a plan made before that would say that it conflicts, or is followed."""
+    async with world() as w:
+        await w.ops.load(A)
+        await w.until(lambda snapshot: snapshot.status(A).ready)
+        assert w.ops.all(active=True)
+        plan = await _plan(w, load, unload)
+        assert w.ops.all(active=True) == ()
+        assert isinstance(await _apply(w, plan), Operation)
+
+
 async def test_a_load_is_done_where_the_plan_says() -> None:
     async with world() as w:
         plan = await _plan(w, ["half"], [])
