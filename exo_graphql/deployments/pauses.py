@@ -82,6 +82,8 @@ class Pauses:
                 log.warning("Deployment %s could not be paused for a person's request: %s", deployment.name, error)
                 continue
             paused.add(deployment.uid)
+        if not paused:
+            return ()
         self._reconciler.assess()
         return tuple(each for each in self._reconciler.assessments.all() if each.deployment.uid in paused)
 
